@@ -1,0 +1,1 @@
+"""Database kinds, one folder each, both directions inside. Kinds do not know each other."""

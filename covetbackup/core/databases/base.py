@@ -1,0 +1,116 @@
+"""The contract between operations and database kinds.
+
+A backup is 1..n named streams (members) taken from one snapshot. A restore writes the members to
+a scratch target that becomes the real one at `commit` and leaves no trace otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.progress import Progress
+from covetbackup.core.stream.base import Filter, Sink, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The moment, or range, that a backup covers. Positions are in the engine's own notation
+    (an LSN, a GTID set), "" where the engine has none; times are aware UTC."""
+
+    start_position: str
+    stop_position: str
+    branch: str
+    started_at: datetime
+    stopped_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One stream of a backup. `size_hint` is its expected plain size in bytes, for progress."""
+
+    name: str
+    source: Source
+    size_hint: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What an engine found at its source: enough to choose tools and to show to people."""
+
+    kind: str
+    server_version: str
+    tool_version: str
+    name: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a finished backup session knows: proof of completeness for the manifest."""
+
+    span: Span
+    inventory: Inventory
+    probe: Probe
+    method: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreOptions:
+    """`target` is the engine's own notation for where to restore: see each engine's docstring.
+
+    `jobs` > 1 asks for parallel restore. `extra` holds typed options of one engine.
+    """
+
+    target: str
+    jobs: int = 1
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+
+class BackupSession(Protocol):
+    """One snapshot of a database being read. Leaving its context early undoes everything."""
+
+    def members(self) -> Iterator[Member]:
+        """The members, in the order in which they must be stored, each read before the next."""
+
+    def finish(self) -> Outcome:
+        """Prove completeness after the last member. Raises `Incomplete` or `Unreadable`."""
+
+
+class RestoreSession(Protocol):
+    """A scratch target being filled. Leaving its context without `commit` removes it."""
+
+    def sink(self, member: str) -> Sink:
+        """Where the plain bytes of `member` go. Members come in stored order, one at a time."""
+
+    def inventory(self) -> Inventory:
+        """What the scratch target holds now, all row counts exact where the backup's may be."""
+
+    def commit(self) -> None:
+        """Make the scratch target the real one. Raises `TargetNotEmpty`, `DatabaseError`."""
+
+
+class DatabaseEngine(Protocol):
+    """One database of one kind, reachable from here."""
+
+    kind: str
+
+    def probe(self) -> Probe:
+        """Look at the source. Raises `DatabaseUnavailable`, `ToolMissing`, `ToolTooOld`."""
+
+    def backup(self, method: str, progress: Progress) -> AbstractContextManager[BackupSession]:
+        """Begin a snapshot; `method` is one of the engine's, "" for its default."""
+
+    def restore(
+        self, options: RestoreOptions, progress: Progress
+    ) -> AbstractContextManager[RestoreSession]:
+        """Create a scratch target. Raises `TargetNotEmpty` if the real one is taken."""
+
+    def check(self, member: str) -> Filter | None:
+        """A filter that passes `member` through and raises `Incomplete` at its end when the
+        engine's own end mark or structure is missing; None if `member` has none."""

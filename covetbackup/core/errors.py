@@ -1,0 +1,176 @@
+"""Every error the engine raises on purpose.
+
+    CovetError(message, hint="")
+    ├─ ConfigurationError     ToolMissing · ToolTooOld · BadSetting
+    ├─ StreamError            SourceFailed · SinkFailed · Stalled
+    ├─ StorageError           ObjectNotFound · ObjectExists · StorageUnavailable (transient)
+    │                         StorageFull · AccessRefused · UploadLost
+    ├─ IntegrityError         NotAnArchive · Truncated · Tampered · DigestMismatch
+    │                         ManifestInvalid · TooLarge · Untrusted
+    ├─ KeyUnavailable         WrongKey · UnknownRecipient · WrongPassphrase
+    ├─ DatabaseError          DatabaseUnavailable · Unreadable · Incomplete · ResultDiffers
+    └─ Conflict               ServerBusy · TargetNotEmpty
+    Cancelled(BaseException)  so that no driver's "except Exception" can swallow it
+
+A message is lower case, has no full stop and names the object; `hint` tells the operator what
+to try next. `code` is stable: scripts, the catalog and exit statuses may rely on it.
+"""
+
+from __future__ import annotations
+
+
+class CovetError(Exception):
+    """Base of all: `str(error)` is one sentence for people, `hint` the next step."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    @property
+    def code(self) -> str:
+        return type(self).__name__
+
+
+class Cancelled(BaseException):
+    """The operator asked for the work to stop; everything unfinished is undone."""
+
+
+class ConfigurationError(CovetError):
+    """A setting, argument or tool is missing or wrong; nothing was started."""
+
+
+class ToolMissing(ConfigurationError):
+    """A client program is not installed."""
+
+
+class ToolTooOld(ConfigurationError):
+    """A client program is older than the server it must serve."""
+
+
+class BadSetting(ConfigurationError):
+    """A value cannot be used as given."""
+
+
+class StreamError(CovetError):
+    """Bytes stopped moving."""
+
+
+class SourceFailed(StreamError):
+    """The producer ended badly; what it sent must not be kept."""
+
+
+class SinkFailed(StreamError):
+    """The consumer ended badly; it did not take everything."""
+
+
+class Stalled(StreamError):
+    """No byte moved for longer than the no-progress limit."""
+
+
+class StorageError(CovetError):
+    """A storage did not do what was asked."""
+
+
+class ObjectNotFound(StorageError):
+    """No object has that name."""
+
+
+class ObjectExists(StorageError):
+    """The name is taken; objects are never overwritten."""
+
+
+class StorageUnavailable(StorageError):
+    """A passing fault: trying again later may help."""
+
+
+class StorageFull(StorageError):
+    """No room is left."""
+
+
+class AccessRefused(StorageError):
+    """Credentials are missing, wrong, expired or not allowed to do this."""
+
+
+class UploadLost(StorageError):
+    """The storage dropped an unfinished upload; only starting the object again can help."""
+
+
+class IntegrityError(CovetError):
+    """Stored bytes are not the bytes that were written."""
+
+
+class NotAnArchive(IntegrityError):
+    """The bytes are not ours, or need a newer version of the reader."""
+
+
+class Truncated(IntegrityError):
+    """The end is missing."""
+
+
+class Tampered(IntegrityError):
+    """Authentication failed: changed, moved, repeated or foreign bytes."""
+
+
+class DigestMismatch(IntegrityError):
+    """Length or SHA-256 differs from the manifest."""
+
+
+class ManifestInvalid(IntegrityError):
+    """A manifest or keys object is malformed, edited or in the wrong place."""
+
+
+class TooLarge(IntegrityError):
+    """More bytes came out than were declared: a decompression bomb or damage."""
+
+
+class Untrusted(IntegrityError):
+    """Intact, but no trusted signer or own secret key vouches for its origin."""
+
+
+class KeyUnavailable(CovetError):
+    """No key at hand opens this backup."""
+
+
+class WrongKey(KeyUnavailable):
+    """A key was tried and is not the right one."""
+
+
+class UnknownRecipient(KeyUnavailable):
+    """None of the backup's slots belongs to a key in the keyring."""
+
+
+class WrongPassphrase(WrongKey):
+    """The passphrase does not open the slot it was tried on."""
+
+
+class DatabaseError(CovetError):
+    """A database server or file did not do what was asked."""
+
+
+class DatabaseUnavailable(DatabaseError):
+    """No connection: wrong host, port, name, credentials, or the server is down."""
+
+
+class Unreadable(DatabaseError):
+    """Objects exist that the backup role may not read; each is named."""
+
+
+class Incomplete(DatabaseError):
+    """The stream ended without what proves it whole."""
+
+
+class ResultDiffers(DatabaseError):
+    """What was restored is not what the manifest promises."""
+
+
+class Conflict(CovetError):
+    """Something else is in the way."""
+
+
+class ServerBusy(Conflict):
+    """A lock or connection could not be had in time."""
+
+
+class TargetNotEmpty(Conflict):
+    """The restore target already exists or holds data; it was left untouched."""

@@ -1,0 +1,1 @@
+"""Where objects live: one contract (`base`), one conformance suite, several drivers."""

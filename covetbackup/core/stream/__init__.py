@@ -1,0 +1,1 @@
+"""Bytes in motion: sources, filters, sinks, and the one loop that joins them."""

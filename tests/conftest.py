@@ -1,0 +1,3 @@
+"""Shared fixtures. Each support module starts one kind of private server and stops it."""
+
+pytest_plugins = ["tests.support.postgres", "tests.support.s3"]

@@ -1,0 +1,1 @@
+"""Fixtures: private S3 servers."""
