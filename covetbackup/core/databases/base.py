@@ -31,11 +31,15 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One stream of a backup. `size_hint` is its expected plain size in bytes, for progress."""
+    """One stream of a backup. `size_hint` is its expected plain size in bytes, for progress.
+
+    An empty stream is a failed dump unless it `may_be_empty`.
+    """
 
     name: str
     source: Source
     size_hint: int | None = None
+    may_be_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +68,13 @@ class Outcome:
 class RestoreOptions:
     """`target` is the engine's own notation for where to restore: see each engine's docstring.
 
-    `jobs` > 1 asks for parallel restore. `extra` holds typed options of one engine.
+    `expected` is the backup's inventory: what a preflight and the creation of the target need to
+    know (encoding, roles, extensions). `jobs` > 1 asks for parallel restore. `extra` holds typed
+    options of one engine.
     """
 
     target: str
+    expected: Inventory
     jobs: int = 1
     extra: Mapping[str, object] = field(default_factory=dict)
 
