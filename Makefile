@@ -1,0 +1,66 @@
+# `make` alone lists what there is. Needs python3 (3.11 or newer, with venv); the rest is set up.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+INSTALLED := $(VENV)/.installed
+PIP_TOOLS := pip-tools==7.6.2
+
+# Hashes have to be those of the public index, whatever mirrors or folders this machine's pip knows.
+COMPILE := PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= $(BIN)/pip-compile --quiet \
+	--generate-hashes --strip-extras --no-header --no-emit-options \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test test-all bench lint lock clean tools
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+setup: $(INSTALLED) ## make .venv and install the pinned packages
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." \
+		if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): deploy/requirements-test.txt | $(BIN)/python
+	$(PIP) install --require-hashes -r $<
+	@touch $@
+
+demo: setup ## back up, verify and restore two real databases, disk and S3
+	@tests/support/has_postgresql.sh || \
+		$(PIP) install --require-hashes -r deploy/requirements-demo.txt
+	@$(BIN)/python -m tests.demo
+
+test: tools lint ## everything but the slow tests
+	@$(BIN)/python -m pytest
+
+test-all: tools lint ## everything, slow tests too
+	@$(BIN)/python -m pytest -m 'slow or not slow'
+
+bench: tools ## time the engine against shell pipelines, as ratios
+	@$(BIN)/python -m tests.bench
+
+lint: setup ## style, types and the import rule
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --quiet --check
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo
+
+tools: setup
+	@tests/support/install.sh
+
+lock: $(BIN)/python ## pin again what pyproject.toml asks for; UPGRADE=--upgrade takes new versions
+	$(PIP) install $(PIP_TOOLS)
+	$(COMPILE) $(UPGRADE) -o deploy/requirements.txt pyproject.toml
+	$(COMPILE) $(UPGRADE) --extra test -c deploy/requirements.txt \
+		-o deploy/requirements-test.txt pyproject.toml
+	$(COMPILE) $(UPGRADE) --extra demo -c deploy/requirements-test.txt \
+		-o deploy/requirements-demo.txt pyproject.toml
+
+clean: ## remove caches and build output; .venv stays
+	rm -rf build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find covetbackup tests -name __pycache__ -type d -prune -exec rm -rf {} +

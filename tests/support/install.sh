@@ -1,0 +1,37 @@
+#!/bin/sh
+# Install the programs the tests run and that no Python package brings. Silent when all are there.
+set -eu
+
+here=$(dirname "$0")
+missing=""
+"$here/has_postgresql.sh" || missing=" postgresql"
+for pair in sqlite3:sqlite3 zstd:zstd xz:xz-utils bzip2:bzip2 gzip:gzip; do
+    command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
+done
+[ -n "$missing" ] || exit 0
+
+give_up() {
+    echo "the tests need these Debian packages, and $1:$missing" >&2
+    echo "install them (or what your system calls them), then run this again" >&2
+    exit 1
+}
+
+as_root=""
+command -v apt-get >/dev/null || give_up "there is no apt-get here"
+if [ "$(id -u)" != 0 ]; then
+    sudo -n true 2>/dev/null || give_up "installing them needs root"
+    as_root="sudo -n"
+fi
+
+echo "installing:$missing" >&2
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+# shellcheck disable=SC2086  # both are lists of words
+{
+    $as_root apt-get update -qq &&
+        $as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends $missing
+} >"$log" 2>&1 || {
+    tail -n 20 "$log" >&2
+    give_up "apt-get failed"
+}
