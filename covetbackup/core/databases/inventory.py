@@ -52,14 +52,19 @@ class Inventory:
     settings: dict[str, str] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Sequence values become text: they may exceed what JSON readers keep exact (2^53)."""
+        sequences = [
+            {**asdict(row), "value": None if row.value is None else str(row.value)}
+            for row in self.sequences
+        ]
+        return {**asdict(self), "sequences": sequences}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Inventory:
         """The inverse of `to_json`; unknown keys (of a newer version) are ignored."""
         known = {field.name: data[field.name] for field in fields(cls) if field.name in data}
         known["tables"] = tuple(TableFacts(**row) for row in data.get("tables", ()))
-        known["sequences"] = tuple(SequenceFacts(**row) for row in data.get("sequences", ()))
+        known["sequences"] = tuple(_sequence(row) for row in data.get("sequences", ()))
         known["extensions"] = tuple(data.get("extensions", ()))
         known["roles"] = tuple(data.get("roles", ()))
         return cls(**known)
@@ -67,6 +72,11 @@ class Inventory:
     @property
     def row_count(self) -> int:
         return sum(table.rows or 0 for table in self.tables)
+
+
+def _sequence(row: dict[str, Any]) -> SequenceFacts:
+    value = row["value"]
+    return SequenceFacts(row["schema"], row["name"], None if value is None else int(value))
 
 
 def differences(expected: Inventory, actual: Inventory) -> list[str]:
