@@ -1,3 +1,5 @@
 """Shared fixtures. Each support module starts one kind of private server and stops it."""
 
+from __future__ import annotations
+
 pytest_plugins = ["tests.support.postgres", "tests.support.s3"]
