@@ -11,7 +11,11 @@ from pathlib import Path
 from tests.shape.tree import ROOT, imported_names, modules
 
 CORE = "covetbackup/core/"
-STARTS_CHILDREN = "covetbackup/core/stream/process.py"
+DRIVERS = "covetbackup/core/storage/"
+START_CHILDREN = {
+    "covetbackup/core/stream/guardian.py",  # the program that `process` runs each child under
+    "covetbackup/core/stream/process.py",
+}
 CHILD_STARTERS = {
     "asyncio.create_subprocess_exec",
     "asyncio.create_subprocess_shell",
@@ -30,6 +34,7 @@ LAZY_IMPORTS = {
     "covetbackup/core/storage/registry.py",
 }
 OPTIONAL_DRIVERS = {"boto3", "psycopg"}
+STORAGE_KINDS = {"local", "memory", "s3"}
 
 IMPORT_ALL = """
 import importlib, pkgutil, sys
@@ -60,7 +65,19 @@ def test_importing_the_engine_loads_no_driver() -> None:
 
 def test_children_are_started_in_one_place() -> None:
     offenders = {name for name, tree in modules(CORE) if set(_child_starters(tree))}
-    assert offenders <= {STARTS_CHILDREN}
+    assert offenders <= START_CHILDREN
+
+
+def test_storage_drivers_do_not_know_each_other() -> None:
+    known = {
+        f"{kind} -> {other}"
+        for name, tree in modules(DRIVERS)
+        if (kind := _storage_kind(name.removeprefix(DRIVERS))) in STORAGE_KINDS
+        for imported in imported_names(tree)
+        if imported.startswith("covetbackup.core.storage.")
+        and (other := _storage_kind(imported.split(".")[3])) in STORAGE_KINDS - {kind}
+    }
+    assert known == set()
 
 
 def test_imports_stand_at_the_top_of_their_module() -> None:
@@ -70,6 +87,11 @@ def test_imports_stand_at_the_top_of_their_module() -> None:
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def _storage_kind(module: str) -> str:
+    """The first word, "s3" of `s3_upload.py`: what the files of one driver have in common."""
+    return module.removesuffix(".py").split("_")[0]
 
 
 def _child_starters(tree: ast.Module) -> Iterator[str]:
