@@ -1,0 +1,219 @@
+"""Streams as authenticated chunks (the STREAM construction with our always-short last chunk).
+
+Nothing is released before it was authenticated; what is missing, moved, repeated, appended or
+foreign raises. The bytes: FORMAT.md, "Encrypted object".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+from itertools import chain
+
+from cryptography.exceptions import InvalidTag
+
+from covetbackup.core.crypto.header import (
+    CHUNK_LOG2,
+    HEADER_SIZE,
+    INDEX_VOLUME,
+    SALT_SIZE,
+    Header,
+    StreamId,
+)
+from covetbackup.core.crypto.secret import Dek
+from covetbackup.core.crypto.suites import ChunkCipher, Piece, Suite
+from covetbackup.core.errors import BadSetting, Tampered, Truncated
+from covetbackup.core.stream.base import Filter, Source
+from covetbackup.core.stream.pump import filtered
+
+PIECE_LIMIT = 1 << 20
+"""No plain piece is longer than this, however large the chunks."""
+
+CHUNK_COUNT_LIMIT = 1 << 32
+
+
+class Last(IntEnum):
+    """The flag of a last chunk: whether the series of volumes goes on."""
+
+    MORE = 1
+    END = 2
+
+
+_NOT_LAST = 0
+
+
+def seal(
+    dek: Dek,
+    stream_id: StreamId,
+    *,
+    suite: Suite,
+    last: Callable[[], Last],
+    chunk_log2: int = CHUNK_LOG2,
+) -> Filter:
+    """A filter that makes an encrypted object of a stream.
+
+    `last` is asked once, after the input has ended. If the input raises instead of ending, no
+    last chunk is made and what was written can never pass for a whole object. Sealed pieces are
+    one chunk each, 16 or 64 bytes longer than it. Raises `BadSetting` beyond 2^32 chunks.
+    """
+
+    def apply(pieces: Iterator[bytes]) -> Iterator[bytes]:
+        header, cipher = Header.create(
+            dek, stream_id, suite=suite, chunk_log2=chunk_log2, salt=os.urandom(SALT_SIZE)
+        )
+        yield header.encode()
+        for number, chunk in enumerate(_regrouped(pieces, header.chunk_size)):
+            if number >= CHUNK_COUNT_LIMIT:
+                raise BadSetting(f"{stream_id}: too long for one object", "use smaller volumes")
+            flag = _NOT_LAST if len(chunk) == header.chunk_size else last()
+            yield cipher.seal_chunk(nonce(number, flag), chunk)
+
+    return apply
+
+
+def unseal(dek: Dek, stream_id: StreamId, *, expect: Last | None) -> Unsealing:
+    """A filter that gives back what `seal` took.
+
+    With `expect`, an object that ends otherwise is refused before its last chunk is released;
+    with None both ends are accepted, and `Unsealing.last` tells which it was.
+    """
+    return Unsealing(dek, stream_id, expect)
+
+
+class Unsealing:
+    """A `Filter` for one object.
+
+    Raises `NotAnArchive`, `WrongKey`, `Tampered` (another object, or a chunk by number and byte
+    range) and `Truncated`. All bytes it has yielded are authentic and in their place; only when
+    the iterator ends is the stream known to be whole.
+    """
+
+    def __init__(self, dek: Dek, stream_id: StreamId, expect: Last | None) -> None:
+        self._dek = dek
+        self._stream_id = stream_id
+        self._expect = expect
+        self.last: Last | None = None
+        """How the object ended; None until its last chunk was opened."""
+
+    def __call__(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        start, rest = _taken(pieces, HEADER_SIZE)
+        opener = Opener(Header.parse(start), self._dek, self._stream_id)
+        size = opener.header.sealed_chunk_size
+        for number, sealed in enumerate(_regrouped(rest, size)):
+            if len(sealed) == size:
+                plain = opener.open_full(number, sealed)
+            else:
+                plain, self.last = opener.open_last(number, sealed)
+                check_last(self._stream_id, self.last, self._expect)
+            for at in range(0, len(plain), PIECE_LIMIT):
+                yield plain if len(plain) <= PIECE_LIMIT else plain[at : at + PIECE_LIMIT]
+
+
+class Opener:
+    """Opens single chunks of one object. Raises `Tampered` or `Truncated`, naming the chunk."""
+
+    def __init__(self, header: Header, dek: Dek, stream_id: StreamId) -> None:
+        """Raises as `Header.open`."""
+        self.header = header
+        self._cipher: ChunkCipher = header.open(dek, stream_id)
+
+    def open_full(self, number: int, sealed: Piece) -> bytes:
+        """A chunk that is not the last one."""
+        plain = self._try(number, _NOT_LAST, sealed)
+        if plain is None or number >= CHUNK_COUNT_LIMIT:
+            raise Tampered(f"{self._place(number, sealed)} is damaged, moved or foreign")
+        return plain
+
+    def open_last(self, number: int, sealed: Piece) -> tuple[bytes, Last]:
+        """The last chunk, and how the object ends."""
+        if not self.header.suite.can_be_chunk(len(sealed)):
+            raise Truncated(f"{self._place(number, sealed)}: the end is missing")
+        for flag in (Last.END, Last.MORE):
+            plain = self._try(number, flag, sealed)
+            if plain is not None:
+                return plain, flag
+        raise Tampered(
+            f"{self._place(number, sealed)} is damaged, moved or foreign, or the end was cut off"
+        )
+
+    def _try(self, number: int, flag: int, sealed: Piece) -> bytes | None:
+        try:
+            return self._cipher.open_chunk(nonce(number, flag), sealed)
+        except InvalidTag:
+            return None
+
+    def _place(self, number: int, sealed: Piece) -> str:
+        start = HEADER_SIZE + number * self.header.sealed_chunk_size
+        stop = start + len(sealed)
+        return f"{self.header.stream_id}: chunk {number} (from byte {start} to {stop})"
+
+
+def check_last(stream_id: StreamId, last: Last, expect: Last | None) -> None:
+    """Raises `Truncated` if a volume is missing after this one, `Tampered` if one is too many."""
+    if expect is None or last is expect:
+        return
+    if last is Last.MORE:
+        raise Truncated(f"{stream_id}: it goes on in another volume", "is a volume missing?")
+    raise Tampered(f"{stream_id}: it is the last volume, yet more follow")
+
+
+def unseal_volumes(
+    dek: Dek, backup_id: bytes, first_number: int, volumes: Iterator[Source]
+) -> Iterator[bytes]:
+    """The plain bytes of a member from its volumes in order, each opened when its turn comes.
+
+    Every volume but the last must say that more follow, and the last that none do: one that is
+    missing, swapped, repeated or too many raises, whether or not a manifest is at hand.
+    """
+    number = first_number
+    current = next(volumes, None)
+    if current is None:
+        raise Truncated(f"{StreamId(backup_id, number)}: no volume is there")
+    while current is not None:
+        following = next(volumes, None)
+        if number & 0xFFFF == INDEX_VOLUME:
+            raise Tampered(f"{StreamId(backup_id, number)}: more volumes than a member may have")
+        expect = Last.END if following is None else Last.MORE
+        stream = unseal(dek, StreamId(backup_id, number), expect=expect)
+        with filtered(current, [stream]) as pieces:
+            yield from pieces
+        current, number = following, number + 1
+
+
+def nonce(number: int, flag: int) -> bytes:
+    """11 bytes of chunk number and the flag. The key is fresh per object, so none repeats."""
+    return number.to_bytes(11, "big") + bytes([flag])
+
+
+def _taken(pieces: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
+    """The first `size` bytes (fewer if the stream ends) and the rest of the stream."""
+    start = b""
+    for piece in pieces:
+        start += piece
+        if len(start) >= size:
+            break
+    return start[:size], chain([start[size:]], pieces)
+
+
+def _regrouped(pieces: Iterator[bytes], size: int) -> Iterator[memoryview]:
+    """Runs of exactly `size` bytes, then one shorter rest, possibly empty.
+
+    A run is valid until the next one is asked for: what crosses pieces shares one buffer, what
+    lies within a piece is not copied.
+    """
+    held, filled = memoryview(bytearray(size)), 0
+    for piece in pieces:
+        view = memoryview(piece)
+        while view:
+            if not filled and len(view) >= size:
+                yield view[:size]
+                view = view[size:]
+                continue
+            taken = min(size - filled, len(view))
+            held[filled : filled + taken] = view[:taken]
+            filled, view = filled + taken, view[taken:]
+            if filled == size:
+                yield held
+                filled = 0
+    yield held[:filled]
