@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -59,7 +59,7 @@ class Storage(Protocol):
     def delete(self, name: str) -> None:
         """Remove an object; deleting nothing is fine."""
 
-    def sweep(self, before: datetime) -> list[str]:
+    def sweep(self, before: datetime) -> Sequence[str]:
         """Remove uploads begun before `before` (aware UTC) and never committed; their names."""
 
 

@@ -1,0 +1,132 @@
+"""One boto3 client: single requests with translated errors, renewed credentials, no retries.
+
+Retrying is left to our own policy: boto3's would multiply it and cannot be interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from threading import Lock
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from covetbackup.core.errors import AccessRefused
+from covetbackup.core.storage.s3_errors import NotSupported, translated_error
+from covetbackup.core.storage.s3_settings import Addressing, S3Settings
+
+_CONNECTIONS = 16  # a few sinks with three parts each, and readers
+
+
+class Feature(StrEnum):
+    """What a compatible store may lack; used until it answers 501."""
+
+    CONDITIONAL = "If-None-Match"
+    CHECKSUM = "x-amz-checksum-sha256"
+
+
+class S3Connection:
+    """Requests to one store. Safe to use from several threads."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        self.settings = settings
+        self._lock = Lock()
+        self._lacking: set[Feature] = set()
+        with self.translating("the connection"):
+            self._client = _client(settings)
+
+    @contextmanager
+    def translating(self, subject: str) -> Iterator[None]:
+        """boto3's errors inside become the storage's own."""
+        try:
+            yield
+        except (BotoCoreError, ClientError, ResponseParserError) as error:
+            raise translated_error(error, subject, self.settings.place) from error
+
+    def call(
+        self,
+        operation: str,
+        subject: str,
+        *,
+        optional: Mapping[Feature, Mapping[str, Any]] | None = None,
+        **parameters: Any,
+    ) -> dict[str, Any]:
+        """The answer to one request about `subject`; `optional` parameters fall away one
+        feature at a time when the store does not support them."""
+        offered = dict(optional or {})
+        while True:
+            used = [feature for feature in offered if feature not in self._lacking]
+            extra = {key: value for feature in used for key, value in offered[feature].items()}
+            try:
+                return self._authorised(operation, subject, {**parameters, **extra})
+            except NotSupported:
+                if not used:
+                    raise
+                self._lacking.add(used[0])
+
+    def _authorised(
+        self, operation: str, subject: str, parameters: dict[str, Any]
+    ) -> dict[str, Any]:
+        client = self._client
+        try:
+            return self._send(client, operation, subject, parameters)
+        except AccessRefused:
+            if self.settings.credentials is not None:
+                raise
+        # Found by the default chain, they may have been replaced since: look once more.
+        return self._send(self._renewed(client), operation, subject, parameters)
+
+    def _send(
+        self, client: Any, operation: str, subject: str, parameters: dict[str, Any]
+    ) -> dict[str, Any]:
+        body = parameters.get("Body")
+        if body is not None:
+            body.seek(0)
+        with self.translating(subject):
+            answer: dict[str, Any] = getattr(client, operation)(
+                Bucket=self.settings.bucket, **parameters
+            )
+            return answer
+
+    def _renewed(self, refused: Any) -> Any:
+        with self._lock, self.translating("the connection"):
+            if self._client is refused:  # else another thread was faster
+                self._client = _client(self.settings)
+            return self._client
+
+
+def _client(settings: S3Settings) -> Any:
+    credentials = settings.credentials
+    session = boto3.session.Session(
+        aws_access_key_id=credentials.access_key_id if credentials else None,
+        aws_secret_access_key=credentials.secret_access_key if credentials else None,
+        aws_session_token=(credentials.session_token or None) if credentials else None,
+    )
+    return session.client(
+        "s3",
+        endpoint_url=settings.endpoint_url or None,
+        region_name=settings.region or ("us-east-1" if settings.endpoint_url else None),
+        config=_config(settings),
+    )
+
+
+def _config(settings: S3Settings) -> Config:
+    addressing = settings.addressing
+    if addressing is Addressing.AUTO and settings.endpoint_url:
+        # Few private stores have a wildcard name in DNS; all understand the path.
+        addressing = Addressing.PATH
+    return Config(
+        connect_timeout=settings.connect_seconds,
+        read_timeout=settings.stall_seconds,
+        max_pool_connections=_CONNECTIONS,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        # Since boto3 1.36 the default adds CRC trailers that several compatible stores reject.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": addressing.value},
+    )

@@ -1,0 +1,146 @@
+"""What boto3 raises, told in the storage's own errors."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    ResponseStreamingError,
+    SSLError,
+    TokenRetrievalError,
+)
+
+from covetbackup.core.errors import (
+    AccessRefused,
+    BadSetting,
+    CovetError,
+    ObjectExists,
+    ObjectNotFound,
+    StorageError,
+    StorageUnavailable,
+    UploadLost,
+)
+
+_CREDENTIAL_CODES = {
+    "AccessDenied",
+    "AccountProblem",
+    "AuthorizationHeaderMalformed",
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidSecurity",
+    "InvalidToken",
+    "NotSignedUp",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+}
+_PASSING_CODES = {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException"}
+_NO_CREDENTIALS = (
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    TokenRetrievalError,
+)
+_NETWORK = (HTTPClientError, IncompleteReadError, ResponseStreamingError)
+
+
+class NotSupported(StorageError):
+    """The store does not know something the request asked for (HTTP 501)."""
+
+
+class BeyondEnd(StorageError):
+    """The range asked for begins at or after the end of the object."""
+
+
+def translated_error(error: Exception, subject: str, place: str) -> CovetError:
+    """The error to raise `from error`: what happened to `subject` in `place`."""
+    if isinstance(error, ClientError):
+        return _answer(error, subject, place)
+    if isinstance(error, _NO_CREDENTIALS):
+        return AccessRefused(
+            f"no usable credentials for {place}",
+            hint="give an access key, or set up the default ones of the AWS tools",
+        )
+    if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return AccessRefused(
+            f"the certificate of {place} is not trusted",
+            hint="does the endpoint's name match, is its authority installed?",
+        )
+    if isinstance(error, _NETWORK):
+        return StorageUnavailable(
+            f"no answer about {subject} from {place}: {_words(type(error).__name__)}",
+            hint="is the endpoint right and reachable?",
+        )
+    if isinstance(error, ParamValidationError):
+        return BadSetting(f"{subject} in {place}: the request is not valid")
+    if isinstance(error, BotoCoreError):
+        return StorageError(f"{subject} in {place}: {_words(type(error).__name__)}")
+    return StorageUnavailable(f"the answer about {subject} from {place} is not S3")
+
+
+def _answer(error: ClientError, subject: str, place: str) -> CovetError:
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code == "RequestTimeTooSkewed":
+        return _skewed(error, place)
+    if code == "NoSuchBucket":
+        return StorageError(f"{place} does not exist", hint="create it, or is the name wrong?")
+    if code == "NoSuchUpload":
+        return UploadLost(
+            f"{place} dropped the upload of {subject}",
+            hint="does a lifecycle rule abort uploads too early?",
+        )
+    return _answer_by_status(code, status, subject, place)
+
+
+def _answer_by_status(code: str, status: int, subject: str, place: str) -> CovetError:
+    if code in _CREDENTIAL_CODES or status in (401, 403):
+        return AccessRefused(
+            f"{place} refused the credentials for {subject}: {_words(code or str(status))}",
+            hint="are they right, still valid and allowed to do this?",
+        )
+    if status == 501:
+        return NotSupported(f"{place} cannot do what {subject} needs: {_words(code)}")
+    if code in _PASSING_CODES or status >= 500 or status == 429:
+        return StorageUnavailable(f"{place} cannot serve {subject} now: {_words(code)}")
+    if status == 404:
+        return ObjectNotFound(f"{subject} does not exist in {place}")
+    if status == 409:
+        return UploadLost(f"{place} saw a conflicting change of {subject}: {_words(code)}")
+    if status == 416:
+        return BeyondEnd(f"{subject} in {place} has no bytes there")
+    if status == 412:
+        return ObjectExists(f"{subject} already exists in {place}")
+    if 300 <= status < 400:
+        return StorageError(
+            f"{place} redirects elsewhere", hint="is the region or the endpoint right?"
+        )
+    return StorageError(f"{place} refused {subject}: {_words(code)} (status {status})")
+
+
+def _skewed(error: ClientError, place: str) -> AccessRefused:
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    hint = "set the clock of this machine"
+    try:
+        theirs = parsedate_to_datetime(headers.get("date", ""))
+        skew = round((datetime.now(UTC) - theirs).total_seconds())
+    except (TypeError, ValueError):  # no date, or one without a zone
+        return AccessRefused(f"the clocks of this machine and of {place} differ", hint)
+    direction = "ahead of" if skew > 0 else "behind"
+    return AccessRefused(f"the clock here is {abs(skew)} seconds {direction} {place}", hint)
+
+
+def _words(code: str) -> str:
+    """`SlowDown` as "slow down"; a peer's text is kept short and to letters and digits."""
+    letters = [f" {c.lower()}" if c.isupper() else c for c in code if c.isascii() and c.isalnum()]
+    return "".join(letters).strip()[:60]

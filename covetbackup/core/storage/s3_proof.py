@@ -1,0 +1,49 @@
+"""What a store says it holds, compared with what was sent: checksums, ETags, our own mark."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MARK = "covet-upload"
+"""Metadata that tells our object from somebody else's of the same name."""
+
+_PLAIN_ETAG = re.compile(r'"?([0-9a-f]{32})"?')
+_SEALED = ("aws:kms", "aws:kms:dsse")
+
+
+def encoded(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
+
+
+def confirms(answer: Mapping[str, Any], body: io.BytesIO, digest: bytes) -> bool:
+    """Whether a store's answer about `body` (its SHA-256 is `digest`) fits it.
+
+    A store that echoes the SHA-256 is taken at its word; else the ETag must be the MD5, which it
+    is by the S3 API reference unless the object is encrypted with a customer's or KMS key.
+    """
+    echoed = answer.get("ChecksumSHA256")
+    if echoed:
+        return bool(echoed == encoded(digest))
+    sealed = answer.get("ServerSideEncryption") in _SEALED or answer.get("SSECustomerAlgorithm")
+    etag = _PLAIN_ETAG.fullmatch(answer.get("ETag", ""))
+    if sealed or etag is None:
+        return True
+    return etag[1] == hashlib.md5(body.getbuffer(), usedforsecurity=False).hexdigest()
+
+
+def confirms_parts(answer: Mapping[str, Any], digests: Sequence[bytes]) -> bool:
+    """Whether the checksum of a completed upload, if the store gives one, fits its parts.
+
+    It is the SHA-256 of the parts' SHA-256 ("composite"), followed by their number.
+    """
+    echoed = str(answer.get("ChecksumSHA256") or "").partition("-")[0]
+    return not echoed or echoed == encoded(hashlib.sha256(b"".join(digests)).digest())
+
+
+def is_marked(head: Mapping[str, Any] | None, mark: str) -> bool:
+    return head is not None and head.get("Metadata", {}).get(MARK) == mark
