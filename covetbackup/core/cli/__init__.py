@@ -1,0 +1,1 @@
+"""The command line, `python -m covetbackup.core`: arguments, commands, what is printed."""

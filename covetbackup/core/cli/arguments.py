@@ -1,0 +1,194 @@
+"""The grammar of the command line. What a command does stands in `commands`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from covetbackup.core.cli import commands
+from covetbackup.core.cli.exits import EXITS
+from covetbackup.core.cli.report import Report
+from covetbackup.core.crypto.suites import Suite
+from covetbackup.core.manager import PLAIN
+from covetbackup.core.operations.verify import Level
+from covetbackup.core.repository.volumes import VOLUME_SIZE
+
+_ABOUT = """Backs up, verifies and restores PostgreSQL and SQLite databases.
+
+REPO is file:///path or s3://bucket/prefix?endpoint=https://…
+SOURCE and TARGET are postgresql://user@host:port/database or sqlite:////absolute/path.
+LABEL is a label as `list` shows it, a backup id or its beginning, or "latest".
+Secrets are read from files, never from arguments."""
+
+_EXIT_CODES = "exit status:\n" + "\n".join(f"  {status:3}  {why}" for status, why in EXITS.items())
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole grammar; each command's function is in `command` of the result."""
+    root = argparse.ArgumentParser(
+        prog="python -m covetbackup.core",
+        description=_ABOUT,
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    under = root.add_subparsers(required=True, metavar="COMMAND")
+    _keygen(_command(under, "keygen", "make a working key file and a recovery key file"))
+    _init(_command(under, "init", "make an empty place a repository"))
+    _backup(_command(under, "backup", "back up a database"))
+    _list(_command(under, "list", "list backups; needs no key"))
+    _show(_command(under, "show", "show one backup with its contents"))
+    _verify(_command(under, "verify", "verify one backup"))
+    _cat(_command(under, "cat", "write the plain bytes of a member to standard output"))
+    _restore(_command(under, "restore", "restore into a new database"))
+    _copy(_command(under, "copy", "copy a backup to another repository"))
+    _delete(_command(under, "delete", "remove a backup for good"))
+    _rotate(_command(under, "rotate", "rewrap all backups for new keys"))
+    _sweep(_command(under, "sweep", "remove what unfinished backups left behind"))
+    return root
+
+
+def _command(
+    under: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str
+) -> argparse.ArgumentParser:
+    made = under.add_parser(name, help=about, description=about)
+    made.set_defaults(command=COMMANDS[name])
+    made.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    made.add_argument("--quiet", action="store_true", help="no progress on standard error")
+    return made
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], Report]] = {
+    "keygen": commands.keygen,
+    "init": commands.init,
+    "backup": commands.backup,
+    "list": commands.list_backups,
+    "show": commands.show,
+    "verify": commands.verify,
+    "cat": commands.cat,
+    "restore": commands.restore,
+    "copy": commands.copy,
+    "delete": commands.delete,
+    "rotate": commands.rotate,
+    "sweep": commands.sweep,
+}
+
+
+def _keygen(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--working", type=Path, required=True, metavar="FILE")
+    made.add_argument("--recovery", type=Path, required=True, metavar="FILE")
+
+
+def _init(made: argparse.ArgumentParser) -> None:
+    made.add_argument("repo", metavar="REPO")
+    _storage(made)
+
+
+def _backup(made: argparse.ArgumentParser) -> None:
+    made.add_argument("source", metavar="SOURCE")
+    made.add_argument("--repo", action="append", required=True, help="repeat to store copies")
+    made.add_argument("--name", default="", help="groups the backups of one source")
+    made.add_argument("--method", default="", help="of the database kind; default: its best")
+    made.add_argument("--codec", default="zstd:3", help="none, gzip, bzip2, lzma or zstd, :level")
+    made.add_argument("--cipher", default=Suite.AES_256_GCM.value, choices=[*Suite, PLAIN])
+    made.add_argument("--workers", type=int, default=0, help="compressing threads; default: cores")
+    made.add_argument("--volume-size", type=int, default=VOLUME_SIZE, metavar="BYTES")
+    made.add_argument("--min-slots", type=int, default=2, help="keys a backup must open with")
+    _password(made)
+    _storage(made)
+    _keys(made)
+
+
+def _list(made: argparse.ArgumentParser) -> None:
+    made.add_argument("repo", metavar="REPO")
+    made.add_argument("--name", default="", help="only backups of this source")
+    _storage(made)
+
+
+def _show(made: argparse.ArgumentParser) -> None:
+    _backup_in_repository(made)
+    _keys(made)
+
+
+def _verify(made: argparse.ArgumentParser) -> None:
+    _backup_in_repository(made)
+    made.add_argument("--level", type=Level, choices=list(Level), default=Level.CONTENT)
+    made.add_argument("--scratch", default="", metavar="TARGET", help="for --level restore")
+    _password(made)
+    _keys(made)
+    _trust(made)
+
+
+def _cat(made: argparse.ArgumentParser) -> None:
+    _backup_in_repository(made)
+    made.add_argument("member", metavar="MEMBER")
+    _keys(made)
+
+
+def _restore(made: argparse.ArgumentParser) -> None:
+    _backup_in_repository(made)
+    made.add_argument("--to", required=True, metavar="TARGET", help="a database not there yet")
+    made.add_argument("--jobs", type=int, default=1, help="parallel restore; stages the archive")
+    made.add_argument("--owner", default="keep", help="keep, none, or a role that shall own all")
+    _password(made)
+    _keys(made)
+    _trust(made)
+
+
+def _copy(made: argparse.ArgumentParser) -> None:
+    _backup_in_repository(made)
+    made.add_argument("--to", required=True, metavar="REPO2")
+    made.add_argument("--to-s3-credentials", type=Path, metavar="FILE")
+
+
+def _delete(made: argparse.ArgumentParser) -> None:
+    _backup_in_repository(made)
+
+
+def _rotate(made: argparse.ArgumentParser) -> None:
+    made.add_argument("repo", metavar="REPO")
+    made.add_argument("--new-key-file", type=Path, action="append", default=[], metavar="FILE")
+    made.add_argument(
+        "--new-passphrase-file", type=Path, action="append", default=[], metavar="FILE"
+    )
+    made.add_argument("--min-slots", type=int, default=2)
+    _storage(made)
+    _keys(made)
+
+
+def _sweep(made: argparse.ArgumentParser) -> None:
+    made.add_argument("repo", metavar="REPO")
+    made.add_argument("--older-than", type=float, default=24.0, metavar="HOURS")
+    _storage(made)
+
+
+def _backup_in_repository(made: argparse.ArgumentParser) -> None:
+    made.add_argument("repo", metavar="REPO")
+    made.add_argument("label", metavar="LABEL")
+    _storage(made)
+
+
+def _storage(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--s3-credentials",
+        type=Path,
+        metavar="FILE",
+        help="access_key_id= and secret_access_key=; default: what AWS tools would use",
+    )
+
+
+def _keys(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--key-file", type=Path, action="append", default=[], metavar="FILE")
+    made.add_argument("--passphrase-file", type=Path, action="append", default=[], metavar="FILE")
+
+
+def _password(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--password-file", type=Path, metavar="FILE", help="of the database role")
+
+
+def _trust(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--accept-untrusted",
+        action="store_true",
+        help="restore even if no trusted signer vouches for the backup",
+    )

@@ -1,0 +1,253 @@
+"""What each command does: opens what it needs, makes one call, and says what came of it."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from covetbackup.core.cli import exits, views
+from covetbackup.core.cli.report import Report
+from covetbackup.core.cli.scratch import scratch_target
+from covetbackup.core.cli.terminal import TerminalProgress
+from covetbackup.core.crypto.keyring import Keyring, new_keys, write_new_keys
+from covetbackup.core.errors import BadSetting
+from covetbackup.core.manager import (
+    BackupManager,
+    RestoreManager,
+    create_repository,
+    open_repository,
+)
+from covetbackup.core.operations.restore import RestoreRequest, RestoreResult
+from covetbackup.core.operations.rotate import Rotation
+from covetbackup.core.operations.verify import Level
+from covetbackup.core.progress import Progress, Silent
+from covetbackup.core.repository.repository import Repository
+from covetbackup.core.storage.registry import s3_credentials_from_file
+from covetbackup.core.stream.secret import Secret
+
+
+def keygen(given: Namespace) -> Report:
+    write_new_keys(new_keys(), given.working, given.recovery)
+    return Report(
+        {"working": str(given.working), "recovery": str(given.recovery)},
+        [
+            f"working keys: {given.working} (stays here: writes, signs and reads backups)",
+            f"recovery keys: {given.recovery} (move it to a safe place away from this machine)",
+            "whoever loses both has lost every backup made with them",
+        ],
+    )
+
+
+def init(given: Namespace) -> Report:
+    made = create_repository(given.repo, _credentials(given.s3_credentials))
+    return Report({"repository": made.id}, [f"{given.repo} is now repository {made.id}"])
+
+
+def backup(given: Namespace) -> Report:
+    repositories = [_open(url, given) for url in given.repo]
+    keyring = _keyring(given, repositories[0])
+    manager = BackupManager(repositories[0], keyring, progress=_progress(given))
+    result = manager.create_backup(
+        given.source,
+        password=_password(given),
+        name=given.name,
+        method=given.method,
+        codec=given.codec,
+        cipher=given.cipher,
+        also=repositories[1:],
+        workers=given.workers,
+        volume_size=given.volume_size,
+        min_slots=given.min_slots,
+    )
+    failures = {name: str(error) for name, error in result.failures.items()}
+    return Report(
+        {
+            **views.manifest_json(result.manifest),
+            "stored_in": result.stored_in,
+            "failures": failures,
+        },
+        [
+            *views.summary(result.manifest),
+            *(f"not stored in {name}: {error}" for name, error in failures.items()),
+        ],
+        exits.STORAGE if failures else exits.OK,
+    )
+
+
+def list_backups(given: Namespace) -> Report:
+    listed = BackupManager(_open(given.repo, given)).list_backups(given.name)
+    return Report({"backups": [views.entry_json(entry) for entry in listed]}, views.table(listed))
+
+
+def show(given: Namespace) -> Report:
+    repository = _open(given.repo, given)
+    manifest = BackupManager(repository, _keyring(given, repository)).show_backup(given.label)
+    return Report(views.manifest_json(manifest), views.details(manifest))
+
+
+def verify(given: Namespace) -> Report:
+    if given.level is Level.RESTORE:
+        return _drill(given)
+    repository = _open(given.repo, given)
+    manager = BackupManager(repository, _keyring(given, repository), progress=_progress(given))
+    result = manager.verify_backup(given.label, given.level)
+    faults = [
+        {"where": finding.where, "code": finding.error.code, "message": str(finding.error)}
+        for finding in result.findings
+    ]
+    verdict = "no fault found" if result.ok else f"{len(faults)} faults"
+    return Report(
+        {
+            "label": str(result.label),
+            "level": result.level.value,
+            "ok": result.ok,
+            "findings": faults,
+            "warnings": result.warnings,
+        },
+        [
+            *(f"{fault['where']}: {fault['message']}" for fault in faults),
+            *(f"warning: {warning}" for warning in result.warnings),
+            f"{result.label}: {verdict} at level {result.level}",
+        ],
+        exits.OK if result.ok else exits.DAMAGED,
+    )
+
+
+def _drill(given: Namespace) -> Report:
+    repository = _open(given.repo, given)
+    kind = repository.manifest(repository.find(given.label)).kind
+    manager = RestoreManager(repository, _keyring(given, repository), progress=_progress(given))
+    with scratch_target(kind, given.scratch) as target:
+        request = RestoreRequest(target=target, accept_untrusted=given.accept_untrusted)
+        result = manager.test_restore(given.label, request, password=_password(given))
+    return _restored(result, f"{result.manifest.label}: restored, compared and removed again")
+
+
+def cat(given: Namespace) -> Report:
+    repository = _open(given.repo, given)
+    manager = RestoreManager(repository, _keyring(given, repository))
+    size = 0
+    with manager.open_member(given.label, given.member) as chunks:
+        for chunk in chunks:
+            size += len(chunk)
+            sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()
+    return Report({"bytes": size}, [], is_aside=True)
+
+
+def restore(given: Namespace) -> Report:
+    repository = _open(given.repo, given)
+    manager = RestoreManager(repository, _keyring(given, repository), progress=_progress(given))
+    request = RestoreRequest(
+        target=given.to,
+        jobs=given.jobs,
+        accept_untrusted=given.accept_untrusted,
+        options={"owner": given.owner},
+    )
+    result = manager.restore_backup(given.label, request, password=_password(given))
+    return _restored(result, f"{result.manifest.label}: restored as {given.to}")
+
+
+def _restored(result: RestoreResult, verdict: str) -> Report:
+    tables, rows = len(result.inventory.tables), result.inventory.row_count
+    return Report(
+        {
+            "label": str(result.manifest.label),
+            "inventory": result.inventory.to_json(),
+            "warnings": result.problems,
+        },
+        [
+            *(f"warning: {problem}" for problem in result.problems),
+            verdict,
+            f"{tables} tables with {rows} rows, as the manifest says",
+        ],
+    )
+
+
+def copy(given: Namespace) -> Report:
+    target = open_repository(given.to, _credentials(given.to_s3_credentials))
+    manager = BackupManager(_open(given.repo, given), progress=_progress(given))
+    manifest = manager.copy_backup(given.label, target)
+    return Report(
+        {"label": str(manifest.label), "to": given.to}, [f"{manifest.label} is now in {given.to}"]
+    )
+
+
+def delete(given: Namespace) -> Report:
+    repository = _open(given.repo, given)
+    label = str(repository.find(given.label))
+    BackupManager(repository).delete_backup(label)
+    return Report({"label": label}, [f"{label} is removed from {given.repo}"])
+
+
+def rotate(given: Namespace) -> Report:
+    repository = _open(given.repo, given)
+    manager = BackupManager(repository, _keyring(given, repository), progress=_progress(given))
+    new = _ring(repository, given.new_key_file, given.new_passphrase_file)
+    results = manager.rotate_keys(new, min_slots=given.min_slots)
+    failed = [result for result in results if result.state is Rotation.FAILED]
+    rows: list[dict[str, Any]] = [
+        {
+            "label": str(result.label),
+            "state": result.state.value,
+            "error": str(result.error) if result.error else "",
+        }
+        for result in results
+    ]
+    return Report(
+        {"backups": rows, "failed": len(failed)},
+        [f"{row['state']:8} {row['label']} {row['error']}".rstrip() for row in rows],
+        exits.FAILED if failed else exits.OK,
+    )
+
+
+def sweep(given: Namespace) -> Report:
+    if given.older_than <= 0:
+        raise BadSetting(
+            f"--older-than {given.older_than} would take running backups for dead ones"
+        )
+    swept = BackupManager(_open(given.repo, given)).sweep(timedelta(hours=given.older_than))
+    labels = [str(label) for label in swept.labels]
+    return Report(
+        {"labels": labels, "uploads": swept.uploads},
+        [
+            *(f"removed unfinished backup {label}" for label in labels),
+            *(f"removed unfinished upload {name}" for name in swept.uploads),
+            f"{len(labels)} unfinished backups and {len(swept.uploads)} uploads removed",
+        ],
+    )
+
+
+def _open(url: str, given: Namespace) -> Repository:
+    return open_repository(url, _credentials(given.s3_credentials))
+
+
+def _credentials(path: Path | None) -> Any:
+    return s3_credentials_from_file(path) if path else None
+
+
+def _keyring(given: Namespace, repository: Repository) -> Keyring:
+    return _ring(repository, given.key_file, given.passphrase_file)
+
+
+def _ring(repository: Repository, keys: list[Path], passphrases: list[Path]) -> Keyring:
+    # One salt for the repository: a passphrase is then one key, derived once, for all its backups.
+    salt = bytes.fromhex(repository.id)
+    return Keyring.load(keys, passphrases, passphrase_salt=salt)
+
+
+def _password(given: Namespace) -> Secret | None:
+    if given.password_file is None:
+        return None
+    try:
+        text = given.password_file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSetting(f"password file {given.password_file} cannot be read") from error
+    return Secret(text.removesuffix("\n").removesuffix("\r"))
+
+
+def _progress(given: Namespace) -> Progress:
+    return Silent() if given.json or given.quiet else TerminalProgress()

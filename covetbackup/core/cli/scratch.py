@@ -1,0 +1,30 @@
+"""Where a restore drill of the command line restores to."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from covetbackup.core.errors import BadSetting
+
+
+@contextmanager
+def scratch_target(kind: str, given: str) -> Iterator[str]:
+    """An address no database has: in a folder of its own for SQLite, on the server `given` for
+    PostgreSQL. The drill itself removes what it makes there."""
+    if kind == "sqlite":
+        with tempfile.TemporaryDirectory(prefix="covet-drill-") as folder:
+            yield f"sqlite:///{quote(str(Path(folder) / 'drill.sqlite'))}"
+        return
+    if not given:
+        raise BadSetting(
+            f"a restore drill of a {kind} backup needs a server",
+            "give one with --scratch, such as postgresql://user@host:5432/",
+        )
+    address, _, query = given.partition("?")
+    server = "/".join(address.split("/")[:3])
+    yield f"{server}/covet_drill_{os.urandom(4).hex()}" + (f"?{query}" if query else "")

@@ -1,0 +1,123 @@
+"""Manifests as people and programs want to see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from covetbackup.core.cli.terminal import size_text
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.repository.fields import stamp
+from covetbackup.core.repository.manifest import Manifest
+from covetbackup.core.repository.opening import signer_of
+from covetbackup.core.repository.repository import Listed
+
+_SHOWN_TABLES = 50
+
+
+def table(listed: Sequence[Listed]) -> list[str]:
+    """A line for each backup, a head line above, a count below."""
+    lines = [f"{'LABEL':84} {'KIND':10} {'STORED':>10}  {'CODEC':9} CIPHER"]
+    for entry in listed:
+        manifest = entry.manifest
+        if manifest is None:
+            lines.append(f"{entry.label!s:84} damaged: {entry.problem}")
+            continue
+        cipher = manifest.suite.value if manifest.suite else "none"
+        size = size_text(manifest.stored_size)
+        codec = str(manifest.codec)
+        lines.append(f"{entry.label!s:84} {manifest.kind:10} {size:>10}  {codec:9} {cipher}")
+    return [*lines, f"{len(listed)} backups"]
+
+
+def entry_json(entry: Listed) -> dict[str, Any]:
+    if entry.manifest is None:
+        return {"label": str(entry.label), "problem": str(entry.problem)}
+    return manifest_json(entry.manifest)
+
+
+def manifest_json(manifest: Manifest) -> dict[str, Any]:
+    """All that is known; "details" is None while they are sealed."""
+    signer = signer_of(manifest)
+    details = manifest.details
+    return {
+        "label": str(manifest.label),
+        "kind": manifest.kind,
+        "method": manifest.method,
+        "server_version": manifest.server_version,
+        "tool_version": manifest.tool_version,
+        "started_at": stamp(manifest.started_at),
+        "finished_at": stamp(manifest.finished_at),
+        "codec": str(manifest.codec),
+        "cipher": manifest.suite.value if manifest.suite else "none",
+        "stored_bytes": manifest.stored_size,
+        "signer": signer.signer_id if signer else "",
+        "members": [
+            {
+                "name": member.name,
+                "stored_bytes": member.stored_size,
+                "volumes": len(member.volumes),
+            }
+            for member in manifest.members
+        ],
+        "details": details
+        and {
+            "database": details.database,
+            "where": details.where,
+            "plain_bytes": details.plain_size,
+            "inventory": details.inventory.to_json(),
+            "warnings": details.warnings,
+        },
+    }
+
+
+def summary(manifest: Manifest) -> list[str]:
+    """What was just backed up, in a few lines."""
+    details = manifest.opened
+    plain, stored = details.plain_size, manifest.stored_size
+    seconds = (manifest.finished_at - manifest.started_at).total_seconds()
+    ratio = f"{plain / stored:.2f}" if stored else "-"
+    inventory = details.inventory
+    return [
+        *(f"warning: {warning}" for warning in details.warnings),
+        str(manifest.label),
+        f"{size_text(plain)} of {details.database} stored in {size_text(stored)} "
+        f"(ratio {ratio}) within {seconds:.0f} s",
+        f"{len(inventory.tables)} tables with {inventory.row_count} rows",
+    ]
+
+
+def details(manifest: Manifest) -> list[str]:
+    """One backup with its contents."""
+    opened = manifest.opened
+    signer = signer_of(manifest)
+    return [
+        *summary(manifest),
+        f"{manifest.kind} {manifest.server_version}, method {manifest.method}, "
+        f"tool {manifest.tool_version}",
+        f"consistent at {stamp(manifest.span.stopped_at)} {manifest.span.stop_position}".rstrip(),
+        f"codec {manifest.codec}, cipher {manifest.suite or 'none'}, "
+        f"signed by {signer.signer_id if signer else 'nobody'}",
+        *(
+            f"member {member.name}: {size_text(opened.plain[member.name].size)} in "
+            f"{size_text(member.stored_size)}, {len(member.volumes)} volumes"
+            for member in manifest.members
+        ),
+        *_contents(opened.inventory),
+    ]
+
+
+def _contents(inventory: Inventory) -> Iterator[str]:
+    for found in inventory.tables[:_SHOWN_TABLES]:
+        rows = "? rows" if found.rows is None else f"{found.rows} rows"
+        yield f"table {found.label}: {'' if found.exact else 'about '}{rows}"
+    if len(inventory.tables) > _SHOWN_TABLES:
+        yield f"and {len(inventory.tables) - _SHOWN_TABLES} more tables"
+    if inventory.sequences:
+        yield f"{len(inventory.sequences)} sequences"
+    if inventory.large_objects:
+        yield f"{inventory.large_objects} large objects"
+    if inventory.extensions:
+        yield "extensions: " + ", ".join(inventory.extensions)
+    if inventory.roles:
+        yield "roles: " + ", ".join(inventory.roles)

@@ -1,0 +1,70 @@
+"""From an address to its engine: the one place that knows which database kinds there are.
+
+Kinds are imported when asked for, so that a SQLite backup needs no PostgreSQL driver.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from covetbackup.core.databases.base import DatabaseEngine
+from covetbackup.core.errors import BadSetting
+from covetbackup.core.stream.base import Filter
+from covetbackup.core.stream.secret import Secret
+
+SCHEMES = ("postgresql", "postgres", "sqlite")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A database address taken apart: the engine behind it, where it is, what it is called."""
+
+    engine: DatabaseEngine
+    where: str
+    database: str
+
+
+def open_address(url: str, password: Secret | None = None) -> Address:
+    """The engine for `postgresql://user@host:port/database` or `sqlite:////absolute/path`.
+
+    Opens no connection. Raises `BadSetting` for any other form, or a password in the address.
+    """
+    scheme = url.partition(":")[0]
+    if scheme in ("postgresql", "postgres"):
+        return _postgresql(url, password)
+    if scheme == "sqlite":
+        return _sqlite(url)
+    raise BadSetting(
+        f"{scheme[:40]!r} is not a database kind known here",
+        "addresses begin with postgresql:// or sqlite:///",
+    )
+
+
+def member_check(kind: str, member: str) -> Filter | None:
+    """The full check of `kind` for `member`, as `DatabaseEngine.check`, without a database."""
+    if kind == "postgresql":
+        from covetbackup.core.databases.postgresql.archive import check_member
+
+        return check_member(member)
+    if kind == "sqlite":
+        from covetbackup.core.databases.sqlite.check import check_member as check_sqlite
+
+        return check_sqlite(member)
+    raise BadSetting(f"{kind!r} is not a database kind known here", "update CovetBackup?")
+
+
+def _postgresql(url: str, password: Secret | None) -> Address:
+    from covetbackup.core.databases.postgresql.engine import PostgresEngine
+    from covetbackup.core.databases.postgresql.url import parse_url
+
+    settings = parse_url(url)
+    where = f"{settings.host}:{settings.port}"
+    return Address(PostgresEngine(settings, password), where, settings.database)
+
+
+def _sqlite(url: str) -> Address:
+    from covetbackup.core.databases.sqlite.engine import SqliteEngine
+    from covetbackup.core.databases.sqlite.url import parse_url
+
+    path = parse_url(url)
+    return Address(SqliteEngine(path), str(path.parent), path.name)

@@ -1,0 +1,231 @@
+"""The Python API: what a program that is not the dashboard calls. A thin face over `operations`.
+
+repository = open_repository("file:///srv/backups")
+keyring = Keyring.load(key_files=[Path("working.key")])
+BackupManager(repository, keyring).create_backup("sqlite:////srv/shop.db")
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from covetbackup.core.crypto.keyring import Keyring
+from covetbackup.core.crypto.suites import Suite
+from covetbackup.core.databases.registry import member_check, open_address
+from covetbackup.core.errors import BadSetting
+from covetbackup.core.operations.backup import BackupRequest, BackupResult, Clock, take_backup
+from covetbackup.core.operations.copy import copy_backup
+from covetbackup.core.operations.expire import Swept, delete_backup, sweep_repository
+from covetbackup.core.operations.restore import (
+    RestoreRequest,
+    RestoreResult,
+    drill_backup,
+    restore_backup,
+)
+from covetbackup.core.operations.rotate import Rotated, rotate_keys
+from covetbackup.core.operations.verify import Level, VerifyResult, verify_backup
+from covetbackup.core.progress import Progress, Silent
+from covetbackup.core.repository.layout import slug_of
+from covetbackup.core.repository.manifest import Manifest
+from covetbackup.core.repository.marker import initialise
+from covetbackup.core.repository.opening import open_backup
+from covetbackup.core.repository.repository import Listed, Repository
+from covetbackup.core.repository.volumes import VOLUME_SIZE, open_member
+from covetbackup.core.storage.base import Storage
+from covetbackup.core.storage.registry import S3Credentials, open_storage
+from covetbackup.core.stream.base import Source
+from covetbackup.core.stream.codec import CodecSpec
+from covetbackup.core.stream.secret import Secret
+
+PLAIN = "none"
+"""The cipher that is none; it has to be asked for."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def create_repository(url: str, credentials: S3Credentials | None = None) -> Repository:
+    """Make the empty place `url` (`file:///path`, `s3://bucket/prefix`) a repository and open it.
+
+    Raises `Conflict` if anything is there, `StorageError`, `BadSetting`.
+    """
+    storage = open_storage(url, credentials)
+    return Repository(storage, name=url, marker=initialise(storage, utc_now()))
+
+
+def open_repository(url: str, credentials: S3Credentials | None = None) -> Repository:
+    """Open the repository at `url`. Raises `BadSetting` if there is none, `StorageError`."""
+    storage: Storage = open_storage(url, credentials)
+    return Repository.open(storage, name=url)
+
+
+def default_workers() -> int:
+    """Threads that compress or decompress: the cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+class BackupManager:
+    """Takes and keeps backups in one repository. Not for use from several threads at once."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        keyring: Keyring | None = None,
+        *,
+        progress: Progress | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._repository = repository
+        self._keyring = keyring or Keyring()
+        self._progress = progress or Silent()
+        self._clock = clock
+
+    def create_backup(
+        self,
+        source: str,
+        *,
+        password: Secret | None = None,
+        name: str = "",
+        method: str = "",
+        codec: str = "zstd:3",
+        cipher: str = Suite.AES_256_GCM.value,
+        also: Sequence[Repository] = (),
+        workers: int = 0,
+        volume_size: int = VOLUME_SIZE,
+        min_slots: int = 2,
+    ) -> BackupResult:
+        """Back up the database at the address `source` here and into the repositories `also`.
+
+        `name` groups backups of one source (default: made from its address); `workers` 0 means
+        one for each core; `volume_size` is in bytes. Guarantees and errors: `take_backup`.
+        """
+        address = open_address(source, password)
+        kind = address.engine.kind
+        request = BackupRequest(
+            slug=name or slug_of(kind, address.where, address.database),
+            database=address.database,
+            where=address.where,
+            codec=CodecSpec.parse(codec),
+            suite=_suite(cipher),
+            method=method,
+            workers=workers or default_workers(),
+            volume_size=volume_size,
+            min_slots=min_slots,
+        )
+        return take_backup(
+            address.engine,
+            [self._repository, *also],
+            request,
+            keyring=self._keyring,
+            progress=self._progress,
+            clock=self._clock,
+        )
+
+    def list_backups(self, name: str = "") -> list[Listed]:
+        """All backups, or those of one source `name`; needs no key."""
+        return list(self._repository.backups(name))
+
+    def show_backup(self, label: str) -> Manifest:
+        """The manifest with its details opened. `label` as in `Repository.find`."""
+        found = self._repository.find(label)
+        return open_backup(self._repository, found, self._keyring).manifest
+
+    def verify_backup(self, label: str, level: Level = Level.CONTENT) -> VerifyResult:
+        """Verify up to `level`; for `Level.RESTORE` use `RestoreManager.test_restore`."""
+        found = self._repository.find(label)
+        return verify_backup(
+            self._repository,
+            found,
+            level,
+            keyring=self._keyring,
+            check=member_check,
+            progress=self._progress,
+            workers=default_workers(),
+        )
+
+    def copy_backup(self, label: str, target: Repository) -> Manifest:
+        """Copy byte for byte into `target`; needs no key."""
+        found = self._repository.find(label)
+        return copy_backup(self._repository, found, target, progress=self._progress)
+
+    def delete_backup(self, label: str) -> None:
+        """Remove a backup and all its objects for good."""
+        delete_backup(self._repository, self._repository.find(label))
+
+    def rotate_keys(self, new: Keyring, *, min_slots: int = 2) -> list[Rotated]:
+        """Rewrap all backups, opened with this manager's keyring, for the keys of `new`."""
+        return list(
+            rotate_keys(
+                self._repository,
+                old=self._keyring,
+                new=new,
+                min_slots=min_slots,
+                progress=self._progress,
+            )
+        )
+
+    def sweep(self, older_than: timedelta) -> Swept:
+        """Remove what backups that died more than `older_than` ago left behind."""
+        return sweep_repository(self._repository, self._clock() - older_than)
+
+
+class RestoreManager:
+    """Restores backups from one repository."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        keyring: Keyring | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> None:
+        self._repository = repository
+        self._keyring = keyring or Keyring()
+        self._progress = progress or Silent()
+
+    def restore_backup(
+        self, label: str, request: RestoreRequest, *, password: Secret | None = None
+    ) -> RestoreResult:
+        """Restore into the new database `request.target`. Errors: `operations.restore`."""
+        return restore_backup(
+            self._repository,
+            self._repository.find(label),
+            open_address(request.target, password).engine,
+            request,
+            keyring=self._keyring,
+            progress=self._progress,
+        )
+
+    def test_restore(
+        self, label: str, request: RestoreRequest, *, password: Secret | None = None
+    ) -> RestoreResult:
+        """Restore, compare with the manifest, and remove the result again."""
+        return drill_backup(
+            self._repository,
+            self._repository.find(label),
+            open_address(request.target, password).engine,
+            request,
+            keyring=self._keyring,
+            progress=self._progress,
+        )
+
+    def open_member(self, label: str, member: str) -> Source:
+        """The plain bytes of one member: a source whose end proves that it was all of it."""
+        found = self._repository.find(label)
+        opened = open_backup(self._repository, found, self._keyring)
+        return open_member(
+            self._repository, opened.manifest, member, dek=opened.dek, workers=default_workers()
+        )
+
+
+def _suite(cipher: str) -> Suite | None:
+    if cipher == PLAIN:
+        return None
+    try:
+        return Suite(cipher)
+    except ValueError:
+        choices = ", ".join([*Suite, PLAIN])
+        raise BadSetting(f"{cipher[:40]!r} is not a cipher", f"one of: {choices}") from None

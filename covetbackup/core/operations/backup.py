@@ -1,0 +1,139 @@
+"""Take a backup: one snapshot, streamed into one or more repositories, published last.
+
+Until the manifest is written no repository holds anything that looks like a backup. A repository
+that fails drops out and the others go on; everything unfinished is removed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from covetbackup.core.crypto.envelope import wrap_dek
+from covetbackup.core.crypto.keyring import Keyring
+from covetbackup.core.crypto.secret import Dek, new_dek
+from covetbackup.core.crypto.suites import Suite
+from covetbackup.core.databases.base import BackupSession, DatabaseEngine, Outcome
+from covetbackup.core.errors import BadSetting, CovetError
+from covetbackup.core.operations.copies import Copies
+from covetbackup.core.operations.store import MemberStore, Plan
+from covetbackup.core.progress import Progress
+from covetbackup.core.repository import manifest_json
+from covetbackup.core.repository.layout import new_label
+from covetbackup.core.repository.manifest import Details, Manifest, PlainFacts, StoredMember
+from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.volumes import VOLUME_SIZE
+from covetbackup.core.stream.codec import CodecSpec
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class BackupRequest:
+    """What to take and how to store it.
+
+    `slug` groups the backups of one source; `where` and `database` describe the source to people.
+    `suite` None means unencrypted. `volume_size` is in bytes of compressed data.
+    """
+
+    slug: str
+    database: str
+    where: str
+    codec: CodecSpec
+    suite: Suite | None
+    method: str = ""
+    workers: int = 2
+    volume_size: int = VOLUME_SIZE
+    min_slots: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class BackupResult:
+    """`failures` names the repositories that did not get the backup, with the reason."""
+
+    manifest: Manifest
+    stored_in: tuple[str, ...]
+    failures: dict[str, CovetError]
+
+
+def take_backup(
+    engine: DatabaseEngine,
+    repositories: Sequence[Repository],
+    request: BackupRequest,
+    *,
+    keyring: Keyring,
+    progress: Progress,
+    clock: Clock,
+) -> BackupResult:
+    """Back up what `engine` reads into every one of `repositories`.
+
+    Returns when at least one repository holds the published backup. Raises whatever made that
+    impossible, `Cancelled` included; then no repository holds any part of it (after `kill -9`:
+    none but unpublished objects, which `sweep` removes). Keys that cannot be used raise before
+    the source is touched: nothing is ever stored in clear by mistake.
+    """
+    backup_id = os.urandom(16)
+    label = new_label(request.slug, clock(), backup_id)
+    dek = new_dek() if request.suite else None
+    keys = _wrapped(dek, backup_id, keyring, request.min_slots)
+    copies = Copies(repositories, label)
+    plan = Plan(label, request.codec, request.suite, dek, request.volume_size, request.workers)
+    with copies.discarded_unless_published():
+        sequence, previous = copies.predecessor()
+        with engine.backup(request.method, progress) as session:
+            members, plain = _store_members(engine, session, MemberStore(plan, copies, progress))
+            outcome = session.finish()
+        progress.phase("publishing")
+        manifest = Manifest(
+            label=label,
+            origin=tuple(repository.id for repository in repositories),
+            sequence=sequence,
+            previous=previous,
+            kind=engine.kind,
+            method=outcome.method,
+            server_version=outcome.probe.server_version,
+            tool_version=outcome.probe.tool_version,
+            span=outcome.span,
+            started_at=label.started_at,
+            finished_at=clock(),
+            codec=request.codec,
+            suite=request.suite,
+            members=members,
+            details=_details(request, outcome, plain),
+            signer=manifest_json.public_text(keyring.signer),
+        )
+        data = manifest_json.encode(manifest, dek=dek, signer=keyring.signer)
+        copies.publish(keys, data, keyring=keyring)
+    return BackupResult(manifest, copies.names, dict(copies.failures))
+
+
+def _wrapped(dek: Dek | None, backup_id: bytes, keyring: Keyring, min_slots: int) -> bytes | None:
+    if dek is None:
+        return None
+    return wrap_dek(dek, backup_id, keyring, generation=1, min_slots=min_slots)
+
+
+def _store_members(
+    engine: DatabaseEngine, session: BackupSession, store: MemberStore
+) -> tuple[tuple[StoredMember, ...], dict[str, PlainFacts]]:
+    members: list[StoredMember] = []
+    plain: dict[str, PlainFacts] = {}
+    for number, member in enumerate(session.members()):
+        if member.name in plain:
+            raise BadSetting(f"the {engine.kind} engine named two members {member.name!r}")
+        stored, facts = store.store(number, member)
+        members.append(stored)
+        plain[member.name] = facts
+    return tuple(members), plain
+
+
+def _details(request: BackupRequest, outcome: Outcome, plain: dict[str, PlainFacts]) -> Details:
+    return Details(
+        database=request.database,
+        where=request.where,
+        inventory=outcome.inventory,
+        plain=plain,
+        warnings=outcome.warnings,
+    )

@@ -1,0 +1,97 @@
+"""The copies of one backup that is being taken: one folder in each repository."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from covetbackup.core.crypto.keyring import Keyring
+from covetbackup.core.errors import CovetError, StorageError
+from covetbackup.core.repository.keys_store import publish_key_records, write_keys
+from covetbackup.core.repository.layout import Label
+from covetbackup.core.repository.repository import Repository
+from covetbackup.core.stream.fanout import FanOut
+
+
+class Copies:
+    """Repositories still in the race; one that fails drops out, with its reason kept."""
+
+    def __init__(self, repositories: Sequence[Repository], label: Label) -> None:
+        self._alive = {repository.name: repository for repository in repositories}
+        self._all = dict(self._alive)
+        self._label = label
+        self._fan: FanOut | None = None
+        self.failures: dict[str, CovetError] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._alive)
+
+    def predecessor(self) -> tuple[int, str]:
+        """Sequence number of this backup and SHA-256 of the manifest before it ("" if first)."""
+        for name, repository in list(self._alive.items()):
+            try:
+                labels = list(repository.labels(self._label.slug))
+                if not labels:
+                    return 1, ""
+                data = repository.manifest_bytes(labels[-1])
+                return repository.manifest(labels[-1]).sequence + 1, hashlib.sha256(
+                    data
+                ).hexdigest()
+            except StorageError as error:
+                self._drop(name, error)
+        raise next(iter(self.failures.values()))
+
+    def create(self, name: str) -> FanOut:
+        """A sink for the object `name` in every copy."""
+        sinks = {}
+        for copy, repository in list(self._alive.items()):
+            try:
+                sinks[copy] = repository.create(self._label, name)
+            except StorageError as error:
+                self._drop(copy, error)
+        self._fan = FanOut(sinks)
+        return self._fan
+
+    def drop_failed(self) -> None:
+        """After an object was pumped: forget the copies that did not take it."""
+        if self._fan is not None:
+            for name, error in self._fan.failures.items():
+                self._drop(name, error)
+
+    def publish(self, keys: bytes | None, manifest: bytes, *, keyring: Keyring) -> None:
+        """Keys, their mirror, then the manifest, in each copy. Raises the first failure if no
+        copy could be published."""
+        for name, repository in list(self._alive.items()):
+            try:
+                if keys is not None:
+                    publish_key_records(repository.storage, keyring)
+                    write_keys(repository.storage, self._label, 1, keys)
+                repository.commit(self._label, manifest)
+            except CovetError as error:
+                self._drop(name, error)
+
+    @contextmanager
+    def discarded_unless_published(self) -> Iterator[None]:
+        """On the way out, remove every trace from the copies that failed; from all of them when
+        leaving by an exception."""
+        try:
+            yield
+        except BaseException:
+            self._discard(self._all)
+            raise
+        self._discard(self.failures)
+
+    def _drop(self, name: str, error: CovetError) -> None:
+        # Not cleaned here: a storage that hangs must not hold up the copies that go on.
+        self.failures.setdefault(name, error)
+        self._alive.pop(name, None)
+        if not self._alive:
+            raise error
+
+    def _discard(self, names: Iterable[str]) -> None:
+        for name in names:
+            # What made a copy fail may forbid cleaning it too; `sweep` gets what is left.
+            with suppress(CovetError):
+                self._all[name].remove(self._label)

@@ -1,0 +1,42 @@
+"""Remove backups, and what backups that never finished left behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from covetbackup.core.errors import ObjectNotFound
+from covetbackup.core.repository import layout
+from covetbackup.core.repository.layout import Label
+from covetbackup.core.repository.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep removed: folders without a manifest, and unfinished uploads."""
+
+    labels: tuple[Label, ...]
+    uploads: tuple[str, ...]
+
+
+def delete_backup(repository: Repository, label: Label) -> None:
+    """Remove the backup `label` for good: unpublished first, so that no half of it can be taken
+    for a backup; cut off half-way, it is finished by running it again.
+
+    Raises `ObjectNotFound` if there is nothing of it, `StorageError`.
+    """
+    if not any(True for _ in repository.objects(label)):
+        mirror = repository.storage.list(layout.MIRROR + label.backup_id.hex())
+        if not any(True for _ in mirror):
+            raise ObjectNotFound(f"{repository.name} has no backup {label}")
+    repository.remove(label)
+
+
+def sweep_repository(repository: Repository, before: datetime) -> Swept:
+    """Remove unpublished folders whose newest object is older than `before` (aware), and uploads
+    begun before it. `before` must lie further back than the longest backup takes: an unfinished
+    backup looks just like one that died. Damaged but published backups are never touched."""
+    labels = tuple(repository.unpublished(before))
+    for label in labels:
+        repository.remove(label)
+    return Swept(labels, tuple(repository.storage.sweep(before)))

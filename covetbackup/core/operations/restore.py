@@ -1,0 +1,139 @@
+"""Restore a backup: into a scratch target, compared with the manifest, made real last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+
+from covetbackup.core.crypto.keyring import Keyring
+from covetbackup.core.databases.base import DatabaseEngine, RestoreOptions, RestoreSession
+from covetbackup.core.databases.inventory import Inventory, differences
+from covetbackup.core.errors import BadSetting, ResultDiffers
+from covetbackup.core.progress import Progress
+from covetbackup.core.repository.layout import Label
+from covetbackup.core.repository.manifest import Manifest
+from covetbackup.core.repository.opening import OpenedBackup, open_backup
+from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.volumes import open_member
+from covetbackup.core.stream.meter import Meter
+from covetbackup.core.stream.pump import pump
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreRequest:
+    """`target` in the engine's own notation; `options` are typed options of that engine.
+
+    `accept_untrusted` allows a backup that no trusted signer or own secret key vouches for.
+    """
+
+    target: str
+    jobs: int = 1
+    workers: int = 2
+    accept_untrusted: bool = False
+    options: dict[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreResult:
+    """What was restored, and what the target really holds."""
+
+    manifest: Manifest
+    inventory: Inventory
+    problems: tuple[str, ...]
+
+
+def restore_backup(
+    repository: Repository,
+    label: Label,
+    engine: DatabaseEngine,
+    request: RestoreRequest,
+    *,
+    keyring: Keyring,
+    progress: Progress,
+) -> RestoreResult:
+    """Restore `label` to the target of `engine`, which does not exist until the last step.
+
+    The stream is verified to its end and the result is compared with the manifest before the
+    target becomes real. Raises `TargetNotEmpty`, `ResultDiffers`, `IntegrityError`, `Untrusted`,
+    `KeyUnavailable`, `DatabaseError`, `StreamError`; then nothing is left of it.
+    """
+    opened = _opened(repository, label, engine, request, keyring=keyring)
+    with engine.restore(_options(opened, request), progress) as session:
+        inventory = _fill(repository, opened, session, request, progress=progress)
+        progress.phase("making the target real")
+        session.commit()
+    return RestoreResult(opened.manifest, inventory, opened.problems)
+
+
+def drill_backup(
+    repository: Repository,
+    label: Label,
+    engine: DatabaseEngine,
+    request: RestoreRequest,
+    *,
+    keyring: Keyring,
+    progress: Progress,
+) -> RestoreResult:
+    """As `restore_backup`, but the scratch target is removed instead of made real: a drill."""
+    opened = _opened(repository, label, engine, request, keyring=keyring)
+    with engine.restore(_options(opened, request), progress) as session:
+        inventory = _fill(repository, opened, session, request, progress=progress)
+        progress.phase("removing the scratch target")
+    return RestoreResult(opened.manifest, inventory, opened.problems)
+
+
+def _opened(
+    repository: Repository,
+    label: Label,
+    engine: DatabaseEngine,
+    request: RestoreRequest,
+    *,
+    keyring: Keyring,
+) -> OpenedBackup:
+    opened = open_backup(repository, label, keyring)
+    if not request.accept_untrusted:
+        opened.require_trust()
+    if opened.manifest.kind != engine.kind:
+        raise BadSetting(
+            f"backup {label} is of kind {opened.manifest.kind}, the target is {engine.kind}"
+        )
+    return opened
+
+
+def _options(opened: OpenedBackup, request: RestoreRequest) -> RestoreOptions:
+    return RestoreOptions(
+        target=request.target,
+        expected=opened.manifest.opened.inventory,
+        jobs=request.jobs,
+        extra=request.options or {},
+    )
+
+
+def _fill(
+    repository: Repository,
+    opened: OpenedBackup,
+    session: RestoreSession,
+    request: RestoreRequest,
+    *,
+    progress: Progress,
+) -> Inventory:
+    manifest, details = opened.manifest, opened.manifest.opened
+    for member in manifest.members:
+        progress.phase(f"restoring {member.name}", details.plain[member.name].size)
+        source = open_member(
+            repository, manifest, member.name, dek=opened.dek, workers=request.workers
+        )
+        pump(source, [Meter(progress)], session.sink(member.name))
+    progress.phase("comparing with the manifest")
+    inventory = session.inventory()
+    found = differences(details.inventory, inventory)
+    if found:
+        raise ResultDiffers(
+            f"the restored database differs from backup {manifest.label}: "
+            + "; ".join(islice(found, _SHOWN))
+            + (f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""),
+            "the target was not created; verify the backup at content level",
+        )
+    return inventory

@@ -1,0 +1,118 @@
+"""Store one member: compress, cut into volumes, encrypt, hash, write to every copy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from covetbackup.core.crypto.chunks import Last, seal
+from covetbackup.core.crypto.header import INDEX_VOLUME, StreamId, object_number
+from covetbackup.core.crypto.secret import Dek
+from covetbackup.core.crypto.suites import Suite
+from covetbackup.core.databases.base import Member
+from covetbackup.core.errors import Incomplete
+from covetbackup.core.operations.copies import Copies
+from covetbackup.core.progress import Progress, Silent
+from covetbackup.core.repository import layout
+from covetbackup.core.repository.layout import Label
+from covetbackup.core.repository.manifest import PlainFacts, StoredMember, StoredObject
+from covetbackup.core.repository.objects import of_bytes
+from covetbackup.core.repository.volumes import Cutter
+from covetbackup.core.stream.base import Filter, Source
+from covetbackup.core.stream.codec import Codec, CodecSpec, compress
+from covetbackup.core.stream.frames import FrameIndex
+from covetbackup.core.stream.meter import Meter
+from covetbackup.core.stream.pump import filtered, pump
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the members of one backup are stored. `dek` is None exactly when `suite` is."""
+
+    label: Label
+    codec: CodecSpec
+    suite: Suite | None
+    dek: Dek | None
+    volume_size: int
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemberStore:
+    """Stores members of the backup that `plan` describes into `copies`."""
+
+    plan: Plan
+    copies: Copies
+    progress: Progress
+
+    def store(self, number: int, member: Member) -> tuple[StoredMember, PlainFacts]:
+        """Store `member` as the backup's member `number`. Raises `Incomplete` if it is empty
+        and may not be, and what its source, or all copies, raise."""
+        plan = self.plan
+        self.progress.phase(f"storing {member.name}", member.size_hint)
+        plain = Meter(self.progress)
+        frames = FrameIndex()
+        to_packed: list[Filter] = [
+            plain,
+            _refuse_empty(member, plain),
+            compress(plan.codec, workers=plan.workers, frames=frames),
+        ]
+        with filtered(member.source, to_packed) as packed:
+            volumes = self._store_volumes(number, member.name, packed)
+        index = self._store_index(number, member.name, frames)
+        return StoredMember(member.name, volumes, index), PlainFacts(plain.size, plain.sha256)
+
+    def _store_volumes(
+        self, number: int, name: str, packed: Iterator[bytes]
+    ) -> tuple[StoredObject, ...]:
+        plan = self.plan
+        cutter = Cutter(packed, plan.volume_size)
+        stored = []
+        for volume, payload in enumerate(cutter.volumes()):
+            if volume >= INDEX_VOLUME:
+                raise Incomplete(f"{name} needs more than {volume} volumes", "use larger volumes")
+            object_name = layout.volume_name(
+                name, plan.codec, sealed=plan.suite is not None, volume=volume
+            )
+            identity = object_number(number, volume)
+            stored.append(self._store_object(object_name, identity, payload, cutter))
+        return tuple(stored)
+
+    def _store_index(self, number: int, name: str, frames: FrameIndex) -> StoredObject | None:
+        plan = self.plan
+        if plan.codec.codec is Codec.NONE:
+            return None
+        object_name = layout.index_name(name, sealed=plan.suite is not None)
+        identity = object_number(number, INDEX_VOLUME)
+        return self._store_object(object_name, identity, of_bytes(frames.to_bytes()), None)
+
+    def _store_object(
+        self, name: str, number: int, payload: Source, cutter: Cutter | None
+    ) -> StoredObject:
+        plan = self.plan
+        stored = Meter(Silent())
+        filters: list[Filter] = [stored]
+        if plan.suite is not None and plan.dek is not None:
+            identity = StreamId(plan.label.backup_id, number)
+            last = cutter.last if cutter else _end
+            filters.insert(0, seal(plan.dek, identity, suite=plan.suite, last=last))
+        pump(payload, filters, self.copies.create(name))
+        self.copies.drop_failed()
+        return StoredObject(name, number, stored.size, stored.sha256)
+
+
+def _end() -> Last:
+    return Last.END
+
+
+def _refuse_empty(member: Member, plain: Meter) -> Filter:
+    """Raises at the end of an empty stream, before any end mark could be written after it."""
+
+    def check(chunks: Iterator[bytes]) -> Iterator[bytes]:
+        yield from chunks
+        if plain.size == 0 and not member.may_be_empty:
+            raise Incomplete(
+                f"the dump {member.name} is empty", "the client program ended well but sent nothing"
+            )
+
+    return check

@@ -1,0 +1,180 @@
+"""Verify a backup at one of five levels; every fault is named, none stops the search.
+
+exists      objects present, sizes equal and possible, manifest intact       no key
+checksum    stored bytes are those that were written                         no key
+sampled     random chunks open, or random frames decompress                  key if encrypted
+content     all of it decrypts, decompresses, matches, has the engine's end  key if encrypted
+restore     it loads: a drill, see `restore.drill_backup`                    key and a server
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from covetbackup.core.crypto.header import plausible_size
+from covetbackup.core.crypto.keyring import Keyring
+from covetbackup.core.errors import (
+    CovetError,
+    Incomplete,
+    IntegrityError,
+    ObjectNotFound,
+    Truncated,
+)
+from covetbackup.core.operations.sample import sample_object
+from covetbackup.core.progress import Progress
+from covetbackup.core.repository import layout
+from covetbackup.core.repository.keys_store import generations
+from covetbackup.core.repository.layout import Label
+from covetbackup.core.repository.manifest import Manifest
+from covetbackup.core.repository.opening import OpenedBackup, open_backup
+from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.volumes import open_member
+from covetbackup.core.stream.base import Filter
+from covetbackup.core.stream.meter import Expect, Meter
+from covetbackup.core.stream.pump import drain
+
+MemberCheck = Callable[[str, str], Filter | None]
+"""From database kind and member name to that kind's own check: see `DatabaseEngine.check`."""
+
+
+class Level(StrEnum):
+    EXISTS = "exists"
+    CHECKSUM = "checksum"
+    SAMPLED = "sampled"
+    CONTENT = "content"
+    RESTORE = "restore"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fault: the object or member it is in, and the error."""
+
+    where: str
+    error: CovetError
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyResult:
+    """`warnings` do not make a backup unusable: a damaged spare copy, an object too many."""
+
+    label: Label
+    level: Level
+    findings: tuple[Finding, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.findings
+
+
+def verify_backup(
+    repository: Repository,
+    label: Label,
+    level: Level,
+    *,
+    keyring: Keyring,
+    check: MemberCheck,
+    progress: Progress,
+    workers: int = 2,
+) -> VerifyResult:
+    """Verify `label` up to `level` (`Level.RESTORE` is checked as content: the drill is apart).
+
+    Damage is returned as findings. Raises only what says nothing about the backup:
+    `StorageUnavailable`, `AccessRefused`, `KeyUnavailable`, `Cancelled`.
+    """
+    run = _Verification(repository, label, progress, workers)
+    try:
+        manifest = repository.manifest(label)
+    except (IntegrityError, ObjectNotFound) as error:
+        return run.result(level, [Finding(layout.MANIFEST, error)], ())
+    progress.phase("looking for objects")
+    findings = list(run.missing(manifest))
+    warnings = list(run.unexpected(manifest))
+    if level is Level.CHECKSUM and not findings:
+        findings += run.damaged(manifest)
+    if level in (Level.SAMPLED, Level.CONTENT, Level.RESTORE) and not findings:
+        try:
+            opened = open_backup(repository, label, keyring)
+        except IntegrityError as error:
+            return run.result(level, [Finding("keys", error)], tuple(warnings))
+        warnings += opened.problems
+        findings += run.unsound(opened) if level is Level.SAMPLED else run.unreadable(opened, check)
+    return run.result(level, findings, tuple(warnings))
+
+
+@dataclass(frozen=True, slots=True)
+class _Verification:
+    repository: Repository
+    label: Label
+    progress: Progress
+    workers: int
+
+    def result(
+        self, level: Level, findings: list[Finding], warnings: tuple[str, ...]
+    ) -> VerifyResult:
+        return VerifyResult(self.label, level, tuple(findings), warnings)
+
+    def missing(self, manifest: Manifest) -> Iterator[Finding]:
+        """Level exists: from one listing and arithmetic."""
+        sizes = {found.name: found.size for found in self.repository.objects(self.label)}
+        for stored in manifest.objects:
+            size = sizes.get(self.label.folder + stored.name)
+            if size is None:
+                yield Finding(stored.name, ObjectNotFound(f"{stored.name} is missing"))
+            elif size != stored.size or not _possible(manifest, size):
+                error = Truncated(f"{stored.name} has {size} bytes instead of {stored.size}")
+                yield Finding(stored.name, error)
+        if manifest.suite and not generations(self.repository.storage, self.label):
+            yield Finding("keys", ObjectNotFound(f"backup {self.label} has no keys object"))
+
+    def unexpected(self, manifest: Manifest) -> Iterator[str]:
+        known = {self.label.folder + stored.name for stored in manifest.objects}
+        known.add(self.label.manifest)
+        for found in self.repository.objects(self.label):
+            if found.name not in known and layout.keys_generation(found.name) is None:
+                yield f"{found.name} is not part of the backup"
+        if self.repository.id not in manifest.origin:
+            yield "this is a copy: it was first written to another repository"
+
+    def damaged(self, manifest: Manifest) -> Iterator[Finding]:
+        """Level checksum: every stored byte."""
+        for stored in manifest.objects:
+            self.progress.phase(f"reading {stored.name}", stored.size)
+            expect = Expect(stored.size, stored.sha256, stored.name)
+            source = self.repository.open_object(self.label, stored.name)
+            try:
+                drain(source, [Meter(self.progress), expect])
+            except (IntegrityError, ObjectNotFound) as error:
+                yield Finding(stored.name, error)
+
+    def unsound(self, opened: OpenedBackup) -> Iterator[Finding]:
+        """Level sampled: a few random pieces of every volume."""
+        for member in opened.manifest.members:
+            self.progress.phase(f"sampling {member.name}")
+            for volume in member.volumes:
+                try:
+                    sample_object(self.repository, opened, member, volume=volume)
+                except (IntegrityError, ObjectNotFound) as error:
+                    yield Finding(volume.name, error)
+
+    def unreadable(self, opened: OpenedBackup, check: MemberCheck) -> Iterator[Finding]:
+        """Level content: everything, as a restore would read it."""
+        manifest = opened.manifest
+        for member in manifest.members:
+            size = manifest.opened.plain[member.name].size
+            self.progress.phase(f"verifying {member.name}", size)
+            own = check(manifest.kind, member.name)
+            filters: list[Filter] = [Meter(self.progress), *([own] if own else [])]
+            source = open_member(
+                self.repository, manifest, member.name, dek=opened.dek, workers=self.workers
+            )
+            try:
+                drain(source, filters)
+            except (IntegrityError, ObjectNotFound, Incomplete) as error:
+                yield Finding(member.name, error)
+
+
+def _possible(manifest: Manifest, size: int) -> bool:
+    return manifest.suite is None or plausible_size(size, manifest.suite)

@@ -1,0 +1,1 @@
+"""A repository: a storage with our layout, marker, manifests and keys objects."""

@@ -1,0 +1,131 @@
+"""Keys objects in a repository: two copies of the one small thing whose loss loses everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from covetbackup.core.crypto import canonical, kdf, keyfile
+from covetbackup.core.crypto.envelope import Opened, unwrap_dek
+from covetbackup.core.crypto.keyring import Keyring
+from covetbackup.core.crypto.keys import PassphraseKey, Recipient, WrappingKey
+from covetbackup.core.errors import (
+    IntegrityError,
+    KeyUnavailable,
+    ManifestInvalid,
+    ObjectExists,
+    ObjectNotFound,
+)
+from covetbackup.core.repository import layout
+from covetbackup.core.repository.layout import Label
+from covetbackup.core.repository.objects import read_object, write_object
+from covetbackup.core.storage.base import Storage
+
+KEYS_LIMIT = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class KeysFound:
+    """An opened DEK, and what is wrong with the copies that did not open."""
+
+    opened: Opened
+    problems: tuple[str, ...]
+
+
+def write_keys(storage: Storage, label: Label, generation: int, data: bytes) -> None:
+    """Store both copies. A copy that is already there is left if equal. Raises `ObjectExists`."""
+    for name in (_name(label, generation), layout.mirror_name(label.backup_id, generation)):
+        try:
+            write_object(storage, name, data)
+        except ObjectExists:
+            if read_object(storage, name, limit=KEYS_LIMIT) != data:
+                raise
+
+
+def publish_key_records(storage: Storage, keyring: Keyring) -> None:
+    """Store the public record of every key that new backups are wrapped for: what a person who
+    finds the repository must look for. Records never hold a secret."""
+    for key in keyring.wrapping:
+        with suppress(ObjectExists):
+            name = f"{layout.KEY_RECORDS}{key.key_id}.json"
+            write_object(storage, name, canonical.dump(_public_record(key)))
+
+
+def generations(storage: Storage, label: Label) -> list[int]:
+    """Generations of the backup's keys objects in either place, newest first."""
+    found = set()
+    for prefix in (label.folder, layout.MIRROR + label.backup_id.hex()):
+        for info in storage.list(prefix):
+            tail = info.name.rsplit("/", 1)[-1].replace(label.backup_id.hex(), "keys")
+            generation = layout.keys_generation(tail)
+            if generation is not None:
+                found.add(generation)
+    return sorted(found, reverse=True)
+
+
+def open_keys(storage: Storage, label: Label, keyring: Keyring) -> KeysFound:
+    """Open the newest keys object that opens: the copy beside the data, then its mirror.
+
+    Raises `KeyUnavailable` (no key at hand fits) or the first `IntegrityError`.
+    """
+    problems: list[str] = []
+    first: Exception | None = None
+    for name, generation in _copies(storage, label):
+        try:
+            data = read_object(storage, name, limit=KEYS_LIMIT)
+            opened = unwrap_dek(data, label.backup_id, keyring)
+            if opened.generation != generation:
+                raise ManifestInvalid(f"{name} holds generation {opened.generation}")
+        except (IntegrityError, KeyUnavailable, ObjectNotFound) as error:
+            problems.append(f"{name}: {error}")
+            if first is None or isinstance(first, ObjectNotFound):
+                first = error
+            continue
+        problems.extend(f"{name}: slot {key_id} is damaged" for key_id in opened.broken)
+        return KeysFound(opened, tuple(problems))
+    raise first or _without_keys(label)
+
+
+def newest_keys(storage: Storage, label: Label) -> tuple[int, bytes]:
+    """Generation and bytes of the newest keys object, from whichever place still has it.
+
+    Raises `ManifestInvalid` if there is none.
+    """
+    for name, generation in _copies(storage, label):
+        with suppress(ObjectNotFound):
+            return generation, read_object(storage, name, limit=KEYS_LIMIT)
+    raise _without_keys(label)
+
+
+def remove_generation(storage: Storage, label: Label, generation: int) -> None:
+    """Delete both copies of one generation."""
+    storage.delete(_name(label, generation))
+    storage.delete(layout.mirror_name(label.backup_id, generation))
+
+
+def _public_record(key: WrappingKey) -> dict[str, Any]:
+    record: dict[str, Any] = {"format": "covetbackup-key/1", "id": key.key_id}
+    if isinstance(key, Recipient):
+        return {**record, "kind": "x25519", "public": keyfile.encode(key)}
+    if isinstance(key, PassphraseKey):
+        return {**record, "kind": "passphrase", "kdf": kdf.cost_to_json(key.params.cost)}
+    return {**record, "kind": "raw"}
+
+
+def _copies(storage: Storage, label: Label) -> Iterator[tuple[str, int]]:
+    for generation in generations(storage, label):
+        yield _name(label, generation), generation
+        yield layout.mirror_name(label.backup_id, generation), generation
+
+
+def _without_keys(label: Label) -> ManifestInvalid:
+    return ManifestInvalid(
+        f"backup {label} has no keys object",
+        f"does another copy of the repository have it, there or under {layout.MIRROR}?",
+    )
+
+
+def _name(label: Label, generation: int) -> str:
+    return label.folder + layout.keys_name(generation)

@@ -1,0 +1,61 @@
+"""The marker object: what makes a place a repository, and the guides for recovery by hand."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+
+from covetbackup.core.crypto import canonical
+from covetbackup.core.errors import Conflict, ManifestInvalid
+from covetbackup.core.repository.fields import Fields, stamp
+from covetbackup.core.repository.objects import write_object
+from covetbackup.core.storage.base import MARKER, Storage
+
+FORMAT = "covetbackup-repository/1"
+GUIDES = ("RECOVERY.md", "covet_open.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """Repository id (32 hex digits) and time of creation."""
+
+    repository_id: str
+    created_at: datetime
+
+    def to_bytes(self) -> bytes:
+        document = {
+            "format": FORMAT,
+            "id": self.repository_id,
+            "created_at": stamp(self.created_at),
+        }
+        return canonical.dump(document)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Marker:
+        """Raises `ManifestInvalid`."""
+        fields = Fields(canonical.parse(data), MARKER)
+        if fields.text("format") != FORMAT:
+            raise ManifestInvalid(
+                f"{MARKER} has format {fields.text('format')[:60]!r}",
+                "a newer CovetBackup made this repository? update this one",
+            )
+        return cls(fields.text("id"), fields.instant("created_at"))
+
+
+def initialise(storage: Storage, now: datetime) -> Marker:
+    """Make an empty storage a repository: marker first, then the recovery guides.
+
+    Raises `Conflict` if anything is in the storage already.
+    """
+    for found in storage.list():
+        raise Conflict(
+            f"the storage is not empty: it holds {found.name}", "choose an empty folder or prefix"
+        )
+    marker = Marker(os.urandom(16).hex(), now)
+    write_object(storage, MARKER, marker.to_bytes())
+    guides = resources.files("covetbackup.core")
+    for name in GUIDES:
+        write_object(storage, name, (guides / name).read_bytes())
+    return marker

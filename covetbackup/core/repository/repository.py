@@ -1,0 +1,152 @@
+"""A repository: opens, lists and changes backups in a storage. Knows names and order, not streams.
+
+A backup exists if and only if its manifest does: the manifest is written last and removed first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from covetbackup.core.errors import (
+    BadSetting,
+    Conflict,
+    CovetError,
+    ManifestInvalid,
+    ObjectNotFound,
+)
+from covetbackup.core.repository import layout, manifest_json
+from covetbackup.core.repository.layout import Label
+from covetbackup.core.repository.manifest import Manifest
+from covetbackup.core.repository.marker import Marker
+from covetbackup.core.repository.objects import read_object, write_object
+from covetbackup.core.storage.base import MARKER, ObjectInfo, Storage
+from covetbackup.core.stream.base import Sink, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One entry of a listing: a readable manifest, or the reason why it is not."""
+
+    label: Label
+    manifest: Manifest | None
+    problem: CovetError | None
+
+
+class Repository:
+    """A storage that holds backups. `name` is how people refer to it (its URL)."""
+
+    def __init__(self, storage: Storage, *, name: str, marker: Marker) -> None:
+        self.storage = storage
+        self.name = name
+        self.marker = marker
+
+    @classmethod
+    def open(cls, storage: Storage, *, name: str) -> Repository:
+        """Raises `BadSetting` if there is no marker, `ManifestInvalid` if it is damaged."""
+        try:
+            data = read_object(storage, MARKER, limit=manifest_json.SIZE_LIMIT)
+        except ObjectNotFound as error:
+            raise BadSetting(
+                f"{name} is not a repository: it has no {MARKER}",
+                "is the disk mounted? a new repository is made with the init command",
+            ) from error
+        return cls(storage, name=name, marker=Marker.from_bytes(data))
+
+    @property
+    def id(self) -> str:
+        return self.marker.repository_id
+
+    def labels(self, slug: str = "") -> Iterator[Label]:
+        """Labels of all backups, oldest first within a source."""
+        prefix = layout.BACKUPS + (f"{slug}/" if slug else "")
+        for found in self.storage.list(prefix):
+            label = _label_of(found.name)
+            if label is not None and found.name == label.manifest:
+                yield label
+
+    def find(self, text: str) -> Label:
+        """The backup that `text` names: a label, a backup id or its beginning (4 digits or
+        more), or "latest". Raises `BadSetting` when none or several match."""
+        matching = list(_matching(text, self.labels()))
+        if text == "latest" and matching:
+            return max(matching, key=lambda label: label.started_at)
+        if len(matching) == 1:
+            return matching[0]
+        problem = "several backups match" if matching else "no backup matches"
+        raise BadSetting(
+            f"{problem} {text[:120]!r} in {self.name}", "labels are shown by the list command"
+        )
+
+    def manifest(self, label: Label) -> Manifest:
+        """The manifest with everything checked that needs no key. Raises `ObjectNotFound`,
+        `ManifestInvalid`."""
+        return manifest_json.decode(self.manifest_bytes(label), label)
+
+    def manifest_bytes(self, label: Label) -> bytes:
+        return read_object(self.storage, label.manifest, limit=manifest_json.SIZE_LIMIT)
+
+    def backups(self, slug: str = "") -> Iterator[Listed]:
+        """All backups; a damaged manifest is an entry with its problem, not an error."""
+        for label in self.labels(slug):
+            try:
+                yield Listed(label, self.manifest(label), None)
+            except (ManifestInvalid, ObjectNotFound) as error:
+                yield Listed(label, None, error)
+
+    def create(self, label: Label, name: str) -> Sink:
+        """A sink for the object `name` of the backup `label`."""
+        return self.storage.create(label.folder + name)
+
+    def open_object(self, label: Label, name: str) -> Source:
+        return self.storage.open(label.folder + name)
+
+    def objects(self, label: Label) -> Iterator[ObjectInfo]:
+        """All objects in the folder of `label`, published or not."""
+        return self.storage.list(label.folder)
+
+    def commit(self, label: Label, data: bytes) -> None:
+        """Publish: write the manifest `data`. Everything it names must be stored by now."""
+        manifest_json.decode(data, label)
+        if any(found.name == label.manifest for found in self.objects(label)):
+            raise Conflict(f"backup {label} is already in {self.name}")
+        write_object(self.storage, label.manifest, data)
+
+    def remove(self, label: Label) -> None:
+        """Remove a backup, published or not: manifest first, then volumes, keys and the mirror
+        of the keys. Idempotent: a run that was cut off is finished by running it again."""
+        self.storage.delete(label.manifest)
+        names = [found.name for found in self.objects(label)]
+        for name in sorted(names, key=lambda name: layout.keys_generation(name) is not None):
+            self.storage.delete(name)
+        for found in list(self.storage.list(layout.MIRROR + label.backup_id.hex())):
+            self.storage.delete(found.name)
+
+    def unpublished(self, before: datetime) -> Iterator[Label]:
+        """Folders without a manifest whose newest object is older than `before` (aware)."""
+        newest: dict[Label, datetime] = {}
+        published = set()
+        for found in self.storage.list(layout.BACKUPS):
+            label = _label_of(found.name)
+            if label is None:
+                continue
+            newest[label] = max(newest.get(label, found.modified_at), found.modified_at)
+            if found.name == label.manifest:
+                published.add(label)
+        return (x for x, moment in newest.items() if x not in published and moment < before)
+
+
+def _label_of(name: str) -> Label | None:
+    folder = name.removeprefix(layout.BACKUPS).rsplit("/", 1)[0]
+    try:
+        return Label.parse(folder)
+    except BadSetting:
+        return None
+
+
+def _matching(text: str, labels: Iterator[Label]) -> Iterator[Label]:
+    for label in labels:
+        by_id = len(text) >= 4 and label.backup_id.hex().startswith(text)
+        if text in ("latest", str(label)) or by_id:
+            yield label

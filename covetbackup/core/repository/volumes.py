@@ -1,0 +1,153 @@
+"""Members as objects: a long stream is cut into volumes on the way in and joined on the way out.
+
+Cutting keeps S3 parts at 8 MiB, memory constant and the number of blocks under one key small,
+whatever the size of the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+
+from covetbackup.core.crypto.chunks import Last, unseal
+from covetbackup.core.crypto.header import StreamId
+from covetbackup.core.crypto.secret import Dek
+from covetbackup.core.errors import (
+    IntegrityError,
+    KeyUnavailable,
+    ObjectNotFound,
+    Tampered,
+    WrongKey,
+)
+from covetbackup.core.repository.manifest import Manifest, StoredMember, StoredObject
+from covetbackup.core.repository.repository import Repository
+from covetbackup.core.stream.base import Filter, Source
+from covetbackup.core.stream.decode import decompress
+from covetbackup.core.stream.frames import FrameIndex
+from covetbackup.core.stream.meter import Expect
+from covetbackup.core.stream.pump import filtered
+
+VOLUME_SIZE = 50 * 1024**3
+"""10 000 S3 parts of 8 MiB are 78 GiB: a volume of 50 GiB stays well below."""
+
+
+class Cutter:
+    """Cuts `chunks` into volumes of at most `limit` bytes; at least one, perhaps empty.
+
+    Each volume is a source that must be read to its end before the next is taken; only then does
+    `last` know whether it is the last one.
+    """
+
+    def __init__(self, chunks: Iterator[bytes], limit: int) -> None:
+        self._chunks = chunks
+        self._limit = limit
+        self._held = b""
+        self._ended = False
+
+    def volumes(self) -> Iterator[Source]:
+        while not self._ended:
+            yield self._volume()
+
+    def last(self) -> Last:
+        return Last.END if self._ended else Last.MORE
+
+    @contextmanager
+    def _volume(self) -> Iterator[Iterator[bytes]]:
+        yield self._payload()
+
+    def _payload(self) -> Iterator[bytes]:
+        room = self._limit
+        while self._held or self._fetch():
+            if not room:
+                return
+            piece, self._held = self._held[:room], self._held[room:]
+            room -= len(piece)
+            yield piece
+
+    def _fetch(self) -> bool:
+        for chunk in self._chunks:
+            if chunk:
+                self._held = chunk
+                return True
+        self._ended = True
+        return False
+
+
+@contextmanager
+def open_member(
+    repository: Repository, manifest: Manifest, name: str, *, dek: Dek | None, workers: int
+) -> Iterator[Iterator[bytes]]:
+    """The plain bytes of the member `name`: a source.
+
+    Nothing unauthenticated is yielded, but only the end of the iterator proves the whole: sizes
+    and digests of every volume and of the plain bytes are those of the manifest. Raises
+    `IntegrityError`, `KeyUnavailable`, `StorageError`.
+    """
+    member = manifest.member(name)
+    plain = manifest.opened.plain[name]
+    frames = load_index(repository, manifest, member, dek=dek)
+    filters: list[Filter] = [
+        decompress(manifest.codec.codec, frames=frames, workers=workers),
+        Expect(plain.size, plain.sha256, f"{name} of {manifest.label}"),
+    ]
+    with filtered(packed(repository, manifest, member, dek=dek), filters) as chunks:
+        yield chunks
+
+
+@contextmanager
+def packed(
+    repository: Repository, manifest: Manifest, member: StoredMember, *, dek: Dek | None
+) -> Iterator[Iterator[bytes]]:
+    """The member's volumes, decrypted and joined, still compressed: a source."""
+    joined = _joined(repository, manifest, member, dek)
+    try:
+        yield joined
+    finally:
+        joined.close()
+
+
+def load_index(
+    repository: Repository, manifest: Manifest, member: StoredMember, *, dek: Dek | None
+) -> FrameIndex | None:
+    """The member's frame index; None if it has none or it is lost, as it only makes reading
+    faster. A damaged one raises: damage is never passed over."""
+    stored = member.frame_index
+    if stored is None:
+        return None
+    try:
+        with filtered(
+            repository.open_object(manifest.label, stored.name),
+            object_filters(manifest, stored, dek=dek, last=Last.END),
+        ) as chunks:
+            return FrameIndex.from_bytes(b"".join(chunks))
+    except ObjectNotFound:
+        return None
+
+
+def object_filters(
+    manifest: Manifest, stored: StoredObject, *, dek: Dek | None, last: Last
+) -> list[Filter]:
+    """What turns the stored bytes of one object into compressed ones: digest, then decryption."""
+    filters: list[Filter] = [Expect(stored.size, stored.sha256, stored.name)]
+    if manifest.suite is None:
+        return filters
+    if dek is None:
+        raise KeyUnavailable(f"backup {manifest.label} is encrypted", "give its key")
+    identity = StreamId(manifest.label.backup_id, stored.number)
+    return [*filters, unseal(dek, identity, expect=last)]
+
+
+def _joined(
+    repository: Repository, manifest: Manifest, member: StoredMember, dek: Dek | None
+) -> Generator[bytes, None, None]:
+    for volume in member.volumes:
+        last = Last.END if volume is member.volumes[-1] else Last.MORE
+        filters = object_filters(manifest, volume, dek=dek, last=last)
+        try:
+            with filtered(repository.open_object(manifest.label, volume.name), filters) as chunks:
+                yield from chunks
+        except WrongKey as error:
+            # The manifest opened with this DEK, so it is the object that is not what it was.
+            raise Tampered(f"{volume.name}: its header is damaged", error.hint) from error
+        except (IntegrityError, ObjectNotFound) as error:
+            raise type(error)(f"{volume.name}: {error}", error.hint) from error
