@@ -1,0 +1,192 @@
+"""How to reach a server: settings, a driver connection, the environment of a client program.
+
+libpq expands a database name that looks like a connection string. So names travel only as quoted
+values here: psycopg quotes keyword parameters, and `conninfo` builds the one safe form for tools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from covetbackup.core.errors import BadSetting, DatabaseError, DatabaseUnavailable, ServerBusy
+from covetbackup.core.stream.secret import Secret, SecretFile
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+OLDEST_MAJOR = 13  # the oldest server whose catalogs the queries here were run against
+_CONNECT_SECONDS = 10
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+# A dead peer is noticed after 30 + 3 x 10 s instead of the kernel's two hours.
+_KEEPALIVES: dict[str, Any] = {
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+_TIMEOUTS = {
+    "statement_timeout": 13,
+    "lock_timeout": 13,
+    "idle_in_transaction_session_timeout": 13,
+    "idle_session_timeout": 14,
+    "transaction_timeout": 17,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """One database on one server, without its password. `host` is a name, an address or the
+    absolute path of a socket directory. Raises `BadSetting` for values that cannot be meant."""
+
+    host: str
+    user: str
+    database: str
+    port: int = 5432
+    sslmode: str = "prefer"
+    sslrootcert: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("host", "user", "database"):
+            value = getattr(self, name)
+            if not value or "\0" in value:
+                raise BadSetting(f"the PostgreSQL address names no {name}")
+        if not self.host.startswith("/") and set(self.host) & set(", \t\r\n/@=\\'"):
+            raise BadSetting(f"{self.host!r} is not a host name")
+        if not 0 < self.port < 65536:
+            raise BadSetting(f"{self.port} is not a port")
+        if self.sslmode not in _SSL_MODES:
+            raise BadSetting(f"sslmode {self.sslmode!r} does not exist", ", ".join(_SSL_MODES))
+
+    def __str__(self) -> str:
+        return f"{self.database!r} on {self.host}:{self.port}"
+
+    def on(self, database: str) -> ConnectionSettings:
+        """The same server and user, another database."""
+        return replace(self, database=database)
+
+    def same_server(self, other: ConnectionSettings) -> bool:
+        return (self.host, self.port, self.user) == (other.host, other.port, other.user)
+
+
+def connect(
+    settings: ConnectionSettings, password: Secret | None, *, application: str
+) -> Connection:
+    """An autocommit connection with no time limits. Raises `DatabaseUnavailable`, and `BadSetting`
+    for a server older than any this engine was tried on."""
+    try:
+        connection = psycopg.connect(
+            "",
+            host=settings.host,
+            port=settings.port,
+            user=settings.user,
+            dbname=settings.database,
+            password=password.reveal() if password is not None else None,
+            sslmode=settings.sslmode,
+            sslrootcert=settings.sslrootcert or None,
+            application_name=application,
+            client_encoding="UTF8",
+            connect_timeout=_CONNECT_SECONDS,
+            autocommit=True,
+            prepare_threshold=None,  # poolers between us and the server lose prepared statements
+            **_KEEPALIVES,
+        )
+    except psycopg.Error as error:
+        raise _unavailable(settings, error) from error
+    try:
+        _prepare(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def major_of(connection: Connection) -> int:
+    return connection.info.server_version // 10000
+
+
+def _prepare(connection: Connection) -> None:
+    major = major_of(connection)
+    if major < OLDEST_MAJOR:
+        raise BadSetting(f"PostgreSQL {major} is older than {OLDEST_MAJOR}, the oldest supported")
+    for name, since in _TIMEOUTS.items():
+        if major >= since:
+            connection.execute(sql.SQL("SET {} = 0").format(sql.Identifier(name)))
+
+
+@contextmanager
+def translated(settings: ConnectionSettings) -> Iterator[None]:
+    """Turns the driver's errors into ours: `DatabaseUnavailable` for a lost connection, else
+    `DatabaseError`."""
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailable(f"lost the connection to {settings}: {_line(error)}") from error
+    except psycopg.Error as error:
+        raise DatabaseError(f"{settings} answered: {_line(error)}") from error
+
+
+def _line(error: psycopg.Error) -> str:
+    return " ".join(str(error).split("\n")[:2])
+
+
+def conninfo(database: str) -> str:
+    """The argument of `--dbname=` that means exactly `database`, whatever it looks like."""
+    return make_conninfo("", dbname=database, **_KEEPALIVES)
+
+
+def tool_environment(
+    settings: ConnectionSettings, password: Secret | None, *, application: str, major: int
+) -> dict[str, str | SecretFile]:
+    """What a client program is told of the server. The password is in a file of its own."""
+    limits = " ".join(f"-c {name}=0" for name, since in _TIMEOUTS.items() if major >= since)
+    environment: dict[str, str | SecretFile] = {
+        "PGHOST": settings.host,
+        "PGPORT": str(settings.port),
+        "PGUSER": settings.user,
+        "PGSSLMODE": settings.sslmode,
+        "PGCONNECT_TIMEOUT": str(_CONNECT_SECONDS),
+        "PGAPPNAME": application,
+        "PGOPTIONS": limits,
+    }
+    if settings.sslrootcert:
+        environment["PGSSLROOTCERT"] = settings.sslrootcert
+    if password is not None:
+        environment["PGPASSFILE"] = SecretFile("pgpass", Secret(_password_line(password)))
+    return environment
+
+
+def _password_line(password: Secret) -> str:
+    """The one line of a password file. Wildcards: the file is made for one connection, and names
+    with line ends could not be written in it."""
+    value = password.reveal()
+    if "\n" in value or "\0" in value:
+        raise BadSetting("the PostgreSQL password holds a line end or NUL")
+    escaped = value.replace("\\", "\\\\").replace(":", "\\:")
+    return f"*:*:*:*:{escaped}\n"
+
+
+_HINTS = (
+    ("password", "is the password right, and --password-file the right file?"),
+    ("no pg_hba.conf entry", "does pg_hba.conf allow this host, user and database?"),
+    ("does not exist", "do the database and the role exist?"),
+    ("refused", "is the server running and listening on this host and port?"),
+    ("No such file", "is the server running, and this its socket directory?"),
+    ("resolve host", "is the host name right?"),
+    ("timeout", "is the host reachable from here, or does a firewall drop packets?"),
+    ("SSL", "does the server offer what sslmode asks for?"),
+)
+
+
+def _unavailable(settings: ConnectionSettings, error: psycopg.Error) -> Exception:
+    reason = " ".join(str(error).split())
+    reason = reason.removeprefix("connection failed: ")
+    if "too many clients" in reason or "remaining connection slots" in reason:
+        return ServerBusy(f"no free connection to {settings}: {reason}", "raise max_connections?")
+    hint = next((hint for mark, hint in _HINTS if mark in reason), "")
+    return DatabaseUnavailable(f"cannot connect to {settings}: {reason}", hint)

@@ -1,0 +1,81 @@
+"""The PostgreSQL engine: chooses client programs and opens backup and restore sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from covetbackup.core.databases.base import BackupSession, Probe, RestoreOptions, RestoreSession
+from covetbackup.core.databases.postgresql import backup, restore
+from covetbackup.core.databases.postgresql.archive import check_member
+from covetbackup.core.databases.postgresql.clients import Clients, choose_clients, find_clients
+from covetbackup.core.databases.postgresql.connection import (
+    ConnectionSettings,
+    connect,
+    major_of,
+    translated,
+)
+from covetbackup.core.errors import BadSetting
+from covetbackup.core.progress import Progress
+from covetbackup.core.stream.base import Filter
+from covetbackup.core.stream.secret import Secret
+
+
+class PostgresEngine:
+    """A `DatabaseEngine` for one database; its one method is "logical".
+
+    `client_directories` replaces the usual places in which client programs are looked for.
+    """
+
+    kind = "postgresql"
+    methods = (backup.METHOD,)
+
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        password: Secret | None = None,
+        *,
+        client_directories: Sequence[Path] = (),
+    ) -> None:
+        self._settings = settings
+        self._password = password
+        self._client_directories = client_directories
+
+    def probe(self) -> Probe:
+        with (
+            translated(self._settings),
+            connect(self._settings, self._password, application="covetbackup") as connection,
+        ):
+            return backup.probe(connection, self._clients(major_of(connection)))
+
+    def backup(self, method: str, progress: Progress) -> AbstractContextManager[BackupSession]:
+        """Also raises `Unreadable` on entry, naming each object this role cannot dump."""
+        if method not in ("", *self.methods):
+            raise BadSetting(f"PostgreSQL has no backup method {method!r}", "use logical")
+        return backup.LogicalBackup(
+            self._settings, self._password, choose=self._clients, progress=progress
+        )
+
+    def restore(
+        self, options: RestoreOptions, progress: Progress
+    ) -> AbstractContextManager[RestoreSession]:
+        """A scratch database that the commit renames to the target's name.
+
+        `options.target` is a `postgresql://` address on this engine's server, whose database must
+        not exist. `options.extra` may hold `owner`: "keep" (the default: owners and grants of the
+        original, whose roles must exist), "none" (all belongs to the restoring role) or the name
+        of the role that shall own all; and `globals`: True to create missing roles from
+        `globals.sql` first.
+        """
+        return restore.LogicalRestore(
+            self._settings, self._password, options, choose=self._clients, progress=progress
+        )
+
+    def check(self, member: str) -> Filter | None:
+        """Reads the whole archive with pg_restore. A backup does not need it: the dump's own
+        source makes sure of pg_dump's status and of a list of contents that names every table."""
+        return check_member(member, directories=self._client_directories)
+
+    def _clients(self, major: int) -> Clients:
+        return choose_clients(find_clients(self._client_directories), major=major)

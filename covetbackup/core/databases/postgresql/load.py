@@ -1,0 +1,115 @@
+"""Sinks of a restore: pg_restore fed by a pipe, or in parallel from a spool; the roles script."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from covetbackup.core.errors import SinkFailed, StorageFull, TooLarge
+from covetbackup.core.stream.process import CommandSink
+from covetbackup.core.stream.secret import Secret, SecretFile
+
+_SCRIPT_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class PgRestore:
+    """How to run pg_restore on the scratch database. `idle` may raise `Cancelled`."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str | SecretFile]
+    secrets: Sequence[Secret]
+    idle: Callable[[], None]
+
+    def start(self, *arguments: str | SpoolFile) -> CommandSink:
+        return CommandSink(
+            [*self.argv, *arguments], env=self.env, secrets=self.secrets, idle=self.idle
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolFile:
+    """Stands in an argument list for the path of an unlinked file."""
+
+    descriptor: int
+
+    def open(self) -> int:
+        return os.dup(self.descriptor)
+
+    def argument(self, descriptor: int) -> str:
+        return f"/proc/self/fd/{descriptor}"
+
+
+class SpooledLoad:
+    """Parallel pg_restore needs to seek, so the archive goes to a file without a name first.
+
+    It lies in the directory for temporary files (TMPDIR) and is gone with this process, however
+    that ends. Raises `StorageFull` at once when `expected_bytes` do not fit there.
+    """
+
+    def __init__(self, command: PgRestore, *, jobs: int, expected_bytes: int) -> None:
+        directory = tempfile.gettempdir()
+        free = shutil.disk_usage(directory).free
+        if free < expected_bytes:
+            raise StorageFull(
+                f"a parallel restore needs about {expected_bytes} bytes in {directory},"
+                f" which has {free}",
+                "restore with one job, or let TMPDIR name a larger place",
+            )
+        self._command = command
+        self._jobs = jobs
+        self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed by commit and abort
+        self._running: CommandSink | None = None
+
+    def write(self, chunk: bytes) -> None:
+        try:
+            self._spool.write(chunk)
+        except OSError as error:
+            raise _spool_error(error) from error
+
+    def commit(self) -> None:
+        try:
+            self._spool.flush()
+        except OSError as error:
+            raise _spool_error(error) from error
+        spool = SpoolFile(self._spool.fileno())
+        self._running = self._command.start(f"--jobs={self._jobs}", spool)
+        self._running.commit()
+        self._spool.close()
+
+    def abort(self) -> None:
+        if self._running is not None:
+            self._running.abort()
+        self._spool.close()
+
+
+def _spool_error(error: OSError) -> StorageFull | SinkFailed:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull(
+            "no room for the dump among the temporary files",
+            "restore with one job, or let TMPDIR name a larger place",
+        )
+    return SinkFailed(f"cannot write a temporary file: {error.strerror}")
+
+
+class ScriptSink:
+    """Collects a small script and hands it to `run` at the commit."""
+
+    def __init__(self, run: Callable[[bytes], None]) -> None:
+        self._run = run
+        self._script = bytearray()
+
+    def write(self, chunk: bytes) -> None:
+        self._script += chunk
+        if len(self._script) > _SCRIPT_BYTES:
+            raise TooLarge(f"globals.sql is longer than {_SCRIPT_BYTES} bytes")
+
+    def commit(self) -> None:
+        self._run(bytes(self._script))
+
+    def abort(self) -> None:
+        self._script.clear()

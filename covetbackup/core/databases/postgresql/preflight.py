@@ -1,0 +1,112 @@
+"""What must be true of a server before a restore writes its first byte there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from covetbackup.core.databases.base import RestoreOptions
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.postgresql.connection import Connection, major_of
+from covetbackup.core.errors import BadSetting
+
+
+class OwnerPolicy(StrEnum):
+    """Whose the restored objects are."""
+
+    KEEP = "keep"
+    NONE = "none"
+    ROLE = "role"
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreChoices:
+    """The engine's own part of `RestoreOptions.extra`, checked."""
+
+    owner: OwnerPolicy = OwnerPolicy.KEEP
+    role: str = ""
+    apply_globals: bool = False
+
+    @property
+    def keeps_owner(self) -> bool:
+        return self.owner is OwnerPolicy.KEEP
+
+
+def read_choices(options: RestoreOptions) -> RestoreChoices:
+    """Raises `BadSetting` for unknown names and values. (PostgreSQL allows no role "none".)"""
+    unknown = set(options.extra) - {"owner", "globals"}
+    if unknown:
+        raise BadSetting(f"unknown restore options: {', '.join(sorted(unknown))}")
+    if options.jobs < 1:
+        raise BadSetting(f"{options.jobs} jobs cannot restore anything")
+    owner = str(options.extra.get("owner") or OwnerPolicy.KEEP)
+    apply_globals = options.extra.get("globals") is True
+    if owner in (OwnerPolicy.KEEP, OwnerPolicy.NONE):
+        return RestoreChoices(OwnerPolicy(owner), "", apply_globals)
+    return RestoreChoices(OwnerPolicy.ROLE, owner, apply_globals)
+
+
+def refuse_unfit(connection: Connection, expected: Inventory, choices: RestoreChoices) -> None:
+    """Raises `BadSetting` when the server is older than the backup's, or lacks extensions or
+    roles; each is named."""
+    _refuse_older_server(connection, expected)
+    _refuse_missing_extensions(connection, expected.extensions)
+    needed = _roles_needed(expected, choices)
+    missing = sorted(needed - _names(connection, "SELECT rolname FROM pg_roles"))
+    if missing:
+        raise BadSetting(
+            f"roles missing on this server: {', '.join(missing)}",
+            "create them, let the restore create them (globals), or restore with owner none",
+        )
+
+
+def _refuse_older_server(connection: Connection, expected: Inventory) -> None:
+    version = (expected.settings or {}).get("server_version", "")
+    major = version_major(version)
+    if major is not None and major > major_of(connection):
+        raise BadSetting(
+            f"the backup is of PostgreSQL {version}, this server is {major_of(connection)}",
+            f"restore to PostgreSQL {major} or newer",
+        )
+
+
+def _refuse_missing_extensions(connection: Connection, needed: Iterable[str]) -> None:
+    available = _names(connection, "SELECT name FROM pg_available_extensions")
+    missing = sorted(set(needed) - available)
+    if missing:
+        raise BadSetting(
+            f"extensions not installed on this server: {', '.join(missing)}",
+            "install their packages on the server; nothing has been written",
+        )
+
+
+def _roles_needed(expected: Inventory, choices: RestoreChoices) -> set[str]:
+    if choices.owner is OwnerPolicy.ROLE:
+        return {choices.role}
+    if choices.owner is OwnerPolicy.NONE or choices.apply_globals:
+        return set()
+    owner = (expected.settings or {}).get("owner")
+    return {*expected.roles, *([owner] if owner else [])}
+
+
+def missing_tablespaces(connection: Connection, expected: Inventory) -> Collection[str]:
+    needed = json.loads((expected.settings or {}).get("tablespaces", "[]"))
+    return sorted(set(needed) - _names(connection, "SELECT spcname FROM pg_tablespace"))
+
+
+def is_superuser(connection: Connection) -> bool:
+    row = connection.execute("SELECT current_setting('is_superuser')").fetchone()
+    return row == ("on",)
+
+
+def version_major(version: str) -> int | None:
+    """15 of "15.4 (Debian 15.4-1)"; None of what is no version."""
+    digits = version.split(".")[0].split(" ")[0]
+    number = "".join(character for character in digits if character.isdigit())
+    return int(number) if number and digits.startswith(number) else None
+
+
+def _names(connection: Connection, query: str) -> set[str]:
+    return {name for (name,) in connection.execute(query)}

@@ -1,0 +1,104 @@
+"""What belongs to a database but not to its dump: owner, grants, settings, comment.
+
+pg_dump writes them only for `--create`, which would also bring back the old name. They are
+recorded in an inventory's settings (see `catalog`) and turned back into statements here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from psycopg import sql
+
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.errors import BadSetting
+
+
+def property_statements(name: str, expected: Inventory, *, keep_owner: bool) -> list[sql.Composed]:
+    """What gives the scratch database the original's owner, grants, settings and comment.
+
+    Without `keep_owner` roles of the original play no part: default grants, and only the settings
+    that apply to everybody.
+    """
+    settings = expected.settings or {}
+    database = sql.Identifier(name)
+    statements = [
+        sql.SQL("ALTER DATABASE {} {}").format(database, setting)
+        for setting in _configuration(settings)
+    ]
+    if settings.get("comment"):
+        comment = sql.Literal(settings["comment"])
+        statements.append(sql.SQL("COMMENT ON DATABASE {} IS {}").format(database, comment))
+    if settings.get("connection_limit", "-1") != "-1":
+        limit = sql.Literal(int(settings["connection_limit"]))
+        statements.append(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format(database, limit))
+    if not keep_owner:
+        return [*statements, *_grants(database, None)]
+    if settings.get("owner"):
+        # First: grants made before would be rewritten as if the new owner had made them.
+        owner = sql.Identifier(settings["owner"])
+        statements.append(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(database, owner))
+    statements += _grants(database, json.loads(settings.get("grants", "null")))
+    return [*statements, *_role_configuration(name, settings)]
+
+
+def _grants(database: sql.Identifier, grants: list[list[object]] | None) -> list[sql.Composed]:
+    if grants is None:
+        return [sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO PUBLIC").format(database)]
+    return [
+        sql.SQL("GRANT {} ON DATABASE {} TO {}{}").format(
+            _privilege(str(privilege)),
+            database,
+            sql.Identifier(str(role)) if role else sql.SQL("PUBLIC"),
+            sql.SQL(" WITH GRANT OPTION" if grantable else ""),
+        )
+        for role, privilege, grantable in grants
+    ]
+
+
+def _privilege(name: str) -> sql.SQL:
+    # From a manifest, so never pasted into a statement unseen.
+    known = {"CONNECT": "CONNECT", "CREATE": "CREATE", "TEMPORARY": "TEMPORARY"}
+    if name not in known:
+        raise BadSetting(f"{name!r} is not a privilege on databases")
+    return sql.SQL(known[name])
+
+
+def _configuration(settings: dict[str, str]) -> list[sql.Composed]:
+    return [_assignment(name, value) for role, name, value in _recorded(settings) if not role]
+
+
+def _role_configuration(database: str, settings: dict[str, str]) -> list[sql.Composed]:
+    return [
+        sql.SQL("ALTER ROLE {} IN DATABASE {} {}").format(
+            sql.Identifier(role), sql.Identifier(database), _assignment(name, value)
+        )
+        for role, name, value in _recorded(settings)
+        if role
+    ]
+
+
+def _recorded(settings: dict[str, str]) -> list[list[str]]:
+    recorded: list[list[str]] = json.loads(settings.get("configuration", "[]"))
+    return recorded
+
+
+# Their stored value is a list of quoted names, each of which must become one literal again.
+_LISTS = (
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "shared_preload_libraries",
+    "temp_tablespaces",
+    "unix_socket_directories",
+)
+
+
+def _assignment(name: str, value: str) -> sql.Composed:
+    literals: sql.Composable = sql.Literal(value)
+    if name.lower() in _LISTS:
+        names = re.findall(r'"((?:[^"]|"")*)"|([^,\s"]+)', value)
+        parts = [sql.Literal(quoted.replace('""', '"') or plain) for quoted, plain in names]
+        literals = sql.SQL(", ").join(parts or [sql.Literal("")])
+    return sql.SQL("SET {} TO {}").format(sql.Identifier(name), literals)

@@ -1,0 +1,254 @@
+"""One restore: a scratch database is filled, compared by the caller, and renamed at the commit.
+
+The target's name must be free: nothing that exists is ever changed or dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TypeVar
+
+import psycopg
+from psycopg import sql
+
+from covetbackup.core.databases.base import RestoreOptions
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.postgresql import preflight, relations, roles, scratch
+from covetbackup.core.databases.postgresql.background import Background
+from covetbackup.core.databases.postgresql.backup import DUMP, GLOBALS, end_sessions
+from covetbackup.core.databases.postgresql.clients import Clients
+from covetbackup.core.databases.postgresql.connection import (
+    Connection,
+    ConnectionSettings,
+    connect,
+    conninfo,
+    major_of,
+    tool_environment,
+    translated,
+)
+from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink, SpooledLoad
+from covetbackup.core.databases.postgresql.properties import property_statements
+from covetbackup.core.databases.postgresql.snapshot import prepare_session
+from covetbackup.core.databases.postgresql.survey import read_inventory
+from covetbackup.core.databases.postgresql.url import parse_url
+from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
+from covetbackup.core.progress import Progress
+from covetbackup.core.stream.base import Sink
+from covetbackup.core.stream.secret import Secret
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class LogicalRestore:
+    """A `RestoreSession` into a database that does not exist yet."""
+
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        password: Secret | None,
+        options: RestoreOptions,
+        *,
+        choose: Callable[[int], Clients],
+        progress: Progress,
+    ) -> None:
+        self._target = parse_url(options.target)
+        if not self._target.same_server(settings):
+            # The password at hand belongs to the engine's server and role, and to no other.
+            raise BadSetting(
+                f"the target is {self._target}, but the engine was made for another server or role",
+                "make an engine with the target's settings",
+            )
+        self._settings = settings
+        self._password = password
+        self._options = options
+        self._expected = options.expected
+        self._choices = preflight.read_choices(options)
+        self._choose = choose
+        self._progress = progress
+        self._application = f"covetbackup {secrets.token_hex(4)}"
+        self._name = scratch.scratch_name(datetime.now(UTC))
+        self._stack = ExitStack()
+        self._created_roles: list[str] = []
+        self._properties: list[sql.Composed] = []
+        self._committed = False
+
+    def __enter__(self) -> LogicalRestore:
+        with translated(self._settings), ExitStack() as stack:
+            self._keeper = scratch.connect_maintenance(
+                self._settings, self._password, application=self._application
+            )
+            stack.callback(self._keeper.close)
+            scratch.refuse_taken(self._keeper, self._target.database)
+            preflight.refuse_unfit(self._keeper, self._expected, self._choices)
+            self._clients = self._choose(self._archive_major())
+            self._say_risks()
+            stack.callback(self._undo)
+            scratch.create(
+                self._keeper, self._name, self._expected, owner=self._choices.role or None
+            )
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def sink(self, member: str) -> Sink:
+        if member == GLOBALS:
+            return ScriptSink(self._apply_globals)
+        if member != DUMP:
+            raise BadSetting(f"a PostgreSQL backup has no member {member!r}")
+        self._properties = self._rehearsed_properties()
+        command = self._pg_restore()
+        if self._options.jobs == 1:
+            return command.start()
+        size = int((self._expected.settings or {}).get("table_bytes", "0"))
+        return SpooledLoad(command, jobs=self._options.jobs, expected_bytes=size)
+
+    def inventory(self) -> Inventory:
+        self._progress.phase("compare")
+        return self._on_scratch(self._read_inventory)
+
+    def commit(self) -> None:
+        self._progress.phase("analyze")
+        self._on_scratch(_analyze)
+        scratch.rename(self._keeper, self._name, self._target.database, statements=self._properties)
+        self._committed = True
+
+    def _archive_major(self) -> int:
+        settings = self._expected.settings or {}
+        for name in ("dump_client", "server_version"):
+            major = preflight.version_major(settings.get(name, ""))
+            if major is not None:
+                return major
+        return major_of(self._keeper)
+
+    def _say_risks(self) -> None:
+        if preflight.is_superuser(self._keeper):
+            self._progress.note(
+                "restoring as a superuser: whatever the backup holds runs with all rights"
+            )
+        if self._lost_tablespaces():
+            missing = ", ".join(self._lost_tablespaces())
+            self._progress.note(f"all goes to the default tablespace; missing here: {missing}")
+
+    def _lost_tablespaces(self) -> list[str]:
+        return list(preflight.missing_tablespaces(self._keeper, self._expected))
+
+    def _apply_globals(self, script: bytes) -> None:
+        if not self._choices.apply_globals:
+            return
+        self._created_roles = roles.create_missing_roles(self._keeper, script)
+        if self._created_roles:
+            self._progress.note(f"roles created: {', '.join(self._created_roles)}")
+
+    def _rehearsed_properties(self) -> list[sql.Composed]:
+        """The statements for the commit point that this role may run, tried and rolled back: a
+        failure must show now and not after hours of loading."""
+        wanted = property_statements(
+            self._name, self._expected, keep_owner=self._choices.keeps_owner
+        )
+        possible = []
+        with self._keeper.transaction(force_rollback=True):
+            for statement in wanted:
+                try:
+                    with self._keeper.transaction():
+                        self._keeper.execute(statement)
+                    possible.append(statement)
+                except psycopg.Error as error:
+                    self._refuse_or_note(statement, error)
+        return possible
+
+    def _refuse_or_note(self, statement: sql.Composed, error: psycopg.Error) -> None:
+        text = f"{statement.as_string(self._keeper)}: {str(error).splitlines()[0]}"
+        if self._choices.keeps_owner:
+            raise DatabaseError(
+                f"cannot give the database its properties: {text}",
+                "restore as a superuser, or with owner none",
+            ) from error
+        self._progress.note(f"left out: {text}")
+
+    def _pg_restore(self) -> PgRestore:
+        options = ["--exit-on-error", "--no-password", f"--dbname={conninfo(self._name)}"]
+        if not self._choices.keeps_owner:
+            options += ["--no-owner", "--no-privileges"]
+        if self._choices.role:
+            options.append(f"--role={self._choices.role}")
+        if self._lost_tablespaces():
+            options.append("--no-tablespaces")
+        return PgRestore(
+            argv=[self._clients.path("pg_restore"), *options],
+            env=tool_environment(
+                self._settings,
+                self._password,
+                application=self._application,
+                major=major_of(self._keeper),
+            ),
+            secrets=[] if self._password is None else [self._password],
+            idle=self._tick,
+        )
+
+    def _tick(self) -> None:
+        self._progress.advance(0)
+
+    def _on_scratch(self, work: Callable[[Connection, Callable[[], bool]], T]) -> T:
+        settings = self._settings.on(self._name)
+        with (
+            translated(settings),
+            connect(settings, self._password, application=self._application) as connection,
+        ):
+            prepare_session(connection)
+            if self._choices.role:
+                role = sql.Identifier(self._choices.role)
+                connection.execute(sql.SQL("SET ROLE {}").format(role))
+            running = Background(connection, lambda stop: work(connection, stop))
+            try:
+                return running.result(waiting=self._tick)
+            finally:
+                running.stop()
+
+    def _read_inventory(self, connection: Connection, stop: Callable[[], bool]) -> Inventory:
+        tables = relations.tables(connection)
+        wanted = {table.label for table in self._expected.tables if table.exact}
+        readable = relations.readable(connection)
+        counted = [
+            table
+            for table in tables
+            if table.kind == "r"
+            and table.oid in readable
+            and (table.label in wanted or table.scattered or not self._expected.tables)
+        ]
+        return read_inventory(connection, tables, counted=counted, unlogged_lost=False, stop=stop)
+
+    def _undo(self) -> None:
+        if self._committed:
+            return
+        end_sessions(self._settings, self._password, application=self._application)
+        try:
+            with scratch.connect_maintenance(
+                self._settings, self._password, application=self._application
+            ) as connection:
+                scratch.drop(connection, self._name)
+                roles.drop_roles(connection, self._created_roles)
+        except (CovetError, psycopg.Error) as error:
+            # The restore's own failure is on its way up already; a sweep will take this.
+            _log.warning("scratch database stays until a sweep scratch=%s %s", self._name, error)
+
+
+def _analyze(connection: Connection, stop: Callable[[], bool]) -> None:
+    """Statistics are not in a dump; without them the first queries are planned blindly."""
+    for table in relations.tables(connection):
+        if stop():
+            return
+        if table.kind in ("r", "p"):
+            connection.execute(sql.SQL("ANALYZE {}").format(table.quoted))

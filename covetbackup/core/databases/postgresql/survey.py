@@ -1,0 +1,91 @@
+"""Puts an `Inventory` together, and says in words what a dump of this database will lack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.postgresql import catalog, counting, relations
+from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.relations import Relation
+from covetbackup.core.databases.postgresql.snapshot import Snapshot
+
+
+def read_inventory(
+    connection: Connection,
+    tables: Sequence[Relation],
+    *,
+    counted: Sequence[Relation],
+    unlogged_lost: bool,
+    stop: Callable[[], bool],
+) -> Inventory:
+    """All that the connection's transaction sees; `counted` tables with exact row counts."""
+    sequences = [
+        sequence
+        for sequence in relations.sequences(connection)
+        if not (sequence.unlogged and unlogged_lost)
+    ]
+    facts = catalog.sequence_facts(connection, sequences)
+    settings = catalog.properties(connection)
+    large_objects = catalog.large_object_count(connection)
+    objects = catalog.object_counts(connection)
+    extensions = tuple(sorted(catalog.extensions(connection)))
+    roles = catalog.roles(connection)
+    rows = counting.count(connection, counted, stop=stop)
+    return Inventory(
+        tables=counting.table_facts(tables, rows, unlogged_lost=unlogged_lost),
+        sequences=facts,
+        large_objects=large_objects,
+        objects=objects,
+        extensions=extensions,
+        roles=roles,
+        settings=settings,
+    )
+
+
+def snapshot_inventory(
+    connection: Connection, snapshot: Snapshot, stop: Callable[[], bool]
+) -> Inventory:
+    """The inventory of what a dump of `snapshot` holds; `connection` is the one that took it."""
+    lost = snapshot.standby
+    countable = [table for table in snapshot.tables if not (table.unlogged and lost)]
+    return read_inventory(
+        connection,
+        snapshot.tables,
+        counted=counting.affordable(countable, counting.COUNT_BUDGET_BYTES),
+        unlogged_lost=lost,
+        stop=stop,
+    )
+
+
+def shortcomings(connection: Connection, snapshot: Snapshot) -> list[str]:
+    """What pg_dump leaves out in silence, one line each."""
+    lines = []
+    if snapshot.standby:
+        lines += [
+            f"the rows of unlogged table {table.label} cannot be read on a standby"
+            for table in snapshot.tables
+            if table.unlogged and table.kind == "r"
+        ]
+    for table, extension in connection.execute(_EXTENSION_ROWS):
+        lines.append(
+            f"rows of table {table} are not dumped: it belongs to extension {extension},"
+            " which does not declare it as configuration"
+        )
+    for (name,) in connection.execute(_SUBSCRIPTIONS):
+        lines.append(f"subscription {name} is not dumped: only a superuser can")
+    return lines
+
+
+_EXTENSION_ROWS = """
+SELECT c.oid::regclass::text, e.extname FROM pg_class c
+JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
+WHERE c.relkind = 'r' AND c.oid <> ALL (coalesce(e.extconfig, '{}')) AND pg_relation_size(c.oid) > 0
+ORDER BY 1
+"""
+_SUBSCRIPTIONS = """
+SELECT subname FROM pg_subscription
+WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) ORDER BY 1
+"""
