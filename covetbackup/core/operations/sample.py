@@ -6,7 +6,7 @@ With a damaged share f of a volume, k pieces find it with probability 1 - (1 - f
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 from covetbackup.core.crypto.header import StreamId
 from covetbackup.core.crypto.secret import Dek
@@ -17,7 +17,6 @@ from covetbackup.core.repository.opening import OpenedBackup
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.repository.volumes import load_index
 from covetbackup.core.storage.base import Storage
-from covetbackup.core.stream.codec import Codec
 from covetbackup.core.stream.decode import decompress
 from covetbackup.core.stream.frames import FrameIndex
 from covetbackup.core.stream.meter import Expect
@@ -27,22 +26,33 @@ PIECES = 16
 """Finds damage of a tenth of a volume with probability 0.81, of a quarter with 0.99."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Where a frame lies in its volume, and its compressed and plain lengths, in bytes."""
+
+    offset: int
+    packed: int
+    plain: int
+
+
 def sample_object(
     repository: Repository, opened: OpenedBackup, member: StoredMember, *, volume: StoredObject
 ) -> None:
     """Open `PIECES` random chunks, or decompress as many random frames, of `volume`.
 
-    What can be checked no other way (neither encrypted nor compressed) is read whole. Raises
-    `IntegrityError` naming the place.
+    What can be checked no other way (not encrypted, and no whole frame inside) is read whole.
+    Raises `IntegrityError` naming the place.
     """
     manifest = opened.manifest
     if opened.dek is not None:
         _sample_chunks(repository, manifest, volume, opened.dek)
-    elif manifest.codec.codec is Codec.NONE:
-        source = repository.open_object(manifest.label, volume.name)
-        drain(source, [Expect(volume.size, volume.sha256, volume.name)])
-    else:
-        _sample_frames(repository, manifest, member, volume)
+        return
+    inside = _frames_inside(load_index(repository, manifest, member, dek=None), member, volume)
+    if inside:
+        _sample_frames(repository, manifest, volume, inside)
+        return
+    source = repository.open_object(manifest.label, volume.name)
+    drain(source, [Expect(volume.size, volume.sha256, volume.name)])
 
 
 def _sample_chunks(
@@ -58,35 +68,34 @@ def _sample_chunks(
     reader.sample(_chosen(reader.chunk_count))
 
 
-def _sample_frames(
-    repository: Repository, manifest: Manifest, member: StoredMember, volume: StoredObject
-) -> None:
-    index = load_index(repository, manifest, member, dek=None)
+def _frames_inside(
+    index: FrameIndex | None, member: StoredMember, volume: StoredObject
+) -> list[_Frame]:
+    """The frames that begin and end inside `volume`."""
     if index is None:
-        return
+        return []
     begin = sum(other.size for other in member.volumes[: member.volumes.index(volume)])
-    inside = [
-        (offset - begin, packed, plain)
-        for offset, packed, plain in _positions(index)
-        if begin <= offset and offset + packed <= begin + volume.size
-    ]
+    frames, offset = [], -begin
+    for packed, plain in index:
+        if offset >= 0 and offset + packed <= volume.size:
+            frames.append(_Frame(offset, packed, plain))
+        offset += packed
+    return frames
+
+
+def _sample_frames(
+    repository: Repository, manifest: Manifest, volume: StoredObject, frames: list[_Frame]
+) -> None:
     name = manifest.label.folder + volume.name
-    for number in _chosen(len(inside)):
-        offset, packed, plain = inside[number]
-        one = FrameIndex()
-        one.append(packed, plain)
-        source = repository.storage.open(name, offset, packed)
+    for number in _chosen(len(frames)):
+        frame, one = frames[number], FrameIndex()
+        one.append(frame.packed, frame.plain)
+        source = repository.storage.open(name, frame.offset, frame.packed)
         try:
             drain(source, [decompress(manifest.codec.codec, frames=one, workers=1)])
         except IntegrityError as error:
-            raise type(error)(f"{volume.name}, bytes from {offset}: {error}", error.hint) from error
-
-
-def _positions(index: FrameIndex) -> Iterator[tuple[int, int, int]]:
-    offset = 0
-    for packed, plain in index:
-        yield offset, packed, plain
-        offset += packed
+            place = f"{volume.name}, bytes from {frame.offset}"
+            raise type(error)(f"{place}: {error}", error.hint) from error
 
 
 def _chosen(count: int) -> list[int]:

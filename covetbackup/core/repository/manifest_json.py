@@ -1,8 +1,9 @@
 """Manifests as bytes: canonical JSON, a digest, a MAC under the backup's DEK, a signature.
 
-The body is everything but "digest", "mac" and "signature". The three are made over its canonical
-form, and a document that is not exactly its own canonical form is refused, so that no byte can
-change unseen. FORMAT.md describes every field.
+The body is everything but "digest", "mac" and "signature". MAC and signature are made over the
+body's canonical form, the digest over that of everything but itself; a document that is not
+exactly its own canonical form is refused. So no byte can change unseen, even by accident and
+without any key at hand. FORMAT.md describes every field.
 """
 
 from __future__ import annotations
@@ -47,13 +48,13 @@ def encode(manifest: Manifest, *, dek: Dek | None, signer: Signer | None) -> byt
     body = _body(manifest, dek)
     body["signer"] = public_text(signer)
     proven = canonical.dump(body)
-    document = {**body, "digest": hashlib.sha256(proven).hexdigest(), "mac": "", "signature": ""}
+    document = {**body, "mac": "", "signature": ""}
     if dek is not None:
         mac = derived.mac(dek, manifest.label.backup_id, Purpose.MANIFEST, proven)
         document["mac"] = base64.b64encode(mac).decode()
     if signer is not None:
         document["signature"] = base64.b64encode(signer.sign(proven, Purpose.MANIFEST)).decode()
-    data = canonical.dump(document)
+    data = canonical.dump({**document, "digest": _digest(document)})
     if len(data) > SIZE_LIMIT:
         raise ManifestInvalid(f"the manifest of {manifest.label} would be {len(data)} bytes long")
     return data
@@ -108,10 +109,14 @@ def _document(data: bytes, what: str) -> tuple[dict[str, Any], dict[str, Any]]:
     except ManifestInvalid as error:
         raise ManifestInvalid(f"{what} is damaged: {error}") from error
     body = {name: value for name, value in document.items() if name not in _PROOFS}
-    digest = hashlib.sha256(canonical.dump(body)).hexdigest()
-    if canonical.dump(document) != data or document.get("digest") != digest:
+    if canonical.dump(document) != data or document.get("digest") != _digest(document):
         raise ManifestInvalid(f"{what} is damaged: it does not match its own digest")
     return document, body
+
+
+def _digest(document: dict[str, Any]) -> str:
+    covered = {name: value for name, value in document.items() if name != "digest"}
+    return hashlib.sha256(canonical.dump(covered)).hexdigest()
 
 
 def _check_signature(document: dict[str, Any], body: dict[str, Any], what: str) -> None:

@@ -115,20 +115,39 @@ def load_index(
     if stored is None:
         return None
     try:
-        with filtered(
-            repository.open_object(manifest.label, stored.name),
-            object_filters(manifest, stored, dek=dek, last=Last.END),
-        ) as chunks:
+        with open_stored(repository, manifest, stored, dek=dek, last=Last.END) as chunks:
             return FrameIndex.from_bytes(b"".join(chunks))
     except ObjectNotFound:
         return None
+
+
+@contextmanager
+def open_stored(
+    repository: Repository,
+    manifest: Manifest,
+    stored: StoredObject,
+    *,
+    dek: Dek | None,
+    last: Last,
+) -> Iterator[Iterator[bytes]]:
+    """One object, its digest compared and decrypted, still compressed: a source whose errors
+    name the object."""
+    filters = object_filters(manifest, stored, dek=dek, last=last)
+    try:
+        with filtered(repository.open_object(manifest.label, stored.name), filters) as chunks:
+            yield chunks
+    except WrongKey as error:
+        # The manifest opened with this DEK, so it is the object that is not what it was.
+        raise Tampered(f"{stored.name}: its header is damaged", error.hint) from error
+    except (IntegrityError, ObjectNotFound) as error:
+        raise type(error)(f"{stored.name}: {error}", error.hint) from error
 
 
 def object_filters(
     manifest: Manifest, stored: StoredObject, *, dek: Dek | None, last: Last
 ) -> list[Filter]:
     """What turns the stored bytes of one object into compressed ones: digest, then decryption."""
-    filters: list[Filter] = [Expect(stored.size, stored.sha256, stored.name)]
+    filters: list[Filter] = [Expect(stored.size, stored.sha256, "the stored object")]
     if manifest.suite is None:
         return filters
     if dek is None:
@@ -142,12 +161,5 @@ def _joined(
 ) -> Generator[bytes, None, None]:
     for volume in member.volumes:
         last = Last.END if volume is member.volumes[-1] else Last.MORE
-        filters = object_filters(manifest, volume, dek=dek, last=last)
-        try:
-            with filtered(repository.open_object(manifest.label, volume.name), filters) as chunks:
-                yield from chunks
-        except WrongKey as error:
-            # The manifest opened with this DEK, so it is the object that is not what it was.
-            raise Tampered(f"{volume.name}: its header is damaged", error.hint) from error
-        except (IntegrityError, ObjectNotFound) as error:
-            raise type(error)(f"{volume.name}: {error}", error.hint) from error
+        with open_stored(repository, manifest, volume, dek=dek, last=last) as chunks:
+            yield from chunks

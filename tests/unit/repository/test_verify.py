@@ -1,0 +1,189 @@
+"""Damage of every kind is named by verify and refused by restore."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from covetbackup.core.crypto.keyring import Keyring
+from covetbackup.core.crypto.suites import Suite
+from covetbackup.core.errors import CovetError, IntegrityError
+from covetbackup.core.operations.restore import RestoreRequest, restore_backup
+from covetbackup.core.operations.verify import Level, VerifyResult, verify_backup
+from covetbackup.core.progress import Silent
+from covetbackup.core.repository.layout import Label
+from covetbackup.core.repository.repository import Repository
+from tests.support.doubles import (
+    MemoryEngine,
+    make_backup,
+    make_keys,
+    make_repository,
+    names,
+    read,
+    replace,
+    sample_bytes,
+)
+
+MEMBERS = {"dump.bin": sample_bytes(30_000), "globals.sql": sample_bytes(5_000, seed=2)}
+STORED = [
+    *((suite, codec) for suite in Suite for codec in ("zstd:1", "none")),
+    *((Suite.AES_256_GCM, codec) for codec in ("gzip:1", "bzip2:1", "lzma:0")),
+    *((None, codec) for codec in ("none", "gzip:1", "bzip2:1", "lzma:0", "zstd:1")),
+]
+
+
+def verify(repository: Repository, label: Label, keyring: Keyring, level: Level) -> VerifyResult:
+    return verify_backup(
+        repository, label, level, keyring=keyring, check=lambda *_: None, progress=Silent()
+    )
+
+
+def restore(repository: Repository, label: Label, keyring: Keyring) -> MemoryEngine:
+    engine = MemoryEngine()
+    request = RestoreRequest(target="copy")
+    restore_backup(repository, label, engine, request, keyring=keyring, progress=Silent())
+    return engine
+
+
+@pytest.fixture(params=STORED, ids=lambda stored: f"{stored[0] or 'plain'}-{stored[1]}")
+def stored(request: pytest.FixtureRequest) -> tuple[Repository, Label, Keyring]:
+    suite, codec = request.param
+    _, keyring = make_keys()
+    repository = make_repository()
+    result = make_backup(
+        repository, MEMBERS, keyring, suite=suite, codec=codec, volume_size=12_000
+    )
+    return repository, result.manifest.label, keyring
+
+
+def must_fail(repository: Repository, label: Label, keyring: Keyring, name: str) -> None:
+    """Content verification names the fault; restore refuses and makes nothing."""
+    result = verify(repository, label, keyring, Level.CONTENT)
+    assert not result.ok, name
+    engine = MemoryEngine()
+    request = RestoreRequest(target="copy")
+    with pytest.raises(CovetError):
+        restore_backup(repository, label, engine, request, keyring=keyring, progress=Silent())
+    assert engine.restored is None
+
+
+@pytest.mark.parametrize("level", Level)
+def test_an_intact_backup_passes_every_level(stored, level) -> None:
+    repository, label, keyring = stored
+
+    result = verify(repository, label, keyring, level)
+
+    assert result.ok and not result.warnings
+
+
+def test_an_intact_backup_restores_byte_for_byte(stored) -> None:
+    assert restore(*stored).restored == MEMBERS
+
+
+def test_any_flipped_byte_of_data_is_found(stored) -> None:
+    repository, label, keyring = stored
+    chance = random.Random(7)
+    for name in [n for n in names(repository, label.folder) if "json" not in n]:
+        good = read(repository, name)
+        for at in {0, len(good) - 1, *chance.sample(range(len(good)), min(4, len(good)))}:
+            bad = bytearray(good)
+            bad[at] ^= 1 << chance.randrange(8)
+            replace(repository, name, bytes(bad))
+            found = verify(repository, label, keyring, Level.CHECKSUM).findings
+            assert [finding.where for finding in found] == [name.removeprefix(label.folder)]
+            must_fail(repository, label, keyring, f"{name} byte {at}")
+        replace(repository, name, good)
+
+
+def test_a_cut_or_longer_object_is_found_without_a_key(stored) -> None:
+    repository, label, keyring = stored
+    for name in [n for n in names(repository, label.folder) if "json" not in n]:
+        good = read(repository, name)
+        for other in (good[:-1], good[: len(good) // 2], b"", good + b"\0", good + good):
+            replace(repository, name, other)
+            found = verify(repository, label, Keyring(), Level.EXISTS).findings
+            assert [finding.where for finding in found] == [name.removeprefix(label.folder)]
+            must_fail(repository, label, keyring, name)
+        replace(repository, name, good)
+
+
+def test_swapped_objects_are_found(stored) -> None:
+    repository, label, keyring = stored
+    data = [n for n in names(repository, label.folder) if "json" not in n]
+    for first, second in zip(data, data[1:], strict=False):
+        one, other = read(repository, first), read(repository, second)
+        replace(repository, first, other)
+        replace(repository, second, one)
+        must_fail(repository, label, keyring, f"{first} and {second}")
+        replace(repository, first, one)
+        replace(repository, second, other)
+
+
+def test_a_missing_volume_is_named_without_a_key(stored) -> None:
+    repository, label, keyring = stored
+    for name in [n for n in names(repository, label.folder) if "json" not in n]:
+        good = read(repository, name)
+        repository.storage.delete(name)
+        found = verify(repository, label, Keyring(), Level.EXISTS).findings
+        assert [finding.where for finding in found] == [name.removeprefix(label.folder)]
+        replace(repository, name, good)
+
+
+def test_any_flipped_byte_of_the_manifest_is_found(stored) -> None:
+    repository, label, keyring = stored
+    good = read(repository, label.manifest)
+    chance = random.Random(11)
+    for at in {0, len(good) - 1, *chance.sample(range(len(good)), 60)}:
+        bad = bytearray(good)
+        bad[at] ^= 1 << chance.randrange(8)
+        replace(repository, label.manifest, bytes(bad))
+        found = verify(repository, label, Keyring(), Level.EXISTS).findings
+        assert [finding.where for finding in found] == ["manifest.json"], at
+        with pytest.raises(IntegrityError):
+            restore(repository, label, keyring)
+
+
+def test_objects_of_another_backup_are_refused() -> None:
+    _, keyring = make_keys()
+    repository = make_repository()
+    first = make_backup(repository, MEMBERS, keyring).manifest.label
+    second = make_backup(repository, MEMBERS, keyring).manifest.label
+    for name in [n for n in names(repository, first.folder) if "json" not in n]:
+        good = read(repository, name)
+        replace(repository, name, read(repository, name.replace(str(first), str(second))))
+        must_fail(repository, first, keyring, name)
+        replace(repository, name, good)
+
+
+def test_a_manifest_copied_to_another_place_is_refused() -> None:
+    _, keyring = make_keys()
+    repository = make_repository()
+    first = make_backup(repository, MEMBERS, keyring).manifest.label
+    second = make_backup(repository, MEMBERS, keyring).manifest.label
+    replace(repository, second.manifest, read(repository, first.manifest))
+
+    found = verify(repository, second, keyring, Level.EXISTS).findings
+
+    assert [finding.error.code for finding in found] == ["ManifestInvalid"]
+
+
+def test_a_copy_in_a_foreign_repository_is_flagged() -> None:
+    _, keyring = make_keys()
+    home, away = make_repository(), make_repository("away")
+    label = make_backup(home, MEMBERS, keyring).manifest.label
+    for name in names(home, label.folder):
+        replace(away, name, read(home, name))
+
+    warnings = verify(away, label, keyring, Level.CONTENT).warnings
+
+    assert any("copy" in warning for warning in warnings)
+
+
+def test_sampling_finds_a_volume_of_which_most_is_damaged(stored) -> None:
+    repository, label, keyring = stored
+    name = next(n for n in names(repository, label.folder) if "dump.bin" in n and ".index" not in n)
+    good = read(repository, name)
+    replace(repository, name, good[:96] + bytes(len(good) - 96))
+
+    assert not verify(repository, label, keyring, Level.SAMPLED).ok
