@@ -200,11 +200,10 @@ def _why_closed(
     failures: list[ManifestInvalid | WrongPassphrase],
 ) -> CovetError:
     """The most useful thing to say when nothing opened; always with the ids that would."""
-    hint = f"it opens with {' or '.join(wanted)}" if wanted else _MIRROR
-    ours = {key.key_id for key in (*keyring.wrapping, *keyring.recipient_keys)}
-    damaged = [label for label in broken if label in ours or not wanted]
-    if damaged:
-        return ManifestInvalid(f"{name}: damaged: {', '.join(damaged)}", _MIRROR)
+    hint = f"it opens with {' or '.join(wanted)}"
+    if broken:  # perhaps ours, for a damaged slot cannot be trusted to say whose it is
+        others = f"; {hint}" if wanted else ""
+        return ManifestInvalid(f"{name}: damaged: {', '.join(broken)}", f"{_MIRROR}{others}")
     if failures:
         return type(failures[0])(failures[0].message, hint)
     public = [key.key_id for key in keyring.recipients if key.key_id in wanted]
