@@ -18,7 +18,7 @@ from covetbackup.core.crypto.header import (
     sealed_size,
 )
 from covetbackup.core.crypto.suites import Suite
-from covetbackup.core.errors import BadSetting, SourceFailed, Truncated
+from covetbackup.core.errors import BadSetting, Cancelled, SourceFailed, Truncated
 from tests.unit.crypto.streams import (
     CHUNK,
     CHUNK_LOG2,
@@ -61,22 +61,37 @@ def test_the_largest_chunks_come_back_in_pieces_of_at_most_a_mebibyte(suite: Sui
     assert b"".join(pieces) == plain
 
 
-def test_a_source_that_fails_leaves_no_last_chunk() -> None:
+@pytest.mark.parametrize("error", [SourceFailed("pg_dump exited with 1"), Cancelled()], ids=repr)
+def test_a_source_that_fails_leaves_no_last_chunk(error: BaseException) -> None:
     asked = []
 
     def source() -> Iterator[bytes]:
         yield plain_bytes(CHUNK + 5)
-        raise SourceFailed("pg_dump exited with 1")
+        raise error
 
     def last() -> Last:
         asked.append(True)
         return Last.END
 
     written = b""
-    with pytest.raises(SourceFailed):
+    with pytest.raises(type(error)):
         for piece in seal(DEK, STREAM, suite=Suite.AES_256_GCM, last=last, chunk_log2=12)(source()):
             written += piece
     assert not asked
+    with pytest.raises(Truncated):
+        opened(written)
+
+
+def test_a_sink_that_dies_gets_no_last_chunk() -> None:
+    def last() -> Last:
+        raise AssertionError("the end was asked for")
+
+    stream = seal(DEK, STREAM, suite=Suite.AES_256_GCM, last=last, chunk_log2=CHUNK_LOG2)(
+        iter([plain_bytes(2 * CHUNK)])
+    )
+    written = next(stream) + next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    assert next(stream, None) is None
     with pytest.raises(Truncated):
         opened(written)
 
