@@ -197,5 +197,3 @@ def replace(repository: Repository, name: str, data: bytes) -> None:
     sink = repository.storage.create(name)
     sink.write(data)
     sink.commit()
-
-

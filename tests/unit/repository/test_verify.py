@@ -51,9 +51,7 @@ def stored(request: pytest.FixtureRequest) -> tuple[Repository, Label, Keyring]:
     suite, codec = request.param
     _, keyring = make_keys()
     repository = make_repository()
-    result = make_backup(
-        repository, MEMBERS, keyring, suite=suite, codec=codec, volume_size=12_000
-    )
+    result = make_backup(repository, MEMBERS, keyring, suite=suite, codec=codec, volume_size=12_000)
     return repository, result.manifest.label, keyring
 
 

@@ -1,0 +1,260 @@
+"""Repositories: what makes one, listing, finding, copying, deleting, sweeping."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from covetbackup.core.crypto.keyring import Keyring
+from covetbackup.core.errors import (
+    BadSetting,
+    Conflict,
+    IntegrityError,
+    ManifestInvalid,
+    ObjectNotFound,
+    StorageFull,
+)
+from covetbackup.core.operations.copy import copy_backup
+from covetbackup.core.operations.expire import delete_backup, sweep_repository
+from covetbackup.core.operations.verify import Level, verify_backup
+from covetbackup.core.progress import Silent
+from covetbackup.core.repository.layout import Label, new_label, slug_of
+from covetbackup.core.repository.marker import initialise
+from covetbackup.core.repository.repository import Repository
+from covetbackup.core.storage.memory import MemoryStorage
+from tests.support.doubles import (
+    NOW,
+    make_backup,
+    make_keys,
+    make_repository,
+    names,
+    read,
+    replace,
+    sample_bytes,
+)
+from tests.unit.repository.test_backup import FullDisk
+
+DATA = {"dump.bin": sample_bytes(50_000), "globals.sql": b"CREATE ROLE"}
+
+
+@pytest.fixture
+def keyring() -> Keyring:
+    return make_keys()[1]
+
+
+def test_a_place_without_a_marker_is_no_repository() -> None:
+    with pytest.raises(BadSetting, match=r"covet\.json"):
+        Repository.open(MemoryStorage(), name="empty")
+
+
+def test_a_place_that_holds_something_is_not_initialised() -> None:
+    repository = make_repository()
+
+    with pytest.raises(Conflict, match="not empty"):
+        initialise(repository.storage, NOW)
+
+
+@pytest.mark.parametrize(
+    "marker",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"format":"covetbackup-repository/2","id":"x","created_at":"x"}',
+        b"\xff",
+    ],
+)
+def test_a_damaged_marker_is_refused(marker: bytes) -> None:
+    repository = make_repository()
+    replace(repository, "covet.json", marker)
+
+    with pytest.raises(ManifestInvalid, match=r"covet\.json|document"):
+        Repository.open(repository.storage, name="first")
+
+
+def test_a_listing_needs_nothing_but_the_storage(keyring: Keyring) -> None:
+    repository = make_repository()
+    labels = [
+        make_backup(repository, DATA, keyring, started_at=NOW + timedelta(days=day)).manifest.label
+        for day in range(3)
+    ]
+
+    listed = list(Repository.open(repository.storage, name="again").backups())
+
+    assert [entry.label for entry in listed] == labels
+    assert all(entry.manifest and entry.manifest.details is None for entry in listed)
+
+
+def test_a_damaged_manifest_is_listed_with_its_problem(keyring: Keyring) -> None:
+    repository = make_repository()
+    label = make_backup(repository, DATA, keyring).manifest.label
+    replace(repository, label.manifest, b"{}")
+
+    (entry,) = repository.backups()
+
+    assert entry.label == label and isinstance(entry.problem, ManifestInvalid)
+
+
+def test_backups_are_found_by_label_id_beginning_and_latest(keyring: Keyring) -> None:
+    repository = make_repository()
+    older = make_backup(repository, DATA, keyring, slug="zoo").manifest.label
+    newer = make_backup(
+        repository, DATA, keyring, slug="ant", started_at=NOW + timedelta(days=1)
+    ).manifest.label
+
+    assert repository.find(str(older)) == older
+    assert repository.find(newer.backup_id.hex()[:8]) == newer
+    assert repository.find("latest") == newer
+    for text in ("", "abc", "zoo", "nothing"):
+        with pytest.raises(BadSetting):
+            repository.find(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "shop",
+        "shop/20260301T120000Z-12",
+        "../20260301T120000Z-" + "0" * 32,
+        "shop/20269901T120000Z-" + "0" * 32,
+        "shop/20260301T120000Z-" + "0" * 32 + "/x",
+        "Shop/20260301T120000Z-" + "0" * 32,
+    ],
+)
+def test_what_is_no_label_is_refused(text: str) -> None:
+    with pytest.raises(BadSetting, match="label"):
+        Label.parse(text)
+
+
+@pytest.mark.parametrize(
+    "name", ["quo'te", 'dou"ble', "new\nline", "-rf", "😀", "x" * 63, "a/b", ""]
+)
+def test_any_database_name_gets_a_slug_that_labels_accept(name: str) -> None:
+    slug = slug_of("postgresql", "localhost:5432", name)
+
+    assert Label.parse(str(new_label(slug, NOW, bytes(16)))).slug == slug
+
+
+def test_names_that_look_alike_do_not_share_a_slug() -> None:
+    slugs = {slug_of("postgresql", "host", name) for name in ("a-b", "a_b", "A-B", "a b", "a--b")}
+
+    assert len(slugs) == 5
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"format":"covetbackup-manifest/1","format":"covetbackup-manifest/1"}',
+        b"[" * 100_000,
+        b'{"a":' * 2_000 + b"1" + b"}" * 2_000,
+        b'{"format":NaN}',
+        b"\xff\xfe{}",
+        b'{"format":1.5}',
+        b"null",
+        b"",
+    ],
+    ids=["twice", "deep list", "deep object", "nan", "not utf-8", "fraction", "null", "empty"],
+)
+def test_a_hostile_manifest_is_refused(data: bytes, keyring: Keyring) -> None:
+    repository = make_repository()
+    label = make_backup(repository, DATA, keyring).manifest.label
+    replace(repository, label.manifest, data)
+
+    with pytest.raises(ManifestInvalid, match="manifest of shop"):
+        repository.manifest(label)
+
+
+def test_a_huge_manifest_is_refused_before_it_is_read_whole(keyring: Keyring) -> None:
+    repository = make_repository()
+    label = make_backup(repository, DATA, keyring).manifest.label
+    replace(repository, label.manifest, b" " * (17 << 20))
+
+    with pytest.raises(IntegrityError, match="larger than"):
+        repository.manifest(label)
+
+
+def test_a_copy_opens_with_the_same_keys(keyring: Keyring) -> None:
+    home, away = make_repository(), make_repository("away")
+    label = make_backup(home, DATA, keyring, volume_size=20_000).manifest.label
+
+    copy_backup(home, label, away, progress=Silent())
+
+    result = verify_backup(
+        away, label, Level.CONTENT, keyring=keyring, check=lambda *_: None, progress=Silent()
+    )
+    assert result.ok
+    assert names(away, label.folder) == names(home, label.folder)
+
+
+def test_a_copy_that_is_there_already_is_a_conflict(keyring: Keyring) -> None:
+    home, away = make_repository(), make_repository("away")
+    label = make_backup(home, DATA, keyring).manifest.label
+    copy_backup(home, label, away, progress=Silent())
+
+    with pytest.raises(Conflict, match="already"):
+        copy_backup(home, label, away, progress=Silent())
+
+
+def test_a_damaged_backup_is_not_copied(keyring: Keyring) -> None:
+    home, away = make_repository(), make_repository("away")
+    label = make_backup(home, DATA, keyring).manifest.label
+    name = next(n for n in names(home, label.folder) if "dump.bin.zst" in n)
+    replace(home, name, read(home, name)[:-1] + b"\0")
+
+    with pytest.raises(IntegrityError):
+        copy_backup(home, label, away, progress=Silent())
+    assert list(away.backups()) == []
+
+
+def test_a_copy_that_was_cut_off_is_finished_by_the_next_run(keyring: Keyring) -> None:
+    home, away = make_repository(), make_repository("away", FullDisk("globals"))
+    label = make_backup(home, DATA, keyring).manifest.label
+    with pytest.raises(StorageFull):
+        copy_backup(home, label, away, progress=Silent())
+    assert list(away.backups()) == []
+    assert isinstance(away.storage, FullDisk)
+    away.storage._name = "no more"
+
+    copy_backup(home, label, away, progress=Silent())
+
+    assert [entry.label for entry in away.backups()] == [label]
+
+
+def test_deleting_leaves_nothing_of_that_backup_and_all_of_the_others(keyring: Keyring) -> None:
+    repository = make_repository()
+    kept = make_backup(repository, DATA, keyring).manifest.label
+    before = names(repository)
+    gone = make_backup(repository, DATA, keyring).manifest.label
+
+    delete_backup(repository, gone)
+
+    assert names(repository) == before
+    assert [entry.label for entry in repository.backups()] == [kept]
+    with pytest.raises(ObjectNotFound):
+        delete_backup(repository, gone)
+
+
+def test_a_sweep_takes_unfinished_backups_but_no_young_or_published_ones(keyring: Keyring) -> None:
+    repository = make_repository()
+    published = make_backup(repository, DATA, keyring).manifest.label
+    died = make_backup(repository, DATA, keyring).manifest.label
+    repository.storage.delete(died.manifest)
+    written_at = repository.storage.stat(died.folder + "dump.bin.zst.cvb").modified_at
+
+    assert sweep_repository(repository, written_at - timedelta(hours=1)).labels == ()
+    assert sweep_repository(repository, written_at + timedelta(hours=1)).labels == (died,)
+
+    assert [entry.label for entry in repository.backups()] == [published]
+    assert names(repository, died.folder) == []
+    assert names(repository, f"keys-mirror/{died.backup_id.hex()}") == []
+
+
+def test_a_published_backup_that_lost_its_data_is_never_swept(keyring: Keyring) -> None:
+    repository = make_repository()
+    label = make_backup(repository, DATA, keyring).manifest.label
+    repository.storage.delete(label.folder + "dump.bin.zst.cvb")
+
+    sweep_repository(repository, NOW + timedelta(days=40_000))
+
+    assert [entry.label for entry in repository.backups()] == [label]
