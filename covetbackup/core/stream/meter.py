@@ -1,0 +1,89 @@
+"""Filters that look at a stream and do not change it: count, compare, slow down."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+
+from covetbackup.core.errors import DigestMismatch, TooLarge, Truncated
+from covetbackup.core.progress import Progress
+
+_LONGEST_SLEEP_SECONDS = 1.0  # a cancel is noticed between two sleeps
+
+
+class Meter:
+    """A filter that counts and hashes what passes, and tells `progress` of every piece.
+
+    `size` (bytes) and `sha256` (hex) are of what has passed so far. An idle piece is told as
+    `advance(0)`, so that a waiting stream can still be cancelled.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def __call__(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self._digest.update(chunk)
+            self.size += len(chunk)
+            self._progress.advance(len(chunk))
+            yield chunk
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
+class Expect:
+    """A filter that lets a stream end only if its length and digest are the promised ones.
+
+    Raises `TooLarge` before it would pass on a byte too many, `Truncated` when the stream ends
+    early, `DigestMismatch` at its end. `what` names the stream in messages.
+    """
+
+    def __init__(self, size: int, sha256: str, what: str) -> None:
+        self._size = size
+        self._sha256 = sha256
+        self._what = what
+
+    def __call__(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        digest = hashlib.sha256()
+        size = 0
+        for chunk in chunks:
+            size += len(chunk)
+            if size > self._size:
+                raise TooLarge(f"{self._what} is longer than its {self._size} bytes")
+            digest.update(chunk)
+            yield chunk
+        if size < self._size:
+            raise Truncated(f"{self._what} has {size} of its {self._size} bytes")
+        if digest.hexdigest() != self._sha256:
+            raise DigestMismatch(f"{self._what} does not have its SHA-256")
+
+
+class Throttle:
+    """A filter that passes `bytes_per_second` on average from its first piece on.
+
+    `clock` gives seconds that never go back. Time lost by a slow neighbour is not made up for
+    beyond one second's worth of bytes. While it holds a piece back it yields b"" once a second.
+    """
+
+    def __init__(
+        self,
+        bytes_per_second: int,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._bytes_per_second = bytes_per_second
+        self._clock = clock
+        self._sleep = sleep
+
+    def __call__(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        due = self._clock()
+        for chunk in chunks:
+            while (wait := due - self._clock()) > 0:
+                self._sleep(min(wait, _LONGEST_SLEEP_SECONDS))
+                yield b""
+            due = max(due, self._clock() - 1.0) + len(chunk) / self._bytes_per_second
+            yield chunk
