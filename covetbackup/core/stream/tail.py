@@ -1,0 +1,55 @@
+"""The last bytes that a program printed, bounded, without secrets and fit for a message."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from covetbackup.core.stream.secret import Secret, longest_form, redacted
+
+_READ_BYTES = 64 << 10
+_MESSAGE_LINES = 5
+_MESSAGE_CHARACTERS = 1000
+
+
+class Tail:
+    """Keeps the last `limit` bytes read from a pipe, which it makes non-blocking."""
+
+    def __init__(self, descriptor: int, *, limit: int, secrets: Sequence[Secret] = ()) -> None:
+        os.set_blocking(descriptor, False)
+        self.descriptor = descriptor
+        self._limit = limit
+        self._secrets = secrets
+        # A secret that straddles the edge would leave its end unrecognised: that much more is
+        # kept, and cut off after redaction.
+        self._margin = longest_form(secrets)
+        self._kept = bytearray()
+        self._is_cut = False
+
+    def take(self) -> bool:
+        """Read what is there; False at the end of the output."""
+        while True:
+            try:
+                data = os.read(self.descriptor, _READ_BYTES)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            self._kept += data
+            excess = len(self._kept) - self._limit - self._margin
+            if excess > 0:
+                self._is_cut = True
+                del self._kept[:excess]
+
+    def content(self) -> bytes:
+        clean = redacted(bytes(self._kept), self._secrets)
+        return clean[self._margin :] if self._is_cut else clean
+
+    def text(self) -> str:
+        return self.content().decode(errors="replace")
+
+    def last_lines(self) -> str:
+        """The last few lines as one, printable characters only."""
+        lines = [line.strip() for line in self.text().splitlines()]
+        joined = "; ".join([line for line in lines if line][-_MESSAGE_LINES:])
+        return "".join(c if c.isprintable() else " " for c in joined)[-_MESSAGE_CHARACTERS:]
