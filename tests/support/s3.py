@@ -17,6 +17,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.loaders import create_loader
 
 _ACCESS_KEY = "covetaccesskey"
 _SECRET_KEY = "covetsecretkey"
@@ -41,12 +42,21 @@ class S3Endpoint:
         return [upload["Key"] for upload in answer.get("Uploads", ())]
 
     def keys(self) -> list[str]:
-        answer = self.client.list_objects_v2(Bucket=self.bucket)
-        return [entry["Key"] for entry in answer.get("Contents", ())]
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
 
 
 @pytest.fixture(scope="session")
-def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def boto_data() -> Iterator[None]:
+    """boto3's descriptions of services, parsed once: they cost 0.3 s for each new client."""
+    loader = create_loader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("botocore.session.create_loader", lambda search_path=None: loader)
+        yield
+
+
+@pytest.fixture(scope="session")
+def rclone_server(tmp_path_factory: pytest.TempPathFactory, boto_data: None) -> Iterator[Any]:
     """A client of `rclone serve s3`: checks signatures, ignores If-None-Match."""
     home = tmp_path_factory.mktemp("rclone")
     (home / "data").mkdir()
@@ -63,11 +73,15 @@ def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A client of moto's server: honours If-None-Match, shows storage class and encryption."""
+def moto_server(tmp_path_factory: pytest.TempPathFactory, boto_data: None) -> Iterator[Any]:
+    """A client of moto's server: honours If-None-Match, shows storage class and encryption.
+
+    Its listings come in pages of 10.
+    """
     home = tmp_path_factory.mktemp("moto")
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
-    with _server(command, dict(os.environ), home / "log") as url:
+    environment = {**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": "10"}
+    with _server(command, environment, home / "log") as url:
         yield _client(url)
 
 

@@ -131,13 +131,12 @@ def walk(root: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
 def _walk(descriptor: int, above: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
     # A directory sorts as "name/": "a-b/x" comes before "a/x", as in any other storage.
     for name, state in sorted(_entries(descriptor, above)):
-        if not (name.startswith(prefix) or prefix.startswith(name)):
-            continue
         if not name.endswith("/"):
-            yield name, state
-            continue
-        with suppress(FileNotFoundError):  # deleted meanwhile
-            yield from _walk_below(descriptor, name, prefix)
+            if name.startswith(prefix):
+                yield name, state
+        elif name.startswith(prefix) or prefix.startswith(name):
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                yield from _walk_below(descriptor, name, prefix)
 
 
 def _walk_below(parent: int, name: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:

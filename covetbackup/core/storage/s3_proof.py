@@ -46,4 +46,7 @@ def confirms_parts(answer: Mapping[str, Any], digests: Sequence[bytes]) -> bool:
 
 
 def is_marked(head: Mapping[str, Any] | None, mark: str) -> bool:
-    return head is not None and head.get("Metadata", {}).get(MARK) == mark
+    """Whether an object, by its HEAD, is of the upload that carries `mark`."""
+    metadata = head.get("Metadata", {}) if head else {}
+    # Some stores give the names of metadata back capitalised.
+    return any(key.lower() == MARK and value == mark for key, value in metadata.items())
