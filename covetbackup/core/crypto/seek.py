@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from covetbackup.core.crypto.chunks import Last, Opener
-from covetbackup.core.crypto.header import HEADER_SIZE, Header, StreamId, plausible_size
+from covetbackup.core.crypto.header import HEADER_SIZE, Header, StreamId
 from covetbackup.core.crypto.secret import Dek
 from covetbackup.core.errors import BadSetting, Truncated
 
@@ -25,8 +25,6 @@ class SeekReader:
         self._stream_id = stream_id
         header = Header.parse(self._stored(0, min(size, HEADER_SIZE)))
         self._opener = Opener(header, dek, stream_id)
-        if not plausible_size(size, header.suite, header.chunk_log2):
-            raise Truncated(f"{stream_id}: no whole object has {size} bytes")
         full, rest = divmod(size - HEADER_SIZE, header.sealed_chunk_size)
         sealed = self._stored(size - rest, rest)
         tail, self.last = self._opener.open_last(full, sealed)

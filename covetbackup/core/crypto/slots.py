@@ -24,7 +24,6 @@ from covetbackup.core.crypto.keys import (
     RawKey,
     Recipient,
     WrappingKey,
-    passphrase_id,
 )
 from covetbackup.core.crypto.secret import DEK_BYTES, Dek
 from covetbackup.core.errors import BadSetting, ManifestInvalid, WrongPassphrase
@@ -152,12 +151,9 @@ def _salt_and_sealed(slot: dict[str, Any]) -> tuple[bytes, bytes]:
 def _kdf_params(slot: dict[str, Any]) -> KdfParams:
     salt = canonical.decode_bytes(slot["kdf_salt"], length=kdf.SALT_BYTES, name="its KDF salt")
     try:
-        params = KdfParams(kdf.cost_from_json(slot["kdf"]), salt)
+        return KdfParams(kdf.cost_from_json(slot["kdf"]), salt)
     except BadSetting as error:
         raise ManifestInvalid(error.message) from error
-    if passphrase_id(params) != slot["key"]:
-        raise ManifestInvalid("its key id is not that of its parameters")
-    return params
 
 
 def _box(kek: bytes, salt: bytes, slot: dict[str, Any], backup_id: bytes) -> AESGCM:

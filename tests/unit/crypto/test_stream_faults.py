@@ -9,8 +9,8 @@ import itertools
 
 import pytest
 
-from covetbackup.core.crypto.chunks import Last, StreamId, unseal
-from covetbackup.core.crypto.header import HEADER_SIZE
+from covetbackup.core.crypto.chunks import Last, StreamId, nonce, unseal
+from covetbackup.core.crypto.header import HEADER_SIZE, Header
 from covetbackup.core.crypto.secret import Dek
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.errors import NotAnArchive, Tampered, Truncated, WrongKey
@@ -195,3 +195,16 @@ def test_the_last_chunk_of_a_wrongly_ended_object_is_not_released() -> None:
         for piece in unseal(DEK, STREAM, expect=Last.END)(iter([data])):
             released += piece
     assert released == PLAIN[: 4 * CHUNK]
+
+
+@pytest.mark.parametrize("suite", Suite)
+def test_a_chunk_with_a_flag_that_does_not_fit_its_length_is_refused(suite: Suite) -> None:
+    header, cipher = Header.create(DEK, STREAM, suite=suite, chunk_log2=12, salt=bytes(32))
+    short, full = PLAIN[:9], PLAIN[:CHUNK]
+    endless = header.encode() + cipher.seal_chunk(nonce(0, 0), short)
+    assert isinstance(refusal(endless, short), Tampered)
+    for flag in Last:
+        full_end = header.encode() + cipher.seal_chunk(nonce(0, flag), full)
+        assert isinstance(refusal(full_end, full), Tampered)
+    unknown = header.encode() + cipher.seal_chunk(nonce(0, 3), short)
+    assert isinstance(refusal(unknown, short), Tampered)
