@@ -129,7 +129,9 @@ def _restore(made: argparse.ArgumentParser) -> None:
     _backup_in_repository(made)
     made.add_argument("--to", required=True, metavar="TARGET", help="a database not there yet")
     made.add_argument("--jobs", type=int, default=1, help="parallel restore; stages the archive")
-    made.add_argument("--owner", default="keep", help="keep, none, or a role that shall own all")
+    made.add_argument(
+        "--owner", default="", help="PostgreSQL: keep, none, or a role that shall own all"
+    )
     _password(made)
     _keys(made)
     _trust(made)

@@ -11,7 +11,7 @@ from typing import Any
 from covetbackup.core.cli import exits, views
 from covetbackup.core.cli.report import Report
 from covetbackup.core.cli.scratch import scratch_target
-from covetbackup.core.cli.terminal import TerminalProgress
+from covetbackup.core.cli.terminal import TerminalProgress, count_text
 from covetbackup.core.crypto.keyring import Keyring, new_keys, write_new_keys
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.manager import (
@@ -98,7 +98,7 @@ def verify(given: Namespace) -> Report:
         {"where": finding.where, "code": finding.error.code, "message": str(finding.error)}
         for finding in result.findings
     ]
-    verdict = "no fault found" if result.ok else f"{len(faults)} faults"
+    verdict = "no fault found" if result.ok else count_text(len(faults), "fault")
     return Report(
         {
             "label": str(result.label),
@@ -145,14 +145,13 @@ def restore(given: Namespace) -> Report:
         target=given.to,
         jobs=given.jobs,
         accept_untrusted=given.accept_untrusted,
-        options={"owner": given.owner},
+        options={"owner": given.owner} if given.owner else {},
     )
     result = manager.restore_backup(given.label, request, password=_password(given))
     return _restored(result, f"{result.manifest.label}: restored as {given.to}")
 
 
 def _restored(result: RestoreResult, verdict: str) -> Report:
-    tables, rows = len(result.inventory.tables), result.inventory.row_count
     return Report(
         {
             "label": str(result.manifest.label),
@@ -162,7 +161,7 @@ def _restored(result: RestoreResult, verdict: str) -> Report:
         [
             *(f"warning: {problem}" for problem in result.problems),
             verdict,
-            f"{tables} tables with {rows} rows, as the manifest says",
+            f"{views.contents_text(result.inventory)}, as the manifest says",
         ],
     )
 
@@ -216,7 +215,8 @@ def sweep(given: Namespace) -> Report:
         [
             *(f"removed unfinished backup {label}" for label in labels),
             *(f"removed unfinished upload {name}" for name in swept.uploads),
-            f"{len(labels)} unfinished backups and {len(swept.uploads)} uploads removed",
+            f"removed {count_text(len(labels), 'unfinished backup')} and "
+            f"{count_text(len(swept.uploads), 'unfinished upload')}",
         ],
     )
 

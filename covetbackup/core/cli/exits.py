@@ -22,6 +22,7 @@ EXITS = {
     6: "the database did not do what was asked, or the result differs",
     7: "something is in the way: the target exists, a lock was not to be had",
     130: "cancelled",
+    141: "whoever read the output closed it before its end",
 }
 
 OK = 0
@@ -29,6 +30,7 @@ FAILED = 1
 DAMAGED = 3
 STORAGE = 5
 CANCELLED = 130
+READER_LEFT = 141
 
 _BY_ERROR: tuple[tuple[type[CovetError], int], ...] = (
     (ConfigurationError, 2),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
 
 from covetbackup.core.cli.arguments import parser
-from covetbackup.core.cli.exits import CANCELLED, exit_status
+from covetbackup.core.cli.exits import CANCELLED, READER_LEFT, exit_status
 from covetbackup.core.cli.report import Report
 from covetbackup.core.errors import Cancelled, CovetError
 
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Cancelled:
         print("cancelled; nothing unfinished was kept", file=sys.stderr)
         return CANCELLED
+    except BrokenPipeError:
+        return _reader_left()
     _print_report(given, report)
     return report.status
 
@@ -38,6 +41,13 @@ def _cancel(number: int, frame: FrameType | None) -> None:
     for other in (signal.SIGINT, signal.SIGTERM):
         signal.signal(other, signal.SIG_IGN)
     raise Cancelled(signal.Signals(number).name)
+
+
+def _reader_left() -> int:
+    """Whoever read standard output has had enough, as `pg_restore -l` after the contents."""
+    # The interpreter flushes standard output once more when it ends; that must not fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return READER_LEFT
 
 
 def _print_report(given: argparse.Namespace, report: Report) -> None:

@@ -67,6 +67,11 @@ def size_text(size: int) -> str:
     return f"{value:.1f} TiB"
 
 
+def count_text(count: int, noun: str) -> str:
+    """ "1 table", "2 tables"."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
 def _bar(share: float) -> str:
     filled = round(share * _WIDTH)
     return "[" + "#" * filled + "." * (_WIDTH - filled) + f"] {share:4.0%}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from covetbackup.core.cli.terminal import size_text
+from covetbackup.core.cli.terminal import count_text, size_text
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.repository.fields import stamp
 from covetbackup.core.repository.manifest import Manifest
@@ -27,7 +27,7 @@ def table(listed: Sequence[Listed]) -> list[str]:
         size = size_text(manifest.stored_size)
         codec = str(manifest.codec)
         lines.append(f"{entry.label!s:84} {manifest.kind:10} {size:>10}  {codec:9} {cipher}")
-    return [*lines, f"{len(listed)} backups"]
+    return [*lines, count_text(len(listed), "backup")]
 
 
 def entry_json(entry: Listed) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def summary(manifest: Manifest) -> list[str]:
         str(manifest.label),
         f"{size_text(plain)} of {details.database} stored in {size_text(stored)} "
         f"(ratio {ratio}) within {seconds:.0f} s",
-        f"{len(inventory.tables)} tables with {inventory.row_count} rows",
+        contents_text(inventory),
     ]
 
 
@@ -100,11 +100,16 @@ def details(manifest: Manifest) -> list[str]:
         f"signed by {signer.signer_id if signer else 'nobody'}",
         *(
             f"member {member.name}: {size_text(opened.plain[member.name].size)} in "
-            f"{size_text(member.stored_size)}, {len(member.volumes)} volumes"
+            f"{size_text(member.stored_size)}, {count_text(len(member.volumes), 'volume')}"
             for member in manifest.members
         ),
         *_contents(opened.inventory),
     ]
+
+
+def contents_text(inventory: Inventory) -> str:
+    tables = count_text(len(inventory.tables), "table")
+    return f"{tables} with {count_text(inventory.row_count, 'row')}"
 
 
 def _contents(inventory: Inventory) -> Iterator[str]:
@@ -114,9 +119,9 @@ def _contents(inventory: Inventory) -> Iterator[str]:
     if len(inventory.tables) > _SHOWN_TABLES:
         yield f"and {len(inventory.tables) - _SHOWN_TABLES} more tables"
     if inventory.sequences:
-        yield f"{len(inventory.sequences)} sequences"
+        yield count_text(len(inventory.sequences), "sequence")
     if inventory.large_objects:
-        yield f"{inventory.large_objects} large objects"
+        yield count_text(inventory.large_objects, "large object")
     if inventory.extensions:
         yield "extensions: " + ", ".join(inventory.extensions)
     if inventory.roles:

@@ -6,6 +6,7 @@ Kinds are imported when asked for, so that a SQLite backup needs no PostgreSQL d
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from covetbackup.core.databases.base import DatabaseEngine
 from covetbackup.core.errors import BadSetting
@@ -47,9 +48,10 @@ def member_check(kind: str, member: str) -> Filter | None:
 
         return check_member(member)
     if kind == "sqlite":
-        from covetbackup.core.databases.sqlite.check import check_member as check_sqlite
+        from covetbackup.core.databases.sqlite.engine import MEMBER
+        from covetbackup.core.databases.sqlite.integrity import check_stream
 
-        return check_sqlite(member)
+        return partial(check_stream, staging=None) if member == MEMBER else None
     raise BadSetting(f"{kind!r} is not a database kind known here", "update CovetBackup?")
 
 

@@ -1,0 +1,236 @@
+"""The command line end to end: real databases, local and S3 repositories, stock tools."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.command_line import CommandLine, command_line, s3_credentials, s3_url
+from tests.support.postgres_server import PostgresServer
+from tests.support.processes import descendants, is_running
+from tests.support.s3 import S3Endpoint
+
+KEY = ("--key-file", "working.key")
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> CommandLine:
+    return command_line(tmp_path)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> str:
+    with sqlite3.connect(tmp_path / "shop.db") as connection:
+        connection.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, note TEXT)")
+        rows = ((f"order {number}" * 20,) for number in range(5_000))
+        connection.executemany("INSERT INTO orders (note) VALUES (?)", rows)
+    connection.close()
+    return f"sqlite:///{tmp_path}/shop.db"
+
+
+@pytest.fixture
+def postgres_shop(postgres_server: PostgresServer, postgres_database: str) -> str:
+    postgres_server.execute(
+        postgres_database,
+        "CREATE TABLE orders (id int PRIMARY KEY, note text)",
+        "INSERT INTO orders SELECT n, repeat(md5(n::text), 8) FROM generate_series(1, 20000) n",
+    )
+    return postgres_server.url(postgres_database)
+
+
+def test_a_sqlite_database_goes_through_every_command(cli: CommandLine, shop: str) -> None:
+    home, away = cli.local_repository(), cli.local_repository("away")
+    target = f"sqlite:///{cli.folder}/restored.db"
+
+    made = cli.json("backup", shop, "--repo", home, *KEY)
+    label = made["label"]
+    assert [entry["label"] for entry in cli.json("list", home)["backups"]] == [label]
+    details = cli.json("show", home, label, *KEY)["details"]
+    assert [(t["name"], t["rows"]) for t in details["inventory"]["tables"]] == [("orders", 5000)]
+    for level in ("exists", "checksum", "sampled", "content", "restore"):
+        cli.json("verify", home, label, "--level", level, *KEY)
+    cli.json("restore", home, "latest", "--to", target, *KEY)
+    assert dump(cli.folder / "restored.db") == dump(cli.folder / "shop.db")
+    cli.json("copy", home, label, "--to", away)
+    cli.run("keygen", "--working", "new.key", "--recovery", "new-recovery.key")
+    assert cli.json("rotate", home, *KEY, "--new-key-file", "new.key")["failed"] == 0
+    cli.json("verify", home, label, "--key-file", "new.key")
+    cli.json("verify", home, label, *KEY, status=4)
+    cli.json("verify", away, label, "--key-file", "recovery.key")
+    cli.json("delete", home, label)
+    assert cli.json("list", home)["backups"] == []
+    cli.json("sweep", home, "--older-than", "0.001")
+
+
+def dump(path: Path) -> list[str]:
+    with sqlite3.connect(path) as connection:
+        lines = list(connection.iterdump())
+    connection.close()
+    return lines
+
+
+def test_postgresql_to_s3_and_back_into_a_new_database(
+    cli: CommandLine,
+    rclone_s3: S3Endpoint,
+    postgres_server: PostgresServer,
+    postgres_database: str,
+    postgres_shop: str,
+) -> None:
+    password = cli.file("password", postgres_server.password.reveal() + "\n")
+    repository = s3_url(rclone_s3)
+    storage = ("--s3-credentials", cli.file("s3", s3_credentials(rclone_s3)))
+    cli.run("init", repository, *storage)
+    target = postgres_server.url(f"{postgres_database}_new")
+
+    cli.json(
+        "backup", postgres_shop, "--repo", repository, *storage, *KEY, "--password-file", password
+    )
+    cli.json("verify", repository, "latest", *storage, *KEY)
+    restore = ("restore", repository, "latest", *storage, *KEY, "--to", target)
+    cli.json(*restore, "--password-file", password)
+
+    query = "SELECT count(*), sum(hashtext(note)) FROM orders"
+    expected = postgres_server.rows(postgres_database, query)
+    assert postgres_server.rows(f"{postgres_database}_new", query) == expected
+    answer = cli.json(*restore, "--password-file", password, status=7)
+    assert answer["error"]["code"] == "TargetNotEmpty"
+    drill = ("verify", repository, "latest", *storage, *KEY, "--level", "restore")
+    scratch = ("--scratch", postgres_server.url("postgres"), "--password-file", password)
+    before = postgres_server.databases()
+    cli.json(*drill, *scratch)
+    assert postgres_server.databases() == before
+    assert rclone_s3.unfinished_uploads() == []
+
+
+def test_cat_feeds_stock_pg_restore(
+    cli: CommandLine, postgres_server: PostgresServer, postgres_shop: str
+) -> None:
+    repository = cli.local_repository()
+    password = cli.file("password", postgres_server.password.reveal())
+    cli.run("backup", postgres_shop, "--repo", repository, *KEY, "--password-file", password)
+
+    with cli.start("cat", repository, "latest", "dump.pgc", *KEY) as cat:
+        listed = subprocess.run(
+            [postgres_server.binaries / "pg_restore", "-l"],
+            stdin=cat.stdout,
+            capture_output=True,
+            check=True,
+        )
+        assert cat.stdout is not None and cat.stderr is not None
+        cat.stdout.close()
+        complaint = cat.stderr.read()
+
+    assert b"TABLE DATA public orders" in listed.stdout
+    assert complaint == b""
+    assert cat.returncode in (0, 141)
+
+
+def test_the_reader_stored_in_the_repository_feeds_stock_pg_restore(
+    cli: CommandLine, postgres_server: PostgresServer, postgres_database: str, postgres_shop: str
+) -> None:
+    repository = cli.local_repository()
+    password = cli.file("password", postgres_server.password.reveal())
+    made = cli.json(
+        "backup", postgres_shop, "--repo", repository, *KEY, "--password-file", password
+    )
+    place = cli.folder / "backups"
+
+    with (cli.folder / "dump.pgc").open("wb") as out:
+        subprocess.run(
+            [
+                *(sys.executable, "-I", place / "covet_open.py"),
+                *(place / "b" / made["label"], "dump.pgc"),
+                *("--key-file", cli.folder / "recovery.key"),
+            ],
+            stdout=out,
+            check=True,
+        )
+    copy = postgres_server.create_database(f"{postgres_database}_by_hand")
+    postgres_server.tool("pg_restore", "-e", "-d", copy, str(cli.folder / "dump.pgc"))
+
+    query = "SELECT count(*), sum(hashtext(note)) FROM orders"
+    assert postgres_server.rows(copy, query) == postgres_server.rows(postgres_database, query)
+
+
+@pytest.mark.parametrize(
+    ("codec", "tool"), [("zstd", "zstd"), ("gzip", "gzip"), ("bzip2", "bzip2"), ("lzma", "xz")]
+)
+def test_stock_tools_open_unencrypted_objects(
+    cli: CommandLine, shop: str, codec: str, tool: str
+) -> None:
+    repository = cli.local_repository()
+    options = ("--cipher", "none", "--codec", codec, "--volume-size", "5000")
+    made = cli.json("backup", shop, "--repo", repository, *options, *KEY)
+    folder = cli.folder / "backups" / "b" / made["label"]
+    volumes = sorted(folder.glob("main.sqlite.[gbxz]*"))
+    assert len(volumes) > 2
+
+    packed = b"".join(volume.read_bytes() for volume in volumes)
+    plain = subprocess.run([tool, "-dc"], input=packed, capture_output=True, check=True).stdout
+
+    (cli.folder / "by-hand.db").write_bytes(plain)
+    assert dump(cli.folder / "by-hand.db") == dump(cli.folder / "shop.db")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_cancels_and_leaves_nothing(
+    cli: CommandLine, postgres_server: PostgresServer, postgres_shop: str, number: signal.Signals
+) -> None:
+    repository = cli.local_repository()
+    password = cli.file("password", postgres_server.password.reveal())
+    command = ("backup", postgres_shop, "--repo", repository, *KEY, "--password-file", password)
+    with cli.start(*command, "--codec", "lzma:9") as process:
+        children = wait_for(process, "pg_dump")
+        process.send_signal(number)
+        _, err = process.communicate(timeout=15)
+
+    assert process.returncode == 130, err
+    assert not any(is_running(child) for child in children)
+    assert {p.name for p in (cli.folder / "backups").rglob("*") if p.is_file()} == {
+        "covet.json",
+        "covet_open.py",
+        "RECOVERY.md",
+    }
+
+
+def wait_for(process: subprocess.Popen[bytes], name: str) -> list[int]:
+    """The processes under `process`, as soon as `name` is one of them."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        found = descendants(process.pid)
+        if name in found.values():
+            return list(found)
+        time.sleep(0.02)
+    raise AssertionError(f"{name} was never started")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "code"),
+    [
+        (("list", "file:///nowhere/at/all"), 2, "BadSetting"),
+        (("list", "ftp://host/path"), 2, "BadSetting"),
+        (("backup", "mongodb://host/db", "--repo", "{repo}", *KEY), 2, "BadSetting"),
+        (("backup", "sqlite:////not/there.db", "--repo", "{repo}", *KEY), 6, "DatabaseUnavailable"),
+        (("backup", "{shop}", "--repo", "{repo}"), 2, "BadSetting"),
+        (("backup", "{shop}", "--repo", "{repo}", *KEY, "--codec", "rar"), 2, "BadSetting"),
+        (("backup", "{shop}", "--repo", "{repo}", "--key-file", "no.key"), 2, "BadSetting"),
+        (("show", "{repo}", "latest", *KEY), 2, "BadSetting"),
+        (("keygen", "--working", "working.key", "--recovery", "x.key"), 2, "BadSetting"),
+    ],
+)
+def test_a_wrong_argument_gets_a_sentence_and_a_status(
+    cli: CommandLine, shop: str, arguments: tuple[str, ...], status: int, code: str
+) -> None:
+    repository = cli.local_repository()
+
+    given = [argument.format(repo=repository, shop=shop) for argument in arguments]
+    answer = cli.json(*given, status=status)
+
+    assert answer["error"]["code"] == code
+    assert answer["error"]["message"]
