@@ -1,0 +1,126 @@
+"""The SQLite `DatabaseEngine`: picks the method, wires the phases, holds no logic of its own."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+
+from covetbackup.core.databases.base import Probe, RestoreOptions
+from covetbackup.core.databases.sqlite.connection import live_connection, pragma, require_sqlite
+from covetbackup.core.databases.sqlite.held import held_descriptor
+from covetbackup.core.databases.sqlite.integrity import check_stream
+from covetbackup.core.databases.sqlite.inventory import COUNT_BUDGET_BYTES
+from covetbackup.core.databases.sqlite.methods import (
+    Method,
+    fix_by_backup,
+    fix_by_copy,
+    fix_by_vacuum,
+    fix_by_wal,
+)
+from covetbackup.core.databases.sqlite.pages import HEADER_BYTES
+from covetbackup.core.databases.sqlite.restore import RestoreToFile, restoring
+from covetbackup.core.databases.sqlite.snapshot import MEMBER, FixedState, Snapshot, counting
+from covetbackup.core.databases.sqlite.source import SourceFile, find_source
+from covetbackup.core.databases.sqlite.url import checked_path, parse_url
+from covetbackup.core.errors import BadSetting
+from covetbackup.core.progress import Progress
+from covetbackup.core.stream.base import Filter
+
+_Fix = Callable[[SourceFile, Progress, Path | None], AbstractContextManager[FixedState]]
+_FIXES: dict[Method, _Fix] = {
+    Method.WAL: fix_by_wal,
+    Method.BACKUP: fix_by_backup,
+    Method.VACUUM: fix_by_vacuum,
+    Method.COPY: fix_by_copy,
+}
+
+
+class SqliteEngine:
+    """One database file on this host.
+
+    `staging` is where methods 'backup' and 'vacuum' and the content check put their temporary
+    file (None: the system's temporary directory). Row counts are exact up to
+    `count_budget_bytes` of database. A restore target is an absolute path or a `sqlite:` URL;
+    nothing may exist there, and the file that appears has mode 0600.
+
+    A backup proves that what it read is one committed state of the right length, with every log
+    frame's checksum; it does not run `integrity_check`, which would cost the source more than
+    the backup itself. `check` and every restore do.
+    """
+
+    kind = "sqlite"
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        staging: Path | None = None,
+        count_budget_bytes: int = COUNT_BUDGET_BYTES,
+    ) -> None:
+        self._path = checked_path(path)
+        self._staging = staging
+        self._count_budget_bytes = count_budget_bytes
+
+    def probe(self) -> Probe:
+        """Open the database and ask its size. Raises `DatabaseUnavailable`, `ToolTooOld`,
+        `ServerBusy`, `DatabaseError` for damage."""
+        require_sqlite()
+        source = find_source(self._path)
+        with live_connection(source.path) as connection:
+            size = int(pragma(connection, "page_size")) * int(pragma(connection, "page_count"))
+        return self._probe(size)
+
+    @contextmanager
+    def backup(self, method: str, progress: Progress) -> Iterator[Snapshot]:
+        """Fix one state; "" means 'wal' for a database in WAL mode and 'backup' otherwise.
+
+        Raises what `probe` raises, `BadSetting` for a method that does not fit, `StorageFull`
+        when the staging directory has no room.
+        """
+        require_sqlite()
+        source = find_source(self._path)
+        chosen = self._choose(method, source)
+        with _FIXES[chosen](source, progress, self._staging) as state:
+            probe = self._probe(state.image.size_bytes)
+            with counting(state.connection, self._count_budget_bytes) as inventory:
+                yield Snapshot(state, inventory, probe=probe, method=chosen, progress=progress)
+
+    def restore(
+        self, options: RestoreOptions, progress: Progress
+    ) -> AbstractContextManager[RestoreToFile]:
+        """A scratch file beside `options.target`. Raises `TargetNotEmpty`, `BadSetting`."""
+        require_sqlite()
+        if options.extra:
+            raise BadSetting(f"SQLite has no restore option {sorted(options.extra)[0]}")
+        target = options.target
+        path = parse_url(target) if target.startswith("sqlite:") else checked_path(Path(target))
+        return restoring(path, progress)
+
+    def check(self, member: str) -> Filter | None:
+        """Spools the member to the staging directory and runs `integrity_check` at its end."""
+        return partial(check_stream, staging=self._staging) if member == MEMBER else None
+
+    def _choose(self, method: str, source: SourceFile) -> Method:
+        if not method:
+            return Method.WAL if _is_in_wal_mode(source.path) else Method.BACKUP
+        try:
+            return Method(method)
+        except ValueError as error:
+            known = ", ".join(Method)
+            raise BadSetting(
+                f"SQLite has no method {method!r}", f"choose one of {known}"
+            ) from error
+
+    def _probe(self, size_bytes: int) -> Probe:
+        version = sqlite3.sqlite_version
+        return Probe(self.kind, version, version, str(self._path), size_bytes)
+
+
+def _is_in_wal_mode(path: Path) -> bool:
+    # Byte 19 of the file itself, never only in the log: a change of mode empties the log.
+    with held_descriptor(path) as descriptor:
+        return os.pread(descriptor, HEADER_BYTES, 0)[19:20] == b"\2"

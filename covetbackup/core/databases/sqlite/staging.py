@@ -1,0 +1,102 @@
+"""Scratch directories and files that a killed process leaves behind at worst for the next sweep.
+
+Each is locked with flock(2) while it is in use, so that a sweep can tell the dead from the
+living; unlike POSIX locks these belong to the descriptor, and die with the process.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from covetbackup.core.errors import StorageError, StorageFull
+
+STAGING_PREFIX = "covet-sqlite-"
+RESTORE_PREFIX = ".covet-restore-"
+# Headroom for file system metadata beside the bytes asked for.
+_RESERVE_BYTES = 16 << 20
+
+
+@contextmanager
+def staging_directory(parent: Path | None, needed_bytes: int) -> Iterator[Path]:
+    """An empty directory (0700) under `parent`, or the system's own temporary one, then removed.
+
+    Raises `StorageFull` if fewer than `needed_bytes` are free, `StorageError` if it cannot be made.
+    """
+    base = Path(tempfile.gettempdir()) if parent is None else parent
+    try:
+        require_room(base, needed_bytes)
+        path = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=base))
+    except OSError as error:
+        raise StorageError(f"no staging directory in {base}: {error.strerror}") from error
+    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(lock)
+
+
+def require_room(directory: Path, needed_bytes: int) -> None:
+    """Raises `StorageFull` if `directory` has no room for `needed_bytes`, `OSError`."""
+    free = shutil.disk_usage(directory).free
+    if free < needed_bytes + _RESERVE_BYTES:
+        raise StorageFull(
+            f"{directory} has {free} bytes free, {needed_bytes} are needed",
+            "free space, or name another staging directory",
+        )
+
+
+def sweep_scratch(directory: Path, before: datetime) -> list[Path]:
+    """Remove what killed backups, checks and restores left in `directory`; returns what went.
+
+    Only entries with our prefixes, last changed before `before` (so that one just being made is
+    left alone) and locked by nobody. Never raises for an entry that goes away meanwhile.
+    """
+    removed: list[Path] = []
+    for path in sorted(directory.iterdir()):
+        ours = path.name.startswith((STAGING_PREFIX, RESTORE_PREFIX))
+        if ours and _is_abandoned(path, before):
+            _remove(path)
+            removed.append(path)
+    return removed
+
+
+def _is_abandoned(path: Path, before: datetime) -> bool:
+    try:
+        status = path.lstat()
+        if status.st_mtime >= before.timestamp():
+            return False
+        if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+            # Died between publishing and removing the scratch name: opening and closing it
+            # would drop this process's locks on the restored database, see `held`.
+            return True
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            raise
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with suppress(FileNotFoundError):
+        path.unlink()

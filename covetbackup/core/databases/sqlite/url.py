@@ -1,0 +1,49 @@
+"""The `sqlite:////absolute/path` notation and the `file:` URIs that SQLite itself opens."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
+
+from covetbackup.core.errors import BadSetting
+
+_SCHEME = "sqlite://"
+
+
+def parse_url(url: str) -> Path:
+    """The absolute path that `url` names; `%xx` is decoded byte by byte.
+
+    Raises `BadSetting` for another scheme, a relative path, a host, or a bare `?` or `#`, which
+    in a URL would silently cut the file's name short.
+    """
+    rest = url.removeprefix(_SCHEME)
+    if rest == url or not rest.startswith("/"):
+        raise BadSetting(f"{url!r} is not a SQLite URL", "write sqlite:////absolute/path")
+    if "?" in rest or "#" in rest:
+        raise BadSetting(f"{url!r} has a bare ? or #", "write %3F and %23 inside a file name")
+    raw = unquote_to_bytes(rest)
+    if not raw.startswith(b"//") or raw.endswith(b"/"):
+        raise BadSetting(f"{url!r} names no absolute file", "write four slashes: sqlite:////path")
+    return checked_path(Path(os.fsdecode(raw[1:])))
+
+
+def to_url(path: Path) -> str:
+    """The inverse of `parse_url`."""
+    return f"{_SCHEME}/{quote_from_bytes(os.fsencode(path))}"
+
+
+def checked_path(path: Path) -> Path:
+    """`path` itself if it is one that an operating system can open. Raises `BadSetting`."""
+    if not path.is_absolute() or "\0" in str(path):
+        raise BadSetting(f"{str(path)!r} is not an absolute path", "give the full path")
+    return path
+
+
+def open_uri(path: Path, **parameters: str) -> str:
+    """The `file:` URI of `path`: quotes, `?`, `#`, `%` and line ends in a name stay names.
+
+    https://sqlite.org/uri.html; bytes that are no UTF-8 are quoted as they are on disk.
+    """
+    query = "&".join(f"{name}={quote(value)}" for name, value in parameters.items())
+    return f"file://{quote_from_bytes(os.fsencode(path))}?{query}"
