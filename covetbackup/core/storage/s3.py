@@ -27,8 +27,9 @@ from covetbackup.core.stream.base import Sink, Source
 class S3Storage:
     """Objects of `settings.bucket` under `settings.prefix`.
 
-    Memory: 32 MiB for each sink. After a crash an upload in parts stays with the store, unseen
-    by `list`, until `sweep`. Multipart upload: Amazon S3 User Guide, "Uploading and copying
+    Memory: 32 MiB of parts for each sink; with boto3's own, a 256 MiB upload raised the process
+    by 49 MiB. After a crash an upload in parts stays with the store, unseen by `list`, until
+    `sweep`. Multipart upload: Amazon S3 User Guide, "Uploading and copying
     objects using multipart upload".
     """
 

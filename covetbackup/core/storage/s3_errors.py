@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionError,
     CredentialRetrievalError,
     HTTPClientError,
     IncompleteReadError,
@@ -51,7 +52,7 @@ _NO_CREDENTIALS = (
     ProfileNotFound,
     TokenRetrievalError,
 )
-_NETWORK = (HTTPClientError, IncompleteReadError, ResponseStreamingError)
+_NETWORK = (ConnectionError, HTTPClientError, IncompleteReadError, ResponseStreamingError)
 
 
 class NotSupported(StorageError):

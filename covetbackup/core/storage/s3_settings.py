@@ -131,7 +131,8 @@ def _private_text(path: Path) -> str:
                 )
             return file.read(_CREDENTIAL_FILE_LIMIT).decode()
     except OSError as error:
-        raise BadSetting(f"{path} cannot be read: {error.strerror}") from error
+        reason = (error.strerror or str(error)).lower()
+        raise BadSetting(f"{path} cannot be read: {reason}") from error
     except UnicodeDecodeError:
         # Not chained: the error would carry the file's bytes.
         raise BadSetting(f"{path} is not text") from None
