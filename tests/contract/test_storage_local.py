@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import stat
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -159,11 +161,15 @@ def test_a_full_disk_leaves_nothing_and_says_what_is_free(
 def test_a_refused_fsync_leaves_nothing(
     storage: LocalStorage, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fsync(descriptor: int) -> None:
-        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+    fsync = os.fsync
+
+    def failing(descriptor: int) -> None:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        fsync(descriptor)
 
     sink = storage.create("object")
-    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", failing)
     with pytest.raises(StorageFull, match="quota"):
         pump(source(b"x"), [], sink)
     assert files(root) == [MARKER]
@@ -256,6 +262,22 @@ def test_without_hard_links_nothing_is_overwritten_either(
     loser.abort()
     assert get(storage, "object") == b"first"
     assert files(root) == [MARKER, "object"]
+
+
+def test_without_hard_links_two_commits_take_turns(
+    storage: LocalStorage, root: Path, without_hard_links: None
+) -> None:
+    sink = storage.create("object")
+    committing = Thread(target=sink.commit)
+    other = os.open(root, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    committing.start()
+    committing.join(0.2)
+    waited = committing.is_alive()
+    os.close(other)
+    committing.join()
+    assert waited
+    assert get(storage, "object") == b""
 
 
 def test_a_commit_after_sweep_says_the_upload_is_lost(storage: LocalStorage, root: Path) -> None:
