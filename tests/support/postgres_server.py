@@ -162,6 +162,7 @@ def run_server(binaries: Path) -> Iterator[PostgresServer]:
     try:
         if account is not None:
             shutil.chown(directory, account, _group_of(account))
+            binaries = _reachable(binaries, directory)
         password = Secret(secrets.token_urlsafe(12))
         port = _free_port()
         _initialise(binaries, directory, account, password)
@@ -176,6 +177,20 @@ def run_server(binaries: Path) -> Iterator[PostgresServer]:
         if process is not None:
             _stop(process)
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _reachable(binaries: Path, directory: Path) -> Path:
+    """`binaries`, or a copy of them when they lie where only root may look.
+
+    Copied is the folder that holds the bundle: its programs find their libraries beside it.
+    """
+    if all(path.stat().st_mode & 0o001 for path in (binaries, *binaries.parents)):
+        return binaries
+    package = binaries.parents[1]
+    for source in package.parent.glob(f"{package.name}*"):
+        if source.is_dir():
+            shutil.copytree(source, directory / "programs" / source.name)
+    return directory / "programs" / binaries.relative_to(package.parent)
 
 
 def _account() -> str | None:
