@@ -11,28 +11,6 @@ from covetbackup.core.errors import DatabaseUnavailable
 from covetbackup.core.stream.secret import Secret
 from tests.support.postgres import PostgresServer
 
-NASTY_NAMES = [
-    "host=127.0.0.9 port=1",
-    "postgresql://x",
-    'it\'s "quoted" \\ back',
-    "new\nline",
-    "émoji 🐘",
-    "--result-file=x",
-    "x" * 63,
-    "%41 $(id); `id`",
-]
-
-
-@pytest.mark.parametrize("name", NASTY_NAMES)
-def test_a_database_name_is_a_name_whatever_it_looks_like(
-    postgres_server: PostgresServer, postgres_database: str, name: str
-) -> None:
-    postgres_server.create_database(name)
-    settings = postgres_server.settings(name)
-    with connect(settings, postgres_server.password, application="test") as connection:
-        row = connection.execute("SELECT current_database()").fetchone()
-    assert row == (name,)
-
 
 def test_a_wrong_password_is_named_and_not_shown(postgres_server: PostgresServer) -> None:
     with pytest.raises(DatabaseUnavailable) as caught:

@@ -32,22 +32,26 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def postgres_database(postgres_server: PostgresServer) -> Iterator[str]:
-    """The name of a fresh database; after the test every database it made is gone."""
-    before = set(postgres_server.databases())
-    name = postgres_server.create_database(f"shop_{secrets.token_hex(4)}")
+def postgres_tidy(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
+    """The server; after the test every database and role that appeared is gone."""
+    databases = set(postgres_server.databases())
+    roles = _roles(postgres_server)
     try:
-        yield name
+        yield postgres_server
     finally:
-        drop_databases(postgres_server, set(postgres_server.databases()) - before)
+        drop_databases(postgres_server, set(postgres_server.databases()) - databases)
+        _drop_roles(postgres_server, _roles(postgres_server) - roles)
 
 
 @pytest.fixture
-def postgres_role(
-    postgres_server: PostgresServer, postgres_database: str
-) -> Iterator[Callable[..., PostgresRole]]:
-    """Makes login roles: `postgres_role("CREATEDB", name="reader")`; dropped after the test."""
-    before = {name for (name,) in postgres_server.rows("postgres", _ALL_ROLES)}
+def postgres_database(postgres_tidy: PostgresServer) -> str:
+    """The name of a fresh database."""
+    return postgres_tidy.create_database(f"shop_{secrets.token_hex(4)}")
+
+
+@pytest.fixture
+def postgres_role(postgres_tidy: PostgresServer) -> Callable[..., PostgresRole]:
+    """Makes login roles: `postgres_role("CREATEDB", name="x")`."""
     numbers = itertools.count(1)
 
     def make(attributes: str = "", *, name: str = "") -> PostgresRole:
@@ -59,28 +63,19 @@ def postgres_role(
             sql.Literal(role.password.reveal()),
             sql.SQL(attributes),  # type: ignore[arg-type]
         )
-        with postgres_server.connect() as connection:
+        with postgres_tidy.connect() as connection:
             connection.execute(statement)
         return role
 
-    try:
-        yield make
-    finally:
-        made = {name for (name,) in postgres_server.rows("postgres", _ALL_ROLES)} - before
-        _drop_roles(postgres_server, made)
+    return make
 
 
-_ALL_ROLES = "SELECT rolname FROM pg_roles"
+def _roles(server: PostgresServer) -> set[str]:
+    return {name for (name,) in server.rows("postgres", "SELECT rolname FROM pg_roles")}
 
 
 def _drop_roles(server: PostgresServer, names: set[str]) -> None:
-    for database in server.databases():
-        if database == "template0":
-            continue
-        with server.connect(database) as connection:
-            for name in names:
-                statement = sql.SQL("DROP OWNED BY {} CASCADE").format(sql.Identifier(name))
-                connection.execute(statement)
     with server.connect() as connection:
         for name in names:
+            connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(name)))
             connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))

@@ -72,13 +72,19 @@ def take_snapshot(connection: Connection, *, before: Callable[[], None]) -> Snap
 
 
 def _attempt(connection: Connection) -> Snapshot | None:
-    listed = relations.tables(connection)
-    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    # Also for the listing: pg_relation_size waits for whoever holds a table exclusively.
+    connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
     try:
+        listed = relations.tables(connection)
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         _lock(connection, listed)
+        snapshot = _export(connection)
     except (errors.UndefinedTable, errors.InvalidSchemaName, errors.WrongObjectType):
         return None  # dropped or replaced since it was listed
-    snapshot = _export(connection)
+    except errors.LockNotAvailable as error:
+        connection.execute("ROLLBACK")
+        raise busy(connection) from error
+    connection.execute("SET lock_timeout = 0")
     locked = {table.oid for table in _lockable(listed)}
     if any(table.oid not in locked for table in _lockable(snapshot.tables)):
         return None
@@ -92,16 +98,10 @@ def _lockable(tables: Sequence[Relation]) -> list[Relation]:
 def _lock(connection: Connection, listed: Sequence[Relation]) -> None:
     # LOCK TABLE takes no snapshot of its own: the transaction's is still open after it.
     tables = _lockable(listed)
-    connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
     for start in range(0, len(tables), _BATCH):
         batch = tables[start : start + _BATCH]
         names = sql.SQL(", ").join(sql.SQL("ONLY {}").format(table.quoted) for table in batch)
-        try:
-            connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names))
-        except errors.LockNotAvailable as error:
-            connection.execute("ROLLBACK")
-            raise busy(connection) from error
-    connection.execute("SET LOCAL lock_timeout = 0")
+        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names))
 
 
 def _export(connection: Connection) -> Snapshot:

@@ -77,11 +77,13 @@ def shortcomings(connection: Connection, snapshot: Snapshot) -> list[str]:
     return lines
 
 
+# Counters, as pg_relation_size would wait for locks that nobody here holds.
 _EXTENSION_ROWS = """
 SELECT c.oid::regclass::text, e.extname FROM pg_class c
 JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
 JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
-WHERE c.relkind = 'r' AND c.oid <> ALL (coalesce(e.extconfig, '{}')) AND pg_relation_size(c.oid) > 0
+WHERE c.relkind = 'r' AND c.oid <> ALL (coalesce(e.extconfig, '{}'))
+  AND (c.relpages > 0 OR pg_stat_get_live_tuples(c.oid) > 0)
 ORDER BY 1
 """
 _SUBSCRIPTIONS = """

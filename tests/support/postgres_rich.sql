@@ -1,0 +1,71 @@
+CREATE SCHEMA "we""ird ☃";
+CREATE EXTENSION hstore;
+CREATE TYPE mood AS ENUM ('sad', 'ok', 'it''s');
+CREATE DOMAIN posint AS int CHECK (VALUE > 0);
+CREATE TYPE pair AS (a int, b text);
+CREATE TABLE "we""ird ☃"."ta
+ble -x" ("c:1" int PRIMARY KEY, "😀" text DEFAULT 'x');
+INSERT INTO "we""ird ☃"."ta
+ble -x" VALUES (1, '\.'), (2, '\N'), (3, E'tab\tand\nline\\'), (4, NULL), (5, '');
+CREATE TABLE no_columns ();
+INSERT INTO no_columns DEFAULT VALUES;
+CREATE TABLE customer (
+  id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL,
+  shout text GENERATED ALWAYS AS (upper(name)) STORED, m mood, p posint, pr pair, h hstore,
+  gone int, UNIQUE (name));
+ALTER TABLE customer DROP COLUMN gone;
+INSERT INTO customer (name, m, p, pr, h)
+  SELECT 'n' || g, 'ok', g, ROW(g, 'x')::pair, hstore('k', g::text) FROM generate_series(1, 500) g;
+CREATE TABLE sale (id bigserial, at date, amount numeric, customer int REFERENCES customer)
+  PARTITION BY RANGE (at);
+CREATE TABLE sale_1 PARTITION OF sale FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
+CREATE TABLE sale_2 PARTITION OF sale FOR VALUES FROM ('2021-01-01') TO ('2022-01-01')
+  PARTITION BY LIST (amount);
+CREATE TABLE sale_2_rest PARTITION OF sale_2 DEFAULT;
+CREATE INDEX ON sale (customer);
+INSERT INTO sale (at, amount, customer)
+  SELECT date '2020-01-01' + g, g, 1 + g % 500 FROM generate_series(0, 700) g;
+CREATE TABLE by_mood (m mood, n int) PARTITION BY HASH (m);
+CREATE TABLE by_mood_0 PARTITION OF by_mood FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE by_mood_1 PARTITION OF by_mood FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+INSERT INTO by_mood SELECT (enum_range(NULL::mood))[1 + g % 3], g FROM generate_series(1, 90) g;
+CREATE TABLE parent (id int);
+CREATE TABLE child (extra text) INHERITS (parent);
+INSERT INTO parent VALUES (1);
+INSERT INTO child VALUES (2, 'c'), (3, 'd');
+CREATE TABLE chicken (id int PRIMARY KEY, egg int);
+CREATE TABLE egg (id int PRIMARY KEY,
+  chicken int REFERENCES chicken DEFERRABLE INITIALLY DEFERRED);
+ALTER TABLE chicken ADD FOREIGN KEY (egg) REFERENCES egg DEFERRABLE INITIALLY DEFERRED;
+BEGIN;
+INSERT INTO chicken VALUES (1, 1);
+INSERT INTO egg VALUES (1, 1);
+COMMIT;
+CREATE TABLE secret (id int, owner name);
+ALTER TABLE secret ENABLE ROW LEVEL SECURITY;
+ALTER TABLE secret FORCE ROW LEVEL SECURITY;
+CREATE POLICY mine ON secret USING (owner = current_user);
+INSERT INTO secret VALUES (1, 'somebody'), (2, 'else');
+CREATE UNLOGGED TABLE volatile AS SELECT 1 AS one;
+CREATE TABLE wide AS SELECT g AS id, repeat(md5(g::text), 300) AS fat FROM generate_series(1, 50) g;
+ALTER TABLE wide ALTER COLUMN fat SET STORAGE EXTERNAL;
+CREATE VIEW names AS SELECT name FROM customer;
+CREATE RULE silent AS ON INSERT TO names DO INSTEAD NOTHING;
+CREATE MATERIALIZED VIEW totals AS SELECT customer, sum(amount) AS total FROM sale GROUP BY 1;
+CREATE MATERIALIZED VIEW big AS SELECT * FROM totals WHERE total > 10;
+CREATE MATERIALIZED VIEW not_filled AS SELECT 1 AS x WITH NO DATA;
+CREATE INDEX ON totals (total);
+CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS
+  'BEGIN RETURN NEW; END';
+CREATE PROCEDURE nothing() LANGUAGE sql AS '';
+CREATE AGGREGATE total_of (int) (SFUNC = int4pl, STYPE = int, INITCOND = 0);
+CREATE TRIGGER touched BEFORE UPDATE ON customer FOR EACH ROW EXECUTE FUNCTION touch();
+ALTER TABLE customer DISABLE TRIGGER touched;
+CREATE TRIGGER each_sale AFTER INSERT ON sale FOR EACH ROW EXECUTE FUNCTION touch();
+CREATE STATISTICS dependent ON at, amount FROM sale;
+CREATE PUBLICATION everything FOR TABLE customer;
+CREATE SEQUENCE never_used;
+CREATE SEQUENCE used START 41;
+SELECT nextval('used'), nextval('used');
+SELECT lo_from_bytea(4711, 'large'), lo_create(4712), lo_put(lo_create(4713), 300000, 'sparse');
+COMMENT ON TABLE customer IS 'it''s a "comment"';
