@@ -3,47 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
-import subprocess
 import sys
-import time
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.loaders import create_loader
 
-_ACCESS_KEY = "covetaccesskey"
-_SECRET_KEY = "covetsecretkey"
-_START_SECONDS = 30
+from tests.support.s3_server import S3Endpoint, new_bucket, run_rclone, run_server
 
-
-@dataclass(frozen=True, slots=True)
-class S3Endpoint:
-    """One empty bucket and the way to it; `client` is a plain boto3 client for assertions."""
-
-    url: str
-    access_key: str
-    secret_key: str = field(repr=False)
-    bucket: str
-    client: Any = field(repr=False, compare=False)
-
-    def unfinished_uploads(self) -> list[str]:
-        try:
-            answer = self.client.list_multipart_uploads(Bucket=self.bucket)
-        except self.client.exceptions.NoSuchUpload:  # rclone's way to say: none
-            return []
-        return [upload["Key"] for upload in answer.get("Uploads", ())]
-
-    def keys(self) -> list[str]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
-        return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+__all__ = ["S3Endpoint"]
 
 
 @pytest.fixture(scope="session")
@@ -58,18 +27,8 @@ def boto_data() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def rclone_server(tmp_path_factory: pytest.TempPathFactory, boto_data: None) -> Iterator[Any]:
     """A client of `rclone serve s3`: checks signatures, ignores If-None-Match."""
-    home = tmp_path_factory.mktemp("rclone")
-    (home / "data").mkdir()
-    program = Path(sys.executable).with_name("rclone")
-    command = [program, "serve", "s3", "--config", home / "rclone.conf", "--addr", "127.0.0.1:0"]
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "RCLONE_CACHE_DIR": str(home / "cache"),
-        "RCLONE_AUTH_KEY": f'"{_ACCESS_KEY},{_SECRET_KEY}"',
-    }
-    with _server([*command, home / "data"], environment, home / "log") as url:
-        yield _client(url)
+    with run_rclone(tmp_path_factory.mktemp("rclone")) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
@@ -78,59 +37,19 @@ def moto_server(tmp_path_factory: pytest.TempPathFactory, boto_data: None) -> It
 
     Its listings come in pages of 10.
     """
-    home = tmp_path_factory.mktemp("moto")
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
     environment = {**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": "10"}
-    with _server(command, environment, home / "log") as url:
-        yield _client(url)
+    with run_server(command, environment, tmp_path_factory.mktemp("moto") / "log") as client:
+        yield client
 
 
 @pytest.fixture
 def rclone_s3(rclone_server: Any) -> S3Endpoint:
     """A new empty bucket on rclone."""
-    return _with_bucket(rclone_server)
+    return new_bucket(rclone_server)
 
 
 @pytest.fixture
 def moto_s3(moto_server: Any) -> S3Endpoint:
     """A new empty bucket on moto."""
-    return _with_bucket(moto_server)
-
-
-def _with_bucket(client: Any) -> S3Endpoint:
-    bucket = f"covet-{uuid.uuid4().hex}"
-    client.create_bucket(Bucket=bucket)
-    return S3Endpoint(client.meta.endpoint_url, _ACCESS_KEY, _SECRET_KEY, bucket, client)
-
-
-def _client(url: str) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id=_ACCESS_KEY,
-        aws_secret_access_key=_SECRET_KEY,
-        config=Config(s3={"addressing_style": "path"}),
-    )
-
-
-@contextmanager
-def _server(command: list[Any], environment: dict[str, str], log: Path) -> Iterator[str]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-    try:
-        yield _announced_url(process, log)
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _announced_url(process: subprocess.Popen[bytes], log: Path) -> str:
-    """The server chose its port itself: no race for a free one."""
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        found = re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
-        if found:
-            return found[0]
-        time.sleep(0.05)
-    raise RuntimeError(f"the server did not start: {log.read_text()}")
+    return new_bucket(moto_server)
