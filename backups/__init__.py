@@ -1,0 +1,1 @@
+"""The catalog: servers, databases, repositories, backups, and the pages about them."""

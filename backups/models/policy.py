@@ -1,0 +1,68 @@
+"""When backups are taken and how long they are kept."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from backups.models.source import Database
+from covetbackup.access.models import Team, TeamQuerySet
+
+
+class RetentionPolicy(models.Model):
+    """How many backups of each age are kept; 0 switches a rule off. At least one rule holds."""
+
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="retention_policies")
+    name = models.CharField(max_length=100)
+    keep_last = models.PositiveIntegerField(default=3)
+    keep_daily = models.PositiveIntegerField(default=7)
+    keep_weekly = models.PositiveIntegerField(default=4)
+    keep_monthly = models.PositiveIntegerField(default=12)
+    keep_yearly = models.PositiveIntegerField(default=0)
+    keep_days = models.PositiveIntegerField(default=0)
+
+    objects = TeamQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("name",)
+        verbose_name_plural = "retention policies"
+        constraints = [
+            models.UniqueConstraint(fields=["team", "name"], name="retention_name_in_team"),
+            models.CheckConstraint(
+                condition=Q(keep_last__gt=0)
+                | Q(keep_daily__gt=0)
+                | Q(keep_weekly__gt=0)
+                | Q(keep_monthly__gt=0)
+                | Q(keep_yearly__gt=0)
+                | Q(keep_days__gt=0),
+                name="retention_keeps_something",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Schedule(models.Model):
+    """When the databases are backed up: a cron expression in an IANA time zone."""
+
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="schedules")
+    name = models.CharField(max_length=100)
+    cron = models.CharField(max_length=100)
+    time_zone = models.CharField(max_length=64, default="UTC")
+    is_enabled = models.BooleanField(default=True)
+    databases = models.ManyToManyField(Database, related_name="schedules", blank=True)
+    retention = models.ForeignKey(
+        RetentionPolicy, null=True, blank=True, on_delete=models.PROTECT, related_name="schedules"
+    )
+
+    objects = TeamQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("name",)
+        constraints = [
+            models.UniqueConstraint(fields=["team", "name"], name="schedule_name_in_team")
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,90 @@
+"""What is backed up: servers and the databases found in them."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from covetbackup.access.models import Team, TeamQuerySet
+
+
+class ServerKind(models.TextChoices):
+    POSTGRESQL = "postgresql", "PostgreSQL"
+    SQLITE = "sqlite", "SQLite"
+
+
+class Server(models.Model):
+    """One connection: a PostgreSQL server, or a folder of SQLite files (`folder`).
+
+    `password` is sealed (`backups.secrets`); changing `host`, `port` or `user` clears it, or an
+    editor could point it at a server of his own. `queue` names the workers that can reach it.
+    """
+
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="servers")
+    name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=16, choices=ServerKind)
+    host = models.CharField(max_length=255, blank=True)
+    port = models.PositiveIntegerField(default=5432)
+    user = models.CharField(max_length=63, blank=True)
+    password = models.TextField(blank=True, editable=False)
+    maintenance_database = models.CharField(max_length=63, default="postgres", blank=True)
+    sslmode = models.CharField(max_length=16, default="prefer")
+    folder = models.CharField(max_length=1000, blank=True)
+    include = models.TextField(blank=True, help_text="Patterns, one a line; none means all")
+    exclude = models.TextField(blank=True, help_text="Patterns, one a line")
+    queue = models.CharField(max_length=64, default="jobs")
+    version = models.CharField(max_length=64, blank=True)
+    checked_at = models.DateTimeField(null=True, editable=False)
+    problem = models.TextField(blank=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = TeamQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("name",)
+        constraints = [
+            models.UniqueConstraint(fields=["team", "name"], name="server_name_in_team"),
+            models.CheckConstraint(
+                condition=Q(kind=ServerKind.SQLITE, host="") & ~Q(folder="")
+                | Q(kind=ServerKind.POSTGRESQL, folder="") & ~Q(host=""),
+                name="server_is_a_host_or_a_folder",
+            ),
+            models.CheckConstraint(condition=Q(port__range=(1, 65535)), name="port_is_possible"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DatabaseState(models.TextChoices):
+    PRESENT = "present"
+    GONE = "gone"
+
+
+class Database(models.Model):
+    """One database in a server. One that was dropped stays, as gone, with its backups."""
+
+    TEAM_PATH = "server__team"
+
+    server = models.ForeignKey(Server, on_delete=models.PROTECT, related_name="databases")
+    name = models.CharField(max_length=255)
+    state = models.CharField(
+        max_length=8, choices=DatabaseState, default=DatabaseState.PRESENT, editable=False
+    )
+    is_included = models.BooleanField(default=True)
+    is_new = models.BooleanField(default=True, help_text="Found, and not looked at by anybody yet")
+    size_bytes = models.BigIntegerField(null=True, editable=False)
+    tags = models.JSONField(default=list, blank=True)
+    found_at = models.DateTimeField(auto_now_add=True)
+    seen_at = models.DateTimeField(null=True, editable=False)
+
+    objects = TeamQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("name",)
+        constraints = [
+            models.UniqueConstraint(fields=["server", "name"], name="database_name_in_server")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.server}/{self.name}"

@@ -1,0 +1,77 @@
+"""Users, teams and memberships, and the one way to ask what a user may see."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from django.contrib.auth.models import AbstractUser, AnonymousUser
+from django.db import models
+
+from covetbackup.access.roles import Permission, Role, roles_with
+
+
+class User(AbstractUser):
+    """Somebody who signs in. `time_zone` is an IANA name, "" for the installation's."""
+
+    time_zone = models.CharField(max_length=64, blank=True)
+
+    def teams_with(self, permission: Permission) -> models.QuerySet[Team]:
+        """Teams in which this user's role has `permission`."""
+        return Team.objects.filter(
+            memberships__user=self, memberships__role__in=roles_with(permission)
+        )
+
+    def may(self, permission: Permission, team_id: int) -> bool:
+        """Whether this user's role in the team has `permission`."""
+        return self.is_active and self.teams_with(permission).filter(pk=team_id).exists()
+
+
+class Team(models.Model):
+    """Everything in the catalog belongs to one team."""
+
+    name = models.CharField(max_length=100, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    members: models.ManyToManyField[User, Membership] = models.ManyToManyField(
+        User, through="Membership", related_name="teams"
+    )
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """One user's role in one team."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=16, choices=[(role.value, role.value) for role in Role])
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user", "team"], name="one_role_for_each_team"),
+            models.CheckConstraint(
+                condition=models.Q(role__in=[role.value for role in Role]), name="role_is_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} as {self.role} of {self.team}"
+
+
+class TeamQuerySet(models.QuerySet[Any]):
+    """A queryset of things that belong to a team, at the lookup path `team_path`."""
+
+    def visible_to(self, user: User | AnonymousUser) -> Self:
+        """What `user` may view; for everything else a page answers 404."""
+        return self.permitted(user, Permission.VIEW)
+
+    def permitted(self, user: User | AnonymousUser, permission: Permission) -> Self:
+        """What `user` has `permission` for."""
+        if not isinstance(user, User) or not user.is_active:
+            return self.none()
+        path: str = getattr(self.model, "TEAM_PATH", "team")
+        lookup: dict[str, Any] = {f"{path}__in": user.teams_with(permission)}
+        return self.filter(**lookup)

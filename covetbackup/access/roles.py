@@ -1,0 +1,78 @@
+"""The four roles and what each may do. Pure values: the pages and the checks read this table."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    """One kind of act. Downloading is apart from viewing because it exports data."""
+
+    VIEW = "view"
+    RUN_BACKUP = "run_backup"
+    CANCEL_JOB = "cancel_job"
+    VERIFY = "verify"
+    TEST_RESTORE = "test_restore"
+    RESTORE_NEW = "restore_new"
+    RESTORE_OVERWRITE = "restore_overwrite"
+    DOWNLOAD_BACKUP = "download_backup"
+    DELETE_BACKUP = "delete_backup"
+    CHANGE_DATABASE = "change_database"
+    CHANGE_POLICY = "change_policy"
+    CHANGE_REPOSITORY = "change_repository"
+    ROTATE_KEY = "rotate_key"
+    VIEW_AUDIT = "view_audit"
+    MANAGE_TEAM = "manage_team"
+    CHANGE_SETTINGS = "change_settings"
+    EXPORT_KEY = "export_key"
+    EXPORT_AUDIT = "export_audit"
+
+
+class Role(StrEnum):
+    """Each role may do all that the one before it may."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+    OWNER = "owner"
+
+
+_OWN: dict[Role, tuple[Permission, ...]] = {
+    Role.VIEWER: (Permission.VIEW,),
+    Role.OPERATOR: (
+        Permission.RUN_BACKUP,
+        Permission.CANCEL_JOB,
+        Permission.VERIFY,
+        Permission.TEST_RESTORE,
+        Permission.RESTORE_NEW,
+    ),
+    Role.ADMIN: (
+        Permission.RESTORE_OVERWRITE,
+        Permission.DOWNLOAD_BACKUP,
+        Permission.DELETE_BACKUP,
+        Permission.CHANGE_DATABASE,
+        Permission.CHANGE_POLICY,
+        Permission.CHANGE_REPOSITORY,
+        Permission.ROTATE_KEY,
+        Permission.VIEW_AUDIT,
+    ),
+    Role.OWNER: (
+        Permission.MANAGE_TEAM,
+        Permission.CHANGE_SETTINGS,
+        Permission.EXPORT_KEY,
+        Permission.EXPORT_AUDIT,
+    ),
+}
+
+
+def _up_to(role: Role) -> frozenset[Permission]:
+    roles = list(Role)
+    return frozenset(p for one in roles[: roles.index(role) + 1] for p in _OWN[one])
+
+
+PERMISSIONS: dict[Role, frozenset[Permission]] = {role: _up_to(role) for role in Role}
+
+
+def roles_with(permission: Permission) -> list[Role]:
+    """The roles that have `permission`, least first: "who can do it" on a disabled button."""
+    return [role for role in Role if permission in PERMISSIONS[role]]

@@ -1,0 +1,105 @@
+"""Typed access to environment variables: the only source of settings.
+
+A wrong value is remembered, not raised: `manage.py check` must be able to say what is wrong with
+all of them at once. Each is then reported under the id `covetbackup.E001`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A variable whose value cannot be used; the default is used in its place."""
+
+    variable: str
+    message: str
+
+
+@dataclass(slots=True)
+class Environment:
+    """Variables beginning with `COVET_`, and `DATABASE_URL`."""
+
+    values: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    problems: list[Problem] = field(default_factory=list)
+
+    def text(self, name: str, default: str = "") -> str:
+        return self.values.get(name, default)
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        value = self.text(name).lower()
+        if value in ("1", "true", "yes", "on"):
+            return True
+        if value in ("0", "false", "no", "off"):
+            return False
+        if value:
+            self.problems.append(Problem(name, f"{value!r} is neither yes nor no"))
+        return default
+
+    def number(self, name: str, default: int, *, least: int, most: int) -> int:
+        text = self.text(name)
+        if not text:
+            return default
+        if text.isascii() and text.isdigit() and least <= int(text) <= most:
+            return int(text)
+        self.problems.append(Problem(name, f"{text[:40]!r} is not a number from {least} to {most}"))
+        return default
+
+    def path(self, name: str, default: Path) -> Path:
+        text = self.text(name)
+        return Path(text).absolute() if text else default
+
+    def words(self, name: str, default: str = "") -> list[str]:
+        return [word.strip() for word in self.text(name, default).split(",") if word.strip()]
+
+    def catalog(self, name: str, embedded: Path) -> dict[str, object]:
+        """Django's settings for the catalog's database: PostgreSQL by URL, else SQLite."""
+        url = self.text(name)
+        if not url:
+            return _sqlite(embedded)
+        parts = urlsplit(url)
+        if parts.scheme not in ("postgresql", "postgres") or len(parts.path) < 2:
+            self.problems.append(Problem(name, "it is not postgresql://user@host:port/name"))
+            return _sqlite(embedded)
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": unquote(parts.path[1:]),
+            "USER": unquote(parts.username or ""),
+            "PASSWORD": unquote(parts.password or "") or self._password(),
+            "HOST": unquote(parts.hostname or ""),
+            "PORT": str(parts.port or ""),
+            "OPTIONS": dict(parse_qsl(parts.query)),
+            "CONN_MAX_AGE": 60,
+            "CONN_HEALTH_CHECKS": True,
+        }
+
+    def _password(self) -> str:
+        name = "DATABASE_PASSWORD_FILE"
+        if not self.text(name):
+            return ""
+        try:
+            return Path(self.text(name)).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError):
+            self.problems.append(Problem(name, "the file cannot be read"))
+            return ""
+
+
+def _sqlite(path: Path) -> dict[str, object]:
+    # IMMEDIATE matters as much as WAL: a transaction that reads first and writes later fails at
+    # once, whatever the timeout, when somebody else wrote in between.
+    pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(path),
+        "CONN_MAX_AGE": 60,
+        "OPTIONS": {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": pragmas + "PRAGMA journal_size_limit=67108864;",
+        },
+        "TEST": {"NAME": str(path.with_name("test-catalog.sqlite3"))},
+    }

@@ -1,0 +1,210 @@
+"""All settings, from the environment only. Each variable is named in README.md.
+
+Nothing here raises: wrong values are reported by `manage.py check`, see `covetbackup/checks.py`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from covetbackup.env import Environment
+
+ENV = Environment()
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = ENV.path("COVET_VAR", BASE_DIR / "var")
+
+SECRET_KEY_FILE = ENV.path("COVET_SECRET_KEY_FILE", VAR_DIR / "secret-key")
+CATALOG_KEYS_FILE = ENV.path("COVET_CATALOG_KEYS_FILE", VAR_DIR / "catalog-keys")
+
+
+def _secret_key() -> str:
+    try:
+        return SECRET_KEY_FILE.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        # Good for one process, so that `check` and `init` can run; `check` reports the missing
+        # file, and workers with different keys could not read each other's hints.
+        return secrets.token_urlsafe(48)
+
+
+SECRET_KEY = _secret_key()
+DEBUG = False
+ALLOWED_HOSTS = ENV.words("COVET_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
+SITE_URL = ENV.text("COVET_SITE_URL", "http://127.0.0.1:8000")
+CSRF_TRUSTED_ORIGINS = [SITE_URL] if "://" in SITE_URL else []
+
+INSTALLED_APPS = [
+    "covetbackup.access",
+    "covetbackup.audit",
+    "covetbackup.jobs",
+    "backups",
+    "restores",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
+    "django_q",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "covetbackup.headers.SecurityHeaders",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "covetbackup.access.middleware.SignedIn",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "covetbackup.urls"
+WSGI_APPLICATION = "covetbackup.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "covetbackup.access.context.shell",
+            ],
+            "builtins": ["covetbackup.access.templatetags.ui"],
+        },
+    }
+]
+
+DATABASES = {"default": ENV.catalog("DATABASE_URL", VAR_DIR / "catalog.sqlite3")}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+ATOMIC_REQUESTS = False
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"},
+    # q2 writes its own statistics every half second; we have the Node rows instead.
+    "q2stat": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"},
+}
+
+AUTH_USER_MODEL = "access.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = "overview"
+LOGOUT_REDIRECT_URL = "sign-in"
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_SAVE_EVERY_REQUEST = False
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+IS_HTTPS = SITE_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
+SESSION_COOKIE_NAME = "__Host-covet-session" if IS_HTTPS else "covet-session"
+SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS else None
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CSP = {
+    "default-src": ["'none'"],
+    "script-src": ["'self'"],
+    "style-src": ["'self'"],
+    "img-src": ["'self'"],
+    "connect-src": ["'self'"],
+    "form-action": ["'self'"],
+    "base-uri": ["'none'"],
+    "frame-ancestors": ["'none'"],
+}
+X_FRAME_OPTIONS = "DENY"
+
+REAUTHENTICATION_SECONDS = 600
+"""How long after typing the password dangerous acts are allowed."""
+
+EMAIL_HOST = ENV.text("COVET_EMAIL_HOST")
+EMAIL_PORT = ENV.number("COVET_EMAIL_PORT", 587, least=1, most=65535)
+EMAIL_HOST_USER = ENV.text("COVET_EMAIL_USER")
+EMAIL_USE_TLS = ENV.flag("COVET_EMAIL_TLS", True)
+DEFAULT_FROM_EMAIL = ENV.text("COVET_EMAIL_FROM", "covetbackup@localhost")
+EMAIL_BACKEND = (
+    "django.core.mail.backends.smtp.EmailBackend"
+    if EMAIL_HOST
+    else "django.core.mail.backends.console.EmailBackend"
+)
+
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = ENV.text("COVET_TIME_ZONE", "UTC")
+USE_I18N = False
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = VAR_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+# A queue is a q2 cluster; its name must be in the environment before Django starts, because
+# `qcluster --name` has no effect. Each value's reason: see `covetbackup/jobs/__init__.py`.
+QUEUE = ENV.text("Q_CLUSTER_NAME", "")
+WORKERS = ENV.number("COVET_WORKERS", 4, least=1, most=64)
+BROKER_URL = ENV.text("COVET_BROKER_URL")
+Q_CLUSTER = {
+    "name": "covet",
+    "workers": 2,
+    "timeout": 90,
+    "retry": 120,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "queue_limit": 1,
+    "bulk": 1,
+    "poll": 1.0,
+    "guard_cycle": 0.5,
+    "recycle": 200,
+    "catch_up": False,
+    "save_limit": 200,
+    "time_zone": "UTC",
+    "cache": "q2stat",
+    "label": "Task queue",
+    "ALT_CLUSTERS": (
+        {QUEUE: {"workers": WORKERS, "recycle": 20, "scheduler": False}}
+        if QUEUE and QUEUE != "covet"
+        else {}
+    ),
+    **({"redis": BROKER_URL} if BROKER_URL else {"orm": "default"}),
+}
+
+JOB_KINDS = {
+    "backup": "backups.tasks.run_backup",
+    "verify": "backups.tasks.run_verify",
+    "delete": "backups.tasks.run_delete",
+    "restore": "restores.tasks.run_restore",
+}
+"""Kinds of work by dotted path: `jobs` imports neither `backups` nor `restores`."""
+
+JOB_LIMITS = {
+    "all": ENV.number("COVET_JOBS_AT_ONCE", 4, least=1, most=64),
+    "server": ENV.number("COVET_JOBS_PER_SERVER", 2, least=1, most=64),
+    "repository": ENV.number("COVET_JOBS_PER_REPOSITORY", 4, least=1, most=64),
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": ENV.text("COVET_LOG_LEVEL", "INFO")},
+}
