@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -69,7 +70,7 @@ class Environment:
             "ENGINE": "django.db.backends.postgresql",
             "NAME": unquote(parts.path[1:]),
             "USER": unquote(parts.username or ""),
-            "PASSWORD": unquote(parts.password or "") or self._password(),
+            "PASSWORD": unquote(parts.password or "") or self.file("DATABASE_PASSWORD_FILE"),
             "HOST": unquote(parts.hostname or ""),
             "PORT": str(parts.port or ""),
             "OPTIONS": dict(parse_qsl(parts.query)),
@@ -77,8 +78,8 @@ class Environment:
             "CONN_HEALTH_CHECKS": True,
         }
 
-    def _password(self) -> str:
-        name = "DATABASE_PASSWORD_FILE"
+    def file(self, name: str) -> str:
+        """What the file named by the variable holds, without the line's end: for passwords."""
         if not self.text(name):
             return ""
         try:
@@ -86,6 +87,18 @@ class Environment:
         except (OSError, UnicodeDecodeError):
             self.problems.append(Problem(name, "the file cannot be read"))
             return ""
+
+    def networks(self, name: str) -> list[str]:
+        """Addresses and networks like `10.0.0.0/8`; wrong ones are left out."""
+        return [word for word in self.words(name) if self._is_network(name, word)]
+
+    def _is_network(self, name: str, word: str) -> bool:
+        try:
+            ip_network(word, strict=False)
+        except ValueError:
+            self.problems.append(Problem(name, f"{word[:40]!r} is neither address nor network"))
+            return False
+        return True
 
 
 def _sqlite(path: Path) -> dict[str, object]:

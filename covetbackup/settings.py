@@ -29,6 +29,8 @@ def _secret_key() -> str:
 
 SECRET_KEY = _secret_key()
 DEBUG = False
+TRUSTED_PROXIES = ENV.networks("COVET_TRUSTED_PROXIES")
+"""Networks whose `X-Forwarded-For` is believed."""
 ALLOWED_HOSTS = ENV.words("COVET_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
 SITE_URL = ENV.text("COVET_SITE_URL", "http://127.0.0.1:8000")
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if "://" in SITE_URL else []
@@ -104,10 +106,18 @@ AUTH_PASSWORD_VALIDATORS = [
     },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+OTP_TOTP_ISSUER = "CovetBackup"
+OTP_ADMIN_HIDE_SENSITIVE_DATA = True
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "sign-in"
 SESSION_COOKIE_AGE = 12 * 3600
+SESSION_IDLE_SECONDS = 2 * 3600
+"""A session ends this long after its last page, and `SESSION_COOKIE_AGE` after it began."""
 SESSION_SAVE_EVERY_REQUEST = False
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -136,6 +146,8 @@ REAUTHENTICATION_SECONDS = 600
 EMAIL_HOST = ENV.text("COVET_EMAIL_HOST")
 EMAIL_PORT = ENV.number("COVET_EMAIL_PORT", 587, least=1, most=65535)
 EMAIL_HOST_USER = ENV.text("COVET_EMAIL_USER")
+EMAIL_HOST_PASSWORD = ENV.file("COVET_EMAIL_PASSWORD_FILE")
+EMAIL_TIMEOUT = 10
 EMAIL_USE_TLS = ENV.flag("COVET_EMAIL_TLS", True)
 DEFAULT_FROM_EMAIL = ENV.text("COVET_EMAIL_FROM", "covetbackup@localhost")
 EMAIL_BACKEND = (

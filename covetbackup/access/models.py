@@ -6,14 +6,27 @@ from typing import Any, Self
 
 from django.contrib.auth.models import AbstractUser, AnonymousUser
 from django.db import models
+from django.utils.functional import cached_property
 
-from covetbackup.access.roles import Permission, Role, roles_with
+from covetbackup.access.roles import PERMISSIONS, Permission, Role, roles_with
+
+
+class Theme(models.TextChoices):
+    AUTO = "auto", "As the device"
+    LIGHT = "light", "Light"
+    DARK = "dark", "Dark"
 
 
 class User(AbstractUser):
     """Somebody who signs in. `time_zone` is an IANA name, "" for the installation's."""
 
     time_zone = models.CharField(max_length=64, blank=True)
+    theme = models.CharField(max_length=8, choices=Theme, default=Theme.AUTO)
+
+    @cached_property
+    def roles(self) -> dict[int, Role]:
+        """The user's role in each team, by the team's id, as of the first look at this object."""
+        return {team: Role(role) for team, role in self.memberships.values_list("team", "role")}
 
     def teams_with(self, permission: Permission) -> models.QuerySet[Team]:
         """Teams in which this user's role has `permission`."""
@@ -23,7 +36,12 @@ class User(AbstractUser):
 
     def may(self, permission: Permission, team_id: int) -> bool:
         """Whether this user's role in the team has `permission`."""
-        return self.is_active and self.teams_with(permission).filter(pk=team_id).exists()
+        role = self.roles.get(team_id)
+        return self.is_active and role is not None and permission in PERMISSIONS[role]
+
+    def may_anywhere(self, permission: Permission) -> bool:
+        """Whether there is any team in which this user has `permission`."""
+        return any(self.may(permission, team_id) for team_id in self.roles)
 
 
 class Team(models.Model):
@@ -75,3 +93,15 @@ class TeamQuerySet(models.QuerySet[Any]):
         path: str = getattr(self.model, "TEAM_PATH", "team")
         lookup: dict[str, Any] = {f"{path}__in": user.teams_with(permission)}
         return self.filter(**lookup)
+
+
+class Throttle(models.Model):
+    """Failed tries of one account, address or device: see `access.throttle`."""
+
+    key = models.CharField(max_length=80, primary_key=True)
+    failures = models.IntegerField(default=0)
+    failed_at = models.DateTimeField()
+    wait_until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.failures}"

@@ -1,0 +1,106 @@
+"""What the shell around every page needs: navigation, the user's rights, theme and time zone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+
+from covetbackup.access.models import Theme, User
+from covetbackup.access.roles import Permission
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A link in the navigation. `stem` begins the names of all pages that belong to it."""
+
+    stem: str
+    title: str
+    page: str
+    permission: Permission = Permission.VIEW
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An `Entry` as shown to one user on one page; `icon` is its name in the sprite."""
+
+    title: str
+    url: str
+    icon: str
+    is_active: bool
+
+
+NAVIGATION: tuple[tuple[str, tuple[Entry, ...]], ...] = (
+    (
+        "",
+        (
+            Entry("overview", "Overview", "overview"),
+            Entry("server", "Servers", "servers"),
+            Entry("database", "Databases", "databases"),
+            Entry("backup", "Backups", "backups"),
+            Entry("restore", "Restores", "restores"),
+            Entry("job", "Jobs", "jobs"),
+        ),
+    ),
+    (
+        "Infrastructure",
+        (
+            Entry("repository", "Repositories", "repositories"),
+            Entry("key", "Keys", "keys"),
+        ),
+    ),
+    (
+        "Team",
+        (
+            Entry("team", "Team and roles", "team"),
+            Entry("audit", "Audit log", "audit", Permission.VIEW_AUDIT),
+        ),
+    ),
+)
+
+
+def shell(request: HttpRequest) -> dict[str, Any]:
+    """`navigation`: groups of (title, items); `may`: permission → whether the user has it in any
+    team; `theme`; `zone_name`; `request_id`, to be quoted in questions about an error."""
+    user = getattr(request, "user", None)
+    context: dict[str, Any] = {
+        "theme": _theme(request, user),
+        "zone_name": timezone.get_current_timezone_name(),
+        "request_id": getattr(request, "request_id", ""),
+        "navigation": [],
+        "may": {},
+    }
+    if isinstance(user, User):
+        context["may"] = {str(one): user.may_anywhere(one) for one in Permission}
+        context["navigation"] = _navigation(request, context["may"])
+    return context
+
+
+def _theme(request: HttpRequest, user: object) -> str:
+    """The cookie wins: it is what was last chosen in this browser."""
+    chosen = request.COOKIES.get("theme", "")
+    if chosen in Theme.values:
+        return chosen
+    return user.theme if isinstance(user, User) else Theme.AUTO.value
+
+
+def _navigation(request: HttpRequest, may: dict[str, bool]) -> list[tuple[str, list[Item]]]:
+    match = request.resolver_match
+    current = (match.url_name or "") if match else ""
+    groups = []
+    for title, entries in NAVIGATION:
+        items = [_item(entry, current) for entry in entries if may[entry.permission]]
+        groups.append((title, [item for item in items if item]))
+    return groups
+
+
+def _item(entry: Entry, current: str) -> Item | None:
+    try:
+        url = reverse(entry.page)
+    except NoReverseMatch:
+        return None
+    is_active = current in (entry.stem, entry.page) or current.startswith(f"{entry.stem}-")
+    return Item(entry.title, url, entry.stem, is_active)

@@ -1,0 +1,110 @@
+"""Permission checks for views, and the record of the tries that they refuse."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, TypeAlias
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import resolve_url
+from django.utils.http import urlencode
+
+from covetbackup.access.models import Team, User
+from covetbackup.access.roles import Permission
+from covetbackup.audit.log import record
+from covetbackup.audit.models import Outcome
+
+View: TypeAlias = Callable[Concatenate[HttpRequest, ...], HttpResponseBase]
+
+AUTHENTICATED_AT = "authenticated_at"
+"""Session key: when the password was last typed, in seconds since the epoch."""
+
+
+def may(user: User | AnonymousUser, permission: Permission, team: Team | int) -> bool:
+    """Whether `user` has `permission` in `team` (a row or its id)."""
+    team_id = team.pk if isinstance(team, Team) else team
+    return isinstance(user, User) and user.may(permission, team_id)
+
+
+def require(request: HttpRequest, permission: Permission, team: Team) -> None:
+    """Go on if the signed-in user has `permission` in `team`, else record the try and answer 403.
+
+    Raises `PermissionDenied`.
+    """
+    if not may(request.user, permission, team):
+        _deny(request, permission, team)
+
+
+def requires(permission: Permission) -> Callable[[View], View]:
+    """A view for those who have `permission` in at least one team.
+
+    Anonymous visitors are sent to sign in, others get 403. What the view shows or changes must
+    still be looked up with `visible_to` and checked with `require`.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if not isinstance(request.user, User):
+                return ask_to_sign_in(request)
+            if not request.user.may_anywhere(permission):
+                _deny(request, permission, None)
+            return view(request, *args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+def reauthenticated(view: View) -> View:
+    """A view for those who typed their password within `REAUTHENTICATION_SECONDS`.
+
+    Others are asked for it first. Stands below `requires`, which must have the first word.
+    """
+
+    @wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if is_recent(request):
+            return view(request, *args, **kwargs)
+        return _redirect(request, "sign-in-again", _page_to_return_to(request))
+
+    return checked
+
+
+def is_recent(request: HttpRequest) -> bool:
+    """Whether the password was typed a short while ago in this session."""
+    age = time.time() - request.session.get(AUTHENTICATED_AT, 0)
+    return 0 <= age < settings.REAUTHENTICATION_SECONDS
+
+
+def ask_to_sign_in(request: HttpRequest) -> HttpResponse:
+    """To the sign-in page, and back to this page afterwards."""
+    return _redirect(request, settings.LOGIN_URL, _page_to_return_to(request))
+
+
+def _deny(request: HttpRequest, permission: Permission, team: Team | None) -> None:
+    path = request.path[:200]
+    details = {"permission": str(permission), "path": path, "method": request.method}
+    record(request, "access.denied", team=team, outcome=Outcome.DENIED, details=details)
+    raise PermissionDenied(f"this needs the permission {permission}")
+
+
+def _page_to_return_to(request: HttpRequest) -> str:
+    """The page the visitor is on: what he sent cannot be sent again, nor is a fragment a page."""
+    is_page = request.method == "GET" and "HX-Request" not in request.headers
+    if is_page:
+        return request.get_full_path()
+    return request.headers.get("HX-Current-URL") or request.headers.get("Referer", "")
+
+
+def _redirect(request: HttpRequest, page: str, back: str) -> HttpResponse:
+    url = f"{resolve_url(page)}?{urlencode({'next': back})}" if back else resolve_url(page)
+    if "HX-Request" not in request.headers:
+        return HttpResponseRedirect(url)
+    # htmx would follow a redirect and put the sign-in page into a card
+    return HttpResponse(status=204, headers={"HX-Redirect": url})

@@ -1,0 +1,7 @@
+"""Addresses of the pages of jobs."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []
