@@ -1,7 +1,147 @@
-"""Tags and filters that every template has: icons, badges, sizes, times, permissions."""
+"""Tags and filters that every template has: icons, badges, sizes, durations, times, rights."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import Any
+
 from django import template
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from covetbackup.access.models import User
+from covetbackup.access.roles import Permission, roles_with
 
 register = template.Library()
+
+UNKNOWN = "–"
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_PARTS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+_AGO = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
+
+_BADGES = {
+    "queued": ("queued", "Queued", ""),
+    "running": ("running", "Running", "running"),
+    "succeeded": ("ok", "Succeeded", "ok"),
+    "failed": ("bad", "Failed", "bad"),
+    "cancelled": ("cancel", "Cancelled", "warn"),
+    "interrupted": ("bad", "Interrupted", "bad"),
+    "pending": ("queued", "Pending", ""),
+    "available": ("ok", "Available", "ok"),
+    "degraded": ("warn", "Degraded", "warn"),
+    "expiring": ("delete", "Expiring", "warn"),
+    "stored": ("ok", "Stored", "ok"),
+    "verified": ("verify", "Verified", "ok"),
+    "missing": ("bad", "Missing", "bad"),
+    "corrupt": ("bad", "Corrupt", "bad"),
+    "removing": ("delete", "Removing", "warn"),
+    "present": ("ok", "Present", "ok"),
+    "gone": ("warn", "Gone", "warn"),
+    "pass": ("ok", "Pass", "ok"),
+    "warning": ("warn", "Warning", "warn"),
+    "fail": ("bad", "Fail", "bad"),
+    "done": ("ok", "Done", "ok"),
+    "denied": ("bad", "Denied", "bad"),
+    "active": ("ok", "Active", "ok"),
+    "decrypt-only": ("lock", "Decrypts only", ""),
+    "retired": ("lock", "Retired", ""),
+}
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """A picture from our sprite; the words beside it say what it means."""
+    return format_html(
+        '<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>',
+        static("icons.svg"),
+        name,
+    )
+
+
+@register.simple_tag
+def status_badge(state: str) -> SafeString:
+    """A state as picture, word and colour: never by colour alone."""
+    picture, word, tone = _BADGES.get(str(state), ("unknown", str(state).capitalize(), ""))
+    return format_html(
+        '<span class="badge{}">{} {}</span>', f" badge--{tone}" if tone else "", icon(picture), word
+    )
+
+
+@register.filter
+def bytes_text(size: int | None) -> SafeString | str:
+    """A size with three significant digits; the exact number of bytes is in the title."""
+    if size is None:
+        return UNKNOWN
+    return format_html('<span title="{} bytes">{}</span>', f"{size:,}", _scaled(size))
+
+
+@register.filter
+def rate_text(rate: int | None) -> str:
+    return f"{_scaled(rate)}/s" if rate else UNKNOWN
+
+
+@register.filter
+def duration_text(length: timedelta | float | None) -> str:
+    """ "1 min 41 s": the two largest parts."""
+    if length is None:
+        return UNKNOWN
+    seconds = length.total_seconds() if isinstance(length, timedelta) else float(length)
+    if seconds < 10:
+        return f"{max(seconds, 0):.1f} s"
+    rest, parts = int(seconds), []
+    for name, size in _PARTS:
+        count, rest = divmod(rest, size)
+        if count or parts:
+            parts.append(f"{count} {name}")
+    return " ".join(parts[:2])
+
+
+@register.simple_tag
+def absolute_time(moment: datetime | None) -> SafeString | str:
+    """How long ago, and exactly when, in the zone that the page names."""
+    if moment is None:
+        return UNKNOWN
+    local = timezone.localtime(moment)
+    return format_html(
+        '<time datetime="{}" data-ago title="{}">{}</time> <span class="soft small">{}</span>',
+        local.isoformat(timespec="seconds"),
+        local.strftime("%A, %-d %B %Y, %H:%M:%S %Z"),
+        ago(moment),
+        local.strftime("%-d %b %Y %H:%M"),
+    )
+
+
+@register.filter
+def ago(moment: datetime | None) -> str:
+    if moment is None:
+        return UNKNOWN
+    seconds = max(0, int((timezone.now() - moment).total_seconds()))
+    name, size = next((part for part in _AGO if seconds >= part[1]), _AGO[-1])
+    count = seconds // size
+    return f"{count} {name}{'' if count == 1 else 's'} ago"
+
+
+@register.simple_tag(takes_context=True)
+def can(context: dict[str, Any], permission: str, team: Any) -> bool:
+    """`{% can "run_backup" team as allowed %}`."""
+    user = getattr(context.get("request"), "user", None)
+    return isinstance(user, User) and user.may(Permission(permission), team.pk)
+
+
+@register.simple_tag
+def why_not(permission: str) -> str:
+    """The reason on a disabled button, with who can do it."""
+    least = roles_with(Permission(permission))[0]
+    return f"Your role may not do this; ask a team member who is {least} or higher"
+
+
+def _scaled(size: float) -> str:
+    value, unit = float(size), 0
+    while value >= 1000 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    if unit == 0:
+        return f"{value:.0f} B"
+    digits = 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:.{digits}f} {_UNITS[unit]}"

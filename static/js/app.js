@@ -1,0 +1,70 @@
+// What pages gain from JavaScript beyond htmx. Every page works without it.
+
+const root = document.documentElement;
+
+// The Django admin reads the same attribute and the same key; the cookie lets the server render it.
+function setTheme(theme) {
+  root.dataset.theme = theme;
+  localStorage.setItem("theme", theme);
+  document.cookie = `theme=${theme}; path=/; max-age=31536000; samesite=lax`;
+}
+
+document.addEventListener("click", async (event) => {
+  const toggle = event.target.closest("[data-theme-toggle]");
+  if (toggle) {
+    const order = ["auto", "light", "dark"];
+    setTheme(order[(order.indexOf(root.dataset.theme) + 1) % order.length]);
+    toggle.setAttribute("aria-label", `Theme: ${root.dataset.theme}`);
+  }
+  const copy = event.target.closest("[data-copy]");
+  if (copy) {
+    await navigator.clipboard.writeText(document.getElementById(copy.dataset.copy).innerText.trim());
+    announce("Copied");
+  }
+});
+
+function announce(text) {
+  const live = document.getElementById("live");
+  if (live) live.textContent = text;
+}
+
+// A page nobody looks at does not poll.
+document.addEventListener("htmx:before:request", (event) => {
+  const source = event.target.closest?.("[data-poll]");
+  if (source && document.hidden) event.preventDefault();
+});
+
+// Say so when polls fail, and stop saying it when they work again.
+let lastAnswer = Date.now();
+function connection(isLost) {
+  const banner = document.getElementById("connection");
+  if (!banner) return;
+  banner.hidden = !isLost;
+  const seconds = Math.round((Date.now() - lastAnswer) / 1000);
+  if (isLost) banner.querySelector("[data-age]").textContent = `${seconds} s`;
+}
+document.addEventListener("htmx:error", () => connection(true));
+document.addEventListener("htmx:after:request", (event) => {
+  const status = event.detail?.ctx?.response?.status ?? 0;
+  if (status >= 500) return connection(true);
+  lastAnswer = Date.now();
+  connection(false);
+});
+
+// After a form came back with errors, the summary gets the focus.
+document.addEventListener("htmx:after:swap", () => {
+  document.querySelector("[data-error-summary]")?.focus();
+});
+
+// Relative times stay true while a page is open.
+const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+const relative = new Intl.RelativeTimeFormat("en-GB", { numeric: "always" });
+function ago(seconds) {
+  const [unit, size] = units.find(([, size]) => seconds >= size) ?? units.at(-1);
+  return relative.format(-Math.floor(seconds / size), unit);
+}
+setInterval(() => {
+  for (const time of document.querySelectorAll("time[data-ago]")) {
+    time.textContent = ago(Math.max(0, (Date.now() - Date.parse(time.dateTime)) / 1000));
+  }
+}, 10_000);
