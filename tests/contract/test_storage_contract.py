@@ -300,6 +300,13 @@ def test_sweep_removes_what_a_crashed_writer_left(storage: Storage) -> None:
     assert names(storage) == ["kept"]
 
 
+def test_sweep_of_a_prefix_leaves_other_uploads_alone(storage: Storage) -> None:
+    for name in ("a/object", "ab/object", "b/object"):
+        storage.create(name).write(NOISE + b"x")
+    assert list(storage.sweep(far_future(), "a/")) == ["a/object"]
+    assert list(storage.sweep(far_future())) == ["ab/object", "b/object"]
+
+
 def test_sweep_leaves_younger_uploads_alone(
     storage: Storage, request: pytest.FixtureRequest
 ) -> None:

@@ -41,3 +41,10 @@ def test_a_missing_database_is_named(postgres_server: PostgresServer) -> None:
 def test_a_socket_directory_is_a_host(postgres_server: PostgresServer) -> None:
     settings = replace(postgres_server.settings(), host=str(postgres_server.directory))
     connect(settings, postgres_server.password, application="test").close()
+
+
+def test_a_known_address_is_used_without_resolving_the_host(
+    postgres_server: PostgresServer,
+) -> None:
+    settings = replace(postgres_server.settings(), host="host.invalid", address="127.0.0.1")
+    connect(settings, postgres_server.password, application="test").close()

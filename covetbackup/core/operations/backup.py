@@ -21,7 +21,7 @@ from covetbackup.core.operations.copies import Copies
 from covetbackup.core.operations.store import MemberStore, Plan
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository import manifest_json
-from covetbackup.core.repository.layout import new_label
+from covetbackup.core.repository.layout import Label, new_label
 from covetbackup.core.repository.manifest import Details, Manifest, PlainFacts, StoredMember
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.repository.volumes import VOLUME_SIZE
@@ -35,7 +35,9 @@ class BackupRequest:
     """What to take and how to store it.
 
     `slug` groups the backups of one source; `where` and `database` describe the source to people.
-    `suite` None means unencrypted. `volume_size` is in bytes of compressed data.
+    `suite` None means unencrypted. `volume_size` is in bytes of compressed data. A `label` made
+    beforehand, with a backup id never used before, lets a caller note it before the first byte
+    is stored and so find what is left if this process dies.
     """
 
     slug: str
@@ -47,6 +49,7 @@ class BackupRequest:
     workers: int = 2
     volume_size: int = VOLUME_SIZE
     min_slots: int = 2
+    label: Label | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +77,9 @@ def take_backup(
     none but unpublished objects, which `sweep` removes). Keys that cannot be used raise before
     the source is touched: nothing is ever stored in clear by mistake.
     """
-    backup_id = os.urandom(16)
-    label = new_label(request.slug, clock(), backup_id)
+    label = request.label or new_label(request.slug, clock(), os.urandom(16))
     dek = new_dek() if request.suite else None
-    keys = _wrapped(dek, backup_id, keyring, request.min_slots)
+    keys = _wrapped(dek, label.backup_id, keyring, request.min_slots)
     copies = Copies(repositories, label)
     plan = Plan(label, request.codec, request.suite, dek, request.volume_size, request.workers)
     with copies.discarded_unless_published():

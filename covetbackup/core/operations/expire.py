@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from covetbackup.core.errors import ObjectNotFound
+from covetbackup.core.errors import Conflict, ObjectNotFound
 from covetbackup.core.repository import layout
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.repository import Repository
+
+_LATER_THAN_ALL = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,18 @@ def delete_backup(repository: Repository, label: Label) -> None:
         if not any(True for _ in mirror):
             raise ObjectNotFound(f"{repository.name} has no backup {label}")
     repository.remove(label)
+
+
+def discard_backup(repository: Repository, label: Label) -> None:
+    """Remove what a backup that died left behind: its objects and its unfinished uploads, however
+    young. The caller knows that nobody is writing it. Raises `Conflict` if it was published after
+    all, `StorageError`."""
+    if any(found.name == label.manifest for found in repository.objects(label)):
+        raise Conflict(f"backup {label} in {repository.name} was published: it did not die")
+    repository.remove(label)
+    mirrored = layout.MIRROR + label.backup_id.hex()
+    for prefix in (label.folder, mirrored):
+        repository.storage.sweep(_LATER_THAN_ALL, prefix)
 
 
 def sweep_repository(repository: Repository, before: datetime) -> Swept:

@@ -59,8 +59,9 @@ class Storage(Protocol):
     def delete(self, name: str) -> None:
         """Remove an object; deleting nothing is fine."""
 
-    def sweep(self, before: datetime) -> Sequence[str]:
-        """Remove uploads begun before `before` (aware UTC) and never committed; their names."""
+    def sweep(self, before: datetime, prefix: str = "") -> Sequence[str]:
+        """Remove uploads begun before `before` (aware UTC) and never committed, of objects whose
+        name starts with `prefix`; their names."""
 
 
 def check_name(name: str) -> str:

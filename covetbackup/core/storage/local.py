@@ -93,15 +93,16 @@ class LocalStorage:
                 os.fsync(descriptor)
             prune(self._root, parts)
 
-    def sweep(self, before: datetime) -> Sequence[str]:
+    def sweep(self, before: datetime, prefix: str = "") -> Sequence[str]:
         swept = []
         with translated(self._root):
             for parts, name, state in walk_temporary(self._root):
-                if state.st_mtime >= before.timestamp():
+                final = "/".join([*parts, _final_name(name)])
+                if state.st_mtime >= before.timestamp() or not final.startswith(prefix):
                     continue
                 with directory(self._root, parts) as descriptor, suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=descriptor)
-                swept.append("/".join([*parts, _final_name(name)]))
+                swept.append(final)
                 prune(self._root, parts)
         return sorted(swept)
 

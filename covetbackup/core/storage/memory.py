@@ -63,9 +63,13 @@ class MemoryStorage:
         with self._lock:
             self._objects.pop(name, None)
 
-    def sweep(self, before: datetime) -> Sequence[str]:
+    def sweep(self, before: datetime, prefix: str = "") -> Sequence[str]:
         with self._lock:
-            stale = [upload for upload, begun_at in self._uploads.items() if begun_at < before]
+            stale = [
+                upload
+                for upload, begun_at in self._uploads.items()
+                if begun_at < before and upload.name.startswith(prefix)
+            ]
             for upload in stale:
                 del self._uploads[upload]
         return sorted(upload.name for upload in stale)

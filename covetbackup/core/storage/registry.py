@@ -30,12 +30,15 @@ _S3_OPTIONS = ("endpoint", "path_style", "region", "sse", "sse_key", "storage_cl
 _ADDRESSING = {"": Addressing.AUTO, "0": Addressing.VIRTUAL, "1": Addressing.PATH}
 
 
-def open_storage(url: str, credentials: S3Credentials | None = None) -> Storage:
+def open_storage(
+    url: str, credentials: S3Credentials | None = None, *, retry: Retry | None = None
+) -> Storage:
     """The storage at `url`; nothing is contacted yet.
 
     `file:///absolute/path` or `s3://bucket/prefix?endpoint=https://…&region=…&storage_class=…
-    &sse=aws:kms&sse_key=…&path_style=1`. Without `credentials` S3 uses boto3's default chain.
-    Raises `BadSetting`, also for a URL that contains credentials.
+    &sse=aws:kms&sse_key=…&path_style=1`. `retry` is for stores that are reached over a network.
+    Without `credentials` S3 uses boto3's default chain. Raises `BadSetting`, also for a URL that
+    contains credentials.
     """
     try:
         parts = urlsplit(url)
@@ -51,7 +54,7 @@ def open_storage(url: str, credentials: S3Credentials | None = None) -> Storage:
     if parts.scheme == "file":
         return _local(parts)
     if parts.scheme == "s3":
-        retry = Retry()
+        retry = retry or Retry()
         return ResilientStorage(_s3(_s3_settings(parts, credentials), retry), retry)
     raise BadSetting(
         f"unknown storage scheme {parts.scheme!r}", hint="file:///path or s3://bucket/prefix"

@@ -55,8 +55,8 @@ class ResilientStorage:
     def delete(self, name: str) -> None:
         self._retry(lambda: self._storage.delete(name))
 
-    def sweep(self, before: datetime) -> Sequence[str]:
-        return self._retry(lambda: self._storage.sweep(before))
+    def sweep(self, before: datetime, prefix: str = "") -> Sequence[str]:
+        return self._retry(lambda: self._storage.sweep(before, prefix))
 
     def _list_after(self, prefix: str, last: str) -> tuple[Iterator[ObjectInfo], ObjectInfo | None]:
         listing = self._storage.list(prefix)

@@ -68,13 +68,13 @@ class S3Storage:
         except ObjectNotFound:
             pass  # Amazon says 204, some stores 404
 
-    def sweep(self, before: datetime) -> Sequence[str]:
+    def sweep(self, before: datetime, prefix: str = "") -> Sequence[str]:
         # Listed to the end first: aborting while paging would move the pages.
-        stale = [upload for upload in self._uploads() if upload["Initiated"] < before]
+        stale = [upload for upload in self._uploads(prefix) if upload["Initiated"] < before]
         return sorted(name for upload in stale if (name := self._swept(upload)))
 
-    def _uploads(self) -> Iterator[dict[str, Any]]:
-        key_prefix = self._settings.key("")
+    def _uploads(self, prefix: str) -> Iterator[dict[str, Any]]:
+        key_prefix = self._settings.key(prefix)
         try:
             yield from self._pages("list_multipart_uploads", "Uploads", Prefix=key_prefix)
         except UploadLost:

@@ -16,7 +16,11 @@ from covetbackup.core.errors import (
     StorageFull,
 )
 from covetbackup.core.operations.copy import copy_backup
-from covetbackup.core.operations.expire import delete_backup, sweep_repository
+from covetbackup.core.operations.expire import (
+    delete_backup,
+    discard_backup,
+    sweep_repository,
+)
 from covetbackup.core.operations.verify import Level, verify_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.layout import Label, new_label, slug_of
@@ -248,6 +252,32 @@ def test_a_sweep_takes_unfinished_backups_but_no_young_or_published_ones(keyring
     assert [entry.label for entry in repository.backups()] == [published]
     assert names(repository, died.folder) == []
     assert names(repository, f"keys-mirror/{died.backup_id.hex()}") == []
+
+
+def test_a_backup_that_died_is_discarded_however_young_and_others_stay(keyring: Keyring) -> None:
+    repository = make_repository()
+    published = make_backup(repository, DATA, keyring).manifest.label
+    before = names(repository)
+    died = make_backup(repository, DATA, keyring).manifest.label
+    repository.storage.delete(died.manifest)
+    repository.create(died, "half.bin").write(b"x")
+    elsewhere = repository.create(published, "another.bin")
+
+    discard_backup(repository, died)
+    discard_backup(repository, died)
+
+    assert names(repository) == before
+    elsewhere.commit()
+
+
+def test_a_backup_that_was_published_is_never_discarded(keyring: Keyring) -> None:
+    repository = make_repository()
+    label = make_backup(repository, DATA, keyring).manifest.label
+    before = names(repository)
+
+    with pytest.raises(Conflict):
+        discard_backup(repository, label)
+    assert names(repository) == before
 
 
 def test_a_published_backup_that_lost_its_data_is_never_swept(keyring: Keyring) -> None:

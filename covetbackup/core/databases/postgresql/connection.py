@@ -42,7 +42,8 @@ _TIMEOUTS = {
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
     """One database on one server, without its password. `host` is a name, an address or the
-    absolute path of a socket directory. Raises `BadSetting` for values that cannot be meant."""
+    absolute path of a socket directory; `address`, if known, is the IP address to connect to
+    without resolving `host` again. Raises `BadSetting` for values that cannot be meant."""
 
     host: str
     user: str
@@ -50,6 +51,7 @@ class ConnectionSettings:
     port: int = 5432
     sslmode: str = "prefer"
     sslrootcert: str = ""
+    address: str = ""
 
     def __post_init__(self) -> None:
         for name in ("host", "user", "database"):
@@ -83,6 +85,7 @@ def connect(
         connection = psycopg.connect(
             "",
             host=settings.host,
+            hostaddr=settings.address or None,
             port=settings.port,
             user=settings.user,
             dbname=settings.database,
@@ -154,6 +157,8 @@ def tool_environment(
         "PGAPPNAME": application,
         "PGOPTIONS": limits,
     }
+    if settings.address:
+        environment["PGHOSTADDR"] = settings.address
     if settings.sslrootcert:
         environment["PGSSLROOTCERT"] = settings.sslrootcert
     if password is not None:
