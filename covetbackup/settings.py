@@ -16,6 +16,17 @@ VAR_DIR = ENV.path("COVET_VAR", BASE_DIR / "var")
 
 SECRET_KEY_FILE = ENV.path("COVET_SECRET_KEY_FILE", VAR_DIR / "secret-key")
 CATALOG_KEYS_FILE = ENV.path("COVET_CATALOG_KEYS_FILE", VAR_DIR / "catalog-keys")
+RECOVERY_KEY_FILE = VAR_DIR / "recovery.key"
+"""Written once by `init`, to be moved away from this machine."""
+
+REPOSITORY_ROOTS = [
+    Path(word).absolute() for word in ENV.words("COVET_REPOSITORY_ROOTS", str(VAR_DIR))
+]
+"""Local repositories lie below one of these."""
+SOCKET_HOSTS_ALLOWED = ENV.flag("COVET_SOCKET_HOSTS")
+"""Whether a PostgreSQL host may be the directory of a socket on this machine."""
+AMBIENT_S3_ALLOWED = ENV.flag("COVET_S3_AMBIENT")
+"""Whether S3 without credentials uses this machine's own (environment, instance role)."""
 
 
 def _secret_key() -> str:
@@ -206,12 +217,33 @@ JOB_KINDS = {
     "restore": "restores.tasks.run_restore",
 }
 """Kinds of work by dotted path: `jobs` imports neither `backups` nor `restores`."""
+JOB_HOOKS = {
+    "backup": "backups.tasks.job_ended",
+    "verify": "backups.tasks.job_ended",
+    "delete": "backups.tasks.job_ended",
+    "restore": "restores.tasks.job_ended",
+}
+"""Called with the job once its state is final, at least once: a hook must bear repetition.
+
+It records what a runner that died could not, and sweeps what it left. An attempt that will be
+repeated calls no hook: the next attempt (`work.attempt` > 1) sweeps what the last one left.
+"""
+JOB_PERMISSIONS = {
+    "backup": "run_backup",
+    "verify": "verify",
+    "delete": "delete_backup",
+    "restore": "restore_new",
+}
+"""What the person who asked for a job must still be allowed to do when it starts."""
 
 JOB_LIMITS = {
     "all": ENV.number("COVET_JOBS_AT_ONCE", 4, least=1, most=64),
     "server": ENV.number("COVET_JOBS_PER_SERVER", 2, least=1, most=64),
     "repository": ENV.number("COVET_JOBS_PER_REPOSITORY", 4, least=1, most=64),
 }
+JOB_SECONDS = {"heartbeat": 10, "lease": 90, "tick": 5, "retry": 30, "retry_most": 1800}
+"""The lease is short enough that a lost machine is noticed within two minutes, and long enough
+that an outage of the catalog of up to a minute (two thirds of it) stops no job."""
 
 LOGGING = {
     "version": 1,

@@ -27,11 +27,16 @@ ACTIVE_STATES = (JobState.QUEUED, JobState.RUNNING)
 
 
 class Node(models.Model):
-    """One worker process group on one host, while it lives and for a while after."""
+    """One worker process group on one host, while it lives and for a while after.
+
+    `place` is the booted kernel and its namespace of process ids: only there does a pid mean
+    anything, so only there may one worker judge by pid that another is gone.
+    """
 
     instance = models.UUIDField(primary_key=True)
     host = models.CharField(max_length=255)
     queue = models.CharField(max_length=64)
+    place = models.CharField(max_length=100, blank=True)
     pid = models.IntegerField()
     version = models.CharField(max_length=32)
     capacity = models.IntegerField()
@@ -49,6 +54,7 @@ class Job(models.Model):
 
     `token` is written by the claim; every later write of the owner carries it. `version` grows
     with every change that a watcher could see. `lanes` are what limits are counted by.
+    `hook_due_at` is set while the hook of an ended job has not been called with success.
     """
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="jobs")
@@ -88,6 +94,7 @@ class Job(models.Model):
     hint = models.TextField(blank=True)
     details = models.TextField(blank=True)
     version = models.IntegerField(default=0)
+    hook_due_at = models.DateTimeField(null=True)
 
     objects = TeamQuerySet.as_manager()
 
@@ -96,6 +103,9 @@ class Job(models.Model):
         indexes = [
             models.Index(fields=["state", "queue", "run_after"], name="job_queue"),
             models.Index(fields=["team", "-id"], name="job_of_team"),
+            models.Index(
+                fields=["hook_due_at"], condition=Q(hook_due_at__isnull=False), name="job_hook_due"
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -138,6 +148,7 @@ class JobEvent(models.Model):
     """One line of a job's log, or the start of a phase."""
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events")
+    attempt = models.IntegerField(default=1)
     at = models.DateTimeField()
     kind = models.CharField(
         max_length=8, choices=[("phase", "phase"), ("note", "note"), ("error", "error")]

@@ -21,6 +21,7 @@ class Migration(migrations.Migration):
                 ('instance', models.UUIDField(primary_key=True, serialize=False)),
                 ('host', models.CharField(max_length=255)),
                 ('queue', models.CharField(max_length=64)),
+                ('place', models.CharField(blank=True, max_length=100)),
                 ('pid', models.IntegerField()),
                 ('version', models.CharField(max_length=32)),
                 ('capacity', models.IntegerField()),
@@ -63,6 +64,7 @@ class Migration(migrations.Migration):
                 ('hint', models.TextField(blank=True)),
                 ('details', models.TextField(blank=True)),
                 ('version', models.IntegerField(default=0)),
+                ('hook_due_at', models.DateTimeField(null=True)),
                 ('cancel_requested_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('requested_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('team', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='jobs', to='access.team')),
@@ -94,6 +96,7 @@ class Migration(migrations.Migration):
             name='JobEvent',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('attempt', models.IntegerField(default=1)),
                 ('at', models.DateTimeField()),
                 ('kind', models.CharField(choices=[('phase', 'phase'), ('note', 'note'), ('error', 'error')], max_length=8)),
                 ('text', models.TextField()),
@@ -111,6 +114,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='job',
             index=models.Index(fields=['team', '-id'], name='job_of_team'),
+        ),
+        migrations.AddIndex(
+            model_name='job',
+            index=models.Index(condition=models.Q(('hook_due_at__isnull', False)), fields=['hook_due_at'], name='job_hook_due'),
         ),
         migrations.AddConstraint(
             model_name='job',
