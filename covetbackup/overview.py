@@ -125,7 +125,8 @@ def _judge(database: Database) -> tuple[int, str, str, str, str]:
     if database.last_good_at is None:
         return 0, "bad", "bad", "Not protected", "has no usable backup"
     if database.last_problem:
-        return 1, "bad", "bad", "Damaged", f"newest backup failed its check: {database.last_problem}"
+        trouble = f"newest backup failed its check: {database.last_problem}"
+        return 1, "bad", "bad", "Damaged", trouble
     if database.last_state == "failed":
         return 2, "warn", "warn", "Last run failed", "has an older backup, but the last run failed"
     if database.last_state == "degraded":
