@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backups.models.backup import Backup, BackupCopy, BackupState, CopyState, Hold
+from backups.models.installation import Installation
 from backups.models.policy import RetentionPolicy, Schedule
 from backups.models.repository import EncryptionKey, Repository
 from backups.models.source import Database, DatabaseState, Server
@@ -16,6 +17,7 @@ __all__ = [
     "DatabaseState",
     "EncryptionKey",
     "Hold",
+    "Installation",
     "Repository",
     "RetentionPolicy",
     "Schedule",

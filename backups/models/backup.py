@@ -7,6 +7,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from backups.models.repository import Repository
 from backups.models.source import Database
@@ -15,13 +16,17 @@ from covetbackup.jobs.models import Job
 
 
 class BackupState(models.TextChoices):
-    """pending → available | degraded | failed → expiring → (row gone)."""
+    """pending → available | degraded | failed → expiring → (row gone).
+
+    A row that history refers to, a restore for example, cannot go: it stays as removed.
+    """
 
     PENDING = "pending"
     AVAILABLE = "available"
     DEGRADED = "degraded"
     FAILED = "failed"
     EXPIRING = "expiring"
+    REMOVED = "removed"
 
 
 RESTORABLE_STATES = (BackupState.AVAILABLE, BackupState.DEGRADED)
@@ -50,7 +55,7 @@ class Backup(models.Model):
     tool_version = models.CharField(max_length=64, blank=True)
     position = models.CharField(max_length=64, blank=True)
     consistent_at = models.DateTimeField(null=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     plain_bytes = models.BigIntegerField(null=True)

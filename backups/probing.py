@@ -1,0 +1,203 @@
+"""The test of a connection: can this server be backed up, and if not, what must be granted?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from django.utils import timezone
+
+from backups import discovery, engines
+from backups.limits import within
+from backups.models import Server
+from backups.models.source import ServerKind
+from covetbackup.core.databases.postgresql import relations
+from covetbackup.core.databases.postgresql.clients import choose_clients, find_clients
+from covetbackup.core.databases.postgresql.connection import (
+    Connection,
+    ConnectionSettings,
+    connect,
+    major_of,
+    translated,
+)
+from covetbackup.core.errors import ConfigurationError, CovetError, DatabaseUnavailable, Unreadable
+from covetbackup.core.stream.secret import Secret
+
+_LIMIT_SECONDS = 8.0
+_LOOK_SECONDS = 4.0
+"""How long databases are looked at one by one; a server with hundreds is looked at in part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is missing. `fix` is what to run or do; unless `is_blocking` backups work."""
+
+    title: str
+    detail: str
+    fix: str
+    is_blocking: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCheck:
+    """What the test of a connection found. `looked_at` of the `databases` were opened."""
+
+    version: str
+    tool_version: str
+    databases: int
+    looked_at: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def is_ok(self) -> bool:
+        return not any(finding.is_blocking for finding in self.findings)
+
+
+def probe_server(server: Server, *, password: Secret | None = None) -> ServerCheck:
+    """Test the connection of `server`, saved or not; a saved one remembers the result.
+
+    `password` is used instead of the stored one. Raises `DatabaseUnavailable` (also after 8 s
+    without an answer), `BadSetting`, `SecretsLocked`.
+    """
+    late = DatabaseUnavailable(
+        f"{server.name} did not answer within {_LIMIT_SECONDS:.0f} s",
+        "is the host reachable from here, or does a firewall drop packets?",
+    )
+    try:
+        check = within(_LIMIT_SECONDS, _probe(server, password), late=late)
+    except CovetError as error:
+        if server.pk:
+            discovery.note_problem(server, str(error))
+        raise
+    if server.pk:
+        _remember(server, check)
+    return check
+
+
+def _remember(server: Server, check: ServerCheck) -> None:
+    blocking = [finding.title for finding in check.findings if finding.is_blocking]
+    server.version, server.checked_at = check.version[:64], timezone.now()
+    server.problem = "; ".join(blocking)
+    server.save(update_fields=["version", "checked_at", "problem"])
+
+
+def _probe(server: Server, password: Secret | None) -> Callable[[], ServerCheck]:
+    """What to do in the background; all of it that needs the catalog is done here and now."""
+    if server.kind == ServerKind.SQLITE:
+        return partial(_probe_sqlite, server)
+    settings = engines.connection_settings(server, server.maintenance_database or "postgres")
+    if password is None and server.pk:
+        password = engines.server_password(server)
+    wanted = partial(discovery.is_wanted, include=server.include, exclude=server.exclude)
+    return _PostgresProbe(settings, password, wanted)
+
+
+def _probe_sqlite(server: Server) -> ServerCheck:
+    found, unusable = discovery.list_databases(server)
+    findings = [
+        Finding("A file cannot be used", problem, "let the worker's user read it, or rename it")
+        for problem in unusable
+    ]
+    deadline = time.monotonic() + _LOOK_SECONDS
+    version, looked_at = "", 0
+    for entry in found:
+        if time.monotonic() > deadline:
+            break
+        if not discovery.is_wanted(entry.name, server.include, server.exclude):
+            continue
+        looked_at += 1
+        try:
+            version = engines.engine_on(server, entry.name).engine.probe().server_version
+        except CovetError as error:
+            findings.append(Finding(f"{entry.name} cannot be opened", error.message, error.hint))
+    return ServerCheck(version, version, len(found), looked_at, tuple(findings))
+
+
+_LISTED = """
+SELECT datname, quote_ident(datname), has_database_privilege(oid, 'CONNECT') FROM pg_database
+WHERE datallowconn AND NOT datistemplate ORDER BY datname
+"""
+_ROLE = """
+SELECT quote_ident(rolname), rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user
+"""
+
+
+@dataclass(slots=True)
+class _PostgresProbe:
+    settings: ConnectionSettings
+    password: Secret | None
+    wanted: Callable[[str], bool]
+    role: str = ""
+    major: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    def __call__(self) -> ServerCheck:
+        with self._connection(self.settings) as connection:
+            self.major = major_of(connection)
+            version = connection.info.parameter_status("server_version") or ""
+            row = connection.execute(_ROLE).fetchone()
+            assert row is not None
+            self.role, is_superuser, may_create = row
+            listed = connection.execute(_LISTED).fetchall()
+        tool = self._tool()
+        reachable = list(self._reachable([entry for entry in listed if self.wanted(entry[0])]))
+        looked_at = len(reachable) if is_superuser else self._look(reachable)
+        if not (is_superuser or may_create):
+            self._note_no_restores()
+        return ServerCheck(version, tool, len(listed), looked_at, tuple(self.findings))
+
+    def _connection(self, settings: ConnectionSettings) -> Connection:
+        return connect(settings, self.password, application="covetbackup test")
+
+    def _tool(self) -> str:
+        try:
+            return choose_clients(find_clients(), major=self.major).version
+        except ConfigurationError as error:
+            self.findings.append(Finding("Client programs are missing", error.message, error.hint))
+            return ""
+
+    def _reachable(self, listed: list[tuple[str, str, bool]]) -> Iterator[str]:
+        for name, quoted, may_connect in listed:
+            if may_connect:
+                yield name
+                continue
+            detail = f"the role {self.role} has no right to connect"
+            grant = f"GRANT CONNECT ON DATABASE {quoted} TO {self.role};"
+            self.findings.append(Finding(f"Database {name} cannot be opened", detail, grant))
+
+    def _look(self, names: list[str]) -> int:
+        """Open databases as long as there is time and say what in them cannot be read."""
+        deadline = time.monotonic() + _LOOK_SECONDS
+        for number, name in enumerate(names):
+            if time.monotonic() > deadline:
+                return number
+            there = self.settings.on(name)
+            try:
+                with translated(there), self._connection(there) as connection:
+                    relations.refuse_unreadable(connection)
+            except Unreadable as error:
+                self._note_unreadable(name, error)
+            except DatabaseUnavailable as error:
+                title = f"Database {name} cannot be opened"
+                self.findings.append(Finding(title, error.message, error.hint))
+        return len(names)
+
+    def _note_unreadable(self, name: str, error: Unreadable) -> None:
+        grants = error.hint.partition(": ")[2]
+        if self.major >= 14 and "GRANT SELECT ON TABLE" in grants:
+            # One right for all tables, those of tomorrow too; row-level security needs its own.
+            grants = f"GRANT pg_read_all_data TO {self.role};\n-- or, one by one:\n{grants}"
+        title = f"Database {name} cannot be read whole"
+        self.findings.append(Finding(title, error.message, grants))
+
+    def _note_no_restores(self) -> None:
+        self.findings.append(
+            Finding(
+                "Restores to this server are not possible",
+                f"the role {self.role} may not create databases; backups work without",
+                f"ALTER ROLE {self.role} CREATEDB;",
+                is_blocking=False,
+            )
+        )
