@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.models import Group
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from covetbackup.health import healthz, readyz
 from covetbackup.overview import overview
+
+handler400 = "covetbackup.problems.bad_request"
+handler403 = "covetbackup.problems.denied"
+handler404 = "covetbackup.problems.not_found"
+handler500 = "covetbackup.problems.broken"
+
+admin.site.site_header = "CovetBackup: catalog"
+admin.site.unregister(Group)  # roles are ours: see covetbackup/access/roles.py
+
+to_sign_in = login_not_required(RedirectView.as_view(pattern_name="sign-in", query_string=True))
+to_profile_password = RedirectView.as_view(pattern_name="profile-password")
 
 urlpatterns = [
     path("", overview, name="overview"),
@@ -17,5 +31,8 @@ urlpatterns = [
     path("", include("restores.urls")),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
+    # The admin site's own pages know neither throttle nor second factor.
+    path("admin/login/", to_sign_in, name="admin-sign-in"),
+    path("admin/password_change/", to_profile_password, name="admin-password"),
     path("admin/", admin.site.urls),
 ]

@@ -1,0 +1,99 @@
+"""Forms of signing in, profile and team."""
+
+from __future__ import annotations
+
+import zoneinfo
+
+from django import forms
+from django.contrib.auth.forms import BaseUserCreationForm, PasswordResetForm, UsernameField
+
+from covetbackup.access.mail import send_aside
+from covetbackup.access.models import Team, User
+from covetbackup.access.roles import Role
+
+ROLES = [(role.value, role.value.capitalize()) for role in Role]
+
+
+class SignInForm(forms.Form):
+    username = UsernameField(
+        label="User name", widget=forms.TextInput({"autocomplete": "username", "autofocus": True})
+    )
+    password = forms.CharField(
+        strip=False,
+        max_length=4096,
+        widget=forms.PasswordInput({"autocomplete": "current-password"}),
+    )
+
+
+class CodeForm(forms.Form):
+    """Six digits of the app, or a recovery code."""
+
+    code = forms.CharField(
+        max_length=32, widget=forms.TextInput({"autocomplete": "one-time-code", "autofocus": True})
+    )
+
+
+class PasswordForm(forms.Form):
+    """The password of whoever is signed in already."""
+
+    password = forms.CharField(
+        strip=False,
+        max_length=4096,
+        widget=forms.PasswordInput({"autocomplete": "current-password", "autofocus": True}),
+    )
+
+
+class SetUpForm(BaseUserCreationForm):
+    """The first owner. `team` is asked for only if there is none yet."""
+
+    team = forms.CharField(max_length=100, initial="Default", label="Name of the team")
+
+    class Meta:
+        model = User
+        fields = ("username", "email")
+        labels = {"username": "User name"}
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["email"].required = True
+        if Team.objects.exists():
+            del self.fields["team"]
+
+
+class QuietPasswordResetForm(PasswordResetForm):
+    """Answers equally fast whether there is such a user or not: mail is sent aside."""
+
+    def send_mail(self, *args: object, **kwargs: object) -> None:
+        send_aside(super().send_mail, *args, **kwargs)
+
+
+class ProfileForm(forms.ModelForm):
+    time_zone = forms.TypedChoiceField(required=False, label="Time zone")
+
+    class Meta:
+        model = User
+        fields = ("time_zone", "theme")
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        zones = sorted(zoneinfo.available_timezones())
+        self.fields["time_zone"].choices = [("", "As the installation"), *((z, z) for z in zones)]
+
+
+class EmailForm(forms.ModelForm):
+    class Meta:
+        model = User
+        fields = ("email",)
+        labels = {"email": "E-mail address"}
+
+
+class InvitationForm(forms.Form):
+    username = UsernameField(
+        label="User name", max_length=150, validators=User._meta.get_field("username").validators
+    )
+    email = forms.EmailField(label="E-mail address")
+    role = forms.ChoiceField(choices=ROLES)
+
+
+class RoleForm(forms.Form):
+    role = forms.ChoiceField(choices=ROLES)

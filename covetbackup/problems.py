@@ -1,0 +1,58 @@
+"""The pages for what went wrong, in the same shell as all others."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template import loader
+
+TEMPLATE = "access/problem.html"
+
+log = logging.getLogger(__name__)
+
+
+def bad_request(request: HttpRequest, _exception: Exception) -> HttpResponse:
+    text = "The address or the form that your browser sent makes no sense to us."
+    return HttpResponse(_alone(request, "This request cannot be answered", text), status=400)
+
+
+def denied(request: HttpRequest, _exception: Exception) -> HttpResponse:
+    text = "An owner of your team can give you a role that allows it. The try was recorded."
+    return _page(request, 403, "Your role does not allow this", text)
+
+
+def forged(request: HttpRequest, reason: str = "") -> HttpResponse:
+    log.warning("refused a form without a valid token: %s path=%s", reason, request.path)
+    text = (
+        "It came without the token that proves it is from one of our pages. "
+        "Go back, load the page anew and try again. Are cookies allowed?"
+    )
+    return _page(request, 403, "This form was refused", text)
+
+
+def not_found(request: HttpRequest, _exception: Exception) -> HttpResponse:
+    text = "It does not exist, or it belongs to a team that you are not in."
+    return _page(request, 404, "There is nothing here", text)
+
+
+def broken(request: HttpRequest) -> HttpResponse:
+    """Looks at neither session nor catalog: they may be what is broken."""
+    log.error("answered 500 path=%s request=%s", request.path, _id(request))
+    text = "This is a fault in CovetBackup or its catalog. Its log says more."
+    return HttpResponse(_alone(request, "Something went wrong here", text), status=500)
+
+
+def _page(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
+    return render(request, TEMPLATE, {"title": title, "text": text}, status=status)
+
+
+def _alone(request: HttpRequest, title: str, text: str) -> str:
+    context: dict[str, Any] = {"title": title, "text": text, "theme": "auto"}
+    return loader.get_template(TEMPLATE).render(context | {"request_id": _id(request)})
+
+
+def _id(request: HttpRequest) -> str:
+    return getattr(request, "request_id", "")
