@@ -1,0 +1,174 @@
+"""What became of backups: every change of a backup's state and of its copies is one update here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from django.db import transaction
+from django.utils import timezone
+
+from backups.errors import Held
+from backups.models import Backup, BackupCopy, BackupState, CopyState, Hold
+from backups.models.backup import RESTORABLE_STATES
+from covetbackup.core.manager import PLAIN
+from covetbackup.core.operations.backup import BackupResult
+from covetbackup.core.operations.verify import Level
+from covetbackup.core.repository.manifest import Manifest
+
+_GOOD_COPIES = (CopyState.STORED, CopyState.VERIFIED)
+
+
+def record_backup(backup: Backup, result: BackupResult, *, manifest_sha256: str = "") -> None:
+    """pending → available, or degraded if a copy failed: what the finished backup's manifest says.
+
+    `result` names repositories as their rows do. Does nothing unless the backup is pending.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        state = BackupState.DEGRADED if result.failures else BackupState.AVAILABLE
+        if not _move(backup, [BackupState.PENDING], state, label=str(result.manifest.label)):
+            return
+        for copy in backup.copies.select_related("repository"):
+            error = result.failures.get(copy.repository.name)
+            copy.state = CopyState.FAILED if error else CopyState.STORED
+            copy.stored_at = None if error else now
+            copy.problem = str(error) if error else ""
+            copy.save(update_fields=["state", "stored_at", "problem"])
+        describe(backup, result.manifest)
+        backup.manifest_sha256 = manifest_sha256
+        backup.save(update_fields=[*DESCRIBED, "manifest_sha256"])
+
+
+DESCRIBED = (
+    "label",
+    "method",
+    "codec",
+    "cipher",
+    "server_version",
+    "tool_version",
+    "position",
+    "consistent_at",
+    "started_at",
+    "finished_at",
+    "plain_bytes",
+    "stored_bytes",
+    "table_count",
+    "row_count",
+    "inventory",
+    "warnings",
+    "error",
+    "hint",
+)
+"""The fields that `describe` sets."""
+
+
+def describe(backup: Backup, manifest: Manifest) -> None:
+    """Set what `manifest` says on the row, without saving; sealed details stay as they are."""
+    backup.label = str(manifest.label)
+    backup.method = manifest.method
+    backup.codec = str(manifest.codec)
+    backup.cipher = manifest.suite.value if manifest.suite else PLAIN
+    backup.server_version = manifest.server_version[:64]
+    backup.tool_version = manifest.tool_version[:64]
+    backup.position = manifest.span.stop_position[:64]
+    backup.consistent_at = manifest.span.stopped_at
+    backup.started_at, backup.finished_at = manifest.started_at, manifest.finished_at
+    backup.stored_bytes = manifest.stored_size
+    backup.error = backup.hint = ""
+    if manifest.details is None:
+        return
+    inventory = manifest.details.inventory
+    backup.plain_bytes = manifest.details.plain_size
+    backup.table_count, backup.row_count = len(inventory.tables), inventory.row_count
+    backup.inventory = inventory.to_json()
+    backup.warnings = list(manifest.details.warnings)
+
+
+def sha256_of(data: bytes) -> str:
+    """As `Backup.manifest_sha256` holds it."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def record_failure(backup: Backup, error: str, hint: str) -> None:
+    """pending → failed. Does nothing in any other state."""
+    with transaction.atomic():
+        fields = {"error": error, "hint": hint, "finished_at": timezone.now()}
+        if _move(backup, [BackupState.PENDING], BackupState.FAILED, **fields):
+            backup.copies.update(state=CopyState.FAILED)
+
+
+def record_copy_check(copy: BackupCopy, state: CopyState, problem: str) -> None:
+    """What a verification found in one copy; the backup's own state follows from all copies."""
+    copy.state, copy.problem, copy.checked_at = state, problem, timezone.now()
+    copy.save(update_fields=["state", "problem", "checked_at"])
+
+
+def judge_copies(backup: Backup) -> BackupState:
+    """available if every copy is good, degraded if some are, failed if none is."""
+    states = list(backup.copies.values_list("state", flat=True))
+    good = sum(state in _GOOD_COPIES for state in states)
+    state = BackupState.DEGRADED if good else BackupState.FAILED
+    if states and good == len(states):
+        state = BackupState.AVAILABLE
+    fields = {} if good else {"error": "no copy of it is intact", "hint": "see each copy"}
+    _move(backup, [*RESTORABLE_STATES, BackupState.FAILED], state, **fields)
+    return state
+
+
+def record_verified(backup: Backup, level: Level, problem: str) -> None:
+    """The outcome of a verification of all copies; `problem` is "" when every one passed."""
+    judge_copies(backup)
+    backup.verify_problem = problem
+    changed = ["verify_problem"]
+    if not problem:
+        backup.verified_at, backup.verified_level = timezone.now(), level.value
+        changed += ["verified_at", "verified_level"]
+    backup.save(update_fields=changed)
+
+
+def refuse_held(backup: Backup) -> None:
+    """Raises `Held` if anything keeps `backup` from being removed."""
+    if backup.is_pinned:
+        raise Held(f"{backup} is pinned", "unpin it first, if it may really go")
+    hold = backup.holds.first()
+    if hold is not None:
+        raise Held(f"{backup} is held: {hold.reason}", "wait until that is over, or end the hold")
+
+
+def begin_removal(backup: Backup) -> bool:
+    """Whether `backup` was in a state to be removed, and is expiring now."""
+    allowed = [*RESTORABLE_STATES, BackupState.FAILED, BackupState.EXPIRING]
+    return _move(backup, allowed, BackupState.EXPIRING)
+
+
+def record_removed(backup: Backup) -> None:
+    """expiring → gone. The row goes too, unless history refers to it: then it is removed."""
+    with transaction.atomic():
+        refuse_held(Backup.objects.select_for_update().get(pk=backup.pk))
+        if _has_history(backup):
+            _move(backup, [BackupState.EXPIRING], BackupState.REMOVED)
+        else:
+            backup.delete()
+
+
+def _has_history(backup: Backup) -> bool:
+    """Whether a row that protects this one exists; asked of the models, because those that
+    refer to backups from above are not known here."""
+    return any(
+        relation.related_model._default_manager.filter(**{relation.field.name: backup}).exists()
+        for relation in Backup._meta.related_objects
+        if relation.related_model not in (BackupCopy, Hold)
+    )
+
+
+def _move(
+    backup: Backup, before: Iterable[BackupState], after: BackupState, **fields: object
+) -> bool:
+    """The conditional update behind every change of state; the row in hand follows it."""
+    changed = Backup.objects.filter(pk=backup.pk, state__in=before).update(state=after, **fields)
+    if changed:
+        backup.state = after
+        for name, value in fields.items():
+            setattr(backup, name, value)
+    return bool(changed)
