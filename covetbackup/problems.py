@@ -14,12 +14,12 @@ TEMPLATE = "access/problem.html"
 log = logging.getLogger(__name__)
 
 
-def bad_request(request: HttpRequest, _exception: Exception) -> HttpResponse:
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     text = "The address or the form that your browser sent makes no sense to us."
     return HttpResponse(_alone(request, "This request cannot be answered", text), status=400)
 
 
-def denied(request: HttpRequest, _exception: Exception) -> HttpResponse:
+def denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     text = "An owner of your team can give you a role that allows it. The try was recorded."
     return _page(request, 403, "Your role does not allow this", text)
 
@@ -33,7 +33,7 @@ def forged(request: HttpRequest, reason: str = "") -> HttpResponse:
     return _page(request, 403, "This form was refused", text)
 
 
-def not_found(request: HttpRequest, _exception: Exception) -> HttpResponse:
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     text = "It does not exist, or it belongs to a team that you are not in."
     return _page(request, 404, "There is nothing here", text)
 

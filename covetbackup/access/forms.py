@@ -6,12 +6,18 @@ import zoneinfo
 
 from django import forms
 from django.contrib.auth.forms import BaseUserCreationForm, PasswordResetForm, UsernameField
+from django.http import HttpRequest, QueryDict
 
 from covetbackup.access.mail import send_aside
 from covetbackup.access.models import Team, User
 from covetbackup.access.roles import Role
 
 ROLES = [(role.value, role.value.capitalize()) for role in Role]
+
+
+def posted(request: HttpRequest) -> QueryDict | None:
+    """What to bind a form to: an empty POST has mistakes, a GET has none yet."""
+    return request.POST if request.method == "POST" else None
 
 
 class SignInForm(forms.Form):

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from covetbackup.access import second_factor
 from covetbackup.access.authentication import check_code
 from covetbackup.access.decorators import reauthenticated
-from covetbackup.access.forms import CodeForm, EmailForm, ProfileForm
+from covetbackup.access.forms import CodeForm, EmailForm, ProfileForm, posted
 from covetbackup.access.throttle import TooManyTries
 from covetbackup.audit.log import record
 
@@ -25,7 +25,7 @@ THEME_COOKIE_SECONDS = 365 * 86400
 
 @require_http_methods(["GET", "POST"])
 def profile(request: HttpRequest) -> HttpResponse:
-    form = ProfileForm(request.POST or None, instance=request.user)
+    form = ProfileForm(posted(request), instance=request.user)
     if request.method == "GET" or not form.is_valid():
         return _page(request, "access/profile.html", form)
     form.save()
@@ -42,7 +42,7 @@ def profile(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @reauthenticated
 def profile_email(request: HttpRequest) -> HttpResponse:
-    form = EmailForm(request.POST or None, instance=request.user)
+    form = EmailForm(posted(request), instance=request.user)
     if request.method == "GET" or not form.is_valid():
         return _page(request, "access/profile_email.html", form)
     form.save()
@@ -56,7 +56,7 @@ def profile_email(request: HttpRequest) -> HttpResponse:
 @reauthenticated
 def profile_password(request: HttpRequest) -> HttpResponse:
     """The old password was typed a short while ago, which is what `reauthenticated` is about."""
-    form = SetPasswordForm(request.user, request.POST or None)
+    form = SetPasswordForm(request.user, posted(request))
     if request.method == "GET" or not form.is_valid():
         return _page(request, "access/profile_password.html", form)
     form.save()

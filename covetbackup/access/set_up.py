@@ -13,7 +13,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from covetbackup.access.authentication import begin_session
-from covetbackup.access.forms import SetUpForm
+from covetbackup.access.forms import SetUpForm, posted
 from covetbackup.access.models import Membership, Team, User
 from covetbackup.access.roles import Role
 from covetbackup.audit.log import record
@@ -36,7 +36,7 @@ def set_up_link() -> str:
 def set_up(request: HttpRequest, token: str) -> HttpResponse:
     if User.objects.exists() or not _is_valid(token):
         raise Http404
-    form = SetUpForm(request.POST or None)
+    form = SetUpForm(posted(request))
     if request.method == "GET" or not form.is_valid():
         status = 422 if form.errors else 200
         return render(request, "access/set_up.html", {"form": form}, status=status)

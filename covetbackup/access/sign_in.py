@@ -24,7 +24,7 @@ from covetbackup.access.authentication import (
     user_who_owes_a_code,
     wait_for_code,
 )
-from covetbackup.access.forms import CodeForm, PasswordForm, SignInForm
+from covetbackup.access.forms import CodeForm, PasswordForm, SignInForm, posted
 from covetbackup.access.models import User
 from covetbackup.access.throttle import TooManyTries
 from covetbackup.audit.log import record
@@ -40,7 +40,7 @@ WRONG_PASSWORD = "This is not your password."
 def sign_in(request: HttpRequest) -> HttpResponse:
     if isinstance(request.user, User):
         return redirect(safe_next(request, "overview"))
-    form = SignInForm(request.POST or None)
+    form = SignInForm(posted(request))
     if request.method == "GET" or not form.is_valid():
         return _page(request, "access/sign_in.html", form)
     try:
@@ -59,7 +59,7 @@ def sign_in_code(request: HttpRequest) -> HttpResponse:
     user = user_who_owes_a_code(request)
     if user is None:
         return redirect("sign-in")
-    form = CodeForm(request.POST or None)
+    form = CodeForm(posted(request))
     if request.method == "GET" or not form.is_valid():
         return _page(request, "access/sign_in_code.html", form)
     try:
@@ -75,7 +75,7 @@ def sign_in_code(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @sensitive_post_parameters("password")
 def sign_in_again(request: HttpRequest) -> HttpResponse:
-    form = PasswordForm(request.POST or None)
+    form = PasswordForm(posted(request))
     if request.method == "GET" or not form.is_valid():
         return _page(request, "access/sign_in_again.html", form)
     try:

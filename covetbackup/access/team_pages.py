@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from covetbackup.access import teams
 from covetbackup.access.decorators import reauthenticated, require, requires
-from covetbackup.access.forms import ROLES, InvitationForm, RoleForm
+from covetbackup.access.forms import ROLES, InvitationForm, RoleForm, posted
 from covetbackup.access.models import Membership, Team
 from covetbackup.access.roles import PERMISSIONS, Permission, Role
 from covetbackup.audit.log import record
@@ -38,7 +38,7 @@ def team(request: HttpRequest) -> HttpResponse:
 @reauthenticated
 def team_invite(request: HttpRequest, pk: int) -> HttpResponse:
     found = _team(request, pk)
-    form = InvitationForm(request.POST or None, initial={"role": Role.VIEWER.value})
+    form = InvitationForm(posted(request), initial={"role": Role.VIEWER.value})
     context = {"form": form, "team": found}
     if request.method == "POST" and form.is_valid():
         try:

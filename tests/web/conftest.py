@@ -123,6 +123,12 @@ def stranger(other_team: Team) -> User:
 
 
 @pytest.fixture
+def client() -> Client:
+    """An anonymous visitor."""
+    return Client()
+
+
+@pytest.fixture
 def client_of() -> ClientOf:
     """Gives a client that is signed in as the user, just now: dangerous acts are allowed."""
     return signed_in

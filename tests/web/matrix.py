@@ -27,16 +27,54 @@ SEEN_BY_ALL_MEMBERS = "302 404 200 200 200 200"
 """A page about one thing of the team."""
 
 SEEN_BY_ALL_USERS = "302 200 200 200 200 200"
-"""A list, in which everybody sees his own team's things only."""
+"""A list, in which everybody sees his own team's things only; or a page about oneself."""
+
+DONE_BY_ALL_USERS = "302"
+"""Anonymous visitors are sent to sign in, the others to the next page."""
+
+WRONG_FOR_ALL_USERS = "302 422 422 422 422 422"
+"""A form of one's own with a mistake in it."""
+
+NOT_TAKEN = "302 405 405 405 405 405"
+"""The address does not take this method. Anonymous visitors are not told even that."""
+
+OPEN = "200"
+
+INVITATION = {"username": "new", "email": "new@example.com", "role": "viewer"}
 
 # fmt: off
 ROWS: list[Row] = [
     # project
-    Row("overview", "", SEEN_BY_ALL_USERS, "405"),
+    Row("overview", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
     Row("healthz", "", "200", "405"),
     Row("readyz", "", "200", "405"),
+    Row("admin-sign-in", "", DONE_BY_ALL_USERS, DONE_BY_ALL_USERS),
+    Row("admin-password", "", DONE_BY_ALL_USERS, DONE_BY_ALL_USERS),
     # access
+    Row("sign-in", "", "200 302 302 302 302 302", "422 302 302 302 302 302"),
+    Row("sign-in-code", "", DONE_BY_ALL_USERS, DONE_BY_ALL_USERS),
+    Row("sign-in-again", "", SEEN_BY_ALL_USERS, WRONG_FOR_ALL_USERS, {"password": "wrong"}),
+    Row("sign-out", "", NOT_TAKEN, DONE_BY_ALL_USERS),
+    Row("set-up", "set_up_token", "404", "404"),
+    Row("password-reset", "", OPEN, "302", {"email": "nobody@example.com"}),
+    Row("password-reset-sent", "", OPEN, "405"),
+    Row("password-set", "wrong_link", OPEN, OPEN),
+    Row("profile", "", SEEN_BY_ALL_USERS, DONE_BY_ALL_USERS, {"theme": "dark"}),
+    Row("profile-email", "", SEEN_BY_ALL_USERS, "302", {"email": "new@example.com"}),
+    Row("profile-password", "", SEEN_BY_ALL_USERS, WRONG_FOR_ALL_USERS, {"new_password1": "x"}),
+    Row("profile-factor", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
+    Row("profile-factor-begin", "", NOT_TAKEN, DONE_BY_ALL_USERS),
+    Row("profile-factor-confirm", "", NOT_TAKEN, WRONG_FOR_ALL_USERS, {"code": "000000"}),
+    Row("profile-factor-codes", "", NOT_TAKEN, DONE_BY_ALL_USERS),
+    Row("profile-factor-end", "", NOT_TAKEN, WRONG_FOR_ALL_USERS, {"code": "000000"}),
+    Row("team", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
+    Row("team-invite", "team", "302 404 403 403 403 200", "302 404 403 403 403 200", INVITATION),
+    Row("team-role", "membership", NOT_TAKEN, "302 404 403 403 403 302", {"role": "admin"}),
+    Row("team-remove", "membership", NOT_TAKEN, "302 404 403 403 403 302"),
     # audit
+    Row("audit", "", "302 200 403 403 200 200", NOT_TAKEN),
+    Row("audit-check", "", NOT_TAKEN, "302 302 403 403 302 302"),
+    Row("audit-export", "", "302 200 403 403 403 200", NOT_TAKEN),
     # jobs
     # backups: servers and databases
     # backups: backups

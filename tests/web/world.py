@@ -15,6 +15,7 @@ from django.db import models
 from backups.models import Backup, Database, Repository, Server
 from covetbackup.access.models import Membership, Team, User
 from covetbackup.access.roles import Role
+from covetbackup.access.set_up import set_up_link
 from covetbackup.jobs.models import Job
 from restores.models import Restore
 from tests.web import factories
@@ -39,6 +40,15 @@ class World:
         """What the address called for by a row takes: nothing, one primary key, or a tuple."""
         value: Any = getattr(self, what) if what else ()
         return (value.pk,) if isinstance(value, models.Model) else value
+
+    @cached_property
+    def set_up_token(self) -> tuple[str]:
+        """A good one, but there are users already."""
+        return (set_up_link().rstrip("/").rsplit("/", 1)[-1],)
+
+    @cached_property
+    def wrong_link(self) -> tuple[str, str]:
+        return ("MQ", "wrong")
 
     @cached_property
     def membership(self) -> Membership:
