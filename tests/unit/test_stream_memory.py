@@ -62,9 +62,9 @@ def limit_memory() -> None:
     [
         ("zstd", ["zstd", "-3", "-c"], 1024),
         ("zstd", ["zstd", "-19", "--long=27", "-T1", "-c"], 256),
-        ("gzip", ["gzip", "-9", "-c"], 256),
+        ("gzip", ["gzip", "-9", "-c"], 128),
         ("bzip2", ["bzip2", "-9", "-c"], 64),
-        ("lzma", ["xz", "-0", "-c"], 128),
+        ("lzma", ["xz", "-0", "-c"], 96),
     ],
     ids=["zstd 1 GiB", "zstd with a 128 MiB window", "gzip", "bzip2", "lzma"],
 )
