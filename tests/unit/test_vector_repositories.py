@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from covetbackup.core import covet_open
+from covetbackup.core.crypto import canonical
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.manager import BackupManager, RestoreManager, open_repository
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Trust
 from covetbackup.core.repository.opening import open_backup
+from covetbackup.core.stream.frames import MAX_COMPRESSED_BYTES, MAX_PLAIN_BYTES, FrameIndex
 from tests.support.reader import Reader
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "repository"
@@ -83,3 +86,22 @@ def test_the_reader_opens_every_backup(vector: Path, reader: Reader, secret: str
         found = reader.run(vector / "repository", "main.sqlite", *given)
         assert found.status == 0, found.said
         assert hashlib.sha256(found.output).hexdigest() == content["sha256"]
+
+
+def test_the_examples_in_the_description_of_the_format_are_real() -> None:
+    text = Path(covet_open.__file__).with_name("FORMAT.md").read_text(encoding="utf-8")
+    vector = VECTORS / "format-1"
+    [label] = [
+        label
+        for label, content in contents(vector).items()
+        if (content["cipher"], content["codec"]) == ("none", "zstd")
+    ]
+    folder = vector / "repository" / "b" / label
+    assert (vector / "repository" / "covet.json").read_text() in text
+    assert label in text
+    [member] = json.loads((folder / "manifest.json").read_bytes())["members"]
+    assert canonical.dump(member["volumes"][1]).decode() in text
+    index = (folder / "main.sqlite.index").read_bytes()
+    assert f"    {index.hex(' ')}\n" in text
+    assert list(FrameIndex.from_bytes(index)) == [(7974, 24576)]
+    assert f"from 1 to {MAX_COMPRESSED_BYTES}, plain lengths from 1 to {MAX_PLAIN_BYTES}" in text
