@@ -94,7 +94,11 @@ def list_backups(folder: Path) -> int:
 def extract(given: Namespace) -> int:
     backup = Backup(Path(given.folder, "b", given.label) if given.label else Path(given.folder))
     backup.unlock(Keys(given.key_file, given.passphrase_file), trust_any=given.trust_any)
-    pieces, codec = backup.packed(given.member), backup.manifest["codec"].partition(":")[0]
+    members = [member["name"] for member in backup.manifest["members"]]
+    if given.member not in members:
+        raise Refused(f"it has no member {given.member}; it has {', '.join(members)}")
+    pieces = backup.packed(members.index(given.member))
+    codec = backup.manifest["codec"].partition(":")[0]
     plain, digest, size, held = backup.details["plain"][given.member], hashlib.sha256(), 0, b""
     for piece in filter(None, pieces if codec == "none" else decompressed(pieces, codec)):
         sys.stdout.buffer.write(held)
@@ -121,9 +125,8 @@ class Backup:
     def __init__(self, folder: Path) -> None:
         if not (folder / "manifest.json").exists():
             raise Refused(f"{folder} is not a backup's folder (is it a repository? give --label)")
-        data = (folder / "manifest.json").read_bytes()
-        self.folder, self.manifest = folder, json.loads(data)
-        manifest = self.manifest
+        self.folder, data = folder, (folder / "manifest.json").read_bytes()
+        manifest = self.manifest = json.loads(data)
         if manifest["format"] != "covetbackup-manifest/1":
             raise Refused("the manifest has a format that this program does not know")
         self.proven, label = canonical(manifest, "digest", "mac", "signature"), manifest["label"]
@@ -199,12 +202,9 @@ class Backup:
                 return dek, slot["kind"] != "x25519"
         raise Refused(f"no key that you gave opens it; needed: {[slot['key'] for slot in intact]}")
 
-    def packed(self, member: str) -> Iterator[bytes]:
-        """The volumes of `member`, decrypted and joined, still compressed."""
-        members = {found["name"]: found["volumes"] for found in self.manifest["members"]}
-        if member not in members:
-            raise Refused(f"it has no member {member}; it has {', '.join(members)}")
-        number, volumes = list(members).index(member), members[member]
+    def packed(self, number: int) -> Iterator[bytes]:
+        """The volumes of member `number`, decrypted and joined, still compressed."""
+        volumes = self.manifest["members"][number]["volumes"]
         for position, stored in enumerate(volumes):
             if not OBJECT.fullmatch(stored["name"]) or stored["number"] != number << 16 | position:
                 raise Refused(f"the manifest names an impossible object {stored['name']}")

@@ -8,7 +8,7 @@ BackupManager(repository, keyring).create_backup("sqlite:////srv/shop.db")
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from covetbackup.core.crypto.keyring import Keyring
@@ -190,27 +190,13 @@ class RestoreManager:
         self, label: str, request: RestoreRequest, *, password: Secret | None = None
     ) -> RestoreResult:
         """Restore into the new database `request.target`. Errors: `operations.restore`."""
-        return restore_backup(
-            self._repository,
-            self._repository.find(label),
-            open_address(request.target, password).engine,
-            request,
-            keyring=self._keyring,
-            progress=self._progress,
-        )
+        return self._run(restore_backup, label, request, password)
 
     def test_restore(
         self, label: str, request: RestoreRequest, *, password: Secret | None = None
     ) -> RestoreResult:
         """Restore, compare with the manifest, and remove the result again."""
-        return drill_backup(
-            self._repository,
-            self._repository.find(label),
-            open_address(request.target, password).engine,
-            request,
-            keyring=self._keyring,
-            progress=self._progress,
-        )
+        return self._run(drill_backup, label, request, password)
 
     def open_member(self, label: str, member: str) -> Source:
         """The plain bytes of one member: a source whose end proves that it was all of it."""
@@ -218,6 +204,22 @@ class RestoreManager:
         opened = open_backup(self._repository, found, self._keyring)
         return open_member(
             self._repository, opened.manifest, member, dek=opened.dek, workers=default_workers()
+        )
+
+    def _run(
+        self,
+        operation: Callable[..., RestoreResult],
+        label: str,
+        request: RestoreRequest,
+        password: Secret | None,
+    ) -> RestoreResult:
+        return operation(
+            self._repository,
+            self._repository.find(label),
+            open_address(request.target, password).engine,
+            request,
+            keyring=self._keyring,
+            progress=self._progress,
         )
 
 

@@ -295,21 +295,42 @@ def test_no_child_shows_the_password(postgres_server: PostgresServer, big_databa
 def test_a_dump_program_that_lies_is_found_out(
     postgres_server: PostgresServer, big_database: str, tmp_path: Path, behaviour: str, message: str
 ) -> None:
-    real = postgres_server.binaries
-    for program in ("pg_dump", "pg_dumpall", "pg_restore"):
-        script = f'exec {real / program} "$@"'
-        if program == "pg_dump":
-            body = behaviour.format(real=real / program)
-            script = f'case "$1" in --version) {script};; esac\n{body}'
-        (tmp_path / program).write_text(f"#!/bin/sh\n{script}\n")
-        (tmp_path / program).chmod(0o755)
-    engine = PostgresEngine(
-        postgres_server.settings(big_database),
-        postgres_server.password,
-        client_directories=[tmp_path],
-    )
+    engine = _engine_with(postgres_server, big_database, tmp_path, pg_dump=behaviour)
     with nothing_left_there(postgres_server), pytest.raises(Incomplete, match=message):
         take(engine)
+
+
+def test_a_server_that_shows_no_globals_gives_the_names_of_its_roles(
+    postgres_server: PostgresServer,
+    postgres_database: str,
+    postgres_role: Callable[..., PostgresRole],
+    tmp_path: Path,
+) -> None:
+    owner = postgres_role("CREATEDB", name='ow"ner')
+    postgres_server.execute(
+        postgres_database, "CREATE TABLE t ()", 'ALTER TABLE t OWNER TO "ow""ner"'
+    )
+    engine = _engine_with(postgres_server, postgres_database, tmp_path, pg_dumpall="exit 1")
+    taken = take(engine)
+    script = taken.members["globals.sql"].decode()
+    assert 'CREATE ROLE "ow""ner" WITH LOGIN INHERIT CREATEDB NOCREATEROLE;' in script
+    assert any("only the names of the roles" in warning for warning in taken.outcome.warnings)
+    assert owner.name in taken.inventory.roles
+
+
+def _engine_with(
+    server: PostgresServer, database: str, directory: Path, **behaviours: str
+) -> PostgresEngine:
+    """An engine whose client programs behave as told, apart from `--version`."""
+    for program in ("pg_dump", "pg_dumpall", "pg_restore"):
+        real = server.binaries / program
+        body = behaviours.get(program, 'exec {real} "$@"').format(real=real)
+        version = f'case "$1" in --version) exec {real} "$@";; esac'
+        (directory / program).write_text(f"#!/bin/sh\n{version}\n{body}\n")
+        (directory / program).chmod(0o755)
+    return PostgresEngine(
+        server.settings(database), server.password, client_directories=[directory]
+    )
 
 
 class _ActingSink(MemorySink):

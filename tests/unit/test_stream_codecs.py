@@ -25,7 +25,7 @@ from tests.support.streams import nothing_left
 MIB = 1 << 20
 COMPRESSING = [codec for codec in Codec if codec is not Codec.NONE]
 TOOLS = {Codec.GZIP: "gzip", Codec.BZIP2: "bzip2", Codec.LZMA: "xz", Codec.ZSTD: "zstd"}
-ROWS = b"".join(b"%d\trow %x of a table\n" % (i, i * i) for i in range(20_000))
+ROWS = b"".join(b"%d\trow %x of a table\n" % (i, i * i) for i in range(3_000))
 SPECS = ["gzip:1", "gzip:2", "gzip:3", "gzip:6", "bzip2:1", "lzma:0", "zstd:1", "zstd:3"]
 
 
@@ -96,15 +96,15 @@ def test_long_range_codecs_get_long_blocks():
     assert CodecSpec.parse("lzma:1").block_bytes == 16 * MIB
 
 
-@pytest.mark.parametrize("spec", [*SPECS, "none"])
-@pytest.mark.parametrize("blocks", [0, 1, 2], ids=lambda n: f"{n} blocks")
+@pytest.mark.parametrize(
+    ("spec", "blocks"),
+    [(spec, blocks) for spec in [*SPECS, "none"] for blocks in (0, 1)]
+    + [(spec, 3) for spec in ("gzip:1", "gzip:6", "zstd:1")],
+)
 @pytest.mark.parametrize("more", [-1, 0, 1])
 def test_every_length_around_a_block_comes_back_exactly(spec, blocks, more):
     block = CodecSpec.parse(spec).block_bytes
-    if block > 4 * MIB and blocks == 2:
-        pytest.skip("16 MiB blocks: one boundary is enough")
-    size = blocks * block + more
-    data = pattern(size) if size >= 0 else b""
+    data = pattern(max(0, blocks * block + more))
     archive, frames = packed(data, spec)
     codec = CodecSpec.parse(spec).codec
     assert unpacked(archive, codec) == data
@@ -144,7 +144,7 @@ def test_the_archive_depends_on_neither_workers_nor_pieces(spec):
 @pytest.mark.parametrize("spec", [*SPECS, "none"])
 def test_no_piece_is_larger_than_a_mebibyte_either_way(spec):
     codec = CodecSpec.parse(spec).codec
-    data = random.Random(1).randbytes(2 * MIB) + bytes(18 * MIB)
+    data = random.Random(1).randbytes(2 * MIB) + bytes(7 * MIB)
     frames = FrameIndex()
     written = list(compress(CodecSpec.parse(spec), workers=2, frames=frames)(iter([data])))
     assert max(map(len, written)) <= MIB
@@ -155,7 +155,7 @@ def test_no_piece_is_larger_than_a_mebibyte_either_way(spec):
 
 
 def test_incompressible_bytes_grow_by_less_than_a_thousandth():
-    data = random.Random(2).randbytes(3 * MIB)
+    data = random.Random(2).randbytes(MIB)
     for spec in ("zstd:3", "gzip:1", "gzip:6", "lzma:0"):
         assert len(packed(data, spec)[0]) < len(data) * 1.001
     assert len(packed(data, "bzip2:9")[0]) < len(data) * 1.01  # the algorithm's own bound

@@ -100,7 +100,7 @@ def test_idle_is_called_about_once_a_second_while_the_commit_waits():
     calls = []
     sink = CommandSink(["sleep", "2.5"], idle=lambda: calls.append(1))
     sink.commit()
-    assert len(calls) == 2
+    assert 2 <= len(calls) <= 4
 
 
 def test_abort_kills_a_program_that_ignores_term_and_all_its_children(tmp_path):

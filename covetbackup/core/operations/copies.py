@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import groupby
 
 from covetbackup.core.crypto.keyring import Keyring
-from covetbackup.core.errors import CovetError, StorageError
+from covetbackup.core.errors import CovetError, IntegrityError, ObjectNotFound, StorageError
+from covetbackup.core.repository import manifest_json
 from covetbackup.core.repository.keys_store import publish_key_records, write_keys
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.repository import Repository
@@ -32,13 +34,7 @@ class Copies:
         """Sequence number of this backup and SHA-256 of the manifest before it ("" if first)."""
         for name, repository in list(self._alive.items()):
             try:
-                labels = list(repository.labels(self._label.slug))
-                if not labels:
-                    return 1, ""
-                data = repository.manifest_bytes(labels[-1])
-                return repository.manifest(labels[-1]).sequence + 1, hashlib.sha256(
-                    data
-                ).hexdigest()
+                return _predecessor(repository, self._label.slug)
             except StorageError as error:
                 self._drop(name, error)
         raise next(iter(self.failures.values()))
@@ -95,3 +91,28 @@ class Copies:
             # What made a copy fail may forbid cleaning it too; `sweep` gets what is left.
             with suppress(CovetError):
                 self._all[name].remove(self._label)
+
+
+def _predecessor(repository: Repository, slug: str) -> tuple[int, str]:
+    """A manifest that cannot be read any more is passed over but counted: an old backup's damage
+    must not keep new ones from being taken."""
+    skipped = 0
+    for same_second in _newest_first(repository.labels(slug)):
+        readable: list[tuple[int, str]] = []
+        for label in same_second:
+            try:
+                data = repository.manifest_bytes(label)
+                sequence = manifest_json.decode(data, label).sequence
+                readable.append((sequence, hashlib.sha256(data).hexdigest()))
+            except (IntegrityError, ObjectNotFound):
+                skipped += 1
+        if readable:
+            sequence, digest = max(readable)
+            return sequence + skipped + 1, digest
+    return skipped + 1, ""
+
+
+def _newest_first(labels: Iterable[Label]) -> Iterator[list[Label]]:
+    """Labels by their second, the latest first: within a second their order says nothing."""
+    for _, group in groupby(reversed(list(labels)), key=lambda label: label.started_at):
+        yield list(group)

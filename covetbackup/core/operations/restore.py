@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
@@ -59,12 +61,10 @@ def restore_backup(
     target becomes real. Raises `TargetNotEmpty`, `ResultDiffers`, `IntegrityError`, `Untrusted`,
     `KeyUnavailable`, `DatabaseError`, `StreamError`; then nothing is left of it.
     """
-    opened = _opened(repository, label, engine, request, keyring=keyring)
-    with engine.restore(_options(opened, request), progress) as session:
-        inventory = _fill(repository, opened, session, request, progress=progress)
+    with _filled(repository, label, engine, request, keyring, progress) as (session, result):
         progress.phase("making the target real")
         session.commit()
-    return RestoreResult(opened.manifest, inventory, opened.problems)
+    return result
 
 
 def drill_backup(
@@ -77,11 +77,25 @@ def drill_backup(
     progress: Progress,
 ) -> RestoreResult:
     """As `restore_backup`, but the scratch target is removed instead of made real: a drill."""
+    with _filled(repository, label, engine, request, keyring, progress) as (_, result):
+        progress.phase("removing the scratch target")
+    return result
+
+
+@contextmanager
+def _filled(
+    repository: Repository,
+    label: Label,
+    engine: DatabaseEngine,
+    request: RestoreRequest,
+    keyring: Keyring,
+    progress: Progress,
+) -> Iterator[tuple[RestoreSession, RestoreResult]]:
+    """A scratch target that holds the whole backup, as compared with the manifest."""
     opened = _opened(repository, label, engine, request, keyring=keyring)
     with engine.restore(_options(opened, request), progress) as session:
         inventory = _fill(repository, opened, session, request, progress=progress)
-        progress.phase("removing the scratch target")
-    return RestoreResult(opened.manifest, inventory, opened.problems)
+        yield session, RestoreResult(opened.manifest, inventory, opened.problems)
 
 
 def _opened(

@@ -110,7 +110,10 @@ def _public_record(key: WrappingKey) -> dict[str, Any]:
     if isinstance(key, Recipient):
         return {**record, "kind": "x25519", "public": keyfile.encode(key)}
     if isinstance(key, PassphraseKey):
-        return {**record, "kind": "passphrase", "kdf": kdf.cost_to_json(key.params.cost)}
+        params = key.params
+        salt = canonical.encode_bytes(params.salt)
+        cost = kdf.cost_to_json(params.cost)
+        return {**record, "kind": "passphrase", "kdf": cost, "kdf_salt": salt}
     return {**record, "kind": "raw"}
 
 

@@ -222,7 +222,7 @@ def _manifest(fields: Fields, label: Label) -> Manifest:
         finished_at=fields.instant("finished_at"),
         codec=CodecSpec.parse(fields.text("codec")),
         suite=suite,
-        members=tuple(_member(part) for part in fields.parts("members")),
+        members=_members(fields),
         details=details,
         signer=fields.text("signer"),
     )
@@ -235,6 +235,15 @@ def _suite(name: str) -> Suite:
         raise ManifestInvalid(
             f"cipher {name[:60]!r} is not known here", "a newer CovetBackup wrote it? update"
         ) from None
+
+
+def _members(fields: Fields) -> tuple[StoredMember, ...]:
+    members = tuple(_member(part) for part in fields.parts("members"))
+    named = [member.name for member in members]
+    stored = [one.name for member in members for one in member.objects]
+    if len({*named}) < len(named) or len({*stored}) < len(stored):
+        raise ManifestInvalid(f"{fields.what} is damaged: it names a member or object twice")
+    return members
 
 
 def _member(fields: Fields) -> StoredMember:
@@ -281,7 +290,11 @@ def _inflate(packed: bytes, what: str) -> dict[str, Any]:
 
 
 def _unbase64(values: dict[str, Any], name: str, what: str) -> bytes:
+    text = Fields(values, what).text(name)
     try:
-        return base64.b64decode(Fields(values, what).text(name), validate=True)
-    except binascii.Error as error:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
         raise ManifestInvalid(f"{what} is damaged: {name!r} is not base64") from error
+    if base64.b64encode(data).decode() != text:
+        raise ManifestInvalid(f"{what} is damaged: {name!r} is not base64 in its one spelling")
+    return data

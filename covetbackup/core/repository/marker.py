@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
 
 from covetbackup.core.crypto import canonical
-from covetbackup.core.errors import Conflict, ManifestInvalid
+from covetbackup.core.errors import Conflict, ManifestInvalid, ObjectNotFound
 from covetbackup.core.repository.fields import Fields, stamp
 from covetbackup.core.repository.objects import write_object
 from covetbackup.core.storage.base import MARKER, Storage
@@ -49,10 +50,12 @@ def initialise(storage: Storage, now: datetime) -> Marker:
 
     Raises `Conflict` if anything is in the storage already.
     """
-    for found in storage.list():
-        raise Conflict(
-            f"the storage is not empty: it holds {found.name}", "choose an empty folder or prefix"
-        )
+    with suppress(ObjectNotFound):  # a folder that is not there yet is empty too
+        for found in storage.list():
+            raise Conflict(
+                f"the storage is not empty: it holds {found.name}",
+                "choose an empty folder or prefix",
+            )
     marker = Marker(os.urandom(16).hex(), now)
     write_object(storage, MARKER, marker.to_bytes())
     guides = resources.files("covetbackup.core")

@@ -7,12 +7,25 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Protocol
 
 from covetbackup.core.errors import ToolMissing
-from covetbackup.core.stream.secret import Secret, SecretFile
+from covetbackup.core.stream.secret import Secret
 
-Arguments = Sequence[str | SecretFile]
-Environment = Mapping[str, str | SecretFile]
+
+class ChildFile(Protocol):
+    """Stands in arguments or environment for the path of a file that only the child gets, such
+    as a `SecretFile`."""
+
+    def open(self) -> int:
+        """A descriptor of the file; the caller closes it."""
+
+    def argument(self, descriptor: int) -> str:
+        """What the program is given, once it has inherited `descriptor`."""
+
+
+Arguments = Sequence[str | ChildFile]
+Environment = Mapping[str, str | ChildFile]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +57,7 @@ class Command:
         """Open the secret files, which `files` will close. Raises `ToolMissing`."""
         opened: set[int] = set()
 
-        def text(item: str | SecretFile) -> str:
+        def text(item: str | ChildFile) -> str:
             if isinstance(item, str):
                 return item
             descriptor = item.open()

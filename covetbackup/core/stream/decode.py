@@ -20,7 +20,7 @@ from zlib_ng import zlib_ng
 
 from covetbackup.core.errors import NotAnArchive, Tampered, TooLarge, Truncated
 from covetbackup.core.stream.base import Filter
-from covetbackup.core.stream.blocks import PIECE_BYTES, in_order, pieces
+from covetbackup.core.stream.blocks import PIECE_BYTES, in_order
 from covetbackup.core.stream.codec import Codec, passed_on
 from covetbackup.core.stream.frames import FrameIndex
 
@@ -201,7 +201,7 @@ def _decoded_frames(
             if result is None:
                 yield b""
             else:
-                yield from pieces(result[1])
+                yield from result[1]
 
 
 def _cut(chunks: Iterator[bytes], codec: Codec, frames: FrameIndex) -> Iterator[_Frame | None]:
@@ -225,12 +225,13 @@ def _cut(chunks: Iterator[bytes], codec: Codec, frames: FrameIndex) -> Iterator[
         raise Tampered(f"the {codec} stream goes on after its last frame")
 
 
-def _decode(frame: _Frame) -> bytes:
+def _decode(frame: _Frame) -> list[bytes]:
     decoder = _new_decoder(frame.name.codec)
     data, found, size = frame.data, [], 0
     while not decoder.eof:
         # One byte more than declared may come out: enough to know that there are too many.
-        found.append(_piece(decoder, data, frame.plain_bytes - size + 1, name=frame.name))
+        limit = min(PIECE_BYTES, frame.plain_bytes - size + 1)
+        found.append(_piece(decoder, data, limit, name=frame.name))
         data = b""
         size += len(found[-1])
         if size > frame.plain_bytes:
@@ -241,4 +242,4 @@ def _decode(frame: _Frame) -> bytes:
         raise Tampered(f"{frame.name} ends before its indexed length")
     if size < frame.plain_bytes:
         raise Truncated(f"{frame.name} holds {size} of its {frame.plain_bytes} bytes")
-    return b"".join(found)
+    return found

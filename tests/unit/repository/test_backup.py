@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,8 @@ from tests.support.doubles import (
     make_keys,
     make_repository,
     names,
+    read,
+    replace,
     sample_bytes,
 )
 
@@ -163,6 +166,28 @@ def test_a_backup_names_the_one_before_it() -> None:
     assert (first.sequence, first.previous) == (1, "")
     assert later.sequence == 2
     assert len(later.previous) == 64
+
+
+def test_backups_of_the_same_second_are_counted_too() -> None:
+    _, keyring = make_keys()
+    repository = make_repository()
+
+    sequences = [make_backup(repository, DATA, keyring).manifest.sequence for _ in range(5)]
+
+    assert sequences == [1, 2, 3, 4, 5]
+
+
+def test_a_damaged_older_manifest_does_not_stop_new_backups() -> None:
+    _, keyring = make_keys()
+    repository = make_repository()
+    first = make_backup(repository, DATA, keyring).manifest
+    damaged = make_backup(repository, DATA, keyring, started_at=NOW + timedelta(hours=1)).manifest
+    replace(repository, damaged.label.manifest, b"{}")
+
+    made = make_backup(repository, DATA, keyring, started_at=NOW + timedelta(hours=2)).manifest
+
+    assert made.sequence == 3
+    assert made.previous == sha256(read(repository, first.label.manifest)).hexdigest()
 
 
 def test_every_byte_of_an_encrypted_backup_hides_the_data() -> None:

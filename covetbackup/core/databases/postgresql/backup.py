@@ -6,6 +6,7 @@ taken in. Storing, compressing and encrypting are not done here.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -40,6 +41,8 @@ from covetbackup.core.progress import Progress
 from covetbackup.core.stream.process import CommandSource, run
 from covetbackup.core.stream.pump import filtered
 from covetbackup.core.stream.secret import Secret, SecretFile
+
+_log = logging.getLogger(__name__)
 
 METHOD = "logical"
 GLOBALS = "globals.sql"
@@ -91,7 +94,17 @@ class LogicalBackup:
     ) -> None:
         self._stack.close()
         if kind is not None:
-            end_sessions(self._settings, self._password, application=self._application)
+            self._end_sessions()
+
+    def _end_sessions(self) -> None:
+        try:
+            with connect(
+                self._settings, self._password, application=self._application
+            ) as connection:
+                end_sessions(connection, self._application)
+        except (CovetError, psycopg.Error) as failure:
+            # The backup's own failure is on its way up already.
+            _log.warning("cannot end sessions application=%s %s", self._application, failure)
 
     def members(self) -> Iterator[Member]:
         attempts = [
@@ -232,17 +245,11 @@ def probe(connection: Connection, clients: Clients) -> Probe:
     return Probe("postgresql", version, clients.version, name, size)
 
 
-def end_sessions(
-    settings: ConnectionSettings, password: Secret | None, *, application: str
-) -> None:
+def end_sessions(connection: Connection, application: str) -> None:
     """End what is left on the server of a failed or cancelled operation. A backend that computes
     does not notice that its client was killed until it next sends something."""
-    try:
-        with connect(settings, password, application=application) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE application_name = %s AND pid <> pg_backend_pid()",
-                (application,),
-            )
-    except (CovetError, psycopg.Error):
-        pass  # the server is gone or refuses: there is nothing more that could be ended
+    connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = %s AND pid <> pg_backend_pid()",
+        (application,),
+    )

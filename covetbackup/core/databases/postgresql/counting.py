@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from psycopg import sql
 
@@ -84,7 +84,3 @@ def _scattered_sums(relations: Sequence[Relation], counts: dict[int, int]) -> di
             rows = counts.get(relation.oid, 0)
             sums[relation.scattered] = sums.get(relation.scattered, 0) + rows
     return {root: rows for root, rows in sums.items() if root not in incomplete}
-
-
-def counted_exactly(tables: Iterable[TableFacts]) -> Collection[tuple[str, str]]:
-    return {(table.schema, table.name) for table in tables if table.exact}

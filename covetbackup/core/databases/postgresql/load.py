@@ -6,12 +6,13 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from covetbackup.core.errors import SinkFailed, StorageFull, TooLarge
+from covetbackup.core.stream.command import ChildFile, Environment
 from covetbackup.core.stream.process import CommandSink
-from covetbackup.core.stream.secret import Secret, SecretFile
+from covetbackup.core.stream.secret import Secret
 
 _SCRIPT_BYTES = 64 << 20
 
@@ -21,11 +22,11 @@ class PgRestore:
     """How to run pg_restore on the scratch database. `idle` may raise `Cancelled`."""
 
     argv: Sequence[str]
-    env: Mapping[str, str | SecretFile]
+    env: Environment
     secrets: Sequence[Secret]
     idle: Callable[[], None]
 
-    def start(self, *arguments: str | SpoolFile) -> CommandSink:
+    def start(self, *arguments: str | ChildFile) -> CommandSink:
         return CommandSink(
             [*self.argv, *arguments], env=self.env, secrets=self.secrets, idle=self.idle
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -102,10 +103,9 @@ def is_superuser(connection: Connection) -> bool:
 
 
 def version_major(version: str) -> int | None:
-    """15 of "15.4 (Debian 15.4-1)"; None of what is no version."""
-    digits = version.split(".")[0].split(" ")[0]
-    number = "".join(character for character in digits if character.isdigit())
-    return int(number) if number and digits.startswith(number) else None
+    """15 of "15.4 (Debian 15.4-1)", 18 of "18beta1"; None of what is no version."""
+    match = re.match(r"\d+", version)
+    return int(match[0]) if match else None
 
 
 def _names(connection: Connection, query: str) -> set[str]:

@@ -31,7 +31,6 @@ class Relation:
     kind: str
     pages_bytes: int
     estimate: int
-    parent: int
     scattered: int
     condition: str
     unlogged: bool
@@ -61,8 +60,6 @@ WITH RECURSIVE configured AS (
 SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text,
        CASE WHEN c.relkind = 'r' THEN coalesce(pg_relation_size(c.oid), 0) ELSE 0 END,
        greatest(c.reltuples, -1)::bigint,
-       CASE WHEN c.relispartition THEN coalesce(
-         (SELECT inhparent FROM pg_inherits WHERE inhrelid = c.oid LIMIT 1), 0) ELSE 0 END::bigint,
        coalesce((SELECT min(root::bigint) FROM moving WHERE moving.oid = c.oid), 0),
        coalesce(configured.condition, ''),
        c.relpersistence = 'u'

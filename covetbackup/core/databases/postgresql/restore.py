@@ -42,6 +42,7 @@ from covetbackup.core.stream.base import Sink
 from covetbackup.core.stream.secret import Secret
 
 T = TypeVar("T")
+_NAMED = 20  # tables named in a note
 _log = logging.getLogger(__name__)
 
 
@@ -108,16 +109,23 @@ class LogicalRestore:
             return ScriptSink(self._apply_globals)
         if member != DUMP:
             raise BadSetting(f"a PostgreSQL backup has no member {member!r}")
-        self._properties = self._rehearsed_properties()
-        command = self._pg_restore()
+        with translated(self._settings):
+            self._properties = self._rehearsed_properties()
+            command = self._pg_restore()
         if self._options.jobs == 1:
             return command.start()
         size = int((self._expected.settings or {}).get("table_bytes", "0"))
         return SpooledLoad(command, jobs=self._options.jobs, expected_bytes=size)
 
     def inventory(self) -> Inventory:
-        self._progress.phase("compare")
-        return self._on_scratch(self._read_inventory)
+        found = self._on_scratch(self._read_inventory)
+        counted = {table.label for table in found.tables if table.exact}
+        uncounted = [table.label for table in self._expected.tables if table.exact]
+        uncounted = [label for label in uncounted if label not in counted]
+        if uncounted:
+            listed = ", ".join(uncounted[:_NAMED])
+            self._progress.note(f"{len(uncounted)} tables cannot be counted by this role: {listed}")
+        return found
 
     def commit(self) -> None:
         self._progress.phase("analyze")
@@ -233,11 +241,11 @@ class LogicalRestore:
     def _undo(self) -> None:
         if self._committed:
             return
-        end_sessions(self._settings, self._password, application=self._application)
         try:
             with scratch.connect_maintenance(
                 self._settings, self._password, application=self._application
             ) as connection:
+                end_sessions(connection, self._application)
                 scratch.drop(connection, self._name)
                 roles.drop_roles(connection, self._created_roles)
         except (CovetError, psycopg.Error) as error:

@@ -30,6 +30,8 @@ from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter
 
+__all__ = ["MEMBER", "Method", "SqliteEngine"]
+
 _Fix = Callable[[SourceFile, Progress, Path | None], AbstractContextManager[FixedState]]
 _FIXES: dict[Method, _Fix] = {
     Method.WAL: fix_by_wal,

@@ -39,8 +39,10 @@ def image_of(
 ) -> PageImage:
     """The image whose file is open at `descriptor`, as long as it is now."""
     size = os.fstat(descriptor).st_size
-    known = overlay if overlay is not None else Overlay(descriptor=-1, offsets={})
-    return PageImage(descriptor, page_size, page_count, size, known)
+    if overlay is not None:
+        return PageImage(descriptor, page_size, page_count, size, overlay)
+    # Under a write lock SQLite counts the first page of an empty file before it writes it.
+    return PageImage(descriptor, page_size, page_count if size else 0, size)
 
 
 def read_pages(image: PageImage) -> Iterator[bytes]:

@@ -59,7 +59,8 @@ class Snapshot:
 
     def members(self) -> Iterator[Member]:
         """The one member, `main.sqlite`."""
-        yield Member(MEMBER, self._source(), self._state.image.size_bytes)
+        size = self._state.image.size_bytes
+        yield Member(MEMBER, self._source(), size, may_be_empty=size == 0)
 
     @contextmanager
     def _source(self) -> Iterator[Iterator[bytes]]:

@@ -46,8 +46,8 @@ def find_source(path: Path) -> SourceFile:
         status = os.stat(path)
     except FileNotFoundError as error:
         raise DatabaseUnavailable(f"{path} does not exist", "is the path right?") from error
-    except OSError as error:
-        raise DatabaseUnavailable(f"{path} cannot be reached: {error.strerror}") from error
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, until Python 3.12
+        raise DatabaseUnavailable(f"{path} cannot be reached: {error}") from error
     if not stat.S_ISREG(status.st_mode):
         raise DatabaseUnavailable(f"{path} is not a regular file", "name the database file itself")
     if not os.access(path, os.R_OK):

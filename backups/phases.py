@@ -1,0 +1,54 @@
+"""How long each phase of a job took: a `Progress` that passes everything on and keeps the times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from covetbackup.core.progress import Progress
+
+PUBLISHING = "publishing"
+"""The engine's phase after which a backup exists."""
+
+
+class PhaseTimes:
+    """Passes on to `inner`. `before_publishing` is called once, before anything is published."""
+
+    def __init__(
+        self,
+        inner: Progress,
+        *,
+        before_publishing: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._inner = inner
+        self._before_publishing = before_publishing
+        self._clock = clock
+        self._began = clock()
+        self._rows: list[dict[str, Any]] = []
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        self._close()
+        self._rows.append({"name": name, "seconds": 0.0, "bytes": 0})
+        self._began = self._clock()
+        self._inner.phase(name, total)
+        if name == PUBLISHING:
+            self._before_publishing()
+
+    def advance(self, count: int) -> None:
+        if self._rows:
+            self._rows[-1]["bytes"] += count
+        self._inner.advance(count)
+
+    def note(self, text: str) -> None:
+        self._inner.note(text)
+
+    def finished(self) -> list[dict[str, Any]]:
+        """One row for each phase: name, seconds, bytes."""
+        self._close()
+        return self._rows
+
+    def _close(self) -> None:
+        if self._rows:
+            self._rows[-1]["seconds"] = round(self._clock() - self._began, 3)

@@ -1,0 +1,137 @@
+"""The commands of RECOVERY.md do what they say: a stranger in an emergency can only copy them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import covetbackup.core
+from covetbackup.core.crypto.keyring import Keyring, new_keys, write_new_keys
+from covetbackup.core.manager import BackupManager, create_repository
+from covetbackup.core.repository.repository import Repository
+from tests.support.postgres import PostgresServer
+from tests.support.postgres_backup import contents, fill_richly
+
+GUIDE = Path(covetbackup.core.__file__).with_name("RECOVERY.md").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where somebody sits with a repository, a recovery key, and nothing of CovetBackup."""
+
+    folder: Path
+    repository: Repository
+    keyring: Keyring
+
+    def run(self, script: str, **environment: str) -> str:
+        path = f"{self.folder / 'bin'}:{environment.pop('PATH', '')}:/usr/bin:/bin"
+        done = subprocess.run(
+            ["bash", "-ec", script],
+            cwd=self.folder,
+            env={"PATH": path, "LC_ALL": "C.UTF-8", **environment},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    working = tmp_path / "working.key"
+    write_new_keys(new_keys(), working, tmp_path / "recovery.key")
+    (tmp_path / "repository").mkdir()
+    repository = create_repository(f"file://{tmp_path / 'repository'}")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python3").write_text(f'#!/bin/sh\nexec "{sys.executable}" -I "$@"\n')
+    (tmp_path / "bin" / "python3").chmod(0o700)
+    shutil.copy(tmp_path / "repository" / "covet_open.py", tmp_path)
+    return Desk(tmp_path, repository, Keyring.load([working]))
+
+
+def commands(section: int, *, label: str = "") -> list[str]:
+    """The blocks of commands in a section of the guide."""
+    text = GUIDE.split(f"\n## {section}. ")[1].split("\n## ")[0]
+    blocks = re.findall(r"(?:^    .*\n)+", text, re.MULTILINE)
+    return [block.replace("LABEL", label) for block in blocks]
+
+
+def test_every_repository_holds_the_guide_and_the_reader(desk: Desk) -> None:
+    assert (desk.folder / "repository" / "RECOVERY.md").read_text(encoding="utf-8") == GUIDE
+
+
+def test_a_sqlite_database_comes_back_by_hand(desk: Desk) -> None:
+    with closing(sqlite3.connect(desk.folder / "shop.db")) as connection, connection:
+        connection.execute("CREATE TABLE orders AS SELECT 1 AS id, 'tea' AS item")
+    manager = BackupManager(desk.repository, desk.keyring)
+    label = str(manager.create_backup(f"sqlite:///{desk.folder / 'shop.db'}").manifest.label)
+    [listing] = commands(3)
+    assert label in desk.run(listing)
+    [restore] = commands(5, label=label)
+    assert desk.run(restore) == "ok\n"
+    with closing(sqlite3.connect(desk.folder / "new.sqlite")) as connection:
+        assert connection.execute("SELECT * FROM orders").fetchall() == [(1, "tea")]
+
+
+@pytest.mark.parametrize("way", ["by a file", "by a pipe"])
+def test_a_postgresql_database_comes_back_by_hand(
+    desk: Desk, postgres_tidy: PostgresServer, postgres_database: str, way: str
+) -> None:
+    fill_richly(postgres_tidy, postgres_database)
+    manager = BackupManager(desk.repository, desk.keyring)
+    url = postgres_tidy.url(postgres_database)
+    label = str(manager.create_backup(url, password=postgres_tidy.password).manifest.label)
+    fetch, restore, pipe = commands(4, label=label)
+    environment = environment_of(postgres_tidy)
+    assert "both are whole" in desk.run(fetch)
+    globals_line, create, fill = restore.splitlines(keepends=True)
+    desk.run(globals_line, **environment)
+    if way == "by a file":
+        desk.run(create + fill, **environment)
+    else:
+        assert "restored" in desk.run(create + pipe, **environment)
+    assert contents(postgres_tidy, "newdb") == contents(postgres_tidy, postgres_database)
+
+
+@pytest.mark.parametrize("codec", ["gzip", "zstd", "bzip2", "lzma"])
+def test_stock_tools_read_what_is_not_encrypted(desk: Desk, codec: str) -> None:
+    with closing(sqlite3.connect(desk.folder / "shop.db")) as connection, connection:
+        connection.execute("CREATE TABLE noise AS SELECT randomblob(30000)")
+    manager = BackupManager(desk.repository, desk.keyring)
+    made = manager.create_backup(
+        f"sqlite:///{desk.folder / 'shop.db'}", codec=codec, cipher="none", volume_size=8192
+    ).manifest
+    assert len(made.member("main.sqlite").volumes) > 3
+    [block] = commands(6)
+    zstd, gzip = (line.split("#")[0] for line in block.splitlines())
+    by_codec = {
+        "zstd": zstd,
+        "gzip": gzip,
+        "bzip2": gzip.replace(".gz", ".bz2").replace("gzip", "bzip2"),
+        "lzma": gzip.replace(".gz", ".xz").replace("gzip", "xz"),
+    }
+    script = by_codec[codec].replace("dump.pgc", "main.sqlite").replace("> main", "> ../main")
+    folder = desk.folder / "repository" / made.label.folder
+    desk.run(f"cd {folder} && {script.replace('../main', str(desk.folder / 'main'))}")
+    [(name, plain)] = made.opened.plain.items()
+    assert (desk.folder / name).stat().st_size == plain.size
+    assert plain.sha256 in desk.run(f"sha256sum {name}")
+
+
+def environment_of(server: PostgresServer) -> dict[str, str]:
+    settings = server.settings("postgres")
+    return {
+        "PATH": str(server.binaries),
+        "PGHOST": settings.host,
+        "PGPORT": str(settings.port),
+        "PGUSER": settings.user,
+        "PGPASSWORD": server.password.reveal(),
+    }
