@@ -103,13 +103,13 @@ def is_own_catalog(path: Path) -> bool:
     return bool(is_sqlite and path.resolve() == Path(str(catalog["NAME"])).resolve())
 
 
-def open_repository(repository: Repository) -> EngineRepository:
+def open_repository(repository: Repository, *, retry: Retry | None = None) -> EngineRepository:
     """The repository behind the row; errors name it as the row does.
 
     Raises `BadSetting` if there is none, or another one than the row was made for, `AccessRefused`,
     `StorageUnavailable`, `SecretsLocked`.
     """
-    opened = EngineRepository.open(storage_of(repository), name=repository.name)
+    opened = EngineRepository.open(storage_of(repository, retry=retry), name=repository.name)
     if repository.engine_id and opened.id != repository.engine_id:
         raise BadSetting(
             f"the place of {repository.name} holds another repository, {opened.id}",

@@ -22,12 +22,14 @@ _GOOD_COPIES = (CopyState.STORED, CopyState.VERIFIED)
 def record_backup(backup: Backup, result: BackupResult, *, manifest_sha256: str = "") -> None:
     """pending → available, or degraded if a copy failed: what the finished backup's manifest says.
 
-    `result` names repositories as their rows do. Does nothing unless the backup is pending.
+    `result` names repositories as their rows do. A backup that was given up as failed, because its
+    runner died, may turn out to be published after all. Does nothing in any other state.
     """
     now = timezone.now()
     with transaction.atomic():
         state = BackupState.DEGRADED if result.failures else BackupState.AVAILABLE
-        if not _move(backup, [BackupState.PENDING], state, label=str(result.manifest.label)):
+        before = [BackupState.PENDING, BackupState.FAILED]
+        if not _move(backup, before, state, label=str(result.manifest.label)):
             return
         for copy in backup.copies.select_related("repository"):
             error = result.failures.get(copy.repository.name)
@@ -125,6 +127,12 @@ def record_verified(backup: Backup, level: Level, problem: str) -> None:
         backup.verified_at, backup.verified_level = timezone.now(), level.value
         changed += ["verified_at", "verified_level"]
     backup.save(update_fields=changed)
+
+
+def abandon_removal(backup: Backup) -> None:
+    """expiring → what its copies make of it: it was held after all."""
+    if _move(backup, [BackupState.EXPIRING], BackupState.DEGRADED):
+        judge_copies(backup)
 
 
 def refuse_held(backup: Backup) -> None:
