@@ -15,7 +15,7 @@ COMPILE := PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= $(BIN)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all bench lint lock clean tools
+.PHONY: help setup run demo test test-all bench lint lock clean tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ $(BIN)/python:
 $(VENV)/.%: deploy/requirements-%.txt | $(BIN)/python
 	$(INSTALL) $<
 	@touch $@
+
+run: setup ## set everything up and serve the dashboard with its workers on 127.0.0.1:8000
+	@$(BIN)/python -m tests.sample
 
 demo: $(VENV)/.demo ## back up, verify and restore two real databases, to disk and to S3
 	@tests/support/has_postgresql.sh || $(INSTALL) deploy/requirements-embedded.txt || { \

@@ -152,31 +152,41 @@ def _major(binaries: Path) -> int:
 
 @contextmanager
 def run_server(binaries: Path) -> Iterator[PostgresServer]:
-    """Start a private server, yield it once, stop it and remove its files.
+    """Start a private server, yield it once, stop it and remove its files."""
+    directory = Path(tempfile.mkdtemp(prefix="covet-postgres-"))
+    try:
+        with server_in(directory, binaries) as server:
+            yield server
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
-    PostgreSQL refuses to run as root, so root starts it as another user.
+
+@contextmanager
+def server_in(directory: Path, binaries: Path) -> Iterator[PostgresServer]:
+    """Run the server whose files are in `directory`, made there the first time; stop it.
+
+    PostgreSQL refuses to run as root, so root starts it as another user. Port and password stay
+    the same from one run to the next.
     """
     account = _account()
-    directory = Path(tempfile.mkdtemp(prefix="covet-postgres-"))
-    process = None
+    if account is not None:
+        shutil.chown(directory, account, _group_of(account))
+        binaries = _reachable(binaries, directory)
+    if not (directory / "port").exists():
+        _initialise(binaries, directory, account, Secret(secrets.token_urlsafe(12)))
+        _write(directory / "port", str(_free_port()), account)
+    port = int((directory / "port").read_text())
+    password = Secret((directory / "password").read_text())
+    settings = f"{_SETTINGS}port = {port}\nunix_socket_directories = '{directory}'\n"
+    _write(directory / "data" / "postgresql.auto.conf", settings, account)
+    _write(directory / "data" / "pg_hba.conf", _ACCESS, account)
+    process = _start(binaries, directory, account)
     try:
-        if account is not None:
-            shutil.chown(directory, account, _group_of(account))
-            binaries = _reachable(binaries, directory)
-        password = Secret(secrets.token_urlsafe(12))
-        port = _free_port()
-        _initialise(binaries, directory, account, password)
-        settings = f"{_SETTINGS}port = {port}\nunix_socket_directories = '{directory}'\n"
-        _write(directory / "data" / "postgresql.auto.conf", settings, account)
-        _write(directory / "data" / "pg_hba.conf", _ACCESS, account)
-        process = _start(binaries, directory, account)
         server = PostgresServer(binaries, directory, port, password)
         _wait_until_it_answers(server, process)
         yield server
     finally:
-        if process is not None:
-            _stop(process)
-        shutil.rmtree(directory, ignore_errors=True)
+        _stop(process)
 
 
 def _reachable(binaries: Path, directory: Path) -> Path:
@@ -257,7 +267,7 @@ def _wait_until_it_answers(server: PostgresServer, process: subprocess.Popen[byt
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGQUIT)  # the data is thrown away, so nothing need be written
+    process.send_signal(signal.SIGINT)  # a fast shutdown: sessions are ended, files left whole
     try:
         process.wait(20)
     except subprocess.TimeoutExpired:

@@ -1,0 +1,1 @@
+"""`make run`: the dashboard with two sample databases to try it on."""
