@@ -1,0 +1,71 @@
+"""What a runner has said and the catalog has not been told: at most one write a second."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from covetbackup.jobs.queue import Report
+
+MOST_EVENTS = 2000
+"""Lines of the log kept for one attempt: a chatty program must not fill the catalog."""
+
+SMOOTHING = 0.3
+"""Weight of the newest second in the rate: 90 % of a change shows within seven seconds."""
+
+
+class Board:
+    """Takes messages from the line, gives reports for `queue.beat`."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, Any] = {}
+        self._events: list[tuple[str, str]] = []
+        self._event_count = 0
+        self._done = self._done_before = 0
+        self._rate = 0.0
+        self._reported_at = time.monotonic()
+
+    def take(self, message: dict[str, Any]) -> None:
+        if "phase" in message:
+            self._begin(str(message["phase"]), message.get("total"))
+        if "done" in message:
+            self._done = self._columns["done_bytes"] = int(message["done"])
+        if "note" in message:
+            self._add("note", str(message["note"]))
+
+    @property
+    def has_news(self) -> bool:
+        return bool(self._columns or self._events)
+
+    def report(self) -> Report:
+        """What to write now; to be followed by `written` when that went well."""
+        columns = dict(self._columns)
+        if "done_bytes" in columns:
+            columns["rate"] = self._measure()
+        return Report(columns, list(self._events))
+
+    def written(self) -> None:
+        self._columns.clear()
+        self._events.clear()
+
+    def _begin(self, name: str, total: Any) -> None:
+        self._done = self._done_before = 0
+        self._rate = 0.0
+        self._columns = {"phase": name, "total_bytes": total, "done_bytes": 0}
+        self._add("phase", name)
+
+    def _add(self, kind: str, text: str) -> None:
+        self._event_count += 1
+        if self._event_count < MOST_EVENTS:
+            self._events.append((kind, text))
+        elif self._event_count == MOST_EVENTS:
+            self._events.append(("note", "further lines of this attempt are not kept"))
+
+    def _measure(self) -> int:
+        now = time.monotonic()
+        passed = now - self._reported_at
+        if passed >= 0.5:
+            speed = (self._done - self._done_before) / passed
+            self._rate += (speed - self._rate) * (SMOOTHING if self._rate else 1.0)
+            self._done_before, self._reported_at = self._done, now
+        return int(self._rate)

@@ -1,0 +1,42 @@
+"""What a worker's processes know of their worker: the one piece of shared state there is.
+
+`manage.py worker` makes it before it forks the cluster; q2's processes inherit it and find it in
+`CURRENT`, because q2 calls tasks by name and passes them nothing. The draining flag is one byte
+of shared memory: it needs no lock that a killed process could take along, and no catalog.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+import uuid
+from pathlib import Path
+
+
+class Here:
+    """This worker."""
+
+    def __init__(self, queue: str) -> None:
+        self.instance = uuid.uuid4()
+        self.queue = queue
+        self.host = socket.gethostname()
+        self.place = place()
+        self._flag = mmap.mmap(-1, 1)
+
+    @property
+    def is_draining(self) -> bool:
+        return self._flag[0] != 0
+
+    def drain(self) -> None:
+        self._flag[0] = 1
+
+
+CURRENT: list[Here] = []
+"""The worker that this process belongs to, or nothing."""
+
+
+def place() -> str:
+    """Where process ids mean the same as here: the booted kernel and the pid namespace."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot}:{os.stat('/proc/self/ns/pid').st_ino}"

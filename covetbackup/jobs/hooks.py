@@ -1,0 +1,44 @@
+"""What is called when a job has ended, whoever ended it: `settings.JOB_HOOKS`.
+
+At least once: a hook that fails, or whose caller dies, is due again after a while. So a job whose
+runner was killed still gets its backup row closed and its unfinished objects swept.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils.module_loading import import_string
+
+from covetbackup.jobs.models import Job
+
+log = logging.getLogger(__name__)
+
+AGAIN_AFTER = timedelta(seconds=120)
+
+
+def settle(job_id: int) -> None:
+    """Call the hook of an ended job, unless it has been or is being called."""
+    due = Job.objects.filter(pk=job_id, hook_due_at__lte=Now())
+    if not due.update(hook_due_at=Now() + AGAIN_AFTER):
+        return
+    job = Job.objects.get(pk=job_id)
+    path = settings.JOB_HOOKS.get(job.kind)
+    try:
+        if path:
+            import_string(path)(job)
+    except Exception:  # another app's code, at the edge: it stays due
+        log.exception("the hook of job %s failed", job_id)
+        return
+    Job.objects.filter(pk=job_id).update(hook_due_at=None, version=F("version") + 1)
+
+
+def settle_due() -> None:
+    """Settle all whose time has come, oldest first."""
+    due = Job.objects.filter(hook_due_at__lte=Now()).order_by("hook_due_at")
+    for job_id in list(due.values_list("pk", flat=True)[:100]):
+        settle(job_id)

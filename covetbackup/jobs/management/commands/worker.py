@@ -1,0 +1,39 @@
+"""`manage.py worker`: takes jobs from one queue until it is told to stop.
+
+Exit status: 0 stopped by a signal (running jobs are back in the queue), 1 it could not start,
+70 and 75 its cluster died or got stuck: start it again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from covetbackup.core.errors import CovetError
+from covetbackup.jobs.worker import Worker
+
+
+class Command(BaseCommand):
+    help = "Take jobs from a queue and run them, until SIGTERM."
+    requires_migrations_checks = True
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--queue", default=settings.QUEUE or "jobs", help="default: jobs")
+
+    def handle(self, *, queue: str, **_: Any) -> None:
+        if settings.QUEUE != queue:
+            # q2 reads its queue's name from the environment, when it is imported.
+            os.environ["Q_CLUSTER_NAME"] = queue
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        try:
+            status = Worker().run()
+        except CovetError as error:
+            raise CommandError(f"{error.message}\n{error.hint}") from error
+        logging.shutdown()
+        os._exit(status)  # q2 leaves threads behind that nobody could wait for

@@ -1,0 +1,327 @@
+"""The queue: every transition of a job, each one conditional update whose row count decides.
+
+    (none) → queued                         enqueue
+    queued → running                        claim: a fresh token, one attempt more, a lease
+    queued → cancelled                      request_cancel
+    running → running                       beat: only the owner of the token
+    running → succeeded | failed | cancelled  finish
+    running → queued                        retry (costs an attempt), requeue (drained: does not)
+    running → queued | interrupted          interrupt: the runner or its worker is gone
+
+All times are the database's clock. No compare-and-set on times: SQLite keeps milliseconds of
+`Now()` but compares six digits. Reading who is next, and ringing for them, is `bell`'s.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Exists, F, Q
+from django.db.models.functions import Now
+
+from covetbackup.access.models import Team, User
+from covetbackup.jobs import bell
+from covetbackup.jobs.backoff import back_off
+from covetbackup.jobs.models import Job, JobAttempt, JobEvent, JobState, Node
+
+CLAIM_LOCK = 0x636F766A
+"""PostgreSQL advisory lock: two claims at once could both see the last free slot of a lane."""
+
+ALWAYS = Q()
+
+_CHANCE = random.Random()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to run a job: lost as soon as `token` is not the row's any more."""
+
+    job_id: int
+    token: uuid.UUID
+    attempt: int
+    max_attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an attempt ended. `is_transient`: trying again later may help."""
+
+    state: JobState
+    code: str = ""
+    message: str = ""
+    hint: str = ""
+    details: str = ""
+    is_transient: bool = False
+
+
+@dataclass(slots=True)
+class Report:
+    """What an owner writes with a heartbeat: changed columns, and lines for the log."""
+
+    columns: dict[str, Any] = field(default_factory=dict)
+    events: list[tuple[str, str]] = field(default_factory=list)
+
+
+def enqueue(
+    kind: str,
+    *,
+    team: Team,
+    title: str,
+    argument: Mapping[str, Any],
+    queue: str = "jobs",
+    requested_by: User | None = None,
+    lock_key: str = "",
+    server_lane: str = "",
+    repository_lane: str = "",
+    max_attempts: int = 1,
+) -> Job:
+    """Add a job inside the caller's transaction; the bell rings when that commits.
+
+    `argument` is plain JSON with ids only, never secrets. Of the jobs with the same `lock_key`
+    at most one runs at a time. Raises `ValueError` for a kind that `JOB_KINDS` does not name.
+    """
+    if kind not in settings.JOB_KINDS:
+        raise ValueError(f"no such kind of job: {kind}")
+    job = Job.objects.create(
+        team=team,
+        kind=kind,
+        title=title[:300],
+        argument=dict(argument),
+        queue=queue,
+        requested_by=requested_by,
+        lock_key=lock_key,
+        server_lane=server_lane,
+        repository_lane=repository_lane,
+        max_attempts=max_attempts,
+        run_after=Now(),
+    )
+    job.refresh_from_db(fields=["run_after"])
+    transaction.on_commit(partial(bell.ring_for, job.pk, queue))
+    return job
+
+
+def request_cancel(job: Job, user: User | None) -> bool:
+    """Cancel a queued job at once; ask the owner of a running one. False if it has ended."""
+    asked = {"cancel_requested_at": Now(), "cancel_requested_by": user, "version": F("version") + 1}
+    this = Job.objects.filter(pk=job.pk)
+    ended = {"state": JobState.CANCELLED, "finished_at": Now(), "hook_due_at": Now()}
+    if this.filter(state=JobState.QUEUED).update(**asked, **ended):
+        return True
+    running = this.filter(state=JobState.RUNNING, cancel_requested_at=None)
+    return bool(running.update(**asked)) or this.filter(state=JobState.RUNNING).exists()
+
+
+def claim(job_id: int, node: uuid.UUID, pid: int) -> Claim | None:
+    """Take the job if it waits, is due, its lanes are free and the node is not draining."""
+    token = uuid.uuid4()
+    try:
+        with transaction.atomic():
+            _one_claim_at_a_time()
+            if not bell.may_start(job_id) or not _take(job_id, token, node, pid):
+                return None
+            job = Job.objects.get(pk=job_id)
+            JobAttempt.objects.create(
+                job=job,
+                number=job.attempt,
+                token=token,
+                node=str(job.owner),
+                pid=pid,
+                started_at=Now(),
+            )
+    except IntegrityError:
+        return None  # another job with this lock_key runs: the constraint has the last word
+    return Claim(job_id, token, job.attempt, job.max_attempts)
+
+
+def _take(job_id: int, token: uuid.UUID, node: uuid.UUID, pid: int) -> int:
+    serving = Node.objects.filter(pk=node, is_draining=False)
+    due = Job.objects.filter(
+        Exists(serving),
+        pk=job_id,
+        state=JobState.QUEUED,
+        run_after__lte=Now(),
+        cancel_requested_at=None,
+    )
+    return due.update(
+        state=JobState.RUNNING,
+        token=token,
+        attempt=F("attempt") + 1,
+        owner=node,
+        owner_pid=pid,
+        started_at=Now(),
+        version=F("version") + 1,
+        **_AS_NEW,
+        **_fresh_lease(),
+    )
+
+
+def beat(claim: Claim, report: Report) -> bool:
+    """Extend the lease and write what changed. False: the job is not this owner's any more."""
+    columns = dict(report.columns)
+    if report.columns or report.events:
+        columns["version"] = F("version") + 1
+    with transaction.atomic():
+        if not _owned(claim).update(**columns, **_fresh_lease()):
+            return False
+        _log(claim, report.events)
+    return True
+
+
+def finish(claim: Claim, end: End, *, while_true: Q = ALWAYS) -> bool:
+    """running → the final state `end.state`. False: the job is not this owner's any more."""
+    with transaction.atomic():
+        changed = (
+            _owned(claim)
+            .filter(while_true)
+            .update(
+                state=end.state,
+                finished_at=Now(),
+                hook_due_at=Now(),
+                lease_until=None,
+                version=F("version") + 1,
+                **_error_columns(end),
+            )
+        )
+        if changed:
+            _close_attempt(claim, end.state, end)
+    transaction.on_commit(bell.ring)
+    return bool(changed)
+
+
+def retry(claim: Claim, end: End, *, while_true: Q = ALWAYS) -> bool:
+    """running → queued, to start again after a while. False: no attempts are left, the job was
+    cancelled, or it is not this owner's any more."""
+    seconds = settings.JOB_SECONDS
+    wait = back_off(
+        claim.attempt,
+        base_seconds=seconds["retry"],
+        most_seconds=seconds["retry_most"],
+        chance=_CHANCE,
+    )
+    left = Q(attempt__lt=F("max_attempts"), cancel_requested_at=None)
+    return _back_to_queue(
+        claim, end, wait, outcome=f"{end.state}, retried", while_true=while_true & left
+    )
+
+
+def requeue(claim: Claim) -> bool:
+    """running → queued because the worker drains: no attempt is lost. False as in `retry`."""
+    end = End(JobState.QUEUED, message="the worker was stopped; the job starts again")
+    not_cancelled = Q(cancel_requested_at=None)
+    return _back_to_queue(
+        claim, end, timedelta(0), outcome="drained", while_true=not_cancelled, given_back=1
+    )
+
+
+def interrupt(claim: Claim, reason: str, *, while_true: Q = ALWAYS) -> JobState | None:
+    """The runner is dead: try again if attempts are left. The new state; None if not owned."""
+    end = End(
+        JobState.INTERRUPTED,
+        code="Interrupted",
+        message=reason,
+        hint="nothing unfinished is kept; start it again once the cause is known",
+    )
+    if retry(claim, end, while_true=while_true):
+        return JobState.QUEUED
+    for state, condition in (
+        (JobState.CANCELLED, Q(cancel_requested_at__isnull=False)),
+        (JobState.INTERRUPTED, Q(cancel_requested_at=None)),
+    ):
+        last = End(state, end.code, end.message, end.hint)
+        if finish(claim, last, while_true=while_true & condition):
+            return state
+    return None
+
+
+def _back_to_queue(
+    claim: Claim,
+    end: End,
+    wait: timedelta,
+    *,
+    outcome: str,
+    while_true: Q,
+    given_back: int = 0,
+) -> bool:
+    with transaction.atomic():
+        changed = (
+            _owned(claim)
+            .filter(while_true)
+            .update(
+                state=JobState.QUEUED,
+                run_after=Now() + wait,
+                attempt=F("attempt") - given_back,
+                token=None,
+                owner=None,
+                owner_pid=None,
+                lease_until=None,
+                dispatched_at=None,
+                version=F("version") + 1,
+                **_error_columns(end),
+            )
+        )
+        if changed:
+            _close_attempt(claim, outcome, end)
+    transaction.on_commit(bell.ring)
+    return bool(changed)
+
+
+def _owned(claim: Claim) -> Any:
+    return Job.objects.filter(pk=claim.job_id, token=claim.token, state=JobState.RUNNING)
+
+
+_AS_NEW: dict[str, Any] = {
+    "finished_at": None,
+    "phase": "",
+    "done_bytes": 0,
+    "total_bytes": None,
+    "rate": 0,
+    "error_code": "",
+    "error": "",
+    "hint": "",
+    "details": "",
+}
+
+
+def _fresh_lease() -> dict[str, Any]:
+    lease = timedelta(seconds=settings.JOB_SECONDS["lease"])
+    return {"heartbeat_at": Now(), "lease_until": Now() + lease}
+
+
+def _error_columns(end: End) -> dict[str, str]:
+    return {
+        "error_code": end.code[:64],
+        "error": end.message,
+        "hint": end.hint,
+        "details": end.details,
+    }
+
+
+def _close_attempt(claim: Claim, outcome: str, end: End) -> None:
+    JobAttempt.objects.filter(token=claim.token).update(
+        finished_at=Now(), outcome=str(outcome)[:32], error=end.message
+    )
+    if end.message:
+        kind = "note" if end.state == JobState.QUEUED else "error"
+        _log(claim, [(kind, end.message)])
+
+
+def _log(claim: Claim, events: Iterable[tuple[str, str]]) -> None:
+    for kind, text in events:
+        JobEvent.objects.create(
+            job_id=claim.job_id, attempt=claim.attempt, at=Now(), kind=kind, text=text
+        )
+
+
+def _one_claim_at_a_time() -> None:
+    # SQLite needs no lock here: its transactions are IMMEDIATE, so there is one writer.
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CLAIM_LOCK])

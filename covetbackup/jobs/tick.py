@@ -1,0 +1,109 @@
+"""What every worker does every few seconds: find dead owners, ring for who may start.
+
+Idempotent, and right with any number of workers doing it at once. Each step is on its own: one
+that fails is logged and does not keep the others from being done.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+from django_q.models import Task
+
+from covetbackup.jobs import bell, orphans, queue
+from covetbackup.jobs.models import Job, JobState, Node
+from covetbackup.jobs.queue import Claim
+
+log = logging.getLogger(__name__)
+
+KEPT = timedelta(days=14)
+"""Dead nodes and q2's own records (it never removes failed ones) are kept this long."""
+
+
+class Ticker:
+    """One worker's tick: remembers since when the catalog has answered without a gap."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._steady_since: float | None = None
+
+    def tick(self) -> bool:
+        """Whether all went well; False most often means that the catalog does not answer."""
+        steps: list[Callable[[], object]] = [bell.ring, self._reap_when_steady]
+        is_well = all([_tried(step) for step in steps])
+        if not is_well:
+            self._steady_since = None
+        elif self._steady_since is None:
+            self._steady_since = time.monotonic()
+        return is_well
+
+    def reap_here(self) -> bool:
+        """The fast way: owners that were in this place and whose process is gone."""
+        return _tried(lambda: reap_dead_owners(self._place))
+
+    def _reap_when_steady(self) -> None:
+        # After an outage owners must have had the time to beat before they are called dead.
+        since, settling = self._steady_since, 2 * settings.JOB_SECONDS["heartbeat"]
+        if since is not None and time.monotonic() - since >= settling:
+            reap()
+
+
+def reap() -> int:
+    """Interrupt jobs whose lease has run out: their owner can not be running any more."""
+    expired = Q(lease_until__lt=Now())
+    reaped = 0
+    for claim, _ in _running(expired):
+        if queue.interrupt(claim, "its worker was not heard of any more", while_true=expired):
+            log.warning("lease ran out job=%s attempt=%s", claim.job_id, claim.attempt)
+            reaped += 1
+    return reaped
+
+
+def reap_dead_owners(place: str) -> int:
+    """Interrupt jobs that belonged to processes of this place that are gone, once nothing of
+    their runner is left."""
+    reaped = 0
+    for claim, owner in _running(Q(owner__place=place)):
+        if owner is None or orphans.is_running(owner):
+            continue
+        if orphans.end_runner(claim.token):
+            continue  # it is cleaning up; it will be gone at one of the next looks
+        if queue.interrupt(claim, "its worker was killed"):
+            log.warning("owner is gone job=%s attempt=%s pid=%s", *_shown(claim), owner)
+            reaped += 1
+    return reaped
+
+
+def purge() -> None:
+    """Once a day: forget dead workers and old records of q2."""
+    Node.objects.filter(heartbeat_at__lt=Now() - KEPT, jobs=None).delete()
+    Task.objects.filter(stopped__lt=timezone.now() - KEPT).delete()
+
+
+def _running(condition: Q) -> list[tuple[Claim, int | None]]:
+    rows = Job.objects.filter(condition, state=JobState.RUNNING).values_list(
+        "pk", "token", "attempt", "max_attempts", "owner_pid"
+    )
+    return [(Claim(*claim), owner) for *claim, owner in rows]
+
+
+def _shown(claim: Claim) -> tuple[int, int]:
+    return claim.job_id, claim.attempt
+
+
+def _tried(step: Callable[[], object]) -> bool:
+    try:
+        step()
+    except Exception:  # a tick must never end its worker
+        log.exception("a step of the tick failed")
+        connection.close()
+        return False
+    return True

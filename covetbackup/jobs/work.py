@@ -1,0 +1,85 @@
+"""What a kind of work is given: the job, its argument, and a progress that reaches the page.
+
+A kind of work is a function `work(work: Work) -> None`, run in a process of its own. It returns
+when the work is done, raises `CovetError` when it could not be, and lets `Cancelled` pass.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.db.models.functions import Now
+
+from covetbackup.core.errors import Cancelled, CovetError
+from covetbackup.core.progress import Progress
+from covetbackup.jobs.line import Line
+
+if TYPE_CHECKING:  # the runner needs this module before the models are ready
+    from covetbackup.jobs.models import Job
+
+REPORT_SECONDS = 0.5
+"""The supervisor writes once a second; more reports than two for that would only cost time."""
+
+NOTE_CHARACTERS = 4000
+
+
+class PermissionLost(CovetError):
+    """Who asked for the job may not do this any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One attempt at one job. `attempt` above 1: sweep what the attempt before left."""
+
+    job: Job
+    token: uuid.UUID
+    progress: Progress
+
+    @property
+    def argument(self) -> dict[str, Any]:
+        return self.job.argument
+
+    @property
+    def attempt(self) -> int:
+        return self.job.attempt
+
+    def confirm(self) -> None:
+        """To be called right before a result is published: raises `Cancelled` if the job is not
+        this attempt's any more, for example after this machine slept past its lease."""
+        mine = type(self.job).objects.filter(
+            pk=self.job.pk, token=self.token, state="running", lease_until__gt=Now()
+        )
+        if not mine.exists():
+            raise Cancelled("the job was given to another worker")
+
+
+class Reporter:
+    """A `Progress` that reports on the line, and raises `Cancelled` once asked to stop."""
+
+    def __init__(self, line: Line, stop: threading.Event) -> None:
+        self._line = line
+        self._stop = stop
+        self._done = 0
+        self._reported_at = 0.0
+        self.has_raised = False
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        self._done = 0
+        self._line.say(phase=name[:200], total=total)
+
+    def advance(self, count: int) -> None:
+        if self._stop.is_set():
+            self.has_raised = True
+            raise Cancelled("asked to stop")
+        self._done += count
+        now = time.monotonic()
+        if now - self._reported_at >= REPORT_SECONDS:
+            self._reported_at = now
+            self._line.say(done=self._done)
+
+    def note(self, text: str) -> None:
+        self._line.say(done=self._done, note=text[:NOTE_CHARACTERS])
