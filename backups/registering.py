@@ -1,0 +1,108 @@
+"""Adding servers and repositories to the catalog, with their secrets sealed; testing a repository.
+
+The storage is contacted before any row is written: no transaction waits for a network.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from django.db import transaction
+from django.utils import timezone
+
+from backups import engines, secrets
+from backups.discovery import is_wanted
+from backups.limits import within
+from backups.models import Database, Repository, Server
+from backups.rehearsal import Step, rehearse
+from covetbackup.core.errors import BadSetting, CovetError, StorageUnavailable
+from covetbackup.core.manager import utc_now
+from covetbackup.core.repository.marker import initialise
+from covetbackup.core.repository.repository import Repository as EngineRepository
+from covetbackup.core.storage.base import MARKER, Storage
+from covetbackup.core.storage.registry import S3Credentials, open_storage
+from covetbackup.core.storage.retry import Retry
+
+PATIENCE_SECONDS = 15.0
+"""How long somebody waits at a page for a storage."""
+
+_IMPATIENT = Retry(attempts=2, budget_seconds=8, cap_seconds=1)
+
+
+def save_server(server: Server, password: str | None) -> Server:
+    """Save `server`; a new `password` is sealed, None keeps the stored one. Its databases are
+    included by its patterns as they are now. Raises `SecretsLocked`."""
+    if password is not None:
+        secrets.require_open()
+    with transaction.atomic():
+        server.save()
+        if password is not None:
+            secrets.seal_field(server, "password", password)
+        databases = list(server.databases.only("name"))
+        for database in databases:
+            database.is_included = is_wanted(database.name, server.include, server.exclude)
+        Database.objects.bulk_update(databases, ["is_included"], batch_size=200)
+    return server
+
+
+def add_repository(row: Repository, credentials: S3Credentials | None) -> Repository:
+    """Make the empty place at the unsaved `row`'s URL a repository, or take the one that is
+    there, and save the row.
+
+    Raises `Conflict` if something else is there, `BadSetting`, `SecretsLocked`, `StorageError`.
+    """
+    secrets.require_open()
+    row.kind = engines.check_place(row.url, has_credentials=credentials is not None)
+    storage = open_storage(row.url, credentials, retry=_IMPATIENT)
+    row.engine_id = within(PATIENCE_SECONDS, lambda: _opened(storage, row.name), late=_late(row))
+    engines.refuse_shared(row)
+    row.checked_at = timezone.now()
+    with transaction.atomic():
+        if row.is_default:
+            row.team.repositories.filter(is_default=True).update(is_default=False)
+        row.save(force_insert=True)
+        text = json.dumps(asdict(credentials)) if credentials else ""
+        secrets.seal_field(row, "credentials", text)
+    return row
+
+
+def check_repository(row: Repository) -> list[Step]:
+    """Open the repository, then write, read, list and delete a small object; the row remembers
+    what was wrong. What could not even begin is the one step there is."""
+    try:
+        storage = engines.storage_of(row, retry=_IMPATIENT)
+        expected = row.engine_id
+        steps = within(
+            PATIENCE_SECONDS, lambda: _steps(storage, row.name, expected), late=_late(row)
+        )
+    except CovetError as error:
+        steps = [Step("Open the repository", 0, error.message, error.hint)]
+    row.problem = next((step.problem for step in steps if step.problem), "")
+    row.checked_at = timezone.now()
+    row.save(update_fields=["problem", "checked_at"])
+    return steps
+
+
+def _steps(storage: Storage, name: str, expected: str) -> list[Step]:
+    opened = EngineRepository.open(storage, name=name)
+    if expected and opened.id != expected:
+        raise BadSetting(
+            f"the place of {name} holds another repository, {opened.id}",
+            "was a different disk mounted there?",
+        )
+    return rehearse(storage)
+
+
+def _opened(storage: Storage, name: str) -> str:
+    """The id of the repository in `storage`, which is made one if there is nothing yet."""
+    if any(found.name == MARKER for found in storage.list(MARKER)):
+        return EngineRepository.open(storage, name=name).id
+    return initialise(storage, utc_now()).repository_id
+
+
+def _late(row: Repository) -> CovetError:
+    return StorageUnavailable(
+        f"{row.name} did not answer within {PATIENCE_SECONDS:.0f} s",
+        "is the endpoint reachable from here, or the network disk mounted?",
+    )

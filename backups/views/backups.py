@@ -1,0 +1,184 @@
+"""Backups: the list, one backup with all that is known of it, and what can be done with it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from backups import catalog
+from backups.forms import BackupSearch, DeleteForm, NoteForm, VerifyForm
+from backups.listing import ORDERS, BackupFilter, backups_of, page_of
+from backups.models import Backup
+from backups.models.backup import RESTORABLE_STATES
+from backups.views.lookup import command, look_up, signed_in, tell
+from covetbackup.access.decorators import reauthenticated, requires
+from covetbackup.access.roles import Permission
+from covetbackup.audit.log import record
+from covetbackup.core.errors import CovetError
+
+_LOG_LINES = 200
+_TABLES = 200
+
+
+@require_safe
+@requires(Permission.VIEW)
+def backups(request: HttpRequest) -> HttpResponse:
+    user = signed_in(request)
+    chosen = BackupFilter.of(request.GET.dict())
+    rows = backups_of(user, chosen)
+    is_restorable = request.GET.get("state") == "restorable"
+    if is_restorable:
+        rows = rows.filter(state__in=RESTORABLE_STATES)
+    context = {
+        "form": BackupSearch(request.GET or None, user=user),
+        "is_filtered": chosen.is_narrow or is_restorable,
+        "is_first": "cursor" not in request.GET,
+        "page": page_of(rows, ORDERS[chosen.order], request.GET.get("cursor", "")),
+    }
+    return render(request, "backups/backups.html", context)
+
+
+@require_safe
+@requires(Permission.VIEW)
+def backup(request: HttpRequest, pk: UUID) -> HttpResponse:
+    found = look_up(request, Backup, pk, Permission.VIEW)
+    return render(request, "backups/backup.html", _page(request, found))
+
+
+@require_POST
+@requires(Permission.VERIFY)
+def backup_verify(request: HttpRequest, pk: UUID) -> HttpResponse:
+    found = look_up(request, Backup, pk, Permission.VERIFY)
+    form = VerifyForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, "There is no such level.")
+        return redirect("backup", found.pk)
+    level = form.cleaned_data["level"]
+    try:
+        job = catalog.request_verify(found, level, user=signed_in(request))
+    except CovetError as error:
+        tell(request, error)
+        return redirect("backup", found.pk)
+    team = found.database.server.team
+    record(request, "backup.verify", team=team, subject=found, details={"level": level})
+    return redirect("job", job.pk)
+
+
+@require_http_methods(["GET", "POST"])
+@requires(Permission.DELETE_BACKUP)
+@reauthenticated
+def backup_delete(request: HttpRequest, pk: UUID) -> HttpResponse:
+    found = look_up(request, Backup, pk, Permission.DELETE_BACKUP)
+    expected = found.database.name if _is_last_good(found) else ""
+    form = DeleteForm(request.POST if request.method == "POST" else None, expected=expected)
+    if form.is_valid():
+        return _delete(request, found)
+    context = {
+        "backup": found,
+        "form": form,
+        "expected": expected,
+        "copies": found.copies.count(),
+        "command": command("delete_backup", found.label or found.pk),
+    }
+    status = 422 if form.is_bound else 200
+    return render(request, "backups/backup_delete.html", context, status=status)
+
+
+@require_POST
+@requires(Permission.RUN_BACKUP)
+def backup_pin(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Whoever may take backups may keep them; letting go of one needs the right to delete it."""
+    is_pinned = request.POST.get("pinned") == "1"
+    permission = Permission.RUN_BACKUP if is_pinned else Permission.DELETE_BACKUP
+    found = look_up(request, Backup, pk, permission)
+    catalog.set_pinned(found, is_pinned)
+    action = "backup.pin" if is_pinned else "backup.unpin"
+    record(request, action, team=found.database.server.team, subject=found)
+    return redirect("backup", found.pk)
+
+
+@require_POST
+@requires(Permission.RUN_BACKUP)
+def backup_note(request: HttpRequest, pk: UUID) -> HttpResponse:
+    found = look_up(request, Backup, pk, Permission.RUN_BACKUP)
+    form = NoteForm(request.POST)
+    if form.is_valid():
+        catalog.set_note(found, form.cleaned_data["note"], form.cleaned_data["tags"])
+        record(request, "backup.note", team=found.database.server.team, subject=found)
+        messages.success(request, "Saved.")
+    else:
+        messages.error(request, "The note or the tags are too long.")
+    return redirect("backup", found.pk)
+
+
+def _delete(request: HttpRequest, found: Backup) -> HttpResponse:
+    try:
+        job = catalog.request_delete(found, user=signed_in(request))
+    except CovetError as error:
+        tell(request, error)
+        return redirect("backup", found.pk)
+    record(request, "backup.delete", team=found.database.server.team, subject=found)
+    return redirect("job", job.pk)
+
+
+def _is_last_good(found: Backup) -> bool:
+    others = found.database.backups.filter(state__in=RESTORABLE_STATES).exclude(pk=found.pk)
+    return found.is_restorable and not others.exists()
+
+
+def _page(request: HttpRequest, found: Backup) -> dict[str, Any]:
+    log = list(found.job.events.order_by("-id")[:_LOG_LINES]) if found.job else []
+    return {
+        "backup": found,
+        "team": found.database.server.team,
+        "copies": found.copies.select_related("repository").order_by("repository__name"),
+        "holds": found.holds.select_related("placed_by"),
+        "phases": _phases(found),
+        "log": log[::-1],
+        "command": command("verify", found.label or found.pk, "--level", "checksum"),
+        **_speed(found),
+        "verify_form": VerifyForm(),
+        "note_form": NoteForm(initial={"note": found.note, "tags": ", ".join(found.tags)}),
+        **_contents(found, request.GET.get("table", "")),
+    }
+
+
+def _speed(found: Backup) -> dict[str, Any]:
+    if not found.started_at or not found.finished_at:
+        return {}
+    duration = found.finished_at - found.started_at
+    seconds = duration.total_seconds()
+    rate = found.plain_bytes / seconds if found.plain_bytes and seconds else None
+    return {"duration": duration, "rate": rate}
+
+
+def _contents(found: Backup, wanted: str) -> dict[str, Any]:
+    """What the inventory says, its tables cut to those that match and to a bearable number."""
+    inventory = found.inventory
+    wanted = wanted.strip().lower()
+    tables = [row for row in inventory.get("tables", ()) if wanted in _label(row).lower()]
+    return {
+        "tables": [row | {"label": _label(row)} for row in tables[:_TABLES]],
+        "tables_matching": len(tables),
+        "tables_all": len(inventory.get("tables", ())),
+        "wanted": wanted,
+        "objects": sorted((inventory.get("objects") or {}).items()),
+        "extensions": inventory.get("extensions", ()),
+    }
+
+
+def _label(table: dict[str, Any]) -> str:
+    return ".".join(filter(None, (table.get("schema", ""), table.get("name", ""))))
+
+
+def _phases(found: Backup) -> list[dict[str, Any]]:
+    """Each phase with its share of the whole time, in percent, for a meter."""
+    total = sum(phase.get("seconds", 0) for phase in found.phases) or 1
+    return [
+        phase | {"share": round(100 * phase.get("seconds", 0) / total)} for phase in found.phases
+    ]

@@ -1,0 +1,66 @@
+"""What nearly every view begins and ends with: the row it is about, and telling what went wrong."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TypeVar, cast
+from uuid import UUID
+
+from django.contrib import messages
+from django.db.models import Model
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+
+from covetbackup.access.decorators import require
+from covetbackup.access.models import Team, User
+from covetbackup.access.roles import Permission
+from covetbackup.core.errors import CovetError
+
+_Row = TypeVar("_Row", bound=Model)
+
+
+def look_up(
+    request: HttpRequest, model: type[_Row], pk: int | UUID, permission: Permission
+) -> _Row:
+    """The row, with what leads to its team. 404 for rows of other teams, 403 without the right."""
+    path = team_path(model)
+    rows = model.objects.visible_to(request.user).select_related(path)  # type: ignore[attr-defined]
+    row = get_object_or_404(rows, pk=pk)
+    require(request, permission, team_of(row))
+    return cast(_Row, row)
+
+
+def team_of(row: Model) -> Team:
+    found: object = row
+    for name in team_path(type(row)).split("__"):
+        found = getattr(found, name)
+    return cast(Team, found)
+
+
+def team_path(model: type[Model]) -> str:
+    return getattr(model, "TEAM_PATH", "team")
+
+
+def signed_in(request: HttpRequest) -> User:
+    """The user of a view behind `requires`."""
+    return cast(User, request.user)
+
+
+def command(*words: object) -> str:
+    """The same act at a shell: whatever names hold, it is quoted for one."""
+    return shlex.join(["manage.py", *map(str, words)])
+
+
+def tell(request: HttpRequest, error: CovetError) -> None:
+    """Say on the next page what was wrong and what to do."""
+    messages.error(request, sentence(error))
+
+
+def sentence(error: CovetError) -> str:
+    """An engine's error as people read it: sentences with capitals and full stops."""
+    return " ".join(_as_sentence(text) for text in (error.message, error.hint) if text)
+
+
+def _as_sentence(text: str) -> str:
+    end = "" if text.endswith(("?", ".", "!")) else "."
+    return f"{text[:1].upper()}{text[1:]}{end}"

@@ -1,0 +1,96 @@
+"""Repositories: the list, one repository, adding a folder or a bucket, and the test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from backups.forms import REPOSITORY_FORMS, RepositoryForm
+from backups.listing import ORDERS, BackupFilter, filtered, page_of
+from backups.models import Backup, CopyState, Repository
+from backups.models.repository import RepositoryKind
+from backups.registering import add_repository, check_repository
+from backups.views.lookup import command, look_up, sentence, signed_in
+from covetbackup.access.decorators import requires
+from covetbackup.access.roles import Permission
+from covetbackup.audit.log import record
+from covetbackup.audit.models import Outcome
+from covetbackup.core.errors import CovetError
+
+_HELD = (CopyState.STORED, CopyState.VERIFIED)
+
+
+@require_safe
+@requires(Permission.VIEW)
+def repositories(request: HttpRequest) -> HttpResponse:
+    mine = Repository.objects.visible_to(signed_in(request)).select_related("team")
+    context = {
+        "page": page_of(mine, ("name", "id"), request.GET.get("cursor", "")),
+        "command": command("rebuild_catalog", "REPOSITORY"),
+        "totals": mine.aggregate(all=Count("pk"), troubled=Count("pk", filter=~Q(problem=""))),
+    }
+    return render(request, "backups/repositories.html", context)
+
+
+@require_safe
+@requires(Permission.VIEW)
+def repository(request: HttpRequest, pk: int) -> HttpResponse:
+    found = look_up(request, Repository, pk, Permission.VIEW)
+    return render(request, "backups/repository.html", _page(found))
+
+
+@require_http_methods(["GET", "POST"])
+@requires(Permission.CHANGE_REPOSITORY)
+def repository_add(request: HttpRequest) -> HttpResponse:
+    kind = request.GET.get("kind", "")
+    form_class = REPOSITORY_FORMS.get(kind, REPOSITORY_FORMS[RepositoryKind.LOCAL.value])
+    form = form_class(request.POST or None, user=signed_in(request))
+    if request.method == "POST" and form.is_valid():
+        try:
+            return _added(request, form)
+        except CovetError as error:
+            form.add_error(None, sentence(error))
+    kinds = [(one.value, one.label) for one in RepositoryKind]
+    context = {"form": form, "kinds": kinds, "command": command("rebuild_catalog", "REPOSITORY")}
+    status = 422 if form.errors else 200
+    return render(request, "backups/repository_form.html", context, status=status)
+
+
+@require_POST
+@requires(Permission.CHANGE_REPOSITORY)
+def repository_test(request: HttpRequest, pk: int) -> HttpResponse:
+    found = look_up(request, Repository, pk, Permission.CHANGE_REPOSITORY)
+    steps = check_repository(found)
+    outcome = Outcome.FAILED if found.problem else Outcome.DONE
+    record(request, "repository.test", team=found.team, subject=found, outcome=outcome)
+    if request.htmx:
+        return render(request, "backups/_rehearsal.html", {"steps": steps})
+    return render(request, "backups/repository.html", _page(found) | {"steps": steps})
+
+
+def _added(request: HttpRequest, form: RepositoryForm) -> HttpResponse:
+    added = add_repository(form.save(commit=False), form.credentials())
+    details = {"url": added.url}
+    record(request, "repository.add", team=added.team, subject=added, details=details)
+    messages.success(request, f"{added.name} is ready for backups.")
+    return redirect("repository", added.pk)
+
+
+def _page(found: Repository) -> dict[str, Any]:
+    chosen = BackupFilter(repository=found.pk)
+    rows = filtered(Backup.objects.all(), chosen)
+    states = found.copies.values_list("state").annotate(Count("pk")).order_by("state")
+    counts = list(states)
+    return {
+        "repository": found,
+        "team": found.team,
+        "states": counts,
+        "held": sum(count for state, count in counts if state in _HELD),
+        "page": page_of(rows, ORDERS["newest"], size=10),
+        "command": command("rebuild_catalog", found.name),
+    }

@@ -1,0 +1,190 @@
+"""Servers: the list, one server with its databases, adding, editing, testing, finding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from backups.discovery import Discovery, discover
+from backups.forms import SERVER_FORMS, ServerForm
+from backups.listing import page_of
+from backups.models import DatabaseState, Server
+from backups.models.source import ServerKind
+from backups.probing import ServerCheck, probe_server
+from backups.views.databases import with_last_backup
+from backups.views.lookup import look_up, signed_in, tell
+from covetbackup.access.decorators import requires
+from covetbackup.access.roles import Permission
+from covetbackup.audit.log import record
+from covetbackup.audit.models import Outcome
+from covetbackup.core.errors import CovetError
+
+_GONE = Q(databases__state=DatabaseState.GONE)
+_COUNTS = {
+    "included": Count("databases", filter=Q(databases__is_included=True) & ~_GONE),
+    "new": Count("databases", filter=Q(databases__is_new=True) & ~_GONE),
+    "gone": Count("databases", filter=_GONE),
+}
+
+
+@require_safe
+@requires(Permission.VIEW)
+def servers(request: HttpRequest) -> HttpResponse:
+    mine = Server.objects.visible_to(signed_in(request))
+    rows = mine.annotate(**_COUNTS)
+    troubled = Count("pk", filter=~Q(problem=""))
+    context = {
+        "page": page_of(rows, ("name", "id"), request.GET.get("cursor", "")),
+        "totals": mine.aggregate(all=Count("pk"), troubled=troubled),
+    }
+    return render(request, "backups/servers.html", context)
+
+
+@require_safe
+@requires(Permission.VIEW)
+def server(request: HttpRequest, pk: int) -> HttpResponse:
+    found = look_up(request, Server, pk, Permission.VIEW)
+    return render(request, "backups/server.html", _page(request, found))
+
+
+@require_http_methods(["GET", "POST"])
+@requires(Permission.CHANGE_DATABASE)
+def server_add(request: HttpRequest) -> HttpResponse:
+    kind = request.GET.get("kind", "")
+    form_class = SERVER_FORMS.get(kind, SERVER_FORMS[ServerKind.POSTGRESQL.value])
+    return _edit(request, form_class(request.POST or None, user=signed_in(request)))
+
+
+@require_http_methods(["GET", "POST"])
+@requires(Permission.CHANGE_DATABASE)
+def server_edit(request: HttpRequest, pk: int) -> HttpResponse:
+    found = look_up(request, Server, pk, Permission.CHANGE_DATABASE)
+    form_class = SERVER_FORMS[found.kind]
+    return _edit(request, form_class(request.POST or None, instance=found, user=signed_in(request)))
+
+
+@require_POST
+@requires(Permission.RUN_BACKUP)
+def server_test(request: HttpRequest, pk: int) -> HttpResponse:
+    found = look_up(request, Server, pk, Permission.RUN_BACKUP)
+    result = _tested(lambda: probe_server(found))
+    outcome = Outcome.FAILED if "problem" in result else Outcome.DONE
+    record(request, "server.test", team=found.team, subject=found, outcome=outcome)
+    if request.htmx:
+        return render(request, "backups/_probe.html", result)
+    return render(request, "backups/server.html", _page(request, found) | result)
+
+
+@require_POST
+@requires(Permission.CHANGE_DATABASE)
+def server_discover(request: HttpRequest, pk: int) -> HttpResponse:
+    found = look_up(request, Server, pk, Permission.CHANGE_DATABASE)
+    _discover(request, found)
+    return redirect("server", found.pk)
+
+
+@require_POST
+@requires(Permission.RUN_BACKUP)
+def server_seen(request: HttpRequest, pk: int) -> HttpResponse:
+    """Somebody has looked at the databases that were found: they are new no more."""
+    found = look_up(request, Server, pk, Permission.RUN_BACKUP)
+    count = found.databases.filter(is_new=True).update(is_new=False)
+    record(request, "server.seen", team=found.team, subject=found, details={"databases": count})
+    return redirect("server", found.pk)
+
+
+def _page(request: HttpRequest, found: Server) -> dict[str, Any]:
+    rows = with_last_backup(found.databases.select_related("server"))
+    counts = Server.objects.annotate(**_COUNTS).values(*_COUNTS).get(pk=found.pk)
+    return {
+        "server": found,
+        "team": found.team,
+        "counts": counts,
+        "page": page_of(rows, ("name", "id"), request.GET.get("cursor", "")),
+    }
+
+
+def _edit(request: HttpRequest, form: ServerForm) -> HttpResponse:
+    """Show, test or save what was entered."""
+    if request.method == "GET":
+        return _form_page(request, form)
+    is_test = "test" in request.POST
+    if not form.is_valid():
+        return _form_page(request, form, status=422)
+    if is_test:
+        return _try(request, form)
+    return _save(request, form)
+
+
+def _form_page(
+    request: HttpRequest, form: ServerForm, status: int = 200, **result: Any
+) -> HttpResponse:
+    kinds = [(kind.value, kind.label) for kind in ServerKind]
+    context = {"form": form, "server": form.instance, "kinds": kinds, **result}
+    is_part = request.htmx and "test" in request.POST
+    template = "backups/_server_try.html" if is_part else "backups/server_form.html"
+    return render(request, template, context, status=status)
+
+
+def _try(request: HttpRequest, form: ServerForm) -> HttpResponse:
+    result = _tested(lambda: probe_server(form.instance, password=form.typed_password()))
+    record(
+        request,
+        "server.test",
+        team=form.cleaned_data["team"],
+        outcome=Outcome.FAILED if "problem" in result else Outcome.DONE,
+        details=form.for_the_record(),
+    )
+    return _form_page(request, form, **result)
+
+
+def _save(request: HttpRequest, form: ServerForm) -> HttpResponse:
+    is_new = form.instance.pk is None
+    try:
+        saved = form.save()
+    except CovetError as error:
+        tell(request, error)
+        return _form_page(request, form, status=422)
+    action = "server.add" if is_new else "server.edit"
+    record(request, action, team=saved.team, subject=saved, details=form.for_the_record())
+    if is_new:
+        _discover(request, saved)
+    else:
+        messages.success(request, "Saved.")
+    return redirect("server", saved.pk)
+
+
+def _discover(request: HttpRequest, found: Server) -> None:
+    try:
+        result = discover(found)
+    except CovetError as error:
+        record(request, "server.discover", team=found.team, subject=found, outcome=Outcome.FAILED)
+        return tell(request, error)
+    details = {"added": len(result.added), "gone": len(result.gone)}
+    record(request, "server.discover", team=found.team, subject=found, details=details)
+    messages.success(request, _told(result))
+    for problem in result.unusable[:5]:
+        messages.warning(request, problem)
+
+
+def _told(result: Discovery) -> str:
+    parts = [f"{len(result.present)} databases found"]
+    parts += [f"{len(names)} {what}" for names, what in _changes(result) if names]
+    return ", ".join(parts) + "."
+
+
+def _changes(result: Discovery) -> list[tuple[tuple[str, ...], str]]:
+    return [(result.added, "new"), (result.gone, "gone"), (result.returned, "back again")]
+
+
+def _tested(probe: Callable[[], ServerCheck]) -> dict[str, Any]:
+    try:
+        return {"check": probe()}
+    except CovetError as error:
+        return {"problem": error}
