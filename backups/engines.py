@@ -22,7 +22,7 @@ from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.databases.registry import Address
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.databases.sqlite.url import to_url
-from covetbackup.core.errors import BadSetting, StorageUnavailable
+from covetbackup.core.errors import BadSetting, Conflict, StorageUnavailable
 from covetbackup.core.repository.repository import Repository as EngineRepository
 from covetbackup.core.storage.base import Storage
 from covetbackup.core.storage.registry import S3Credentials, open_storage
@@ -128,6 +128,17 @@ def storage_of(repository: Repository, *, retry: Retry | None = None) -> Storage
 def stored_credentials(repository: Repository) -> S3Credentials | None:
     text = secrets.unseal_field(repository, "credentials")
     return S3Credentials(**json.loads(text)) if text else None
+
+
+def refuse_shared(repository: Repository) -> None:
+    """Raises `Conflict` if the place of `repository` is registered already, by whatever team and
+    address: who registers a place may read and remove what is in it."""
+    same = Repository.objects.filter(engine_id=repository.engine_id).exclude(pk=repository.pk)
+    if same.exists():
+        raise Conflict(
+            f"the place of {repository.name} is registered already",
+            "is it in the list under another name, or does another team use it?",
+        )
 
 
 def check_place(url: str, *, has_credentials: bool) -> RepositoryKind:

@@ -1,0 +1,114 @@
+"""`manage.py add_server`: register a server, test the connection and find its databases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import CommandParser
+
+from backups.discovery import Discovery, discover
+from backups.management.finding import TEAM_HELP, find_team, password_from
+from backups.management.reporting import ReportingCommand, record
+from backups.models import Server
+from backups.models.source import ServerKind
+from backups.probing import ServerCheck, probe_server
+from backups.registering import save_server
+from covetbackup.access.models import Team
+from covetbackup.audit.log import actor_of
+from covetbackup.core.cli.report import Report
+from covetbackup.core.cli.terminal import count_text
+from covetbackup.core.databases.postgresql.url import parse_url
+from covetbackup.core.errors import BadSetting
+
+
+class Command(ReportingCommand):
+    help = "Register a PostgreSQL server or a folder of SQLite files, and find its databases."
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "address", help="postgresql://user@host:port/database or sqlite:////absolute/folder"
+        )
+        parser.add_argument("--name", required=True, help="what to call it")
+        parser.add_argument("--team", default="", help=TEAM_HELP)
+        parser.add_argument("--password-file", type=Path, metavar="FILE")
+        parser.add_argument("--include", action="append", default=[], metavar="PATTERN")
+        parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN")
+        parser.add_argument("--queue", default="jobs", help="of the workers that can reach it")
+
+    def report(self, **options: Any) -> Report:
+        server = server_at(options["address"], options["name"], find_team(options["team"]))
+        server.include = "\n".join(options["include"])
+        server.exclude = "\n".join(options["exclude"])
+        server.queue = options["queue"]
+        _check(server)
+        password = password_from(options["password_file"])
+        # Tested first: a typing error leaves nothing behind.
+        check = probe_server(server, password=password)
+        server.version = check.version[:64]
+        save_server(server, password.reveal() if password else None)
+        found = discover(server)
+        record(actor_of(None), "server.add", team=server.team, subject=server)
+        return Report(_data(server, check, found), _lines(server, check, found))
+
+
+def server_at(address: str, name: str, team: Team) -> Server:
+    """The unsaved row for an address as the engine's command line knows it."""
+    if address.startswith("sqlite:"):
+        folder = unquote(urlsplit(address).path)[1:].rstrip("/")
+        if not address.startswith("sqlite:////"):
+            raise BadSetting(f"{address[:200]!r} is not a folder", "write sqlite:////absolute/path")
+        return Server(team=team, name=name, kind=ServerKind.SQLITE, folder=folder or "/")
+    settings = parse_url(address)
+    return Server(
+        team=team,
+        name=name,
+        kind=ServerKind.POSTGRESQL,
+        host=settings.host,
+        port=settings.port,
+        user=settings.user,
+        sslmode=settings.sslmode,
+        maintenance_database=settings.database,
+    )
+
+
+def _check(server: Server) -> None:
+    try:
+        server.full_clean()
+    except ValidationError as error:
+        raise BadSetting(" ".join(error.messages)) from error
+
+
+def _data(server: Server, check: ServerCheck, found: Discovery) -> dict[str, Any]:
+    return {
+        "server": server.pk,
+        "name": server.name,
+        "version": check.version,
+        "databases": list(found.present),
+        "unusable": list(found.unusable),
+        "findings": [
+            {
+                "title": finding.title,
+                "detail": finding.detail,
+                "fix": finding.fix,
+                "blocking": finding.is_blocking,
+            }
+            for finding in check.findings
+        ],
+    }
+
+
+def _lines(server: Server, check: ServerCheck, found: Discovery) -> list[str]:
+    lines = [
+        f"{server.name}: {server.get_kind_display()} {check.version}, "
+        f"{count_text(len(found.present), 'database')}"
+    ]
+    included = set(server.databases.filter(is_included=True).values_list("name", flat=True))
+    lines += [
+        f"  {name}" + ("" if name in included else "  (not included)") for name in found.present
+    ]
+    for finding in check.findings:
+        lines += [f"warning: {finding.title}: {finding.detail}", *finding.fix.splitlines()]
+    return lines

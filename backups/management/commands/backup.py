@@ -1,0 +1,73 @@
+"""`manage.py backup DATABASE`: ask for a backup; with `--wait` stay until it is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from backups.catalog import request_backup
+from backups.management.finding import find_database, find_repository
+from backups.management.reporting import ReportingCommand, record, status_of
+from backups.management.views import backup_json, backup_lines, copies_json
+from backups.management.waiting import wait_for
+from backups.models import Backup, BackupState
+from covetbackup.audit.log import actor_of
+from covetbackup.core.cli.exits import STORAGE
+from covetbackup.core.cli.report import Report
+from covetbackup.core.crypto.suites import Suite
+from covetbackup.core.manager import PLAIN
+from covetbackup.jobs.models import Job
+
+
+class Command(ReportingCommand):
+    help = "Back up a database of the catalog."
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("database", help="SERVER/DATABASE, or a name that is the only one")
+        parser.add_argument(
+            "--repository", action="append", help="repeat to store copies; default: the team's"
+        )
+        parser.add_argument(
+            "--codec", default="zstd:3", help="none, gzip, bzip2, lzma, zstd :level"
+        )
+        parser.add_argument(
+            "--cipher", default=Suite.AES_256_GCM.value, choices=[*map(str, Suite), PLAIN]
+        )
+        parser.add_argument("--method", default="", help="of the database kind; default: its best")
+        parser.add_argument("--note", default="")
+        parser.add_argument("--wait", action="store_true", help="until the backup is there")
+        parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
+
+    def report(self, **options: Any) -> Report:
+        database = find_database(options["database"])
+        team = database.server.team
+        names = options["repository"]
+        backup = request_backup(
+            database,
+            user=None,
+            repositories=[find_repository(name, team) for name in names] if names else None,
+            codec=options["codec"],
+            cipher=options["cipher"],
+            method=options["method"],
+            note=options["note"],
+        )
+        record(actor_of(None), "backup.run", team=team, subject=database)
+        job = backup.job
+        if not options["wait"]:
+            told = f"job {job.pk} will back up {database}"
+            return Report({"job": job.pk, "backup": str(backup.pk)}, [told])
+        return _finished(wait_for(job, quiet=options["quiet"]), backup.pk)
+
+
+def _finished(job: Job, pk: Any) -> Report:
+    backup = Backup.objects.select_related("database__server").get(pk=pk)
+    data = {"job": job.pk, "job_state": job.state, **backup_json(backup)}
+    data["copies"] = copies_json(backup)
+    status = status_of(job)
+    if status:
+        data["error"] = {"code": job.error_code, "message": job.error, "hint": job.hint}
+        lines = [f"{job.state}: {job.error}", *([f"hint: {job.hint}"] if job.hint else [])]
+        return Report(data, lines, status)
+    missing = backup.state == BackupState.DEGRADED
+    return Report(data, backup_lines(backup), STORAGE if missing else 0)

@@ -1,0 +1,31 @@
+"""`manage.py check_secrets`: does the key at hand open this catalog, and every secret in it?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backups.management.reporting import ReportingCommand
+from backups.secrets import SEALED_FIELDS, require_open, unseal_field
+from covetbackup.core.cli.exits import DAMAGED
+from covetbackup.core.cli.report import Report
+from covetbackup.core.cli.terminal import count_text
+from covetbackup.core.errors import CovetError
+
+
+class Command(ReportingCommand):
+    help = "Open the canary and every sealed secret. Shows none of them. Changes nothing."
+    requires_system_checks: list[str] = []  # it answers what they would only warn of
+
+    def report(self, **options: Any) -> Report:
+        require_open()
+        opened, problems = 0, []
+        for model, field in SEALED_FIELDS:
+            for row in model.objects.exclude(**{field: ""}).order_by("pk").iterator():
+                try:
+                    unseal_field(row, field)
+                    opened += 1
+                except CovetError as error:
+                    problems.append(f"{model._meta.verbose_name} {row}: {error}")
+        data = {"opened": opened, "problems": problems}
+        verdict = f"the key is right; {count_text(opened, 'secret')} can be opened"
+        return Report(data, [*problems, verdict], DAMAGED if problems else 0)

@@ -1,0 +1,44 @@
+"""`manage.py delete_backup BACKUP --yes`: remove a backup from every repository for good."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from backups.catalog import request_delete
+from backups.management.finding import find_backup
+from backups.management.reporting import ReportingCommand, record, status_of
+from backups.management.waiting import wait_for
+from covetbackup.audit.log import actor_of
+from covetbackup.core.cli.report import Report
+from covetbackup.core.errors import BadSetting
+
+
+class Command(ReportingCommand):
+    help = "Remove a backup with all its copies."
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("backup", help="a label, or an id or its beginning")
+        parser.add_argument("--yes", action="store_true", help="really: it cannot be undone")
+        parser.add_argument("--wait", action="store_true", help="until it is gone")
+        parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
+
+    def report(self, **options: Any) -> Report:
+        backup = find_backup(options["backup"])
+        label = str(backup)
+        if not options["yes"]:
+            raise BadSetting(
+                f"{label} of {backup.database} would be removed for good", "say --yes if it may"
+            )
+        team = backup.database.server.team
+        job = request_delete(backup, user=None)
+        record(actor_of(None), "backup.delete", team=team, subject=backup)
+        if not options["wait"]:
+            return Report({"job": job.pk, "label": label}, [f"job {job.pk} will remove {label}"])
+        job = wait_for(job, quiet=options["quiet"])
+        data: dict[str, Any] = {"job": job.pk, "job_state": job.state, "label": label}
+        if status_of(job):
+            data["error"] = {"code": job.error_code, "message": job.error, "hint": job.hint}
+            return Report(data, [f"{job.state}: {job.error}"], status_of(job))
+        return Report(data, [f"{label} is removed"])

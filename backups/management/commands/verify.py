@@ -1,0 +1,49 @@
+"""`manage.py verify BACKUP`: prove that what is stored is what was written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from backups.catalog import request_verify
+from backups.management.finding import find_backup
+from backups.management.reporting import ReportingCommand, record, status_of
+from backups.management.views import copies_json
+from backups.management.waiting import wait_for
+from covetbackup.audit.log import actor_of
+from covetbackup.core.cli.report import Report
+from covetbackup.core.operations.verify import Level
+
+LEVELS = [level.value for level in Level if level is not Level.RESTORE]
+
+
+class Command(ReportingCommand):
+    help = "Verify every copy of a backup."
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("backup", help="a label, or an id or its beginning")
+        parser.add_argument("--level", default=Level.CONTENT.value, choices=LEVELS)
+        parser.add_argument("--wait", action="store_true", help="until it is done")
+        parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
+
+    def report(self, **options: Any) -> Report:
+        backup, level = find_backup(options["backup"]), options["level"]
+        team = backup.database.server.team
+        job = request_verify(backup, level, user=None)
+        record(actor_of(None), "backup.verify", team=team, subject=backup, details={"level": level})
+        if not options["wait"]:
+            return Report({"job": job.pk}, [f"job {job.pk} will verify {backup}"])
+        job = wait_for(job, quiet=options["quiet"])
+        data = {
+            "job": job.pk,
+            "job_state": job.state,
+            "label": backup.label,
+            "level": level,
+            "ok": status_of(job) == 0,
+            "copies": copies_json(backup),
+        }
+        if status_of(job):
+            data["error"] = {"code": job.error_code, "message": job.error, "hint": job.hint}
+        verdict = "no fault found" if data["ok"] else f"{job.state}: {job.error}"
+        return Report(data, [f"{backup}: {verdict} at level {level}"], status_of(job))

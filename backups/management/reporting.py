@@ -1,0 +1,88 @@
+"""What all commands of the catalog share: `--json`, exit statuses, how a report is printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from abc import abstractmethod
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from covetbackup.audit.log import record
+from covetbackup.audit.models import Outcome
+from covetbackup.core import errors
+from covetbackup.core.cli.exits import CANCELLED, EXITS, FAILED, exit_status
+from covetbackup.core.cli.report import Report
+from covetbackup.core.errors import Cancelled, CovetError
+from covetbackup.jobs.models import Job, JobState
+
+__all__ = ["EXITS", "Outcome", "ReportingCommand", "record", "status_of"]
+
+EXIT_CODES = "Exit status: " + "; ".join(f"{code} {why}" for code, why in EXITS.items())
+
+
+class ReportingCommand(BaseCommand):
+    """A command that makes one `Report`, or ends with the exit status of its error."""
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        return super().create_parser(prog_name, subcommand, epilog=EXIT_CODES, **kwargs)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--json", action="store_true", help="one JSON object on standard output"
+        )
+        self.arguments(parser)
+
+    def arguments(self, parser: CommandParser) -> None:
+        """The command's own arguments."""
+
+    @abstractmethod
+    def report(self, **options: Any) -> Report:
+        """Do the work. Raises `CovetError`."""
+
+    def handle(self, **options: Any) -> None:
+        try:
+            report = self.report(**options)
+        except CovetError as error:
+            self._print_error(error, as_json=options["json"])
+            sys.exit(exit_status(error))
+        except (Cancelled, KeyboardInterrupt):
+            self.stderr.write("cancelled")
+            sys.exit(CANCELLED)
+        if options["json"]:
+            self._print_json({"status": report.status, **report.data})
+        else:
+            for line in report.lines:
+                self.stdout.write(printable(line))
+        if report.status:
+            sys.exit(report.status)
+
+    def _print_error(self, error: CovetError, *, as_json: bool) -> None:
+        if as_json:
+            fault = {"code": error.code, "message": error.message, "hint": error.hint}
+            self._print_json({"status": exit_status(error), "error": fault})
+            return
+        self.stderr.write(f"error: {printable(error.message)}")
+        if error.hint:
+            self.stderr.write(f"hint: {printable(error.hint)}")
+
+    def _print_json(self, data: dict[str, Any]) -> None:
+        self.stdout.write(json.dumps(data, ensure_ascii=False, default=str))
+
+
+def printable(text: str) -> str:
+    """`text` without what would steer a terminal: names come from servers and people."""
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+
+
+def status_of(job: Job) -> int:
+    """The exit status that tells how an ended job ended."""
+    if job.state == JobState.SUCCEEDED:
+        return 0
+    if job.state == JobState.CANCELLED:
+        return CANCELLED
+    kind = getattr(errors, job.error_code, None)
+    if isinstance(kind, type) and issubclass(kind, CovetError):
+        return exit_status(kind(""))
+    return FAILED

@@ -1,0 +1,74 @@
+"""Rows of the catalog as commands print them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from backups.models import Backup
+from covetbackup.core.cli.terminal import count_text, size_text
+
+
+def backup_json(backup: Backup) -> dict[str, Any]:
+    """What scripts may rely on; the inventory is left to the page and to `show`."""
+    return {
+        "id": str(backup.pk),
+        "label": backup.label,
+        "state": backup.state,
+        "server": backup.database.server.name,
+        "database": backup.database.name,
+        "created_at": _stamp(backup.created_at),
+        "consistent_at": _stamp(backup.consistent_at),
+        "method": backup.method,
+        "codec": backup.codec,
+        "cipher": backup.cipher,
+        "plain_bytes": backup.plain_bytes,
+        "stored_bytes": backup.stored_bytes,
+        "tables": backup.table_count,
+        "rows": backup.row_count,
+        "pinned": backup.is_pinned,
+        "verified_at": _stamp(backup.verified_at),
+        "verified_level": backup.verified_level,
+        "verify_problem": backup.verify_problem,
+    }
+
+
+def copies_json(backup: Backup) -> list[dict[str, Any]]:
+    return [
+        {"repository": copy.repository.name, "state": copy.state, "problem": copy.problem}
+        for copy in backup.copies.select_related("repository").order_by("pk")
+    ]
+
+
+def backup_table(backups: Sequence[Backup]) -> list[str]:
+    """A line for each backup, a head line above, a count below."""
+    lines = [f"{'ID':8}  {'TAKEN (UTC)':16}  {'STATE':9}  {'STORED':>10}  DATABASE"]
+    for backup in backups:
+        size = "" if backup.stored_bytes is None else size_text(backup.stored_bytes)
+        taken = f"{backup.created_at:%Y-%m-%d %H:%M}"
+        lines.append(
+            f"{backup.pk.hex[:8]}  {taken}  {backup.state:9}  {size:>10}  {backup.database}"
+        )
+    return [*lines, count_text(len(backups), "backup")]
+
+
+def backup_lines(backup: Backup) -> list[str]:
+    """One backup that has just been worked on."""
+    lines = [f"warning: {warning}" for warning in backup.warnings]
+    lines.append(f"{backup.label or backup.pk}: {backup.state}")
+    if backup.plain_bytes is not None and backup.stored_bytes:
+        lines.append(
+            f"{size_text(backup.plain_bytes)} of {backup.database} stored in "
+            f"{size_text(backup.stored_bytes)} (ratio {backup.ratio:.2f})"
+        )
+    if backup.table_count is not None:
+        tables = count_text(backup.table_count, "table")
+        lines.append(f"{tables} with {count_text(backup.row_count or 0, 'row')}")
+    for copy in backup.copies.select_related("repository").order_by("pk"):
+        lines.append(f"copy in {copy.repository}: {copy.state} {copy.problem}".rstrip())
+    return lines
+
+
+def _stamp(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
