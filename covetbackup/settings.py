@@ -47,6 +47,7 @@ SITE_URL = ENV.text("COVET_SITE_URL", "http://127.0.0.1:8000")
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if "://" in SITE_URL else []
 
 INSTALLED_APPS = [
+    "covetbackup.apps.Project",
     "covetbackup.access",
     "covetbackup.audit",
     "covetbackup.jobs",
@@ -116,6 +117,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "OPTIONS": {"min_length": 12},
     },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.ScryptPasswordHasher",

@@ -26,6 +26,7 @@ os.environ["COVET_VAR"] = str(VAR)
 os.environ["DATABASE_URL"] = os.environ.get("COVET_TEST_DATABASE_URL", "")
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.web.settings"
 (VAR / "secret-key").write_text("a key for tests, " * 4)
+(VAR / "secret-key").chmod(0o600)
 (VAR / "static").mkdir()
 
 import django  # noqa: E402

@@ -1,0 +1,16 @@
+"""The project as an app of its own, so that its system checks are known before any command."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from django.apps import AppConfig
+
+
+class Project(AppConfig):
+    name = "covetbackup"
+    label = "covetbackup"
+    verbose_name = "CovetBackup"
+
+    def ready(self) -> None:
+        import_module("covetbackup.checks")

@@ -1,0 +1,52 @@
+"""The audit log in the admin site: to be read. And what makes the site itself write to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+
+from covetbackup.audit.log import record
+from covetbackup.audit.models import AuditEntry
+
+
+class ReadOnly(admin.ModelAdmin):
+    """For history: rows that nobody adds, changes or removes by hand."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class Audited:
+    """Records what is done to rows in the admin site. Stands before `ModelAdmin`."""
+
+    def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        record(request, "admin.add", subject=obj)
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        fields = [name for part in message for name in part.get("changed", {}).get("fields", [])]
+        record(request, "admin.change", subject=obj, details={"fields": fields})
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        for row in queryset:
+            record(request, "admin.remove", subject=row)
+        return super().log_deletions(request, queryset)
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnly):
+    list_display = ("sequence", "at", "actor", "action", "object_name", "outcome")
+    list_filter = ("outcome", "action")
+    search_fields = ("actor", "action", "object_name")
+    ordering = ("-sequence",)
+    show_full_result_count = False
