@@ -37,7 +37,7 @@ def add_sqlite_shop() -> None:
     folder.mkdir()
     print("Making the sample shop on SQLite …", flush=True)
     SqliteShop(folder).fill("shop")
-    manage("add_server", "Sample files", "--kind", "sqlite", "--folder", str(folder))
+    manage("add_server", f"sqlite:///{folder}", "--name", "Sample files")
 
 
 @contextmanager
@@ -61,8 +61,7 @@ def postgres_shop() -> Iterator[None]:
 def _add_postgres_shop(server: PostgresServer) -> None:
     PostgresShop(server).fill("shop")
     manage(
-        *("add_server", "Sample PostgreSQL", "--kind", "postgresql"),
-        *("--host", "127.0.0.1", "--port", str(server.port), "--user", "postgres"),
+        *("add_server", server.url("postgres"), "--name", "Sample PostgreSQL"),
         *("--password-file", str(server.directory / "password")),
     )
 
