@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,8 @@ from covetbackup.core.errors import CovetError
 
 _LOG_LINES = 200
 _TABLES = 200
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What a terminal would obey in the output of a program: of no use on a page."""
 
 
 @require_safe
@@ -38,6 +41,7 @@ def backups(request: HttpRequest) -> HttpResponse:
         "form": BackupSearch(request.GET or None, user=user),
         "is_filtered": chosen.is_narrow or is_restorable,
         "is_first": "cursor" not in request.GET,
+        "command": _list_command(chosen),
         "page": page_of(rows, ORDERS[chosen.order], request.GET.get("cursor", "")),
     }
     return render(request, "backups/backups.html", context)
@@ -83,7 +87,7 @@ def backup_delete(request: HttpRequest, pk: UUID) -> HttpResponse:
         "form": form,
         "expected": expected,
         "copies": found.copies.count(),
-        "command": command("delete_backup", found.label or found.pk),
+        "command": command("delete_backup", found.label or found.pk, "--yes"),
     }
     status = 422 if form.is_bound else 200
     return render(request, "backups/backup_delete.html", context, status=status)
@@ -116,6 +120,14 @@ def backup_note(request: HttpRequest, pk: UUID) -> HttpResponse:
     return redirect("backup", found.pk)
 
 
+def _list_command(chosen: BackupFilter) -> str:
+    options = {"search": chosen.search, "state": chosen.state}
+    words = [f"--{name}={value}" for name, value in options.items() if value]
+    words += [f"--since={chosen.since:%Y-%m-%d}"] if chosen.since else []
+    words += [f"--until={chosen.until:%Y-%m-%d}"] if chosen.until else []
+    return command("backups", *words)
+
+
 def _delete(request: HttpRequest, found: Backup) -> HttpResponse:
     try:
         job = catalog.request_delete(found, user=signed_in(request))
@@ -139,7 +151,7 @@ def _page(request: HttpRequest, found: Backup) -> dict[str, Any]:
         "copies": found.copies.select_related("repository").order_by("repository__name"),
         "holds": found.holds.select_related("placed_by"),
         "phases": _phases(found),
-        "log": log[::-1],
+        "log": [(event, _CONTROL.sub("", event.text)) for event in reversed(log)],
         "command": command("verify", found.label or found.pk, "--level", "checksum"),
         **_speed(found),
         "verify_form": VerifyForm(),

@@ -18,7 +18,7 @@ from backups.models import DatabaseState, Server
 from backups.models.source import ServerKind
 from backups.probing import ServerCheck, probe_server
 from backups.views.databases import with_last_backup
-from backups.views.lookup import look_up, signed_in, tell
+from backups.views.lookup import command, look_up, signed_in, tell
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
@@ -41,6 +41,7 @@ def servers(request: HttpRequest) -> HttpResponse:
     troubled = Count("pk", filter=~Q(problem=""))
     context = {
         "page": page_of(rows, ("name", "id"), request.GET.get("cursor", "")),
+        "command": _command(Server(kind=ServerKind.POSTGRESQL)),
         "totals": mine.aggregate(all=Count("pk"), troubled=troubled),
     }
     return render(request, "backups/servers.html", context)
@@ -105,9 +106,20 @@ def _page(request: HttpRequest, found: Server) -> dict[str, Any]:
     return {
         "server": found,
         "team": found.team,
+        "command": _command(found),
         "counts": counts,
         "page": page_of(rows, ("name", "id"), request.GET.get("cursor", "")),
     }
+
+
+def _command(found: Server) -> str:
+    """How the server would be added at a shell; what is not known yet stands in capitals."""
+    if found.kind == ServerKind.SQLITE:
+        address = f"sqlite:///{found.folder or '/FOLDER'}"
+        return command("add_server", address, "--name", found.name or "NAME")
+    place = f"{found.host or 'HOST'}:{found.port}/{found.maintenance_database}"
+    address = f"postgresql://{found.user or 'USER'}@{place}"
+    return command("add_server", address, "--name", found.name or "NAME", "--password-file", "FILE")
 
 
 def _edit(request: HttpRequest, form: ServerForm) -> HttpResponse:
@@ -126,7 +138,13 @@ def _form_page(
     request: HttpRequest, form: ServerForm, status: int = 200, **result: Any
 ) -> HttpResponse:
     kinds = [(kind.value, kind.label) for kind in ServerKind]
-    context = {"form": form, "server": form.instance, "kinds": kinds, **result}
+    context = {
+        "form": form,
+        "server": form.instance,
+        "kinds": kinds,
+        "command": _command(form.instance),
+        **result,
+    }
     is_part = request.htmx and "test" in request.POST
     template = "backups/_server_try.html" if is_part else "backups/server_form.html"
     return render(request, template, context, status=status)

@@ -1,0 +1,125 @@
+"""The catalog in the admin site: connections and policies to be edited, history to be read.
+
+Sealed fields are not shown at all: passwords and credentials are entered on the pages, which test
+them. What a secret is sent to is changed there too, where it must be typed again.
+"""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import reverse
+
+from backups.models import (
+    Backup,
+    BackupCopy,
+    Database,
+    EncryptionKey,
+    Hold,
+    Repository,
+    RetentionPolicy,
+    Schedule,
+    Server,
+)
+from covetbackup.audit.admin import Audited, ReadOnly
+
+
+class Fixed(Audited):
+    """Rows that are changed, but neither added nor removed by hand."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(Server)
+class ServerAdmin(Fixed, admin.ModelAdmin):
+    list_display = ("name", "team", "kind", "host", "folder", "checked_at")
+    list_filter = ("kind", "team")
+    search_fields = ("name", "host", "folder")
+    fields = ("name", "team", "kind", "include", "exclude", "queue", "checked_at", "problem")
+    readonly_fields = ("team", "kind", "checked_at", "problem")
+
+    def view_on_site(self, obj: Server) -> str:
+        return reverse("server", args=[obj.pk])
+
+
+@admin.register(Database)
+class DatabaseAdmin(Fixed, admin.ModelAdmin):
+    list_display = ("name", "server", "state", "is_included", "is_new", "seen_at")
+    list_filter = ("state", "is_included", "is_new")
+    list_select_related = ("server",)
+    search_fields = ("name", "server__name")
+    fields = ("name", "server", "state", "is_included", "is_new", "tags", "size_bytes", "seen_at")
+    readonly_fields = ("name", "server", "state", "size_bytes", "seen_at")
+
+    def view_on_site(self, obj: Database) -> str:
+        return reverse("database", args=[obj.pk])
+
+
+@admin.register(Repository)
+class RepositoryAdmin(Fixed, admin.ModelAdmin):
+    list_display = ("name", "team", "kind", "url", "is_default", "checked_at")
+    list_filter = ("kind", "team")
+    search_fields = ("name", "url")
+    fields = ("name", "team", "kind", "url", "is_default", "engine_id", "checked_at", "problem")
+    readonly_fields = ("team", "kind", "url", "engine_id", "checked_at", "problem")
+
+    def view_on_site(self, obj: Repository) -> str:
+        return reverse("repository", args=[obj.pk])
+
+
+@admin.register(RetentionPolicy)
+class RetentionPolicyAdmin(Audited, admin.ModelAdmin):
+    list_display = ("name", "team", "keep_last", "keep_daily", "keep_weekly", "keep_monthly")
+    list_filter = ("team",)
+    search_fields = ("name",)
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(Audited, admin.ModelAdmin):
+    list_display = ("name", "team", "cron", "time_zone", "is_enabled")
+    list_filter = ("team", "is_enabled")
+    search_fields = ("name",)
+    autocomplete_fields = ("databases", "retention")
+
+
+@admin.register(EncryptionKey)
+class EncryptionKeyAdmin(ReadOnly):
+    list_display = ("name", "key_id", "team", "kind", "state", "created_at")
+    fields = ("name", "key_id", "team", "kind", "public", "state", "created_at")
+
+    def view_on_site(self, obj: EncryptionKey) -> str:
+        return reverse("keys")
+
+
+class CopyInline(admin.TabularInline):
+    model = BackupCopy
+    extra = 0
+    can_delete = False
+    fields = readonly_fields = ("repository", "state", "stored_at", "checked_at", "problem")
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(Backup)
+class BackupAdmin(ReadOnly):
+    list_display = ("label", "database", "state", "created_at", "stored_bytes", "is_pinned")
+    list_filter = ("state", "is_pinned")
+    list_select_related = ("database__server",)
+    search_fields = ("label", "database__name", "note")
+    show_full_result_count = False
+    exclude = ("inventory", "phases")
+    inlines = (CopyInline,)
+
+    def view_on_site(self, obj: Backup) -> str:
+        return reverse("backup", args=[obj.pk])
+
+
+@admin.register(Hold)
+class HoldAdmin(ReadOnly):
+    list_display = ("backup", "reason", "placed_by", "placed_at")
