@@ -16,7 +16,7 @@ from backups.discovery import is_wanted
 from backups.limits import within
 from backups.models import Database, Repository, Server
 from backups.rehearsal import Step, rehearse
-from covetbackup.core.errors import BadSetting, CovetError, StorageUnavailable
+from covetbackup.core.errors import BadSetting, CovetError, ObjectNotFound, StorageUnavailable
 from covetbackup.core.manager import utc_now
 from covetbackup.core.repository.marker import initialise
 from covetbackup.core.repository.repository import Repository as EngineRepository
@@ -96,9 +96,11 @@ def _steps(storage: Storage, name: str, expected: str) -> list[Step]:
 
 def _opened(storage: Storage, name: str) -> str:
     """The id of the repository in `storage`, which is made one if there is nothing yet."""
-    if any(found.name == MARKER for found in storage.list(MARKER)):
-        return EngineRepository.open(storage, name=name).id
-    return initialise(storage, utc_now()).repository_id
+    try:
+        storage.stat(MARKER)
+    except ObjectNotFound:
+        return initialise(storage, utc_now()).repository_id
+    return EngineRepository.open(storage, name=name).id
 
 
 def _late(row: Repository) -> CovetError:
