@@ -8,6 +8,7 @@ jobs that may start, and that `tick` rings again for those that nobody came to f
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -32,9 +33,10 @@ NODE_IS_FRESH = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a job stands in its queue (the next one is 1), and what it waits for."""
+    """Where a job stands in its queue (the next one is 1, None is not in sight), and what it
+    waits for."""
 
-    position: int
+    position: int | None
     waits_for: str
 
 
@@ -51,15 +53,18 @@ def may_start(job_id: int) -> bool:
 
 def queue_position(job: Job) -> Place | None:
     """None for a job that does not wait."""
-    if job.state != JobState.QUEUED:
-        return None
-    if Job.objects.filter(pk=job.pk, run_after__gt=Now()).exists():
-        return Place(0, "the time of its next attempt")
-    verdicts = _verdicts(job.queue)
-    for position, verdict in enumerate(verdicts, start=1):
-        if verdict.job_id == job.pk:
-            return Place(position, verdict.waits_for or _a_worker(job.queue))
-    return Place(len(verdicts) + 1, "the jobs before it")
+    return places([job]).get(job.pk)
+
+
+def places(jobs: Iterable[Job]) -> dict[int, Place]:
+    """The places of those of the jobs that wait, for the price of one look at each queue."""
+    waiting = [job for job in jobs if job.state == JobState.QUEUED]
+    found = {}
+    for queue in {job.queue for job in waiting}:
+        worker = _a_worker(queue)
+        for position, verdict in enumerate(_verdicts(queue), start=1):
+            found[verdict.job_id] = Place(position, verdict.waits_for or worker)
+    return {job.pk: found.get(job.pk) or _place_elsewhere(job) for job in waiting}
 
 
 def live_nodes() -> Any:
@@ -134,6 +139,12 @@ def _allot(waiting: list[Lanes]) -> list[Verdict]:
 def _lanes(jobs: Any) -> list[Lanes]:
     rows = jobs.values_list("pk", "server_lane", "repository_lane", "lock_key")
     return [Lanes(*row) for row in rows]
+
+
+def _place_elsewhere(job: Job) -> Place:
+    if Job.objects.filter(pk=job.pk, run_after__gt=Now()).exists():
+        return Place(None, "the time of its next attempt")
+    return Place(None, f"the {LOOKED_AT} jobs before it")
 
 
 def _a_worker(queue: str) -> str:

@@ -76,6 +76,11 @@ ROWS: list[Row] = [
     Row("audit-check", "", NOT_TAKEN, "302 302 403 403 302 302"),
     Row("audit-export", "", "302 200 403 403 403 200", NOT_TAKEN),
     # jobs
+    Row("jobs", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
+    Row("job", "job", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),
+    Row("job-live", "job", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),
+    Row("job-log", "job", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),
+    Row("job-cancel", "job", NOT_TAKEN, "302 404 403 302 302 302"),
     # backups: servers and databases
     # backups: backups
     # backups: repositories and keys

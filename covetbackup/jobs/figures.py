@@ -1,0 +1,74 @@
+"""What a job's page shows that is not in its row: phases, share done, time left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from covetbackup.jobs.models import Job, JobEvent, JobState
+
+SURE_AFTER = timedelta(seconds=20)
+SURE_SHARE = 0.1
+"""No time left is told earlier than either: the first seconds' rate says little."""
+
+SUSPECT_AFTER = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One phase of an attempt; `state` is one of the job's, for the badge."""
+
+    name: str
+    duration: timedelta
+    state: str
+
+
+def phases_of(job: Job, events: Iterable[JobEvent], now: datetime) -> list[Phase]:
+    """The phases of the current attempt, from its events in their order."""
+    begun = [event for event in events if event.kind == "phase" and event.attempt == job.attempt]
+    ends = [event.at for event in begun[1:]] + [job.finished_at or now]
+    last = JobState.RUNNING if job.is_active else job.state
+    states = [JobState.SUCCEEDED.value] * (len(begun) - 1) + [last]
+    return (
+        [
+            Phase(event.text, max(end - event.at, timedelta(0)), state)
+            for event, end, state in zip(begun, ends, states, strict=True)
+        ]
+        if begun
+        else []
+    )
+
+
+def share_of(job: Job) -> float | None:
+    """How much of the phase is done, from 0 to 1; None if its size is unknown."""
+    if not job.total_bytes:
+        return None
+    return min(job.done_bytes / job.total_bytes, 1.0)
+
+
+def time_left(job: Job, now: datetime) -> timedelta | None:
+    """Of the phase, at its present rate; None while that would be a guess."""
+    share = share_of(job)
+    if job.state != JobState.RUNNING or not share or not job.rate or not job.started_at:
+        return None
+    if share < SURE_SHARE and now - job.started_at < SURE_AFTER:
+        return None
+    return timedelta(seconds=max((job.total_bytes or 0) - job.done_bytes, 0) / job.rate)
+
+
+def is_suspect(job: Job, now: datetime) -> bool:
+    """Whether its worker has been silent for too long."""
+    if job.state != JobState.RUNNING or job.heartbeat_at is None:
+        return False
+    return now - job.heartbeat_at > SUSPECT_AFTER
+
+
+def pace_of(job: Job, now: datetime) -> str:
+    """How often a page should ask for news: "" when there will be none."""
+    if not job.is_active:
+        return ""
+    if job.state == JobState.QUEUED:
+        return "10s"
+    is_young = job.started_at is None or now - job.started_at < timedelta(minutes=10)
+    return "1s" if is_young else "3s"

@@ -1,0 +1,127 @@
+"""The pages of jobs: the list, one job with live progress and log, and its cancel button."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from covetbackup.access.decorators import require, requires
+from covetbackup.access.roles import Permission
+from covetbackup.audit.log import record
+from covetbackup.jobs import bell, figures, listing
+from covetbackup.jobs.models import ACTIVE_STATES, Job, JobEvent, JobState
+from covetbackup.jobs.queue import request_cancel
+
+LOG_LINES = 200
+"""Of a job's log on its page: the last ones. All are in the download."""
+
+
+@require_safe
+@requires(Permission.VIEW)
+def jobs(request: HttpRequest) -> HttpResponse:
+    visible = Job.objects.visible_to(request.user)
+    chosen = listing.Chosen.of(request.GET)
+    page = listing.page_of(visible, chosen)
+    places = bell.places(page.rows)
+    for job in page.rows:
+        job.place, job.share = places.get(job.pk), figures.share_of(job)
+    active = visible.filter(state__in=ACTIVE_STATES).order_by().values_list("state")
+    context = {
+        "page": page,
+        "chosen": chosen,
+        "states": JobState.choices,
+        "counts": dict(active.annotate(Count("pk"))),
+        "has_worker": bell.live_nodes().exists(),
+    }
+    return render(request, "jobs/jobs.html", context)
+
+
+@never_cache
+@require_safe
+@requires(Permission.VIEW)
+def job(request: HttpRequest, pk: int) -> HttpResponse:
+    found = _look_up(request, pk)
+    context = _live(found) | _log(found, 0) | {"attempts": found.attempts.all()}
+    return render(request, "jobs/job.html", context)
+
+
+@never_cache
+@require_safe
+@requires(Permission.VIEW)
+def job_live(request: HttpRequest, pk: int) -> HttpResponse:
+    """204 while the version that the page shows is still the newest."""
+    seen = Job.objects.visible_to(request.user).filter(pk=pk)
+    shown = request.GET.get("v", "")
+    running = seen.filter(state=JobState.RUNNING).values_list("version", flat=True)
+    if shown and shown in map(str, running):
+        return HttpResponse(status=204)
+    found = _look_up(request, pk)
+    response = render(request, "jobs/_live.html", _live(found))
+    if not found.is_active:
+        response["HX-Refresh"] = "true"  # heading, buttons and links of the page change too
+    return response
+
+
+@never_cache
+@require_safe
+@requires(Permission.VIEW)
+def job_log(request: HttpRequest, pk: int) -> HttpResponse:
+    """With `from`, the lines after that one, as a fragment; without, the whole log as text."""
+    found = _look_up(request, pk)
+    after = request.GET.get("from", "")
+    if not (after.isascii() and after.isdigit() and len(after) < 19):
+        lines = (f"{one.at.isoformat()} {one.kind} {one.text}\n" for one in found.events.all())
+        name = {"Content-Disposition": f'attachment; filename="job-{found.pk}.log"'}
+        return HttpResponse(lines, "text/plain; charset=utf-8", headers=name)
+    context = _log(found, int(after))
+    if not context["lines"] and found.is_active:
+        return HttpResponse(status=204)
+    return render(request, "jobs/_log_more.html", context)
+
+
+@require_POST
+@requires(Permission.CANCEL_JOB)
+def job_cancel(request: HttpRequest, pk: int) -> HttpResponse:
+    found = _look_up(request, pk)
+    require(request, Permission.CANCEL_JOB, found.team)
+    if request_cancel(found, request.user):
+        record(request, "job.cancel", team=found.team, subject=found)
+        messages.success(request, "The job is asked to stop; nothing unfinished will be kept.")
+    else:
+        messages.warning(request, "The job had ended already.")
+    return redirect("job", found.pk)
+
+
+def _look_up(request: HttpRequest, pk: int) -> Job:
+    visible: QuerySet[Job] = Job.objects.visible_to(request.user)
+    rows = visible.select_related("team", "owner", "requested_by", "cancel_requested_by")
+    return get_object_or_404(rows, pk=pk)
+
+
+def _live(job: Job) -> dict[str, Any]:
+    now = timezone.now()
+    phases = job.events.filter(kind="phase", attempt=job.attempt)
+    share = figures.share_of(job)
+    return {
+        "job": job,
+        "place": bell.queue_position(job),
+        "phases": figures.phases_of(job, phases, now),
+        "percent": None if share is None else int(share * 100),
+        "time_left": figures.time_left(job, now),
+        "elapsed": (job.finished_at or now) - job.started_at if job.started_at else None,
+        "is_suspect": figures.is_suspect(job, now),
+        "pace": figures.pace_of(job, now),
+    }
+
+
+def _log(job: Job, after: int) -> dict[str, Any]:
+    events = JobEvent.objects.filter(job=job, pk__gt=after).order_by("-pk")
+    lines = list(events[:LOG_LINES])[::-1]
+    return {"job": job, "lines": lines, "last_line": lines[-1].pk if lines else after}
