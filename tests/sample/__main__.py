@@ -6,14 +6,17 @@ Nothing is made twice: the second run starts with what the first one left.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from covetbackup.core.stream.secret import Secret
 from tests.demo.databases import PostgresShop, SqliteShop
 from tests.support.postgres_server import PostgresServer, postgres_binaries, server_in
 
@@ -44,22 +47,40 @@ def add_sqlite_shop() -> None:
 def postgres_shop() -> Iterator[None]:
     """The sample PostgreSQL server, where there are programs to run one."""
     installed = postgres_binaries()
-    if not installed or not _is_reachable_by_all(SAMPLE):
-        print("No sample PostgreSQL server: its programs, or a folder it can use, are missing")
+    if not installed:
+        print("No sample PostgreSQL server: its programs are not installed")
         yield
         return
-    folder = SAMPLE / "postgresql"
-    is_new = not folder.exists()
-    folder.mkdir(exist_ok=True)
     print("Starting the sample PostgreSQL server …", flush=True)
-    with server_in(folder, installed[-1]) as server:
+    note = SAMPLE / "postgresql.json"
+    known = json.loads(note.read_text()) if note.exists() else {}
+    folder = _server_folder(known)
+    is_new = not (folder / "data").exists()
+    port, password = known.get("port", 0), known.get("password", "")
+    secret = Secret(password) if password else None
+    with server_in(folder, installed[-1], port=port, password=secret) as server:
         if is_new:
-            _add_postgres_shop(server)
+            PostgresShop(server).fill("shop")
+        if not known:
+            _add_postgres_server(server)
+        note.touch(mode=0o600)
+        facts = {"port": server.port, "password": server.password.reveal(), "folder": str(folder)}
+        note.write_text(json.dumps(facts))
         yield
 
 
-def _add_postgres_shop(server: PostgresServer) -> None:
-    PostgresShop(server).fill("shop")
+def _server_folder(known: dict[str, str]) -> Path:
+    """Beside the other samples; for root, who must run PostgreSQL as a user that may not look
+    into the var folder, a temporary one, made again when it was cleared away."""
+    if os.geteuid() != 0:
+        folder = SAMPLE / "postgresql"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+    folder = Path(known.get("folder", ""))
+    return folder if folder.is_dir() and known else Path(tempfile.mkdtemp(prefix="covet-sample-"))
+
+
+def _add_postgres_server(server: PostgresServer) -> None:
     manage(
         *("add_server", server.url("postgres"), "--name", "Sample PostgreSQL"),
         *("--password-file", str(server.directory / "password")),
@@ -85,13 +106,6 @@ def manage(*arguments: str) -> None:
 
 def command(*arguments: str) -> list[str]:
     return [sys.executable, str(ROOT / "manage.py"), *arguments]
-
-
-def _is_reachable_by_all(folder: Path) -> bool:
-    """PostgreSQL does not run as root; the user it then runs as must be able to get there."""
-    if os.geteuid() != 0:
-        return True
-    return all(path.stat().st_mode & 0o001 for path in (folder, *folder.parents))
 
 
 if __name__ == "__main__":

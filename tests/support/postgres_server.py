@@ -162,19 +162,21 @@ def run_server(binaries: Path) -> Iterator[PostgresServer]:
 
 
 @contextmanager
-def server_in(directory: Path, binaries: Path) -> Iterator[PostgresServer]:
+def server_in(
+    directory: Path, binaries: Path, *, port: int = 0, password: Secret | None = None
+) -> Iterator[PostgresServer]:
     """Run the server whose files are in `directory`, made there the first time; stop it.
 
-    PostgreSQL refuses to run as root, so root starts it as another user. Port and password stay
-    the same from one run to the next.
+    PostgreSQL refuses to run as root, so root starts it as another user. `port` and `password`
+    are for the first time (default: any); they stay the same from one run to the next.
     """
     account = _account()
     if account is not None:
         shutil.chown(directory, account, _group_of(account))
         binaries = _reachable(binaries, directory)
     if not (directory / "port").exists():
-        _initialise(binaries, directory, account, Secret(secrets.token_urlsafe(12)))
-        _write(directory / "port", str(_free_port()), account)
+        _initialise(binaries, directory, account, password or Secret(secrets.token_urlsafe(12)))
+        _write(directory / "port", str(port or _free_port()), account)
     port = int((directory / "port").read_text())
     password = Secret((directory / "password").read_text())
     settings = f"{_SETTINGS}port = {port}\nunix_socket_directories = '{directory}'\n"
