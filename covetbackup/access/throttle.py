@@ -46,16 +46,17 @@ def begin(keys: Sequence[str], now: datetime) -> None:
 
     Raises `TooManyTries`, and counts nothing, while any of the counters has to wait.
     """
-    rows = {row.key: row for row in Throttle.objects.select_for_update().filter(key__in=keys)}
-    wait = max((row.wait_until - now for row in rows.values()), default=timedelta(0))
+    new = [Throttle(key=key, failed_at=now, wait_until=now) for key in keys]
+    Throttle.objects.bulk_create(new, ignore_conflicts=True)  # so that there is a row to lock
+    rows = list(Throttle.objects.select_for_update().filter(key__in=keys).order_by("key"))
+    wait = max(row.wait_until - now for row in rows)
     if wait > timedelta(0):
         raise TooManyTries(int(wait.total_seconds()) + 1)
-    for key in keys:
-        row = rows.get(key) or Throttle(key=key, failures=0, failed_at=now)
+    for row in rows:
         is_old = now - row.failed_at > FORGOTTEN_AFTER
         row.failures = 1 if is_old else row.failures + 1
         row.failed_at, row.wait_until = now, now + wait_after(row.failures)
-        row.save()
+        row.save(update_fields=["failures", "failed_at", "wait_until"])
 
 
 @transaction.atomic

@@ -57,10 +57,11 @@ def _django() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def _empty_catalog(_django: None) -> Path:
-    """A copy of the migrated catalog, before any test wrote to it."""
+    """A copy of the migrated catalog, before any test wrote to it; of PostgreSQL there is none."""
     copy = VAR / "empty.sqlite3"
-    with connection.cursor() as cursor:
-        cursor.execute("VACUUM INTO %s", [str(copy)])
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("VACUUM INTO %s", [str(copy)])
     return copy
 
 
@@ -81,10 +82,22 @@ def committed_catalog(_empty_catalog: Path) -> Iterator[Path]:
     """
     path = Path(str(connection.settings_dict["NAME"]))
     yield path
+    if connection.vendor == "postgresql":
+        _empty_all_tables()
+        return
     connection.close()
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     shutil.copyfile(_empty_catalog, path)
+
+
+def _empty_all_tables() -> None:
+    kept = {"django_migrations", "django_content_type", "auth_permission"}
+    names = [name for name in connection.introspection.table_names() if name not in kept]
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")  # the audit log's triggers rest
+        cursor.execute(f"TRUNCATE {', '.join(names)} CASCADE")
+        cursor.execute("SET session_replication_role = origin")
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ TRIGGERS = {
         "DROP TRIGGER audit_no_update",
         "DROP TRIGGER audit_no_delete",
     ],
-    "postgresql": ["ALTER TABLE audit_auditentry DISABLE TRIGGER USER"],
+    "postgresql": ["SET LOCAL session_replication_role = replica"],
 }
 
 
