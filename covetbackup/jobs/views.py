@@ -48,7 +48,7 @@ def jobs(request: HttpRequest) -> HttpResponse:
 @requires(Permission.VIEW)
 def job(request: HttpRequest, pk: int) -> HttpResponse:
     found = _look_up(request, pk)
-    context = _live(found) | _log(found, 0) | {"attempts": found.attempts.all()}
+    context = live_context(found) | _log(found, 0) | {"attempts": found.attempts.all()}
     return render(request, "jobs/job.html", context)
 
 
@@ -63,7 +63,7 @@ def job_live(request: HttpRequest, pk: int) -> HttpResponse:
     if shown and shown in map(str, running):
         return HttpResponse(status=204)
     found = _look_up(request, pk)
-    response = render(request, "jobs/_live.html", _live(found))
+    response = render(request, "jobs/_live.html", live_context(found))
     if not found.is_active:
         response["HX-Refresh"] = "true"  # heading, buttons and links of the page change too
     return response
@@ -105,7 +105,8 @@ def _look_up(request: HttpRequest, pk: int) -> Job:
     return get_object_or_404(rows, pk=pk)
 
 
-def _live(job: Job) -> dict[str, Any]:
+def live_context(job: Job) -> dict[str, Any]:
+    """What `jobs/_live.html` needs, on this app's pages and on others'."""
     now = timezone.now()
     phases = job.events.filter(kind="phase", attempt=job.attempt)
     share = figures.share_of(job)
