@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from django.conf import settings
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, connections
 from django.db.migrations.executor import MigrationExecutor
@@ -43,6 +44,8 @@ class Command(BaseCommand):
             signal.signal(number, self._note_signal)
         _refuse_without_tables()
         _refuse_if_taken(bind)
+        # Each start, as the files belong to the code that is about to be served.
+        call_command("collectstatic", interactive=False, verbosity=0)
         kernel.adopt_orphans()
         workers = [_worker(name) for name in dict.fromkeys(queue or ["jobs"])]
         children = Children([_web(bind, threads), *workers])
@@ -70,7 +73,7 @@ def _web(bind: str, threads: int) -> Child:
         "--chdir": settings.BASE_DIR,
         **({"--worker-tmp-dir": "/dev/shm"} if Path("/dev/shm").is_dir() else {}),
     }
-    words = [str(word) for option in options.items() for word in option]
+    words = ["--no-control-socket", *(str(word) for option in options.items() for word in option)]
     argv = [sys.executable, "-m", "gunicorn", *words, "covetbackup.wsgi:application"]
     return Child("web", argv, WEB_GRACE_SECONDS)
 
