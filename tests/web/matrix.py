@@ -42,6 +42,14 @@ OPEN = "200"
 
 INVITATION = {"username": "new", "email": "new@example.com", "role": "viewer"}
 
+TARGET = {
+    "server": "{world.server.pk}",
+    "name": "copy",
+    "repository": "{world.repository.pk}",
+    "owner": "keep",
+}
+"""Where a restore goes to. Nothing listens there: its checks fail."""
+
 # fmt: off
 ROWS: list[Row] = [
     # project
@@ -85,4 +93,9 @@ ROWS: list[Row] = [
     # backups: backups
     # backups: repositories and keys
     # restores
+    Row("restores", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
+    Row("restore-start", "backup", "302 404 403 200 200 200", NOT_TAKEN),
+    Row("restore-check", "backup", "302 404 403 200 200 200", "302 404 403 422 422 422", TARGET),
+    Row("restore", "restore", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),
+    Row("restore-result", "restore", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),
 ]

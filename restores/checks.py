@@ -1,0 +1,57 @@
+"""One finding of a preflight, as shown before a restore and kept with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+
+from covetbackup.core.errors import CovetError
+
+
+class Level(StrEnum):
+    PASS = "pass"
+    UNKNOWN = "unknown"
+    """Cannot be seen from here; the restore itself will tell, before anything is real."""
+    WARNING = "warning"
+    FAIL = "fail"
+    """The restore would certainly fail, so it is not begun."""
+
+    @property
+    def rank(self) -> int:
+        """What needs attention comes first."""
+        return (Level.FAIL, Level.WARNING, Level.UNKNOWN, Level.PASS).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was looked at (`title`), what was found (`detail`), and what to do (`fix`)."""
+
+    level: Level
+    title: str
+    detail: str = ""
+    fix: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def failed(title: str, error: CovetError) -> Check:
+    return Check(Level.FAIL, title, sentence(error.message), sentence(error.hint))
+
+
+def is_refused(checks: Iterable[Check]) -> bool:
+    return any(check.level is Level.FAIL for check in checks)
+
+
+def softened(check: Check, reason: str) -> Check:
+    """A failure as seen from the wrong place is no more than a warning."""
+    if check.level is not Level.FAIL:
+        return check
+    return replace(check, level=Level.WARNING, detail=f"{check.detail} {reason}".strip())
+
+
+def sentence(text: str) -> str:
+    """An engine's text as people read it: with a capital and a full stop."""
+    end = "" if not text or text.endswith(("?", ".", "!", ";")) else "."
+    return f"{text[:1].upper()}{text[1:]}{end}"

@@ -1,0 +1,112 @@
+"""The choice of a target: the same fields for the page that asks, the checks and the request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from backups.models import Backup, Repository, Server
+from covetbackup.access.models import User
+from covetbackup.core.databases.postgresql.preflight import OwnerPolicy
+from covetbackup.core.errors import CovetError
+from restores.checks import sentence
+from restores.plan import MOST_JOBS, Plan, readable_copies, suggested_name, targets_for
+from restores.targets.registry import kind_of
+
+OWNERS = (
+    (OwnerPolicy.KEEP.value, "Keep: as in the backup; the roles must exist there"),
+    (OwnerPolicy.NONE.value, "None: all belongs to the role that restores, no grants"),
+    (OwnerPolicy.ROLE.value, "One role: all belongs to the role named below"),
+)
+_ROLE_BYTES = 63
+
+
+class ServerField(forms.ModelChoiceField):
+    def label_from_instance(self, obj: Any) -> str:
+        return f"{obj.name} ({obj.team})"
+
+
+class TargetForm(forms.Form):
+    """Where `backup` goes. Bound to a query string or a POST; `plan` is what valid answers mean."""
+
+    server = ServerField(Server.objects.none(), label="Server", empty_label=None)
+    name = forms.CharField(
+        label="Name of the new database",
+        max_length=255,
+        help_text="Nothing may be called that yet. What exists is never changed.",
+    )
+    repository = forms.ModelChoiceField(
+        Repository.objects.none(), label="Read from", empty_label=None
+    )
+    owner = forms.ChoiceField(label="Owners and grants", choices=OWNERS, required=False)
+    role = forms.CharField(label="Role that shall own all", max_length=63, required=False)
+    jobs = forms.IntegerField(
+        label="Parallel jobs",
+        min_value=1,
+        max_value=MOST_JOBS,
+        required=False,
+        help_text="More than one loads tables side by side; the archive is then spooled to disk.",
+    )
+
+    def __init__(self, *args: Any, backup: Backup, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._backup = backup
+        source = backup.database.server
+        self.fields["server"].queryset = targets_for(user, backup)
+        repositories = [copy.repository for copy in readable_copies(backup)]
+        rows = Repository.objects.filter(pk__in=[row.pk for row in repositories])
+        self.fields["repository"].queryset = rows
+        self.initial = {
+            "server": source.pk,
+            "name": suggested_name(backup, source),
+            "repository": repositories[0].pk if repositories else None,
+            "owner": OwnerPolicy.KEEP.value,
+            "jobs": 1,
+        }
+        if len(repositories) < 2:
+            self._leave_out("repository")
+        if not kind_of(source).has_owners:
+            for name in ("owner", "role", "jobs"):
+                del self.fields[name]
+
+    def clean_role(self) -> str:
+        role: str = self.cleaned_data["role"]
+        if role in (OwnerPolicy.KEEP, OwnerPolicy.NONE) or len(role.encode()) > _ROLE_BYTES:
+            raise ValidationError("There can be no such role.")
+        return role
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if data.get("owner") == OwnerPolicy.ROLE and not data.get("role") and not self.errors:
+            self.add_error("role", "Say which role.")
+        if not self.errors:
+            self._check_plan()
+        return data
+
+    @property
+    def plan(self) -> Plan:
+        data = self.cleaned_data
+        owner = data.get("owner") or OwnerPolicy.KEEP.value
+        return Plan(
+            backup=self._backup,
+            repository=data["repository"],
+            server=data["server"],
+            name=data["name"],
+            owner=data["role"] if owner == OwnerPolicy.ROLE else owner,
+            jobs=data.get("jobs") or 1,
+        )
+
+    def _check_plan(self) -> None:
+        try:
+            self.plan.refuse_misfit()
+        except CovetError as error:
+            texts = [sentence(error.message), sentence(error.hint)]
+            self.add_error("name", " ".join(filter(None, texts)))
+
+    def _leave_out(self, name: str) -> None:
+        """A question with one answer is not asked."""
+        field = self.fields[name]
+        field.widget, field.initial = forms.HiddenInput(), self.initial[name]
+        self.initial[name] = field.initial

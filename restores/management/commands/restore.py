@@ -1,0 +1,122 @@
+"""`manage.py restore BACKUP --as NAME`: into a new database; with `--wait` until it is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from backups.management.finding import find_backup, find_repository
+from backups.management.reporting import ReportingCommand, status_of
+from backups.management.waiting import wait_for
+from backups.models import Backup, Repository, Server
+from covetbackup.audit.log import actor_of
+from covetbackup.core.cli.report import Report
+from covetbackup.core.errors import BadSetting
+from covetbackup.jobs.models import Job
+from restores.checks import Level
+from restores.models import Restore
+from restores.outcome import aftermath, summary_of
+from restores.plan import MOST_JOBS, Plan, best_repository, suggested_name
+from restores.preflight import preflight
+from restores.requests import request_restore
+from restores.targets.registry import kind_of
+
+
+class Command(ReportingCommand):
+    help = "Restore a backup into a new database. What exists is never changed."
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("backup", help="a label, or an id or its beginning")
+        place = parser.add_mutually_exclusive_group()
+        place.add_argument(
+            "--as",
+            dest="name",
+            default="",
+            help="name of the new database, on the server it came from; default: dated",
+        )
+        place.add_argument("--to", default="", metavar="SERVER/NAME", help="on another server")
+        parser.add_argument("--repository", default="", help="the copy to read; default: the best")
+        parser.add_argument(
+            "--owner", default="keep", help="keep, none, or the role that shall own all"
+        )
+        parser.add_argument(
+            "--jobs", type=int, default=1, help=f"parallel jobs, 1 to {MOST_JOBS} (PostgreSQL)"
+        )
+        parser.add_argument("--wait", action="store_true", help="until the result is known")
+        parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
+
+    def report(self, **options: Any) -> Report:
+        plan = _plan(options)
+        checks = preflight(plan)
+        for check in checks:
+            if check.level is not Level.PASS and not options["quiet"]:
+                self.stderr.write(f"{check.level}: {check.title}: {check.detail} {check.fix}")
+        restore = request_restore(plan, by=actor_of(None), checks=checks)
+        job = restore.job
+        if not options["wait"]:
+            told = f"job {job.pk} will restore {plan}"
+            return Report({"job": job.pk, "restore": str(restore.pk)}, [told])
+        return _finished(wait_for(job, quiet=options["quiet"]), restore)
+
+
+def _plan(options: dict[str, Any]) -> Plan:
+    backup = find_backup(options["backup"])
+    server, name = _place(backup, options["to"])
+    return Plan(
+        backup=backup,
+        repository=_repository(backup, options["repository"]),
+        server=server,
+        name=name or options["name"] or suggested_name(backup, server),
+        owner=options["owner"],
+        jobs=options["jobs"],
+    )
+
+
+def _place(backup: Backup, to: str) -> tuple[Server, str]:
+    if not to:
+        return backup.database.server, ""
+    server, slash, name = to.partition("/")
+    found = Server.objects.filter(name=server).select_related("team")
+    own = found.filter(team=backup.database.server.team)
+    rows = list((own if own.exists() else found)[:2])
+    if not slash or not name:
+        raise BadSetting(f"{to[:200]!r} names no server and database", "write SERVER/NAME")
+    if len(rows) != 1:
+        many = "several servers are" if rows else "no server is"
+        raise BadSetting(f"{many} called {server[:100]!r}", "the web page Servers lists them")
+    return rows[0], name
+
+
+def _repository(backup: Backup, name: str) -> Repository:
+    if not name:
+        return best_repository(backup)
+    found = find_repository(name, backup.database.server.team)
+    if not backup.copies.filter(repository=found).exists():
+        raise BadSetting(f"{found} holds no copy of {backup}")
+    return found
+
+
+def _finished(job: Job, restore: Restore) -> Report:
+    restore.refresh_from_db()
+    server, name = restore.target_server, restore.target_name
+    data: dict[str, Any] = {
+        "job": job.pk,
+        "job_state": job.state,
+        "restore": str(restore.pk),
+        "target": f"{server}/{name}",
+        **restore.result,
+    }
+    status = status_of(job)
+    summary = summary_of(restore)
+    if status or summary is None:
+        data["error"] = {"code": job.error_code, "message": job.error, "hint": job.hint}
+        hint = [f"hint: {job.hint}"] if job.hint else []
+        return Report(data, [f"{job.state}: {job.error}", *hint, aftermath(restore)], status or 1)
+    data["connect"] = kind_of(server).command(server, name)
+    lines = [f"{server}/{name}: {summary.sentence}", *_notes(summary.problems), data["connect"]]
+    return Report(data, lines)
+
+
+def _notes(problems: list[str]) -> list[str]:
+    return [f"note: {problem}" for problem in problems]

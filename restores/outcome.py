@@ -1,0 +1,154 @@
+"""What came of a restore, as kept in `Restore.result` and as told to people.
+
+`result` goes from {} to "publishing" (all loaded and compared, the target about to get its name)
+to "done", or from either to "failed". Told by `state`; the other keys are those of `Summary`, or
+of `Remains`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any, Self
+
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.jobs.models import JobState
+from restores.models import Restore
+
+
+class Stage(StrEnum):
+    NONE = ""
+    PUBLISHING = "publishing"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class Kept(StrEnum):
+    """What a restore without success left on the target server."""
+
+    NOTHING = "nothing"
+    TARGET = "target"
+    """The worker died while the target got its name, and it has it: it is whole."""
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The restored database, compared. `rows` are those of tables whose rows were compared;
+    `uncounted` tables had only an estimate in the backup. `plain_bytes` were loaded."""
+
+    tables: int
+    rows: int
+    uncounted: int
+    sequences: int
+    large_objects: int
+    plain_bytes: int = 0
+    seconds: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, expected: Inventory, actual: Inventory, **more: Any) -> Self:
+        """Of two inventories between which the engine found no difference."""
+        counts = {table.label: table.rows for table in actual.tables if table.exact}
+        exact = [table.label for table in expected.tables if table.exact]
+        estimates = [one for one in expected.tables if one.rows is not None and not one.exact]
+        return cls(
+            tables=len(actual.tables),
+            rows=sum(counts.get(label) or 0 for label in exact),
+            uncounted=len(estimates),
+            sequences=len(actual.sequences),
+            large_objects=actual.large_objects,
+            **more,
+        )
+
+    @property
+    def sentence(self) -> str:
+        """ "84 tables with 1,203,441 rows, all as in the backup"."""
+        return (
+            f"{_count(self.tables, 'table')} with {_count(self.rows, 'row')}, all as in the backup"
+        )
+
+    @property
+    def rows_text(self) -> str:
+        return f"{self.rows:,}"
+
+    def to_json(self, stage: Stage) -> dict[str, Any]:
+        return {"state": stage.value, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What a look at the target server found after a restore without success. `swept` scratch
+    databases are gone; `problem` says why nothing is known."""
+
+    kept: Kept
+    swept: list[str] = field(default_factory=list)
+    problem: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"state": Stage.FAILED.value, **asdict(self)}
+
+
+def stage_of(restore: Restore) -> Stage:
+    return Stage(restore.result.get("state", ""))
+
+
+def is_settled(restore: Restore) -> bool:
+    """Whether the end is recorded; a job's state changes a moment earlier."""
+    return stage_of(restore) in (Stage.DONE, Stage.FAILED)
+
+
+def summary_of(restore: Restore) -> Summary | None:
+    if stage_of(restore) not in (Stage.DONE, Stage.PUBLISHING):
+        return None
+    return _read(Summary, restore.result)
+
+
+def remains_of(restore: Restore) -> Remains | None:
+    if stage_of(restore) is not Stage.FAILED:
+        return None
+    found = _read(Remains, restore.result)
+    return Remains(Kept(found.kept), found.swept, found.problem)
+
+
+def heading(restore: Restore) -> str:
+    """The page's answer in one sentence."""
+    state = restore.job.state if restore.job else JobState.INTERRUPTED
+    summary, name = summary_of(restore), restore.target_name
+    if stage_of(restore) is Stage.DONE and summary is not None:
+        return f"{name} is restored: {summary.sentence}"
+    return {
+        JobState.QUEUED: f"{restore.backup.database.name} will be restored as {name}",
+        JobState.RUNNING: f"Restoring {restore.backup.database.name} as {name}",
+        JobState.CANCELLED: f"The restore of {name} was cancelled",
+    }.get(JobState(state), f"{name} was not restored")
+
+
+def aftermath(restore: Restore) -> str:
+    """The state of source and target after a restore without success, in plain words."""
+    remains = remains_of(restore)
+    source = "The source and its backup are untouched."
+    if remains is None:
+        return f"{source} What is left on the target server is being looked at."
+    told = {
+        Kept.NOTHING: "Nothing of the target was kept.",
+        Kept.TARGET: (
+            f"{restore.target_name} exists on the target server: it was loaded and compared with "
+            "the backup, and the worker stopped while it got its name. Look into it before use."
+        ),
+        Kept.UNKNOWN: (
+            "The target server could not be asked what is left there: "
+            f"{remains.problem}. A database called covet_restore_… may remain; the next restore "
+            "to this server removes it."
+        ),
+    }
+    return f"{source} {told[remains.kept]}"
+
+
+def _read(kind: type[Any], data: dict[str, Any]) -> Any:
+    names = {each.name for each in fields(kind)}
+    return kind(**{name: value for name, value in data.items() if name in names})
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

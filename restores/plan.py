@@ -1,0 +1,128 @@
+"""What somebody wants restored and to where, and who may want that. Contacts nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from backups.models import Backup, BackupCopy, CopyState, Repository, Server
+from backups.models.repository import RepositoryKind
+from covetbackup.access.models import User
+from covetbackup.access.roles import Permission
+from covetbackup.core.errors import AccessRefused, BadSetting, Conflict
+from covetbackup.jobs.models import ACTIVE_STATES
+from restores.models import Restore
+from restores.targets.registry import kind_of
+
+MOST_JOBS = 16
+_GOOD_COPIES = (CopyState.VERIFIED, CopyState.STORED)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All of `backup`, read from `repository`, into the new database `name` of `server`.
+
+    `owner`: "keep", "none" or the name of the role that shall own all.
+    """
+
+    backup: Backup
+    repository: Repository
+    server: Server
+    name: str
+    owner: str = "keep"
+    jobs: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.backup} as {self.server}/{self.name}"
+
+    @property
+    def is_beside_source(self) -> bool:
+        return self.server.pk == self.backup.database.server_id
+
+    def refuse_misfit(self) -> None:
+        """Raises `BadSetting` or `Conflict` for what can be told to be wrong by looking at it."""
+        if not self.backup.is_restorable:
+            raise Conflict(f"{self.backup} is {self.backup.state} and cannot be restored")
+        if self.server.kind != self.backup.database.server.kind:
+            raise BadSetting(f"{self.server} is not a server of the kind that was backed up")
+        if not 1 <= self.jobs <= MOST_JOBS:
+            raise BadSetting(f"{self.jobs} parallel jobs are not possible", f"1 to {MOST_JOBS} are")
+        kind_of(self.server).refuse_name(self.server, self.name)
+
+
+def plan_of(restore: Restore) -> Plan:
+    """What was asked for; if the copy's repository is gone from the catalog, another copy."""
+    return Plan(
+        backup=restore.backup,
+        repository=restore.repository or best_repository(restore.backup),
+        server=restore.target_server,
+        name=restore.target_name,
+        owner=restore.owner,
+        jobs=restore.jobs,
+    )
+
+
+def readable_copies(backup: Backup) -> list[BackupCopy]:
+    """The good copies, the one to read first: verified before stored, local before remote."""
+    rows = backup.copies.filter(state__in=_GOOD_COPIES).select_related("repository")
+    return sorted(
+        rows,
+        key=lambda copy: (
+            copy.state != CopyState.VERIFIED,
+            copy.repository.kind != RepositoryKind.LOCAL,
+            copy.pk,
+        ),
+    )
+
+
+def best_repository(backup: Backup) -> Repository:
+    """Raises `Conflict` if no copy is good."""
+    copies = readable_copies(backup)
+    if not copies:
+        raise Conflict(f"{backup} has no good copy", "verify its copies, or choose another backup")
+    return copies[0].repository
+
+
+def targets_for(user: User, backup: Backup) -> QuerySet[Server]:
+    """The servers that `user` may restore `backup` to: of its kind, in teams where he may.
+
+    To restore into another team's server takes data out of the team as a download does, so that
+    needs the permission to download in the backup's own team.
+    """
+    source = backup.database.server
+    servers: QuerySet[Server] = Server.objects.permitted(user, Permission.RESTORE_NEW)
+    servers = servers.filter(kind=source.kind).select_related("team").order_by("name", "pk")
+    if not user.may(Permission.VIEW, source.team_id):
+        return servers.none()
+    if user.may(Permission.DOWNLOAD_BACKUP, source.team_id):
+        return servers
+    return servers.filter(team=source.team_id)
+
+
+def refuse_forbidden(user: User, plan: Plan) -> None:
+    """Raises `AccessRefused` unless `user` may do this now."""
+    if not targets_for(user, plan.backup).filter(pk=plan.server.pk).exists():
+        raise AccessRefused(
+            f"{user} may not restore {plan}", "ask somebody who may to start it again"
+        )
+
+
+def suggested_name(backup: Backup, server: Server) -> str:
+    """The database's name and the moment of its data, free as far as the catalog knows."""
+    moment = timezone.localtime(backup.consistent_at or backup.created_at)
+    stamp = f"_{moment:%Y%m%d_%H%M}"
+    joined = kind_of(server).joined_name
+    taken = {*server.databases.values_list("name", flat=True), *names_on_their_way(server)}
+    number = 1
+    while (name := joined(backup.database.name, stamp)) in taken:
+        number += 1
+        stamp = f"_{moment:%Y%m%d_%H%M}_{number}"
+    return name
+
+
+def names_on_their_way(server: Server) -> list[str]:
+    """What unfinished restores to `server` will be called."""
+    waiting = server.restores.filter(job__state__in=ACTIVE_STATES)
+    return list(waiting.values_list("target_name", flat=True))

@@ -1,0 +1,161 @@
+"""What can be known before a restore begins: about the backup, its key, and the place it goes to.
+
+The place is asked by its own kind (`targets`). Nothing is written anywhere. Storage and server
+each get a few seconds; what is late fails its check and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from django.utils import timezone
+
+from backups.limits import within
+from backups.models import Backup, Repository
+from backups.wiring import keyring_for, open_repository
+from covetbackup.core.crypto.keyring import Keyring
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.registry import member_check
+from covetbackup.core.errors import CovetError, DatabaseUnavailable, StorageUnavailable
+from covetbackup.core.operations.verify import Level as VerifyLevel
+from covetbackup.core.operations.verify import verify_backup
+from covetbackup.core.progress import Silent
+from covetbackup.core.repository.layout import Label
+from covetbackup.core.repository.manifest import Manifest
+from covetbackup.core.repository.opening import open_backup
+from covetbackup.core.repository.repository import Repository as EngineRepository
+from restores.checks import Check, Level, failed, sentence, softened
+from restores.plan import Plan, names_on_their_way
+from restores.targets.base import Wanted
+from restores.targets.registry import kind_of
+
+STORAGE_SECONDS = 10.0
+SERVER_SECONDS = 8.0
+_SHOWN = 5
+_OWN_QUEUE = "jobs"
+"""Servers of this queue are reached from the dashboard's own machines."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a look at the repository found: checks, and the manifest if a key opened it."""
+
+    checks: tuple[Check, ...]
+    manifest: Manifest | None = None
+
+
+def preflight(plan: Plan) -> list[Check]:
+    """All checks of `plan`, in the order in which a restore would meet them. Raises nothing of
+    the engine's errors: each becomes a check."""
+    try:
+        plan.refuse_misfit()
+    except CovetError as error:
+        return [failed("Choice", error)]
+    seen = _look_at_repository(plan)
+    return [_verified(plan.backup), *seen.checks, *_waiting(plan), *_target(plan, seen)]
+
+
+def _verified(backup: Backup) -> Check:
+    if backup.verify_problem:
+        fix = "Look at the backup's page; a restore stops at the first damage and keeps nothing."
+        return Check(Level.WARNING, "Verified", sentence(backup.verify_problem), fix)
+    if backup.verified_at is None:
+        fix = "Verify it first if there is time. The restore checks every byte as well."
+        return Check(Level.WARNING, "Verified", "This backup was never verified.", fix)
+    day = timezone.localtime(backup.verified_at).strftime("%-d %b %Y %H:%M")
+    return Check(Level.PASS, "Verified", f"At level {backup.verified_level} on {day}.")
+
+
+def _waiting(plan: Plan) -> Iterator[Check]:
+    if plan.name in names_on_their_way(plan.server):
+        detail = f"Another restore to {plan.name} is waiting or running."
+        yield Check(Level.FAIL, "Name", detail, "Choose another name, or wait for it.")
+
+
+def _look_at_repository(plan: Plan) -> _Seen:
+    # Read here: the look itself happens in a thread that must leave the catalog alone.
+    try:
+        keyring: Keyring | CovetError = keyring_for(plan.backup.database.server.team)
+    except CovetError as error:
+        keyring = error
+    late = StorageUnavailable(
+        f"{plan.repository} did not answer within {STORAGE_SECONDS:.0f} s",
+        "run the checks again; is the storage reachable from here?",
+    )
+    look = partial(_looked, plan.repository, plan.backup.label, keyring)
+    try:
+        return within(STORAGE_SECONDS, look, late=late)
+    except CovetError as error:
+        return _Seen((failed("Repository", error),))
+
+
+def _looked(row: Repository, text: str, keyring: Keyring | CovetError) -> _Seen:
+    repository, label = open_repository(row), Label.parse(text)
+    present = _present(repository, label)
+    if isinstance(keyring, CovetError):
+        return _Seen((present, failed("Key", keyring)))
+    try:
+        opened = open_backup(repository, label, keyring)
+        opened.require_trust()
+    except CovetError as error:
+        return _Seen((present, failed("Key", error)))
+    detail = f"It opens the backup, which is {opened.trust}."
+    if opened.manifest.suite is None:
+        detail = f"None needed: the backup is not encrypted. It is {opened.trust}."
+    return _Seen((present, Check(Level.PASS, "Key", detail)), opened.manifest)
+
+
+def _present(repository: EngineRepository, label: Label) -> Check:
+    result = verify_backup(
+        repository,
+        label,
+        VerifyLevel.EXISTS,
+        keyring=Keyring.of([]),
+        check=member_check,
+        progress=Silent(),
+    )
+    if result.ok:
+        count = len(repository.manifest(label).objects)
+        detail = f"All {count} of the backup in {repository.name} have their right sizes."
+        return Check(Level.PASS, "Objects", detail)
+    problems = [finding.error.message for finding in result.findings[:_SHOWN]]
+    more = len(result.findings) - len(problems)
+    detail = "; ".join(problems) + (f"; and {more} more" if more else "")
+    fix = "Restore from another copy or another backup."
+    return Check(Level.FAIL, "Objects", sentence(detail), fix)
+
+
+def _target(plan: Plan, seen: _Seen) -> list[Check]:
+    wanted = _wanted(plan, seen.manifest)
+    late = DatabaseUnavailable(
+        f"{plan.server} did not answer within {SERVER_SECONDS:.0f} s",
+        "run the checks again; is the server reachable from here?",
+    )
+    try:
+        look = kind_of(plan.server).look
+        checks = within(SERVER_SECONDS, partial(look, wanted), late=late)
+    except CovetError as error:
+        checks = [failed("Target server", error)]
+    if plan.server.queue == _OWN_QUEUE:
+        return checks
+    # Its workers may be the only ones that can reach it, and have other programs and folders.
+    reason = f"This is as seen from here; the workers of queue {plan.server.queue} look again."
+    return [softened(check, reason) for check in checks]
+
+
+def _wanted(plan: Plan, manifest: Manifest | None) -> Wanted:
+    if manifest is not None and manifest.details is not None:
+        expected, size = manifest.details.inventory, manifest.details.plain_size
+    else:
+        expected, size = _remembered(plan.backup), plan.backup.plain_bytes
+    return Wanted(plan.server, plan.name, plan.owner, expected, size)
+
+
+def _remembered(backup: Backup) -> Inventory:
+    """What the catalog knows of the contents; nothing, if it was filled by another version."""
+    try:
+        return Inventory.from_json(backup.inventory)
+    except (KeyError, TypeError, ValueError):
+        return Inventory()

@@ -1,0 +1,62 @@
+"""An engine whose restores tell somebody before their last step, the one that makes them real."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from covetbackup.core.databases.base import (
+    BackupSession,
+    DatabaseEngine,
+    Probe,
+    RestoreOptions,
+    RestoreSession,
+)
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.progress import Progress
+from covetbackup.core.stream.base import Filter, Sink
+
+Announce = Callable[[Inventory, Inventory], None]
+"""Called with what the backup holds and what the target holds; may raise to prevent the rest."""
+
+
+class Announcing:
+    """A `DatabaseEngine` around another."""
+
+    def __init__(self, engine: DatabaseEngine, announce: Announce) -> None:
+        self.kind = engine.kind
+        self._engine = engine
+        self._announce = announce
+
+    def probe(self) -> Probe:
+        return self._engine.probe()
+
+    def backup(self, method: str, progress: Progress) -> AbstractContextManager[BackupSession]:
+        return self._engine.backup(method, progress)
+
+    def check(self, member: str) -> Filter | None:
+        return self._engine.check(member)
+
+    @contextmanager
+    def restore(self, options: RestoreOptions, progress: Progress) -> Iterator[RestoreSession]:
+        with self._engine.restore(options, progress) as session:
+            yield _Session(session, options.expected, self._announce)
+
+
+class _Session:
+    def __init__(self, session: RestoreSession, expected: Inventory, announce: Announce) -> None:
+        self._session = session
+        self._expected = expected
+        self._announce = announce
+        self._found = Inventory()
+
+    def sink(self, member: str) -> Sink:
+        return self._session.sink(member)
+
+    def inventory(self) -> Inventory:
+        self._found = self._session.inventory()
+        return self._found
+
+    def commit(self) -> None:
+        self._announce(self._expected, self._found)
+        self._session.commit()

@@ -1,0 +1,79 @@
+"""Whether the server's role may create the database and give it to its owners."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from psycopg import sql
+
+from covetbackup.core.databases.postgresql.connection import Connection
+from restores.checks import Check, Level
+from restores.targets.base import Wanted
+
+_SELF = "SELECT rolname, rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user"
+_NOT_MEMBER = """
+SELECT rolname FROM pg_roles
+WHERE rolname = ANY (%s) AND NOT pg_has_role(current_user, oid, 'MEMBER') ORDER BY rolname
+"""
+_UNTRUSTED = """
+SELECT name FROM pg_available_extension_versions v JOIN pg_available_extensions e USING (name)
+WHERE name = ANY (%s) AND name <> 'plpgsql' AND version = default_version
+  AND superuser AND NOT trusted ORDER BY name
+"""
+
+
+def rights(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+    """One check for each right that is needed; a superuser has them all."""
+    row = connection.execute(_SELF).fetchone()
+    assert row is not None
+    role, is_superuser, may_create = row
+    if is_superuser:
+        detail = f"{role} is a superuser: whatever the backup holds runs with all rights."
+        yield Check(Level.PASS, "Rights", detail)
+        return
+    if may_create:
+        yield Check(Level.PASS, "Rights", f"{role} may create databases.")
+    else:
+        fix = _text("ALTER ROLE {} CREATEDB;", connection, [role])
+        yield Check(Level.FAIL, "Rights", f"{role} may not create databases.", fix)
+    yield from _ownership(connection, wanted, role)
+    yield from _extensions(connection, wanted.expected.extensions)
+
+
+def _ownership(connection: Connection, wanted: Wanted, role: str) -> Iterator[Check]:
+    """Giving away needs membership: of the database's own owner always, of the others' only if
+    they own something, which the inventory does not tell from being granted something."""
+    if wanted.owner == "none":
+        return
+    owner = (wanted.expected.settings or {}).get("owner", "")
+    certain = [owner] if wanted.owner == "keep" else [wanted.owner]
+    foreign = _names(connection, _NOT_MEMBER, certain)
+    if foreign:
+        yield Check(
+            Level.FAIL,
+            "Ownership",
+            f"{role} is no member of {', '.join(foreign)} and cannot give it the database.",
+            _text("GRANT {1} TO {0}; or restore with owner “none”.", connection, [role, *foreign]),
+        )
+    possible = wanted.expected.roles if wanted.owner == "keep" else ()
+    others = sorted(set(_names(connection, _NOT_MEMBER, possible)) - set(foreign))
+    if others:
+        detail = f"{role} is no member of {', '.join(others)}; if they own objects it must be."
+        fix = f"Grant {role} membership in them, or restore with owner “none”."
+        yield Check(Level.WARNING, "Ownership", detail, fix)
+
+
+def _extensions(connection: Connection, names: Sequence[str]) -> Iterator[Check]:
+    untrusted = _names(connection, _UNTRUSTED, names)
+    if untrusted:
+        detail = f"On most servers only a superuser may create {', '.join(untrusted)}."
+        yield Check(Level.WARNING, "Extensions", detail, "Restore with a superuser's server entry.")
+
+
+def _names(connection: Connection, query: str, names: Sequence[str]) -> list[str]:
+    return [name for (name,) in connection.execute(query, (list(names),)).fetchall()]
+
+
+def _text(template: str, connection: Connection, names: Sequence[str]) -> str:
+    quoted = map(sql.Identifier, names)
+    return sql.SQL(template).format(*quoted).as_string(connection)

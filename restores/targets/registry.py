@@ -1,0 +1,17 @@
+"""From a server to its kind of target."""
+
+from __future__ import annotations
+
+from backups.models import Server
+from backups.models.source import ServerKind
+from restores.targets import postgresql, sqlite
+from restores.targets.base import TargetKind
+
+_KINDS: dict[ServerKind, TargetKind] = {
+    ServerKind.POSTGRESQL: postgresql.KIND,
+    ServerKind.SQLITE: sqlite.KIND,
+}
+
+
+def kind_of(server: Server) -> TargetKind:
+    return _KINDS[ServerKind(server.kind)]

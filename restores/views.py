@@ -1,0 +1,190 @@
+"""From a backup to a restored database: where to, checks, confirmation, progress, result.
+
+Each step has an address that can be passed on; nothing is written before the confirmation.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from backups.listing import page_of
+from backups.models import Backup
+from backups.views.lookup import command, look_up, signed_in, tell
+from covetbackup.access.decorators import require, requires
+from covetbackup.access.roles import Permission
+from covetbackup.core.errors import CovetError
+from covetbackup.jobs.views import live_context
+from restores.checks import is_refused
+from restores.forms import TargetForm
+from restores.models import Restore
+from restores.outcome import Stage, aftermath, heading, is_settled, stage_of, summary_of
+from restores.plan import Plan, plan_of, targets_for
+from restores.preflight import preflight
+from restores.requests import asked_before, request_restore
+from restores.targets.registry import kind_of
+
+_ORDER = ("-created_at", "-id")
+_FOLLOWED = ("backup__database__server__team", "target_server__team", "job", "requested_by")
+
+
+@require_safe
+@requires(Permission.VIEW)
+def restores(request: HttpRequest) -> HttpResponse:
+    rows = Restore.objects.visible_to(request.user).select_related(*_FOLLOWED)
+    rows = rows.defer("preflight", "backup__inventory", "backup__phases")
+    page = page_of(rows, _ORDER, request.GET.get("cursor", ""))
+    context = {"page": page, "rows": [(row, summary_of(row)) for row in page.rows]}
+    return render(request, "restores/restores.html", context)
+
+
+@require_safe
+@requires(Permission.RESTORE_NEW)
+def restore_start(request: HttpRequest, pk: UUID) -> HttpResponse:
+    backup = _restorable_by(request, pk)
+    form = TargetForm(backup=backup, user=signed_in(request))
+    return _start_page(request, backup, form)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@requires(Permission.RESTORE_NEW)
+def restore_check(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """GET looks whether it would work; POST looks again and, if nothing fails, asks for it."""
+    backup = _restorable_by(request, pk)
+    given = request.POST if request.method == "POST" else request.GET
+    form = TargetForm(given, backup=backup, user=signed_in(request))
+    if not form.is_valid():
+        return _start_page(request, backup, form, status=422)
+    if request.method == "POST":
+        return _confirmed(request, form)
+    return _check_page(request, form, preflight(form.plan))
+
+
+@require_safe
+@requires(Permission.VIEW)
+def restore(request: HttpRequest, pk: UUID) -> HttpResponse:
+    found = _restore(request, pk)
+    return render(request, "restores/restore.html", _page(request, found))
+
+
+@never_cache
+@require_safe
+@requires(Permission.VIEW)
+def restore_result(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The part of the page that is fetched anew when the job has ended."""
+    found = _restore(request, pk)
+    return render(request, "restores/_result.html", _page(request, found))
+
+
+def _restorable_by(request: HttpRequest, pk: UUID) -> Backup:
+    """The backup; 404 if the user may not see it, 403 if there is no server he may restore to."""
+    backup = look_up(request, Backup, pk, Permission.VIEW)
+    if not targets_for(signed_in(request), backup).exists():
+        require(request, Permission.RESTORE_NEW, backup.database.server.team)
+    return backup
+
+
+def _restore(request: HttpRequest, pk: UUID) -> Restore:
+    look_up(request, Restore, pk, Permission.VIEW)
+    return Restore.objects.select_related(*_FOLLOWED, "repository").get(pk=pk)
+
+
+def _start_page(
+    request: HttpRequest, backup: Backup, form: TargetForm, status: int = 200
+) -> HttpResponse:
+    words = command("restore", backup.label or backup.pk, "--as", form.initial["name"])
+    context = {"backup": backup, "form": form, "command": words}
+    return render(request, "restores/start.html", context, status=status)
+
+
+def _check_page(
+    request: HttpRequest, form: TargetForm, checks: list[Any], status: int = 200
+) -> HttpResponse:
+    plan = form.plan
+    context = {
+        "backup": plan.backup,
+        "plan": plan,
+        "form": form,
+        "checks": sorted(checks, key=lambda check: check.level.rank),
+        "is_refused": is_refused(checks),
+        "has_owners": kind_of(plan.server).has_owners,
+        "restore_id": request.POST.get("restore") or uuid.uuid4(),
+        "answers": _answers(form),
+        "command": _command_of(plan),
+    }
+    return render(request, "restores/check.html", context, status=status)
+
+
+def _answers(form: TargetForm) -> list[tuple[str, str]]:
+    """The form's answers as they came, to be sent on."""
+    return [(name, form.data.get(name, "")) for name in form.fields]
+
+
+def _command_of(plan: Plan) -> str:
+    place = ["--as", plan.name]
+    if not plan.is_beside_source:
+        place = ["--to", f"{plan.server.name}/{plan.name}"]
+    more = ["--owner", plan.owner, "--jobs", plan.jobs] if kind_of(plan.server).has_owners else []
+    return command("restore", plan.backup.label or plan.backup.pk, *place, *more)
+
+
+def _confirmed(request: HttpRequest, form: TargetForm) -> HttpResponse:
+    plan = form.plan
+    restore_id = _id_in(request.POST.get("restore", ""))
+    found = asked_before(plan, restore_id)
+    if found is not None:
+        return redirect("restore", found.pk)
+    checks = preflight(plan)
+    if is_refused(checks):
+        return _check_page(request, form, checks, status=422)
+    try:
+        found = request_restore(plan, by=request, checks=checks, restore_id=restore_id)
+    except CovetError as error:
+        tell(request, error)
+        return _check_page(request, form, checks, status=422)
+    return redirect("restore", found.pk)
+
+
+def _id_in(text: str) -> UUID:
+    """The id that the form was given; a form without one has never been sent before."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return uuid.uuid4()
+
+
+def _page(request: HttpRequest, found: Restore) -> dict[str, Any]:
+    server, job = found.target_server, found.job
+    return {
+        "restore": found,
+        "job": job,
+        "team": server.team,
+        "heading": heading(found),
+        "summary": summary_of(found),
+        "is_done": stage_of(found) is Stage.DONE,
+        "aftermath": "" if stage_of(found) is Stage.DONE else aftermath(found),
+        "database": server.databases.filter(name=found.target_name).first(),
+        "connect": kind_of(server).command(server, found.target_name),
+        "has_owners": kind_of(server).has_owners,
+        "sees_backup": signed_in(request).may(
+            Permission.VIEW, found.backup.database.server.team_id
+        ),
+        "seconds": _seconds(found),
+        "is_settling": job is not None and not job.is_active and not is_settled(found),
+        "command": _command_of(plan_of(found)) if found.repository else "",
+        **(live_context(job) if job is not None and job.is_active else {}),
+    }
+
+
+def _seconds(found: Restore) -> float | None:
+    job = found.job
+    if job is None or job.started_at is None or job.finished_at is None:
+        return None
+    return (job.finished_at - job.started_at).total_seconds()
