@@ -45,7 +45,8 @@ def test_every_package_is_shipped() -> None:
     folders = {
         name.removesuffix("/__init__.py").replace("/", ".")
         for name in project_files()
-        if name.startswith("covetbackup/") and name.endswith("/__init__.py")
+        if name.startswith(("covetbackup/", "backups/", "restores/"))
+        and name.endswith("/__init__.py")
     }
     assert set(_setuptools()["packages"]) == folders
 

@@ -26,9 +26,11 @@ def project_files() -> tuple[str, ...]:
 
 
 def modules(*folders: str) -> Iterator[tuple[str, ast.Module]]:
-    """Path and syntax tree of each Python file below `folders`, the whole project by default."""
+    """Path and syntax tree of each Python file below `folders`, the whole project by default;
+    migrations, which Django writes, apart."""
     for name in project_files():
-        if name.endswith(".py") and name.startswith(folders or ""):
+        is_written = name.endswith(".py") and "/migrations/" not in name
+        if is_written and name.startswith(folders or ""):
             yield name, _parsed(name)
 
 
