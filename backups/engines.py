@@ -88,7 +88,7 @@ def file_in(server: Server, name: str) -> Path:
     plain name in the server's folder, a link, and the dashboard's own catalog."""
     folder = Path(server.folder)
     path = folder / name
-    if not folder.is_absolute() or path.parent != folder or name in ("", ".", ".."):
+    if not folder.is_absolute() or path.parent != folder or name in ("", ".", "..") or "\0" in name:
         raise BadSetting(f"{name[:80]!r} is not a file name in {server.folder}")
     if path.is_symlink():
         raise BadSetting(f"{path} is a link", "register the folder that holds the file itself")
@@ -99,8 +99,12 @@ def file_in(server: Server, name: str) -> Path:
 
 def is_own_catalog(path: Path) -> bool:
     catalog = settings.DATABASES["default"]
-    is_sqlite = catalog["ENGINE"].endswith("sqlite3")
-    return bool(is_sqlite and path.resolve() == Path(str(catalog["NAME"])).resolve())
+    if not str(catalog["ENGINE"]).endswith("sqlite3"):
+        return False
+    try:
+        return path.samefile(str(catalog["NAME"]))
+    except OSError:
+        return False
 
 
 def open_repository(repository: Repository, *, retry: Retry | None = None) -> EngineRepository:
@@ -163,6 +167,8 @@ def check_place(url: str, *, has_credentials: bool) -> RepositoryKind:
 
 def check_root(path: Path) -> None:
     """Raises `BadSetting` unless `path`, links followed, is below an allowed root."""
+    if "\0" in str(path):
+        raise BadSetting("a path cannot contain a zero byte")
     place = path.resolve()
     roots = [root.resolve() for root in settings.REPOSITORY_ROOTS]
     if not any(place != root and place.is_relative_to(root) for root in roots):

@@ -1,61 +1,21 @@
-"""Fixtures for the catalog: keys that exist, repositories and databases that can be used."""
+"""Repositories, databases and jobs that can really be used in a test."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-from django.test import override_settings
 from django.utils import timezone
 
-from backups import installation, secrets
-from backups.models import Backup, Database, Repository, Server
-from backups.registering import add_repository
+from backups.models import Backup, Repository, Server
+from backups.registering import add_repository, save_server
 from covetbackup.access.models import Team
 from covetbackup.core.errors import Cancelled
 from covetbackup.jobs.models import Job
-from tests.web.factories import make_database, make_server
-
-
-@pytest.fixture
-def vault(tmp_path: Path) -> Iterator[Path]:
-    """A catalog that was set up: a folder with its key file, in which repositories may be."""
-    folder = tmp_path / "vault"
-    folder.mkdir()
-    changed = override_settings(
-        CATALOG_KEYS_FILE=folder / "catalog-keys",
-        RECOVERY_KEY_FILE=folder / "recovery.key",
-        REPOSITORY_ROOTS=[folder],
-    )
-    with changed:
-        secrets.create_key_file()
-        secrets.set_canary()
-        yield folder
-
-
-@pytest.fixture
-def keys(vault: Path, team: Team) -> Path:
-    """The team has encryption keys; the path of its recovery key."""
-    return installation.make_keys(team)
-
-
-@pytest.fixture
-def repository(vault: Path, keys: Path, team: Team) -> Repository:
-    """The team's default repository, in a folder."""
-    return make_repository(team, vault / "first", is_default=True)
-
-
-@pytest.fixture
-def shop(tmp_path: Path, team: Team) -> Database:
-    """A SQLite database with 500 rows in one table, in the catalog."""
-    folder = tmp_path / "shop"
-    folder.mkdir()
-    make_file(folder / "shop.db")
-    return make_database(make_server(team, name="Shop", folder=str(folder)), name="shop.db")
+from tests.support.postgres import PostgresRole, PostgresServer
+from tests.web.factories import make_server
 
 
 def make_repository(team: Team, folder: Path, *, is_default: bool = False) -> Repository:
@@ -131,3 +91,16 @@ def reload(backup: Backup) -> Backup:
 def sqlite_server(team: Team, folder: Path, **fields: object) -> Server:
     folder.mkdir(exist_ok=True)
     return make_server(team, folder=str(folder), **fields)
+
+
+def postgres_at(team: Team, postgres: PostgresServer, role: PostgresRole | None = None) -> Server:
+    """The test server in the catalog, with its password sealed."""
+    server = make_server(
+        team,
+        host="127.0.0.1",
+        port=postgres.port,
+        user=role.name if role else "postgres",
+        sslmode="disable",
+    )
+    password = role.password if role else postgres.password
+    return save_server(server, password.reveal())

@@ -20,7 +20,7 @@ from covetbackup.core.crypto.keys import RawKey
 from covetbackup.core.errors import BadSetting, Tampered
 from tests.web.factories import make_server
 
-pytest_plugins = ["tests.web.catalog"]
+pytest_plugins = ["tests.web.catalog_fixtures"]
 CANARY = "hunter2-canary"
 
 
