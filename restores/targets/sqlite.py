@@ -32,9 +32,12 @@ _RESERVE_BYTES = 16 << 20
 
 
 def _refuse_name(server: Server, name: str) -> None:
-    file_in(server, name)
     if len(os.fsencode(name)) > _NAME_BYTES or not name.isprintable():
         raise BadSetting(f"{name[:80]!r} cannot be a file name", "use fewer and plainer characters")
+    try:
+        file_in(server, name)
+    except OSError as error:
+        raise BadSetting(f"{server.folder} cannot be looked into: {error.strerror}") from error
     if name.startswith((RESTORE_PREFIX, STAGING_PREFIX)) or name.endswith(_COMPANIONS):
         raise BadSetting(f"{name!r} would be taken for a temporary file", "choose another name")
 
