@@ -37,10 +37,10 @@ CIPHERS = (
     ("none", "None: whoever reads the repository reads the data"),
 )
 LEVELS = (
-    (Level.EXISTS.value, "Exists: every object is there, with its size"),
-    (Level.CHECKSUM.value, "Checksum: the stored bytes are the written ones"),
-    (Level.SAMPLED.value, "Sampled: random parts decrypt and decompress"),
-    (Level.CONTENT.value, "Content: all of it decrypts, decompresses and is whole"),
+    (Level.EXISTS.value, "Exists: all objects are there"),
+    (Level.CHECKSUM.value, "Checksum: stored as written"),
+    (Level.SAMPLED.value, "Sampled: random parts open"),
+    (Level.CONTENT.value, "Content: all of it opens"),
 )
 SSL_MODES = (
     ("prefer", "Prefer: encrypted if the server can"),

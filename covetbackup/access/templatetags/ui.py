@@ -86,6 +86,11 @@ def bytes_text(size: int | None) -> SafeString | str:
 
 
 @register.filter
+def count_text(count: int | None) -> str:
+    return UNKNOWN if count is None else f"{count:,}"
+
+
+@register.filter
 def rate_text(rate: int | None) -> str:
     return f"{_scaled(rate)}/s" if rate else UNKNOWN
 
