@@ -69,6 +69,7 @@ def pace_of(job: Job, now: datetime) -> str:
     if not job.is_active:
         return ""
     if job.state == JobState.QUEUED:
-        return "10s"
+        # Somebody who has just asked is watching it start; a long queue is only looked at.
+        return "1s" if now - job.created_at < timedelta(minutes=1) else "10s"
     is_young = job.started_at is None or now - job.started_at < timedelta(minutes=10)
     return "1s" if is_young else "3s"
