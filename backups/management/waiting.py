@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from datetime import timedelta
 
@@ -18,7 +19,7 @@ _ALIVE = timedelta(seconds=120)
 
 def wait_for(job: Job, *, quiet: bool) -> Job:
     """The job once it has ended and its end is recorded. Interrupting the wait does not stop it."""
-    bar = Silent() if quiet else TerminalProgress()
+    bar = Silent() if quiet else TerminalProgress(sys.stderr)
     watch = _Watch(bar)
     began = time.monotonic()
     while True:

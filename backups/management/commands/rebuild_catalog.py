@@ -65,7 +65,7 @@ class Command(ReportingCommand):
             keep_keys(team, keys)
         quiet = options["quiet"] or not sys.stderr.isatty()
         ring = _joined(engines.keyring_for(team), keys)
-        result = rebuild(row, keyring=ring, progress=Silent() if quiet else TerminalProgress())
+        result = rebuild(row, keyring=ring, progress=Silent() if quiet else TerminalProgress(sys.stderr))
         details = {"added": len(result.added)}
         record(actor_of(None), "repository.rebuild", team=team, subject=row, details=details)
         return Report(_data(row, result), _lines(row, result), DAMAGED if result.damaged else 0)
