@@ -28,6 +28,28 @@ class Permission(StrEnum):
     EXPORT_AUDIT = "export_audit"
 
 
+TITLES: dict[Permission, str] = {
+    Permission.VIEW: "See servers, databases, backups and jobs",
+    Permission.RUN_BACKUP: "Back up now",
+    Permission.CANCEL_JOB: "Cancel a job",
+    Permission.VERIFY: "Verify a backup",
+    Permission.TEST_RESTORE: "Test a restore",
+    Permission.RESTORE_NEW: "Restore into a new database",
+    Permission.RESTORE_OVERWRITE: "Restore over an existing database",
+    Permission.DOWNLOAD_BACKUP: "Download a backup",
+    Permission.DELETE_BACKUP: "Delete a backup",
+    Permission.CHANGE_DATABASE: "Add and change servers and databases",
+    Permission.CHANGE_POLICY: "Change schedules and retention policies",
+    Permission.CHANGE_REPOSITORY: "Add and change repositories",
+    Permission.ROTATE_KEY: "Make new encryption keys",
+    Permission.VIEW_AUDIT: "See the audit log",
+    Permission.MANAGE_TEAM: "Invite, remove and change roles",
+    Permission.CHANGE_SETTINGS: "Change settings",
+    Permission.EXPORT_KEY: "Export encryption keys",
+    Permission.EXPORT_AUDIT: "Export the audit log",
+}
+
+
 class Role(StrEnum):
     """Each role may do all that the one before it may."""
 

@@ -15,7 +15,7 @@ from covetbackup.access import teams
 from covetbackup.access.decorators import reauthenticated, require, requires
 from covetbackup.access.forms import ROLES, InvitationForm, RoleForm, posted
 from covetbackup.access.models import Membership, Team
-from covetbackup.access.roles import PERMISSIONS, Permission, Role
+from covetbackup.access.roles import PERMISSIONS, TITLES, Permission, Role
 from covetbackup.audit.log import record
 from covetbackup.core.errors import Conflict
 
@@ -24,11 +24,11 @@ from covetbackup.core.errors import Conflict
 @requires(Permission.VIEW)
 def team(request: HttpRequest) -> HttpResponse:
     seen = request.user.teams_with(Permission.VIEW)
-    rights = [(one, [one in PERMISSIONS[role] for role in Role]) for one in Permission]
+    rights = [(TITLES[one], [one in PERMISSIONS[role] for role in Role]) for one in Permission]
     context = {
         "teams": [(one, teams.members_of(one)) for one in seen],
         "roles": ROLES,
-        "rights": [(name.replace("_", " ").capitalize(), has) for name, has in rights],
+        "rights": rights,
     }
     return render(request, "access/team.html", context)
 

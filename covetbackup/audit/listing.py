@@ -16,6 +16,7 @@ from covetbackup.access.roles import Permission
 from covetbackup.audit.models import AuditEntry, Outcome
 
 PAGE_SIZE = 50
+DAY = forms.DateInput({"placeholder": "2026-12-31"})
 
 
 class AuditFilter(forms.Form):
@@ -25,8 +26,8 @@ class AuditFilter(forms.Form):
     actor = forms.CharField(required=False, max_length=150)
     subject = forms.CharField(required=False, max_length=300, label="Object")
     outcome = forms.ChoiceField(required=False, choices=[("", "Any"), *Outcome.choices])
-    since = forms.DateField(required=False, label="From")
-    until = forms.DateField(required=False, label="To")
+    since = forms.DateField(required=False, label="From", widget=DAY)
+    until = forms.DateField(required=False, label="To", widget=DAY)
 
     def apply(self, entries: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
         """The entries that match; all, where an answer was wrong."""
