@@ -190,10 +190,19 @@ class RepositoryForm(TeamForm):
     permission = Permission.CHANGE_REPOSITORY
     kind: ClassVar[RepositoryKind]
 
+    # Not the model's field: that one refuses a second default, this one takes over from the first.
+    is_default = forms.BooleanField(
+        label="Put new backups here unless told otherwise", required=False
+    )
+
     class Meta:
         model = Repository
-        fields = ("team", "name", "is_default")
-        labels = {"is_default": "Put new backups here unless told otherwise"}
+        fields = ("team", "name")
+
+    def unsaved(self) -> Repository:
+        row: Repository = self.save(commit=False)
+        row.is_default = self.cleaned_data["is_default"]
+        return row
 
     def credentials(self) -> S3Credentials | None:
         return None

@@ -60,11 +60,22 @@ def add_repository(row: Repository, credentials: S3Credentials | None) -> Reposi
     row.checked_at = timezone.now()
     with transaction.atomic():
         if row.is_default:
-            row.team.repositories.filter(is_default=True).update(is_default=False)
+            _end_default(row)
         row.save(force_insert=True)
         text = json.dumps(asdict(credentials)) if credentials else ""
         secrets.seal_field(row, "credentials", text)
     return row
+
+
+def make_default(row: Repository) -> None:
+    """New backups of the team go to `row` unless told otherwise."""
+    with transaction.atomic():
+        _end_default(row)
+        Repository.objects.filter(pk=row.pk).update(is_default=True)
+
+
+def _end_default(row: Repository) -> None:
+    row.team.repositories.filter(is_default=True).update(is_default=False)
 
 
 def check_repository(row: Repository) -> list[Step]:

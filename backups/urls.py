@@ -27,5 +27,10 @@ urlpatterns = [
     path("repositories/add/", repositories.repository_add, name="repository-add"),
     path("repositories/<int:pk>/", repositories.repository, name="repository"),
     path("repositories/<int:pk>/test/", repositories.repository_test, name="repository-test"),
+    path(
+        "repositories/<int:pk>/default/",
+        repositories.repository_default,
+        name="repository-default",
+    ),
     path("keys/", keys.keys, name="keys"),
 ]

@@ -16,7 +16,7 @@ from backups.forms import BackupSearch, DeleteForm, NoteForm, VerifyForm
 from backups.listing import ORDERS, BackupFilter, backups_of, page_of
 from backups.models import Backup
 from backups.models.backup import RESTORABLE_STATES
-from backups.views.lookup import command, look_up, signed_in, tell
+from backups.views.lookup import command, look_up, posted, signed_in, tell
 from covetbackup.access.decorators import reauthenticated, requires
 from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
@@ -79,7 +79,7 @@ def backup_verify(request: HttpRequest, pk: UUID) -> HttpResponse:
 def backup_delete(request: HttpRequest, pk: UUID) -> HttpResponse:
     found = look_up(request, Backup, pk, Permission.DELETE_BACKUP)
     expected = found.database.name if _is_last_good(found) else ""
-    form = DeleteForm(request.POST if request.method == "POST" else None, expected=expected)
+    form = DeleteForm(posted(request), expected=expected)
     if form.is_valid():
         return _delete(request, found)
     context = {

@@ -19,6 +19,7 @@ from backups.models.backup import RESTORABLE_STATES
 from backups.views.lookup import command, look_up, signed_in, tell
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
+from covetbackup.audit.log import record
 from covetbackup.core.errors import CovetError
 
 _GONE = Q(state=DatabaseState.GONE)
@@ -61,13 +62,19 @@ def database_backup(request: HttpRequest, pk: int) -> HttpResponse:
     found = look_up(request, Database, pk, Permission.RUN_BACKUP)
     form = BackupForm(request.POST, team=found.server.team)
     if form.is_valid():
-        try:
-            backup = catalog.request_backup(found, user=signed_in(request), **form.cleaned_data)
-        except CovetError as error:
-            tell(request, error)
-            return redirect("database", found.pk)
-        return redirect("job", backup.job_id)
+        return _back_up(request, found, form)
     return render(request, "backups/database.html", _page(request, found, form), status=422)
+
+
+def _back_up(request: HttpRequest, found: Database, form: BackupForm) -> HttpResponse:
+    try:
+        backup = catalog.request_backup(found, user=signed_in(request), **form.cleaned_data)
+    except CovetError as error:
+        tell(request, error)
+        return redirect("database", found.pk)
+    details = {"backup": str(backup.pk), "cipher": backup.cipher}
+    record(request, "backup.run", team=found.server.team, subject=found, details=details)
+    return redirect("job", backup.job_id)
 
 
 def with_last_backup(rows: QuerySet[Database]) -> QuerySet[Database]:

@@ -14,8 +14,8 @@ from backups.forms import REPOSITORY_FORMS, RepositoryForm
 from backups.listing import ORDERS, BackupFilter, filtered, page_of
 from backups.models import Backup, CopyState, Repository
 from backups.models.repository import RepositoryKind
-from backups.registering import add_repository, check_repository
-from backups.views.lookup import command, look_up, sentence, signed_in
+from backups.registering import add_repository, check_repository, make_default
+from backups.views.lookup import command, look_up, posted, sentence, signed_in
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
@@ -49,7 +49,7 @@ def repository(request: HttpRequest, pk: int) -> HttpResponse:
 def repository_add(request: HttpRequest) -> HttpResponse:
     kind = request.GET.get("kind", "")
     form_class = REPOSITORY_FORMS.get(kind, REPOSITORY_FORMS[RepositoryKind.LOCAL.value])
-    form = form_class(request.POST or None, user=signed_in(request))
+    form = form_class(posted(request), user=signed_in(request))
     if request.method == "POST" and form.is_valid():
         try:
             return _added(request, form)
@@ -73,8 +73,18 @@ def repository_test(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "backups/repository.html", _page(found) | {"steps": steps})
 
 
+@require_POST
+@requires(Permission.CHANGE_REPOSITORY)
+def repository_default(request: HttpRequest, pk: int) -> HttpResponse:
+    found = look_up(request, Repository, pk, Permission.CHANGE_REPOSITORY)
+    make_default(found)
+    record(request, "repository.default", team=found.team, subject=found)
+    messages.success(request, f"New backups go to {found.name}.")
+    return redirect("repository", found.pk)
+
+
 def _added(request: HttpRequest, form: RepositoryForm) -> HttpResponse:
-    added = add_repository(form.save(commit=False), form.credentials())
+    added = add_repository(form.unsaved(), form.credentials())
     details = {"url": added.url}
     record(request, "repository.add", team=added.team, subject=added, details=details)
     messages.success(request, f"{added.name} is ready for backups.")

@@ -18,7 +18,7 @@ from backups.models import DatabaseState, Server
 from backups.models.source import ServerKind
 from backups.probing import ServerCheck, probe_server
 from backups.views.databases import with_last_backup
-from backups.views.lookup import command, look_up, signed_in, tell
+from backups.views.lookup import command, look_up, posted, signed_in, tell
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
@@ -59,7 +59,7 @@ def server(request: HttpRequest, pk: int) -> HttpResponse:
 def server_add(request: HttpRequest) -> HttpResponse:
     kind = request.GET.get("kind", "")
     form_class = SERVER_FORMS.get(kind, SERVER_FORMS[ServerKind.POSTGRESQL.value])
-    return _edit(request, form_class(request.POST or None, user=signed_in(request)))
+    return _edit(request, form_class(posted(request), user=signed_in(request)))
 
 
 @require_http_methods(["GET", "POST"])
@@ -67,7 +67,7 @@ def server_add(request: HttpRequest) -> HttpResponse:
 def server_edit(request: HttpRequest, pk: int) -> HttpResponse:
     found = look_up(request, Server, pk, Permission.CHANGE_DATABASE)
     form_class = SERVER_FORMS[found.kind]
-    return _edit(request, form_class(request.POST or None, instance=found, user=signed_in(request)))
+    return _edit(request, form_class(posted(request), instance=found, user=signed_in(request)))
 
 
 @require_POST

@@ -50,6 +50,13 @@ TARGET = {
 }
 """Where a restore goes to. Nothing listens there: its checks fail."""
 
+BACK_UP = {
+    "repositories": "{world.repository.pk}",
+    "codec": "zstd:3",
+    "cipher": "aes-256-gcm",
+}
+TYPED = {"name": "{world.database.name}"}
+
 # fmt: off
 ROWS: list[Row] = [
     # project
@@ -90,8 +97,30 @@ ROWS: list[Row] = [
     Row("job-log", "job", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),
     Row("job-cancel", "job", NOT_TAKEN, "302 404 403 302 302 302"),
     # backups: servers and databases
+    Row("servers", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
+    Row("server", "server", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),
+    Row("server-add", "", "302 200 403 403 200 200", "302 422 403 403 422 422"),
+    Row("server-edit", "server", "302 404 403 403 200 200", "302 404 403 403 422 422"),
+    Row("server-test", "server", NOT_TAKEN, "302 404 403 200 200 200"),
+    Row("server-discover", "server", NOT_TAKEN, "302 404 403 403 302 302"),
+    Row("server-seen", "server", NOT_TAKEN, "302 404 403 302 302 302"),
+    Row("databases", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
+    Row("database", "database", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),
+    Row("database-backup", "database", NOT_TAKEN, "302 404 403 302 302 302", BACK_UP),
     # backups: backups
+    Row("backups", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
+    Row("backup", "backup", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),
+    Row("backup-verify", "backup", NOT_TAKEN, "302 404 403 302 302 302", {"level": "exists"}),
+    Row("backup-delete", "backup", "302 404 403 403 200 200", "302 404 403 403 302 302", TYPED),
+    Row("backup-pin", "backup", NOT_TAKEN, "302 404 403 302 302 302", {"pinned": "1"}),
+    Row("backup-note", "backup", NOT_TAKEN, "302 404 403 302 302 302", {"note": "kept"}),
     # backups: repositories and keys
+    Row("repositories", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
+    Row("repository", "repository", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),
+    Row("repository-add", "", "302 200 403 403 200 200", "302 422 403 403 422 422"),
+    Row("repository-test", "repository", NOT_TAKEN, "302 404 403 403 200 200"),
+    Row("repository-default", "repository", NOT_TAKEN, "302 404 403 403 302 302"),
+    Row("keys", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
     # restores
     Row("restores", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
     Row("restore-start", "backup", "302 404 403 200 200 200", NOT_TAKEN),
