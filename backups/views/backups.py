@@ -12,7 +12,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from backups import catalog
-from backups.forms import BackupSearch, DeleteForm, NoteForm, VerifyForm
+from backups.forms.backups import DeleteForm, NoteForm, VerifyForm
+from backups.forms.searches import BackupSearch
 from backups.listing import ORDERS, BackupFilter, backups_of, page_of
 from backups.models import Backup
 from backups.models.backup import RESTORABLE_STATES

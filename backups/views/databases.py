@@ -11,7 +11,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from backups import catalog
-from backups.forms import BackupForm, DatabaseFilter
+from backups.forms.backups import BackupForm
+from backups.forms.searches import DatabaseFilter
 from backups.listing import ORDERS, filtered, page_of
 from backups.listing import BackupFilter as Chosen
 from backups.models import Backup, Database, DatabaseState

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from backups.forms import REPOSITORY_FORMS, RepositoryForm
+from backups.forms.repositories import REPOSITORY_FORMS, RepositoryForm
 from backups.listing import ORDERS, BackupFilter, filtered, page_of
 from backups.models import Backup, CopyState, Repository
 from backups.models.repository import RepositoryKind

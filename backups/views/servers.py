@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from backups.discovery import Discovery, discover
-from backups.forms import SERVER_FORMS, ServerForm
+from backups.forms.servers import SERVER_FORMS, ServerForm
 from backups.listing import page_of
 from backups.models import DatabaseState, Server
 from backups.models.source import ServerKind

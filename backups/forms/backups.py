@@ -1,0 +1,91 @@
+"""What may be asked of databases and backups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from backups.models import Repository
+from covetbackup.access.models import Team
+from covetbackup.core.crypto.suites import Suite
+from covetbackup.core.operations.verify import Level
+
+CODECS = (
+    ("zstd:3", "Zstandard 3: fast, good ratio"),
+    ("zstd:9", "Zstandard 9: slower, smaller"),
+    ("zstd:19", "Zstandard 19: slowest, smallest"),
+    ("gzip:6", "gzip 6: opens anywhere"),
+    ("lzma:6", "xz 6: small, slow"),
+    ("bzip2:9", "bzip2 9"),
+    ("none", "None: already compressed data"),
+)
+
+CIPHERS = (
+    (Suite.AES_256_GCM.value, "AES-256-GCM"),
+    (Suite.CHACHA20_POLY1305.value, "ChaCha20-Poly1305"),
+    (Suite.AES_256_CBC_HMAC_SHA256.value, "AES-256-CBC with HMAC-SHA-256"),
+    ("none", "None: whoever reads the repository reads the data"),
+)
+
+LEVELS = (
+    (Level.EXISTS.value, "Exists: all objects are there"),
+    (Level.CHECKSUM.value, "Checksum: stored as written"),
+    (Level.SAMPLED.value, "Sampled: random parts open"),
+    (Level.CONTENT.value, "Content: all of it opens"),
+)
+
+
+class BackupForm(forms.Form):
+    """Back up now."""
+
+    repositories = forms.ModelMultipleChoiceField(
+        Repository.objects.none(),
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Choose at least one repository."},
+    )
+    codec = forms.ChoiceField(label="Compression", choices=CODECS)
+    cipher = forms.ChoiceField(label="Encryption", choices=CIPHERS)
+    note = forms.CharField(max_length=2000, required=False)
+
+    def __init__(self, *args: Any, team: Team, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        mine = Repository.objects.filter(team=team)
+        self.fields["repositories"].queryset = mine
+        chosen = [row.pk for row in mine if row.is_default] or [row.pk for row in mine[:1]]
+        self.fields["repositories"].initial = chosen
+
+
+class VerifyForm(forms.Form):
+    level = forms.ChoiceField(choices=LEVELS, initial=Level.CHECKSUM.value)
+
+
+class NoteForm(forms.Form):
+    """Tags are words, separated by commas or spaces."""
+
+    note = forms.CharField(
+        max_length=2000, required=False, widget=forms.Textarea(attrs={"rows": 3})
+    )
+    tags = forms.CharField(max_length=300, required=False, help_text="Words, separated by commas.")
+
+    def clean_tags(self) -> list[str]:
+        words = (word.strip() for word in self.cleaned_data["tags"].split(","))
+        return list(dict.fromkeys(word[:40] for word in words if word))[:20]
+
+
+class DeleteForm(forms.Form):
+    """The last good backup of a database goes only if the database's name is typed."""
+
+    name = forms.CharField(required=False, strip=False, label="Name of the database")
+
+    def __init__(self, *args: Any, expected: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.expected = expected
+        if not expected:
+            del self.fields["name"]
+
+    def clean_name(self) -> str:
+        if self.cleaned_data["name"] != self.expected:
+            raise ValidationError("This is not the name of the database.")
+        return self.expected

@@ -1,0 +1,139 @@
+"""What may be entered about a repository; each kind has its own form."""
+
+from __future__ import annotations
+
+import urllib.parse
+from typing import Any, ClassVar
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from backups.forms.owned import TeamForm
+from backups.models import Repository
+from backups.models.repository import RepositoryKind
+from covetbackup.access.roles import Permission
+from covetbackup.core.errors import CovetError
+from covetbackup.core.storage.registry import S3Credentials, open_storage
+
+
+class RepositoryForm(TeamForm):
+    """A place for backups; what the kinds' own fields say becomes the engine's URL."""
+
+    permission = Permission.CHANGE_REPOSITORY
+    kind: ClassVar[RepositoryKind]
+
+    # Not the model's field: that one refuses a second default, this one takes over from the first.
+    is_default = forms.BooleanField(
+        label="Put new backups here unless told otherwise", required=False
+    )
+
+    class Meta:
+        model = Repository
+        fields = ("team", "name")
+
+    def unsaved(self) -> Repository:
+        row: Repository = self.save(commit=False)
+        row.is_default = self.cleaned_data["is_default"]
+        return row
+
+    def credentials(self) -> S3Credentials | None:
+        return None
+
+    def url(self) -> str:
+        raise NotImplementedError
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or self.cleaned_data
+        if not self.errors:
+            self.instance.kind = self.kind
+            self.instance.url = self._checked_url()
+        return values
+
+    def _checked_url(self) -> str:
+        try:
+            url = self.url()
+            open_storage(url, self.credentials())
+        except CovetError as error:
+            raise ValidationError(f"{error.message}. {error.hint}".strip()) from error
+        return url
+
+
+class LocalRepositoryForm(RepositoryForm):
+    kind = RepositoryKind.LOCAL
+
+    folder = forms.CharField(
+        max_length=900,
+        help_text="An absolute path that web server and workers both see: empty, or a repository.",
+        widget=forms.TextInput(attrs={"placeholder": "/srv/backups", "spellcheck": "false"}),
+    )
+    field_order = ("team", "name", "folder", "is_default")
+
+    def clean_folder(self) -> str:
+        folder: str = self.cleaned_data["folder"]
+        if not folder.startswith("/") or ".." in folder.split("/"):
+            raise ValidationError("This must be an absolute path without “..”: /srv/backups.")
+        return folder
+
+    def url(self) -> str:
+        return f"file://{urllib.parse.quote(self.cleaned_data['folder'])}"
+
+
+class S3RepositoryForm(RepositoryForm):
+    kind = RepositoryKind.S3
+
+    bucket = forms.CharField(max_length=255)
+    prefix = forms.CharField(
+        max_length=120, required=False, help_text="A folder in the bucket, such as covet/shop."
+    )
+    endpoint = forms.CharField(
+        max_length=300,
+        required=False,
+        help_text="For compatible stores: https://s3.example.com. Empty means Amazon.",
+    )
+    region = forms.CharField(max_length=64, required=False)
+    access_key_id = forms.CharField(
+        label="Access key id",
+        max_length=200,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    secret_access_key = forms.CharField(
+        label="Secret access key",
+        max_length=500,
+        required=False,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text="Stored sealed, and never shown again.",
+    )
+    path_style = forms.BooleanField(
+        label="Bucket in the path (most compatible stores)", required=False
+    )
+    field_order = ("team", "name", "bucket", "prefix", "endpoint", "region", "path_style")
+
+    def credentials(self) -> S3Credentials | None:
+        values = self.cleaned_data
+        if not values["access_key_id"]:
+            return None
+        return S3Credentials(values["access_key_id"], values["secret_access_key"])
+
+    def url(self) -> str:
+        values = self.cleaned_data
+        options = {
+            "endpoint": values["endpoint"],
+            "region": values["region"],
+            "path_style": "1" if values["path_style"] else "",
+        }
+        place = "/".join(filter(None, (values["bucket"], values["prefix"].strip("/"))))
+        query = urllib.parse.urlencode({name: value for name, value in options.items() if value})
+        return f"s3://{place}?{query}" if query else f"s3://{place}"
+
+    def clean(self) -> dict[str, Any]:
+        values = self.cleaned_data
+        if bool(values.get("access_key_id")) != bool(values.get("secret_access_key")):
+            self.add_error("secret_access_key", "Id and secret belong together: give both or none.")
+        return super().clean()
+
+
+REPOSITORY_FORMS: dict[str, type[RepositoryForm]] = {
+    form.kind.value: form for form in (LocalRepositoryForm, S3RepositoryForm)
+}

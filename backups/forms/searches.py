@@ -1,0 +1,55 @@
+"""What lists are filtered by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from backups.models import Database, Server
+from backups.models.backup import BackupState
+from covetbackup.access.models import User
+
+
+class DatabaseFilter(forms.Form):
+    q = forms.CharField(label="Search", max_length=100, required=False)
+    server = forms.ModelChoiceField(Server.objects.none(), required=False, empty_label="All")
+    state = forms.ChoiceField(
+        choices=(
+            ("", "Included"),
+            ("new", "New"),
+            ("excluded", "Not included"),
+            ("gone", "Gone"),
+            ("all", "All"),
+        ),
+        required=False,
+    )
+
+    def __init__(self, data: Any, *, user: User) -> None:
+        super().__init__(data)
+        self.fields["server"].queryset = Server.objects.visible_to(user)
+
+
+class BackupSearch(forms.Form):
+    q = forms.CharField(label="Search", max_length=100, required=False)
+    database = forms.ModelChoiceField(Database.objects.none(), required=False, empty_label="All")
+    state = forms.ChoiceField(
+        choices=(
+            ("", "All"),
+            ("restorable", "Restorable"),
+            *[(state.value, state.label) for state in BackupState],
+        ),
+        required=False,
+    )
+    since = forms.DateField(
+        label="From", required=False, widget=forms.TextInput(attrs={"placeholder": "2026-01-31"})
+    )
+    until = forms.DateField(
+        label="To", required=False, widget=forms.TextInput(attrs={"placeholder": "2026-12-31"})
+    )
+
+    def __init__(self, data: Any, *, user: User) -> None:
+        super().__init__(data)
+        self.fields["database"].queryset = Database.objects.visible_to(user).select_related(
+            "server"
+        )

@@ -1,0 +1,138 @@
+"""What may be entered about a server; each kind has its own form."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from backups.forms.owned import TeamForm
+from backups.models import Server
+from backups.models.source import ServerKind
+from backups.registering import save_server
+from covetbackup.access.roles import Permission
+from covetbackup.core.stream.secret import Secret
+
+SSL_MODES = (
+    ("prefer", "Prefer: encrypted if the server can"),
+    ("require", "Require: encrypted, any certificate"),
+    ("verify-ca", "Verify the certificate's authority"),
+    ("verify-full", "Verify authority and host name"),
+    ("disable", "Disable: never encrypted"),
+)
+
+
+class ServerForm(TeamForm):
+    """One of a kind's own forms follows; `password` is write-only."""
+
+    permission = Permission.CHANGE_DATABASE
+    kind: ClassVar[ServerKind]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.instance.kind = self.kind
+        for name in ("include", "exclude"):
+            self.fields[name].widget.attrs |= {"rows": 3, "spellcheck": "false"}
+
+    def typed_password(self) -> Secret | None:
+        """What was typed; None means what is stored."""
+        text = self.cleaned_data.get("password")
+        return Secret(text) if text else None
+
+    def for_the_record(self) -> dict[str, Any]:
+        """What the audit log keeps of the change: no secrets."""
+        values = self.cleaned_data
+        where = {
+            name: values[name] for name in ("host", "port", "user", "folder") if name in values
+        }
+        return {**where, "changed": [str(name) for name in self.changed_data]}
+
+    def save(self, commit: bool = True) -> Server:
+        """Raises `SecretsLocked`."""
+        typed = self.typed_password()
+        return save_server(super().save(commit=False), typed.reveal() if typed else None)
+
+
+class PostgresServerForm(ServerForm):
+    kind = ServerKind.POSTGRESQL
+
+    host = forms.CharField(
+        max_length=255, help_text="A name or an address. Metadata services are never contacted."
+    )
+    user = forms.CharField(max_length=63, help_text="A role that may read all that is backed up.")
+    password = forms.CharField(
+        required=False,
+        strip=False,
+        max_length=1000,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text="Stored sealed, and never shown again.",
+    )
+    sslmode = forms.ChoiceField(label="Encryption", choices=SSL_MODES)
+
+    class Meta:
+        model = Server
+        fields = (
+            "team",
+            "name",
+            "host",
+            "port",
+            "user",
+            "sslmode",
+            "maintenance_database",
+            "include",
+            "exclude",
+            "queue",
+        )
+        labels = {"maintenance_database": "Database to connect to first"}
+        help_texts = {
+            "include": "Which databases: patterns such as shop_*, one a line. None means all.",
+            "exclude": "Which databases not: patterns, one a line.",
+            "queue": "Which workers run its jobs. Leave as it is unless one is near the server.",
+        }
+
+    field_order = ("team", "name", "host", "port", "user", "password", "sslmode")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk and self.instance.password:
+            self.fields["password"].help_text = (
+                "One is stored. Leave this empty to keep it; type it again if you change host, "
+                "port or user."
+            )
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or self.cleaned_data
+        # Otherwise an editor could have the stored password sent to a server of his own.
+        moved = {"host", "port", "user", "sslmode"} & set(self.changed_data)
+        if moved and self.instance.password and not values.get("password"):
+            self.add_error(
+                "password", "Type the password again, because where it is sent to has changed."
+            )
+        return values
+
+
+class SqliteServerForm(ServerForm):
+    kind = ServerKind.SQLITE
+
+    folder = forms.CharField(
+        max_length=1000,
+        help_text="An absolute path on the workers' machine. The SQLite files in it are found.",
+        widget=forms.TextInput(attrs={"placeholder": "/srv/shop", "spellcheck": "false"}),
+    )
+
+    class Meta:
+        model = Server
+        fields = ("team", "name", "folder", "include", "exclude", "queue")
+        help_texts = PostgresServerForm.Meta.help_texts
+
+    def clean_folder(self) -> str:
+        folder: str = self.cleaned_data["folder"]
+        if not folder.startswith("/") or ".." in folder.split("/"):
+            raise ValidationError("This must be an absolute path without “..”, such as /srv/shop.")
+        return folder.rstrip("/") or "/"
+
+
+SERVER_FORMS: dict[str, type[ServerForm]] = {
+    form.kind.value: form for form in (PostgresServerForm, SqliteServerForm)
+}
