@@ -163,7 +163,9 @@ def request_delete(backup: Backup, *, user: User | None) -> Job:
     when it is pinned or held, `Conflict` while it is being made or removed.
     """
     with transaction.atomic():
-        locked = Backup.objects.select_for_update().select_related("job").get(pk=backup.pk)
+        # The backup's row alone: PostgreSQL locks no row of an outer join, as the job's is.
+        rows = Backup.objects.select_for_update(of=("self",)).select_related("job")
+        locked = rows.get(pk=backup.pk)
         refuse_held(locked)
         _refuse_working(locked)
         job = _enqueue_for(locked, "delete", f"Delete {locked}", user=user)
