@@ -64,8 +64,9 @@ class Command(ReportingCommand):
         if options["keep_keys"]:
             keep_keys(team, keys)
         quiet = options["quiet"] or not sys.stderr.isatty()
+        progress = Silent() if quiet else TerminalProgress(sys.stderr)
         ring = _joined(engines.keyring_for(team), keys)
-        result = rebuild(row, keyring=ring, progress=Silent() if quiet else TerminalProgress(sys.stderr))
+        result = rebuild(row, keyring=ring, progress=progress)
         details = {"added": len(result.added)}
         record(actor_of(None), "repository.rebuild", team=team, subject=row, details=details)
         return Report(_data(row, result), _lines(row, result), DAMAGED if result.damaged else 0)
