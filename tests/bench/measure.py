@@ -76,7 +76,6 @@ def work_folder(size: int) -> Iterator[Path]:
 
 def new_repository(folder: Path) -> str:
     """The URL of an empty local repository."""
-    folder.mkdir()
     create_repository(folder.as_uri())
     return folder.as_uri()
 
