@@ -118,6 +118,17 @@ def test_a_copy_that_fails_drops_out_and_the_others_hold_the_whole(where: str) -
     assert [str(entry.label) for entry in good.backups()] == [str(result.manifest.label)]
 
 
+def test_one_repository_under_two_names_is_refused_before_anything_is_written() -> None:
+    repository, engine = make_repository("one"), MemoryEngine(DATA)
+    again = Repository.open(repository.storage, name="again")
+
+    with pytest.raises(BadSetting, match="one and again are the same"):
+        make_backup([repository, again], engine, make_keys()[1])
+
+    assert engine.opened == 0
+    assert traces(repository) == []
+
+
 @pytest.mark.parametrize("after", [0, 1, 17])
 def test_cancel_leaves_no_trace(after: int) -> None:
     _, keyring = make_keys()
