@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from covetbackup.core.errors import CovetError, ObjectExists
 from covetbackup.core.progress import Progress
-from covetbackup.core.repository.keys_store import newest_keys, write_keys
+from covetbackup.core.repository.keys_store import copy_keys
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest, StoredObject
 from covetbackup.core.repository.repository import Repository
@@ -29,8 +29,7 @@ def copy_backup(
         _copy_object(source, label, target, stored, progress)
     progress.phase("publishing")
     if manifest.suite is not None:
-        generation, keys = newest_keys(source.storage, label)
-        write_keys(target.storage, label, generation, keys)
+        copy_keys(source.storage, target.storage, label)
     target.commit(label, data)
     return manifest
 
