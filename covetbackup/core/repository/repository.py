@@ -109,9 +109,13 @@ class Repository:
     def commit(self, label: Label, data: bytes) -> None:
         """Publish: write the manifest `data`. Everything it names must be stored by now."""
         manifest_json.decode(data, label)
+        self.refuse_published(label)
+        write_object(self.storage, label.manifest, data)
+
+    def refuse_published(self, label: Label) -> None:
+        """Raises `Conflict` if the backup `label` is here."""
         if any(found.name == label.manifest for found in self.objects(label)):
             raise Conflict(f"backup {label} is already in {self.name}")
-        write_object(self.storage, label.manifest, data)
 
     def remove(self, label: Label) -> None:
         """Remove a backup, published or not: manifest first, then volumes, keys and the mirror

@@ -14,6 +14,7 @@ from covetbackup.core.errors import (
     ManifestInvalid,
     ObjectNotFound,
     StorageFull,
+    StorageUnavailable,
 )
 from covetbackup.core.operations.copy import copy_backup
 from covetbackup.core.operations.expire import delete_backup, sweep_repository
@@ -23,6 +24,7 @@ from covetbackup.core.repository.layout import Label, new_label, slug_of
 from covetbackup.core.repository.marker import initialise
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.storage.memory import MemoryStorage
+from covetbackup.core.stream.base import Source
 from tests.support.doubles import (
     NOW,
     make_backup,
@@ -194,6 +196,46 @@ def test_a_copy_that_is_there_already_is_a_conflict(keyring: Keyring) -> None:
 
     with pytest.raises(Conflict, match="already"):
         copy_backup(home, label, away, progress=Silent())
+
+
+class Unreadable(MemoryStorage):
+    """A storage that cannot be read for a while."""
+
+    is_down = False
+
+    def open(self, name: str, offset: int = 0, length: int | None = None) -> Source:
+        if self.is_down:
+            raise StorageUnavailable("no answer")
+        return super().open(name, offset, length)
+
+
+def test_copying_again_never_removes_what_is_there(keyring: Keyring) -> None:
+    storage = Unreadable()
+    home, away = make_repository(), make_repository("away", storage)
+    label = make_backup(home, DATA, keyring).manifest.label
+    copy_backup(home, label, away, progress=Silent())
+    before = names(away)
+    storage.is_down = True
+
+    with pytest.raises(Conflict):
+        copy_backup(home, label, away, progress=Silent())
+    away.storage.delete(label.manifest)
+    with pytest.raises(StorageUnavailable):
+        copy_backup(home, label, away, progress=Silent())
+
+    assert names(away) == [name for name in before if name != label.manifest]
+
+
+def test_a_damaged_object_of_a_copy_that_was_cut_off_is_made_anew(keyring: Keyring) -> None:
+    home, away = make_repository(), make_repository("away")
+    label = make_backup(home, DATA, keyring).manifest.label
+    replace(away, label.folder + "dump.bin.zst.cvb", b"half")
+
+    copy_backup(home, label, away, progress=Silent())
+
+    assert not verify_backup(
+        away, label, Level.CHECKSUM, keyring=keyring, check=lambda *_: None, progress=Silent()
+    ).findings
 
 
 def test_a_damaged_backup_is_not_copied(keyring: Keyring) -> None:
