@@ -176,9 +176,7 @@ def copy(given: Namespace) -> Report:
 
 
 def delete(given: Namespace) -> Report:
-    repository = _open(given.repo, given)
-    label = str(repository.find(given.label))
-    BackupManager(repository).delete_backup(label)
+    label = str(BackupManager(_open(given.repo, given)).delete_backup(given.label))
     return Report({"label": label}, [f"{label} is removed from {given.repo}"])
 
 

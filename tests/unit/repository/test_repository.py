@@ -16,6 +16,7 @@ from covetbackup.core.errors import (
     StorageFull,
     StorageUnavailable,
 )
+from covetbackup.core.manager import BackupManager
 from covetbackup.core.operations.copy import copy_backup
 from covetbackup.core.operations.expire import delete_backup, sweep_repository
 from covetbackup.core.operations.verify import Level, verify_backup
@@ -275,6 +276,42 @@ def test_deleting_leaves_nothing_of_that_backup_and_all_of_the_others(keyring: K
     assert [entry.label for entry in repository.backups()] == [kept]
     with pytest.raises(ObjectNotFound):
         delete_backup(repository, gone)
+
+
+class Undeletable(MemoryStorage):
+    """A storage that fails to delete objects with `held` in their names."""
+
+    held = ""
+
+    def delete(self, name: str) -> None:
+        if self.held and self.held in name:
+            raise StorageUnavailable("no answer")
+        super().delete(name)
+
+
+@pytest.mark.parametrize("held", ["dump.bin.zst", "keys.0", "keys-mirror"])
+@pytest.mark.parametrize("again", ["delete", "sweep"])
+def test_a_deletion_that_was_cut_off_is_finished_by_deleting_or_sweeping(
+    keyring: Keyring, held: str, again: str
+) -> None:
+    storage = Undeletable()
+    repository = make_repository(storage=storage)
+    empty = names(repository)
+    label = make_backup(repository, DATA, keyring).manifest.label
+    manager = BackupManager(repository)
+    storage.held = held
+    with pytest.raises(StorageUnavailable):
+        manager.delete_backup("latest")
+    storage.held = ""
+
+    if again == "delete":
+        assert manager.delete_backup(str(label)) == label
+    else:
+        assert sweep_repository(repository, NOW + timedelta(days=40_000)).labels == (label,)
+
+    assert [name for name in names(repository) if not name.startswith("keys/")] == empty
+    with pytest.raises(BadSetting, match="no backup matches"):
+        manager.delete_backup(str(label))
 
 
 def test_a_sweep_takes_unfinished_backups_but_no_young_or_published_ones(keyring: Keyring) -> None:
