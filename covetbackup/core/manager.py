@@ -152,7 +152,7 @@ class BackupManager:
         return copy_backup(self._repository, found, target, progress=self._progress)
 
     def delete_backup(self, label: str) -> Label:
-        """Remove a backup and all its objects for good, or what is left of it by its whole label."""
+        """Remove a backup, or by its whole label what is left of it, for good; which it was."""
         found = self._repository.find_traces(label)
         delete_backup(self._repository, found)
         return found

@@ -25,7 +25,7 @@ from covetbackup.core.errors import (
 from covetbackup.core.operations.sample import sample_object
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository import layout
-from covetbackup.core.repository.keys_store import generations
+from covetbackup.core.repository.keys_store import generations, spare_problems
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest
 from covetbackup.core.repository.opening import OpenedBackup, open_backup
@@ -92,6 +92,8 @@ def verify_backup(
     progress.phase("looking for objects")
     findings = list(run.missing(manifest))
     warnings = list(run.unexpected(manifest))
+    if manifest.suite is not None and level is not Level.EXISTS:
+        warnings += spare_problems(repository.storage, label)
     if level is Level.CHECKSUM and not findings:
         findings += run.damaged(manifest)
     if level in (Level.SAMPLED, Level.CONTENT, Level.RESTORE) and not findings:
@@ -99,7 +101,7 @@ def verify_backup(
             opened = open_backup(repository, label, keyring)
         except IntegrityError as error:
             return run.result(level, [Finding("keys", error)], tuple(warnings))
-        warnings += opened.problems
+        warnings += [problem for problem in opened.problems if problem not in warnings]
         findings += run.unsound(opened) if level is Level.SAMPLED else run.unreadable(opened, check)
     return run.result(level, findings, tuple(warnings))
 

@@ -112,6 +112,17 @@ def read_copies(storage: Storage, label: Label, generation: int) -> list[bytes]:
     return copies
 
 
+def spare_problems(storage: Storage, label: Label) -> Iterator[str]:
+    """What is wrong with the two copies of the newest generation, as far as it shows without a
+    key: either is enough to open the backup, so this is a warning in time."""
+    for generation in generations(storage, label)[:1]:
+        found = {info.name for place in _places(label, generation) for info in storage.list(place)}
+        missing = [name for name in _places(label, generation) if name not in found]
+        yield from (f"{name} is missing" for name in missing)
+        if len({*read_copies(storage, label, generation)}) > 1:
+            yield "{} and {} differ: one is damaged".format(*_places(label, generation))
+
+
 def copy_keys(source: Storage, target: Storage, label: Label) -> None:
     """Copy every keys object as it is: of two that differ, nobody can tell the damaged one
     without a key. One that is missing is made of the other. Raises `ManifestInvalid` if there

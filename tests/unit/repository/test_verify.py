@@ -142,6 +142,27 @@ def test_any_flipped_byte_of_the_manifest_is_found(stored) -> None:
             restore(repository, label, keyring)
 
 
+@pytest.mark.parametrize("level", [Level.CHECKSUM, Level.SAMPLED, Level.CONTENT])
+@pytest.mark.parametrize("place", ["b/", "keys-mirror/"])
+def test_a_keys_object_that_is_damaged_or_missing_is_named_though_the_other_opens(
+    level: Level, place: str
+) -> None:
+    _, keyring = make_keys()
+    repository = make_repository()
+    label = make_backup(repository, MEMBERS, keyring).manifest.label
+    name = next(n for n in names(repository, place) if n.endswith(".000001.json"))
+    good = read(repository, name)
+    for at in random.Random(3).sample(range(len(good)), 20):
+        bad = bytearray(good)
+        bad[at] ^= 1
+        replace(repository, name, bytes(bad))
+        result = verify(repository, label, keyring, level)
+        assert result.ok and any(name in warning for warning in result.warnings), at
+    repository.storage.delete(name)
+
+    assert f"{name} is missing" in verify(repository, label, keyring, level).warnings
+
+
 def test_objects_of_another_backup_are_refused() -> None:
     _, keyring = make_keys()
     repository = make_repository()
