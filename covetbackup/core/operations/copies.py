@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import groupby
 
 from covetbackup.core.crypto.keyring import Keyring
@@ -13,7 +13,6 @@ from covetbackup.core.errors import (
     CovetError,
     IntegrityError,
     ObjectNotFound,
-    StorageError,
 )
 from covetbackup.core.repository import manifest_json
 from covetbackup.core.repository.keys_store import publish_key_records, write_keys
@@ -43,18 +42,22 @@ class Copies:
         for name, repository in list(self._alive.items()):
             try:
                 return _predecessor(repository, self._label.slug)
-            except StorageError as error:
+            except CovetError as error:
                 self._drop(name, error)
         raise next(iter(self.failures.values()))
 
     def create(self, name: str) -> FanOut:
         """A sink for the object `name` in every copy."""
         sinks = {}
-        for copy, repository in list(self._alive.items()):
-            try:
-                sinks[copy] = repository.create(self._label, name)
-            except StorageError as error:
-                self._drop(copy, error)
+        with ExitStack() as begun:  # ended only when this is cancelled half-way
+            for copy, repository in list(self._alive.items()):
+                try:
+                    sinks[copy] = repository.create(self._label, name)
+                except CovetError as error:
+                    self._drop(copy, error)
+                else:
+                    begun.callback(sinks[copy].abort)
+            begun.pop_all()
         self._fan = FanOut(sinks)
         return self._fan
 

@@ -129,6 +129,40 @@ def test_one_repository_under_two_names_is_refused_before_anything_is_written() 
     assert traces(repository) == []
 
 
+class RaisesAtCreate(MemoryStorage):
+    """A storage that raises `error` when an object called `name` is begun."""
+
+    def __init__(self, name: str, error: BaseException) -> None:
+        super().__init__()
+        self._name, self._error = name, error
+
+    def create(self, name: str) -> Sink:
+        if self._name in name:
+            raise self._error
+        return super().create(name)
+
+
+def test_a_disk_that_is_unmounted_meanwhile_drops_out_and_the_others_go_on() -> None:
+    unmounted = RaisesAtCreate("index", BadSetting("there is no covet.json"))
+    bad, good = make_repository("bad", unmounted), make_repository("good")
+
+    result = make_backup([bad, good], DATA, make_keys()[1])
+
+    assert (result.stored_in, list(result.failures)) == (("good",), ["bad"])
+    assert len(list(good.backups())) == 1
+
+
+@pytest.mark.parametrize("name", ["dump.bin.zst", "index", "keys.0", "manifest"])
+def test_cancel_while_a_copy_is_being_reached_leaves_no_trace_in_the_others(name: str) -> None:
+    quick = make_repository("quick")
+    slow = make_repository("slow", RaisesAtCreate(name, Cancelled()))
+
+    with pytest.raises(Cancelled):
+        make_backup([quick, slow], DATA, make_keys()[1])
+
+    assert traces(quick) == traces(slow) == []
+
+
 @pytest.mark.parametrize("after", [0, 1, 17])
 def test_cancel_leaves_no_trace(after: int) -> None:
     _, keyring = make_keys()
