@@ -28,6 +28,8 @@ from covetbackup.core.repository.repository import Repository
 from covetbackup.core.storage.registry import s3_credentials_from_file
 from covetbackup.core.stream.secret import Secret
 
+_LONGEST_HOURS = 100 * 366 * 24
+
 
 def keygen(given: Namespace) -> Report:
     write_new_keys(new_keys(), given.working, given.recovery)
@@ -202,9 +204,10 @@ def rotate(given: Namespace) -> Report:
 
 
 def sweep(given: Namespace) -> Report:
-    if given.older_than <= 0:
+    if not 0 < given.older_than <= _LONGEST_HOURS:
         raise BadSetting(
-            f"--older-than {given.older_than} would take running backups for dead ones"
+            f"--older-than {given.older_than} is not a time after which a backup is dead",
+            f"give hours, more than the longest backup takes and up to {_LONGEST_HOURS}",
         )
     swept = BackupManager(_open(given.repo, given)).sweep(timedelta(hours=given.older_than))
     labels = [str(label) for label in swept.labels]

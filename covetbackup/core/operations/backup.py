@@ -35,7 +35,8 @@ class BackupRequest:
     """What to take and how to store it.
 
     `slug` groups the backups of one source; `where` and `database` describe the source to people.
-    `suite` None means unencrypted. `volume_size` is in bytes of compressed data.
+    `suite` None means unencrypted. `volume_size` is in bytes of compressed data. Raises
+    `BadSetting` for a number of workers or bytes that is none.
     """
 
     slug: str
@@ -47,6 +48,12 @@ class BackupRequest:
     workers: int = 2
     volume_size: int = VOLUME_SIZE
     min_slots: int = 2
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise BadSetting(f"{self.workers} workers cannot compress")
+        if self.volume_size < 1:
+            raise BadSetting(f"a volume cannot hold {self.volume_size} bytes")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,14 @@ from covetbackup.core.errors import (
     SourceFailed,
     StorageFull,
 )
+from covetbackup.core.operations.backup import BackupRequest
 from covetbackup.core.operations.expire import sweep_repository
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.storage.local import LocalStorage
 from covetbackup.core.storage.memory import MemoryStorage
 from covetbackup.core.stream.base import Sink
+from covetbackup.core.stream.codec import CodecSpec
 from tests.support.doubles import (
     NOW,
     MemoryEngine,
@@ -192,6 +194,12 @@ def test_without_a_usable_key_the_source_is_not_touched() -> None:
 
     assert engine.opened == 0
     assert traces(repository) == []
+
+
+@pytest.mark.parametrize("wrong", [{"volume_size": 0}, {"volume_size": -5}, {"workers": -1}])
+def test_numbers_that_cannot_work_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(BadSetting):
+        BackupRequest("shop", "shop", "here", CodecSpec.parse("none"), None, **wrong)
 
 
 def test_one_key_is_not_enough_unless_asked_for() -> None:
