@@ -27,7 +27,7 @@ from covetbackup.core.operations.restore import (
 from covetbackup.core.operations.rotate import Rotated, rotate_keys
 from covetbackup.core.operations.verify import Level, VerifyResult, verify_backup
 from covetbackup.core.progress import Progress, Silent
-from covetbackup.core.repository.layout import slug_of
+from covetbackup.core.repository.layout import Label, slug_of
 from covetbackup.core.repository.manifest import Manifest
 from covetbackup.core.repository.marker import initialise
 from covetbackup.core.repository.opening import open_backup
@@ -151,9 +151,11 @@ class BackupManager:
         found = self._repository.find(label)
         return copy_backup(self._repository, found, target, progress=self._progress)
 
-    def delete_backup(self, label: str) -> None:
-        """Remove a backup and all its objects for good."""
-        delete_backup(self._repository, self._repository.find(label))
+    def delete_backup(self, label: str) -> Label:
+        """Remove a backup, or by its whole label what is left of it, for good; which it was."""
+        found = self._repository.find_traces(label)
+        delete_backup(self._repository, found)
+        return found
 
     def rotate_keys(self, new: Keyring, *, min_slots: int = 2) -> list[Rotated]:
         """Rewrap all backups, opened with this manager's keyring, for the keys of `new`."""

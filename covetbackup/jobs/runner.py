@@ -70,7 +70,7 @@ def main(job_id: int, token: uuid.UUID) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         connections.close_all()
     logging.shutdown()
-    os._exit(0)  # a thread that hangs must not keep the process
+    _kill_group()  # nothing that the work started, nor a thread that hangs, may outlive it
 
 
 def _perform(job_id: int, token: uuid.UUID, reporter: Reporter) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 
 from tests.bench import codecs, postgresql, report, sqlite, stream
 from tests.bench.measure import Size
@@ -25,6 +27,8 @@ def main() -> None:
     unknown = set(given.names) - set(BENCHES)
     if unknown:
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}")
+    # By default a TERM would leave servers running and gigabytes in memory.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     report.head()
     for name, run in BENCHES.items():
         if name in (given.names or BENCHES):

@@ -49,10 +49,8 @@ def store_stream(*, source: str, repository: str, codec: str, suite: str) -> dic
     plan = Plan(
         label, CodecSpec.parse(codec), Suite(suite), new_dek(), VOLUME_SIZE, default_workers()
     )
-    target = open_repository(repository)
-    store = MemberStore(plan, Copies([target], label), Silent())
+    store = MemberStore(plan, Copies([open_repository(repository)], label), Silent())
     member, plain = store.store(0, Member("stream", CommandSource(["cat", source])))
-    target.remove(label)
     return {"ratio": plain.size / member.stored_size}
 
 

@@ -59,7 +59,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _demo() -> Iterator[Result]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="covet-demo-")))
-        local = _local_repository(folder / "repository")
+        local = create_repository((folder / "repository").as_uri())
         s3 = _s3_repository(stack, folder / "s3")
         server = stack.enter_context(run_server(postgres_binaries()[-1]))
         working, recovery = _keys(folder)
@@ -67,11 +67,6 @@ def _demo() -> Iterator[Result]:
         yield walk(SqliteShop(folder), Places(local, s3, working, local, working))
         # From the other place, and with nothing but the keys that lie in the safe.
         yield walk(PostgresShop(server), Places(local, s3, working, s3, recovery))
-
-
-def _local_repository(folder: Path) -> Repository:
-    folder.mkdir()
-    return create_repository(folder.as_uri())
 
 
 def _s3_repository(stack: ExitStack, folder: Path) -> Repository:

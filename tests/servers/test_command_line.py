@@ -210,6 +210,40 @@ def wait_for(process: subprocess.Popen[bytes], name: str) -> list[int]:
     raise AssertionError(f"{name} was never started")
 
 
+def test_an_error_of_cat_never_goes_into_the_bytes(cli: CommandLine, shop: str) -> None:
+    repository = cli.local_repository()
+    cli.run("backup", shop, "--repo", repository, *KEY)
+
+    for option in ((), ("--json",)):
+        assert cli.run("cat", repository, "latest", "no such", *KEY, *option, status=3) == ""
+
+
+def test_a_reader_that_leaves_early_is_no_fault(cli: CommandLine, shop: str) -> None:
+    repository = cli.local_repository()
+    cli.run("backup", shop, "--repo", repository, *KEY)
+
+    with cli.start("list", repository) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        complaint = process.stderr.read()
+
+    assert (process.returncode, complaint) == (141, b"")
+
+
+def test_names_are_shown_in_any_encoding(cli: CommandLine) -> None:
+    with sqlite3.connect(cli.folder / "odd.db") as connection:
+        connection.execute('CREATE TABLE "\U0001f600\x1b[31m" (n)')
+    connection.close()
+    repository = cli.local_repository()
+    cli.run("backup", f"sqlite:///{cli.folder}/odd.db", "--repo", repository, *KEY)
+
+    details = cli.json("show", repository, "latest", *KEY)["details"]
+
+    assert details["inventory"]["tables"][0]["name"] == "\U0001f600\x1b[31m"
+    assert cli.run("show", repository, "latest", *KEY, "--json").isascii()
+    assert "\x1b" not in cli.run("show", repository, "latest", *KEY)
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "code"),
     [
@@ -220,6 +254,12 @@ def wait_for(process: subprocess.Popen[bytes], name: str) -> list[int]:
         (("backup", "{shop}", "--repo", "{repo}"), 2, "BadSetting"),
         (("backup", "{shop}", "--repo", "{repo}", *KEY, "--codec", "rar"), 2, "BadSetting"),
         (("backup", "{shop}", "--repo", "{repo}", "--key-file", "no.key"), 2, "BadSetting"),
+        (("backup", "{shop}", "--repo", "{repo}", *KEY, "--workers", "-1"), 2, "BadSetting"),
+        (("backup", "{shop}", "--repo", "{repo}", *KEY, "--volume-size", "-5"), 2, "BadSetting"),
+        (("backup", "{shop}", "--repo", "{repo}", "--repo", "{repo}/", *KEY), 2, "BadSetting"),
+        (("rotate", "{repo}", *KEY), 2, "BadSetting"),
+        (("sweep", "{repo}", "--older-than", "nan"), 2, "BadSetting"),
+        (("sweep", "{repo}", "--older-than", "1e30"), 2, "BadSetting"),
         (("show", "{repo}", "latest", *KEY), 2, "BadSetting"),
         (("keygen", "--working", "working.key", "--recovery", "x.key"), 2, "BadSetting"),
     ],

@@ -7,10 +7,13 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
+from covetbackup.core.databases.sqlite.held import held_descriptor
+from covetbackup.core.databases.sqlite.walindex import begin_read
 from covetbackup.core.progress import Silent
 from tests.support.sqlite import assert_sound_bank, create_bank, read_image, transferring
 
@@ -71,6 +74,31 @@ def test_a_state_partly_in_the_log_is_not_overtaken_by_a_checkpoint(tmp_path: Pa
         with closing(sqlite3.connect(image)) as restored:
             assert restored.execute("SELECT DISTINCT balance FROM account").fetchall() == [(1,)]
             assert restored.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_a_commit_in_the_middle_of_the_begin_makes_it_begin_again(tmp_path: Path) -> None:
+    bank = create_bank(tmp_path / "bank.db")
+    with closing(sqlite3.connect(bank, isolation_level=None)) as writer:
+        writer.execute("UPDATE account SET balance = 1")
+
+        class Overtaken(sqlite3.Connection):
+            left = 3
+
+            def execute(self, sql: str, *rest: Any) -> sqlite3.Cursor:
+                cursor = super().execute(sql, *rest)
+                if sql.startswith("SELECT 1") and self.left:
+                    self.left -= 1
+                    cursor.fetchall()
+                    writer.execute("UPDATE account SET balance = balance + 1")
+                return cursor
+
+        with closing(sqlite3.connect(bank, isolation_level=None, factory=Overtaken)) as reader:
+            reader.execute("PRAGMA page_count").fetchone()
+            with held_descriptor(tmp_path / "bank.db-shm") as index:
+                state = begin_read(reader, index)
+            seen = reader.execute("SELECT DISTINCT balance FROM account").fetchall()
+        assert seen == [(4,)]
+        assert state.frames == 4
 
 
 def test_uncommitted_and_rolled_back_pages_in_the_log_are_not_read(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.sqlite import restore
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.databases.sqlite.restore import RestoreToFile
 from covetbackup.core.databases.sqlite.staging import sweep_scratch
@@ -67,6 +68,20 @@ def test_a_target_taken_meanwhile_is_not_replaced(
             session.commit()
     assert sorted(os.listdir(tmp_path)) == [f"new.db{suffix}", "source"]
     assert (tmp_path / f"new.db{suffix}").read_text() == "mine"
+
+
+def test_a_target_taken_in_the_last_instant_is_not_replaced(
+    tmp_path: Path, image: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(TargetNotEmpty, match="appeared during the restore"):
+        with _restore(tmp_path / "new.db") as session:
+            _fill(session, image)
+            # As if the name were taken just after the last look.
+            monkeypatch.setattr(restore, "refuse_taken", lambda _: None)
+            (tmp_path / "new.db").write_text("mine")
+            session.commit()
+    assert (tmp_path / "new.db").read_text() == "mine"
+    assert sorted(os.listdir(tmp_path)) == ["new.db", "source"]
 
 
 def test_nothing_appears_before_the_commit_and_then_only_the_target(

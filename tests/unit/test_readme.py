@@ -41,7 +41,6 @@ def test_the_ten_lines_of_python_work(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "shop.sqlite")) as connection:
         connection.execute("CREATE TABLE orders AS SELECT 1 AS id")
     write_new_keys(new_keys(), tmp_path / "working.key", tmp_path / "recovery.key")
-    (tmp_path / "backups").mkdir()
     create_repository(f"file://{tmp_path}/backups")
     exec(program, {})
     with closing(sqlite3.connect(tmp_path / "restored.sqlite")) as connection:

@@ -117,3 +117,25 @@ def test_a_wrong_credentials_file_is_refused_and_not_repeated(tmp_path: Path, te
 def test_a_missing_credentials_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadSetting, match="no such file"):
         s3_credentials_from_file(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        *("http://foo_bar:9000", "http://ho%20st", "http://h\u00f6st", "http://a..b", "http://-a"),
+        *("http://key:hush@host:port", "http://host:99999", "http://[::1", "http://:9000"),
+    ],
+)
+def test_an_endpoint_that_is_no_address_is_refused_without_quoting_secrets(endpoint: str) -> None:
+    with pytest.raises(BadSetting, match="endpoint") as caught:
+        open_storage(f"s3://bucket/p?endpoint={endpoint}")
+
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["http://[::1]:9000", "http://127.0.0.1:9000", "https://S3.Example.com", "http://minio.:80"],
+)
+def test_any_address_is_an_endpoint(endpoint: str) -> None:
+    open_storage(f"s3://bucket/p?endpoint={endpoint}")

@@ -140,7 +140,10 @@ def test_a_fork_of_a_killed_worker_does_not_keep_the_program_alive(worker, tmp_p
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_worker_ended_by_any_signal_leaves_nothing(worker, tmp_path, number):
     pids = tmp_path / "pids"
-    process = worker(READS.format(script=f"trap '' TERM INT HUP; echo $$ > {pids}; sleep 60; :"))
+    # Started in the background or under nohup, this process ignores some, and so would its child.
+    heeds = f"import signal\nsignal.signal({int(number)}, signal.SIG_DFL)\n"
+    reads = READS.format(script=f"trap '' TERM INT HUP; echo $$ > {pids}; sleep 60; :")
+    process = worker(heeds + reads)
     programs = {*listed(pids, 1), *descendants(process.pid)}
     os.kill(process.pid, number)
     assert eventually(lambda: not any(is_running(pid) for pid in programs), seconds=12)

@@ -25,7 +25,8 @@ _EXIT_CODES = "exit status:\n" + "\n".join(f"  {status:3}  {why}" for status, wh
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole grammar; each command's function is in `command` of the result."""
+    """The whole grammar; each command's function is in `command` of the result, and whether it
+    writes bytes of its own to standard output in `takes_output`."""
     root = argparse.ArgumentParser(
         prog="python -m covetbackup.core",
         description=_ABOUT,
@@ -52,7 +53,7 @@ def _command(
     under: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str
 ) -> argparse.ArgumentParser:
     made = under.add_parser(name, help=about, description=about)
-    made.set_defaults(command=COMMANDS[name])
+    made.set_defaults(command=COMMANDS[name], takes_output=False)
     made.add_argument("--json", action="store_true", help="one JSON object on standard output")
     made.add_argument("--quiet", action="store_true", help="no progress on standard error")
     return made
@@ -122,6 +123,7 @@ def _verify(made: argparse.ArgumentParser) -> None:
 def _cat(made: argparse.ArgumentParser) -> None:
     _backup_in_repository(made)
     made.add_argument("member", metavar="MEMBER")
+    made.set_defaults(takes_output=True)
     _keys(made)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from covetbackup.core.cli import exits, views
 from covetbackup.core.cli.report import Report
 from covetbackup.core.cli.scratch import scratch_target
-from covetbackup.core.cli.terminal import TerminalProgress, count_text
+from covetbackup.core.cli.terminal import count_text
 from covetbackup.core.crypto.keyring import Keyring, new_keys, write_new_keys
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.manager import (
@@ -23,10 +23,11 @@ from covetbackup.core.manager import (
 from covetbackup.core.operations.restore import RestoreRequest, RestoreResult
 from covetbackup.core.operations.rotate import Rotation
 from covetbackup.core.operations.verify import Level
-from covetbackup.core.progress import Progress, Silent
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.storage.registry import s3_credentials_from_file
 from covetbackup.core.stream.secret import Secret
+
+_LONGEST_HOURS = 100 * 366 * 24
 
 
 def keygen(given: Namespace) -> Report:
@@ -49,7 +50,7 @@ def init(given: Namespace) -> Report:
 def backup(given: Namespace) -> Report:
     repositories = [_open(url, given) for url in given.repo]
     keyring = _keyring(given, repositories[0])
-    manager = BackupManager(repositories[0], keyring, progress=_progress(given))
+    manager = BackupManager(repositories[0], keyring, progress=given.progress)
     result = manager.create_backup(
         given.source,
         password=_password(given),
@@ -92,7 +93,7 @@ def verify(given: Namespace) -> Report:
     if given.level is Level.RESTORE:
         return _drill(given)
     repository = _open(given.repo, given)
-    manager = BackupManager(repository, _keyring(given, repository), progress=_progress(given))
+    manager = BackupManager(repository, _keyring(given, repository), progress=given.progress)
     result = manager.verify_backup(given.label, given.level)
     faults = [
         {"where": finding.where, "code": finding.error.code, "message": str(finding.error)}
@@ -119,7 +120,7 @@ def verify(given: Namespace) -> Report:
 def _drill(given: Namespace) -> Report:
     repository = _open(given.repo, given)
     kind = repository.manifest(repository.find(given.label)).kind
-    manager = RestoreManager(repository, _keyring(given, repository), progress=_progress(given))
+    manager = RestoreManager(repository, _keyring(given, repository), progress=given.progress)
     with scratch_target(kind, given.scratch) as target:
         request = RestoreRequest(target=target, accept_untrusted=given.accept_untrusted)
         result = manager.test_restore(given.label, request, password=_password(given))
@@ -135,12 +136,12 @@ def cat(given: Namespace) -> Report:
             size += len(chunk)
             sys.stdout.buffer.write(chunk)
     sys.stdout.buffer.flush()
-    return Report({"bytes": size}, [], is_aside=True)
+    return Report({"bytes": size}, [])
 
 
 def restore(given: Namespace) -> Report:
     repository = _open(given.repo, given)
-    manager = RestoreManager(repository, _keyring(given, repository), progress=_progress(given))
+    manager = RestoreManager(repository, _keyring(given, repository), progress=given.progress)
     request = RestoreRequest(
         target=given.to,
         jobs=given.jobs,
@@ -168,7 +169,7 @@ def _restored(result: RestoreResult, verdict: str) -> Report:
 
 def copy(given: Namespace) -> Report:
     target = open_repository(given.to, _credentials(given.to_s3_credentials))
-    manager = BackupManager(_open(given.repo, given), progress=_progress(given))
+    manager = BackupManager(_open(given.repo, given), progress=given.progress)
     manifest = manager.copy_backup(given.label, target)
     return Report(
         {"label": str(manifest.label), "to": given.to}, [f"{manifest.label} is now in {given.to}"]
@@ -176,15 +177,13 @@ def copy(given: Namespace) -> Report:
 
 
 def delete(given: Namespace) -> Report:
-    repository = _open(given.repo, given)
-    label = str(repository.find(given.label))
-    BackupManager(repository).delete_backup(label)
+    label = str(BackupManager(_open(given.repo, given)).delete_backup(given.label))
     return Report({"label": label}, [f"{label} is removed from {given.repo}"])
 
 
 def rotate(given: Namespace) -> Report:
     repository = _open(given.repo, given)
-    manager = BackupManager(repository, _keyring(given, repository), progress=_progress(given))
+    manager = BackupManager(repository, _keyring(given, repository), progress=given.progress)
     new = _ring(repository, given.new_key_file, given.new_passphrase_file)
     results = manager.rotate_keys(new, min_slots=given.min_slots)
     failed = [result for result in results if result.state is Rotation.FAILED]
@@ -204,9 +203,10 @@ def rotate(given: Namespace) -> Report:
 
 
 def sweep(given: Namespace) -> Report:
-    if given.older_than <= 0:
+    if not 0 < given.older_than <= _LONGEST_HOURS:
         raise BadSetting(
-            f"--older-than {given.older_than} would take running backups for dead ones"
+            f"--older-than {given.older_than} is not a time after which a backup is dead",
+            f"give hours, more than the longest backup takes and up to {_LONGEST_HOURS}",
         )
     swept = BackupManager(_open(given.repo, given)).sweep(timedelta(hours=given.older_than))
     labels = [str(label) for label in swept.labels]
@@ -247,7 +247,3 @@ def _password(given: Namespace) -> Secret | None:
     except (OSError, UnicodeDecodeError) as error:
         raise BadSetting(f"password file {given.password_file} cannot be read") from error
     return Secret(text.removesuffix("\n").removesuffix("\r"))
-
-
-def _progress(given: Namespace) -> Progress:
-    return Silent() if given.json or given.quiet else TerminalProgress()

@@ -8,12 +8,16 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from types import FrameType
+from typing import Any, TextIO
 
 from covetbackup.core.cli.arguments import parser
 from covetbackup.core.cli.exits import CANCELLED, READER_LEFT, exit_status
 from covetbackup.core.cli.report import Report
+from covetbackup.core.cli.terminal import printable_text, terminal_progress
 from covetbackup.core.errors import Cancelled, CovetError
+from covetbackup.core.progress import Silent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,15 +27,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _cancel)
     try:
-        report: Report = given.command(given)
+        status = _run(given)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        return _reader_left()
+
+
+def _run(given: argparse.Namespace) -> int:
+    is_silent = given.json or given.quiet
+    try:
+        with nullcontext(Silent()) if is_silent else terminal_progress() as given.progress:
+            report: Report = given.command(given)
     except CovetError as error:
         _print_error(given, error)
         return exit_status(error)
     except Cancelled:
         print("cancelled; nothing unfinished was kept", file=sys.stderr)
         return CANCELLED
-    except BrokenPipeError:
-        return _reader_left()
     _print_report(given, report)
     return report.status
 
@@ -51,25 +64,34 @@ def _reader_left() -> int:
 
 
 def _print_report(given: argparse.Namespace, report: Report) -> None:
-    # `cat` has written bytes to standard output: what is said about them goes elsewhere.
-    stream = sys.stderr if report.is_aside else sys.stdout
     if given.json:
-        print(json.dumps({"status": report.status, **report.data}, ensure_ascii=False), file=stream)
-    else:
-        for line in report.lines:
-            print(_printable(line), file=stream)
+        _print_json(given, {"status": report.status, **report.data})
+        return
+    for line in report.lines:
+        _print_line(line, _stream(given))
 
 
 def _print_error(given: argparse.Namespace, error: CovetError) -> None:
     if given.json:
         fault = {"code": error.code, "message": error.message, "hint": error.hint}
-        print(json.dumps({"status": exit_status(error), "error": fault}, ensure_ascii=False))
+        _print_json(given, {"status": exit_status(error), "error": fault})
         return
-    print(f"error: {_printable(error.message)}", file=sys.stderr)
+    _print_line(f"error: {error.message}", sys.stderr)
     if error.hint:
-        print(f"hint: {_printable(error.hint)}", file=sys.stderr)
+        _print_line(f"hint: {error.hint}", sys.stderr)
 
 
-def _printable(text: str) -> str:
-    """`text` without what would steer a terminal: names come from databases and storages."""
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+def _print_json(given: argparse.Namespace, data: dict[str, Any]) -> None:
+    # In ASCII, which every encoding of a terminal or pipe can hold.
+    print(json.dumps(data), file=_stream(given))
+
+
+def _print_line(line: str, stream: TextIO) -> None:
+    encoding = stream.encoding or "utf-8"
+    text = printable_text(line).encode(encoding, errors="backslashreplace")
+    print(text.decode(encoding), file=stream)
+
+
+def _stream(given: argparse.Namespace) -> TextIO:
+    """Where to talk: not into the bytes that `cat` writes to standard output."""
+    return sys.stderr if given.takes_output else sys.stdout

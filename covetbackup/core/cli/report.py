@@ -9,9 +9,8 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`data` for `--json`, `lines` for people; `is_aside` when standard output is taken."""
+    """`data` for `--json`, `lines` for people."""
 
     data: dict[str, Any]
     lines: Sequence[str]
     status: int = 0
-    is_aside: bool = False

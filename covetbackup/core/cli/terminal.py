@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 _WIDTH = 24
 _INTERVAL_SECONDS = 0.2
+
+
+@contextmanager
+def terminal_progress(stream: TextIO = sys.stderr) -> Iterator[TerminalProgress]:
+    """A bar whose last line is finished before anybody else prints."""
+    bar = TerminalProgress(stream)
+    try:
+        yield bar
+    finally:
+        bar.close()
 
 
 class TerminalProgress:
@@ -23,12 +35,12 @@ class TerminalProgress:
 
     def phase(self, name: str, total: int | None = None) -> None:
         self.close()
-        self._name, self._total, self._done = name, total, 0
+        self._name, self._total, self._done = printable_text(name), total, 0
         self._began = time.monotonic()
         if self._live:
             self._draw()
         else:
-            print(name, file=self._stream, flush=True)
+            print(self._name, file=self._stream, flush=True)
 
     def advance(self, count: int) -> None:
         self._done += count
@@ -37,7 +49,7 @@ class TerminalProgress:
 
     def note(self, text: str) -> None:
         self.close()
-        print(f"  {text}", file=self._stream, flush=True)
+        print(f"  {printable_text(text)}", file=self._stream, flush=True)
 
     def close(self) -> None:
         """Finish the line of the current phase."""
@@ -55,6 +67,11 @@ class TerminalProgress:
         if self._done:
             parts.append(f"{size_text(int(rate))}/s")
         print("\r\x1b[K" + "  ".join(parts), end="", file=self._stream, flush=True)
+
+
+def printable_text(text: str) -> str:
+    """`text` without what would steer a terminal: names come from databases and storages."""
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
 def size_text(size: int) -> str:

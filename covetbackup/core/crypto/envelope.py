@@ -12,7 +12,7 @@ from typing import Any
 from covetbackup.core.crypto import canonical, slots
 from covetbackup.core.crypto.derived import Purpose, check_mac, mac
 from covetbackup.core.crypto.keyring import Keyring
-from covetbackup.core.crypto.keys import PASSPHRASE_MINIMUM, PassphraseKey, WrappingKey
+from covetbackup.core.crypto.keys import PASSPHRASE_MINIMUM, PassphraseKey
 from covetbackup.core.crypto.secret import Dek
 from covetbackup.core.errors import (
     BadSetting,
@@ -57,11 +57,10 @@ def wrap_dek(
     Raises `BadSetting` for fewer than `min_slots` keys (at least one, always), for more than 16,
     and for a passphrase below 14 characters.
     """
-    keys = keyring.wrapping
-    _check_keys(keys, max(min_slots, 1))
+    check_wrapping(keyring, min_slots=min_slots)
     if not 1 <= generation <= GENERATION_LIMIT:
         raise BadSetting(f"keys generation {generation} is out of bounds")
-    wrapped = [slots.wrap(dek, backup_id, key) for key in keys]
+    wrapped = [slots.wrap(dek, backup_id, key) for key in keyring.wrapping]
     head = _head(backup_id, generation, [slots.digest(slot) for slot in wrapped])
     tag = mac(dek, backup_id, Purpose.KEYS, canonical.dump(head))
     return canonical.dump({**head, "slots": wrapped, "mac": canonical.encode_bytes(tag)})
@@ -92,7 +91,9 @@ def unwrap_dek(data: bytes, backup_id: bytes, keyring: Keyring) -> Opened:
     )
 
 
-def _check_keys(keys: tuple[WrappingKey, ...], min_slots: int) -> None:
+def check_wrapping(keyring: Keyring, *, min_slots: int) -> None:
+    """Raises the `BadSetting` that `wrap_dek` would."""
+    keys, min_slots = keyring.wrapping, max(min_slots, 1)
     if len(keys) < min_slots:
         have = ", ".join(key.key_id for key in keys) or "none"
         raise BadSetting(

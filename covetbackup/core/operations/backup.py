@@ -37,7 +37,8 @@ class BackupRequest:
     `slug` groups the backups of one source; `where` and `database` describe the source to people.
     `suite` None means unencrypted. `volume_size` is in bytes of compressed data. A `label` made
     beforehand, with a backup id never used before, lets a caller note it before the first byte
-    is stored and so find what is left if this process dies.
+    is stored and so find what is left if this process dies. Raises `BadSetting` for a number of
+    workers or bytes that is none.
     """
 
     slug: str
@@ -50,6 +51,12 @@ class BackupRequest:
     volume_size: int = VOLUME_SIZE
     min_slots: int = 2
     label: Label | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise BadSetting(f"{self.workers} workers cannot compress")
+        if self.volume_size < 1:
+            raise BadSetting(f"a volume cannot hold {self.volume_size} bytes")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import groupby
 
 from covetbackup.core.crypto.keyring import Keyring
-from covetbackup.core.errors import CovetError, IntegrityError, ObjectNotFound, StorageError
+from covetbackup.core.errors import (
+    BadSetting,
+    CovetError,
+    IntegrityError,
+    ObjectNotFound,
+)
 from covetbackup.core.repository import manifest_json
 from covetbackup.core.repository.keys_store import publish_key_records, write_keys
 from covetbackup.core.repository.layout import Label
@@ -20,6 +25,8 @@ class Copies:
     """Repositories still in the race; one that fails drops out, with its reason kept."""
 
     def __init__(self, repositories: Sequence[Repository], label: Label) -> None:
+        """Raises `BadSetting` for no repository, and for one that is given twice."""
+        _check_distinct(repositories)
         self._alive = {repository.name: repository for repository in repositories}
         self._all = dict(self._alive)
         self._label = label
@@ -35,18 +42,22 @@ class Copies:
         for name, repository in list(self._alive.items()):
             try:
                 return _predecessor(repository, self._label.slug)
-            except StorageError as error:
+            except CovetError as error:
                 self._drop(name, error)
         raise next(iter(self.failures.values()))
 
     def create(self, name: str) -> FanOut:
         """A sink for the object `name` in every copy."""
         sinks = {}
-        for copy, repository in list(self._alive.items()):
-            try:
-                sinks[copy] = repository.create(self._label, name)
-            except StorageError as error:
-                self._drop(copy, error)
+        with ExitStack() as begun:  # ended only when this is cancelled half-way
+            for copy, repository in list(self._alive.items()):
+                try:
+                    sinks[copy] = repository.create(self._label, name)
+                except CovetError as error:
+                    self._drop(copy, error)
+                else:
+                    begun.callback(sinks[copy].abort)
+            begun.pop_all()
         self._fan = FanOut(sinks)
         return self._fan
 
@@ -91,6 +102,21 @@ class Copies:
             # What made a copy fail may forbid cleaning it too; `sweep` gets what is left.
             with suppress(CovetError):
                 self._all[name].remove(self._label)
+
+
+def _check_distinct(repositories: Sequence[Repository]) -> None:
+    """Of one place under two names, the second copy would fail, and cleaning up after it would
+    remove the first."""
+    if not repositories:
+        raise BadSetting("a backup needs a repository")
+    by_id: dict[str, str] = {}
+    for repository in repositories:
+        if repository.id in by_id:
+            raise BadSetting(
+                f"{by_id[repository.id]} and {repository.name} are the same repository",
+                "name each place once; was one made by copying the other's files?",
+            )
+        by_id[repository.id] = repository.name
 
 
 def _predecessor(repository: Repository, slug: str) -> tuple[int, str]:

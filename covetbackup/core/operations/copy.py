@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from covetbackup.core.errors import CovetError, ObjectExists
+from covetbackup.core.errors import IntegrityError, ObjectExists, ObjectNotFound
 from covetbackup.core.progress import Progress
-from covetbackup.core.repository.keys_store import newest_keys, write_keys
+from covetbackup.core.repository import manifest_json
+from covetbackup.core.repository.keys_store import copy_keys
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest, StoredObject
 from covetbackup.core.repository.repository import Repository
-from covetbackup.core.stream.base import Filter
 from covetbackup.core.stream.meter import Expect, Meter
 from covetbackup.core.stream.pump import drain, pump
 
@@ -19,18 +19,19 @@ def copy_backup(
     """Copy `label` from `source` to `target`; needs no key. Its manifest is written last.
 
     Every byte is compared with the manifest's digests on the way. A copy that was cut off is
-    finished by running it again: equal objects are kept. Raises `IntegrityError` if the source
-    is damaged, `Conflict` if the target has the backup already, `StorageError`.
+    finished by running it again: whole objects are kept, others made anew. Raises
+    `IntegrityError` if the source is damaged, `Conflict` if the target has the backup already
+    (nothing of it is touched), `StorageError`.
     """
     data = source.manifest_bytes(label)
-    manifest = source.manifest(label)
+    manifest = manifest_json.decode(data, label)
+    target.refuse_published(label)
     for stored in manifest.objects:
         progress.phase(f"copying {stored.name}", stored.size)
         _copy_object(source, label, target, stored, progress)
     progress.phase("publishing")
     if manifest.suite is not None:
-        generation, keys = newest_keys(source.storage, label)
-        write_keys(target.storage, label, generation, keys)
+        copy_keys(source.storage, target.storage, label)
     target.commit(label, data)
     return manifest
 
@@ -38,16 +39,20 @@ def copy_backup(
 def _copy_object(
     source: Repository, label: Label, target: Repository, stored: StoredObject, progress: Progress
 ) -> None:
-    filters: list[Filter] = [
-        Meter(progress),
-        Expect(stored.size, stored.sha256, stored.name),
-    ]
     try:
-        pump(source.open_object(label, stored.name), filters, target.create(label, stored.name))
+        _send_object(source, label, target, stored, progress)
     except ObjectExists:
         if not _is_whole(target, label, stored):
             target.storage.delete(label.folder + stored.name)
-            raise
+            _send_object(source, label, target, stored, progress)
+
+
+def _send_object(
+    source: Repository, label: Label, target: Repository, stored: StoredObject, progress: Progress
+) -> None:
+    expect = Expect(stored.size, stored.sha256, stored.name)
+    sink = target.create(label, stored.name)
+    pump(source.open_object(label, stored.name), [Meter(progress), expect], sink)
 
 
 def _is_whole(target: Repository, label: Label, stored: StoredObject) -> bool:
@@ -56,6 +61,6 @@ def _is_whole(target: Repository, label: Label, stored: StoredObject) -> bool:
             target.open_object(label, stored.name),
             [Expect(stored.size, stored.sha256, stored.name)],
         )
-    except CovetError:
+    except (IntegrityError, ObjectNotFound):
         return False
     return True

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from covetbackup.core.crypto import canonical
-from covetbackup.core.crypto.envelope import unwrap_dek, wrap_dek
+from covetbackup.core.crypto.envelope import check_wrapping, unwrap_dek, wrap_dek
 from covetbackup.core.crypto.keyring import Keyring
-from covetbackup.core.errors import CovetError, Tampered
+from covetbackup.core.errors import CovetError, IntegrityError, KeyUnavailable, Tampered
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository.keys_store import (
     generations,
-    newest_keys,
+    newest_generation,
     open_keys,
     publish_key_records,
+    read_copies,
     remove_generation,
     write_keys,
 )
@@ -58,7 +59,14 @@ def rotate_keys(
     Yields one result for each backup; a failure of one does not stop the others. Raises
     `BadSetting` at once if `new` has fewer than `min_slots` keys, and `StorageError`.
     """
+    check_wrapping(new, min_slots=min_slots)
     publish_key_records(repository.storage, new)
+    return _rotate_all(repository, old, new, min_slots, progress)
+
+
+def _rotate_all(
+    repository: Repository, old: Keyring, new: Keyring, min_slots: int, progress: Progress
+) -> Iterator[Rotated]:
     for label in list(repository.labels()):
         progress.phase(f"rotating {label}")
         progress.advance(0)
@@ -74,16 +82,17 @@ def _rotate(
     if repository.manifest(label).suite is None:
         return Rotation.PLAIN
     storage = repository.storage
-    newest, keys = newest_keys(storage, label)
-    if _is_current(storage, label, keys, new):
-        write_keys(storage, label, newest, keys)
+    newest = newest_generation(storage, label)
+    copies = read_copies(storage, label, newest)
+    if _is_current(storage, label, copies, new):
+        write_keys(storage, label, newest, copies[0])
         _remove_older(storage, label, newest)
         return Rotation.CURRENT
     dek = open_keys(storage, label, old).opened.dek
     data = wrap_dek(dek, label.backup_id, new, generation=newest + 1, min_slots=min_slots)
+    write_keys(storage, label, newest + 1, data)
     try:
-        write_keys(storage, label, newest + 1, data)
-        _prove(storage, label, data, new)
+        _prove(storage, label, newest + 1, data, new)
     except BaseException:
         remove_generation(storage, label, newest + 1)
         raise
@@ -91,26 +100,28 @@ def _rotate(
     return Rotation.ROTATED
 
 
-def _is_current(storage: Storage, label: Label, keys: bytes, new: Keyring) -> bool:
-    """Whether `keys` is what rotating to `new` would give. While older generations are left (a
-    run was cut off) it must be proven to open; if that cannot be done here, it is made anew."""
-    if _key_ids(keys) != {key.key_id for key in new.wrapping}:
+def _is_current(storage: Storage, label: Label, copies: list[bytes], new: Keyring) -> bool:
+    """Whether `copies` of the newest keys object are what rotating to `new` would give.
+
+    Damaged ones are not: they are made anew. Nor are those that cannot be opened here while
+    older generations are left (a run was cut off).
+    """
+    try:
+        if len({*copies}) != 1 or _key_ids(copies[0]) != {key.key_id for key in new.wrapping}:
+            return False
+        if not new.can_read:
+            return len(generations(storage, label)) == 1
+        return not unwrap_dek(copies[0], label.backup_id, new).broken
+    except (IntegrityError, KeyUnavailable):
         return False
-    if len(generations(storage, label)) == 1:
-        return True
-    if not new.can_read:
-        return False
-    unwrap_dek(keys, label.backup_id, new)
-    return True
 
 
-def _prove(storage: Storage, label: Label, data: bytes, new: Keyring) -> None:
-    """The new object must come back as it was written, and open with a secret that is here."""
-    _, stored = newest_keys(storage, label)
-    if stored != data:
+def _prove(storage: Storage, label: Label, generation: int, data: bytes, new: Keyring) -> None:
+    """Both new copies must come back as they were written, and open with a secret that is here."""
+    if read_copies(storage, label, generation) != [data, data]:
         raise Tampered(f"the storage gave back other keys for {label} than were written")
     if new.can_read:
-        unwrap_dek(stored, label.backup_id, new)
+        unwrap_dek(data, label.backup_id, new)
 
 
 def _key_ids(keys: bytes) -> set[str]:

@@ -16,16 +16,19 @@ from enum import StrEnum
 from covetbackup.core.crypto.header import plausible_size
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.errors import (
+    AccessRefused,
     CovetError,
     Incomplete,
     IntegrityError,
     ObjectNotFound,
+    StorageError,
+    StorageUnavailable,
     Truncated,
 )
 from covetbackup.core.operations.sample import sample_object
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository import layout
-from covetbackup.core.repository.keys_store import generations
+from covetbackup.core.repository.keys_store import generations, spare_problems
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest
 from covetbackup.core.repository.opening import OpenedBackup, open_backup
@@ -45,6 +48,12 @@ class Level(StrEnum):
     SAMPLED = "sampled"
     CONTENT = "content"
     RESTORE = "restore"
+
+
+_FAULTS = (IntegrityError, StorageError, Incomplete)
+"""What is wrong with a backup when reading it raises this, an unreadable sector included."""
+
+_NOT_ITS_FAULT = (StorageUnavailable, AccessRefused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +88,13 @@ def verify_backup(
     progress: Progress,
     workers: int = 2,
 ) -> VerifyResult:
-    """Verify `label` up to `level` (`Level.RESTORE` is checked as content: the drill is apart).
+    """Verify `label` up to `level`; the result says which level that was, so for `Level.RESTORE`
+    it says content: the drill is apart.
 
     Damage is returned as findings. Raises only what says nothing about the backup:
     `StorageUnavailable`, `AccessRefused`, `KeyUnavailable`, `Cancelled`.
     """
+    level = Level.CONTENT if level is Level.RESTORE else level
     run = _Verification(repository, label, progress, workers)
     try:
         manifest = repository.manifest(label)
@@ -92,14 +103,16 @@ def verify_backup(
     progress.phase("looking for objects")
     findings = list(run.missing(manifest))
     warnings = list(run.unexpected(manifest))
+    if manifest.suite is not None and level is not Level.EXISTS:
+        warnings += spare_problems(repository.storage, label)
     if level is Level.CHECKSUM and not findings:
         findings += run.damaged(manifest)
-    if level in (Level.SAMPLED, Level.CONTENT, Level.RESTORE) and not findings:
+    if level in (Level.SAMPLED, Level.CONTENT) and not findings:
         try:
             opened = open_backup(repository, label, keyring)
         except IntegrityError as error:
             return run.result(level, [Finding("keys", error)], tuple(warnings))
-        warnings += opened.problems
+        warnings += [problem for problem in opened.problems if problem not in warnings]
         findings += run.unsound(opened) if level is Level.SAMPLED else run.unreadable(opened, check)
     return run.result(level, findings, tuple(warnings))
 
@@ -143,10 +156,12 @@ class _Verification:
         for stored in manifest.objects:
             self.progress.phase(f"reading {stored.name}", stored.size)
             expect = Expect(stored.size, stored.sha256, stored.name)
-            source = self.repository.open_object(self.label, stored.name)
             try:
+                source = self.repository.open_object(self.label, stored.name)
                 drain(source, [Meter(self.progress), expect])
-            except (IntegrityError, ObjectNotFound) as error:
+            except _NOT_ITS_FAULT:
+                raise
+            except _FAULTS as error:
                 yield Finding(stored.name, error)
 
     def unsound(self, opened: OpenedBackup) -> Iterator[Finding]:
@@ -156,7 +171,9 @@ class _Verification:
             for volume in member.volumes:
                 try:
                     sample_object(self.repository, opened, member, volume=volume)
-                except (IntegrityError, ObjectNotFound) as error:
+                except _NOT_ITS_FAULT:
+                    raise
+                except _FAULTS as error:
                     yield Finding(volume.name, error)
 
     def unreadable(self, opened: OpenedBackup, check: MemberCheck) -> Iterator[Finding]:
@@ -172,7 +189,9 @@ class _Verification:
             )
             try:
                 drain(source, filters)
-            except (IntegrityError, ObjectNotFound, Incomplete) as error:
+            except _NOT_ITS_FAULT:
+                raise
+            except _FAULTS as error:
                 yield Finding(member.name, error)
 
 

@@ -33,7 +33,7 @@ class Fields:
     def instant(self, name: str) -> datetime:
         try:
             return datetime.fromisoformat(self.text(name)).astimezone(UTC)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:  # in UTC it may fall outside all years
             raise self._wrong(name, "a time") from error
 
     def digest(self, name: str) -> str:

@@ -35,13 +35,20 @@ class KeysFound:
 
 
 def write_keys(storage: Storage, label: Label, generation: int, data: bytes) -> None:
-    """Store both copies. A copy that is already there is left if equal. Raises `ObjectExists`."""
-    for name in (_name(label, generation), layout.mirror_name(label.backup_id, generation)):
-        try:
-            write_object(storage, name, data)
-        except ObjectExists:
-            if read_object(storage, name, limit=KEYS_LIMIT) != data:
-                raise
+    """Store both copies. A copy that is already there is left if equal.
+
+    Raises `ObjectExists` if it is not. After any error what this call wrote is gone, and nothing
+    else: the generation may be another process's, and the only one left.
+    """
+    written: list[str] = []
+    try:
+        for name in _places(label, generation):
+            if _wrote(storage, name, data):
+                written.append(name)
+    except BaseException:
+        for name in written:
+            storage.delete(name)
+        raise
 
 
 def publish_key_records(storage: Storage, keyring: Keyring) -> None:
@@ -88,21 +95,49 @@ def open_keys(storage: Storage, label: Label, keyring: Keyring) -> KeysFound:
     raise first or _without_keys(label)
 
 
-def newest_keys(storage: Storage, label: Label) -> tuple[int, bytes]:
-    """Generation and bytes of the newest keys object, from whichever place still has it.
+def newest_generation(storage: Storage, label: Label) -> int:
+    """Raises `ManifestInvalid` if the backup has no keys object."""
+    found = generations(storage, label)
+    if not found:
+        raise _without_keys(label)
+    return found[0]
 
-    Raises `ManifestInvalid` if there is none.
-    """
-    for name, generation in _copies(storage, label):
+
+def read_copies(storage: Storage, label: Label, generation: int) -> list[bytes]:
+    """The copies of one generation that are there, the one beside the data first."""
+    copies = []
+    for name in _places(label, generation):
         with suppress(ObjectNotFound):
-            return generation, read_object(storage, name, limit=KEYS_LIMIT)
-    raise _without_keys(label)
+            copies.append(read_object(storage, name, limit=KEYS_LIMIT))
+    return copies
+
+
+def spare_problems(storage: Storage, label: Label) -> Iterator[str]:
+    """What is wrong with the two copies of the newest generation, as far as it shows without a
+    key: either is enough to open the backup, so this is a warning in time."""
+    for generation in generations(storage, label)[:1]:
+        found = {info.name for place in _places(label, generation) for info in storage.list(place)}
+        missing = [name for name in _places(label, generation) if name not in found]
+        yield from (f"{name} is missing" for name in missing)
+        if len({*read_copies(storage, label, generation)}) > 1:
+            yield "{} and {} differ: one is damaged".format(*_places(label, generation))
+
+
+def copy_keys(source: Storage, target: Storage, label: Label) -> None:
+    """Copy every keys object as it is: of two that differ, nobody can tell the damaged one
+    without a key. One that is missing is made of the other. Raises `ManifestInvalid` if there
+    is none, `ObjectExists` if the target has others."""
+    newest_generation(source, label)
+    for generation in generations(source, label):
+        copies = read_copies(source, label, generation)
+        for name, data in zip(_places(label, generation), copies[:1] + copies[-1:], strict=False):
+            _wrote(target, name, data)
 
 
 def remove_generation(storage: Storage, label: Label, generation: int) -> None:
     """Delete both copies of one generation."""
-    storage.delete(_name(label, generation))
-    storage.delete(layout.mirror_name(label.backup_id, generation))
+    for name in _places(label, generation):
+        storage.delete(name)
 
 
 def _public_record(key: WrappingKey) -> dict[str, Any]:
@@ -117,10 +152,21 @@ def _public_record(key: WrappingKey) -> dict[str, Any]:
     return {**record, "kind": "raw"}
 
 
+def _wrote(storage: Storage, name: str, data: bytes) -> bool:
+    """False if `name` was there and is equal."""
+    try:
+        write_object(storage, name, data)
+    except ObjectExists:
+        if read_object(storage, name, limit=KEYS_LIMIT) != data:
+            raise
+        return False
+    return True
+
+
 def _copies(storage: Storage, label: Label) -> Iterator[tuple[str, int]]:
     for generation in generations(storage, label):
-        yield _name(label, generation), generation
-        yield layout.mirror_name(label.backup_id, generation), generation
+        for name in _places(label, generation):
+            yield name, generation
 
 
 def _without_keys(label: Label) -> ManifestInvalid:
@@ -130,5 +176,7 @@ def _without_keys(label: Label) -> ManifestInvalid:
     )
 
 
-def _name(label: Label, generation: int) -> str:
-    return label.folder + layout.keys_name(generation)
+def _places(label: Label, generation: int) -> tuple[str, str]:
+    """Beside the data, and its mirror."""
+    beside = label.folder + layout.keys_name(generation)
+    return beside, layout.mirror_name(label.backup_id, generation)

@@ -32,6 +32,7 @@ from covetbackup.core.repository.manifest import (
     StoredMember,
     StoredObject,
 )
+from covetbackup.core.storage.base import check_name
 from covetbackup.core.stream.codec import CodecSpec
 
 FORMAT = "covetbackup-manifest/1"
@@ -83,7 +84,7 @@ def decode(data: bytes, label: Label) -> Manifest:
         raise ManifestInvalid(f"{what} belongs to {fields.text('label')[:120]}", "was it moved?")
     _check_signature(document, body, what)
     try:
-        return _manifest(fields, label)
+        return _fitting(_manifest(fields, label), what)
     except ConfigurationError as error:
         raise ManifestInvalid(f"{what} is damaged: {error}") from error
 
@@ -91,7 +92,7 @@ def decode(data: bytes, label: Label) -> Manifest:
 def unlock(data: bytes, manifest: Manifest, dek: Dek) -> Manifest:
     """`manifest` (decoded from `data`) with its MAC checked and its details opened.
 
-    Raises `Tampered`.
+    Raises `Tampered`, and `ManifestInvalid` for details that no writer of ours makes.
     """
     what = f"manifest of {manifest.label}"
     document, body = _document(data, what)
@@ -100,7 +101,7 @@ def unlock(data: bytes, manifest: Manifest, dek: Dek) -> Manifest:
         raise Tampered(f"{what} was changed after it was written")
     sealed = _unbase64(body, "sealed", what)
     plain = derived.open_bytes(dek, manifest.label.backup_id, Purpose.SEALED, sealed)
-    return replace(manifest, details=_details(_inflate(plain, what), what))
+    return _fitting(replace(manifest, details=_details(_inflate(plain, what), what)), what)
 
 
 def _document(data: bytes, what: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -228,6 +229,14 @@ def _manifest(fields: Fields, label: Label) -> Manifest:
     )
 
 
+def _fitting(manifest: Manifest, what: str) -> Manifest:
+    """`manifest` if its open details are those of its members."""
+    details = manifest.details
+    if details is not None and {*details.plain} != {member.name for member in manifest.members}:
+        raise ManifestInvalid(f"{what} is damaged: its details are of other members")
+    return manifest
+
+
 def _suite(name: str) -> Suite:
     try:
         return Suite(name)
@@ -256,6 +265,8 @@ def _member(fields: Fields) -> StoredMember:
 
 
 def _object(fields: Fields) -> StoredObject:
+    if "/" in check_name(fields.text("name")) or fields.number("number") >> 32:
+        raise ManifestInvalid(f"{fields.what} is damaged: an object's name or number is none")
     return StoredObject(
         name=fields.text("name"),
         number=fields.number("number"),
@@ -270,7 +281,7 @@ def _details(values: dict[str, Any], what: str) -> Details:
     facts = {name: plain.part(name) for name in plain.values}
     try:
         inventory = Inventory.from_json(fields.part("inventory").values)
-    except (TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise ManifestInvalid(f"{what} is damaged: its inventory cannot be read") from error
     return Details(
         database=fields.text("database"),
@@ -283,7 +294,10 @@ def _details(values: dict[str, Any], what: str) -> Details:
 
 def _inflate(packed: bytes, what: str) -> dict[str, Any]:
     decoder = zlib.decompressobj()
-    plain = decoder.decompress(packed, DETAILS_LIMIT)
+    try:
+        plain = decoder.decompress(packed, DETAILS_LIMIT)
+    except zlib.error as error:
+        raise ManifestInvalid(f"{what} has details that do not decompress") from error
     if not decoder.eof:
         raise ManifestInvalid(f"{what} has details of more than {DETAILS_LIMIT} bytes")
     return canonical.parse(plain, limit=DETAILS_LIMIT)

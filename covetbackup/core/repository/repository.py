@@ -6,6 +6,7 @@ A backup exists if and only if its manifest does: the manifest is written last a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -79,6 +80,14 @@ class Repository:
             f"{problem} {text[:120]!r} in {self.name}", "labels are shown by the list command"
         )
 
+    def find_traces(self, text: str) -> Label:
+        """As `find`; a whole label also finds what a removal that was cut off left behind."""
+        with suppress(BadSetting):
+            label = Label.parse(text)
+            if any(True for _ in self.objects(label)):
+                return label
+        return self.find(text)
+
     def manifest(self, label: Label) -> Manifest:
         """The manifest with everything checked that needs no key. Raises `ObjectNotFound`,
         `ManifestInvalid`."""
@@ -109,19 +118,27 @@ class Repository:
     def commit(self, label: Label, data: bytes) -> None:
         """Publish: write the manifest `data`. Everything it names must be stored by now."""
         manifest_json.decode(data, label)
-        if any(found.name == label.manifest for found in self.objects(label)):
-            raise Conflict(f"backup {label} is already in {self.name}")
+        self.refuse_published(label)
         write_object(self.storage, label.manifest, data)
 
+    def refuse_published(self, label: Label) -> None:
+        """Raises `Conflict` if the backup `label` is here."""
+        if any(found.name == label.manifest for found in self.objects(label)):
+            raise Conflict(f"backup {label} is already in {self.name}")
+
     def remove(self, label: Label) -> None:
-        """Remove a backup, published or not: manifest first, then volumes, keys and the mirror
-        of the keys. Idempotent: a run that was cut off is finished by running it again."""
+        """Remove a backup, published or not: manifest first, then volumes, the mirror of the keys
+        and the keys. Idempotent: a run that was cut off is finished by running it again.
+
+        The keys go last because a sweep finds what was cut off by its folder only.
+        """
         self.storage.delete(label.manifest)
         names = [found.name for found in self.objects(label)]
-        for name in sorted(names, key=lambda name: layout.keys_generation(name) is not None):
+        keys = [name for name in names if layout.keys_generation(name) is not None]
+        mirror = self.storage.list(layout.MIRROR + label.backup_id.hex())
+        data = [name for name in names if name not in keys]
+        for name in [*data, *[found.name for found in mirror], *keys]:
             self.storage.delete(name)
-        for found in list(self.storage.list(layout.MIRROR + label.backup_id.hex())):
-            self.storage.delete(found.name)
 
     def unpublished(self, before: datetime) -> Iterator[Label]:
         """Folders without a manifest whose newest object is older than `before` (aware)."""

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from covetbackup.core.errors import BadSetting
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_HOST = re.compile(rf"({_LABEL}\.)*{_LABEL}\.?|[0-9a-f.]*:[0-9a-f:.]*")  # what boto3 takes
 _PREFIX = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*)?")
 _PREFIX_LIMIT = 120  # a key may have 1024 bytes, an object name 900
 _CREDENTIAL_KEYS = ("access_key_id", "secret_access_key", "session_token")
@@ -89,10 +91,15 @@ class S3Settings:
 
 
 def _check_endpoint(url: str) -> None:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        has_host = parts.port != 0 and _HOST.fullmatch(parts.hostname or "")
+    except ValueError:  # a port that is none, brackets that do not close
+        # Not quoted: credentials in it have not been looked for yet.
+        raise BadSetting("the S3 endpoint cannot be read") from None
     if parts.username is not None or parts.password is not None:
         raise BadSetting("an S3 endpoint must not contain credentials")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not has_host:
         raise BadSetting(f"{url!r} is not an S3 endpoint", hint="e.g. https://s3.example.com")
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise BadSetting(f"S3 endpoint {url!r} has a path or query", hint="host and port only")

@@ -21,12 +21,14 @@ from covetbackup.core.errors import (
     SourceFailed,
     StorageFull,
 )
+from covetbackup.core.operations.backup import BackupRequest
 from covetbackup.core.operations.expire import sweep_repository
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.storage.local import LocalStorage
 from covetbackup.core.storage.memory import MemoryStorage
 from covetbackup.core.stream.base import Sink
+from covetbackup.core.stream.codec import CodecSpec
 from tests.support.doubles import (
     NOW,
     MemoryEngine,
@@ -118,6 +120,51 @@ def test_a_copy_that_fails_drops_out_and_the_others_hold_the_whole(where: str) -
     assert [str(entry.label) for entry in good.backups()] == [str(result.manifest.label)]
 
 
+def test_one_repository_under_two_names_is_refused_before_anything_is_written() -> None:
+    repository, engine = make_repository("one"), MemoryEngine(DATA)
+    again = Repository.open(repository.storage, name="again")
+
+    with pytest.raises(BadSetting, match="one and again are the same"):
+        make_backup([repository, again], engine, make_keys()[1])
+
+    assert engine.opened == 0
+    assert traces(repository) == []
+
+
+class RaisesAtCreate(MemoryStorage):
+    """A storage that raises `error` when an object called `name` is begun."""
+
+    def __init__(self, name: str, error: BaseException) -> None:
+        super().__init__()
+        self._name, self._error = name, error
+
+    def create(self, name: str) -> Sink:
+        if self._name in name:
+            raise self._error
+        return super().create(name)
+
+
+def test_a_disk_that_is_unmounted_meanwhile_drops_out_and_the_others_go_on() -> None:
+    unmounted = RaisesAtCreate("index", BadSetting("there is no covet.json"))
+    bad, good = make_repository("bad", unmounted), make_repository("good")
+
+    result = make_backup([bad, good], DATA, make_keys()[1])
+
+    assert (result.stored_in, list(result.failures)) == (("good",), ["bad"])
+    assert len(list(good.backups())) == 1
+
+
+@pytest.mark.parametrize("name", ["dump.bin.zst", "index", "keys.0", "manifest"])
+def test_cancel_while_a_copy_is_being_reached_leaves_no_trace_in_the_others(name: str) -> None:
+    quick = make_repository("quick")
+    slow = make_repository("slow", RaisesAtCreate(name, Cancelled()))
+
+    with pytest.raises(Cancelled):
+        make_backup([quick, slow], DATA, make_keys()[1])
+
+    assert traces(quick) == traces(slow) == []
+
+
 @pytest.mark.parametrize("after", [0, 1, 17])
 def test_cancel_leaves_no_trace(after: int) -> None:
     _, keyring = make_keys()
@@ -147,6 +194,12 @@ def test_without_a_usable_key_the_source_is_not_touched() -> None:
 
     assert engine.opened == 0
     assert traces(repository) == []
+
+
+@pytest.mark.parametrize("wrong", [{"volume_size": 0}, {"volume_size": -5}, {"workers": -1}])
+def test_numbers_that_cannot_work_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(BadSetting):
+        BackupRequest("shop", "shop", "here", CodecSpec.parse("none"), None, **wrong)
 
 
 def test_one_key_is_not_enough_unless_asked_for() -> None:

@@ -8,12 +8,14 @@ import pytest
 
 from covetbackup.core.crypto.keyring import Keyring, new_keys
 from covetbackup.core.errors import (
+    BadSetting,
     Cancelled,
     CovetError,
     IntegrityError,
     KeyUnavailable,
     Untrusted,
 )
+from covetbackup.core.operations.copy import copy_backup
 from covetbackup.core.operations.restore import RestoreRequest, restore_backup
 from covetbackup.core.operations.rotate import Rotation, rotate_keys
 from covetbackup.core.progress import Silent
@@ -128,6 +130,26 @@ def test_edited_keys_objects_do_not_open() -> None:
         restored(repository, label, keyring)
 
 
+@pytest.mark.parametrize("place", [0, 1], ids=["beside", "mirror"])
+@pytest.mark.parametrize("damage", ["cut", "missing"])
+def test_a_copy_of_a_backup_opens_though_one_keys_object_was_damaged(
+    place: int, damage: str
+) -> None:
+    _, keyring = make_keys()
+    home, away = make_repository(), make_repository("away")
+    label = make_backup(home, DATA, keyring).manifest.label
+    name = keys_objects(home, label)[place]
+    good = read(home, name)
+    home.storage.delete(name)
+    if damage == "cut":
+        replace(home, name, good[:-10])
+
+    copy_backup(home, label, away, progress=Silent())
+
+    assert restored(away, label, keyring) == DATA
+    assert len(keys_objects(away, label)) == 2
+
+
 def rotate(repository: Repository, old: Keyring, new: Keyring) -> list[Rotation]:
     return [r.state for r in rotate_keys(repository, old=old, new=new, progress=Silent())]
 
@@ -191,6 +213,64 @@ def test_a_rotation_cut_off_anywhere_leaves_a_key_that_opens(
     assert opens(repository, label, new)
     assert not opens(repository, label, old)
     assert len(keys_objects(repository, label)) == 2
+
+
+def test_a_rotation_that_meets_another_leaves_its_keys_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from covetbackup.core.operations import rotate as module
+
+    _, old = make_keys()
+    _, new = make_keys()
+    repository = make_repository()
+    label = make_backup(repository, DATA, old).manifest.label
+    real = module.open_keys
+
+    def after_the_other(*args: object) -> object:
+        opened = real(*args)
+        monkeypatch.setattr(module, "open_keys", real)
+        assert rotate(repository, old, new) == [Rotation.ROTATED]
+        return opened
+
+    monkeypatch.setattr(module, "open_keys", after_the_other)
+
+    assert rotate(repository, old, new) == [Rotation.FAILED]
+    assert restored(repository, label, new, accept_untrusted=True) == DATA
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["beside", "mirror"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "missing"])
+@pytest.mark.parametrize("same", [True, False], ids=["same keys", "new keys"])
+def test_rotation_repairs_a_damaged_keys_object(place: int, damage: str, same: bool) -> None:
+    _, old = make_keys()
+    new = old if same else make_keys()[1]
+    repository = make_repository()
+    label = make_backup(repository, DATA, old).manifest.label
+    name = keys_objects(repository, label)[place]
+    good = read(repository, name)
+    repository.storage.delete(name)
+    if damage != "missing":
+        bad = good[:-10] if damage == "cut" else good.replace(b'"sealed":"', b'"sealed":"A', 1)
+        replace(repository, name, bad)
+
+    assert rotate(repository, old, new) in ([Rotation.ROTATED], [Rotation.CURRENT])
+
+    beside, mirror = keys_objects(repository, label)
+    assert read(repository, beside) == read(repository, mirror)
+    assert open_backup(repository, label, new).problems == ()
+
+
+def test_rotation_to_too_few_keys_is_refused_at_once() -> None:
+    repository = make_repository()
+    make_backup(repository, DATA, make_keys()[1])
+    before = names(repository)
+
+    with pytest.raises(BadSetting, match="2 independent keys"):
+        rotate_keys(
+            repository, old=Keyring(), new=Keyring.of(new_keys().recovery), progress=Silent()
+        )
+
+    assert names(repository) == before
 
 
 def opens(repository: Repository, label: Label, keyring: Keyring) -> bool:

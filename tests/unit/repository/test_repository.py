@@ -14,7 +14,9 @@ from covetbackup.core.errors import (
     ManifestInvalid,
     ObjectNotFound,
     StorageFull,
+    StorageUnavailable,
 )
+from covetbackup.core.manager import BackupManager
 from covetbackup.core.operations.copy import copy_backup
 from covetbackup.core.operations.expire import (
     delete_backup,
@@ -27,6 +29,7 @@ from covetbackup.core.repository.layout import Label, new_label, slug_of
 from covetbackup.core.repository.marker import initialise
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.storage.memory import MemoryStorage
+from covetbackup.core.stream.base import Source
 from tests.support.doubles import (
     NOW,
     make_backup,
@@ -200,6 +203,46 @@ def test_a_copy_that_is_there_already_is_a_conflict(keyring: Keyring) -> None:
         copy_backup(home, label, away, progress=Silent())
 
 
+class Unreadable(MemoryStorage):
+    """A storage that cannot be read for a while."""
+
+    is_down = False
+
+    def open(self, name: str, offset: int = 0, length: int | None = None) -> Source:
+        if self.is_down:
+            raise StorageUnavailable("no answer")
+        return super().open(name, offset, length)
+
+
+def test_copying_again_never_removes_what_is_there(keyring: Keyring) -> None:
+    storage = Unreadable()
+    home, away = make_repository(), make_repository("away", storage)
+    label = make_backup(home, DATA, keyring).manifest.label
+    copy_backup(home, label, away, progress=Silent())
+    before = names(away)
+    storage.is_down = True
+
+    with pytest.raises(Conflict):
+        copy_backup(home, label, away, progress=Silent())
+    away.storage.delete(label.manifest)
+    with pytest.raises(StorageUnavailable):
+        copy_backup(home, label, away, progress=Silent())
+
+    assert names(away) == [name for name in before if name != label.manifest]
+
+
+def test_a_damaged_object_of_a_copy_that_was_cut_off_is_made_anew(keyring: Keyring) -> None:
+    home, away = make_repository(), make_repository("away")
+    label = make_backup(home, DATA, keyring).manifest.label
+    replace(away, label.folder + "dump.bin.zst.cvb", b"half")
+
+    copy_backup(home, label, away, progress=Silent())
+
+    assert not verify_backup(
+        away, label, Level.CHECKSUM, keyring=keyring, check=lambda *_: None, progress=Silent()
+    ).findings
+
+
 def test_a_damaged_backup_is_not_copied(keyring: Keyring) -> None:
     home, away = make_repository(), make_repository("away")
     label = make_backup(home, DATA, keyring).manifest.label
@@ -237,6 +280,42 @@ def test_deleting_leaves_nothing_of_that_backup_and_all_of_the_others(keyring: K
     assert [entry.label for entry in repository.backups()] == [kept]
     with pytest.raises(ObjectNotFound):
         delete_backup(repository, gone)
+
+
+class Undeletable(MemoryStorage):
+    """A storage that fails to delete objects with `held` in their names."""
+
+    held = ""
+
+    def delete(self, name: str) -> None:
+        if self.held and self.held in name:
+            raise StorageUnavailable("no answer")
+        super().delete(name)
+
+
+@pytest.mark.parametrize("held", ["dump.bin.zst", "keys.0", "keys-mirror"])
+@pytest.mark.parametrize("again", ["delete", "sweep"])
+def test_a_deletion_that_was_cut_off_is_finished_by_deleting_or_sweeping(
+    keyring: Keyring, held: str, again: str
+) -> None:
+    storage = Undeletable()
+    repository = make_repository(storage=storage)
+    empty = names(repository)
+    label = make_backup(repository, DATA, keyring).manifest.label
+    manager = BackupManager(repository)
+    storage.held = held
+    with pytest.raises(StorageUnavailable):
+        manager.delete_backup("latest")
+    storage.held = ""
+
+    if again == "delete":
+        assert manager.delete_backup(str(label)) == label
+    else:
+        assert sweep_repository(repository, NOW + timedelta(days=40_000)).labels == (label,)
+
+    assert [name for name in names(repository) if not name.startswith("keys/")] == empty
+    with pytest.raises(BadSetting, match="no backup matches"):
+        manager.delete_backup(str(label))
 
 
 def test_a_sweep_takes_unfinished_backups_but_no_young_or_published_ones(keyring: Keyring) -> None:

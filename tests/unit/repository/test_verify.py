@@ -8,12 +8,14 @@ import pytest
 
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.crypto.suites import Suite
-from covetbackup.core.errors import CovetError, IntegrityError
+from covetbackup.core.errors import CovetError, IntegrityError, StorageError, StorageUnavailable
 from covetbackup.core.operations.restore import RestoreRequest, restore_backup
 from covetbackup.core.operations.verify import Level, VerifyResult, verify_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.repository import Repository
+from covetbackup.core.storage.memory import MemoryStorage
+from covetbackup.core.stream.base import Source
 from tests.support.doubles import (
     MemoryEngine,
     make_backup,
@@ -142,6 +144,27 @@ def test_any_flipped_byte_of_the_manifest_is_found(stored) -> None:
             restore(repository, label, keyring)
 
 
+@pytest.mark.parametrize("level", [Level.CHECKSUM, Level.SAMPLED, Level.CONTENT])
+@pytest.mark.parametrize("place", ["b/", "keys-mirror/"])
+def test_a_keys_object_that_is_damaged_or_missing_is_named_though_the_other_opens(
+    level: Level, place: str
+) -> None:
+    _, keyring = make_keys()
+    repository = make_repository()
+    label = make_backup(repository, MEMBERS, keyring).manifest.label
+    name = next(n for n in names(repository, place) if n.endswith(".000001.json"))
+    good = read(repository, name)
+    for at in random.Random(3).sample(range(len(good)), 20):
+        bad = bytearray(good)
+        bad[at] ^= 1
+        replace(repository, name, bytes(bad))
+        result = verify(repository, label, keyring, level)
+        assert result.ok and any(name in warning for warning in result.warnings), at
+    repository.storage.delete(name)
+
+    assert f"{name} is missing" in verify(repository, label, keyring, level).warnings
+
+
 def test_objects_of_another_backup_are_refused() -> None:
     _, keyring = make_keys()
     repository = make_repository()
@@ -176,6 +199,41 @@ def test_a_copy_in_a_foreign_repository_is_flagged() -> None:
     warnings = verify(away, label, keyring, Level.CONTENT).warnings
 
     assert any("copy" in warning for warning in warnings)
+
+
+def test_content_alone_is_never_reported_as_a_restore() -> None:
+    _, keyring = make_keys()
+    repository = make_repository()
+    label = make_backup(repository, MEMBERS, keyring).manifest.label
+
+    assert verify(repository, label, keyring, Level.RESTORE).level is Level.CONTENT
+
+
+class BadDisk(MemoryStorage):
+    """A storage that raises `error` where volumes are read."""
+
+    error: StorageError | None = None
+
+    def open(self, name: str, offset: int = 0, length: int | None = None) -> Source:
+        if self.error and ".zst.cvb" in name:
+            raise self.error
+        return super().open(name, offset, length)
+
+
+@pytest.mark.parametrize("level", [Level.CHECKSUM, Level.SAMPLED, Level.CONTENT])
+def test_objects_that_the_disk_cannot_read_are_all_named(level: Level) -> None:
+    _, keyring = make_keys()
+    storage = BadDisk()
+    repository = make_repository(storage=storage)
+    label = make_backup(repository, MEMBERS, keyring).manifest.label
+
+    storage.error = StorageError("input/output error")
+    named = [finding.where for finding in verify(repository, label, keyring, level).findings]
+    storage.error = StorageUnavailable("no answer")
+
+    assert [where.removesuffix(".zst.cvb") for where in named] == list(MEMBERS)
+    with pytest.raises(StorageUnavailable):
+        verify(repository, label, keyring, level)
 
 
 def test_sampling_finds_a_volume_of_which_most_is_damaged(stored) -> None:

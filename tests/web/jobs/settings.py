@@ -12,7 +12,8 @@ JOB_KINDS = {
 }
 JOB_HOOKS = dict.fromkeys(JOB_KINDS, "tests.web.jobs.kinds.hook")
 JOB_PERMISSIONS = {"failing": "run_backup"}
-JOB_LIMITS = {"all": 4, "server": 2, "repository": 4}
+_ALL = int(os.environ.get("COVET_TEST_LIMIT", "4"))
+JOB_LIMITS = {"all": _ALL, "server": 2, "repository": _ALL}
 JOB_SECONDS = {
     "heartbeat": 1,
     "lease": int(os.environ.get("COVET_TEST_LEASE", "90")),

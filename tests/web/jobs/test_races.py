@@ -1,0 +1,64 @@
+"""Many processes after the same jobs: each job has one winner, and no limit is ever passed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from tests.web.jobs.office import ROOT, Office
+
+RACERS = 4
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def office(request: pytest.FixtureRequest) -> Office:
+    office: Office = request.getfixturevalue(f"{request.param}_office")
+    office.reset()
+    return office
+
+
+def test_each_job_is_claimed_once(office: Office) -> None:
+    jobs = [office.enqueue("steps") for _ in range(40)]
+    assert sorted(race(office, jobs, limit=1000)) == sorted(jobs)
+
+
+def test_no_lane_takes_more_than_its_limit(office: Office) -> None:
+    lanes = {"one": 0, "two": 0}
+    jobs = {
+        office.enqueue("steps", server_lane=lane, repository_lane="shelf"): lane
+        for lane in lanes
+        for _ in range(12)
+    }
+    won = race(office, list(jobs), limit=3)
+    assert len(won) == 3, "of the repository and of all"
+    assert max(Counter(jobs[job] for job in won).values()) <= 2, "of each server"
+
+
+def test_of_the_jobs_for_one_target_one_runs(office: Office) -> None:
+    jobs = [office.enqueue("steps", lock_key="shop") for _ in range(20)]
+    assert len(race(office, jobs, limit=1000)) == 1
+
+
+def race(office: Office, jobs: list[int], *, limit: int) -> list[int]:
+    """The jobs that were won, by whomever."""
+    node = office.ask("add_node")
+    environment = office.environment | {"COVET_TEST_LIMIT": str(limit)}
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.web.jobs.racer", node, *map(str, jobs)],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(RACERS)
+    ]
+    for racer in racers:
+        assert racer.stdout is not None and racer.stdout.readline() == "ready\n"
+    won = [racer.communicate("go\n", timeout=60)[0] for racer in racers]
+    assert [racer.returncode for racer in racers] == [0] * RACERS
+    return [int(job) for line in won for job in line.split()]
