@@ -77,7 +77,7 @@ class NoteForm(forms.Form):
 class DeleteForm(forms.Form):
     """The last good backup of a database goes only if the database's name is typed."""
 
-    name = forms.CharField(required=False, strip=False, label="Name of the database")
+    name = forms.CharField(strip=False, label="Name of the database")
 
     def __init__(self, *args: Any, expected: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

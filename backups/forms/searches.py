@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 
-from backups.models import Database, Server
+from backups.models import Database, Repository, Server
 from backups.models.backup import BackupState
 from covetbackup.access.models import User
 
@@ -41,6 +41,9 @@ class BackupSearch(forms.Form):
         ),
         required=False,
     )
+    repository = forms.ModelChoiceField(
+        Repository.objects.none(), required=False, empty_label="All"
+    )
     since = forms.DateField(
         label="From", required=False, widget=forms.TextInput(attrs={"placeholder": "2026-01-31"})
     )
@@ -50,6 +53,7 @@ class BackupSearch(forms.Form):
 
     def __init__(self, data: Any, *, user: User) -> None:
         super().__init__(data)
+        self.fields["repository"].queryset = Repository.objects.visible_to(user)
         self.fields["database"].queryset = Database.objects.visible_to(user).select_related(
             "server"
         )

@@ -28,12 +28,23 @@ class ServerForm(TeamForm):
 
     permission = Permission.CHANGE_DATABASE
     kind: ClassVar[ServerKind]
+    more: ClassVar[tuple[str, ...]] = ("maintenance_database", "include", "exclude", "queue")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.instance.kind = self.kind
         for name in ("include", "exclude"):
             self.fields[name].widget.attrs |= {"rows": 3, "spellcheck": "false"}
+
+    def main_fields(self) -> list[forms.BoundField]:
+        return [field for field in self.visible_fields() if field.name not in self.more]
+
+    def more_fields(self) -> list[forms.BoundField]:
+        """What few need: shown folded."""
+        return [field for field in self.visible_fields() if field.name in self.more]
+
+    def more_is_open(self) -> bool:
+        return any(field.errors for field in self.more_fields())
 
     def typed_password(self) -> Secret | None:
         """What was typed; None means what is stored."""
@@ -60,6 +71,7 @@ class PostgresServerForm(ServerForm):
     host = forms.CharField(
         max_length=255, help_text="A name or an address. Metadata services are never contacted."
     )
+    port = forms.IntegerField(min_value=1, max_value=65535, initial=5432)
     user = forms.CharField(max_length=63, help_text="A role that may read all that is backed up.")
     password = forms.CharField(
         required=False,
