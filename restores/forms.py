@@ -40,13 +40,12 @@ class TargetForm(forms.Form):
     repository = forms.ModelChoiceField(
         Repository.objects.none(), label="Read from", empty_label=None
     )
-    owner = forms.ChoiceField(label="Owners and grants", choices=OWNERS, required=False)
+    owner = forms.ChoiceField(label="Owners and grants", choices=OWNERS)
     role = forms.CharField(label="Role that shall own all", max_length=63, required=False)
     jobs = forms.IntegerField(
         label="Parallel jobs",
         min_value=1,
         max_value=MOST_JOBS,
-        required=False,
         help_text="More than one loads tables side by side; the archive is then spooled to disk.",
     )
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.jobs.models import JobState
+from covetbackup.jobs.models import ACTIVE_STATES, JobState
 from restores.models import Restore
 
 
@@ -117,11 +117,11 @@ def heading(restore: Restore) -> str:
     summary, name = summary_of(restore), restore.target_name
     if stage_of(restore) is Stage.DONE and summary is not None:
         return f"{name} is restored: {summary.sentence}"
-    return {
-        JobState.QUEUED: f"{restore.backup.database.name} will be restored as {name}",
-        JobState.RUNNING: f"Restoring {restore.backup.database.name} as {name}",
-        JobState.CANCELLED: f"The restore of {name} was cancelled",
-    }.get(JobState(state), f"{name} was not restored")
+    if state in ACTIVE_STATES:
+        return f"{restore.backup.database.name} is being restored as {name}"
+    if state == JobState.CANCELLED:
+        return f"The restore of {name} was cancelled"
+    return f"{name} was not restored"
 
 
 def aftermath(restore: Restore) -> str:

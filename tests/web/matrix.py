@@ -47,6 +47,7 @@ TARGET = {
     "name": "copy",
     "repository": "{world.repository.pk}",
     "owner": "keep",
+    "jobs": "1",
 }
 """Where a restore goes to. Nothing listens there: its checks fail."""
 

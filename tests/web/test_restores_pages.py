@@ -72,7 +72,7 @@ def test_the_whole_way_by_plain_links_and_forms(
     asked_for = client.post(reverse("restore-check", args=[backup.pk]), sent)
     restore = Restore.objects.get()
     assert asked_for.headers["Location"] == reverse("restore", args=[restore.pk])
-    assert "will be restored as copy.db" in text_of(client.get(asked_for.headers["Location"]))
+    assert "is being restored as copy.db" in text_of(client.get(asked_for.headers["Location"]))
     run(restore)
     result = text_of(client.get(asked_for.headers["Location"]))
     assert "1 table with 500 rows, all as in the backup" in result
