@@ -10,7 +10,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,12 +20,14 @@ from tests.browser.lived_in import LivedIn, live_in
 from tests.browser.visitor import Visitor, sign_in, visit
 from tests.support.postgres_server import PostgresServer, postgres_binaries, run_server
 
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 VisitorAs = Callable[..., Visitor]
 
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    found = [os.environ.get("CHROMIUM"), *map(shutil.which, CHROMIUM_NAMES)]
+    chromium = next(filter(None, found), None)
     if chromium is None:
         pytest.skip("no chromium is installed")
     with sync_playwright() as playwright:

@@ -40,13 +40,13 @@ def live_in(dashboard: Dashboard, postgres: PostgresServer, folder: Path) -> Liv
     dashboard.manage("backup", f"Main server/{HOSTILE_NAME}")
     dashboard.manage("backup", "Tills/till.sqlite", "--note", "before the stocktaking")
     made = dashboard.manage("backup", "Main server/shop", "--wait", "--quiet")
-    dashboard.manage("verify", made["backup"], "--wait", "--quiet")
-    restored = dashboard.manage("restore", made["backup"], "--as", RESTORED, "--wait", "--quiet")
+    dashboard.manage("verify", made["id"], "--wait", "--quiet")
+    restored = dashboard.manage("restore", made["id"], "--as", RESTORED, "--wait", "--quiet")
     return LivedIn(
         server=server,
         folder=files,
         job=made["job"],
-        backup=made["backup"],
+        backup=made["id"],
         failed_job=failed["job"],
         failed=failed["backup"],
         restore=restored["restore"],

@@ -7,7 +7,6 @@ import secrets
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import VisitorAs
 from tests.browser.dashboard import Dashboard
 from tests.browser.samples import ROWS, fill_postgres, rows_of
 from tests.browser.visitor import PATIENCE, Visitor, sign_in, visit

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Response
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Locator, Page, Request, Response
 
 AXE = (Path(__file__).parents[1] / "vendor/axe-4.14.1.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -36,7 +36,8 @@ _TOO_WIDE = """() => {
 
 @dataclass(eq=False)
 class Visitor:
-    """`faults`: console errors and warnings, exceptions, violations of the policy, lost requests.
+    """`faults`: console errors and warnings, exceptions, violations of the policy, lost requests,
+    dialogs.
 
     A refused form is an answer with status 422, of which the browser tells the console as well:
     `allowed` is for tests that make mistakes on purpose.
@@ -81,6 +82,7 @@ class Visitor:
         self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self._note(f"exception: {error}"))
         self.page.on("requestfailed", self._on_lost_request)
+        self.page.on("dialog", self._on_dialog)
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
@@ -90,6 +92,10 @@ class Visitor:
         # leaving a page ends its polls; that is not a fault
         if "ERR_ABORTED" not in (request.failure or ""):
             self._note(f"no answer: {request.url} {request.failure}")
+
+    def _on_dialog(self, dialog: Dialog) -> None:
+        self._note(f"a script of somebody opened a dialog: {dialog.message}")
+        dialog.dismiss()
 
     def _note(self, fault: str) -> None:
         if not (self.allowed and re.search(self.allowed, fault)):
@@ -126,7 +132,7 @@ def visit(
         yield visitor
     finally:
         context.close()
-    assert visitor.faults == []
+    assert not visitor.faults, "\n".join(visitor.faults)
 
 
 def sign_in(visitor: Visitor, name: str, password: str) -> None:

@@ -8,6 +8,12 @@ missing=""
 for pair in sqlite3:sqlite3 zstd:zstd xz:xz-utils bzip2:bzip2 gzip:gzip; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
+# The browser tests find it by these names; the variable CHROMIUM is for any other.
+browser=""
+for name in ${CHROMIUM:-chromium} chromium-browser google-chrome; do
+    command -v "$name" >/dev/null && browser=$name
+done
+[ -n "$browser" ] || missing="$missing chromium"
 [ -n "$missing" ] || exit 0
 
 give_up() {

@@ -1,0 +1,59 @@
+"""Every page of the dashboard, by name."""
+
+from __future__ import annotations
+
+import re
+
+from tests.browser.lived_in import LivedIn
+
+SIGNED_OUT = {"sign-in": "/sign-in/", "password-reset": "/password/reset/"}
+
+
+def pages_of(world: LivedIn) -> dict[str, str]:
+    """What somebody who is signed in as an owner can open."""
+    check = f"server={world.server}&repository=1&owner=keep&jobs=1&name=another_copy"
+    too_long = 70 * "x"
+    return {
+        "overview": "/",
+        "servers": "/servers/",
+        "server": f"/servers/{world.server}/",
+        "server-sqlite": f"/servers/{world.folder}/",
+        "server-add": "/servers/add/",
+        "server-add-sqlite": "/servers/add/?kind=sqlite",
+        "server-edit": f"/servers/{world.server}/edit/",
+        "databases": "/databases/",
+        "database": "/databases/1/",
+        "backups": "/backups/",
+        "backups-none": "/backups/?q=nothing+is+called+so",
+        "backup": f"/backups/{world.backup}/",
+        "backup-failed": f"/backups/{world.failed}/",
+        "backup-delete": f"/backups/{world.backup}/delete/",
+        "restores": "/restores/",
+        "restore-start": f"/restores/new/{world.backup}/",
+        "restore-check": f"/restores/new/{world.backup}/check/?{check}",
+        "restore-refused": f"/restores/new/{world.backup}/check/?{check}{too_long}",
+        "restore": f"/restores/{world.restore}/",
+        "jobs": "/jobs/",
+        "jobs-none": "/jobs/?state=interrupted",
+        "job": f"/jobs/{world.job}/",
+        "job-failed": f"/jobs/{world.failed_job}/",
+        "repositories": "/repositories/",
+        "repository": "/repositories/1/",
+        "repository-add": "/repositories/add/",
+        "repository-add-s3": "/repositories/add/?kind=s3",
+        "keys": "/keys/",
+        "team": "/team/",
+        "team-invite": "/team/1/invite/",
+        "audit": "/audit/",
+        "profile": "/profile/",
+        "profile-email": "/profile/email/",
+        "profile-password": "/profile/password/",
+        "profile-factor": "/profile/factor/",
+        "missing": "/there-is-no-such-page/",
+    }
+
+
+def shape(path: str) -> str:
+    """The path without query and with every number and id alike."""
+    bare = re.split(r"[?#]", path)[0]
+    return re.sub(r"/(?:\d+|[0-9a-f]{8}-[0-9a-f-]{27})(?=/|$)", "/N", bare)
