@@ -51,10 +51,15 @@ document.addEventListener("htmx:after:request", (event) => {
   connection(false);
 });
 
-// After a form came back with errors, the summary gets the focus.
-document.addEventListener("htmx:after:swap", () => {
+// After a form came back with errors, with or without a new page, the summary gets the focus.
+function toMistakes() {
   document.querySelector("[data-error-summary]")?.focus();
-});
+}
+document.addEventListener("htmx:after:swap", toMistakes);
+toMistakes();
+
+// On narrow screens the menu is a strip: show the part of it where we are.
+document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
 // Relative times stay true while a page is open.
 const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
