@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Max, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 
 from backups.models import Backup, Database, DatabaseState
 from backups.models.backup import RESTORABLE_STATES
+from backups.totals import Statistics, statistics
 from covetbackup.access.decorators import requires
 from covetbackup.access.models import User
 from covetbackup.access.roles import Permission
@@ -73,7 +74,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 
 def judge_fleet(user: User) -> Verdict:
-    """The verdict over all databases that `user` may see; four queries, whatever their number."""
+    """The verdict over all databases that `user` may see; few queries, whatever their number."""
     rows = sorted((_row(database) for database in _databases(user)), key=lambda row: row.order)
     unprotected = sum(1 for row in rows if row.tone == "bad")
     attention = sum(1 for row in rows if row.tone == "warn")
@@ -83,7 +84,7 @@ def judge_fleet(user: User) -> Verdict:
         subtitle=_subtitle(unprotected, attention),
         rows=rows,
         troubles=[Trouble(r.tone, r.name, r.url, r.trouble) for r in rows if r.trouble][:10],
-        facts=_facts(user, rows, unprotected),
+        facts=_facts(rows, unprotected, statistics(user)),
         active_jobs=list(Job.objects.visible_to(user).filter(state__in=ACTIVE_STATES)[:10]),
     )
 
@@ -151,17 +152,14 @@ def _subtitle(unprotected: int, attention: int) -> str:
     return ", ".join(parts)
 
 
-def _facts(user: User, rows: list[Row], unprotected: int) -> list[Fact]:
-    totals = Backup.objects.visible_to(user).aggregate(
-        stored=Sum("stored_bytes"), proved=Max("proved_at"), verified=Max("verified_at")
-    )
+def _facts(rows: list[Row], unprotected: int, totals: Statistics) -> list[Fact]:
     return [
         Fact("Recoverable now", f"{len(rows) - unprotected} of {len(rows)}"),
-        Fact("Stored", bytes_text(totals["stored"] or 0)),
-        Fact("Last verified", _day(totals["verified"])),
-        Fact("Last restore test", _day(totals["proved"])),
+        Fact("Backups", f"{totals.backups:,}", _ratio(totals.ratio)),
+        Fact("Stored", bytes_text(totals.stored_bytes)),
+        Fact("Failed in the last 24 hours", str(totals.failed_lately)),
     ]
 
 
-def _day(moment: datetime | None) -> str:
-    return moment.strftime("%-d %b %Y") if moment else "never"
+def _ratio(ratio: float | None) -> str:
+    return "" if ratio is None else f"compressed to 1/{ratio:.1f} on average"

@@ -20,7 +20,9 @@ FORBIDDEN = {
     "inline script": r"<script(?![^>]*\bsrc=)[^>]*>",
     "event attribute": r"<[^>]*\son[a-z]+\s*=",
     "hx-on": r"\bhx-on\b",
-    "evaluated value": r"""\bhx-(?:vals|headers|vars)\s*=\s*["']\s*js(?:on)?:|["']\s*(?:js|javascript):""",
+    "evaluated value": (
+        r"""\bhx-(?:vals|headers|vars)\s*=\s*["']\s*js(?:on)?:|["']\s*(?:js|javascript):"""
+    ),
     "hx-boost": r"\bhx-boost\b",
     "hx-ext": r"\bhx-ext\b",
     "inherited htmx attribute": r"\bhx-[a-z-]+:inherited\b",
