@@ -162,4 +162,4 @@ def _facts(rows: list[Row], unprotected: int, totals: Statistics) -> list[Fact]:
 
 
 def _ratio(ratio: float | None) -> str:
-    return "" if ratio is None else f"compressed to 1/{ratio:.1f} on average"
+    return "" if ratio is None else f"ratio {ratio:.2f}"
