@@ -14,14 +14,15 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import ValidationError
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.utils.dateparse import parse_date, parse_datetime
 
-from backups.models import Backup, BackupState
+from backups.models import Backup, BackupCopy, BackupState, Database
 from covetbackup.access.models import User
 
 PAGE_SIZE = 50
 MOST = 500
+_FEW = 20
 
 ORDERS: dict[str, tuple[str, ...]] = {
     "newest": ("-created_at", "-id"),
@@ -88,7 +89,17 @@ class BackupFilter:
 def backups_of(user: User, chosen: BackupFilter) -> QuerySet[Backup]:
     """The backups that `user` may see and `chosen` lets through, in its order, without the heavy
     fields that only the page of one backup shows."""
-    return filtered(Backup.objects.visible_to(user), chosen)
+    return filtered(_visible(user), chosen)
+
+
+def _visible(user: User) -> QuerySet[Backup]:
+    # As `visible_to`, but so that the database walks the index of the order and stops after a
+    # page. Joined with the teams it sorts all of 200 000 backups first: 250 ms of CPU against 3.
+    mine = Database.objects.visible_to(user)
+    few = list(mine.order_by().values_list("pk", flat=True)[: _FEW + 1])
+    if len(few) <= _FEW:
+        return Backup.objects.filter(database__in=few)
+    return Backup.objects.filter(Exists(mine.filter(pk=OuterRef("database_id"))))
 
 
 def filtered(rows: QuerySet[Backup], chosen: BackupFilter) -> QuerySet[Backup]:
@@ -131,13 +142,15 @@ def _conditions(chosen: BackupFilter) -> Q:
     exact = {
         "database__server": chosen.server,
         "database": chosen.database,
-        "copies__repository": chosen.repository,
         "created_at__gte": chosen.since,
         "created_at__lte": chosen.until,
         "is_pinned": chosen.pinned or None,
         "verified_at__isnull": chosen.unverified or None,
     }
     wanted &= Q(**{name: value for name, value in exact.items() if value is not None})
+    if chosen.repository is not None:
+        copies = BackupCopy.objects.filter(repository=chosen.repository, backup=OuterRef("pk"))
+        wanted &= Q(Exists(copies))
     if chosen.tag:
         wanted &= Q(tags__icontains=json.dumps(chosen.tag))
     for word in chosen.search.split()[:5]:

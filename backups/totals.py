@@ -44,17 +44,15 @@ def statistics(user: User, *, now: datetime | None = None) -> Statistics:
         databases=Count("pk"),
         unprotected=Count("pk", filter=~Q(pk__in=protected)),
     )
-    totals = (
-        Backup.objects.visible_to(user)
-        .filter(good)
-        .aggregate(
-            backups=Count("pk"),
-            plain_bytes=Sum("plain_bytes"),
-            stored_bytes=Sum("stored_bytes"),
-            newest_at=Max("consistent_at"),
-        )
+    # By database, not joined with teams: all of it is answered by the index `backup_totals`.
+    mine = Q(database__in=Database.objects.visible_to(user).order_by().values("pk"))
+    totals = Backup.objects.filter(good, mine).aggregate(
+        backups=Count("database"),
+        plain_bytes=Sum("plain_bytes"),
+        stored_bytes=Sum("stored_bytes"),
+        newest_at=Max("consistent_at"),
     )
-    failed = Backup.objects.visible_to(user).filter(state=BackupState.FAILED, created_at__gte=since)
+    failed = Backup.objects.filter(mine, state=BackupState.FAILED, created_at__gte=since)
     return Statistics(
         **sources,
         failed_lately=failed.count(),

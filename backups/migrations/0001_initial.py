@@ -456,6 +456,17 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="backup",
+            index=models.Index(fields=["-stored_bytes", "-id"], name="backup_by_size"),
+        ),
+        migrations.AddIndex(
+            model_name="backup",
+            index=models.Index(
+                fields=["state", "database", "plain_bytes", "stored_bytes", "consistent_at"],
+                name="backup_totals",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="backup",
             index=models.Index(fields=["database", "-created_at"], name="backup_of_database"),
         ),
         migrations.AddIndex(

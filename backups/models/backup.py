@@ -84,6 +84,12 @@ class Backup(models.Model):
             models.Index(fields=["database", "-created_at"], name="backup_of_database"),
             models.Index(fields=["-created_at", "-id"], name="backup_newest"),
             models.Index(fields=["state", "-created_at"], name="backup_by_state"),
+            models.Index(fields=["-stored_bytes", "-id"], name="backup_by_size"),
+            # Holds all that the totals need: rows with their inventories are not read for them.
+            models.Index(
+                fields=["state", "database", "plain_bytes", "stored_bytes", "consistent_at"],
+                name="backup_totals",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
