@@ -30,7 +30,7 @@ from covetbackup.core.progress import Progress
 from covetbackup.core.repository import layout
 from covetbackup.core.repository.keys_store import generations, spare_problems
 from covetbackup.core.repository.layout import Label
-from covetbackup.core.repository.manifest import Manifest
+from covetbackup.core.repository.manifest import Manifest, Trust
 from covetbackup.core.repository.opening import OpenedBackup, open_backup
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.repository.volumes import open_member
@@ -113,6 +113,8 @@ def verify_backup(
         except IntegrityError as error:
             return run.result(level, [Finding("keys", error)], tuple(warnings))
         warnings += [problem for problem in opened.problems if problem not in warnings]
+        if opened.trust is Trust.UNTRUSTED:
+            warnings.append("no signer the keyring trusts vouches for it: restore will refuse it")
         findings += run.unsound(opened) if level is Level.SAMPLED else run.unreadable(opened, check)
     return run.result(level, findings, tuple(warnings))
 
