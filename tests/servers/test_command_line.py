@@ -108,6 +108,18 @@ def test_postgresql_to_s3_and_back_into_a_new_database(
     assert rclone_s3.unfinished_uploads() == []
 
 
+def test_a_repository_that_is_away_does_not_keep_another_from_the_backup(
+    cli: CommandLine, shop: str
+) -> None:
+    home, away = cli.local_repository(), f"file://{cli.folder}/unmounted"
+
+    made = cli.json("backup", shop, "--repo", away, "--repo", home, *KEY, status=5)
+
+    assert made["stored_in"] == [home]
+    assert list(made["failures"]) == [away]
+    assert [entry["label"] for entry in cli.json("list", home)["backups"]] == [made["label"]]
+
+
 def test_cat_feeds_stock_pg_restore(
     cli: CommandLine, postgres_server: PostgresServer, postgres_shop: str
 ) -> None:

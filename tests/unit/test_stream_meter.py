@@ -8,7 +8,7 @@ import pytest
 
 from covetbackup.core.errors import Cancelled, DigestMismatch, TooLarge, Truncated
 from covetbackup.core.progress import Silent
-from covetbackup.core.stream.meter import Expect, Meter, Throttle
+from covetbackup.core.stream.meter import Expect, Meter, Throttle, watched
 from covetbackup.core.stream.pump import pump
 from tests.support.streams import MemorySink, source_of
 
@@ -120,3 +120,14 @@ def test_a_throttle_does_not_make_up_for_long_pauses():
 
     list(Throttle(1000, clock, clock.sleep)(pausing()))
     assert clock.now - 1000.0 - 3600 >= 7.0
+
+
+def test_watching_tells_progress_of_every_piece_and_of_idleness():
+    seen = []
+
+    class Noting(Silent):
+        def advance(self, count):
+            seen.append(count)
+
+    assert list(watched(Noting())(iter([b"abc", b"", b"de"]))) == [b"abc", b"", b"de"]
+    assert seen == [3, 0, 2]

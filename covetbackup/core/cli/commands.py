@@ -12,12 +12,14 @@ from covetbackup.core.cli import exits, views
 from covetbackup.core.cli.report import Report
 from covetbackup.core.cli.scratch import scratch_target
 from covetbackup.core.cli.terminal import count_text
+from covetbackup.core.crypto.keyfile import read_passphrase
 from covetbackup.core.crypto.keyring import Keyring, new_keys, write_new_keys
-from covetbackup.core.errors import BadSetting
+from covetbackup.core.errors import BadSetting, CovetError
 from covetbackup.core.manager import (
     BackupManager,
     RestoreManager,
     create_repository,
+    default_workers,
     open_repository,
 )
 from covetbackup.core.operations.restore import RestoreRequest, RestoreResult
@@ -48,7 +50,7 @@ def init(given: Namespace) -> Report:
 
 
 def backup(given: Namespace) -> Report:
-    repositories = [_open(url, given) for url in given.repo]
+    repositories, unreachable = _open_all(given)
     keyring = _keyring(given, repositories[0])
     manager = BackupManager(repositories[0], keyring, progress=given.progress)
     result = manager.create_backup(
@@ -63,7 +65,9 @@ def backup(given: Namespace) -> Report:
         volume_size=given.volume_size,
         min_slots=given.min_slots,
     )
-    failures = {name: str(error) for name, error in result.failures.items()}
+    failures = {
+        name: str(error) for name, error in (*unreachable.items(), *result.failures.items())
+    }
     return Report(
         {
             **views.manifest_json(result.manifest),
@@ -122,7 +126,9 @@ def _drill(given: Namespace) -> Report:
     kind = repository.manifest(repository.find(given.label)).kind
     manager = RestoreManager(repository, _keyring(given, repository), progress=given.progress)
     with scratch_target(kind, given.scratch) as target:
-        request = RestoreRequest(target=target, accept_untrusted=given.accept_untrusted)
+        request = RestoreRequest(
+            target=target, workers=default_workers(), accept_untrusted=given.accept_untrusted
+        )
         result = manager.test_restore(given.label, request, password=_password(given))
     return _restored(result, f"{result.manifest.label}: restored, compared and removed again")
 
@@ -145,6 +151,7 @@ def restore(given: Namespace) -> Report:
     request = RestoreRequest(
         target=given.to,
         jobs=given.jobs,
+        workers=default_workers(),
         accept_untrusted=given.accept_untrusted,
         options={"owner": given.owner} if given.owner else {},
     )
@@ -225,6 +232,21 @@ def _open(url: str, given: Namespace) -> Repository:
     return open_repository(url, _credentials(given.s3_credentials))
 
 
+def _open_all(given: Namespace) -> tuple[list[Repository], dict[str, CovetError]]:
+    """The repositories that can be opened, and why the others cannot: one that is away must not
+    keep the others from getting the backup. Raises the first reason if all are away."""
+    opened: list[Repository] = []
+    failures: dict[str, CovetError] = {}
+    for url in given.repo:
+        try:
+            opened.append(_open(url, given))
+        except CovetError as error:
+            failures[url] = error
+    if not opened:
+        raise next(iter(failures.values()))
+    return opened, failures
+
+
 def _credentials(path: Path | None) -> Any:
     return s3_credentials_from_file(path) if path else None
 
@@ -242,8 +264,5 @@ def _ring(repository: Repository, keys: list[Path], passphrases: list[Path]) -> 
 def _password(given: Namespace) -> Secret | None:
     if given.password_file is None:
         return None
-    try:
-        text = given.password_file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadSetting(f"password file {given.password_file} cannot be read") from error
+    text = read_passphrase(given.password_file)
     return Secret(text.removesuffix("\n").removesuffix("\r"))

@@ -9,7 +9,7 @@ from covetbackup.core.repository.keys_store import copy_keys
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest, StoredObject
 from covetbackup.core.repository.repository import Repository
-from covetbackup.core.stream.meter import Expect, Meter
+from covetbackup.core.stream.meter import Expect, watched
 from covetbackup.core.stream.pump import drain, pump
 
 
@@ -52,7 +52,7 @@ def _send_object(
 ) -> None:
     expect = Expect(stored.size, stored.sha256, stored.name)
     sink = target.create(label, stored.name)
-    pump(source.open_object(label, stored.name), [Meter(progress), expect], sink)
+    pump(source.open_object(label, stored.name), [watched(progress), expect], sink)
 
 
 def _is_whole(target: Repository, label: Label, stored: StoredObject) -> bool:

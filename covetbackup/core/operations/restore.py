@@ -17,7 +17,7 @@ from covetbackup.core.repository.manifest import Manifest
 from covetbackup.core.repository.opening import OpenedBackup, open_backup
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.repository.volumes import open_member
-from covetbackup.core.stream.meter import Meter
+from covetbackup.core.stream.meter import watched
 from covetbackup.core.stream.pump import pump
 
 _SHOWN = 20
@@ -139,7 +139,7 @@ def _fill(
         source = open_member(
             repository, manifest, member.name, dek=opened.dek, workers=request.workers
         )
-        pump(source, [Meter(progress)], session.sink(member.name))
+        pump(source, [watched(progress)], session.sink(member.name))
     progress.phase("comparing with the manifest")
     inventory = session.inventory()
     found = differences(details.inventory, inventory)

@@ -30,12 +30,12 @@ from covetbackup.core.progress import Progress
 from covetbackup.core.repository import layout
 from covetbackup.core.repository.keys_store import generations, spare_problems
 from covetbackup.core.repository.layout import Label
-from covetbackup.core.repository.manifest import Manifest
+from covetbackup.core.repository.manifest import Manifest, Trust
 from covetbackup.core.repository.opening import OpenedBackup, open_backup
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.repository.volumes import open_member
 from covetbackup.core.stream.base import Filter
-from covetbackup.core.stream.meter import Expect, Meter
+from covetbackup.core.stream.meter import Expect, watched
 from covetbackup.core.stream.pump import drain
 
 MemberCheck = Callable[[str, str], Filter | None]
@@ -113,6 +113,8 @@ def verify_backup(
         except IntegrityError as error:
             return run.result(level, [Finding("keys", error)], tuple(warnings))
         warnings += [problem for problem in opened.problems if problem not in warnings]
+        if opened.trust is Trust.UNTRUSTED:
+            warnings.append("no signer the keyring trusts vouches for it: restore will refuse it")
         findings += run.unsound(opened) if level is Level.SAMPLED else run.unreadable(opened, check)
     return run.result(level, findings, tuple(warnings))
 
@@ -158,7 +160,7 @@ class _Verification:
             expect = Expect(stored.size, stored.sha256, stored.name)
             try:
                 source = self.repository.open_object(self.label, stored.name)
-                drain(source, [Meter(self.progress), expect])
+                drain(source, [watched(self.progress), expect])
             except _NOT_ITS_FAULT:
                 raise
             except _FAULTS as error:
@@ -183,7 +185,7 @@ class _Verification:
             size = manifest.opened.plain[member.name].size
             self.progress.phase(f"verifying {member.name}", size)
             own = check(manifest.kind, member.name)
-            filters: list[Filter] = [Meter(self.progress), *([own] if own else [])]
+            filters: list[Filter] = [watched(self.progress), *([own] if own else [])]
             source = open_member(
                 self.repository, manifest, member.name, dek=opened.dek, workers=self.workers
             )

@@ -183,8 +183,13 @@ class _Upload:
         prune(self._root, self._parts)
 
     def _begin(self) -> tuple[int, int]:
-        for _ in range(10):
-            parent = make_directory(self._root, self._parts)
+        for attempt in range(10):
+            try:
+                parent = make_directory(self._root, self._parts)
+            except FileNotFoundError:  # pruned while it was being made, or the root is gone
+                if attempt == 9:
+                    raise
+                continue
             try:
                 self._refuse_taken(parent)
                 return parent, os.open(self._temporary, _NEW_FILE, 0o600, dir_fd=parent)

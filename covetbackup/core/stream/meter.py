@@ -7,8 +7,21 @@ from collections.abc import Callable, Iterator
 
 from covetbackup.core.errors import DigestMismatch, TooLarge, Truncated
 from covetbackup.core.progress import Progress
+from covetbackup.core.stream.base import Filter
 
 _LONGEST_SLEEP_SECONDS = 1.0  # a cancel is noticed between two sleeps
+
+
+def watched(progress: Progress) -> Filter:
+    """A filter that tells `progress` of every piece, as `Meter` does, and does not hash: for
+    streams whose digest is taken elsewhere, as hashing a GiB cost 0.6 s of CPU."""
+
+    def watch(chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            progress.advance(len(chunk))
+            yield chunk
+
+    return watch
 
 
 class Meter:

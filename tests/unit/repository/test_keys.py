@@ -18,6 +18,7 @@ from covetbackup.core.errors import (
 from covetbackup.core.operations.copy import copy_backup
 from covetbackup.core.operations.restore import RestoreRequest, restore_backup
 from covetbackup.core.operations.rotate import Rotation, rotate_keys
+from covetbackup.core.operations.verify import Level, verify_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository import keys_store
 from covetbackup.core.repository.layout import Label
@@ -80,6 +81,15 @@ def test_a_backup_forged_with_public_keys_is_not_restored() -> None:
 
     with pytest.raises(Untrusted):
         restored(repository, label, owner)
+    result = verify_backup(
+        repository,
+        label,
+        Level.CONTENT,
+        keyring=owner,
+        check=lambda *_: None,
+        progress=Silent(),
+    )
+    assert any("vouches" in warning for warning in result.warnings)
     assert restored(repository, label, owner, accept_untrusted=True) == DATA
 
 
