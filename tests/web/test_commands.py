@@ -22,7 +22,7 @@ from covetbackup.audit.models import AuditEntry
 from covetbackup.core.errors import BadSetting
 from covetbackup.jobs.models import Job, JobEvent
 from tests.support.postgres import PostgresRole, PostgresServer
-from tests.web.catalog import FakeWork, end, make_file, reload
+from tests.web.catalog import FakeWork, end, make_file, make_repository, reload
 from tests.web.factories import make_backup_row, make_database, make_job, make_server
 
 pytest_plugins = ["tests.web.catalog_fixtures"]
@@ -171,8 +171,6 @@ def test_a_backup_that_fails_ends_with_the_status_of_its_error(
 def test_a_degraded_backup_ends_with_the_status_of_a_missing_copy(
     shop: Database, repository: Repository, vault: Path, team: Team, at_once: None
 ) -> None:
-    from tests.web.catalog import make_repository
-
     make_repository(team, vault / "away")
     (vault / "away").rename(vault / "unmounted")
     found = run_json("backup", "shop.db", "--wait", "--repository", "first", "--repository", "away")
