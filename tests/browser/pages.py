@@ -6,6 +6,9 @@ import re
 
 from tests.browser.lived_in import LivedIn
 
+REFUSALS = "status of 4(04|22)"
+"""What the console says of the pages below that are no 200: one missing, one refused form."""
+
 SIGNED_OUT = {"sign-in": "/sign-in/", "password-reset": "/password/reset/"}
 
 

@@ -25,12 +25,15 @@ _AXE_RUN = """async (tags) => (await axe.run(document, {runOnly: tags})).violati
   .flatMap(rule => rule.nodes.map(node => `${rule.id} at ${node.target}: ${node.failureSummary}`))
 """
 _TOO_WIDE = """() => {
-  const room = document.documentElement.clientWidth;
-  if (document.documentElement.scrollWidth <= room) return [];
-  return [...document.querySelectorAll("body *")]
+  const room = document.documentElement.clientWidth, wide = document.documentElement.scrollWidth;
+  if (wide <= room) return [];
+  const isContained = (element) => element !== document.body &&
+    (getComputedStyle(element).overflowX !== "visible" || isContained(element.parentElement));
+  return [...document.body.querySelectorAll("*")]
     .filter(element => element.getBoundingClientRect().right > room + 1)
-    .map(element => `${element.tagName}.${element.className} in ${element.parentElement.tagName}`)
-    .slice(0, 5).concat(`the page is ${document.documentElement.scrollWidth} wide`);
+    .filter(element => !isContained(element.parentElement))
+    .map(element => `${element.outerHTML.slice(0, 120)} in ${element.parentElement.tagName}`)
+    .slice(0, 5).concat(`it is ${wide} wide`);
 }"""
 
 
