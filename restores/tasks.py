@@ -74,10 +74,10 @@ def job_ended(job: Job) -> None:
 
     May be called again. Reaches the target server, for half a minute at most.
     """
+    Hold.objects.filter(job=job).delete()
     restore = Restore.objects.select_related(*_FOLLOWED).filter(job=job).first()
     if restore is not None and not is_settled(restore):
         _record_failure(restore, _look_at_remains(restore))
-    Hold.objects.filter(job=job).delete()
 
 
 def _found(restore_id: str) -> Restore:
@@ -156,10 +156,10 @@ def _tell_catalog(work: Work, server: Server) -> None:
 def _look_at_remains(restore: Restore) -> Remains:
     if restore.job is not None and restore.job.started_at is None:
         return Remains(Kept.NOTHING)
-    plan = plan_of(restore)
-    late = DatabaseUnavailable(f"{plan.server} did not answer within {_LOOK_SECONDS:.0f} s")
+    server, name = restore.target_server, restore.target_name
+    late = DatabaseUnavailable(f"{server} did not answer within {_LOOK_SECONDS:.0f} s")
     may_be_real = stage_of(restore) is Stage.PUBLISHING
-    look = partial(_remains, plan.server, plan.name, may_be_real, timezone.now())
+    look = partial(_remains, server, name, may_be_real, timezone.now())
     try:
         return within(_LOOK_SECONDS, look, late=late)
     except CovetError as error:
