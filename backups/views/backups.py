@@ -163,7 +163,7 @@ def _page(request: HttpRequest, found: Backup) -> dict[str, Any]:
 
 def _speed(found: Backup) -> dict[str, Any]:
     if not found.started_at or not found.finished_at:
-        return {}
+        return {"duration": None, "rate": None}
     duration = found.finished_at - found.started_at
     seconds = duration.total_seconds()
     rate = found.plain_bytes / seconds if found.plain_bytes and seconds else None
