@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from dataclasses import dataclass
+from itertools import combinations
 
 from tests.web.jobs.office import (
     Office,
@@ -241,32 +243,34 @@ def sleeps_in(process: int) -> str:
         return place.read()
 
 
-def overlaps(office: Office) -> list[tuple[str, str]]:
-    """Jobs of which two attempts were alive at the same time, judged by what they wrote."""
-    spans: dict[tuple[str, str], list[float]] = {}
-    for when, job, what, token, *_ in (
-        line.split() for line in office.log.read_text().splitlines()
-    ):
-        if what != "hook":
-            spans.setdefault((job, token), []).append(float(when))
-    found = []
-    for (job, token), times in spans.items():
-        for (other_job, other), others in spans.items():
-            if (
-                job == other_job
-                and token < other
-                and max(times[0], others[0]) <= min(times[-1], others[-1])
-            ):
-                found.append((job, token))
-    return found
+def overlaps(office: Office) -> list[Span]:
+    """Attempts at jobs of which two were alive at the same time, judged by what they wrote."""
+    spans = spans_of(office)
+    return [
+        one
+        for one, other in combinations(spans, 2)
+        if one.job == other.job and max(one.first, other.first) <= min(one.last, other.last)
+    ]
 
 
 def busiest(office: Office) -> int:
-    """The most jobs that were running at once."""
-    changes = [(float(line[0]), 1) for line in office.lines("start")]
-    changes += [(float(line[0]), -1) for line in office.lines("end")]
-    most = now = 0
-    for _, change in sorted(changes):
-        now += change
-        most = max(most, now)
-    return most
+    """The most attempts that were alive at once."""
+    spans = spans_of(office)
+    return max(sum(one.first <= other.first <= one.last for one in spans) for other in spans)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From the first to the last line that one attempt wrote."""
+
+    job: str
+    first: float
+    last: float
+
+
+def spans_of(office: Office) -> list[Span]:
+    times: dict[tuple[str, str], list[float]] = {}
+    for when, job, what, token, *_ in map(str.split, office.log.read_text().splitlines()):
+        if what != "hook":
+            times.setdefault((job, token), []).append(float(when))
+    return [Span(job, written[0], written[-1]) for (job, _), written in times.items()]
