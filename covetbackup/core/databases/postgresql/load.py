@@ -50,9 +50,19 @@ class SpooledLoad:
 
     It lies in the directory for temporary files (TMPDIR) and is gone with this process, however
     that ends. Raises `StorageFull` at once when `expected_bytes` do not fit there.
+
+    Two jobs of pg_restore can deadlock over the indexes of one partitioned table. Then the target
+    is emptied by `empty_again` and loaded with one job.
     """
 
-    def __init__(self, command: PgRestore, *, jobs: int, expected_bytes: int) -> None:
+    def __init__(
+        self,
+        command: PgRestore,
+        *,
+        jobs: int,
+        expected_bytes: int,
+        empty_again: Callable[[], None],
+    ) -> None:
         directory = tempfile.gettempdir()
         free = shutil.disk_usage(directory).free
         if free < expected_bytes:
@@ -63,6 +73,7 @@ class SpooledLoad:
             )
         self._command = command
         self._jobs = jobs
+        self._empty_again = empty_again
         self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed by commit and abort
         self._running: CommandSink | None = None
 
@@ -77,15 +88,29 @@ class SpooledLoad:
             self._spool.flush()
         except OSError as error:
             raise _spool_error(error) from error
-        spool = SpoolFile(self._spool.fileno())
-        self._running = self._command.start(f"--jobs={self._jobs}", spool)
-        self._running.commit()
+        try:
+            self._load(self._jobs)
+        except SinkFailed as error:
+            # The server's words, which may be in another language: then it stays a failure.
+            if "deadlock detected" not in error.message:
+                raise
+            self._stop()
+            self._empty_again()
+            self._load(1)
         self._spool.close()
 
+    def _load(self, jobs: int) -> None:
+        spool = SpoolFile(self._spool.fileno())
+        self._running = self._command.start(f"--jobs={jobs}", spool)
+        self._running.commit()
+
     def abort(self) -> None:
+        self._stop()
+        self._spool.close()
+
+    def _stop(self) -> None:
         if self._running is not None:
             self._running.abort()
-        self._spool.close()
 
 
 def _spool_error(error: OSError) -> StorageFull | SinkFailed:

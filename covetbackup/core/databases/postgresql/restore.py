@@ -90,9 +90,7 @@ class LogicalRestore:
             self._clients = self._choose(self._archive_major())
             self._say_risks()
             stack.callback(self._undo)
-            scratch.create(
-                self._keeper, self._name, self._expected, owner=self._choices.role or None
-            )
+            self._create_scratch()
             self._stack = stack.pop_all()
         return self
 
@@ -115,7 +113,9 @@ class LogicalRestore:
         if self._options.jobs == 1:
             return command.start()
         size = int((self._expected.settings or {}).get("table_bytes", "0"))
-        return SpooledLoad(command, jobs=self._options.jobs, expected_bytes=size)
+        return SpooledLoad(
+            command, jobs=self._options.jobs, expected_bytes=size, empty_again=self._start_over
+        )
 
     def inventory(self) -> Inventory:
         found = self._on_scratch(self._read_inventory)
@@ -132,6 +132,16 @@ class LogicalRestore:
         self._on_scratch(_analyze)
         scratch.rename(self._keeper, self._name, self._target.database, statements=self._properties)
         self._committed = True
+
+    def _create_scratch(self) -> None:
+        owner = self._choices.role or None
+        scratch.create(self._keeper, self._name, self._expected, owner=owner)
+
+    def _start_over(self) -> None:
+        self._progress.note("parallel loading ended in a deadlock: loading again with one job")
+        with translated(self._settings):
+            scratch.drop(self._keeper, self._name)
+            self._create_scratch()
 
     def _archive_major(self) -> int:
         settings = self._expected.settings or {}
