@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.shape.tree import ROOT, project_files
 
 TEMPLATES = [name for name in project_files() if re.match(r"templates/.*\.(html|txt)$", name)]
 SHEETS = [name for name in project_files() if re.match(r"static/css/.*\.css$", name)]
-VENDOR = ROOT / "static/js/vendor"
+VENDORS = (ROOT / "static/js/vendor", ROOT / "tests/vendor")
 
 FORBIDDEN = {
     "inline style": r"<[^>]*\sstyle\s*=|<style\b",
@@ -76,12 +77,13 @@ def test_every_sheet_of_the_dashboard_is_in_a_layer() -> None:
     assert outside == []
 
 
-def test_every_vendored_file_is_the_one_we_looked_at() -> None:
-    table = tomllib.loads((VENDOR / "VENDOR.toml").read_text())
-    files = {path.name for path in VENDOR.iterdir()} - {"VENDOR.toml"}
+@pytest.mark.parametrize("folder", VENDORS, ids=lambda folder: folder.parent.name)
+def test_every_vendored_file_is_the_one_we_looked_at(folder: Path) -> None:
+    table = tomllib.loads((folder / "VENDOR.toml").read_text())
+    files = {path.name for path in folder.iterdir()} - {"VENDOR.toml"}
     assert set(table) == files
     for name, entry in table.items():
-        digest = hashlib.sha384((VENDOR / name).read_bytes()).digest()
+        digest = hashlib.sha384((folder / name).read_bytes()).digest()
         assert base64.b64encode(digest).decode() == entry["sha384"], name
 
 
