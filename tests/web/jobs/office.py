@@ -14,6 +14,8 @@ from typing import Any
 
 import psutil
 
+from covetbackup.jobs import kernel
+
 ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = "tests.web.jobs.settings"
 
@@ -80,6 +82,7 @@ class Office:
                 stdout=messages,
                 stderr=messages,
                 start_new_session=True,
+                preexec_fn=_end_with_the_tests,
             )
         self._started.append(process)
         return process
@@ -166,6 +169,10 @@ def wait_until(is_so: Callable[[], bool], seconds: float) -> float:
         assert time.monotonic() - began < seconds, f"not so after {seconds} s"
         time.sleep(0.05)
     return time.monotonic() - began
+
+
+def _end_with_the_tests() -> None:
+    kernel.get_signal_when_parent_dies(signal.SIGTERM)
 
 
 def _family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
