@@ -189,6 +189,7 @@ def test_running_the_grants_makes_the_test_pass(
 ) -> None:
     postgres_tidy.execute(postgres_database, "CREATE TABLE orders (id int)")
     server = postgres_at(team, postgres_tidy, postgres_role())
+    server.include = postgres_database  # the server is shared with other tests' databases
     for finding in probe_server(server).findings:
         for line in finding.fix.splitlines():
             if not line.startswith("--"):
