@@ -35,6 +35,13 @@ def state(visitor: Visitor) -> Locator:
     return visitor.page.locator("[id^=job-] h2")
 
 
+def cancel(visitor: Visitor, job: str) -> None:
+    """Cancel the open job and see it cancelled, so that nothing ends it in another way first."""
+    visitor.button("Cancel the job").click()
+    expect(state(visitor)).to_contain_text("Cancelled", timeout=END)
+    assert visitor.is_at(job) == job
+
+
 def test_a_running_job_is_followed_to_its_end_and_then_left_alone(
     lived_in: LivedIn, owner: Visitor, postgres: PostgresServer
 ) -> None:
@@ -65,19 +72,16 @@ def test_the_focus_stays_where_it_is_while_a_job_is_polled(
         before = state(owner).inner_text()
         expect(state(owner)).not_to_have_text(before, timeout=END)
         expect(owner.button("Cancel the job")).to_be_focused()
-        owner.button("Cancel the job").click()
-        assert owner.is_at(job)
-    expect(state(owner)).to_contain_text("Cancelled", timeout=END)
+        cancel(owner, job)
 
 
 def test_a_job_is_cancelled_while_its_database_keeps_it_waiting(
     lived_in: LivedIn, owner: Visitor, postgres: PostgresServer
 ) -> None:
     with locked(postgres):
-        start_backup(owner, lived_in)
+        job = start_backup(owner, lived_in)
         expect(state(owner)).to_contain_text("Running", timeout=END)
-        owner.button("Cancel the job").click()
-        expect(state(owner)).to_contain_text("Cancelled", timeout=END)
+        cancel(owner, job)
         expect(owner.page.get_by_role("heading", level=1)).to_contain_text("was cancelled")
         assert owner.button("Cancel the job").count() == 0
     owner.page.get_by_role("link", name="Backup", exact=True).click()
@@ -99,8 +103,7 @@ def test_while_one_backup_waits_another_click_asks_for_no_second(
         assert "already" in owner.notes()
         for job in (waiting, running):
             owner.open(job)
-            owner.button("Cancel the job").click()
-    expect(state(owner)).to_contain_text("Cancelled", timeout=END)
+            cancel(owner, job)
 
 
 def test_polls_recover_after_the_connection_was_lost(
