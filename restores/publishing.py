@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from covetbackup.core.databases.base import (
+    BackupOptions,
     BackupSession,
     DatabaseEngine,
+    Piece,
     Probe,
     RestoreOptions,
     RestoreSession,
@@ -31,8 +33,10 @@ class Announcing:
     def probe(self) -> Probe:
         return self._engine.probe()
 
-    def backup(self, method: str, progress: Progress) -> AbstractContextManager[BackupSession]:
-        return self._engine.backup(method, progress)
+    def backup(
+        self, options: BackupOptions, progress: Progress
+    ) -> AbstractContextManager[BackupSession]:
+        return self._engine.backup(options, progress)
 
     def check(self, member: str) -> Filter | None:
         return self._engine.check(member)
@@ -50,8 +54,11 @@ class _Session:
         self._announce = announce
         self._found = Inventory()
 
-    def sink(self, member: str) -> Sink:
-        return self._session.sink(member)
+    def groups(self, members: Sequence[str]) -> Iterator[Sequence[Piece]]:
+        return self._session.groups(members)
+
+    def sink(self, piece: Piece) -> Sink:
+        return self._session.sink(piece)
 
     def inventory(self) -> Inventory:
         self._found = self._session.inventory()

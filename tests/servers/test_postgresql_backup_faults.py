@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from covetbackup.core.databases.base import Member
+from covetbackup.core.databases.base import BackupOptions, Member
 from covetbackup.core.databases.postgresql import backup, snapshot
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.errors import (
@@ -136,13 +136,13 @@ def test_a_truncate_cannot_come_between_snapshot_and_dump(
     """Readers of an older snapshot would see an empty table, without any error."""
     postgres_server.execute(postgres_database, "CREATE TABLE t AS SELECT 1 AS one")
     with (
-        engine_for(postgres_server, postgres_database).backup("", Silent()) as session,
+        engine_for(postgres_server, postgres_database).backup(BackupOptions(), Silent()) as session,
         postgres_server.connect(postgres_database) as other,
     ):
         other.execute("SET lock_timeout = '100ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
             other.execute("TRUNCATE t")
-        dump = _read_all(session.members())["dump.pgc"]
+        dump = _read_all(session.groups())["dump.pgc"]
         outcome = session.finish()
         other.execute("TRUNCATE t")
     assert [table.rows for table in outcome.inventory.tables] == [1]
@@ -161,12 +161,12 @@ def test_a_waiting_truncate_fails_the_backup_and_is_named(
     try:
         with (
             pytest.raises(ServerBusy, match=r"t by pid \d+ \(postgres, nightly truncate\)"),
-            engine.backup("", Silent()) as session,
+            engine.backup(BackupOptions(), Silent()) as session,
         ):
             waiting.start()
             blocked = "SELECT 1 FROM pg_locks WHERE NOT granted"
             assert eventually(lambda: bool(postgres_server.rows(postgres_database, blocked)))
-            _read_all(session.members())
+            _read_all(session.groups())
     finally:
         waiting.join()
         other.close()
@@ -231,7 +231,7 @@ def test_a_cancel_ends_a_long_count(
     )
     engine = engine_for(postgres_server, postgres_database)
     with nothing_left_there(postgres_server), pytest.raises(Cancelled):
-        with engine.backup("", Silent()):
+        with engine.backup(BackupOptions(), Silent()):
             raise Cancelled
 
 
@@ -240,13 +240,14 @@ def test_kill_9_leaves_no_session_and_no_pg_dump(
 ) -> None:
     program = (
         "import os, sys, time\n"
+        "from covetbackup.core.databases.base import BackupOptions\n"
         "from covetbackup.core.databases.postgresql.engine import PostgresEngine\n"
         "from covetbackup.core.databases.postgresql.url import parse_url\n"
         "from covetbackup.core.progress import Silent\n"
         "from covetbackup.core.stream.secret import Secret\n"
         "engine = PostgresEngine(parse_url(sys.argv[1]), Secret(sys.stdin.readline()))\n"
-        "with engine.backup('', Silent()) as session:\n"
-        "    for member in session.members():\n"
+        "with engine.backup(BackupOptions(), Silent()) as session:\n"
+        "    for (member,) in session.groups():\n"
         "        with member.source as chunks:\n"
         "            next(chunks)\n"
         "            if member.name == 'dump.pgc':\n"
@@ -348,8 +349,8 @@ class _ActingSink(MemorySink):
 
 
 def _dump_into(engine: PostgresEngine, sink: MemorySink) -> None:
-    with engine.backup("", Silent()) as session:
-        for member in session.members():
+    with engine.backup(BackupOptions(), Silent()) as session:
+        for (member,) in session.groups():
             pump(member.source, [], sink if member.name == "dump.pgc" else MemorySink())
         session.finish()
 

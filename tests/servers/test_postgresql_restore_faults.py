@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions
+from covetbackup.core.databases.base import Piece, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory, differences
 from covetbackup.core.databases.postgresql.scratch import PREFIX, sweep_scratch
 from covetbackup.core.errors import (
@@ -89,7 +89,7 @@ def test_a_source_that_dies_leaves_no_database(
     with unchanged(postgres_server), pytest.raises(SinkFailed, match="lost"):
         options = RestoreOptions(postgres_server.url(TARGET), backup.inventory)
         with engine_for(postgres_server).restore(options, Silent()) as session:
-            pump(failing, [], session.sink("dump.pgc"))
+            pump(failing, [], session.sink(Piece("dump.pgc")))
 
 
 def test_a_restore_left_without_commit_leaves_no_database(
@@ -98,7 +98,7 @@ def test_a_restore_left_without_commit_leaves_no_database(
     with unchanged(postgres_server), pytest.raises(Cancelled):
         options = RestoreOptions(postgres_server.url(TARGET), backup.inventory)
         with engine_for(postgres_server).restore(options, Silent()) as session:
-            pump(source_of([backup.members["dump.pgc"]]), [], session.sink("dump.pgc"))
+            pump(source_of([backup.members["dump.pgc"]]), [], session.sink(Piece("dump.pgc")))
             session.inventory()
             raise Cancelled
 
@@ -111,7 +111,7 @@ def test_a_pg_restore_whose_session_is_killed_leaves_no_database(
     with unchanged(postgres_server), pytest.raises(SinkFailed, match="pg_restore"):
         options = RestoreOptions(postgres_server.url(TARGET), backup.inventory)
         with engine_for(postgres_server, TARGET).restore(options, Silent()) as session:
-            sink = session.sink("dump.pgc")
+            sink = session.sink(Piece("dump.pgc"))
             sink.write(dump[:1_000_000])
             copying = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'COPY public.t%'"
             assert eventually(lambda: bool(postgres_server.rows("postgres", copying)))
@@ -139,7 +139,7 @@ def test_a_database_created_meanwhile_is_not_replaced(
     options = RestoreOptions(postgres_server.url(TARGET), backup.inventory)
     with pytest.raises(TargetNotEmpty, match="during the restore"):
         with engine_for(postgres_server).restore(options, Silent()) as session:
-            pump(source_of([backup.members["dump.pgc"]]), [], session.sink("dump.pgc"))
+            pump(source_of([backup.members["dump.pgc"]]), [], session.sink(Piece("dump.pgc")))
             postgres_server.create_database(TARGET)
             session.commit()
     assert contents(postgres_server, TARGET) == {"large objects": None}
@@ -151,7 +151,7 @@ def test_a_visitor_in_the_scratch_database_does_not_stop_the_commit(
 ) -> None:
     options = RestoreOptions(postgres_server.url(TARGET), backup.inventory)
     with engine_for(postgres_server).restore(options, Silent()) as session:
-        pump(source_of([backup.members["dump.pgc"]]), [], session.sink("dump.pgc"))
+        pump(source_of([backup.members["dump.pgc"]]), [], session.sink(Piece("dump.pgc")))
         (scratch,) = _scratch_databases(postgres_server)
         visitor = postgres_server.connect(scratch)
         session.commit()
@@ -168,7 +168,7 @@ def test_only_its_owner_can_enter_the_scratch_database(
         (scratch,) = _scratch_databases(postgres_server)
         query = f"SELECT has_database_privilege('{stranger.name}', '{{}}', 'CONNECT')"
         assert postgres_server.rows("postgres", query.format(scratch)) == [(False,)]
-        pump(source_of([backup.members["dump.pgc"]]), [], session.sink("dump.pgc"))
+        pump(source_of([backup.members["dump.pgc"]]), [], session.sink(Piece("dump.pgc")))
         session.commit()
     assert postgres_server.rows("postgres", query.format(TARGET)) == [(True,)]
 
@@ -338,7 +338,7 @@ def test_kill_9_leaves_only_a_scratch_database_that_a_sweep_removes(
 
 _RESTORING = """
 import json, pathlib, sys, time
-from covetbackup.core.databases.base import RestoreOptions
+from covetbackup.core.databases.base import Piece, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.databases.postgresql.url import parse_url
@@ -348,7 +348,7 @@ url, folder = sys.argv[1], pathlib.Path(sys.argv[2])
 engine = PostgresEngine(parse_url(url), Secret(sys.stdin.readline()))
 expected = Inventory.from_json(json.loads((folder / "inventory").read_text()))
 with engine.restore(RestoreOptions(url, expected), Silent()) as session:
-    session.sink("dump.pgc").write((folder / "dump").read_bytes()[:-1000])
+    session.sink(Piece("dump.pgc")).write((folder / "dump").read_bytes()[:-1000])
     print("loading", flush=True)
     time.sleep(60)
 """

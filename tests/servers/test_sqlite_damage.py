@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from covetbackup.core.databases.base import BackupOptions
 from covetbackup.core.databases.sqlite import staging
 from covetbackup.core.databases.sqlite.engine import Method, SqliteEngine
 from covetbackup.core.databases.sqlite.snapshot import counting
@@ -147,8 +148,9 @@ def test_a_log_that_does_not_match_its_index_is_no_backup(tmp_path: Path, part: 
 def test_a_dying_sink_ends_the_backup_cleanly(tmp_path: Path, method: Method) -> None:
     bank = create_bank(tmp_path / "bank.db", rows=3000)
     with pytest.raises(SinkFailed, match="full"):
-        with SqliteEngine(bank, staging=tmp_path).backup(method, Silent()) as session:
-            for member in session.members():
+        engine = SqliteEngine(bank, staging=tmp_path)
+        with engine.backup(BackupOptions(method), Silent()) as session:
+            for (member,) in session.groups():
                 pump(member.source, [], _FullSink())
     assert os.listdir(tmp_path) == ["bank.db"]
 
@@ -157,7 +159,7 @@ def test_a_dying_sink_ends_the_backup_cleanly(tmp_path: Path, method: Method) ->
 def test_cancelling_while_staging_leaves_nothing(tmp_path: Path, method: str) -> None:
     bank = create_bank(tmp_path / "bank.db", rows=20_000)
     with pytest.raises(Cancelled):
-        with SqliteEngine(bank, staging=tmp_path).backup(method, _CancelAtOnce()):
+        with SqliteEngine(bank, staging=tmp_path).backup(BackupOptions(method), _CancelAtOnce()):
             pytest.fail("the backup went on")
     assert os.listdir(tmp_path) == ["bank.db"]
 
@@ -179,8 +181,8 @@ def test_cancelling_interrupts_the_counting_of_rows() -> None:
 
 def test_finishing_before_the_stream_has_ended_is_refused(tmp_path: Path) -> None:
     bank = create_bank(tmp_path / "bank.db", rows=3000)
-    with SqliteEngine(bank).backup("wal", Silent()) as session:
-        with next(session.members()).source as chunks:
+    with SqliteEngine(bank).backup(BackupOptions("wal"), Silent()) as session:
+        with next(session.groups())[0].source as chunks:
             next(chunks)
         with pytest.raises(Incomplete, match="not read to its end"):
             session.finish()
@@ -196,8 +198,8 @@ def test_too_little_room_for_staging_is_said_before_anything_is_written(
 
 
 def _back_up_with(bank: Path, method: str, change: Callable[[], object]) -> None:
-    with SqliteEngine(bank).backup(method, Silent()) as session:
-        with next(session.members()).source as chunks:
+    with SqliteEngine(bank).backup(BackupOptions(method), Silent()) as session:
+        with next(session.groups())[0].source as chunks:
             next(chunks)
             change()
             _exhaust(chunks)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from covetbackup.core.databases.base import BackupOptions
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.databases.sqlite.held import held_descriptor
 from covetbackup.core.databases.sqlite.walindex import begin_read
@@ -36,8 +37,8 @@ def test_checkpoints_while_the_stream_pauses_do_not_reach_it(tmp_path: Path) -> 
         image = tmp_path / f"{number}.sqlite"
         with (
             transferring(bank, per_second=400, checkpoint="truncate"),
-            SqliteEngine(bank).backup("wal", Silent()) as session,
-            next(session.members()).source as chunks,
+            SqliteEngine(bank).backup(BackupOptions("wal"), Silent()) as session,
+            next(session.groups())[0].source as chunks,
             image.open("wb") as file,
         ):
             for chunk in chunks:
@@ -163,8 +164,8 @@ def _paused_backup(bank: Path, folder: Path) -> Iterator[Path]:
     """Begin a backup by 'wal', stop after the first piece for the caller, then finish it."""
     image = folder / "paused.sqlite"
     with (
-        SqliteEngine(bank).backup("wal", Silent()) as session,
-        next(session.members()).source as chunks,
+        SqliteEngine(bank).backup(BackupOptions("wal"), Silent()) as session,
+        next(session.groups())[0].source as chunks,
         image.open("wb") as file,
     ):
         file.write(next(chunks))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from covetbackup.core.databases.base import BackupOptions
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.databases.sqlite.staging import sweep_scratch
 from covetbackup.core.errors import ServerBusy
@@ -61,8 +62,8 @@ def test_two_backups_of_one_database_in_one_process_do_not_disturb_each_other(
     with closing(sqlite3.connect(bank, isolation_level=None)) as writer:
         writer.execute("UPDATE ballast SET data = randomblob(2000) WHERE id < 9")
         with (
-            SqliteEngine(bank).backup("wal", Silent()) as session,
-            next(session.members()).source as chunks,
+            SqliteEngine(bank).backup(BackupOptions("wal"), Silent()) as session,
+            next(session.groups())[0].source as chunks,
             (tmp_path / "slow").open("wb") as file,
         ):
             file.write(next(chunks))
@@ -83,9 +84,9 @@ def test_leaving_early_ends_the_transaction(tmp_path: Path) -> None:
     for method in ("wal", "backup", "vacuum", "copy"):
         with (
             pytest.raises(KeyError),
-            SqliteEngine(bank, staging=tmp_path).backup(method, Silent()) as session,
+            SqliteEngine(bank, staging=tmp_path).backup(BackupOptions(method), Silent()) as session,
         ):
-            with next(session.members()).source as chunks:
+            with next(session.groups())[0].source as chunks:
                 next(chunks)
             raise KeyError
         assert _elsewhere(bank, "BEGIN EXCLUSIVE") == ""
@@ -135,8 +136,8 @@ def test_a_copy_is_refused_while_the_log_holds_what_the_file_lacks(tmp_path: Pat
 
 def test_no_writer_gets_in_while_a_file_is_copied(tmp_path: Path) -> None:
     bank = create_bank(tmp_path / "bank.db", rows=2000)
-    with SqliteEngine(bank).backup("copy", Silent()) as session:
-        with next(session.members()).source as chunks:
+    with SqliteEngine(bank).backup(BackupOptions("copy"), Silent()) as session:
+        with next(session.groups())[0].source as chunks:
             next(chunks)
             assert "locked" in _elsewhere(bank, "BEGIN IMMEDIATE")
             assert _elsewhere(bank, "SELECT count(*) FROM account") == "100"
@@ -145,11 +146,13 @@ def test_no_writer_gets_in_while_a_file_is_copied(tmp_path: Path) -> None:
 _READER = """
 import sys, time
 from pathlib import Path
+from covetbackup.core.databases.base import BackupOptions
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.progress import Silent
 bank, method, staging = sys.argv[1:]
-with SqliteEngine(Path(bank), staging=Path(staging)).backup(method, Silent()) as session:
-    with next(session.members()).source as chunks:
+engine = SqliteEngine(Path(bank), staging=Path(staging))
+with engine.backup(BackupOptions(method), Silent()) as session:
+    with next(session.groups())[0].source as chunks:
         next(chunks)
         print("reading", flush=True)
         time.sleep(60)

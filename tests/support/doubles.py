@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from covetbackup.core.crypto.keyring import Keyring, NewKeys, new_keys
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.base import (
+    BackupOptions,
     Member,
     Outcome,
+    Piece,
     Probe,
     RestoreOptions,
     Span,
@@ -57,7 +59,7 @@ class MemoryEngine:
         return Probe(self.kind, "1.0", "1.0", "memory", sum(map(len, self.members.values())))
 
     @contextmanager
-    def backup(self, method: str, progress: Progress) -> Iterator[_Backup]:
+    def backup(self, options: BackupOptions, progress: Progress) -> Iterator[_Backup]:
         self.opened += 1
         yield _Backup(self, self._dies_after)
 
@@ -76,9 +78,11 @@ class _Backup:
         self._engine = engine
         self._dies_after = dies_after
 
-    def members(self) -> Iterator[Member]:
-        for name, data in self._engine.members.items():
-            yield Member(name, pieces(data, dies_after=self._dies_after), len(data))
+    def groups(self) -> Iterator[Sequence[Member]]:
+        yield tuple(
+            Member(name, pieces(data, dies_after=self._dies_after), len(data))
+            for name, data in self._engine.members.items()
+        )
 
     def finish(self) -> Outcome:
         span = Span("", "", "", NOW, NOW)
@@ -90,8 +94,11 @@ class _Restore:
         self._engine = engine
         self._scratch: dict[str, bytes] = {}
 
-    def sink(self, member: str) -> _Collect:
-        return _Collect(self._scratch, member)
+    def groups(self, members: Sequence[str]) -> Iterator[Sequence[Piece]]:
+        yield tuple(map(Piece, members))
+
+    def sink(self, piece: Piece) -> _Collect:
+        return _Collect(self._scratch, piece.member)
 
     def inventory(self) -> Inventory:
         return _inventory(self._scratch)
@@ -162,6 +169,7 @@ def make_backup(
     volume_size: int = 1 << 40,
     progress: Progress | None = None,
     slug: str = "shop",
+    streams: int = 1,
 ) -> BackupResult:
     engine = members if isinstance(members, MemoryEngine) else MemoryEngine(members)
     clock = ticking(started_at)
@@ -175,6 +183,7 @@ def make_backup(
             codec=CodecSpec.parse(codec),
             suite=suite,
             volume_size=volume_size,
+            streams=streams,
         ),
         keyring=keyring,
         progress=progress or Silent(),

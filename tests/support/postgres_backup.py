@@ -9,7 +9,7 @@ from pathlib import Path
 
 from psycopg import sql
 
-from covetbackup.core.databases.base import Outcome, RestoreOptions
+from covetbackup.core.databases.base import BackupOptions, Outcome, Piece, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.progress import Progress, Silent
@@ -62,8 +62,8 @@ def engine_for(
 
 def take(engine: PostgresEngine, progress: Progress | None = None) -> Taken:
     members = {}
-    with engine.backup("", progress or Silent()) as session:
-        for member in session.members():
+    with engine.backup(BackupOptions(), progress or Silent()) as session:
+        for (member,) in session.groups():
             sink = MemorySink()
             pump(member.source, [], sink)
             assert sink.committed is not None
@@ -84,7 +84,7 @@ def put_back(
     options = RestoreOptions(target, taken.inventory, jobs, extra)
     with engine.restore(options, progress or Silent()) as session:
         for name, content in taken.members.items():
-            pump(source_of(_pieces(content)), [], session.sink(name))
+            pump(source_of(_pieces(content)), [], session.sink(Piece(name)))
         inventory = session.inventory()
         session.commit()
     return inventory

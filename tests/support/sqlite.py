@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from covetbackup.core.databases.base import Outcome, RestoreOptions
+from covetbackup.core.databases.base import BackupOptions, Outcome, Piece, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.progress import Progress, Silent
@@ -41,8 +41,8 @@ def read_image(
     engine: SqliteEngine, target: Path, *, method: str = "", progress: Progress | None = None
 ) -> Outcome:
     """Back up and write the member's bytes to `target`, without repository or restore session."""
-    with engine.backup(method, progress or Silent()) as session:
-        for member in session.members():
+    with engine.backup(BackupOptions(method), progress or Silent()) as session:
+        for (member,) in session.groups():
             with member.source as chunks, target.open("xb") as file:
                 for chunk in chunks:
                     file.write(chunk)
@@ -53,7 +53,7 @@ def restore_image(image: Path, target: Path) -> Inventory:
     """Send the bytes of `image` through a restore session to `target`."""
     engine = SqliteEngine(target)
     with engine.restore(RestoreOptions(str(target), Inventory()), Silent()) as session:
-        sink = session.sink("main.sqlite")
+        sink = session.sink(Piece("main.sqlite"))
         sink.write(image.read_bytes())
         sink.commit()
         inventory = session.inventory()

@@ -1,12 +1,13 @@
 """The contract between operations and database kinds.
 
 A backup is 1..n named streams (members) taken from one snapshot. A restore writes the members to
-a scratch target that becomes the real one at `commit` and leaves no trace otherwise.
+a scratch target that becomes the real one at `commit` and leaves no trace otherwise. Members come
+in groups: those of one group may be read, or written, at once, each in a thread of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -43,6 +44,13 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """What a restore wants to have next of a backup: a member."""
+
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
 class Probe:
     """What an engine found at its source: enough to choose tools and to show to people."""
 
@@ -65,12 +73,21 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupOptions:
+    """`method` is one of the engine's, "" for its default; `streams` is how many members may be
+    read at once."""
+
+    method: str = ""
+    streams: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class RestoreOptions:
     """`target` is the engine's own notation for where to restore: see each engine's docstring.
 
     `expected` is the backup's inventory: what a preflight and the creation of the target need to
-    know (encoding, roles, extensions). `jobs` > 1 asks for parallel restore. `extra` holds typed
-    options of one engine.
+    know (encoding, roles, extensions). `jobs` > 1 asks for parallel restore: so many members may be
+    written at once. `extra` holds typed options of one engine.
     """
 
     target: str
@@ -82,8 +99,8 @@ class RestoreOptions:
 class BackupSession(Protocol):
     """One snapshot of a database being read. Leaving its context early undoes everything."""
 
-    def members(self) -> Iterator[Member]:
-        """The members, in the order in which they must be stored, each read before the next."""
+    def groups(self) -> Iterator[Sequence[Member]]:
+        """The members in stored order. A group is asked for when the one before it is stored."""
 
     def finish(self) -> Outcome:
         """Prove completeness after the last member. Raises `Incomplete` or `Unreadable`."""
@@ -92,8 +109,12 @@ class BackupSession(Protocol):
 class RestoreSession(Protocol):
     """A scratch target being filled. Leaving its context without `commit` removes it."""
 
-    def sink(self, member: str) -> Sink:
-        """Where the plain bytes of `member` go. Members come in stored order, one at a time."""
+    def groups(self, members: Sequence[str]) -> Iterator[Sequence[Piece]]:
+        """What of the backup's `members`, given in stored order, is wanted, in the order it is
+        wanted. A group is asked for when the one before it is written."""
+
+    def sink(self, piece: Piece) -> Sink:
+        """Where the plain bytes of `piece` go. Called in the thread that will write them."""
 
     def inventory(self) -> Inventory:
         """What the scratch target holds now, all row counts exact where the backup's may be."""
@@ -110,8 +131,10 @@ class DatabaseEngine(Protocol):
     def probe(self) -> Probe:
         """Look at the source. Raises `DatabaseUnavailable`, `ToolMissing`, `ToolTooOld`."""
 
-    def backup(self, method: str, progress: Progress) -> AbstractContextManager[BackupSession]:
-        """Begin a snapshot; `method` is one of the engine's, "" for its default."""
+    def backup(
+        self, options: BackupOptions, progress: Progress
+    ) -> AbstractContextManager[BackupSession]:
+        """Begin a snapshot."""
 
     def restore(
         self, options: RestoreOptions, progress: Progress
@@ -121,3 +144,9 @@ class DatabaseEngine(Protocol):
     def check(self, member: str) -> Filter | None:
         """A filter that passes `member` through and raises `Incomplete` at its end when the
         engine's own end mark or structure is missing; None if `member` has none."""
+
+
+def one_by_one(members: Sequence[str]) -> Iterator[Sequence[Piece]]:
+    """All of `members`, each after the one before it."""
+    for member in members:
+        yield (Piece(member),)

@@ -10,13 +10,15 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from covetbackup.core.crypto.envelope import wrap_dek
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.crypto.secret import Dek, new_dek
 from covetbackup.core.crypto.suites import Suite
-from covetbackup.core.databases.base import BackupSession, DatabaseEngine, Outcome
+from covetbackup.core.databases.base import BackupOptions, DatabaseEngine, Member, Outcome
 from covetbackup.core.errors import BadSetting, CovetError
+from covetbackup.core.operations.at_once import run_at_once
 from covetbackup.core.operations.copies import Copies
 from covetbackup.core.operations.store import MemberStore, Plan
 from covetbackup.core.progress import Progress
@@ -35,7 +37,8 @@ class BackupRequest:
     """What to take and how to store it.
 
     `slug` groups the backups of one source; `where` and `database` describe the source to people.
-    `suite` None means unencrypted. `volume_size` is in bytes of compressed data. A `label` made
+    `suite` None means unencrypted. `volume_size` is in bytes of compressed data. `streams` is how
+    many members may be read at once; `workers` threads compress what they bring. A `label` made
     beforehand, with a backup id never used before, lets a caller note it before the first byte
     is stored and so find what is left if this process dies. Raises `BadSetting` for a number of
     workers or bytes that is none.
@@ -48,6 +51,7 @@ class BackupRequest:
     suite: Suite | None
     method: str = ""
     workers: int = 2
+    streams: int = 1
     volume_size: int = VOLUME_SIZE
     min_slots: int = 2
     label: Label | None = None
@@ -55,6 +59,8 @@ class BackupRequest:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise BadSetting(f"{self.workers} workers cannot compress")
+        if self.streams < 1:
+            raise BadSetting(f"{self.streams} streams cannot carry a backup")
         if self.volume_size < 1:
             raise BadSetting(f"a volume cannot hold {self.volume_size} bytes")
 
@@ -91,8 +97,10 @@ def take_backup(
     plan = Plan(label, request.codec, request.suite, dek, request.volume_size, request.workers)
     with copies.discarded_unless_published():
         sequence, previous = copies.predecessor()
-        with engine.backup(request.method, progress) as session:
-            members, plain = _store_members(engine, session, MemberStore(plan, copies, progress))
+        storing = _Storing(MemberStore(plan, copies), request.streams, progress)
+        with engine.backup(BackupOptions(request.method, request.streams), progress) as session:
+            for group in session.groups():
+                storing.store(group)
             outcome = session.finish()
         progress.phase("publishing")
         manifest = Manifest(
@@ -109,8 +117,8 @@ def take_backup(
             finished_at=clock(),
             codec=request.codec,
             suite=request.suite,
-            members=members,
-            details=_details(request, outcome, plain),
+            members=tuple(storing.members),
+            details=_details(request, outcome, storing.plain),
             signer=manifest_json.public_text(keyring.signer),
         )
         data = manifest_json.encode(manifest, dek=dek, signer=keyring.signer)
@@ -124,18 +132,41 @@ def _wrapped(dek: Dek | None, backup_id: bytes, keyring: Keyring, min_slots: int
     return wrap_dek(dek, backup_id, keyring, generation=1, min_slots=min_slots)
 
 
-def _store_members(
-    engine: DatabaseEngine, session: BackupSession, store: MemberStore
-) -> tuple[tuple[StoredMember, ...], dict[str, PlainFacts]]:
-    members: list[StoredMember] = []
-    plain: dict[str, PlainFacts] = {}
-    for number, member in enumerate(session.members()):
-        if member.name in plain:
-            raise BadSetting(f"the {engine.kind} engine named two members {member.name!r}")
-        stored, facts = store.store(number, member)
-        members.append(stored)
-        plain[member.name] = facts
-    return tuple(members), plain
+class _Storing:
+    """The members stored so far, in the order of their numbers."""
+
+    def __init__(self, store: MemberStore, streams: int, progress: Progress) -> None:
+        self._store = store
+        self._streams = streams
+        self._progress = progress
+        self.members: list[StoredMember] = []
+        self.plain: dict[str, PlainFacts] = {}
+
+    def store(self, group: Sequence[Member]) -> None:
+        self._refuse_double(group)
+        self._progress.phase(f"storing {_name(group)}", _size_hint(group))
+        first = len(self.members)
+        tasks = [
+            partial(self._store.store, number, member)
+            for number, member in enumerate(group, start=first)
+        ]
+        stored = run_at_once(tasks, limit=self._streams, progress=self._progress)
+        self.members += [member for member, _ in stored]
+        self.plain |= {member.name: facts for member, facts in stored}
+
+    def _refuse_double(self, group: Sequence[Member]) -> None:
+        names = [*self.plain, *(member.name for member in group)]
+        if len(set(names)) < len(names):
+            raise BadSetting(f"an engine named two members alike: {', '.join(sorted(names))}")
+
+
+def _name(group: Sequence[Member]) -> str:
+    return group[0].name if len(group) == 1 else f"{len(group)} streams"
+
+
+def _size_hint(group: Sequence[Member]) -> int | None:
+    hints = [member.size_hint for member in group]
+    return sum(filter(None, hints)) if all(hints) else None
 
 
 def _details(request: BackupRequest, outcome: Outcome, plain: dict[str, PlainFacts]) -> Details:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import groupby
+from threading import Lock
 
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.errors import (
@@ -22,7 +23,10 @@ from covetbackup.core.stream.fanout import FanOut
 
 
 class Copies:
-    """Repositories still in the race; one that fails drops out, with its reason kept."""
+    """Repositories still in the race; one that fails drops out, with its reason kept.
+
+    Several threads may create objects at once: `_alive` is replaced, never changed.
+    """
 
     def __init__(self, repositories: Sequence[Repository], label: Label) -> None:
         """Raises `BadSetting` for no repository, and for one that is given twice."""
@@ -30,7 +34,7 @@ class Copies:
         self._alive = {repository.name: repository for repository in repositories}
         self._all = dict(self._alive)
         self._label = label
-        self._fan: FanOut | None = None
+        self._lock = Lock()
         self.failures: dict[str, CovetError] = {}
 
     @property
@@ -39,7 +43,7 @@ class Copies:
 
     def predecessor(self) -> tuple[int, str]:
         """Sequence number of this backup and SHA-256 of the manifest before it ("" if first)."""
-        for name, repository in list(self._alive.items()):
+        for name, repository in self._alive.items():
             try:
                 return _predecessor(repository, self._label.slug)
             except CovetError as error:
@@ -47,10 +51,11 @@ class Copies:
         raise next(iter(self.failures.values()))
 
     def create(self, name: str) -> FanOut:
-        """A sink for the object `name` in every copy."""
+        """A sink for the object `name` in every copy that is left. Raises the first failure if
+        none is."""
         sinks = {}
         with ExitStack() as begun:  # ended only when this is cancelled half-way
-            for copy, repository in list(self._alive.items()):
+            for copy, repository in self._alive.items():
                 try:
                     sinks[copy] = repository.create(self._label, name)
                 except CovetError as error:
@@ -58,19 +63,19 @@ class Copies:
                 else:
                     begun.callback(sinks[copy].abort)
             begun.pop_all()
-        self._fan = FanOut(sinks)
-        return self._fan
+        if not sinks:  # another thread has lost the last copy
+            raise next(iter(self.failures.values()))
+        return FanOut(sinks)
 
-    def drop_failed(self) -> None:
-        """After an object was pumped: forget the copies that did not take it."""
-        if self._fan is not None:
-            for name, error in self._fan.failures.items():
-                self._drop(name, error)
+    def drop_failed(self, sink: FanOut) -> None:
+        """After an object was pumped into `sink`: forget the copies that did not take it."""
+        for name, error in sink.failures.items():
+            self._drop(name, error)
 
     def publish(self, keys: bytes | None, manifest: bytes, *, keyring: Keyring) -> None:
         """Keys, their mirror, then the manifest, in each copy. Raises the first failure if no
         copy could be published."""
-        for name, repository in list(self._alive.items()):
+        for name, repository in self._alive.items():
             try:
                 if keys is not None:
                     publish_key_records(repository.storage, keyring)
@@ -92,10 +97,11 @@ class Copies:
 
     def _drop(self, name: str, error: CovetError) -> None:
         # Not cleaned here: a storage that hangs must not hold up the copies that go on.
-        self.failures.setdefault(name, error)
-        self._alive.pop(name, None)
-        if not self._alive:
-            raise error
+        with self._lock:
+            self.failures.setdefault(name, error)
+            self._alive = {copy: kept for copy, kept in self._alive.items() if copy != name}
+            if not self._alive:
+                raise error
 
     def _discard(self, names: Iterable[str]) -> None:
         for name in names:

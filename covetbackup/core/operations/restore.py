@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 from covetbackup.core.crypto.keyring import Keyring
-from covetbackup.core.databases.base import DatabaseEngine, RestoreOptions, RestoreSession
+from covetbackup.core.databases.base import DatabaseEngine, Piece, RestoreOptions, RestoreSession
 from covetbackup.core.databases.inventory import Inventory, differences
 from covetbackup.core.errors import BadSetting, ResultDiffers
+from covetbackup.core.operations.at_once import run_at_once
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository.layout import Label
-from covetbackup.core.repository.manifest import Manifest
+from covetbackup.core.repository.manifest import Details, Manifest
 from covetbackup.core.repository.opening import OpenedBackup, open_backup
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.repository.volumes import open_member
@@ -134,12 +136,17 @@ def _fill(
     progress: Progress,
 ) -> Inventory:
     manifest, details = opened.manifest, opened.manifest.opened
-    for member in manifest.members:
-        progress.phase(f"restoring {member.name}", details.plain[member.name].size)
+
+    def write(piece: Piece, progress: Progress) -> None:
         source = open_member(
-            repository, manifest, member.name, dek=opened.dek, workers=request.workers
+            repository, manifest, piece.member, dek=opened.dek, workers=request.workers
         )
-        pump(source, [watched(progress)], session.sink(member.name))
+        pump(source, [watched(progress)], session.sink(piece))
+
+    for group in session.groups([member.name for member in manifest.members]):
+        progress.phase(f"restoring {_name(group)}", _size(group, details))
+        tasks = [partial(write, piece) for piece in group]
+        run_at_once(tasks, limit=request.jobs, progress=progress)
     progress.phase("comparing with the manifest")
     inventory = session.inventory()
     found = differences(details.inventory, inventory)
@@ -151,3 +158,11 @@ def _fill(
             "the target was not created; verify the backup at content level",
         )
     return inventory
+
+
+def _name(group: Sequence[Piece]) -> str:
+    return group[0].member if len(group) == 1 else f"{len(group)} streams"
+
+
+def _size(group: Sequence[Piece], details: Details) -> int:
+    return sum(details.plain[piece.member].size for piece in group)

@@ -43,14 +43,15 @@ class MemberStore:
 
     plan: Plan
     copies: Copies
-    progress: Progress
 
-    def store(self, number: int, member: Member) -> tuple[StoredMember, PlainFacts]:
+    def store(
+        self, number: int, member: Member, progress: Progress
+    ) -> tuple[StoredMember, PlainFacts]:
         """Store `member` as the backup's member `number`. Raises `Incomplete` if it is empty
-        and may not be, and what its source, or all copies, raise."""
+        and may not be, and what its source, or all copies, raise. May run for several members at
+        once."""
         plan = self.plan
-        self.progress.phase(f"storing {member.name}", member.size_hint)
-        plain = Meter(self.progress)
+        plain = Meter(progress)
         frames = FrameIndex()
         to_packed: list[Filter] = [
             plain,
@@ -96,8 +97,9 @@ class MemberStore:
             identity = StreamId(plan.label.backup_id, number)
             last = cutter.last if cutter else _end
             filters.insert(0, seal(plan.dek, identity, suite=plan.suite, last=last))
-        pump(payload, filters, self.copies.create(name))
-        self.copies.drop_failed()
+        sink = self.copies.create(name)
+        pump(payload, filters, sink)
+        self.copies.drop_failed(sink)
         return StoredObject(name, number, stored.size, stored.sha256)
 
 

@@ -23,6 +23,7 @@ from covetbackup.core.errors import (
 )
 from covetbackup.core.operations.backup import BackupRequest
 from covetbackup.core.operations.expire import sweep_repository
+from covetbackup.core.operations.restore import RestoreRequest, restore_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.storage.local import LocalStorage
@@ -295,3 +296,37 @@ def test_kill_9_leaves_nothing_that_looks_restorable_and_a_sweep_removes_the_res
     sweep_repository(repository, NOW + timedelta(days=40_000))
     left = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {path.name for path in left} == {"covet.json", "covet_open.py", "RECOVERY.md"}
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_members_of_a_group_are_stored_at_once_and_restored_alike(streams: int) -> None:
+    keys, keyring = make_keys()
+    first, second = make_repository("first"), make_repository("second")
+    members = {f"part-{n}": sample_bytes(300_000 * n, n) for n in range(1, 8)}
+    taken = make_backup([first, second], members, keyring, streams=streams)
+    assert [member.name for member in taken.manifest.members] == list(members)
+    engine = MemoryEngine()
+    request = RestoreRequest("anywhere", jobs=streams)
+    restore_backup(
+        second, taken.manifest.label, engine, request, keyring=keyring, progress=Silent()
+    )
+    assert engine.restored == members
+
+
+def test_a_copy_that_fails_in_one_of_many_streams_drops_out_of_all() -> None:
+    _, keyring = make_keys()
+    broken = make_repository("broken", FullDisk("part-3"))
+    whole = make_repository("whole")
+    members = {f"part-{n}": sample_bytes(50_000, n) for n in range(1, 8)}
+    taken = make_backup([broken, whole], members, keyring, streams=4)
+    assert taken.stored_in == ("whole",)
+    assert names(broken, "b/") == []
+
+
+def test_a_producer_that_dies_in_one_of_many_streams_leaves_nothing() -> None:
+    _, keyring = make_keys()
+    repository = make_repository()
+    members = {f"part-{n}": sample_bytes(500_000, n) for n in range(1, 8)}
+    with pytest.raises(SourceFailed):
+        make_backup(repository, MemoryEngine(members, dies_after=200_000), keyring, streams=4)
+    assert names(repository, "b/") == []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from types import TracebackType
@@ -106,14 +106,14 @@ class LogicalBackup:
             # The backup's own failure is on its way up already.
             _log.warning("cannot end sessions application=%s %s", self._application, failure)
 
-    def members(self) -> Iterator[Member]:
+    def groups(self) -> Iterator[Sequence[Member]]:
         attempts = [
             (lambda: self._globals(), ""),
             (lambda: self._globals("--no-role-passwords"), roles.WITHOUT_PASSWORDS),
             (lambda: self._role_names(), roles.NAMES_ONLY),
         ]
-        yield Member(GLOBALS, roles.globals_source(attempts, warn=self._warn))
-        yield Member(DUMP, self._dump(), size_hint=self._heap_bytes() or None)
+        yield (Member(GLOBALS, roles.globals_source(attempts, warn=self._warn)),)
+        yield (Member(DUMP, self._dump(), size_hint=self._heap_bytes() or None),)
 
     def finish(self) -> Outcome:
         if not self._dump_ended:

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from covetbackup.core.databases.base import BackupSession, Probe, RestoreOptions, RestoreSession
+from covetbackup.core.databases.base import (
+    BackupOptions,
+    BackupSession,
+    Probe,
+    RestoreOptions,
+    RestoreSession,
+)
 from covetbackup.core.databases.postgresql import backup, restore
 from covetbackup.core.databases.postgresql.archive import check_member
 from covetbackup.core.databases.postgresql.clients import Clients, choose_clients, find_clients
@@ -49,10 +55,12 @@ class PostgresEngine:
         ):
             return backup.probe(connection, self._clients(major_of(connection)))
 
-    def backup(self, method: str, progress: Progress) -> AbstractContextManager[BackupSession]:
+    def backup(
+        self, options: BackupOptions, progress: Progress
+    ) -> AbstractContextManager[BackupSession]:
         """Also raises `Unreadable` on entry, naming each object this role cannot dump."""
-        if method not in ("", *self.methods):
-            raise BadSetting(f"PostgreSQL has no backup method {method!r}", "use logical")
+        if options.method not in ("", *self.methods):
+            raise BadSetting(f"PostgreSQL has no backup method {options.method!r}", "use logical")
         return backup.LogicalBackup(
             self._settings, self._password, choose=self._clients, progress=progress
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from types import TracebackType
@@ -16,7 +16,7 @@ from typing import TypeVar
 import psycopg
 from psycopg import sql
 
-from covetbackup.core.databases.base import RestoreOptions
+from covetbackup.core.databases.base import Piece, RestoreOptions, one_by_one
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql import preflight, relations, roles, scratch
 from covetbackup.core.databases.postgresql.background import Background
@@ -102,11 +102,14 @@ class LogicalRestore:
     ) -> None:
         self._stack.close()
 
-    def sink(self, member: str) -> Sink:
-        if member == GLOBALS:
+    def groups(self, members: Sequence[str]) -> Iterator[Sequence[Piece]]:
+        return one_by_one(members)
+
+    def sink(self, piece: Piece) -> Sink:
+        if piece.member == GLOBALS:
             return ScriptSink(self._apply_globals)
-        if member != DUMP:
-            raise BadSetting(f"a PostgreSQL backup has no member {member!r}")
+        if piece.member != DUMP:
+            raise BadSetting(f"a PostgreSQL backup has no member {piece.member!r}")
         with translated(self._settings):
             self._properties = self._rehearsed_properties()
             command = self._pg_restore()

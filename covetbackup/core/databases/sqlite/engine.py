@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 
-from covetbackup.core.databases.base import Probe, RestoreOptions
+from covetbackup.core.databases.base import BackupOptions, Probe, RestoreOptions
 from covetbackup.core.databases.sqlite.connection import live_connection, pragma, require_sqlite
 from covetbackup.core.databases.sqlite.held import held_descriptor
 from covetbackup.core.databases.sqlite.integrity import check_stream
@@ -77,15 +77,15 @@ class SqliteEngine:
         return self._probe(size)
 
     @contextmanager
-    def backup(self, method: str, progress: Progress) -> Iterator[Snapshot]:
-        """Fix one state; "" means 'wal' for a database in WAL mode and 'backup' otherwise.
+    def backup(self, options: BackupOptions, progress: Progress) -> Iterator[Snapshot]:
+        """Fix one state; method "" means 'wal' for a database in WAL mode and 'backup' otherwise.
 
         Raises what `probe` raises, `BadSetting` for a method that does not fit, `StorageFull`
         when the staging directory has no room.
         """
         require_sqlite()
         source = find_source(self._path)
-        chosen = self._choose(method, source)
+        chosen = self._choose(options.method, source)
         with _FIXES[chosen](source, progress, self._staging) as state:
             probe = self._probe(state.image.size_bytes)
             with counting(state.connection, self._count_budget_bytes) as inventory:

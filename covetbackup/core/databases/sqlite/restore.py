@@ -6,11 +6,12 @@ import fcntl
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
+from covetbackup.core.databases.base import Piece, one_by_one
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.sqlite.connection import private_connection, reporting
 from covetbackup.core.databases.sqlite.integrity import prove_integrity, prove_length, write_all
@@ -69,10 +70,13 @@ class RestoreToFile:
         self._received = False
         self._proven = False
 
-    def sink(self, member: str) -> Sink:
+    def groups(self, members: Sequence[str]) -> Iterator[Sequence[Piece]]:
+        return one_by_one(members)
+
+    def sink(self, piece: Piece) -> Sink:
         """Takes `main.sqlite`, once. Raises `BadSetting` for another member."""
-        if member != MEMBER or self._received:
-            raise BadSetting(f"{member} does not belong to a SQLite backup, or came twice")
+        if piece.member != MEMBER or self._received:
+            raise BadSetting(f"{piece.member} does not belong to a SQLite backup, or came twice")
         return _ScratchSink(self._scratch, self._file.fileno(), self._mark_received)
 
     def inventory(self) -> Inventory:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -57,10 +57,10 @@ class Snapshot:
         self._progress = progress
         self._read_whole = False
 
-    def members(self) -> Iterator[Member]:
+    def groups(self) -> Iterator[Sequence[Member]]:
         """The one member, `main.sqlite`."""
         size = self._state.image.size_bytes
-        yield Member(MEMBER, self._source(), size, may_be_empty=size == 0)
+        yield (Member(MEMBER, self._source(), size, may_be_empty=size == 0),)
 
     @contextmanager
     def _source(self) -> Iterator[Iterator[bytes]]:
