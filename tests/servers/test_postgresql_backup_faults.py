@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -355,9 +355,9 @@ def _dump_into(engine: PostgresEngine, sink: MemorySink) -> None:
         session.finish()
 
 
-def _read_all(members: Iterator[Member]) -> dict[str, bytes]:
+def _read_all(groups: Iterator[Sequence[Member]]) -> dict[str, bytes]:
     contents = {}
-    for member in members:
+    for (member,) in groups:
         with member.source as chunks:
             contents[member.name] = b"".join(chunks)
     return contents
