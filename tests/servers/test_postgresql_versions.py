@@ -1,0 +1,105 @@
+"""Every PostgreSQL version at hand: back to itself, on to the next, never silently to an older."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from covetbackup.core.databases.inventory import differences
+from covetbackup.core.databases.postgresql.engine import PostgresEngine
+from covetbackup.core.errors import BadSetting
+from tests.support.other_suites import (
+    POSTGRESQL_17,
+    POSTGRESQL_18,
+    Origin,
+    Unobtainable,
+    unpacked,
+)
+from tests.support.postgres import PostgresServer, postgres_binaries, run_server
+from tests.support.postgres_backup import contents, fill_richly, put_back, take
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # the first run fetches packages
+
+INSTALLED = "installed"
+ROWS = [
+    (INSTALLED, INSTALLED),
+    (INSTALLED, "17"),
+    ("17", "17"),
+    ("17", "18"),
+    ("18", "18"),
+]
+ORIGINS = {"17": POSTGRESQL_17, "18": POSTGRESQL_18}
+
+
+class Fleet:
+    """Servers by version, each started when first asked for."""
+
+    def __init__(self, running: ExitStack) -> None:
+        self._running = running
+        self._servers: dict[str, PostgresServer] = {}
+
+    def server(self, version: str) -> PostgresServer:
+        if version not in self._servers:
+            self._servers[version] = self._start(version)
+        return self._servers[version]
+
+    def engine(self, server: PostgresServer, database: str) -> PostgresEngine:
+        """It knows the clients of all servers running: a backup needs those of where it came
+        from, also on the server it goes to."""
+        return PostgresEngine(
+            server.settings(database),
+            server.password,
+            client_directories=[running.binaries for running in self._servers.values()],
+        )
+
+    def _start(self, version: str) -> PostgresServer:
+        if version in ORIGINS:
+            (programs,) = _programs(ORIGINS[version])
+        else:
+            programs = next(iter(reversed(postgres_binaries())), None)
+            if programs is None:
+                pytest.skip("no PostgreSQL server is installed")
+        return self._running.enter_context(run_server(programs))
+
+
+def _programs(origin: Origin) -> set[Path]:
+    try:
+        root = unpacked(origin)
+    except Unobtainable as error:
+        pytest.skip(f"{origin.packages[0]} cannot be had: {error}")
+    return {(root / pattern).parent for pattern in origin.programs}
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[Fleet]:
+    with ExitStack() as running:
+        yield Fleet(running)
+
+
+@pytest.mark.parametrize(("source", "target"), ROWS)
+def test_a_rich_database_comes_back_equal(fleet: Fleet, source: str, target: str) -> None:
+    here, there = fleet.server(source), fleet.server(target)
+    name = here.create_database(f"rich_{source}_{target}")
+    fill_richly(here, name)
+    taken = take(fleet.engine(here, name))
+    engine = fleet.engine(there, "postgres")
+    restored = put_back(engine, taken, there.url(f"{name}_copy"), jobs=2)
+    assert differences(taken.inventory, restored) == []
+    assert contents(there, f"{name}_copy") == contents(here, name)
+
+
+@pytest.mark.parametrize(("source", "target"), [("17", INSTALLED), ("18", "17")])
+def test_an_older_server_is_refused_before_anything_is_written(
+    fleet: Fleet, source: str, target: str
+) -> None:
+    here, there = fleet.server(source), fleet.server(target)
+    if there.major >= here.major:
+        pytest.skip("the installed server is not older")
+    taken = take(fleet.engine(here, here.create_database(f"too_new_for_{target}")))
+    before = there.databases()
+    with pytest.raises(BadSetting, match=f"this server is {there.major}"):
+        put_back(fleet.engine(there, "postgres"), taken, there.url("never"))
+    assert there.databases() == before
