@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from covetbackup.core.databases.base import (
@@ -54,7 +54,7 @@ class _Session:
         self._announce = announce
         self._found = Inventory()
 
-    def groups(self, members: Sequence[str]) -> Iterator[Sequence[Piece]]:
+    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
         return self._session.groups(members)
 
     def sink(self, piece: Piece) -> Sink:

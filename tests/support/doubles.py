@@ -94,7 +94,7 @@ class _Restore:
         self._engine = engine
         self._scratch: dict[str, bytes] = {}
 
-    def groups(self, members: Sequence[str]) -> Iterator[Sequence[Piece]]:
+    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
         yield tuple(map(Piece, members))
 
     def sink(self, piece: Piece) -> _Collect:

@@ -7,7 +7,7 @@ in groups: those of one group may be read, or written, at once, each in a thread
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -109,9 +109,10 @@ class BackupSession(Protocol):
 class RestoreSession(Protocol):
     """A scratch target being filled. Leaving its context without `commit` removes it."""
 
-    def groups(self, members: Sequence[str]) -> Iterator[Sequence[Piece]]:
-        """What of the backup's `members`, given in stored order, is wanted, in the order it is
-        wanted. A group is asked for when the one before it is written."""
+    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
+        """What of the backup's `members`, given in stored order with their plain sizes in bytes,
+        is wanted, in the order it is wanted. A group is asked for when the one before it is
+        written."""
 
     def sink(self, piece: Piece) -> Sink:
         """Where the plain bytes of `piece` go. Called in the thread that will write them."""
@@ -146,7 +147,7 @@ class DatabaseEngine(Protocol):
         engine's own end mark or structure is missing; None if `member` has none."""
 
 
-def one_by_one(members: Sequence[str]) -> Iterator[Sequence[Piece]]:
+def one_by_one(members: Iterable[str]) -> Iterator[Sequence[Piece]]:
     """All of `members`, each after the one before it."""
     for member in members:
         yield (Piece(member),)

@@ -143,7 +143,8 @@ def _fill(
         )
         pump(source, [watched(progress)], session.sink(piece))
 
-    for group in session.groups([member.name for member in manifest.members]):
+    sizes = {member.name: details.plain[member.name].size for member in manifest.members}
+    for group in session.groups(sizes):
         progress.phase(f"restoring {_name(group)}", _size(group, details))
         tasks = [partial(write, piece) for piece in group]
         run_at_once(tasks, limit=request.jobs, progress=progress)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from types import TracebackType
@@ -102,7 +102,7 @@ class LogicalRestore:
     ) -> None:
         self._stack.close()
 
-    def groups(self, members: Sequence[str]) -> Iterator[Sequence[Piece]]:
+    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
         return one_by_one(members)
 
     def sink(self, piece: Piece) -> Sink:

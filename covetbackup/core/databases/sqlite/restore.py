@@ -6,7 +6,7 @@ import fcntl
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
@@ -70,7 +70,7 @@ class RestoreToFile:
         self._received = False
         self._proven = False
 
-    def groups(self, members: Sequence[str]) -> Iterator[Sequence[Piece]]:
+    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
         return one_by_one(members)
 
     def sink(self, piece: Piece) -> Sink:

@@ -1,0 +1,85 @@
+"""What a table of contents says. Reads and writes nothing.
+
+The format is that of PostgreSQL's own client programs (src/bin/pg_dump, `pg_backup_archiver.c` and
+`pg_backup_custom.c`), archive versions 1.14 (PostgreSQL 12) to 1.16 (PostgreSQL 17).
+Texts stay bytes, in the encoding of the dump.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+VERSIONS = ((1, 14), (1, 15), (1, 16))
+
+TABLE_DATA = b"TABLE DATA"
+BLOBS = b"BLOBS"
+BLOB = b"BLOB"
+BLOB_METADATA = b"BLOB METADATA"
+
+
+class Section(IntEnum):
+    """When pg_restore runs an entry; those of none go with the entries before them."""
+
+    NONE = 1
+    PRE_DATA = 2
+    DATA = 3
+    POST_DATA = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object of a dump.
+
+    `raw` is the entry as it was written, without its last field, which says where its data is:
+    `offset` in bytes from the beginning of the archive, None where that is not written down.
+    """
+
+    dump_id: int
+    has_data: bool
+    oid: int
+    tag: bytes
+    kind: bytes
+    section: Section
+    definition: bytes
+    copy_statement: bytes
+    schema: bytes
+    needs: tuple[int, ...]
+    raw: bytes
+    offset: int | None = None
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        words = (self.schema, self.tag)
+        return ".".join(word.decode(errors="replace") for word in words if word)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """A whole table of contents. `about` is what stands between the archive's first 11 bytes and
+    the number of entries; `size` are the bytes it takes in an archive of the custom form."""
+
+    version: tuple[int, int, int]
+    is_compressed: bool
+    about: bytes
+    entries: tuple[Entry, ...]
+    size: int
+
+    @property
+    def data_entries(self) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self.entries if entry.has_data)
+
+    def kept(self, is_kept: Callable[[Entry], bool]) -> Contents:
+        """The contents without the entries that are not; what needed those does without."""
+        entries = tuple(entry for entry in self.entries if is_kept(entry))
+        gone = sum(_size(entry) for entry in self.entries) - sum(map(_size, entries))
+        return replace(self, entries=entries, size=self.size - gone)
+
+
+OFFSET_BYTES = 8
+
+
+def _size(entry: Entry) -> int:
+    return len(entry.raw) + 1 + OFFSET_BYTES
