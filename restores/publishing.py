@@ -18,8 +18,9 @@ from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter, Sink
 
-Announce = Callable[[Inventory, Inventory], None]
-"""Called with what the backup holds and what the target holds; may raise to prevent the rest."""
+Announce = Callable[[Inventory, Inventory, str], None]
+"""Called with what the backup holds, what the target holds, and what the replaced database will be
+called; may raise to prevent the rest."""
 
 
 class Announcing:
@@ -50,6 +51,7 @@ class Announcing:
 class _Session:
     def __init__(self, session: RestoreSession, expected: Inventory, announce: Announce) -> None:
         self._session = session
+        self.kept_as = session.kept_as
         self._expected = expected
         self._announce = announce
         self._found = Inventory()
@@ -65,5 +67,5 @@ class _Session:
         return self._found
 
     def commit(self) -> None:
-        self._announce(self._expected, self._found)
+        self._announce(self._expected, self._found, self.kept_as)
         self._session.commit()

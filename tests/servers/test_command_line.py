@@ -75,6 +75,20 @@ def dump(path: Path) -> list[str]:
     return lines
 
 
+def test_a_database_is_replaced_only_when_asked_and_is_kept(cli: CommandLine, shop: str) -> None:
+    home = cli.local_repository()
+    cli.json("backup", shop, "--repo", home, *KEY)
+    before = dump(cli.folder / "shop.db")
+    with sqlite3.connect(cli.folder / "shop.db") as connection:
+        connection.execute("DELETE FROM orders")
+    connection.close()
+    restore = ("restore", home, "latest", "--to", shop, *KEY)
+    assert cli.json(*restore, status=7)["error"]["code"] == "TargetNotEmpty"
+    kept = cli.json(*restore, "--replace")["kept_as"]
+    assert dump(cli.folder / "shop.db") == before
+    assert len(dump(cli.folder / kept)) < len(before)
+
+
 def test_postgresql_to_s3_and_back_into_a_new_database(
     cli: CommandLine,
     rclone_s3: S3Endpoint,

@@ -90,6 +90,8 @@ class _Backup:
 
 
 class _Restore:
+    kept_as = ""
+
     def __init__(self, engine: MemoryEngine) -> None:
         self._engine = engine
         self._scratch: dict[str, bytes] = {}

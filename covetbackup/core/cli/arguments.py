@@ -130,6 +130,11 @@ def _cat(made: argparse.ArgumentParser) -> None:
 def _restore(made: argparse.ArgumentParser) -> None:
     _backup_in_repository(made)
     made.add_argument("--to", required=True, metavar="TARGET", help="a database not there yet")
+    made.add_argument(
+        "--replace",
+        action="store_true",
+        help="TARGET exists: take its place in one step, and keep it under a dated name",
+    )
     made.add_argument("--jobs", type=int, default=1, help="parallel restore; stages the archive")
     made.add_argument(
         "--owner", default="", help="PostgreSQL: keep, none, or a role that shall own all"

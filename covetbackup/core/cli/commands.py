@@ -154,9 +154,11 @@ def restore(given: Namespace) -> Report:
         workers=default_workers(),
         accept_untrusted=given.accept_untrusted,
         options={"owner": given.owner} if given.owner else {},
+        replace=given.replace,
     )
     result = manager.restore_backup(given.label, request, password=_password(given))
-    return _restored(result, f"{result.manifest.label}: restored as {given.to}")
+    kept = f"; what was there is kept as {result.kept_as}" if result.kept_as else ""
+    return _restored(result, f"{result.manifest.label}: restored as {given.to}{kept}")
 
 
 def _restored(result: RestoreResult, verdict: str) -> Report:
@@ -165,6 +167,7 @@ def _restored(result: RestoreResult, verdict: str) -> Report:
             "label": str(result.manifest.label),
             "inventory": result.inventory.to_json(),
             "warnings": result.problems,
+            "kept_as": result.kept_as,
         },
         [
             *(f"warning: {problem}" for problem in result.problems),

@@ -87,13 +87,15 @@ class RestoreOptions:
 
     `expected` is the backup's inventory: what a preflight and the creation of the target need to
     know (encoding, roles, extensions). `jobs` > 1 asks for parallel restore: so many members may be
-    written at once. `extra` holds typed options of one engine.
+    written at once. `extra` holds typed options of one engine. With `replace` the target must
+    exist: the commit puts the restored database in its place and keeps it under another name.
     """
 
     target: str
     expected: Inventory
     jobs: int = 1
     extra: Mapping[str, object] = field(default_factory=dict)
+    replace: bool = False
 
 
 class BackupSession(Protocol):
@@ -107,7 +109,12 @@ class BackupSession(Protocol):
 
 
 class RestoreSession(Protocol):
-    """A scratch target being filled. Leaving its context without `commit` removes it."""
+    """A scratch target being filled. Leaving its context without `commit` removes it.
+
+    `kept_as` is what the replaced database is called after the commit, "" if none is replaced.
+    """
+
+    kept_as: str
 
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
         """What of the backup's `members`, given in stored order with their plain sizes in bytes,
@@ -121,7 +128,11 @@ class RestoreSession(Protocol):
         """What the scratch target holds now, all row counts exact where the backup's may be."""
 
     def commit(self) -> None:
-        """Make the scratch target the real one. Raises `TargetNotEmpty`, `DatabaseError`."""
+        """Make the scratch target the real one. Raises `TargetNotEmpty`, `DatabaseError`.
+
+        With `replace` this is one step: whoever dies at any moment leaves either the old database
+        in its place, open to all, or the new one there and the old one kept.
+        """
 
 
 class DatabaseEngine(Protocol):
@@ -140,7 +151,8 @@ class DatabaseEngine(Protocol):
     def restore(
         self, options: RestoreOptions, progress: Progress
     ) -> AbstractContextManager[RestoreSession]:
-        """Create a scratch target. Raises `TargetNotEmpty` if the real one is taken."""
+        """Create a scratch target. Raises `TargetNotEmpty` if the real one is taken, and with
+        `replace` `BadSetting` if it is not there."""
 
     def check(self, member: str) -> Filter | None:
         """A filter that passes `member` through and raises `Incomplete` at its end when the

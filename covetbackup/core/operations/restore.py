@@ -30,6 +30,7 @@ class RestoreRequest:
     """`target` in the engine's own notation; `options` are typed options of that engine.
 
     `accept_untrusted` allows a backup that no trusted signer or own secret key vouches for.
+    `replace` puts the restored database in the place of the target, which is kept.
     """
 
     target: str
@@ -37,15 +38,17 @@ class RestoreRequest:
     workers: int = 2
     accept_untrusted: bool = False
     options: dict[str, object] | None = None
+    replace: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RestoreResult:
-    """What was restored, and what the target really holds."""
+    """What was restored, what the target really holds, and what it replaced is called now."""
 
     manifest: Manifest
     inventory: Inventory
     problems: tuple[str, ...]
+    kept_as: str = ""
 
 
 def restore_backup(
@@ -57,7 +60,8 @@ def restore_backup(
     keyring: Keyring,
     progress: Progress,
 ) -> RestoreResult:
-    """Restore `label` to the target of `engine`, which does not exist until the last step.
+    """Restore `label` to the target of `engine`, which does not exist, or with `replace` is as it
+    was, until the last step.
 
     The stream is verified to its end and the result is compared with the manifest before the
     target becomes real. Raises `TargetNotEmpty`, `ResultDiffers`, `IntegrityError`, `Untrusted`,
@@ -97,7 +101,7 @@ def _filled(
     opened = _opened(repository, label, engine, request, keyring=keyring)
     with engine.restore(_options(opened, request), progress) as session:
         inventory = _fill(repository, opened, session, request, progress=progress)
-        yield session, RestoreResult(opened.manifest, inventory, opened.problems)
+        yield session, RestoreResult(opened.manifest, inventory, opened.problems, session.kept_as)
 
 
 def _opened(
@@ -124,6 +128,7 @@ def _options(opened: OpenedBackup, request: RestoreRequest) -> RestoreOptions:
         expected=opened.manifest.opened.inventory,
         jobs=request.jobs,
         extra=request.options or {},
+        replace=request.replace,
     )
 
 
@@ -156,7 +161,7 @@ def _fill(
             f"the restored database differs from backup {manifest.label}: "
             + "; ".join(islice(found, _SHOWN))
             + (f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""),
-            "the target was not created; verify the backup at content level",
+            "the target is as it was before; verify the backup at content level",
         )
     return inventory
 

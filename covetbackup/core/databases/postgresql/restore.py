@@ -1,6 +1,7 @@
 """One restore: a scratch database is filled, compared by the caller, and renamed at the commit.
 
-The target's name must be free: nothing that exists is ever changed or dropped.
+The target's name must be free, or the target is asked to be replaced: then the rename is a swap,
+see `replace`. Nothing that exists is ever dropped.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from psycopg import sql
 
 from covetbackup.core.databases.base import Piece, RestoreOptions, one_by_one
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.postgresql import preflight, relations, roles, scratch
+from covetbackup.core.databases.postgresql import preflight, relations, replace, roles, scratch
 from covetbackup.core.databases.postgresql.background import Background
 from covetbackup.core.databases.postgresql.backup import DUMP, GLOBALS, end_sessions
 from covetbackup.core.databases.postgresql.clients import Clients
@@ -47,7 +48,9 @@ _log = logging.getLogger(__name__)
 
 
 class LogicalRestore:
-    """A `RestoreSession` into a database that does not exist yet."""
+    """A `RestoreSession` into a database that does not exist yet, or is replaced."""
+
+    kept_as = ""
 
     def __init__(
         self,
@@ -85,7 +88,7 @@ class LogicalRestore:
                 self._settings, self._password, application=self._application
             )
             stack.callback(self._keeper.close)
-            scratch.refuse_taken(self._keeper, self._target.database)
+            self._look_at_target()
             preflight.refuse_unfit(self._keeper, self._expected, self._choices)
             self._clients = self._choose(self._archive_major())
             self._say_risks()
@@ -133,8 +136,36 @@ class LogicalRestore:
     def commit(self) -> None:
         self._progress.phase("analyze")
         self._on_scratch(_analyze)
-        scratch.rename(self._keeper, self._name, self._target.database, statements=self._properties)
+        name, target = self._name, self._target.database
+        if self.kept_as:
+            self._replace(name, target)
+        else:
+            scratch.rename(self._keeper, name, target, statements=self._properties)
         self._committed = True
+
+    def _look_at_target(self) -> None:
+        target = self._target.database
+        if not self._options.replace:
+            scratch.refuse_taken(self._keeper, target)
+            return
+        replace.refuse_unfit(self._keeper, target)
+        self.kept_as = replace.free_kept_name(self._keeper, target, datetime.now(UTC))
+
+    def _replace(self, name: str, target: str) -> None:
+        with (
+            translated(self._settings),
+            scratch.connect_maintenance(
+                self._settings, self._password, application=self._application
+            ) as usher,
+        ):
+            replace.swap(
+                self._keeper,
+                usher,
+                target=target,
+                incoming=name,
+                kept_as=self.kept_as,
+                statements=self._properties,
+            )
 
     def _create_scratch(self) -> None:
         owner = self._choices.role or None

@@ -47,7 +47,7 @@ class SqliteEngine:
     `staging` is where methods 'backup' and 'vacuum' and the content check put their temporary
     file (None: the system's temporary directory). Row counts are exact up to
     `count_budget_bytes` of database. A restore target is an absolute path or a `sqlite:` URL;
-    nothing may exist there, and the file that appears has mode 0600.
+    nothing may exist there unless it is to be replaced, and a new file has mode 0600.
 
     A backup proves that what it read is one committed state of the right length, with every log
     frame's checksum; it does not run `integrity_check`, which would cost the source more than
@@ -100,7 +100,7 @@ class SqliteEngine:
             raise BadSetting(f"SQLite has no restore option {sorted(options.extra)[0]}")
         target = options.target
         path = parse_url(target) if target.startswith("sqlite:") else checked_path(Path(target))
-        return restoring(path, progress)
+        return restoring(path, progress, is_replaced=options.replace)
 
     def check(self, member: str) -> Filter | None:
         """Spools the member to the staging directory and runs `integrity_check` at its end."""

@@ -1,4 +1,6 @@
-"""Restoring to a new path: written beside it under a scratch name, proven, then linked."""
+"""Restoring to a path: written beside it under a scratch name, proven, then linked into place or
+put in the place of what is there (`replace`).
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,13 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 
 from covetbackup.core.databases.base import Piece, one_by_one
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.sqlite import replace
 from covetbackup.core.databases.sqlite.connection import private_connection, reporting
 from covetbackup.core.databases.sqlite.integrity import prove_integrity, prove_length, write_all
 from covetbackup.core.databases.sqlite.inventory import take_inventory
@@ -30,24 +34,33 @@ from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
 
 # SQLite would take a left-over journal or log of an older database for the new one's.
-_COMPANIONS = ("", "-wal", "-journal", "-shm")
+_COMPANIONS = ("", *replace.COMPANIONS)
 
 
 @contextmanager
-def restoring(target: Path, progress: Progress) -> Iterator[RestoreToFile]:
+def restoring(
+    target: Path, progress: Progress, *, is_replaced: bool = False
+) -> Iterator[RestoreToFile]:
     """A session that fills a scratch file in `target`'s directory (the same file system).
 
     Raises `TargetNotEmpty`, `AccessRefused`, `BadSetting` if the directory is missing. Leaving
     without `commit` removes the scratch file; after `kill -9` it stays for `sweep_scratch`.
     """
-    refuse_taken(target)
+    kept_as = _kept_as(target) if is_replaced else None
+    if kept_as is None:
+        refuse_taken(target)
     scratch = target.with_name(f"{RESTORE_PREFIX}{secrets.token_hex(8)}")
     with _create(scratch) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
-            yield RestoreToFile(target, scratch, file, progress=progress)
+            yield RestoreToFile(target, scratch, file, progress=progress, kept_as=kept_as)
         finally:
             _unlink(scratch)
+
+
+def _kept_as(target: Path) -> Path:
+    replace.refuse_unfit(target)
+    return replace.free_kept_path(target, datetime.now(UTC))
 
 
 def refuse_taken(target: Path) -> None:
@@ -60,9 +73,20 @@ def refuse_taken(target: Path) -> None:
 
 class RestoreToFile:
     """The `RestoreSession`. The restored file has mode 0600: who else may read it is not ours
-    to decide, and a backup does not record it."""
+    to decide, and a backup does not record it. One that replaces another is its owner's, as that
+    was."""
 
-    def __init__(self, target: Path, scratch: Path, file: FileIO, *, progress: Progress) -> None:
+    def __init__(
+        self,
+        target: Path,
+        scratch: Path,
+        file: FileIO,
+        *,
+        progress: Progress,
+        kept_as: Path | None = None,
+    ) -> None:
+        self.kept_as = kept_as.name if kept_as else ""
+        self._kept_as = kept_as
         self._target = target
         self._scratch = scratch
         self._file = file
@@ -95,18 +119,22 @@ class RestoreToFile:
         return inventory
 
     def commit(self) -> None:
-        """Publish under the target's name, durably and without ever replacing anything.
+        """Publish under the target's name, durably and without ever losing anything.
 
         Raises `TargetNotEmpty`, `Incomplete`, `DatabaseError`. Crash safe: a file of the target's
         name exists only when it is whole and on disk.
         """
         if not self._proven:
             self.inventory()
-        refuse_taken(self._target)
+        if self._kept_as is None:
+            refuse_taken(self._target)
         # Before it has its name: closing later would drop the locks of whoever in this process
         # has opened the new database already, see `held`.
         self._file.close()
-        _publish(self._scratch, self._target)
+        if self._kept_as is None:
+            _publish(self._scratch, self._target)
+        else:
+            replace.exchange(self._target, self._scratch, self._kept_as)
 
     def _mark_received(self) -> None:
         self._received = True

@@ -1,0 +1,44 @@
+"""Databases that a restore replaced and kept: what they are called, and who is inside one.
+
+What each kind does to put one database in another's place is in its own folder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+_MARK = re.compile(r"_replaced_\d{8}_\d{6}(_\d+)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Somebody connected to a database. Fields are "" or None where they cannot be seen."""
+
+    user: str
+    application: str
+    client: str
+    state: str
+    since: datetime | None
+
+
+def kept_name(
+    name: str, now: datetime, *, limit: int, is_taken: Callable[[str], bool], ending: str = ""
+) -> str:
+    """What the database `name` is called once another has its place: `orders_replaced_…`.
+
+    At most `limit` bytes of UTF-8, cut in `name` and never in the moment; free by `is_taken`.
+    `ending` comes last: a file's suffix.
+    """
+    stem = _MARK.sub("", name)
+    number = 1
+    while True:
+        again = f"_{number}" if number > 1 else ""
+        mark = f"_replaced_{now.astimezone(UTC):%Y%m%d_%H%M%S}{again}{ending}"
+        room = limit - len(mark.encode())
+        found = stem.encode(errors="surrogateescape")[:room].decode(errors="ignore") + mark
+        if not is_taken(found):
+            return found
+        number += 1
