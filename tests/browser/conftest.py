@@ -13,11 +13,11 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.dashboard import Dashboard, run_dashboard
 from tests.browser.lived_in import LivedIn, live_in
-from tests.browser.visitor import Visitor, sign_in, visit
+from tests.browser.visitor import PATIENCE, Visitor, sign_in, visit
 from tests.support.postgres_server import PostgresServer, postgres_binaries, run_server
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -30,6 +30,7 @@ def browser() -> Iterator[Browser]:
     chromium = next(filter(None, found), None)
     if chromium is None:
         pytest.skip("no chromium is installed")
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Dialog, Locator, Page, 
 AXE = (Path(__file__).parents[1] / "vendor/axe-4.14.1.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 WIDE, NARROW = (1440, 900), (390, 844)
-PATIENCE = 15_000
+PATIENCE = 30_000
 """Milliseconds for anything to appear. A test machine may be busy with other tests."""
 
 _NOTE_VIOLATIONS = """
