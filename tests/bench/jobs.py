@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from covetbackup.core.crypto.chunks import Last, seal, unseal
+from covetbackup.core.crypto.dek import new_dek
 from covetbackup.core.crypto.header import StreamId
 from covetbackup.core.crypto.keyring import Keyring
-from covetbackup.core.crypto.secret import new_dek
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.base import Member
 from covetbackup.core.manager import (

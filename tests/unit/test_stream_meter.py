@@ -1,4 +1,4 @@
-"""Filters that look: counting, comparing, slowing down."""
+"""Filters that look: counting and comparing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from covetbackup.core.errors import Cancelled, DigestMismatch, TooLarge, Truncated
 from covetbackup.core.progress import Silent
-from covetbackup.core.stream.meter import Expect, Meter, Throttle, watched
+from covetbackup.core.stream.meter import Expect, Meter, watched
 from covetbackup.core.stream.pump import pump
 from tests.support.streams import MemorySink, source_of
 
@@ -22,21 +22,6 @@ class Recorder(Silent):
 
     def advance(self, count: int) -> None:
         self.counts.append(count)
-
-
-class Clock:
-    """Time that passes only by sleeping."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.longest = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.longest = max(self.longest, seconds)
 
 
 def expecting(data: bytes) -> bytes:
@@ -97,29 +82,6 @@ def test_no_byte_beyond_the_promised_ones_is_passed_on():
         for piece in Expect(4, SHA256, "dump")(iter([b"1234", b"5" * 1000, b"6" * 1000])):
             passed.append(piece)
     assert passed == [b"1234"]
-
-
-def test_a_throttle_holds_the_average_and_stays_cancellable():
-    clock = Clock()
-    throttle = Throttle(1000, clock, clock.sleep)
-    passed = list(throttle(iter([bytes(2500)] * 4)))
-    assert b"".join(passed) == bytes(10_000)
-    assert 7.5 <= clock.now - 1000.0 <= 10.0
-    assert clock.longest <= 1.0
-    assert passed.count(b"") >= 7
-
-
-def test_a_throttle_does_not_make_up_for_long_pauses():
-    clock = Clock()
-
-    def pausing():
-        yield bytes(1000)
-        clock.now += 3600
-        for _ in range(10):
-            yield bytes(1000)
-
-    list(Throttle(1000, clock, clock.sleep)(pausing()))
-    assert clock.now - 1000.0 - 3600 >= 7.0
 
 
 def test_watching_tells_progress_of_every_piece_and_of_idleness():

@@ -13,19 +13,17 @@ from itertools import chain
 
 from cryptography.exceptions import InvalidTag
 
+from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.crypto.header import (
     CHUNK_LOG2,
     HEADER_SIZE,
-    INDEX_VOLUME,
     SALT_SIZE,
     Header,
     StreamId,
 )
-from covetbackup.core.crypto.secret import Dek
 from covetbackup.core.crypto.suites import ChunkCipher, Piece, Suite
 from covetbackup.core.errors import BadSetting, Tampered, Truncated
-from covetbackup.core.stream.base import Filter, Source
-from covetbackup.core.stream.pump import filtered
+from covetbackup.core.stream.base import Filter
 
 PIECE_LIMIT = 1 << 20
 """No plain piece is longer than this, however large the chunks."""
@@ -156,29 +154,6 @@ def check_last(stream_id: StreamId, last: Last, expect: Last | None) -> None:
     if last is Last.MORE:
         raise Truncated(f"{stream_id}: it goes on in another volume", "is a volume missing?")
     raise Tampered(f"{stream_id}: it is the last volume, yet more follow")
-
-
-def unseal_volumes(
-    dek: Dek, backup_id: bytes, first_number: int, volumes: Iterator[Source]
-) -> Iterator[bytes]:
-    """The plain bytes of a member from its volumes in order, each opened when its turn comes.
-
-    Every volume but the last must say that more follow, and the last that none do: one that is
-    missing, swapped, repeated or too many raises, whether or not a manifest is at hand.
-    """
-    number = first_number
-    current = next(volumes, None)
-    if current is None:
-        raise Truncated(f"{StreamId(backup_id, number)}: no volume is there")
-    while current is not None:
-        following = next(volumes, None)
-        if number & 0xFFFF == INDEX_VOLUME:
-            raise Tampered(f"{StreamId(backup_id, number)}: more volumes than a member may have")
-        expect = Last.END if following is None else Last.MORE
-        stream = unseal(dek, StreamId(backup_id, number), expect=expect)
-        with filtered(current, [stream]) as pieces:
-            yield from pieces
-        current, number = following, number + 1
 
 
 def nonce(number: int, flag: int) -> bytes:

@@ -1,7 +1,7 @@
 """MACs and small sealed texts under keys derived from a backup's DEK.
 
 For everything of a backup that is not a stream: the keys object's MAC, the manifest's MAC and
-sealed part, indexes. Each purpose has its own key, so bytes of one can never pass as another.
+sealed part. Each purpose has its own key, so bytes of one can never pass as another.
 """
 
 from __future__ import annotations
@@ -15,11 +15,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from covetbackup.core.crypto.secret import Dek
+from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.errors import Tampered
-
-SEAL_OVERHEAD = 32 + 16
-"""Bytes that `seal_bytes` adds: salt and tag."""
 
 _SALT = 32
 _NONCE = bytes(12)  # a fresh salt gives a fresh key each time, so the nonce may be constant
@@ -31,7 +28,6 @@ class Purpose(StrEnum):
     KEYS = "keys"
     MANIFEST = "manifest"
     SEALED = "sealed"
-    INDEX = "index"
 
 
 def mac(dek: Dek, backup_id: bytes, purpose: Purpose, data: bytes) -> bytes:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from covetbackup.core.crypto import canonical, slots
+from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.crypto.derived import Purpose, check_mac, mac
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.crypto.keys import PASSPHRASE_MINIMUM, PassphraseKey
-from covetbackup.core.crypto.secret import Dek
 from covetbackup.core.errors import (
     BadSetting,
     CovetError,
@@ -37,15 +37,13 @@ class Opened:
     """A DEK and how it was come by.
 
     `symmetric`: a secret of our own opened it, so whoever wrote it holds that secret; a recipient
-    slot proves nothing of the kind. `usable`: ids of all slots that open with this keyring.
-    `broken`: ids (or "slot 2") of slots that changed since they were written: wrap anew soon.
+    slot proves nothing of the kind. `broken`: ids (or "slot 2") of slots that changed since they
+    were written: wrap anew soon.
     """
 
     dek: Dek
     generation: int
-    key_id: str
     symmetric: bool
-    usable: tuple[str, ...]
     broken: tuple[str, ...]
 
 
@@ -80,13 +78,10 @@ def unwrap_dek(data: bytes, backup_id: bytes, keyring: Keyring) -> Opened:
     dek, slot = _open_first(keys, intact, broken, keyring)
     if not check_mac(dek, backup_id, Purpose.KEYS, canonical.dump(keys.head), tag=keys.tag):
         raise ManifestInvalid(f"{keys.name} were edited", _MIRROR)
-    others = [one["key"] for one in intact if one is not slot and _opens(one, dek, keys, keyring)]
     return Opened(
         dek=dek,
         generation=keys.head["generation"],
-        key_id=slot["key"],
         symmetric=slot["kind"] in slots.SYMMETRIC,
-        usable=(slot["key"], *others),
         broken=tuple(broken),
     )
 
@@ -184,13 +179,6 @@ def _open_first(
         if dek is not None:
             return dek, slot
     raise _why_closed(keys.name, [slot["key"] for slot in intact], broken, keyring, failures)
-
-
-def _opens(slot: dict[str, Any], dek: Dek, keys: _KeysObject, keyring: Keyring) -> bool:
-    try:
-        return slots.unwrap(slot, keys.backup_id, keyring) == dek
-    except (ManifestInvalid, WrongPassphrase):
-        return False
 
 
 def _why_closed(

@@ -6,8 +6,8 @@ import hmac
 import struct
 from dataclasses import dataclass
 
+from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.crypto.derived import hkdf
-from covetbackup.core.crypto.secret import Dek
 from covetbackup.core.crypto.suites import ChunkCipher, Suite
 from covetbackup.core.errors import BadSetting, NotAnArchive, Tampered, Truncated, WrongKey
 
@@ -137,12 +137,6 @@ def object_number(member: int, volume: int) -> int:
     if not (0 <= member <= 0xFFFF and 0 <= volume <= 0xFFFF):
         raise BadSetting(f"member {member} volume {volume} is beyond 65535")
     return member << 16 | volume
-
-
-def sealed_size(plain_size: int, suite: Suite, chunk_log2: int = CHUNK_LOG2) -> int:
-    """Bytes of the object that holds `plain_size` plain bytes."""
-    chunks, rest = divmod(plain_size, 1 << chunk_log2)
-    return HEADER_SIZE + chunks * suite.sealed_size(1 << chunk_log2) + suite.sealed_size(rest)
 
 
 def plausible_size(size: int, suite: Suite, chunk_log2: int = CHUNK_LOG2) -> bool:

@@ -136,13 +136,6 @@ def cost_from_json(data: Any) -> Cost:
     return kind(**numbers)
 
 
-def cost_from_text(text: str) -> Cost:
-    """The default cost of the function called `text`; raises `BadSetting`."""
-    if text not in _COSTS:
-        raise BadSetting(f"key derivation {text!r} is unknown", f"use one of {', '.join(_COSTS)}")
-    return _COSTS[text]()
-
-
 def normalised(text: str) -> bytes:
     """A passphrase as it enters a KDF: NFC, UTF-8, without one trailing line end, so that the
     same words typed on another system or saved by an editor give the same key."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from covetbackup.core.crypto.chunks import Last, Opener
+from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.crypto.header import HEADER_SIZE, Header, StreamId
-from covetbackup.core.crypto.secret import Dek
 from covetbackup.core.errors import BadSetting, Truncated
 
 ReadRange = Callable[[int, int], bytes]

@@ -19,8 +19,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 from covetbackup.core.crypto.derived import Purpose
 from covetbackup.core.errors import BadSetting, Tampered
 
-SIGNATURE_BYTES = 64
-
 
 @dataclass(frozen=True, slots=True)
 class TrustedSigner:

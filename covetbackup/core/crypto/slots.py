@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from covetbackup.core.crypto import canonical, kdf
+from covetbackup.core.crypto.dek import DEK_BYTES, Dek
 from covetbackup.core.crypto.derived import hkdf
 from covetbackup.core.crypto.kdf import KdfParams
 from covetbackup.core.crypto.keyring import Keyring
@@ -25,7 +26,6 @@ from covetbackup.core.crypto.keys import (
     Recipient,
     WrappingKey,
 )
-from covetbackup.core.crypto.secret import DEK_BYTES, Dek
 from covetbackup.core.errors import BadSetting, ManifestInvalid, WrongPassphrase
 
 RAW, PASSPHRASE, X25519 = "raw", "passphrase", "x25519"

@@ -13,8 +13,6 @@ from covetbackup.core.errors import BadSetting
 from covetbackup.core.stream.base import Filter
 from covetbackup.core.stream.secret import Secret
 
-SCHEMES = ("postgresql", "postgres", "sqlite")
-
 
 @dataclass(frozen=True, slots=True)
 class Address:

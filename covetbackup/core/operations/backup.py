@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from covetbackup.core.crypto.dek import Dek, new_dek
 from covetbackup.core.crypto.envelope import wrap_dek
 from covetbackup.core.crypto.keyring import Keyring
-from covetbackup.core.crypto.secret import Dek, new_dek
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.base import BackupOptions, DatabaseEngine, Member, Outcome
 from covetbackup.core.errors import BadSetting, CovetError

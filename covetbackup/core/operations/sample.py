@@ -8,8 +8,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.crypto.header import StreamId
-from covetbackup.core.crypto.secret import Dek
 from covetbackup.core.crypto.seek import SeekReader
 from covetbackup.core.errors import IntegrityError
 from covetbackup.core.repository.manifest import Manifest, StoredMember, StoredObject

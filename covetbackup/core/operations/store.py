@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from covetbackup.core.crypto.chunks import Last, seal
+from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.crypto.header import INDEX_VOLUME, StreamId, object_number
-from covetbackup.core.crypto.secret import Dek
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.base import Member
 from covetbackup.core.errors import Incomplete

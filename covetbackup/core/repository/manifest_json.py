@@ -16,8 +16,8 @@ from dataclasses import replace
 from typing import Any
 
 from covetbackup.core.crypto import canonical, derived
+from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.crypto.derived import Purpose
-from covetbackup.core.crypto.secret import Dek
 from covetbackup.core.crypto.signing import Signer, TrustedSigner
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.base import Span

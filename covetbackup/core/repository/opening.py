@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 
+from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.crypto.keyring import Keyring
-from covetbackup.core.crypto.secret import Dek
 from covetbackup.core.crypto.signing import TrustedSigner
 from covetbackup.core.errors import Untrusted
 from covetbackup.core.repository import manifest_json

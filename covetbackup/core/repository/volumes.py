@@ -10,8 +10,8 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 from covetbackup.core.crypto.chunks import Last, unseal
+from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.crypto.header import StreamId
-from covetbackup.core.crypto.secret import Dek
 from covetbackup.core.errors import (
     IntegrityError,
     KeyUnavailable,

@@ -10,7 +10,6 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from covetbackup.core.errors import NotAnArchive, Tampered, Truncated
 
@@ -23,15 +22,6 @@ MAX_COMPRESSED_BYTES = MAX_PLAIN_BYTES + (MAX_PLAIN_BYTES >> 6) + (64 << 10)
 _MAGIC = b"COVETIX1"
 _HEADER = struct.Struct(">8sQ")
 _PAIR_BYTES = 8
-
-
-@dataclass(frozen=True, slots=True)
-class FramePosition:
-    """Frame `number` begins at `compressed_offset`; the byte sought is `skip` bytes into it."""
-
-    number: int
-    compressed_offset: int
-    skip: int
 
 
 class FrameIndex:
@@ -63,24 +53,6 @@ class FrameIndex:
             )
         self._compressed.append(compressed_bytes)
         self._plain.append(plain_bytes)
-
-    @property
-    def compressed_bytes(self) -> int:
-        return sum(self._compressed)
-
-    @property
-    def plain_bytes(self) -> int:
-        return sum(self._plain)
-
-    def locate(self, plain_offset: int) -> FramePosition:
-        """The frame that holds plain byte `plain_offset`. Raises `IndexError` beyond the end."""
-        compressed = plain = 0
-        for number, (compressed_bytes, plain_bytes) in enumerate(self):
-            if plain <= plain_offset < plain + plain_bytes:
-                return FramePosition(number, compressed, plain_offset - plain)
-            compressed += compressed_bytes
-            plain += plain_bytes
-        raise IndexError(f"plain byte {plain_offset} of {plain}")
 
     def to_bytes(self) -> bytes:
         pairs = array("I", bytes(_PAIR_BYTES * len(self)))

@@ -1,15 +1,13 @@
-"""Filters that look at a stream and do not change it: count, compare, slow down."""
+"""Filters that look at a stream and do not change it: count, compare."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from covetbackup.core.errors import DigestMismatch, TooLarge, Truncated
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter
-
-_LONGEST_SLEEP_SECONDS = 1.0  # a cancel is noticed between two sleeps
 
 
 def watched(progress: Progress) -> Filter:
@@ -73,30 +71,3 @@ class Expect:
             raise Truncated(f"{self._what} has {size} of its {self._size} bytes")
         if digest.hexdigest() != self._sha256:
             raise DigestMismatch(f"{self._what} does not have its SHA-256")
-
-
-class Throttle:
-    """A filter that passes `bytes_per_second` on average from its first piece on.
-
-    `clock` gives seconds that never go back. Time lost by a slow neighbour is not made up for
-    beyond one second's worth of bytes. While it holds a piece back it yields b"" once a second.
-    """
-
-    def __init__(
-        self,
-        bytes_per_second: int,
-        clock: Callable[[], float],
-        sleep: Callable[[float], None],
-    ) -> None:
-        self._bytes_per_second = bytes_per_second
-        self._clock = clock
-        self._sleep = sleep
-
-    def __call__(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        due = self._clock()
-        for chunk in chunks:
-            while (wait := due - self._clock()) > 0:
-                self._sleep(min(wait, _LONGEST_SLEEP_SECONDS))
-                yield b""
-            due = max(due, self._clock() - 1.0) + len(chunk) / self._bytes_per_second
-            yield chunk

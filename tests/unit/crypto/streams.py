@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import nullcontext
 
-from covetbackup.core.crypto.chunks import Last, StreamId, seal, unseal, unseal_volumes
+from covetbackup.core.crypto.chunks import Last, StreamId, seal, unseal
+from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.crypto.header import HEADER_SIZE
-from covetbackup.core.crypto.secret import Dek
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.errors import CovetError
 
@@ -40,14 +39,26 @@ def opened(data: bytes, *, dek: Dek = DEK, stream_id: StreamId = STREAM) -> byte
 
 
 def opened_volumes(volumes: list[bytes]) -> bytes:
-    sources = iter([nullcontext(iter([volume])) for volume in volumes])
-    return b"".join(unseal_volumes(DEK, BACKUP, 0, sources))
+    """A member from its volumes: all but the last must say that more follow."""
+    plain = b""
+    for number, volume in enumerate(volumes):
+        expect = Last.END if number == len(volumes) - 1 else Last.MORE
+        plain += b"".join(unseal(DEK, StreamId(BACKUP, number), expect=expect)(iter([volume])))
+    return plain
 
 
 def chunks_of(data: bytes, suite: Suite) -> tuple[bytes, list[bytes]]:
     """Header and chunks of an object."""
     size, body = suite.sealed_size(CHUNK), data[HEADER_SIZE:]
     return data[:HEADER_SIZE], [body[at : at + size] for at in range(0, len(body), size)]
+
+
+def object_size(plain_size: int, suite: Suite) -> int:
+    """The formula of FORMAT.md."""
+    full, rest = divmod(plain_size, CHUNK)
+    if suite is Suite.AES_256_CBC_HMAC_SHA256:
+        return 96 + full * (CHUNK + 64) + 48 + 16 * (rest // 16 + 1)
+    return 96 + full * (CHUNK + 16) + rest + 16
 
 
 def flipped(data: bytes, bit: int) -> bytes:

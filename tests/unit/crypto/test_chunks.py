@@ -15,7 +15,6 @@ from covetbackup.core.crypto.header import (
     Header,
     object_number,
     plausible_size,
-    sealed_size,
 )
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.errors import BadSetting, Cancelled, SourceFailed, Truncated
@@ -24,6 +23,7 @@ from tests.unit.crypto.streams import (
     CHUNK_LOG2,
     DEK,
     STREAM,
+    object_size,
     opened,
     plain_bytes,
     sealed,
@@ -38,7 +38,7 @@ def test_every_length_comes_back_and_has_the_size_foretold(suite: Suite, size: i
     plain = plain_bytes(size)
     data = sealed(plain, suite)
     assert opened(data) == plain
-    assert len(data) == sealed_size(size, suite, CHUNK_LOG2)
+    assert len(data) == object_size(size, suite)
     assert plausible_size(len(data), suite, CHUNK_LOG2)
 
 
@@ -48,7 +48,7 @@ def test_how_a_stream_is_cut_into_pieces_does_not_matter(suite: Suite, cuts: lis
     plain = plain_bytes(9000)
     filter_ = seal(DEK, STREAM, suite=suite, last=lambda: Last.END, chunk_log2=CHUNK_LOG2)
     data = b"".join(filter_(_cut(plain, cuts)))
-    assert len(data) == sealed_size(len(plain), suite, CHUNK_LOG2)
+    assert len(data) == object_size(len(plain), suite)
     assert b"".join(unseal(DEK, STREAM, expect=Last.END)(_cut(data, cuts))) == plain
 
 

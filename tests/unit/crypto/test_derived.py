@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from covetbackup.core.crypto.dek import Dek, new_dek
 from covetbackup.core.crypto.derived import (
-    SEAL_OVERHEAD,
     Purpose,
     check_mac,
     mac,
     open_bytes,
     seal_bytes,
 )
-from covetbackup.core.crypto.secret import Dek, new_dek
 from covetbackup.core.crypto.signing import Signer, TrustedSigner, new_signer
 from covetbackup.core.errors import BadSetting, Tampered
 from tests.unit.crypto.streams import BACKUP, DEK, flipped
@@ -34,7 +33,7 @@ def test_a_mac_holds_for_one_key_backup_purpose_and_text_only() -> None:
 def test_sealed_bytes_come_back(size: int) -> None:
     sealed = seal_bytes(DEK, BACKUP, Purpose.SEALED, bytes(size))
     assert open_bytes(DEK, BACKUP, Purpose.SEALED, sealed) == bytes(size)
-    assert len(sealed) == size + SEAL_OVERHEAD
+    assert len(sealed) == size + 48
 
 
 def test_sealed_bytes_open_nowhere_else_and_never_changed() -> None:
@@ -49,7 +48,7 @@ def test_sealed_bytes_open_nowhere_else_and_never_changed() -> None:
     with pytest.raises(Tampered):
         open_bytes(DEK, bytes(16), Purpose.SEALED, sealed)
     with pytest.raises(Tampered):
-        open_bytes(DEK, BACKUP, Purpose.INDEX, sealed)
+        open_bytes(DEK, BACKUP, Purpose.MANIFEST, sealed)
 
 
 def test_a_signature_holds_for_one_signer_purpose_and_text_only() -> None:

@@ -72,13 +72,6 @@ def test_costs_survive_json(cost: Cost) -> None:
             kdf.cost_from_json(malformed)
 
 
-def test_a_cost_can_be_chosen_by_name() -> None:
-    assert kdf.cost_from_text("scrypt") == ScryptCost()
-    with pytest.raises(BadSetting) as caught:
-        kdf.cost_from_text("bcrypt")
-    assert "argon2id" in caught.value.hint
-
-
 def test_the_same_words_give_the_same_bytes_however_they_were_typed() -> None:
     composed, decomposed = "Stra\u00dfe \u00e9t\u00e9", "Stra\u00dfe e\u0301te\u0301"
     assert kdf.normalised(composed) == kdf.normalised(decomposed)

@@ -10,8 +10,8 @@ import itertools
 import pytest
 
 from covetbackup.core.crypto.chunks import Last, StreamId, nonce, unseal
+from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.crypto.header import HEADER_SIZE, Header
-from covetbackup.core.crypto.secret import Dek
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.errors import NotAnArchive, Tampered, Truncated, WrongKey
 from tests.unit.crypto.streams import (
@@ -167,7 +167,7 @@ def test_volumes_must_be_complete_and_in_order(suite: Suite) -> None:
     ]
     assert opened_volumes(whole) == b"".join(parts)
     numbers = range(len(whole))
-    choices = {order for n in range(5) for order in itertools.permutations(numbers, n)}
+    choices = {order for n in range(1, 5) for order in itertools.permutations(numbers, n)}
     repeats = {(*numbers[: n + 1], n, *numbers[n + 1 :]) for n in numbers}
     for order in (choices | repeats) - {tuple(numbers)}:
         with pytest.raises((Truncated, Tampered)):

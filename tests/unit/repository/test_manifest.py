@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from covetbackup.core.crypto import canonical, derived
+from covetbackup.core.crypto.dek import new_dek
 from covetbackup.core.crypto.derived import Purpose
 from covetbackup.core.crypto.keyring import Keyring
-from covetbackup.core.crypto.secret import new_dek
 from covetbackup.core.errors import ManifestInvalid
 from covetbackup.core.operations.verify import Level, verify_backup
 from covetbackup.core.progress import Silent
