@@ -211,7 +211,7 @@ Q_CLUSTER = {
         if QUEUE and QUEUE != "covet"
         else {}
     ),
-    **({"redis": BROKER_URL} if BROKER_URL else {"orm": "default"}),
+    **({"broker_class": "covetbackup.jobs.broker.RedisBell"} if BROKER_URL else {"orm": "default"}),
 }
 
 JOB_KINDS = {
@@ -245,7 +245,14 @@ JOB_LIMITS = {
     "server": ENV.number("COVET_JOBS_PER_SERVER", 2, least=1, most=64),
     "repository": ENV.number("COVET_JOBS_PER_REPOSITORY", 4, least=1, most=64),
 }
-JOB_SECONDS = {"heartbeat": 10, "lease": 90, "tick": 5, "retry": 30, "retry_most": 1800}
+JOB_SECONDS = {
+    "heartbeat": 10,
+    "lease": 90,
+    "tick": 5,
+    "ring_again": 20,
+    "retry": 30,
+    "retry_most": 1800,
+}
 """The lease is short enough that a lost machine is noticed within two minutes, and long enough
 that an outage of the catalog of up to a minute (two thirds of it) stops no job."""
 
