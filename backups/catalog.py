@@ -35,6 +35,7 @@ from covetbackup.jobs.queue import enqueue
 
 __all__ = [
     "Statistics",
+    "asked_before",
     "place_hold",
     "record_backup",
     "request_backup",
@@ -58,18 +59,24 @@ def request_backup(
     cipher: str = Suite.AES_256_GCM.value,
     method: str = "",
     note: str = "",
+    backup_id: uuid.UUID | None = None,
 ) -> Backup:
     """Ask for a backup of `database` into `repositories`, by default the team's default one.
 
-    Raises `BadSetting`, `Conflict` if one is waiting already, and `SecretsLocked`.
+    With the `backup_id` of a backup of this database that was asked for already, that one: a form
+    sent twice asks once. Raises `BadSetting`, `Conflict` if another one is waiting already, and
+    `SecretsLocked`.
     """
     server = database.server
     chosen = list(repositories) if repositories is not None else default_repositories(database)
     _check_backup(database, chosen, codec, cipher)
-    backup_id = uuid.uuid4()
+    backup_id = backup_id or uuid.uuid4()
     with transaction.atomic():
-        # Locked, so that two clicks do not both find nothing waiting.
+        # Locked, so that of two requests at once one finds what the other wrote.
         Database.objects.select_for_update().get(pk=database.pk)
+        asked = asked_before(database, backup_id)
+        if asked is not None:
+            return asked
         _refuse_second(database)
         job = enqueue(
             "backup",
@@ -96,6 +103,15 @@ def request_backup(
         copies = [BackupCopy(backup=backup, repository=repository) for repository in chosen]
         BackupCopy.objects.bulk_create(copies)
     return backup
+
+
+def asked_before(database: Database, backup_id: uuid.UUID | None) -> Backup | None:
+    """The backup that this very form asked for when it was sent the first time. Raises
+    `Conflict` if that was for another database."""
+    found = Backup.objects.filter(pk=backup_id).first()
+    if found is not None and found.database_id != database.pk:
+        raise Conflict("this form was used for another database", "begin again at the database")
+    return found
 
 
 def default_repositories(database: Database) -> list[Repository]:

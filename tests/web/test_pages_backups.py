@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
@@ -66,7 +68,25 @@ def test_back_up_now_asks_for_one_backup_as_chosen_and_leads_to_its_job(
     assert AuditEntry.objects.filter(action="backup.run", user=operator).exists()
 
 
-def test_a_second_click_makes_no_second_backup(
+def test_a_form_sent_twice_asks_for_one_backup_even_if_it_runs_by_then(
+    client_of: ClientOf, operator: User, database: Database, repository: Repository, unlocked: None
+) -> None:
+    client = client_of(operator)
+    page = client.get(reverse("database", args=[database.pk])).content.decode()
+    form = asked(repository, backup_id=re.search(r'name="backup_id" value="([\w-]+)"', page)[1])
+    address = reverse("database-backup", args=[database.pk])
+    first = client.post(address, form)
+    Job.objects.update(state="running", token=uuid4())
+    assert client.post(address, form).url == first.url
+    assert Backup.objects.count() == Job.objects.count() == 1
+    assert AuditEntry.objects.filter(action="backup.run").count() == 1
+    other = make_database(database.server)
+    page = client.post(reverse("database-backup", args=[other.pk]), form, follow=True)
+    assert "used for another database" in page.content.decode()
+    assert Backup.objects.count() == 1
+
+
+def test_while_one_backup_waits_no_second_is_asked_for(
     client_of: ClientOf, operator: User, database: Database, repository: Repository, unlocked: None
 ) -> None:
     client = client_of(operator)
