@@ -173,7 +173,7 @@ def request_verify(backup: Backup, level: Level | str, *, user: User | None) -> 
 
 
 def request_delete(backup: Backup, *, user: User | None) -> Job:
-    """available | degraded | failed → expiring, and a job that removes every copy and the row.
+    """Whatever has ended → expiring, and a job that removes every copy and the row.
 
     An expiring backup whose job ended without success may be asked for again. Raises `Held`
     when it is pinned or held, `Conflict` while it is being made or removed.

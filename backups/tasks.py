@@ -17,6 +17,7 @@ from django.utils import timezone
 from backups import engines, leftovers, records
 from backups.errors import Held
 from backups.models import Backup, BackupCopy, BackupState, CopyState
+from backups.models.backup import UNUSABLE_STATES
 from backups.phases import PhaseTimes
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.registry import Address, member_check
@@ -199,20 +200,27 @@ def job_ended(job: Job) -> None:
 
 
 def _backup_ended(job: Job) -> None:
-    ended = Backup.objects.filter(job=job, state__in=(BackupState.PENDING, BackupState.FAILED))
+    ended = Backup.objects.filter(job=job, state__in=(BackupState.PENDING, *UNUSABLE_STATES))
     backup = ended.select_related("database__server__team").first()
     if backup is None:
         return
-    error = job.error or f"the job was {job.get_state_display().lower()}"
+    state = _UNUSABLE.get(JobState(job.state), BackupState.FAILED)
+    error = job.error or f"its job was {job.get_state_display().lower()}"
     try:
         if leftovers.has_leftovers(backup) and leftovers.settle(backup):
             return
     except CovetError:
-        records.record_failure(backup, error, job.hint)
+        records.record_unusable(backup, state, error, job.hint)
         if job.finished_at and timezone.now() - job.finished_at < GIVE_UP_AFTER:
             raise
         log.warning("leftovers stay until a sweep backup=%s label=%s", backup.pk, backup.label)
-    records.record_failure(backup, error, job.hint)
+    records.record_unusable(backup, state, error, job.hint)
+
+
+_UNUSABLE = {
+    JobState.CANCELLED: BackupState.CANCELLED,
+    JobState.INTERRUPTED: BackupState.INTERRUPTED,
+}
 
 
 def _verify_ended(job: Job) -> None:

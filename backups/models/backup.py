@@ -16,7 +16,7 @@ from covetbackup.jobs.models import Job
 
 
 class BackupState(models.TextChoices):
-    """pending → available | degraded | failed → expiring → (row gone).
+    """pending → available | degraded | failed | cancelled | interrupted → expiring → (row gone).
 
     A row that history refers to, a restore for example, cannot go: it stays as removed.
     """
@@ -25,11 +25,16 @@ class BackupState(models.TextChoices):
     AVAILABLE = "available"
     DEGRADED = "degraded"
     FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
     EXPIRING = "expiring"
     REMOVED = "removed"
 
 
 RESTORABLE_STATES = (BackupState.AVAILABLE, BackupState.DEGRADED)
+FAILED_STATES = (BackupState.FAILED, BackupState.INTERRUPTED)
+"""Nothing can be restored, and nobody wanted that."""
+UNUSABLE_STATES = (*FAILED_STATES, BackupState.CANCELLED)
 
 
 class Backup(models.Model):
