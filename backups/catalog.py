@@ -67,7 +67,6 @@ def request_backup(
     sent twice asks once. Raises `BadSetting`, `Conflict` if another one is waiting already, and
     `SecretsLocked`.
     """
-    server = database.server
     chosen = list(repositories) if repositories is not None else default_repositories(database)
     _check_backup(database, chosen, codec, cipher)
     backup_id = backup_id or uuid.uuid4()
@@ -78,22 +77,10 @@ def request_backup(
         if asked is not None:
             return asked
         _refuse_second(database)
-        job = enqueue(
-            "backup",
-            team=server.team,
-            title=f"Back up {database}",
-            argument={"backup": str(backup_id)},
-            queue=server.queue,
-            requested_by=user,
-            lock_key=f"database:{database.pk}",
-            server_lane=f"server:{server.pk}",
-            repository_lane=f"repository:{chosen[0].pk}",
-            max_attempts=ATTEMPTS,
-        )
         backup = Backup.objects.create(
             id=backup_id,
             database=database,
-            job=job,
+            job=_enqueue_backup(database, backup_id, chosen[0], user),
             requested_by=user,
             method=method,
             codec=codec,
@@ -139,6 +126,24 @@ def _check_backup(
     if cipher not in (*Suite, PLAIN):
         raise BadSetting(f"{cipher[:40]!r} is not a cipher", ", ".join([*Suite, PLAIN]))
     secrets.require_open()
+
+
+def _enqueue_backup(
+    database: Database, backup_id: uuid.UUID, first: Repository, user: User | None
+) -> Job:
+    server = database.server
+    return enqueue(
+        "backup",
+        team=server.team,
+        title=f"Back up {database}",
+        argument={"backup": str(backup_id)},
+        queue=server.queue,
+        requested_by=user,
+        lock_key=f"database:{database.pk}",
+        server_lane=f"server:{server.pk}",
+        repository_lane=f"repository:{first.pk}",
+        max_attempts=ATTEMPTS,
+    )
 
 
 def _refuse_second(database: Database) -> None:
