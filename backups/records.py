@@ -16,7 +16,7 @@ from covetbackup.core.operations.backup import BackupResult
 from covetbackup.core.operations.verify import Level
 from covetbackup.core.repository.manifest import Manifest
 
-_GOOD_COPIES = (CopyState.STORED, CopyState.VERIFIED)
+GOOD_COPIES = (CopyState.STORED, CopyState.VERIFIED)
 
 
 def record_backup(backup: Backup, result: BackupResult, *, manifest_sha256: str = "") -> None:
@@ -109,13 +109,28 @@ def record_copy_check(copy: BackupCopy, state: CopyState, problem: str) -> None:
 def judge_copies(backup: Backup) -> BackupState:
     """available if every copy is good, degraded if some are, failed if none is."""
     states = list(backup.copies.values_list("state", flat=True))
-    good = sum(state in _GOOD_COPIES for state in states)
+    good = sum(state in GOOD_COPIES for state in states)
     state = BackupState.DEGRADED if good else BackupState.FAILED
     if states and good == len(states):
         state = BackupState.AVAILABLE
     fields = {} if good else {"error": "no copy of it is intact", "hint": "see each copy"}
     _move(backup, [*RESTORABLE_STATES, BackupState.FAILED], state, **fields)
     return state
+
+
+def record_copied(copy: BackupCopy) -> None:
+    """The copy is there now, and may have been the last that was missing."""
+    copy.state, copy.stored_at, copy.problem = CopyState.STORED, timezone.now(), ""
+    copy.save(update_fields=["state", "stored_at", "problem"])
+    judge_copies(copy.backup)
+
+
+def record_not_copied(copy: BackupCopy, problem: str) -> None:
+    """What a verification found, that it is damaged or missing, stays as it is."""
+    if copy.state in (CopyState.PENDING, CopyState.FAILED):
+        copy.state, copy.problem = CopyState.FAILED, problem
+        copy.save(update_fields=["state", "problem"])
+        judge_copies(copy.backup)
 
 
 def record_verified(backup: Backup, level: Level, problem: str) -> None:

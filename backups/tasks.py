@@ -10,11 +10,11 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from django.utils import timezone
 
-from backups import engines, leftovers, records
+from backups import copying, engines, leftovers, records
 from backups.errors import Held
 from backups.models import Backup, BackupCopy, BackupState, CopyState
 from backups.models.backup import UNUSABLE_STATES
@@ -32,10 +32,6 @@ from covetbackup.jobs.models import Job, JobState
 from covetbackup.jobs.work import Work
 
 log = logging.getLogger(__name__)
-
-GIVE_UP_AFTER = timedelta(days=1)
-"""How long the end of a job waits for a repository that cannot be reached; the sweep of that
-repository gets what is left."""
 
 
 def run_backup(work: Work) -> None:
@@ -200,6 +196,13 @@ def job_ended(job: Job) -> None:
 
 
 def _backup_ended(job: Job) -> None:
+    _record_end(job)
+    backup = Backup.objects.filter(job=job).select_related("database__server__team").first()
+    if backup is not None:
+        copying.make_up_for(backup)
+
+
+def _record_end(job: Job) -> None:
     ended = Backup.objects.filter(job=job, state__in=(BackupState.PENDING, *UNUSABLE_STATES))
     backup = ended.select_related("database__server__team").first()
     if backup is None:
@@ -211,7 +214,7 @@ def _backup_ended(job: Job) -> None:
             return
     except CovetError:
         records.record_unusable(backup, state, error, job.hint)
-        if job.finished_at and timezone.now() - job.finished_at < GIVE_UP_AFTER:
+        if job.finished_at and timezone.now() - job.finished_at < leftovers.GIVE_UP_AFTER:
             raise
         log.warning("leftovers stay until a sweep backup=%s label=%s", backup.pk, backup.label)
     records.record_unusable(backup, state, error, job.hint)

@@ -216,6 +216,7 @@ Q_CLUSTER = {
 
 JOB_KINDS = {
     "backup": "backups.tasks.run_backup",
+    "copy": "backups.copy_tasks.run_copy",
     "verify": "backups.tasks.run_verify",
     "delete": "backups.tasks.run_delete",
     "restore": "restores.tasks.run_restore",
@@ -223,6 +224,7 @@ JOB_KINDS = {
 """Kinds of work by dotted path: `jobs` imports neither `backups` nor `restores`."""
 JOB_HOOKS = {
     "backup": "backups.tasks.job_ended",
+    "copy": "backups.copy_tasks.copy_ended",
     "verify": "backups.tasks.job_ended",
     "delete": "backups.tasks.job_ended",
     "restore": "restores.tasks.job_ended",
@@ -234,6 +236,7 @@ repeated calls no hook: the next attempt (`work.attempt` > 1) sweeps what the la
 """
 JOB_PERMISSIONS = {
     "backup": "run_backup",
+    "copy": "run_backup",
     "verify": "verify",
     "delete": "delete_backup",
     "restore": "restore_new",

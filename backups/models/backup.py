@@ -134,7 +134,7 @@ class CopyState(models.TextChoices):
 
 
 class BackupCopy(models.Model):
-    """One backup in one repository."""
+    """One backup in one repository. `job` is the last that was to make it from another copy."""
 
     backup = models.ForeignKey(Backup, on_delete=models.CASCADE, related_name="copies")
     repository = models.ForeignKey(Repository, on_delete=models.PROTECT, related_name="copies")
@@ -142,6 +142,7 @@ class BackupCopy(models.Model):
     stored_at = models.DateTimeField(null=True)
     checked_at = models.DateTimeField(null=True)
     problem = models.TextField(blank=True)
+    job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="copies")
 
     class Meta:
         verbose_name_plural = "backup copies"

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from backups import secrets
-from backups.models import Backup, BackupState, Database, Installation, Repository
+from backups.models import Backup, BackupCopy, BackupState, Database, Installation, Repository
 from covetbackup.access.models import Team, User
 from covetbackup.audit.models import AuditEntry
 from covetbackup.jobs.models import Job
@@ -129,6 +129,28 @@ def test_without_the_catalogs_key_nothing_is_asked_for(
     page = client_of(operator).post(address, asked(repository), follow=True).content.decode()
     assert "notice--bad" in page
     assert not Backup.objects.exists() and not Job.objects.exists()
+
+
+def test_copy_again_queues_what_is_missing_and_shows_it(
+    client_of: ClientOf, operator: User, viewer: User, backup: Backup
+) -> None:
+    page = reverse("backup", args=[backup.pk])
+    client = client_of(operator)
+    assert "Copy again" not in client.get(page).content.decode()
+    away = make_repository_row(backup.database.server.team)
+    BackupCopy.objects.create(backup=backup, repository=away, state="failed", problem="no room")
+    Backup.objects.update(state="degraded")
+    text = client.get(page).content.decode()
+    assert "Copy again" in text and f"manage.py copy_backup {backup.label}" in text
+
+    answers = [client.post(reverse("backup-copy", args=[backup.pk])) for _ in range(2)]
+
+    job = Job.objects.get()
+    assert (job.kind, job.requested_by) == ("copy", operator)
+    assert {answer.url for answer in answers} == {reverse("job", args=[job.pk])}
+    assert f"Job {job.pk}</a> copies it again" in client.get(page).content.decode()
+    assert AuditEntry.objects.filter(action="backup.copy", user=operator).exists()
+    assert "disabled" in client_of(viewer).get(page).content.decode().split("Copy again")[0][-200:]
 
 
 def test_verify_now_queues_the_chosen_level(
