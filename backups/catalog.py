@@ -35,6 +35,7 @@ from covetbackup.jobs.queue import enqueue
 
 __all__ = [
     "Statistics",
+    "asked_before",
     "place_hold",
     "record_backup",
     "request_backup",
@@ -58,35 +59,28 @@ def request_backup(
     cipher: str = Suite.AES_256_GCM.value,
     method: str = "",
     note: str = "",
+    backup_id: uuid.UUID | None = None,
 ) -> Backup:
     """Ask for a backup of `database` into `repositories`, by default the team's default one.
 
-    Raises `BadSetting`, `Conflict` if one is waiting already, and `SecretsLocked`.
+    With the `backup_id` of a backup of this database that was asked for already, that one: a form
+    sent twice asks once. Raises `BadSetting`, `Conflict` if another one is waiting already, and
+    `SecretsLocked`.
     """
-    server = database.server
     chosen = list(repositories) if repositories is not None else default_repositories(database)
     _check_backup(database, chosen, codec, cipher)
-    backup_id = uuid.uuid4()
+    backup_id = backup_id or uuid.uuid4()
     with transaction.atomic():
-        # Locked, so that two clicks do not both find nothing waiting.
+        # Locked, so that of two requests at once one finds what the other wrote.
         Database.objects.select_for_update().get(pk=database.pk)
+        asked = asked_before(database, backup_id)
+        if asked is not None:
+            return asked
         _refuse_second(database)
-        job = enqueue(
-            "backup",
-            team=server.team,
-            title=f"Back up {database}",
-            argument={"backup": str(backup_id)},
-            queue=server.queue,
-            requested_by=user,
-            lock_key=f"database:{database.pk}",
-            server_lane=f"server:{server.pk}",
-            repository_lane=f"repository:{chosen[0].pk}",
-            max_attempts=ATTEMPTS,
-        )
         backup = Backup.objects.create(
             id=backup_id,
             database=database,
-            job=job,
+            job=_enqueue_backup(database, backup_id, chosen[0], user),
             requested_by=user,
             method=method,
             codec=codec,
@@ -96,6 +90,15 @@ def request_backup(
         copies = [BackupCopy(backup=backup, repository=repository) for repository in chosen]
         BackupCopy.objects.bulk_create(copies)
     return backup
+
+
+def asked_before(database: Database, backup_id: uuid.UUID | None) -> Backup | None:
+    """The backup that this very form asked for when it was sent the first time. Raises
+    `Conflict` if that was for another database."""
+    found = Backup.objects.filter(pk=backup_id).first()
+    if found is not None and found.database_id != database.pk:
+        raise Conflict("this form was used for another database", "begin again at the database")
+    return found
 
 
 def default_repositories(database: Database) -> list[Repository]:
@@ -123,6 +126,24 @@ def _check_backup(
     if cipher not in (*Suite, PLAIN):
         raise BadSetting(f"{cipher[:40]!r} is not a cipher", ", ".join([*Suite, PLAIN]))
     secrets.require_open()
+
+
+def _enqueue_backup(
+    database: Database, backup_id: uuid.UUID, first: Repository, user: User | None
+) -> Job:
+    server = database.server
+    return enqueue(
+        "backup",
+        team=server.team,
+        title=f"Back up {database}",
+        argument={"backup": str(backup_id)},
+        queue=server.queue,
+        requested_by=user,
+        lock_key=f"database:{database.pk}",
+        server_lane=f"server:{server.pk}",
+        repository_lane=f"repository:{first.pk}",
+        max_attempts=ATTEMPTS,
+    )
 
 
 def _refuse_second(database: Database) -> None:
@@ -157,7 +178,7 @@ def request_verify(backup: Backup, level: Level | str, *, user: User | None) -> 
 
 
 def request_delete(backup: Backup, *, user: User | None) -> Job:
-    """available | degraded | failed → expiring, and a job that removes every copy and the row.
+    """Whatever has ended → expiring, and a job that removes every copy and the row.
 
     An expiring backup whose job ended without success may be asked for again. Raises `Held`
     when it is pinned or held, `Conflict` while it is being made or removed.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from backups import engines
 from backups.models import Backup
 from backups.records import record_backup, sha256_of
@@ -14,8 +16,12 @@ from covetbackup.core.repository.opening import open_backup
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.storage.retry import Retry
 
-_PATIENCE = Retry(attempts=3, budget_seconds=20)
+PATIENCE = Retry(attempts=3, budget_seconds=20)
 """Whoever settles has other jobs to look after."""
+
+GIVE_UP_AFTER = timedelta(days=1)
+"""How long the end of a job waits for a repository that cannot be reached; the sweep of that
+repository gets what is left."""
 
 
 def has_leftovers(backup: Backup) -> bool:
@@ -31,10 +37,10 @@ def settle(backup: Backup) -> bool:
     try.
     """
     label = Label.parse(backup.label)
-    repositories, failures = reachable(backup, retry=_PATIENCE)
+    repositories, failures = reachable(backup, retry=PATIENCE)
     published: dict[str, Repository] = {}
     for name, repository in repositories.items():
-        if _is_published(repository, label):
+        if is_published(repository, label):
             published[name] = repository
             continue
         try:
@@ -66,7 +72,7 @@ def reachable(
     return opened, failures
 
 
-def _is_published(repository: Repository, label: Label) -> bool:
+def is_published(repository: Repository, label: Label) -> bool:
     try:
         repository.storage.stat(label.manifest)
     except ObjectNotFound:

@@ -10,25 +10,25 @@ from django.utils import timezone
 
 from backups.errors import Held
 from backups.models import Backup, BackupCopy, BackupState, CopyState, Hold
-from backups.models.backup import RESTORABLE_STATES
+from backups.models.backup import RESTORABLE_STATES, UNUSABLE_STATES
 from covetbackup.core.manager import PLAIN
 from covetbackup.core.operations.backup import BackupResult
 from covetbackup.core.operations.verify import Level
 from covetbackup.core.repository.manifest import Manifest
 
-_GOOD_COPIES = (CopyState.STORED, CopyState.VERIFIED)
+GOOD_COPIES = (CopyState.STORED, CopyState.VERIFIED)
 
 
 def record_backup(backup: Backup, result: BackupResult, *, manifest_sha256: str = "") -> None:
     """pending → available, or degraded if a copy failed: what the finished backup's manifest says.
 
-    `result` names repositories as their rows do. A backup that was given up as failed, because its
-    runner died, may turn out to be published after all. Does nothing in any other state.
+    `result` names repositories as their rows do. A backup that was given up, because its runner
+    died, may turn out to be published after all. Does nothing in any other state.
     """
     now = timezone.now()
     with transaction.atomic():
         state = BackupState.DEGRADED if result.failures else BackupState.AVAILABLE
-        before = [BackupState.PENDING, BackupState.FAILED]
+        before = [BackupState.PENDING, *UNUSABLE_STATES]
         if not _move(backup, before, state, label=str(result.manifest.label)):
             return
         for copy in backup.copies.select_related("repository"):
@@ -92,11 +92,11 @@ def sha256_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def record_failure(backup: Backup, error: str, hint: str) -> None:
-    """pending → failed. Does nothing in any other state."""
+def record_unusable(backup: Backup, state: BackupState, error: str, hint: str) -> None:
+    """pending → `state`, one of `UNUSABLE_STATES`. Does nothing in any other state."""
     with transaction.atomic():
         fields = {"error": error, "hint": hint, "finished_at": timezone.now()}
-        if _move(backup, [BackupState.PENDING], BackupState.FAILED, **fields):
+        if _move(backup, [BackupState.PENDING], state, **fields):
             backup.copies.update(state=CopyState.FAILED)
 
 
@@ -109,13 +109,28 @@ def record_copy_check(copy: BackupCopy, state: CopyState, problem: str) -> None:
 def judge_copies(backup: Backup) -> BackupState:
     """available if every copy is good, degraded if some are, failed if none is."""
     states = list(backup.copies.values_list("state", flat=True))
-    good = sum(state in _GOOD_COPIES for state in states)
+    good = sum(state in GOOD_COPIES for state in states)
     state = BackupState.DEGRADED if good else BackupState.FAILED
     if states and good == len(states):
         state = BackupState.AVAILABLE
     fields = {} if good else {"error": "no copy of it is intact", "hint": "see each copy"}
     _move(backup, [*RESTORABLE_STATES, BackupState.FAILED], state, **fields)
     return state
+
+
+def record_copied(copy: BackupCopy) -> None:
+    """The copy is there now, and may have been the last that was missing."""
+    copy.state, copy.stored_at, copy.problem = CopyState.STORED, timezone.now(), ""
+    copy.save(update_fields=["state", "stored_at", "problem"])
+    judge_copies(copy.backup)
+
+
+def record_not_copied(copy: BackupCopy, problem: str) -> None:
+    """What a verification found, that it is damaged or missing, stays as it is."""
+    if copy.state in (CopyState.PENDING, CopyState.FAILED):
+        copy.state, copy.problem = CopyState.FAILED, problem
+        copy.save(update_fields=["state", "problem"])
+        judge_copies(copy.backup)
 
 
 def record_verified(backup: Backup, level: Level, problem: str) -> None:
@@ -146,7 +161,7 @@ def refuse_held(backup: Backup) -> None:
 
 def begin_removal(backup: Backup) -> bool:
     """Whether `backup` was in a state to be removed, and is expiring now."""
-    allowed = [*RESTORABLE_STATES, BackupState.FAILED, BackupState.EXPIRING]
+    allowed = [*RESTORABLE_STATES, *UNUSABLE_STATES, BackupState.EXPIRING]
     return _move(backup, allowed, BackupState.EXPIRING)
 
 

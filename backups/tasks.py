@@ -10,13 +10,14 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from django.utils import timezone
 
-from backups import engines, leftovers, records
+from backups import copying, engines, leftovers, records
 from backups.errors import Held
 from backups.models import Backup, BackupCopy, BackupState, CopyState
+from backups.models.backup import UNUSABLE_STATES
 from backups.phases import PhaseTimes
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.registry import Address, member_check
@@ -31,10 +32,6 @@ from covetbackup.jobs.models import Job, JobState
 from covetbackup.jobs.work import Work
 
 log = logging.getLogger(__name__)
-
-GIVE_UP_AFTER = timedelta(days=1)
-"""How long the end of a job waits for a repository that cannot be reached; the sweep of that
-repository gets what is left."""
 
 
 def run_backup(work: Work) -> None:
@@ -199,20 +196,34 @@ def job_ended(job: Job) -> None:
 
 
 def _backup_ended(job: Job) -> None:
-    ended = Backup.objects.filter(job=job, state__in=(BackupState.PENDING, BackupState.FAILED))
+    _record_end(job)
+    backup = Backup.objects.filter(job=job).select_related("database__server__team").first()
+    if backup is not None:
+        copying.make_up_for(backup)
+
+
+def _record_end(job: Job) -> None:
+    ended = Backup.objects.filter(job=job, state__in=(BackupState.PENDING, *UNUSABLE_STATES))
     backup = ended.select_related("database__server__team").first()
     if backup is None:
         return
-    error = job.error or f"the job was {job.get_state_display().lower()}"
+    state = _UNUSABLE.get(JobState(job.state), BackupState.FAILED)
+    error = job.error or f"its job was {job.get_state_display().lower()}"
     try:
         if leftovers.has_leftovers(backup) and leftovers.settle(backup):
             return
     except CovetError:
-        records.record_failure(backup, error, job.hint)
-        if job.finished_at and timezone.now() - job.finished_at < GIVE_UP_AFTER:
+        records.record_unusable(backup, state, error, job.hint)
+        if job.finished_at and timezone.now() - job.finished_at < leftovers.GIVE_UP_AFTER:
             raise
         log.warning("leftovers stay until a sweep backup=%s label=%s", backup.pk, backup.label)
-    records.record_failure(backup, error, job.hint)
+    records.record_unusable(backup, state, error, job.hint)
+
+
+_UNUSABLE = {
+    JobState.CANCELLED: BackupState.CANCELLED,
+    JobState.INTERRUPTED: BackupState.INTERRUPTED,
+}
 
 
 def _verify_ended(job: Job) -> None:

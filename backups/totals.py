@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from django.db.models import Count, Max, Q, Sum
 from django.utils import timezone
 
-from backups.models import Backup, BackupState, Database, DatabaseState
-from backups.models.backup import RESTORABLE_STATES
+from backups.models import Backup, Database, DatabaseState
+from backups.models.backup import FAILED_STATES, RESTORABLE_STATES
 from covetbackup.access.models import User
 
 
@@ -52,7 +52,7 @@ def statistics(user: User, *, now: datetime | None = None) -> Statistics:
         stored_bytes=Sum("stored_bytes"),
         newest_at=Max("consistent_at"),
     )
-    failed = Backup.objects.filter(mine, state=BackupState.FAILED, created_at__gte=since)
+    failed = Backup.objects.filter(mine, state__in=FAILED_STATES, created_at__gte=since)
     return Statistics(
         **sources,
         failed_lately=failed.count(),

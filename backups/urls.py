@@ -20,6 +20,7 @@ urlpatterns = [
     path("backups/", backups.backups, name="backups"),
     path("backups/<uuid:pk>/", backups.backup, name="backup"),
     path("backups/<uuid:pk>/verify/", backups.backup_verify, name="backup-verify"),
+    path("backups/<uuid:pk>/copy/", backups.backup_copy, name="backup-copy"),
     path("backups/<uuid:pk>/delete/", backups.backup_delete, name="backup-delete"),
     path("backups/<uuid:pk>/pin/", backups.backup_pin, name="backup-pin"),
     path("backups/<uuid:pk>/note/", backups.backup_note, name="backup-note"),

@@ -78,6 +78,27 @@ def check_queue(**_: Any) -> list[CheckMessage]:
     return found
 
 
+@register("queue")
+def check_broker(**_: Any) -> list[CheckMessage]:
+    """E008 and W008: the Redis or Valkey server of the bell. Its address may hold a password."""
+    if not settings.BROKER_URL:
+        return []
+    # An optional driver, imported by those only who use it.
+    from covetbackup.jobs.broker import RedisError, client
+
+    try:
+        client(settings.BROKER_URL).ping()
+    except ValueError:
+        text = "COVET_BROKER_URL is not the address of a Redis or Valkey server"
+        hint = "It is like redis://host:6379/0, rediss://user:password@host/0 or unix:///socket."
+        return [Error(text, hint=hint, id="covetbackup.E008")]
+    except RedisError as error:
+        text = f"the server of COVET_BROKER_URL cannot be used: {error}"
+        hint = "Jobs start when it can. Is it running, is the password right? Unset: the catalog."
+        return [Warning(text, hint=hint, id="covetbackup.W008")]
+    return []
+
+
 @register("clients", deploy=True)
 def check_clients(**_: Any) -> list[CheckMessage]:
     """W007 and I001: PostgreSQL's programs here. Asking them takes time, so with --deploy only."""

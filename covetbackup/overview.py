@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from backups.models import Backup, Database, DatabaseState
-from backups.models.backup import RESTORABLE_STATES
+from backups.models.backup import FAILED_STATES, RESTORABLE_STATES, BackupState
 from backups.totals import Statistics, statistics
 from covetbackup.access.decorators import requires
 from covetbackup.access.models import User
@@ -128,11 +128,16 @@ def _judge(database: Database) -> tuple[int, str, str, str, str]:
     if database.last_problem:
         trouble = f"newest backup failed its check: {database.last_problem}"
         return 1, "bad", "bad", "Damaged", trouble
-    if database.last_state == "failed":
-        return 2, "warn", "warn", "Last run failed", "has an older backup, but the last run failed"
+    if database.last_state in FAILED_STATES:
+        trouble = f"has an older backup, but the last run {_ended(database.last_state)}"
+        return 2, "warn", "warn", f"Last run {database.last_state}", trouble
     if database.last_state == "degraded":
         return 3, "warn", "warn", "Copy missing", "newest backup is not in all repositories"
     return 9, "ok", "ok", "Recoverable", ""
+
+
+def _ended(state: str) -> str:
+    return "failed" if state == BackupState.FAILED else f"was {state}"
 
 
 def _sentence(total: int, unprotected: int) -> str:

@@ -211,11 +211,12 @@ Q_CLUSTER = {
         if QUEUE and QUEUE != "covet"
         else {}
     ),
-    **({"redis": BROKER_URL} if BROKER_URL else {"orm": "default"}),
+    **({"broker_class": "covetbackup.jobs.broker.RedisBell"} if BROKER_URL else {"orm": "default"}),
 }
 
 JOB_KINDS = {
     "backup": "backups.tasks.run_backup",
+    "copy": "backups.copy_tasks.run_copy",
     "verify": "backups.tasks.run_verify",
     "delete": "backups.tasks.run_delete",
     "restore": "restores.tasks.run_restore",
@@ -223,6 +224,7 @@ JOB_KINDS = {
 """Kinds of work by dotted path: `jobs` imports neither `backups` nor `restores`."""
 JOB_HOOKS = {
     "backup": "backups.tasks.job_ended",
+    "copy": "backups.copy_tasks.copy_ended",
     "verify": "backups.tasks.job_ended",
     "delete": "backups.tasks.job_ended",
     "restore": "restores.tasks.job_ended",
@@ -234,6 +236,7 @@ repeated calls no hook: the next attempt (`work.attempt` > 1) sweeps what the la
 """
 JOB_PERMISSIONS = {
     "backup": "run_backup",
+    "copy": "run_backup",
     "verify": "verify",
     "delete": "delete_backup",
     "restore": "restore_new",
@@ -245,7 +248,14 @@ JOB_LIMITS = {
     "server": ENV.number("COVET_JOBS_PER_SERVER", 2, least=1, most=64),
     "repository": ENV.number("COVET_JOBS_PER_REPOSITORY", 4, least=1, most=64),
 }
-JOB_SECONDS = {"heartbeat": 10, "lease": 90, "tick": 5, "retry": 30, "retry_most": 1800}
+JOB_SECONDS = {
+    "heartbeat": 10,
+    "lease": 90,
+    "tick": 5,
+    "ring_again": 20,
+    "retry": 30,
+    "retry_most": 1800,
+}
 """The lease is short enough that a lost machine is noticed within two minutes, and long enough
 that an outage of the catalog of up to a minute (two thirds of it) stops no job."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from django import forms
@@ -38,7 +39,9 @@ LEVELS = (
 
 
 class BackupForm(forms.Form):
-    """Back up now."""
+    """Back up now. The id of the backup comes with the form, so that one sent twice asks once."""
+
+    backup_id = forms.UUIDField(required=False, widget=forms.HiddenInput(), initial=uuid.uuid4)
 
     repositories = forms.ModelMultipleChoiceField(
         Repository.objects.none(),

@@ -43,12 +43,12 @@ def copies_json(backup: Backup) -> list[dict[str, Any]]:
 
 def backup_table(backups: Sequence[Backup]) -> list[str]:
     """A line for each backup, a head line above, a count below."""
-    lines = [f"{'ID':8}  {'TAKEN (UTC)':16}  {'STATE':9}  {'STORED':>10}  DATABASE"]
+    lines = [f"{'ID':8}  {'TAKEN (UTC)':16}  {'STATE':11}  {'STORED':>10}  DATABASE"]
     for backup in backups:
         size = "" if backup.stored_bytes is None else size_text(backup.stored_bytes)
         taken = f"{backup.created_at:%Y-%m-%d %H:%M}"
         lines.append(
-            f"{backup.pk.hex[:8]}  {taken}  {backup.state:9}  {size:>10}  {backup.database}"
+            f"{backup.pk.hex[:8]}  {taken}  {backup.state:11}  {size:>10}  {backup.database}"
         )
     return [*lines, count_text(len(backups), "backup")]
 

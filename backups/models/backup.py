@@ -16,7 +16,7 @@ from covetbackup.jobs.models import Job
 
 
 class BackupState(models.TextChoices):
-    """pending → available | degraded | failed → expiring → (row gone).
+    """pending → available | degraded | failed | cancelled | interrupted → expiring → (row gone).
 
     A row that history refers to, a restore for example, cannot go: it stays as removed.
     """
@@ -25,11 +25,16 @@ class BackupState(models.TextChoices):
     AVAILABLE = "available"
     DEGRADED = "degraded"
     FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
     EXPIRING = "expiring"
     REMOVED = "removed"
 
 
 RESTORABLE_STATES = (BackupState.AVAILABLE, BackupState.DEGRADED)
+FAILED_STATES = (BackupState.FAILED, BackupState.INTERRUPTED)
+"""Nothing can be restored, and nobody wanted that."""
+UNUSABLE_STATES = (*FAILED_STATES, BackupState.CANCELLED)
 
 
 class Backup(models.Model):
@@ -129,7 +134,7 @@ class CopyState(models.TextChoices):
 
 
 class BackupCopy(models.Model):
-    """One backup in one repository."""
+    """One backup in one repository. `job` is the last that was to make it from another copy."""
 
     backup = models.ForeignKey(Backup, on_delete=models.CASCADE, related_name="copies")
     repository = models.ForeignKey(Repository, on_delete=models.PROTECT, related_name="copies")
@@ -137,6 +142,7 @@ class BackupCopy(models.Model):
     stored_at = models.DateTimeField(null=True)
     checked_at = models.DateTimeField(null=True)
     problem = models.TextField(blank=True)
+    job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="copies")
 
     class Meta:
         verbose_name_plural = "backup copies"

@@ -11,12 +11,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from backups import catalog
+from backups import catalog, copying
 from backups.forms.backups import DeleteForm, NoteForm, VerifyForm
 from backups.forms.searches import BackupSearch
 from backups.listing import ORDERS, BackupFilter, backups_of, page_of
 from backups.models import Backup
 from backups.models.backup import RESTORABLE_STATES
+from backups.records import GOOD_COPIES
 from backups.views.lookup import command, look_up, posted, signed_in, tell
 from covetbackup.access.decorators import reauthenticated, requires
 from covetbackup.access.roles import Permission
@@ -72,6 +73,21 @@ def backup_verify(request: HttpRequest, pk: UUID) -> HttpResponse:
     team = found.database.server.team
     record(request, "backup.verify", team=team, subject=found, details={"level": level})
     return redirect("job", job.pk)
+
+
+@require_POST
+@requires(Permission.RUN_BACKUP)
+def backup_copy(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Make the copies that are missing from one that is there."""
+    found = look_up(request, Backup, pk, Permission.RUN_BACKUP)
+    try:
+        jobs = copying.request_missing(found, user=signed_in(request))
+    except CovetError as error:
+        tell(request, error)
+        return redirect("backup", found.pk)
+    details = {"jobs": [job.pk for job in jobs]}
+    record(request, "backup.copy", team=found.database.server.team, subject=found, details=details)
+    return redirect("job", jobs[0].pk) if len(jobs) == 1 else redirect("jobs")
 
 
 @require_http_methods(["GET", "POST"])
@@ -146,19 +162,28 @@ def _is_last_good(found: Backup) -> bool:
 
 def _page(request: HttpRequest, found: Backup) -> dict[str, Any]:
     log = list(found.job.events.order_by("-id")[:_LOG_LINES]) if found.job else []
+    lacks_copies = found.copies.exclude(state__in=GOOD_COPIES).exists()
+    may_be_copied = found.is_restorable and lacks_copies
     return {
         "backup": found,
         "team": found.database.server.team,
-        "copies": found.copies.select_related("repository").order_by("repository__name"),
+        "copies": found.copies.select_related("repository", "job").order_by("repository__name"),
+        "may_be_copied": may_be_copied,
         "holds": found.holds.select_related("placed_by"),
         "phases": _phases(found),
         "log": [(event, _CONTROL.sub("", event.text)) for event in reversed(log)],
-        "command": command("verify", found.label or found.pk, "--level", "checksum"),
+        "commands": _commands(found, may_be_copied=may_be_copied),
         **_speed(found),
         "verify_form": VerifyForm(),
         "note_form": NoteForm(initial={"note": found.note, "tags": ", ".join(found.tags)}),
         **_contents(found, request.GET.get("table", "")),
     }
+
+
+def _commands(found: Backup, *, may_be_copied: bool) -> list[str]:
+    name = found.label or found.pk
+    copy = [command("copy_backup", name)] if may_be_copied else []
+    return [*copy, command("verify", name, "--level", "checksum")]
 
 
 def _speed(found: Backup) -> dict[str, Any]:

@@ -69,13 +69,20 @@ def database_backup(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _back_up(request: HttpRequest, found: Database, form: BackupForm) -> HttpResponse:
     try:
+        asked = catalog.asked_before(found, form.cleaned_data["backup_id"])
+        if asked is not None:
+            return _lead_on(asked)
         backup = catalog.request_backup(found, user=signed_in(request), **form.cleaned_data)
     except CovetError as error:
         tell(request, error)
         return redirect("database", found.pk)
     details = {"backup": str(backup.pk), "cipher": backup.cipher}
     record(request, "backup.run", team=found.server.team, subject=found, details=details)
-    return redirect("job", backup.job_id)
+    return _lead_on(backup)
+
+
+def _lead_on(asked: Backup) -> HttpResponse:
+    return redirect("job", asked.job_id) if asked.job_id else redirect("backup", asked.pk)
 
 
 def with_last_backup(rows: QuerySet[Database]) -> QuerySet[Database]:

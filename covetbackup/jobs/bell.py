@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 LOOKED_AT = 1000
 """Waiting jobs considered at once; the rest are so far back that their turn is not near."""
 
-RING_AGAIN_AFTER = timedelta(seconds=20)
 NODE_IS_FRESH = timedelta(seconds=30)
 
 
@@ -78,16 +77,16 @@ def ring() -> None:
     for queue in queues.order_by().values_list("queue", flat=True).distinct():
         try:
             _ring_queue(queue)
-        except Exception:  # whatever the broker raises: `tick` tries again
-            log.warning("cannot ring for the queue %s", queue, exc_info=True)
+        except Exception as error:  # whatever the broker raises: `tick` tries again
+            log.warning("cannot ring for the queue %s: %r", queue, error)
 
 
 def ring_for(job_id: int, queue: str) -> None:
     """Ring for a new job; whether it may start is decided by who hears it."""
     try:
         _dispatch(job_id, queue)
-    except Exception:  # the job is in the catalog already: `tick` rings again
-        log.warning("cannot ring for job %s", job_id, exc_info=True)
+    except Exception as error:  # the job is in the catalog already: `tick` rings again
+        log.warning("cannot ring for job %s: %r", job_id, error)
 
 
 def unring(job_id: int) -> None:
@@ -107,18 +106,23 @@ def _ring_queue(queue: str) -> None:
 
 
 def _dispatch(job_id: int, queue: str) -> bool:
-    unrung = Q(dispatched_at=None) | Q(dispatched_at__lt=Now() - RING_AGAIN_AFTER)
+    again = timedelta(seconds=settings.JOB_SECONDS["ring_again"])
+    unrung = Q(dispatched_at=None) | Q(dispatched_at__lt=Now() - again)
     if not Job.objects.filter(unrung, pk=job_id, state=JobState.QUEUED).update(dispatched_at=Now()):
         return False
-    # timeout -1 is q2's "none"; None would kill the worker that takes the task, for ever.
-    async_task(
-        "covetbackup.jobs.supervisor.run",
-        job_id,
-        cluster=queue,
-        task_name=f"job-{job_id}",
-        timeout=-1,
-        save=False,
-    )
+    try:
+        # timeout -1 is q2's "none"; None would kill the worker that takes the task, for ever.
+        async_task(
+            "covetbackup.jobs.supervisor.run",
+            job_id,
+            cluster=queue,
+            task_name=f"job-{job_id}",
+            timeout=-1,
+            save=False,
+        )
+    except Exception:
+        unring(job_id)  # it has not rung, so nobody need wait before trying again
+        raise
     return True
 
 

@@ -86,7 +86,7 @@ def test_a_job_is_cancelled_while_its_database_keeps_it_waiting(
         assert owner.button("Cancel the job").count() == 0
     owner.page.get_by_role("link", name="Backup", exact=True).click()
     owner.is_at(r"/backups/[\w-]+/")
-    assert "failed" in owner.heading()
+    assert "was cancelled" in owner.heading()
     assert owner.page.get_by_role("link", name="Restore…").count() == 0
 
 

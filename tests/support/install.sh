@@ -8,6 +8,9 @@ missing=""
 for pair in sqlite3:sqlite3 zstd:zstd xz:xz-utils bzip2:bzip2 gzip:gzip; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
+# Debian keeps the server's program among the tools; `redis-server` adds a service, not wanted.
+command -v valkey-server >/dev/null || command -v redis-server >/dev/null ||
+    command -v redis-check-rdb >/dev/null || missing="$missing redis-tools"
 # The browser tests find it by these names; the variable CHROMIUM is for any other.
 browser=""
 for name in ${CHROMIUM:-chromium} chromium-browser google-chrome; do

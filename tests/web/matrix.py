@@ -112,6 +112,7 @@ ROWS: list[Row] = [
     Row("backups", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
     Row("backup", "backup", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),
     Row("backup-verify", "backup", NOT_TAKEN, "302 404 403 302 302 302", {"level": "exists"}),
+    Row("backup-copy", "backup", NOT_TAKEN, "302 404 403 302 302 302"),
     Row("backup-delete", "backup", "302 404 403 403 200 200", "302 404 403 403 302 302", TYPED),
     Row("backup-pin", "backup", NOT_TAKEN, "302 404 403 302 302 302", {"pinned": "1"}),
     Row("backup-note", "backup", NOT_TAKEN, "302 404 403 302 302 302", {"note": "kept"}),

@@ -187,12 +187,13 @@ def test_the_totals_count_what_is_restorable_and_mine(
     make_database(database.server, name="left out", is_included=False)
     make_backup_row(database, plain_bytes=300, stored_bytes=100, consistent_at=NOW)
     make_backup_row(database, state="degraded", plain_bytes=300, stored_bytes=100)
-    make_backup_row(database, state="failed", label="", stored_bytes=None)
+    for state in ("failed", "interrupted", "cancelled"):
+        make_backup_row(database, state=state, label="", stored_bytes=None)
     make_backup_row(database, state="failed", label="", created_at=datetime(2020, 1, 1, tzinfo=UTC))
 
     totals = statistics(viewer)
 
     assert (totals.servers, totals.databases, totals.unprotected) == (1, 2, 1)
-    assert (totals.backups, totals.failed_lately, totals.stored_bytes) == (2, 1, 200)
+    assert (totals.backups, totals.failed_lately, totals.stored_bytes) == (2, 2, 200)
     assert totals.ratio == 3.0
     assert statistics(stranger).backups == 0 and statistics(stranger).ratio is None

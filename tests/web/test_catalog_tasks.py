@@ -148,7 +148,7 @@ def test_a_cancelled_backup_leaves_nothing_in_the_repository(
 
     tasks.job_ended(end(backup.job, "cancelled"))
     backup = reload(backup)
-    assert (backup.state, backup.error) == ("failed", "the job was cancelled")
+    assert (backup.state, backup.error) == ("cancelled", "its job was cancelled")
     assert stored_files(repository) == []
 
 
@@ -218,7 +218,7 @@ def test_what_a_killed_runner_left_is_swept_when_its_job_ends(
     tasks.job_ended(backup.job)
 
     backup = reload(backup)
-    assert (backup.state, backup.error, backup.label) == ("failed", "the worker died", "")
+    assert (backup.state, backup.error, backup.label) == ("interrupted", "the worker died", "")
     assert stored_files(repository) == before and reload(intact).state == "available"
 
 
@@ -261,7 +261,7 @@ def test_leftovers_that_cannot_be_reached_are_swept_at_the_next_try(
     (vault / "first").rename(vault / "unmounted")
     with pytest.raises((StorageError, BadSetting)):
         tasks.job_ended(end(backup.job, "interrupted", "the worker died"))
-    assert reload(backup).state == "failed"  # known at once, whatever the repository does
+    assert reload(backup).state == "interrupted"  # known at once, whatever the repository does
 
     (vault / "unmounted").rename(vault / "first")
     tasks.job_ended(backup.job)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
+from django.utils.module_loading import import_string
 
 from backups import secrets, tasks
 from backups.catalog import request_backup
@@ -50,7 +52,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--wait` runs the job itself: there is no worker in this test."""
 
     def ended(job: Job, *, quiet: bool) -> Job:
-        work: Callable[[FakeWork], None] = getattr(tasks, f"run_{job.kind}")
+        work: Callable[[FakeWork], None] = import_string(settings.JOB_KINDS[job.kind])
         try:
             work(FakeWork(job))
         except Exception as error:
@@ -58,7 +60,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
             return end(job, "failed", str(error))
         return end(job, "succeeded")
 
-    for command in ("backup", "verify", "delete_backup"):
+    for command in ("backup", "copy_backup", "verify", "delete_backup"):
         monkeypatch.setattr(f"backups.management.commands.{command}.wait_for", ended)
 
 
@@ -326,3 +328,17 @@ def test_a_typing_error_in_the_address_makes_no_repository(vault: Path, team: Te
     status, _, err = run("rebuild_catalog", f"file://{vault}/frist")
     assert status == 2 and "not a repository" in err
     assert not Repository.objects.exists() and not (vault / "frist").exists()
+
+
+@pytest.mark.usefixtures("at_once")
+def test_copy_backup_makes_copies_where_they_are_missing(
+    shop: Database, repository: Repository, vault: Path, team: Team
+) -> None:
+    label = run_json("backup", "shop.db", "--wait", "--quiet")["label"]
+    assert run("copy_backup", label)[0] != 0, "nothing is missing"
+    make_repository(team, vault / "second")
+    status, out, _ = run("copy_backup", label, "--to", "second")
+    assert status == 0 and f"will copy {label} to second" in out
+    found = run_json("copy_backup", label, "--wait", "--quiet")
+    assert [copy["state"] for copy in found["copies"]] == ["stored", "stored"]
+    assert AuditEntry.objects.filter(action="backup.copy").count() == 2

@@ -167,6 +167,22 @@ def test_a_failed_backup_shows_its_error_and_the_log_of_its_job(
     assert "disk full &lt;b&gt;" in text
 
 
+@pytest.mark.parametrize("state", ["cancelled", "interrupted"])
+def test_a_backup_that_did_not_fail_is_not_said_to_have_failed(
+    state: str, client_of: ClientOf, viewer: User, team: Team
+) -> None:
+    backup = make_backup_row(make_database(make_server(team)), state=state, label="")
+    pages = {
+        "backup": reverse("backup", args=[backup.pk]),
+        "backups": f"{reverse('backups')}?state={state}",
+        "database": reverse("database", args=[backup.database_id]),
+    }
+    for name, address in pages.items():
+        text = client_of(viewer).get(address).content.decode()
+        assert state.capitalize() in text, name
+        assert " Failed</span>" not in text and " failed</h1>" not in text, name
+
+
 def crowd(team: Team, count: int) -> dict[str, str]:
     """Rows with nasty names; the address of the page of one of each, and of the lists."""
     suffix = f"{Database.objects.count()}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
 from django.urls import reverse
 
 from backups import secrets
-from backups.models import Backup, BackupState, Database, Installation, Repository
+from backups.models import Backup, BackupCopy, BackupState, Database, Installation, Repository
 from covetbackup.access.models import Team, User
 from covetbackup.audit.models import AuditEntry
 from covetbackup.jobs.models import Job
@@ -66,7 +68,25 @@ def test_back_up_now_asks_for_one_backup_as_chosen_and_leads_to_its_job(
     assert AuditEntry.objects.filter(action="backup.run", user=operator).exists()
 
 
-def test_a_second_click_makes_no_second_backup(
+def test_a_form_sent_twice_asks_for_one_backup_even_if_it_runs_by_then(
+    client_of: ClientOf, operator: User, database: Database, repository: Repository, unlocked: None
+) -> None:
+    client = client_of(operator)
+    page = client.get(reverse("database", args=[database.pk])).content.decode()
+    form = asked(repository, backup_id=re.search(r'name="backup_id" value="([\w-]+)"', page)[1])
+    address = reverse("database-backup", args=[database.pk])
+    first = client.post(address, form)
+    Job.objects.update(state="running", token=uuid4())
+    assert client.post(address, form).url == first.url
+    assert Backup.objects.count() == Job.objects.count() == 1
+    assert AuditEntry.objects.filter(action="backup.run").count() == 1
+    other = make_database(database.server)
+    page = client.post(reverse("database-backup", args=[other.pk]), form, follow=True)
+    assert "used for another database" in page.content.decode()
+    assert Backup.objects.count() == 1
+
+
+def test_while_one_backup_waits_no_second_is_asked_for(
     client_of: ClientOf, operator: User, database: Database, repository: Repository, unlocked: None
 ) -> None:
     client = client_of(operator)
@@ -109,6 +129,28 @@ def test_without_the_catalogs_key_nothing_is_asked_for(
     page = client_of(operator).post(address, asked(repository), follow=True).content.decode()
     assert "notice--bad" in page
     assert not Backup.objects.exists() and not Job.objects.exists()
+
+
+def test_copy_again_queues_what_is_missing_and_shows_it(
+    client_of: ClientOf, operator: User, viewer: User, backup: Backup
+) -> None:
+    page = reverse("backup", args=[backup.pk])
+    client = client_of(operator)
+    assert "Copy again" not in client.get(page).content.decode()
+    away = make_repository_row(backup.database.server.team)
+    BackupCopy.objects.create(backup=backup, repository=away, state="failed", problem="no room")
+    Backup.objects.update(state="degraded")
+    text = client.get(page).content.decode()
+    assert "Copy again" in text and f"manage.py copy_backup {backup.label}" in text
+
+    answers = [client.post(reverse("backup-copy", args=[backup.pk])) for _ in range(2)]
+
+    job = Job.objects.get()
+    assert (job.kind, job.requested_by) == ("copy", operator)
+    assert {answer.url for answer in answers} == {reverse("job", args=[job.pk])}
+    assert f"Job {job.pk}</a> copies it again" in client.get(page).content.decode()
+    assert AuditEntry.objects.filter(action="backup.copy", user=operator).exists()
+    assert "disabled" in client_of(viewer).get(page).content.decode().split("Copy again")[0][-200:]
 
 
 def test_verify_now_queues_the_chosen_level(

@@ -45,6 +45,7 @@ _BADGES = {
     "recoverable": ("ok", "Recoverable", "ok"),
     "not protected": ("bad", "Not protected", "bad"),
     "last run failed": ("warn", "Last run failed", "warn"),
+    "last run interrupted": ("warn", "Last run interrupted", "warn"),
     "not included": ("cancel", "Not included", ""),
     "removed": ("delete", "Removed", ""),
     "pass": ("ok", "Pass", "ok"),

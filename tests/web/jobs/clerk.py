@@ -15,7 +15,7 @@ import django
 django.setup()
 
 from django.core.management import call_command  # noqa: E402
-from django.db import connection  # noqa: E402
+from django.db import connection, transaction  # noqa: E402
 from django.db.models.functions import Now  # noqa: E402
 from django_q.models import OrmQ  # noqa: E402
 from django_q.tasks import async_task  # noqa: E402
@@ -48,6 +48,12 @@ def enqueue(kind: str, argument: dict[str, Any], **options: Any) -> int:
         kind, team=team, title=kind, argument=argument, requested_by=user, **options
     )
     return job.pk
+
+
+def enqueue_and_roll_back(kind: str, argument: dict[str, Any]) -> None:
+    with transaction.atomic():
+        enqueue(kind, argument)
+        transaction.set_rollback(True)
 
 
 def cancel(job_id: int) -> bool:

@@ -23,13 +23,21 @@ SETTINGS = "tests.web.jobs.settings"
 class Office:
     """`environment` names the catalog; everything started here is gone after `close`."""
 
-    def __init__(self, folder: Path, database_url: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database_url: str = "",
+        *,
+        broker_url: str = "",
+        secret_key: str = "a key for tests, " * 4,
+    ) -> None:
         self.folder = folder
-        (folder / "secret-key").write_text("a key for tests, " * 4)
+        (folder / "secret-key").write_text(secret_key)
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("COVET_", "Q_CLUSTER"))}
         self.environment = kept | {
             "COVET_VAR": str(folder),
             "DATABASE_URL": database_url,
+            "COVET_BROKER_URL": broker_url,
             "DJANGO_SETTINGS_MODULE": SETTINGS,
         }
         self._started: list[subprocess.Popen[bytes]] = []

@@ -1,0 +1,143 @@
+"""The work behind jobs of kind copy, and what is done when one has ended.
+
+A copy is made from one that is there, byte for byte; the database is not read again, and no key
+is needed. What two attempts of one job leave is taken up by the next; what the last one leaves is
+removed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
+
+from django.utils import timezone
+
+from backups import engines
+from backups.leftovers import GIVE_UP_AFTER, PATIENCE, is_published
+from backups.models import Backup, BackupCopy
+from backups.phases import PhaseTimes
+from backups.records import GOOD_COPIES, record_copied, record_not_copied, sha256_of
+from covetbackup.core.crypto.keyring import Keyring
+from covetbackup.core.databases.registry import member_check
+from covetbackup.core.errors import (
+    Conflict,
+    CovetError,
+    DigestMismatch,
+    IntegrityError,
+    StorageUnavailable,
+)
+from covetbackup.core.operations.copy import copy_backup
+from covetbackup.core.operations.expire import delete_backup, discard_backup
+from covetbackup.core.operations.verify import Level, verify_backup
+from covetbackup.core.progress import Progress, Silent
+from covetbackup.core.repository.layout import Label
+from covetbackup.core.repository.repository import Repository
+from covetbackup.jobs.models import Job, JobState
+from covetbackup.jobs.work import Work
+
+log = logging.getLogger(__name__)
+
+
+def run_copy(work: Work) -> None:
+    """Make the copy that `work` asks for. Cut off anywhere, it is finished by running it again.
+
+    Raises `IntegrityError` and `Conflict`, which another attempt would not help, and
+    `StorageUnavailable` for all else: an unmounted disk or a changed password may come right.
+    """
+    copy = _copy_of(work)
+    try:
+        _make(work, copy)
+    except (IntegrityError, Conflict, StorageUnavailable):
+        raise
+    except CovetError as error:
+        raise StorageUnavailable(error.message, error.hint) from error
+    record_copied(copy)
+
+
+def copy_ended(job: Job) -> None:
+    """Record a copy that was not made, and remove what there is of it. Bears repetition; raises
+    `CovetError` when its repository cannot be reached, to be called again."""
+    copy = BackupCopy.objects.filter(job=job).exclude(state__in=GOOD_COPIES).first()
+    if copy is None or job.state == JobState.SUCCEEDED:
+        return
+    record_not_copied(copy, job.error or f"its job was {job.get_state_display().lower()}")
+    label = Label.parse(copy.backup.label)
+    try:
+        target = engines.open_repository(copy.repository, retry=PATIENCE)
+        if _is_whole(target, label, Silent()):
+            record_copied(copy)  # the runner died right after the last step
+        else:
+            with suppress(Conflict):  # a damaged copy from before stays: parts of it may be good
+                discard_backup(target, label)
+    except CovetError:
+        if job.finished_at and timezone.now() - job.finished_at < GIVE_UP_AFTER:
+            raise
+        log.warning("leftovers stay until a sweep copy=%s label=%s", copy.pk, label)
+
+
+def _copy_of(work: Work) -> BackupCopy:
+    rows = BackupCopy.objects.select_related("repository", "backup__database__server")
+    copy = rows.filter(pk=work.argument["copy"]).first()
+    if copy is None or not copy.backup.is_restorable:
+        raise Conflict("there is nothing to copy any more", "was the backup removed meanwhile?")
+    return copy
+
+
+def _make(work: Work, copy: BackupCopy) -> None:
+    """From the first good copy that can be read."""
+    label = Label.parse(copy.backup.label)
+    target = engines.open_repository(copy.repository)
+    if _is_whole(target, label, work.progress):
+        return
+    phases = PhaseTimes(work.progress, before_publishing=work.confirm)
+    failure: CovetError = Conflict(f"there is no good copy of {copy.backup}", "see each copy")
+    for source in _sources(copy):
+        try:
+            opened = engines.open_repository(source.repository)
+            _refuse_changed(opened, label, copy.backup)
+            _clear_damaged(opened, target, label, work.progress)
+            copy_backup(opened, label, target, progress=phases)
+            return
+        except CovetError as error:
+            work.progress.note(f"not copied from {source.repository}: {error}")
+            failure = error
+    raise failure
+
+
+def _sources(copy: BackupCopy) -> Iterator[BackupCopy]:
+    others = copy.backup.copies.exclude(pk=copy.pk).filter(state__in=GOOD_COPIES)
+    yield from others.select_related("repository").order_by("pk")
+
+
+def _refuse_changed(source: Repository, label: Label, backup: Backup) -> None:
+    found = sha256_of(source.manifest_bytes(label))
+    if backup.manifest_sha256 not in ("", found):
+        raise DigestMismatch(f"the manifest in {source.name} is not the one that was written")
+
+
+def _clear_damaged(
+    source: Repository, target: Repository, label: Label, progress: Progress
+) -> None:
+    """Remove a damaged copy from `target`, if there is one and the source is known to be whole:
+    the damaged one may be all that is left."""
+    if not is_published(target, label):
+        return
+    if not _is_whole(source, label, progress):
+        raise IntegrityError(f"the copy in {source.name} is damaged too")
+    delete_backup(target, label)
+
+
+def _is_whole(repository: Repository, label: Label, progress: Progress) -> bool:
+    """Whether it is there with every byte as it was written."""
+    if not is_published(repository, label):
+        return False
+    result = verify_backup(
+        repository,
+        label,
+        Level.CHECKSUM,
+        keyring=Keyring(),
+        check=member_check,
+        progress=progress,
+    )
+    return result.ok
