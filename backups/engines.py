@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from django.conf import settings
 
-from backups import secrets
+from backups import authorities, secrets
 from backups.hosts import check_endpoint, checked_address
 from backups.models import Database, EncryptionKey, Repository, Server
 from backups.models.repository import KeyState, RepositoryKind
@@ -53,7 +53,10 @@ def target_on(server: Server, name: str) -> str:
     else:
         host = f"[{server.host}]" if ":" in server.host else server.host
         place, query = f"{user}@{host}:{server.port}", "?"
-    return f"postgresql://{place}/{database}{query}sslmode={server.sslmode}"
+    query += f"sslmode={server.sslmode}"
+    authority = authorities.file_for(server)
+    query += f"&sslrootcert={quote(authority)}" if authority else ""
+    return f"postgresql://{place}/{database}{query}"
 
 
 def server_password(server: Server) -> Secret | None:
@@ -79,6 +82,7 @@ def connection_settings(server: Server, name: str) -> ConnectionSettings:
         database=name,
         port=server.port,
         sslmode=server.sslmode,
+        sslrootcert=authorities.file_for(server),
         address=address,
     )
 

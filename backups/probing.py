@@ -25,8 +25,8 @@ from covetbackup.core.databases.postgresql.connection import (
 from covetbackup.core.errors import ConfigurationError, CovetError, DatabaseUnavailable, Unreadable
 from covetbackup.core.stream.secret import Secret
 
-_LIMIT_SECONDS = 8.0
-_LOOK_SECONDS = 4.0
+_LIMIT_SECONDS = 5.0
+_LOOK_SECONDS = 2.5
 """How long databases are looked at one by one; a server with hundreds is looked at in part."""
 
 
@@ -55,28 +55,32 @@ class ServerCheck:
         return not any(finding.is_blocking for finding in self.findings)
 
 
-def probe_server(server: Server, *, password: Secret | None = None) -> ServerCheck:
-    """Test the connection of `server`, saved or not; a saved one remembers the result.
+def probe_server(server: Server) -> ServerCheck:
+    """Test the connection of a saved `server`, which remembers the result. Errors: `try_server`."""
+    try:
+        check = try_server(server)
+    except CovetError as error:
+        discovery.note_problem(server, str(error))
+        raise
+    remember(server, check)
+    return check
 
-    `password` is used instead of the stored one. Raises `DatabaseUnavailable` (also after 8 s
+
+def try_server(server: Server, *, password: Secret | None = None) -> ServerCheck:
+    """Test the connection of `server` as it is in memory, saved or not; no row is touched.
+
+    `password` is used instead of the stored one. Raises `DatabaseUnavailable` (also after 5 s
     without an answer), `BadSetting`, `SecretsLocked`.
     """
     late = DatabaseUnavailable(
         f"{server.name} did not answer within {_LIMIT_SECONDS:.0f} s",
         "is the host reachable from here, or does a firewall drop packets?",
     )
-    try:
-        check = within(_LIMIT_SECONDS, _probe(server, password), late=late)
-    except CovetError as error:
-        if server.pk:
-            discovery.note_problem(server, str(error))
-        raise
-    if server.pk:
-        _remember(server, check)
-    return check
+    return within(_LIMIT_SECONDS, _probe(server, password), late=late)
 
 
-def _remember(server: Server, check: ServerCheck) -> None:
+def remember(server: Server, check: ServerCheck) -> None:
+    """Write to the saved `server` what its test found."""
     blocking = [finding.title for finding in check.findings if finding.is_blocking]
     server.version, server.checked_at = check.version[:64], timezone.now()
     server.problem = "; ".join(blocking)

@@ -16,9 +16,15 @@ from backups.discovery import is_wanted
 from backups.limits import within
 from backups.models import Database, Repository, Server
 from backups.rehearsal import Step, rehearse
-from covetbackup.core.errors import BadSetting, CovetError, ObjectNotFound, StorageUnavailable
+from covetbackup.core.errors import (
+    BadSetting,
+    CovetError,
+    ObjectNotFound,
+    StorageError,
+    StorageUnavailable,
+)
 from covetbackup.core.manager import utc_now
-from covetbackup.core.repository.marker import initialise
+from covetbackup.core.repository.marker import initialise, undo_initialise
 from covetbackup.core.repository.repository import Repository as EngineRepository
 from covetbackup.core.storage.base import MARKER, Storage
 from covetbackup.core.storage.registry import S3Credentials, open_storage
@@ -48,9 +54,10 @@ def save_server(server: Server, password: str | None) -> Server:
 
 def add_repository(row: Repository, credentials: S3Credentials | None) -> Repository:
     """Make the empty place at the unsaved `row`'s URL a repository, or take the one that is
-    there, and save the row.
+    there, test it, and save the row.
 
-    Raises `Conflict` if something else is there, `BadSetting`, `SecretsLocked`, `StorageError`.
+    Raises `Conflict` if something else is there, `BadSetting`, `SecretsLocked`, `StorageError`;
+    then no row is saved, and a place that was empty is empty.
     """
     secrets.require_open()
     row.kind = engines.check_place(row.url, has_credentials=credentials is not None)
@@ -88,7 +95,7 @@ def check_repository(row: Repository) -> list[Step]:
             PATIENCE_SECONDS, lambda: _steps(storage, row.name, expected), late=_late(row)
         )
     except CovetError as error:
-        steps = [Step("Open the repository", 0, error.message, error.hint)]
+        steps = [Step("Open the repository", 0, error.message, error.hint, error.details)]
     row.problem = next((step.problem for step in steps if step.problem), "")
     row.checked_at = timezone.now()
     row.save(update_fields=["problem", "checked_at"])
@@ -106,12 +113,35 @@ def _steps(storage: Storage, name: str, expected: str) -> list[Step]:
 
 
 def _opened(storage: Storage, name: str) -> str:
-    """The id of the repository in `storage`, which is made one if there is nothing yet."""
+    """The id of the repository in `storage`, which is made one if there is nothing yet, and can
+    do all that backups need of it."""
     try:
         storage.stat(MARKER)
     except ObjectNotFound:
-        return initialise(storage, utc_now()).repository_id
-    return EngineRepository.open(storage, name=name).id
+        return _made(storage, name)
+    opened = EngineRepository.open(storage, name=name)
+    _require_all(storage, name)
+    return opened.id
+
+
+def _made(storage: Storage, name: str) -> str:
+    identity = initialise(storage, utc_now()).repository_id
+    try:
+        _require_all(storage, name)
+    except CovetError:
+        undo_initialise(storage)
+        raise
+    return identity
+
+
+def _require_all(storage: Storage, name: str) -> None:
+    failed = next((step for step in rehearse(storage) if step.problem), None)
+    if failed is not None:
+        raise StorageError(
+            f"{name} cannot hold backups: {failed.title.lower()}: {failed.problem}",
+            failed.hint,
+            failed.details,
+        )
 
 
 def _late(row: Repository) -> CovetError:

@@ -26,6 +26,7 @@ class Step:
     milliseconds: int
     problem: str = ""
     hint: str = ""
+    details: str = ""
 
     @property
     def state(self) -> str:
@@ -55,7 +56,7 @@ def _timed(title: str, act: Callable[[], None]) -> Step:
     try:
         act()
     except CovetError as error:
-        return Step(title, _since(started), error.message, error.hint)
+        return Step(title, _since(started), error.message, error.hint, error.details)
     return Step(title, _since(started))
 
 

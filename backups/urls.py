@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from django.urls import path
 
-from backups.views import backups, databases, keys, repositories, servers
+from backups.views import backups, databases, keys, repositories, server_form, servers
 
 urlpatterns = [
     path("servers/", servers.servers, name="servers"),
-    path("servers/add/", servers.server_add, name="server-add"),
+    path("servers/add/", server_form.server_add, name="server-add"),
     path("servers/<int:pk>/", servers.server, name="server"),
-    path("servers/<int:pk>/edit/", servers.server_edit, name="server-edit"),
+    path("servers/<int:pk>/edit/", server_form.server_edit, name="server-edit"),
     path("servers/<int:pk>/test/", servers.server_test, name="server-test"),
     path("servers/<int:pk>/discover/", servers.server_discover, name="server-discover"),
     path("servers/<int:pk>/seen/", servers.server_seen, name="server-seen"),

@@ -7,6 +7,7 @@ all of them at once. Each is then reported under the id `covetbackup.E001`.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
@@ -21,18 +22,37 @@ class Problem:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """What was asked for: its value, or the default that stands in; no password is in it."""
+
+    name: str
+    value: str
+    is_set: bool
+
+
 @dataclass(slots=True)
 class Environment:
     """Variables beginning with `COVET_`, and `DATABASE_URL`."""
 
     values: dict[str, str] = field(default_factory=lambda: dict(os.environ))
     problems: list[Problem] = field(default_factory=list)
+    defaults: dict[str, str] = field(default_factory=dict)
+    """Of every variable that was asked for."""
+
+    def variables(self) -> list[Variable]:
+        """Every variable that was asked for, by name."""
+        return [
+            Variable(name, without_password(self.values.get(name) or default), name in self.values)
+            for name, default in sorted(self.defaults.items())
+        ]
 
     def text(self, name: str, default: str = "") -> str:
+        self.defaults[name] = default
         return self.values.get(name, default)
 
     def flag(self, name: str, default: bool = False) -> bool:
-        value = self.text(name).lower()
+        value = self.text(name, "yes" if default else "no").lower()
         if value in ("1", "true", "yes", "on"):
             return True
         if value in ("0", "false", "no", "off"):
@@ -42,7 +62,7 @@ class Environment:
         return default
 
     def number(self, name: str, default: int, *, least: int, most: int) -> int:
-        text = self.text(name)
+        text = self.text(name, str(default))
         if not text:
             return default
         if text.isascii() and text.isdigit() and least <= int(text) <= most:
@@ -51,7 +71,7 @@ class Environment:
         return default
 
     def path(self, name: str, default: Path) -> Path:
-        text = self.text(name)
+        text = self.text(name, str(default))
         return Path(text).absolute() if text else default
 
     def words(self, name: str, default: str = "") -> list[str]:
@@ -99,6 +119,15 @@ class Environment:
             self.problems.append(Problem(name, f"{word[:40]!r} is neither address nor network"))
             return False
         return True
+
+
+def without_password(text: str) -> str:
+    """`text` as it may be shown: what stands as a password in an address is left out."""
+    return re.sub(r"(://[^/@:\s]*:)[^@\s]*@|(password=)[^&\s]*", _blanked, text)
+
+
+def _blanked(found: re.Match[str]) -> str:
+    return f"{found[1]}…@" if found[1] else f"{found[2]}…"
 
 
 def _sqlite(path: Path) -> dict[str, object]:

@@ -26,6 +26,7 @@ urlpatterns = [
     path("", overview, name="overview"),
     path("", include("covetbackup.access.urls")),
     path("", include("covetbackup.audit.urls")),
+    path("", include("covetbackup.condition.urls")),
     path("", include("covetbackup.jobs.urls")),
     path("", include("backups.urls")),
     path("", include("restores.urls")),

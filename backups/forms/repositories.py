@@ -12,7 +12,7 @@ from backups.forms.owned import TeamForm
 from backups.models import Repository
 from backups.models.repository import RepositoryKind
 from covetbackup.access.roles import Permission
-from covetbackup.core.errors import CovetError
+from covetbackup.core.errors import CovetError, sentence
 from covetbackup.core.storage.registry import S3Credentials, open_storage
 
 
@@ -54,7 +54,7 @@ class RepositoryForm(TeamForm):
             url = self.url()
             open_storage(url, self.credentials())
         except CovetError as error:
-            raise ValidationError(f"{error.message}. {error.hint}".strip()) from error
+            raise ValidationError(sentence(error)) from error
         return url
 
 

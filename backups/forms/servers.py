@@ -6,14 +6,18 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 
+from backups.authorities import checked
 from backups.forms.owned import TeamForm
 from backups.models import Server
 from backups.models.source import ServerKind
 from backups.registering import save_server
 from covetbackup.access.roles import Permission
+from covetbackup.core.errors import BadSetting, sentence
 from covetbackup.core.stream.secret import Secret
 
+_AUTHORITY_LIMIT = 200_000
 SSL_MODES = (
     ("prefer", "Prefer: encrypted if the server can"),
     ("require", "Require: encrypted, any certificate"),
@@ -23,12 +27,21 @@ SSL_MODES = (
 )
 
 
+_DESTINATION = ("host", "port", "user", "sslmode", "authority")
+"""Where a stored password is sent to, and how sure that is."""
+
+
 class ServerForm(TeamForm):
     """One of a kind's own forms follows; `password` is write-only."""
 
     permission = Permission.CHANGE_DATABASE
     kind: ClassVar[ServerKind]
-    more: ClassVar[tuple[str, ...]] = ("maintenance_database", "include", "exclude", "queue")
+    more: ClassVar[tuple[str, ...]] = (
+        *("authority", "maintenance_database"),
+        *("include", "exclude", "queue"),
+    )
+    connecting: ClassVar[tuple[str, ...]]
+    """The fields that decide what is connected to, and how."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -51,6 +64,14 @@ class ServerForm(TeamForm):
         text = self.cleaned_data.get("password")
         return Secret(text) if text else None
 
+    def has_typed_password(self) -> bool:
+        return bool(self.cleaned_data.get("password"))
+
+    def leads_elsewhere(self) -> bool:
+        """Whether what was entered connects to another place, or in another way, than what is
+        stored: always so for a new server."""
+        return self.instance.pk is None or bool(set(self.connecting) & set(self.changed_data))
+
     def for_the_record(self) -> dict[str, Any]:
         """What the audit log keeps of the change: no secrets."""
         values = self.cleaned_data
@@ -67,6 +88,7 @@ class ServerForm(TeamForm):
 
 class PostgresServerForm(ServerForm):
     kind = ServerKind.POSTGRESQL
+    connecting = (*_DESTINATION, "password", "maintenance_database")
 
     host = forms.CharField(
         max_length=255, help_text="A name or an address. Metadata services are never contacted."
@@ -91,13 +113,19 @@ class PostgresServerForm(ServerForm):
             "port",
             "user",
             "sslmode",
+            "authority",
             "maintenance_database",
             "include",
             "exclude",
             "queue",
         )
-        labels = {"maintenance_database": "Database to connect to first"}
+        labels = {
+            "authority": "Certificate of the authority",
+            "maintenance_database": "Database to connect to first",
+        }
         help_texts = {
+            "authority": "In PEM: whoever signed the server's certificate. Empty means those that "
+            "this machine trusts. It is asked for by the encryptions that verify.",
             "include": "Which databases: patterns such as shop_*, one a line. None means all.",
             "exclude": "Which databases not: patterns, one a line.",
             "queue": "Which workers run its jobs. Leave as it is unless one is near the server.",
@@ -107,16 +135,30 @@ class PostgresServerForm(ServerForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["authority"].widget.attrs |= {
+            "rows": 4,
+            "spellcheck": "false",
+            "placeholder": "-----BEGIN CERTIFICATE-----",
+        }
         if self.instance.pk and self.instance.password:
             self.fields["password"].help_text = (
                 "One is stored. Leave this empty to keep it; type it again if you change host, "
                 "port or user."
             )
 
+    def clean_authority(self) -> str:
+        text: str = self.cleaned_data["authority"]
+        if not text.strip():
+            return ""
+        try:
+            return checked(text[:_AUTHORITY_LIMIT], now=timezone.now())
+        except BadSetting as error:
+            raise ValidationError(sentence(error)) from error
+
     def clean(self) -> dict[str, Any]:
         values = super().clean() or self.cleaned_data
         # Otherwise an editor could have the stored password sent to a server of his own.
-        moved = {"host", "port", "user", "sslmode"} & set(self.changed_data)
+        moved = set(_DESTINATION) & set(self.changed_data)
         if moved and self.instance.password and not values.get("password"):
             self.add_error(
                 "password", "Type the password again, because where it is sent to has changed."
@@ -126,6 +168,7 @@ class PostgresServerForm(ServerForm):
 
 class SqliteServerForm(ServerForm):
     kind = ServerKind.SQLITE
+    connecting = ("folder",)
 
     folder = forms.CharField(
         max_length=1000,

@@ -60,15 +60,21 @@ class ReportingCommand(BaseCommand):
 
     def _print_error(self, error: CovetError, *, as_json: bool) -> None:
         if as_json:
-            fault = {"code": error.code, "message": error.message, "hint": error.hint}
-            self._print_json({"status": exit_status(error), "error": fault})
+            self._print_json({"status": exit_status(error), "error": _fault(error)})
             return
         self.stderr.write(f"error: {printable(error.message)}")
         if error.hint:
             self.stderr.write(f"hint: {printable(error.hint)}")
+        if error.details:
+            self.stderr.write(f"details: {printable(error.details)}")
 
     def _print_json(self, data: dict[str, Any]) -> None:
         self.stdout.write(json.dumps(data, ensure_ascii=False, default=str))
+
+
+def _fault(error: CovetError) -> dict[str, str]:
+    names = ("code", "message", "hint", "details")
+    return {name: getattr(error, name) for name in names}
 
 
 def printable(text: str) -> str:

@@ -16,8 +16,9 @@ class ServerKind(models.TextChoices):
 class Server(models.Model):
     """One connection: a PostgreSQL server, or a folder of SQLite files (`folder`).
 
-    `password` is sealed (`backups.secrets`); changing `host`, `port` or `user` clears it, or an
-    editor could point it at a server of his own. `queue` names the workers that can reach it.
+    `password` is sealed (`backups.secrets`) and must be typed again when where it goes changes,
+    or an editor could point it at a server of his own. `authority` holds the certificates, in
+    PEM, that must have signed the server's. `queue` names the workers that can reach it.
     """
 
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="servers")
@@ -29,6 +30,7 @@ class Server(models.Model):
     password = models.TextField(blank=True, editable=False)
     maintenance_database = models.CharField(max_length=63, default="postgres", blank=True)
     sslmode = models.CharField(max_length=16, default="prefer")
+    authority = models.TextField(blank=True)
     folder = models.CharField(max_length=1000, blank=True)
     include = models.TextField(blank=True, help_text="Patterns, one a line; none means all")
     exclude = models.TextField(blank=True, help_text="Patterns, one a line")

@@ -14,7 +14,7 @@ from django.shortcuts import get_object_or_404
 from covetbackup.access.decorators import require
 from covetbackup.access.models import Team, User
 from covetbackup.access.roles import Permission
-from covetbackup.core.errors import CovetError
+from covetbackup.core.errors import CovetError, sentence
 
 _Row = TypeVar("_Row", bound=Model)
 
@@ -59,13 +59,3 @@ def command(*words: object) -> str:
 def tell(request: HttpRequest, error: CovetError) -> None:
     """Say on the next page what was wrong and what to do."""
     messages.error(request, sentence(error))
-
-
-def sentence(error: CovetError) -> str:
-    """An engine's error as people read it: sentences with capitals and full stops."""
-    return " ".join(_as_sentence(text) for text in (error.message, error.hint) if text)
-
-
-def _as_sentence(text: str) -> str:
-    end = "" if text.endswith(("?", ".", "!")) else "."
-    return f"{text[:1].upper()}{text[1:]}{end}"

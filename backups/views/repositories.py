@@ -15,7 +15,7 @@ from backups.listing import ORDERS, BackupFilter, filtered, page_of
 from backups.models import Backup, CopyState, Repository
 from backups.models.repository import RepositoryKind
 from backups.registering import add_repository, check_repository, make_default
-from backups.views.lookup import command, look_up, posted, sentence, signed_in
+from backups.views.lookup import command, look_up, posted, signed_in
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
@@ -50,15 +50,14 @@ def repository_add(request: HttpRequest) -> HttpResponse:
     kind = request.GET.get("kind", "")
     form_class = REPOSITORY_FORMS.get(kind, REPOSITORY_FORMS[RepositoryKind.LOCAL.value])
     form = form_class(posted(request), user=signed_in(request))
+    problem = None
     if request.method == "POST" and form.is_valid():
         try:
             return _added(request, form)
         except CovetError as error:
-            form.add_error(None, sentence(error))
-    kinds = [(one.value, one.label) for one in RepositoryKind]
-    context = {"form": form, "kinds": kinds, "command": command("rebuild_catalog", "REPOSITORY")}
-    status = 422 if form.errors else 200
-    return render(request, "backups/repository_form.html", context, status=status)
+            problem = error
+            _note_failure(request, form)
+    return _form_page(request, form, problem)
 
 
 @require_POST
@@ -81,6 +80,25 @@ def repository_default(request: HttpRequest, pk: int) -> HttpResponse:
     record(request, "repository.default", team=found.team, subject=found)
     messages.success(request, f"New backups go to {found.name}.")
     return redirect("repository", found.pk)
+
+
+def _form_page(
+    request: HttpRequest, form: RepositoryForm, problem: CovetError | None
+) -> HttpResponse:
+    context = {
+        "form": form,
+        "problem": problem,
+        "kinds": [(one.value, one.label) for one in RepositoryKind],
+        "command": command("rebuild_catalog", "REPOSITORY"),
+    }
+    status = 422 if form.errors or problem else 200
+    return render(request, "backups/repository_form.html", context, status=status)
+
+
+def _note_failure(request: HttpRequest, form: RepositoryForm) -> None:
+    details = {"url": form.instance.url}
+    team = form.cleaned_data["team"]
+    record(request, "repository.test", team=team, outcome=Outcome.FAILED, details=details)
 
 
 def _added(request: HttpRequest, form: RepositoryForm) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""Servers: the list, one server with its databases, adding, editing, testing, finding."""
+"""Servers: the list, one server with its databases, testing it, finding its databases."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from django.contrib import messages
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from backups.discovery import Discovery, discover
-from backups.forms.servers import SERVER_FORMS, ServerForm
 from backups.listing import page_of
 from backups.models import DatabaseState, Server
 from backups.models.source import ServerKind
 from backups.probing import ServerCheck, probe_server
 from backups.views.databases import with_last_backup
-from backups.views.lookup import command, look_up, posted, signed_in, tell
+from backups.views.lookup import command, look_up, signed_in, tell
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
@@ -41,7 +40,7 @@ def servers(request: HttpRequest) -> HttpResponse:
     troubled = Count("pk", filter=~Q(problem=""))
     context = {
         "page": page_of(rows, ("name", "id"), request.GET.get("cursor", "")),
-        "command": _command(Server(kind=ServerKind.POSTGRESQL)),
+        "command": command_for(Server(kind=ServerKind.POSTGRESQL)),
         "totals": mine.aggregate(all=Count("pk"), troubled=troubled),
     }
     return render(request, "backups/servers.html", context)
@@ -52,22 +51,6 @@ def servers(request: HttpRequest) -> HttpResponse:
 def server(request: HttpRequest, pk: int) -> HttpResponse:
     found = look_up(request, Server, pk, Permission.VIEW)
     return render(request, "backups/server.html", _page(request, found))
-
-
-@require_http_methods(["GET", "POST"])
-@requires(Permission.CHANGE_DATABASE)
-def server_add(request: HttpRequest) -> HttpResponse:
-    kind = request.GET.get("kind", "")
-    form_class = SERVER_FORMS.get(kind, SERVER_FORMS[ServerKind.POSTGRESQL.value])
-    return _edit(request, form_class(posted(request), user=signed_in(request)))
-
-
-@require_http_methods(["GET", "POST"])
-@requires(Permission.CHANGE_DATABASE)
-def server_edit(request: HttpRequest, pk: int) -> HttpResponse:
-    found = look_up(request, Server, pk, Permission.CHANGE_DATABASE)
-    form_class = SERVER_FORMS[found.kind]
-    return _edit(request, form_class(posted(request), instance=found, user=signed_in(request)))
 
 
 @require_POST
@@ -86,7 +69,7 @@ def server_test(request: HttpRequest, pk: int) -> HttpResponse:
 @requires(Permission.CHANGE_DATABASE)
 def server_discover(request: HttpRequest, pk: int) -> HttpResponse:
     found = look_up(request, Server, pk, Permission.CHANGE_DATABASE)
-    _discover(request, found)
+    find_databases(request, found)
     return redirect("server", found.pk)
 
 
@@ -106,13 +89,13 @@ def _page(request: HttpRequest, found: Server) -> dict[str, Any]:
     return {
         "server": found,
         "team": found.team,
-        "command": _command(found),
+        "command": command_for(found),
         "counts": counts,
         "page": page_of(rows, ("name", "id"), request.GET.get("cursor", "")),
     }
 
 
-def _command(found: Server) -> str:
+def command_for(found: Server) -> str:
     """How the server would be added at a shell; what is not known yet stands in capitals."""
     if found.kind == ServerKind.SQLITE:
         address = f"sqlite:///{found.folder or '/FOLDER'}"
@@ -122,63 +105,8 @@ def _command(found: Server) -> str:
     return command("add_server", address, "--name", found.name or "NAME", "--password-file", "FILE")
 
 
-def _edit(request: HttpRequest, form: ServerForm) -> HttpResponse:
-    """Show, test or save what was entered."""
-    if request.method == "GET":
-        return _form_page(request, form)
-    is_test = "test" in request.POST
-    if not form.is_valid():
-        return _form_page(request, form, status=422)
-    if is_test:
-        return _try(request, form)
-    return _save(request, form)
-
-
-def _form_page(
-    request: HttpRequest, form: ServerForm, status: int = 200, **result: Any
-) -> HttpResponse:
-    kinds = [(kind.value, kind.label) for kind in ServerKind]
-    context = {
-        "form": form,
-        "server": form.instance,
-        "kinds": kinds,
-        "command": _command(form.instance),
-        **result,
-    }
-    is_part = request.htmx and "test" in request.POST
-    template = "backups/_server_try.html" if is_part else "backups/server_form.html"
-    return render(request, template, context, status=status)
-
-
-def _try(request: HttpRequest, form: ServerForm) -> HttpResponse:
-    result = _tested(lambda: probe_server(form.instance, password=form.typed_password()))
-    record(
-        request,
-        "server.test",
-        team=form.cleaned_data["team"],
-        outcome=Outcome.FAILED if "problem" in result else Outcome.DONE,
-        details=form.for_the_record(),
-    )
-    return _form_page(request, form, **result)
-
-
-def _save(request: HttpRequest, form: ServerForm) -> HttpResponse:
-    is_new = form.instance.pk is None
-    try:
-        saved = form.save()
-    except CovetError as error:
-        tell(request, error)
-        return _form_page(request, form, status=422)
-    action = "server.add" if is_new else "server.edit"
-    record(request, action, team=saved.team, subject=saved, details=form.for_the_record())
-    if is_new:
-        _discover(request, saved)
-    else:
-        messages.success(request, "Saved.")
-    return redirect("server", saved.pk)
-
-
-def _discover(request: HttpRequest, found: Server) -> None:
+def find_databases(request: HttpRequest, found: Server) -> None:
+    """Ask for the server's databases, and tell on the next page what came of it."""
     try:
         result = discover(found)
     except CovetError as error:

@@ -57,6 +57,7 @@ NAVIGATION: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         (
             Entry("team", "Team and roles", "team"),
             Entry("audit", "Audit log", "audit", Permission.VIEW_AUDIT),
+            Entry("settings", "Settings", "settings", Permission.VIEW_SETTINGS),
         ),
     ),
 )

@@ -22,6 +22,7 @@ class Permission(StrEnum):
     CHANGE_REPOSITORY = "change_repository"
     ROTATE_KEY = "rotate_key"
     VIEW_AUDIT = "view_audit"
+    VIEW_SETTINGS = "view_settings"
     MANAGE_TEAM = "manage_team"
     CHANGE_SETTINGS = "change_settings"
     EXPORT_KEY = "export_key"
@@ -43,6 +44,7 @@ TITLES: dict[Permission, str] = {
     Permission.CHANGE_REPOSITORY: "Add and change repositories",
     Permission.ROTATE_KEY: "Make new encryption keys",
     Permission.VIEW_AUDIT: "See the audit log",
+    Permission.VIEW_SETTINGS: "See settings, workers and what is wrong with them",
     Permission.MANAGE_TEAM: "Invite, remove and change roles",
     Permission.CHANGE_SETTINGS: "Change settings",
     Permission.EXPORT_KEY: "Export encryption keys",
@@ -77,6 +79,7 @@ _OWN: dict[Role, tuple[Permission, ...]] = {
         Permission.CHANGE_REPOSITORY,
         Permission.ROTATE_KEY,
         Permission.VIEW_AUDIT,
+        Permission.VIEW_SETTINGS,
     ),
     Role.OWNER: (
         Permission.MANAGE_TEAM,

@@ -1,6 +1,6 @@
 """Every error the engine raises on purpose.
 
-    CovetError(message, hint="")
+    CovetError(message, hint="", details="")
     ├─ ConfigurationError     ToolMissing · ToolTooOld · BadSetting
     ├─ StreamError            SourceFailed · SinkFailed · Stalled
     ├─ StorageError           ObjectNotFound · ObjectExists · StorageUnavailable (transient)
@@ -8,12 +8,14 @@
     ├─ IntegrityError         NotAnArchive · Truncated · Tampered · DigestMismatch
     │                         ManifestInvalid · TooLarge · Untrusted
     ├─ KeyUnavailable         WrongKey · UnknownRecipient · WrongPassphrase
-    ├─ DatabaseError          DatabaseUnavailable · Unreadable · Incomplete · ResultDiffers
+    ├─ DatabaseError          DatabaseUnavailable (LoginRefused) · Unreadable · Incomplete
+    │                         ResultDiffers
     └─ Conflict               ServerBusy · TargetNotEmpty
     Cancelled(BaseException)  so that no driver's "except Exception" can swallow it
 
 A message is lower case, has no full stop and names the object; `hint` tells the operator what
-to try next. `code` is stable: scripts, the catalog and exit statuses may rely on it.
+to try next; `details` is what the driver or system said itself, for whom the sentence is not
+enough. `code` is stable: scripts, the catalog and exit statuses may rely on it.
 """
 
 from __future__ import annotations
@@ -22,14 +24,25 @@ from __future__ import annotations
 class CovetError(Exception):
     """Base of all: `str(error)` is one sentence for people, `hint` the next step."""
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", details: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.details = details
 
     @property
     def code(self) -> str:
         return type(self).__name__
+
+
+def sentence(error: CovetError) -> str:
+    """The error as people read it: cause and next step, with capitals and full stops."""
+    return " ".join(_as_sentence(text) for text in (error.message, error.hint) if text)
+
+
+def _as_sentence(text: str) -> str:
+    end = "" if text.endswith(("?", ".", "!")) else "."
+    return f"{text[:1].upper()}{text[1:]}{end}"
 
 
 class Cancelled(BaseException):
@@ -150,6 +163,10 @@ class DatabaseError(CovetError):
 
 class DatabaseUnavailable(DatabaseError):
     """No connection: wrong host, port, name, credentials, or the server is down."""
+
+
+class LoginRefused(DatabaseUnavailable):
+    """The server was reached and lets nobody in like this: waiting will not help."""
 
 
 class Unreadable(DatabaseError):

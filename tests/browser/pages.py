@@ -48,6 +48,7 @@ def pages_of(world: LivedIn) -> dict[str, str]:
         "team": "/team/",
         "team-invite": "/team/1/invite/",
         "audit": "/audit/",
+        "settings": "/settings/",
         "profile": "/profile/",
         "profile-email": "/profile/email/",
         "profile-password": "/profile/password/",

@@ -32,7 +32,7 @@ def add_server(visitor: Visitor, postgres: PostgresServer, *, name: str) -> None
     visitor.open("/servers/")
     visitor.page.get_by_role("link", name="Add a server").first.click()
     fill_address(visitor, postgres, name=name, password=postgres.password.reveal())
-    visitor.page.get_by_text("Patterns and more").click()
+    visitor.page.get_by_text("patterns and more").click()
     visitor.page.get_by_label("Include").fill(name)
     visitor.button("Test connection").click()
     expect(visitor.page.locator("#probe")).to_contain_text("The connection works", timeout=PATIENCE)

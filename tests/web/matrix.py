@@ -91,6 +91,8 @@ ROWS: list[Row] = [
     Row("audit", "", "302 200 403 403 200 200", NOT_TAKEN),
     Row("audit-check", "", NOT_TAKEN, "302 302 403 403 302 302"),
     Row("audit-export", "", "302 200 403 403 403 200", NOT_TAKEN),
+    # settings
+    Row("settings", "", "302 200 403 403 200 200", NOT_TAKEN),
     # jobs
     Row("jobs", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
     Row("job", "job", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),

@@ -8,13 +8,15 @@ from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
+from django.utils import timezone
 
+from backups.authorities import checked
 from backups.discovery import Discovery, discover
 from backups.management.finding import TEAM_HELP, find_team, password_from
 from backups.management.reporting import ReportingCommand, record
 from backups.models import Server
 from backups.models.source import ServerKind
-from backups.probing import ServerCheck, probe_server
+from backups.probing import ServerCheck, remember, try_server
 from backups.registering import save_server
 from covetbackup.access.models import Team
 from covetbackup.audit.log import actor_of
@@ -46,10 +48,10 @@ class Command(ReportingCommand):
         _check(server)
         password = password_from(options["password_file"])
         # Tested first: a typing error leaves nothing behind.
-        check = probe_server(server, password=password)
-        server.version = check.version[:64]
+        check = try_server(server, password=password)
         save_server(server, password.reveal() if password else None)
         found = discover(server)
+        remember(server, check)
         record(actor_of(None), "server.add", team=server.team, subject=server)
         return Report(_data(server, check, found), _lines(server, check, found))
 
@@ -70,8 +72,20 @@ def server_at(address: str, name: str, team: Team) -> Server:
         port=settings.port,
         user=settings.user,
         sslmode=settings.sslmode,
+        authority=_authority(settings.sslrootcert),
         maintenance_database=settings.database,
     )
+
+
+def _authority(path: str) -> str:
+    """The certificates in the file that the address names: workers may run elsewhere."""
+    if not path:
+        return ""
+    try:
+        text = Path(path).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSetting(f"{path[:200]!r} cannot be read", "it is to be a file in PEM") from error
+    return checked(text, now=timezone.now())
 
 
 def _check(server: Server) -> None:

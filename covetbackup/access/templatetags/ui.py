@@ -54,6 +54,9 @@ _BADGES = {
     "done": ("ok", "Done", "ok"),
     "denied": ("bad", "Denied", "bad"),
     "active": ("ok", "Active", "ok"),
+    "alive": ("ok", "Alive", "ok"),
+    "draining": ("running", "Draining", "running"),
+    "silent": ("unknown", "Silent", ""),
     "decrypt-only": ("lock", "Decrypts only", ""),
     "retired": ("lock", "Retired", ""),
 }

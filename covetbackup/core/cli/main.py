@@ -73,12 +73,19 @@ def _print_report(given: argparse.Namespace, report: Report) -> None:
 
 def _print_error(given: argparse.Namespace, error: CovetError) -> None:
     if given.json:
-        fault = {"code": error.code, "message": error.message, "hint": error.hint}
+        fault = {
+            "code": error.code,
+            "message": error.message,
+            "hint": error.hint,
+            "details": error.details,
+        }
         _print_json(given, {"status": exit_status(error), "error": fault})
         return
     _print_line(f"error: {error.message}", sys.stderr)
     if error.hint:
         _print_line(f"hint: {error.hint}", sys.stderr)
+    if error.details:
+        _print_line(f"details: {error.details}", sys.stderr)
 
 
 def _print_json(given: argparse.Namespace, data: dict[str, Any]) -> None:

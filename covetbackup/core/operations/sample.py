@@ -95,7 +95,7 @@ def _sample_frames(
             drain(source, [decompress(manifest.codec.codec, frames=one, workers=1)])
         except IntegrityError as error:
             place = f"{volume.name}, bytes from {frame.offset}"
-            raise type(error)(f"{place}: {error}", error.hint) from error
+            raise type(error)(f"{place}: {error}", error.hint, error.details) from error
 
 
 def _chosen(count: int) -> list[int]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from importlib import resources
 
 from covetbackup.core.crypto import canonical
-from covetbackup.core.errors import Conflict, ManifestInvalid, ObjectNotFound
+from covetbackup.core.errors import Conflict, ManifestInvalid, ObjectNotFound, StorageError
 from covetbackup.core.repository.fields import Fields, stamp
 from covetbackup.core.repository.objects import write_object
 from covetbackup.core.storage.base import MARKER, Storage
@@ -48,7 +48,8 @@ class Marker:
 def initialise(storage: Storage, now: datetime) -> Marker:
     """Make an empty storage a repository: marker first, then the recovery guides.
 
-    Raises `Conflict` if anything is in the storage already.
+    Raises `Conflict` if anything is in the storage already. Whatever goes wrong, the storage is
+    as empty afterwards as it was.
     """
     with suppress(ObjectNotFound):  # a folder that is not there yet is empty too
         for found in storage.list():
@@ -59,6 +60,17 @@ def initialise(storage: Storage, now: datetime) -> Marker:
     marker = Marker(os.urandom(16).hex(), now)
     write_object(storage, MARKER, marker.to_bytes())
     guides = resources.files("covetbackup.core")
-    for name in GUIDES:
-        write_object(storage, name, (guides / name).read_bytes())
+    try:
+        for name in GUIDES:
+            write_object(storage, name, (guides / name).read_bytes())
+    except BaseException:
+        undo_initialise(storage)
+        raise
     return marker
+
+
+def undo_initialise(storage: Storage) -> None:
+    """Make a repository that holds no backup yet an empty storage again."""
+    with suppress(StorageError):  # why it is undone matters more than that it cannot be
+        for name in (*GUIDES, MARKER):
+            storage.delete(name)

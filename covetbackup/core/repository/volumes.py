@@ -140,7 +140,7 @@ def open_stored(
         # The manifest opened with this DEK, so it is the object that is not what it was.
         raise Tampered(f"{stored.name}: its header is damaged", error.hint) from error
     except (IntegrityError, ObjectNotFound) as error:
-        raise type(error)(f"{stored.name}: {error}", error.hint) from error
+        raise type(error)(f"{stored.name}: {error}", error.hint, error.details) from error
 
 
 def object_filters(

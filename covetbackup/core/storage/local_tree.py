@@ -51,11 +51,13 @@ def _translation(error: OSError, root: Path, subject: Path) -> StorageError:
         return StorageFull(
             f"no room for {subject}: {reason}, {_free_bytes(root)} bytes free",
             hint="free space, raise the quota or keep fewer backups",
+            details=str(error),
         )
     if error.errno in _REFUSED:
         return AccessRefused(
             f"{subject}: {reason}",
             hint="does the directory belong to the user that runs this, and is it writable?",
+            details=str(error),
         )
     if error.errno in (errno.ELOOP, errno.ENOTDIR):
         return AccessRefused(

@@ -60,7 +60,9 @@ class Retry:
             except StorageUnavailable as error:
                 pause = self._pause_before(tries + 1)
                 if tries >= self.attempts or self.clock() + pause > deadline or stop.is_set():
-                    raise GaveUp(f"{error.message} (tries: {tries})", error.hint) from error
+                    raise GaveUp(
+                        f"{error.message} (tries: {tries})", error.hint, error.details
+                    ) from error
             self.pause(stop, pause)
 
     def _pause_before(self, attempt: int) -> float:

@@ -76,11 +76,13 @@ def translated_error(error: Exception, subject: str, place: str) -> CovetError:
         return AccessRefused(
             f"the certificate of {place} is not trusted",
             hint="does the endpoint's name match, is its authority installed?",
+            details=_details(error),
         )
     if isinstance(error, _NETWORK):
         return StorageUnavailable(
             f"no answer about {subject} from {place}: {_words(type(error).__name__)}",
             hint="is the endpoint right and reachable?",
+            details=_details(error),
         )
     if isinstance(error, ParamValidationError):
         return BadSetting(f"{subject} in {place}: the request is not valid")
@@ -89,13 +91,22 @@ def translated_error(error: Exception, subject: str, place: str) -> CovetError:
     return StorageUnavailable(f"the answer about {subject} from {place} is not S3")
 
 
+def _details(error: Exception) -> str:
+    """What this machine's own driver said: nothing a peer sent is in it."""
+    return " ".join(str(error).split())[:500]
+
+
 def _answer(error: ClientError, subject: str, place: str) -> CovetError:
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code == "RequestTimeTooSkewed":
         return _skewed(error, place)
     if code == "NoSuchBucket":
-        return StorageError(f"{place} does not exist", hint="create it, or is the name wrong?")
+        return StorageError(
+            f"{place} does not exist",
+            hint="create it, or is the name wrong?",
+            details=f"{_words(code)} (status {status})",
+        )
     if code == "NoSuchUpload":
         return UploadLost(
             f"{place} dropped the upload of {subject}",
@@ -109,6 +120,7 @@ def _answer_by_status(code: str, status: int, subject: str, place: str) -> Covet
         return AccessRefused(
             f"{place} refused the credentials for {subject}: {_words(code or str(status))}",
             hint="are they right, still valid and allowed to do this?",
+            details=f"{_words(code)} (status {status})",
         )
     if status == 501:
         return NotSupported(f"{place} cannot do what {subject} needs: {_words(code)}")

@@ -230,7 +230,7 @@ class S3Upload:
             try:
                 return self._connection.call(operation, self._name, Key=key, **parameters)
             except passing as error:
-                raise StorageUnavailable(error.message, error.hint) from error
+                raise StorageUnavailable(error.message, error.hint, error.details) from error
 
         return self._retry(send, stop=self._stop)
 

@@ -15,7 +15,8 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from covetbackup.core.errors import BadSetting, DatabaseError, DatabaseUnavailable, ServerBusy
+from covetbackup.core.databases.postgresql.refusals import refusal
+from covetbackup.core.errors import BadSetting, CovetError, DatabaseError, DatabaseUnavailable
 from covetbackup.core.stream.secret import Secret, SecretFile
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -79,8 +80,9 @@ class ConnectionSettings:
 def connect(
     settings: ConnectionSettings, password: Secret | None, *, application: str
 ) -> Connection:
-    """An autocommit connection with no time limits. Raises `DatabaseUnavailable`, and `BadSetting`
-    for a server older than any this engine was tried on."""
+    """An autocommit connection with no time limits. Raises `DatabaseUnavailable`, `LoginRefused`
+    when the server answered, `ServerBusy`, and `BadSetting` for a server older than any this
+    engine was tried on."""
     try:
         connection = psycopg.connect(
             "",
@@ -176,22 +178,11 @@ def _password_line(password: Secret) -> str:
     return f"*:*:*:*:{escaped}\n"
 
 
-_HINTS = (
-    ("password", "is the password right, and --password-file the right file?"),
-    ("no pg_hba.conf entry", "does pg_hba.conf allow this host, user and database?"),
-    ("does not exist", "do the database and the role exist?"),
-    ("refused", "is the server running and listening on this host and port?"),
-    ("No such file", "is the server running, and this its socket directory?"),
-    ("resolve host", "is the host name right?"),
-    ("timeout", "is the host reachable from here, or does a firewall drop packets?"),
-    ("SSL", "does the server offer what sslmode asks for?"),
-)
-
-
-def _unavailable(settings: ConnectionSettings, error: psycopg.Error) -> Exception:
-    reason = " ".join(str(error).split())
-    reason = reason.removeprefix("connection failed: ")
-    if "too many clients" in reason or "remaining connection slots" in reason:
-        return ServerBusy(f"no free connection to {settings}: {reason}", "raise max_connections?")
-    hint = next((hint for mark, hint in _HINTS if mark in reason), "")
-    return DatabaseUnavailable(f"cannot connect to {settings}: {reason}", hint)
+def _unavailable(settings: ConnectionSettings, error: psycopg.Error) -> CovetError:
+    return refusal(
+        str(error),
+        host=settings.host,
+        port=settings.port,
+        user=settings.user,
+        database=settings.database,
+    )

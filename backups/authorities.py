@@ -1,0 +1,87 @@
+"""The certificate authorities by which PostgreSQL servers are judged: kept in the catalog, handed
+to libpq as files, since that is all it takes.
+
+A file is named by its content's digest: written once, right whoever writes it first, and made
+anew on each machine that runs workers. Certificates are public; nothing here is a secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import ssl
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from django.conf import settings
+
+from backups.models import Server
+from covetbackup.core.errors import BadSetting
+
+_JUDGING = ("verify-ca", "verify-full")
+
+
+def checked(text: str, *, now: datetime) -> str:
+    """The certificates in `text`, in PEM, as they are stored. Raises `BadSetting`."""
+    plain = text.strip().replace("\r\n", "\n")
+    try:
+        found = x509.load_pem_x509_certificates(plain.encode())
+    except ValueError as error:
+        raise BadSetting(
+            "this is no certificate in PEM",
+            "paste the whole file of the authority, from -----BEGIN CERTIFICATE----- to the end",
+        ) from error
+    if all(certificate.not_valid_after_utc < now for certificate in found):
+        ended = max(certificate.not_valid_after_utc for certificate in found)
+        raise BadSetting(
+            f"the certificate of the authority expired on {ended:%Y-%m-%d}",
+            "ask whoever runs the server for the one that is in use",
+        )
+    return plain + "\n"
+
+
+def file_for(server: Server) -> str:
+    """The path of the authority's file for connections to `server`, "" if none is judged.
+
+    Without one of its own, a server that is to be verified is judged by this machine's. Raises
+    `BadSetting` when the file cannot be written.
+    """
+    if server.authority:
+        return str(_written(server.authority))
+    return _of_this_machine() if server.sslmode in _JUDGING else ""
+
+
+def _of_this_machine() -> str:
+    # libpq knows "system" only since version 16, and looks for ~/.postgresql/root.crt otherwise.
+    known = ssl.get_default_verify_paths()
+    return known.cafile or ""
+
+
+def _written(text: str) -> Path:
+    data = text.encode()
+    folder = Path(settings.VAR_DIR) / "authorities"
+    path = folder / f"{hashlib.sha256(data).hexdigest()}.pem"
+    try:
+        if not path.exists() or path.read_bytes() != data:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            _write(path, data)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise BadSetting(
+            f"{path} cannot be written: {reason}", "does the folder belong to this user?"
+        ) from error
+    return path
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Never seen in part: several workers may write the same file at once."""
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    try:
+        with open(handle, "wb") as file:
+            file.write(data)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise

@@ -1,0 +1,16 @@
+"""One thing that is wrong with the installation, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """`tone` is "bad" for what keeps work from being done, else "warn". `id` names the system
+    check that found it, if one did."""
+
+    tone: str
+    text: str
+    hint: str = ""
+    id: str = ""

@@ -1,0 +1,46 @@
+"""Who does the work: the workers that are alive, and queues that nobody serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from backups.models import Server
+from covetbackup.condition.trouble import Trouble
+from covetbackup.jobs.bell import NODE_IS_FRESH
+from covetbackup.jobs.models import ACTIVE_STATES, Job, Node
+
+_REMEMBERED = timedelta(days=1)
+_MOST = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """`state` is a name of a badge."""
+
+    node: Node
+    state: str
+
+
+def workers(now: datetime) -> list[Worker]:
+    """Those of the last day, the liveliest first."""
+    nodes = Node.objects.filter(heartbeat_at__gt=now - _REMEMBERED).order_by("-heartbeat_at")
+    return [Worker(node, _state(node, now)) for node in nodes[:_MOST]]
+
+
+def worker_troubles(found: list[Worker]) -> Iterator[Trouble]:
+    """Queues in which jobs would wait for ever."""
+    served = {worker.node.queue for worker in found if worker.state == "alive"}
+    servers = Server.objects.order_by().values_list("queue", flat=True)
+    jobs = Job.objects.filter(state__in=ACTIVE_STATES).order_by().values_list("queue", flat=True)
+    for queue in sorted({"jobs", *servers.distinct(), *jobs.distinct()} - served):
+        text = f"no worker serves the queue {queue!r}: its jobs do not start"
+        option = "" if queue == "jobs" else f" --queue {queue}"
+        yield Trouble("bad", text, f"start one: manage.py worker{option}")
+
+
+def _state(node: Node, now: datetime) -> str:
+    if node.heartbeat_at < now - NODE_IS_FRESH:
+        return "silent"
+    return "draining" if node.is_draining else "alive"
