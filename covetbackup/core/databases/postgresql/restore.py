@@ -20,8 +20,9 @@ from psycopg import sql
 from covetbackup.core.databases.base import Piece, RestoreOptions, one_by_one
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql import preflight, relations, replace, roles, scratch
+from covetbackup.core.databases.postgresql.access import end_sessions
 from covetbackup.core.databases.postgresql.background import Background
-from covetbackup.core.databases.postgresql.backup import DUMP, GLOBALS, end_sessions
+from covetbackup.core.databases.postgresql.backup import GLOBALS
 from covetbackup.core.databases.postgresql.clients import Clients
 from covetbackup.core.databases.postgresql.connection import (
     Connection,
@@ -33,6 +34,7 @@ from covetbackup.core.databases.postgresql.connection import (
     translated,
 )
 from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink, SpooledLoad
+from covetbackup.core.databases.postgresql.parts.names import DUMP
 from covetbackup.core.databases.postgresql.properties import property_statements
 from covetbackup.core.databases.postgresql.snapshot import prepare_session
 from covetbackup.core.databases.postgresql.survey import read_inventory

@@ -8,7 +8,9 @@ from covetbackup.core.databases.postgresql.toc.reading import Unsupported
 from covetbackup.core.databases.postgresql.toc.values import Entry
 
 _NAME = rb'(?:"(?:[^"]|"")*"|[^\s".(])+'
-_COPY = re.compile(rb"COPY " + _NAME + rb"(?:\." + _NAME + rb")? (\(.*\))? ?FROM stdin;\n", re.DOTALL)
+_COPY = re.compile(
+    rb"COPY " + _NAME + rb"(?:\." + _NAME + rb")? (\(.*\))? ?FROM stdin;\n", re.DOTALL
+)
 
 
 def quoted_name(entry: Entry) -> bytes:
