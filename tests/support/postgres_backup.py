@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from psycopg import sql
 
-from covetbackup.core.databases.base import BackupOptions, Member, Outcome, Piece, RestoreOptions
+from covetbackup.core.databases.base import (
+    BackupOptions,
+    Member,
+    Outcome,
+    Piece,
+    RestoreOptions,
+    RestoreSession,
+)
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.operations.at_once import run_at_once
@@ -104,11 +111,26 @@ def put_back(
     """Restore to the address `target`; what the scratch database held before its commit."""
     options = RestoreOptions(target, taken.inventory, jobs, extra)
     with engine.restore(options, progress or Silent()) as session:
-        for name, content in taken.members.items():
-            pump(source_of(_pieces(content)), [], session.sink(Piece(name)))
+        fill(session, taken.members, jobs=jobs, progress=progress or Silent())
         inventory = session.inventory()
         session.commit()
     return inventory
+
+
+def fill(
+    session: RestoreSession,
+    members: Mapping[str, bytes],
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> None:
+    def write(piece: Piece, told: Progress) -> None:
+        source = source_of(_pieces(members[piece.member]))
+        pump(source, [watched(told)], session.sink(piece))
+
+    for group in session.groups({name: len(content) for name, content in members.items()}):
+        tasks = [partial(write, piece) for piece in group]
+        run_at_once(tasks, limit=jobs, progress=progress or Silent())
 
 
 def _pieces(content: bytes) -> Iterable[bytes]:

@@ -85,7 +85,7 @@ class PostgresEngine:
         of the role that shall own all; and `globals`: True to create missing roles from
         `globals.sql` first.
         """
-        return restore.LogicalRestore(
+        return restore.PostgresRestore(
             self._settings, self._password, options, choose=self._clients, progress=progress
         )
 

@@ -92,7 +92,7 @@ class CopyIn:
         yield from _until_ready(self._pgconn)
         _expect(self._pgconn, self._pgconn.get_result(), pq.ExecStatus.COPY_IN)
 
-    def write(self, rows: bytes) -> Iterator[bytes]:
+    def write(self, rows: bytes | memoryview) -> Iterator[bytes]:
         while self._pgconn.put_copy_data(rows) == 0:
             yield from _flushed(self._pgconn)
         yield from _flushed(self._pgconn)

@@ -67,7 +67,12 @@ class PartedDump:
     def groups(self) -> Iterator[Sequence[Member]]:
         if self._parts:
             yield tuple(
-                Member(part.name, self._source(part), size_hint=part.weight or None)
+                Member(
+                    part.name,
+                    self._source(part),
+                    size_hint=part.weight or None,
+                    may_be_empty=part.may_be_empty,
+                )
                 for part in self._parts
             )
         yield (Member(HEAD, self._head(), size_hint=self._contents.size),)

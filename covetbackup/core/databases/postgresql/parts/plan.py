@@ -70,6 +70,11 @@ class Part:
     def weight(self) -> int:
         return sum(unit.weight for unit in self.units)
 
+    @property
+    def may_be_empty(self) -> bool:
+        """Pages in the midst of a table may hold no row that lives."""
+        return not any(unit.begins or unit.ends for unit in self.units)
+
 
 def chunk_bytes(total: int) -> int:
     """How much data a part should hold, of `total` bytes: little enough that all readers have
