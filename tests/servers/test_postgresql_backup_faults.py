@@ -136,7 +136,9 @@ def test_a_truncate_cannot_come_between_snapshot_and_dump(
     """Readers of an older snapshot would see an empty table, without any error."""
     postgres_server.execute(postgres_database, "CREATE TABLE t AS SELECT 1 AS one")
     with (
-        engine_for(postgres_server, postgres_database).backup(BackupOptions("logical"), Silent()) as session,
+        engine_for(postgres_server, postgres_database).backup(
+            BackupOptions("logical"), Silent()
+        ) as session,
         postgres_server.connect(postgres_database) as other,
     ):
         other.execute("SET lock_timeout = '100ms'")

@@ -9,7 +9,7 @@ import pytest
 
 from covetbackup.core.crypto import keyfile
 from covetbackup.core.crypto.keyring import Keyring, NewKeys, new_keys
-from covetbackup.core.errors import CovetError, Incomplete
+from covetbackup.core.errors import Incomplete
 from covetbackup.core.operations.verify import Finding, Level, verify_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.joined import open_stream, streams
