@@ -68,10 +68,9 @@ def main() -> int:
     given = parser.parse_args()
     try:
         return list_backups(Path(given.member)) if given.folder == "list" else extract(given)
-    except Refused as error:
-        say(str(error))
     except Exception as error:  # whatever it is, it must end in a sentence and a status
-        say(f"stopped by {type(error).__name__}: {error}")
+        is_ours = isinstance(error, Refused)
+        say(f"{'' if is_ours else f'stopped by {type(error).__name__}: '}{error}")
     say("FAILED: if anything was written, it is not the backup")
     return 1
 
@@ -80,11 +79,11 @@ def list_backups(folder: Path) -> int:
     here, status = folder / "manifest.json", 0
     for path in [here] if here.exists() else sorted(folder.glob("b/*/*/manifest.json")):
         try:
-            manifest = Backup(path.parent).manifest
-            say("{label}  {kind}  {codec}  {cipher}".format(**manifest), to=sys.stdout)
-            for member in manifest["members"]:
-                size = sum(volume["size"] for volume in member["volumes"])
-                say(f"    {member['name']}  {size} bytes stored", to=sys.stdout)
+            backup = Backup(path.parent)
+            say("{label}  {kind}  {codec}  {cipher}".format(**backup.manifest), to=sys.stdout)
+            for name, members in backup.streams.items():
+                size = sum(volume["size"] for each in members for volume in each["volumes"])
+                say(f"    {name}  {size} bytes stored", to=sys.stdout)
         except (Refused, LookupError, OSError, TypeError, ValueError) as error:
             say(f"{path}: {error}")
             status = 1
@@ -94,23 +93,23 @@ def list_backups(folder: Path) -> int:
 def extract(given: Namespace) -> int:
     backup = Backup(Path(given.folder, "b", given.label) if given.label else Path(given.folder))
     backup.unlock(Keys(given.key_file, given.passphrase_file), trust_any=given.trust_any)
-    members = [member["name"] for member in backup.manifest["members"]]
-    if given.member not in members:
-        raise Refused(f"it has no member {given.member}; it has {', '.join(members)}")
-    pieces = backup.packed(members.index(given.member))
+    if given.member not in backup.streams:
+        raise Refused(f"it has no member {given.member}; it has {', '.join(backup.streams)}")
     codec = backup.manifest["codec"].partition(":")[0]
-    plain, digest, size, held = backup.details["plain"][given.member], hashlib.sha256(), 0, b""
-    for piece in filter(None, pieces if codec == "none" else decompressed(pieces, codec)):
+    for member in backup.streams[given.member]:
+        name, pieces = member["name"], backup.packed(member)
+        plain, digest, size, held = backup.details["plain"][name], hashlib.sha256(), 0, b""
+        for piece in filter(None, pieces if codec == "none" else decompressed(pieces, codec)):
+            sys.stdout.buffer.write(held)
+            digest.update(piece)
+            held, size = piece, size + len(piece)
+            if size > plain["size"]:
+                raise Refused(f"{name}: the data goes on after its {plain['size']} bytes")
+        if (size, digest.hexdigest()) != (plain["size"], plain["sha256"]):
+            raise Refused(f"{name}: size or SHA-256 of the data differs from the manifest")
         sys.stdout.buffer.write(held)
-        digest.update(piece)
-        held, size = piece, size + len(piece)
-        if size > plain["size"]:
-            raise Refused(f"the data goes on after its {plain['size']} bytes")
-    if (size, digest.hexdigest()) != (plain["size"], plain["sha256"]):
-        raise Refused("size or SHA-256 of the data differs from the manifest")
-    sys.stdout.buffer.write(held)
+        say(f"{name}: {size} bytes, SHA-256 {digest.hexdigest()}: every check passed")
     sys.stdout.buffer.flush()
-    say(f"{given.member}: {size} bytes, SHA-256 {digest.hexdigest()}: every check passed")
     return 0
 
 
@@ -136,6 +135,11 @@ class Backup:
         place = "/".join(folder.absolute().parts[-2:])
         if not LABEL.fullmatch(label) or (LABEL.fullmatch(place) and place != label):
             raise Refused(f"the manifest is that of another backup, {label}")
+        self.streams: dict[str, list[Json]] = {}
+        members = {member["name"]: member for member in manifest["members"]}
+        for name in sorted(members):  # NAME.0000, NAME.0001 and so on are parts of one stream NAME
+            is_part = f"{name[:-4]}0000" in members and name[-5] == "."
+            self.streams.setdefault(name[:-5] if is_part else name, []).append(members[name])
         self.id, self.signer = bytes.fromhex(label[-32:]), from_base64(manifest["signer"])
         signature, signed = from_base64(manifest["signature"]), SIGNED + self.proven
         try:
@@ -171,8 +175,8 @@ class Backup:
     def find_dek(self, keys: Keys) -> tuple[bytes, bool]:
         """The data key, and whether a secret of yours vouches for who made the backup."""
         here, mirror, folder = "keys.??????.json", self.id.hex() + ".??????.json", self.folder
-        copies = [*folder.glob(here), *folder.glob(mirror), *(folder / "keys-mirror").glob(mirror)]
-        copies += (folder / "../../../keys-mirror").glob(mirror)
+        beside = (folder, folder / "keys-mirror", folder / "../../../keys-mirror")
+        copies = [*folder.glob(here), *(copy for place in beside for copy in place.glob(mirror))]
         problems = []
         for path in sorted(copies, key=lambda path: path.name[-11:], reverse=True):
             try:
@@ -202,9 +206,9 @@ class Backup:
                 return dek, slot["kind"] != "x25519"
         raise Refused(f"no key that you gave opens it; needed: {[slot['key'] for slot in intact]}")
 
-    def packed(self, number: int) -> Iterator[bytes]:
-        """The volumes of member `number`, decrypted and joined, still compressed."""
-        volumes = self.manifest["members"][number]["volumes"]
+    def packed(self, member: Json) -> Iterator[bytes]:
+        """The volumes of `member`, decrypted and joined, still compressed."""
+        number, volumes = self.manifest["members"].index(member), member["volumes"]
         for position, stored in enumerate(volumes):
             if not OBJECT.fullmatch(stored["name"]) or stored["number"] != number << 16 | position:
                 raise Refused(f"the manifest names an impossible object {stored['name']}")
@@ -224,16 +228,14 @@ class Backup:
 
         if not self.dek:
             return (yield from iter(lambda: read(PIECE), b""))
-        header, number, name = read(96), 0, stored["name"]
-        if len(header) < 96 or header[:8] != b"COVETBK1":
-            raise Refused(f"{name} is not an encrypted object that this program knows")
-        suite, chunk_log2, flags, *found = struct.unpack(">BBHI16s", header[8:32])
-        if suite not in (1, 2, 3) or flags or not 12 <= chunk_log2 <= 24:
+        header, number, name, known = read(96), 0, stored["name"], [stored["number"], self.id]
+        head = struct.unpack(">8sBBHI16s", header[:32].ljust(32, b"\0"))
+        magic, suite, chunk_log2, flags, *found = head
+        if (magic, flags) != (b"COVETBK1", 0) or not (1 <= suite <= 3 and 12 <= chunk_log2 <= 24):
             raise Refused(f"{name} is damaged, or needs a newer program")
         info = b"covetbackup/1 stream\0" + header[:64]
         derived = hkdf(self.dek, header[32:64], info, 96 if suite == 3 else 64)
-        is_ours = hmac.compare_digest(derived[-32:], header[64:])
-        if found != [stored["number"], self.id] or not is_ours:
+        if found != known or not hmac.compare_digest(derived[-32:], header[64:]):
             raise Refused(f"{name} has a damaged header, or is another object")
         flag, size = 0, (1 << chunk_log2) + (64 if suite == 3 else 16)
         while not flag:
@@ -266,12 +268,10 @@ class Keys:
     def attempts(self, slot: Json, of: bytes) -> Iterator[tuple[AESGCM, bytes, bytes]]:
         """What to try on a slot: cipher, nonce and sealed key, for each key of its kind."""
         sealed, kind = from_base64(slot.get("sealed", "")), slot["kind"]
-        if kind == "x25519":
-            info = b"covetbackup/1 x25519 slot\0" + of + slot["key"].encode()
-            for secret in self.all[PRIVATE]:
-                private = x25519.X25519PrivateKey.from_private_bytes(secret)
-                yield (*hpke(private, sealed[:32], info), sealed[32:])
-            return
+        info = b"covetbackup/1 x25519 slot\0" + of + slot["key"].encode()
+        for secret in self.all[PRIVATE] if kind == "x25519" else []:
+            private = x25519.X25519PrivateKey.from_private_bytes(secret)
+            yield (*hpke(private, sealed[:32], info), sealed[32:])
         keks = self.all[RAW][:] if kind == "raw" else []
         keks += [derive(words, slot) for words in self.passphrases if kind == "passphrase"]
         info = b"covetbackup/1 slot\0" + canonical({**slot, "backup": of.hex()}, "sealed")

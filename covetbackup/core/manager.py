@@ -27,12 +27,13 @@ from covetbackup.core.operations.restore import (
 from covetbackup.core.operations.rotate import Rotated, rotate_keys
 from covetbackup.core.operations.verify import Level, VerifyResult, verify_backup
 from covetbackup.core.progress import Progress, Silent
+from covetbackup.core.repository.joined import open_stream
 from covetbackup.core.repository.layout import Label, slug_of
 from covetbackup.core.repository.manifest import Manifest
 from covetbackup.core.repository.marker import initialise
 from covetbackup.core.repository.opening import open_backup
 from covetbackup.core.repository.repository import Listed, Repository
-from covetbackup.core.repository.volumes import VOLUME_SIZE, open_member
+from covetbackup.core.repository.volumes import VOLUME_SIZE
 from covetbackup.core.storage.base import Storage
 from covetbackup.core.storage.registry import S3Credentials, open_storage
 from covetbackup.core.stream.base import Source
@@ -201,10 +202,11 @@ class RestoreManager:
         return self._run(drill_backup, label, request, password)
 
     def open_member(self, label: str, member: str) -> Source:
-        """The plain bytes of one member: a source whose end proves that it was all of it."""
+        """The plain bytes of one member, or of all parts of a stream such as `dump.pgc`: a source
+        whose end proves that it was all of it."""
         found = self._repository.find(label)
         opened = open_backup(self._repository, found, self._keyring)
-        return open_member(
+        return open_stream(
             self._repository, opened.manifest, member, dek=opened.dek, workers=default_workers()
         )
 

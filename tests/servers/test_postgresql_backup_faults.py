@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from covetbackup.core.databases.base import BackupOptions, Member
-from covetbackup.core.databases.postgresql import backup, snapshot
+from covetbackup.core.databases.postgresql import pgdump, snapshot
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.errors import (
     Cancelled,
@@ -136,7 +136,9 @@ def test_a_truncate_cannot_come_between_snapshot_and_dump(
     """Readers of an older snapshot would see an empty table, without any error."""
     postgres_server.execute(postgres_database, "CREATE TABLE t AS SELECT 1 AS one")
     with (
-        engine_for(postgres_server, postgres_database).backup(BackupOptions(), Silent()) as session,
+        engine_for(postgres_server, postgres_database).backup(
+            BackupOptions("logical"), Silent()
+        ) as session,
         postgres_server.connect(postgres_database) as other,
     ):
         other.execute("SET lock_timeout = '100ms'")
@@ -152,7 +154,7 @@ def test_a_truncate_cannot_come_between_snapshot_and_dump(
 def test_a_waiting_truncate_fails_the_backup_and_is_named(
     postgres_server: PostgresServer, postgres_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backup, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(pgdump, "LOCK_SECONDS", 1)
     postgres_server.execute(postgres_database, "CREATE TABLE t AS SELECT 1 AS one")
     engine = engine_for(postgres_server, postgres_database)
     other = postgres_server.connect(postgres_database)
@@ -161,7 +163,7 @@ def test_a_waiting_truncate_fails_the_backup_and_is_named(
     try:
         with (
             pytest.raises(ServerBusy, match=r"t by pid \d+ \(postgres, nightly truncate\)"),
-            engine.backup(BackupOptions(), Silent()) as session,
+            engine.backup(BackupOptions("logical"), Silent()) as session,
         ):
             waiting.start()
             blocked = "SELECT 1 FROM pg_locks WHERE NOT granted"
@@ -231,7 +233,7 @@ def test_a_cancel_ends_a_long_count(
     )
     engine = engine_for(postgres_server, postgres_database)
     with nothing_left_there(postgres_server), pytest.raises(Cancelled):
-        with engine.backup(BackupOptions(), Silent()):
+        with engine.backup(BackupOptions("logical"), Silent()):
             raise Cancelled
 
 
@@ -246,7 +248,7 @@ def test_kill_9_leaves_no_session_and_no_pg_dump(
         "from covetbackup.core.progress import Silent\n"
         "from covetbackup.core.stream.secret import Secret\n"
         "engine = PostgresEngine(parse_url(sys.argv[1]), Secret(sys.stdin.readline()))\n"
-        "with engine.backup(BackupOptions(), Silent()) as session:\n"
+        "with engine.backup(BackupOptions('logical'), Silent()) as session:\n"
         "    for (member,) in session.groups():\n"
         "        with member.source as chunks:\n"
         "            next(chunks)\n"
@@ -349,7 +351,7 @@ class _ActingSink(MemorySink):
 
 
 def _dump_into(engine: PostgresEngine, sink: MemorySink) -> None:
-    with engine.backup(BackupOptions(), Silent()) as session:
+    with engine.backup(BackupOptions("logical"), Silent()) as session:
         for (member,) in session.groups():
             pump(member.source, [], sink if member.name == "dump.pgc" else MemorySink())
         session.finish()

@@ -30,7 +30,7 @@ from covetbackup.core.errors import (
 from covetbackup.core.progress import Silent
 from covetbackup.core.stream.pump import pump
 from tests.support.postgres import PostgresRole, PostgresServer, drop_databases
-from tests.support.postgres_backup import Notes, Taken, contents, engine_for, put_back, take
+from tests.support.postgres_backup import Notes, Taken, contents, engine_for, fill, put_back, take
 from tests.support.streams import eventually, nothing_left, source_of
 
 TARGET = "restored"
@@ -43,7 +43,7 @@ def backup(postgres_server: PostgresServer) -> Iterator[Taken]:
         database,
         "CREATE TABLE t AS SELECT g, repeat('x', 500) AS fat FROM generate_series(1, 5000) g",
     )
-    yield take(engine_for(postgres_server, database))
+    yield take(engine_for(postgres_server, database), method="logical")
     drop_databases(postgres_server, {database})
 
 
@@ -98,7 +98,7 @@ def test_a_restore_left_without_commit_leaves_no_database(
     with unchanged(postgres_server), pytest.raises(Cancelled):
         options = RestoreOptions(postgres_server.url(TARGET), backup.inventory)
         with engine_for(postgres_server).restore(options, Silent()) as session:
-            pump(source_of([backup.members["dump.pgc"]]), [], session.sink(Piece("dump.pgc")))
+            fill(session, backup.members)
             session.inventory()
             raise Cancelled
 
@@ -139,7 +139,7 @@ def test_a_database_created_meanwhile_is_not_replaced(
     options = RestoreOptions(postgres_server.url(TARGET), backup.inventory)
     with pytest.raises(TargetNotEmpty, match="during the restore"):
         with engine_for(postgres_server).restore(options, Silent()) as session:
-            pump(source_of([backup.members["dump.pgc"]]), [], session.sink(Piece("dump.pgc")))
+            fill(session, backup.members)
             postgres_server.create_database(TARGET)
             session.commit()
     assert contents(postgres_server, TARGET) == {"large objects": None}
@@ -151,7 +151,7 @@ def test_a_visitor_in_the_scratch_database_does_not_stop_the_commit(
 ) -> None:
     options = RestoreOptions(postgres_server.url(TARGET), backup.inventory)
     with engine_for(postgres_server).restore(options, Silent()) as session:
-        pump(source_of([backup.members["dump.pgc"]]), [], session.sink(Piece("dump.pgc")))
+        fill(session, backup.members)
         (scratch,) = _scratch_databases(postgres_server)
         visitor = postgres_server.connect(scratch)
         session.commit()
@@ -168,7 +168,7 @@ def test_only_its_owner_can_enter_the_scratch_database(
         (scratch,) = _scratch_databases(postgres_server)
         query = f"SELECT has_database_privilege('{stranger.name}', '{{}}', 'CONNECT')"
         assert postgres_server.rows("postgres", query.format(scratch)) == [(False,)]
-        pump(source_of([backup.members["dump.pgc"]]), [], session.sink(Piece("dump.pgc")))
+        fill(session, backup.members)
         session.commit()
     assert postgres_server.rows("postgres", query.format(TARGET)) == [(True,)]
 
@@ -239,7 +239,7 @@ def test_missing_roles_can_come_from_the_backup_and_go_with_a_failure(
         f"COMMENT ON ROLE {quoted} IS 'it''s; here'",
         f"GRANT pg_monitor TO {quoted}",
     )
-    taken = take(engine_for(postgres_server, postgres_database))
+    taken = take(engine_for(postgres_server, postgres_database), method="logical")
     postgres_server.execute(postgres_database, "DROP TABLE t", f"DROP ROLE {quoted}")
     engine, target = engine_for(postgres_server), postgres_server.url(TARGET)
     cut = replace(taken, members={**taken.members, "dump.pgc": b"PGDMP"})

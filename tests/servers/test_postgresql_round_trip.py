@@ -225,7 +225,7 @@ def test_the_full_check_accepts_a_whole_dump_and_refuses_every_cut(
         postgres_database, "CREATE TABLE t AS SELECT g FROM generate_series(1, 3000) g"
     )
     engine = engine_for(postgres_server, postgres_database)
-    dump = take(engine).members["dump.pgc"]
+    dump = take(engine, method="logical").members["dump.pgc"]
     check = engine.check("dump.pgc")
     assert check is not None
     drain(source_of([dump]), [check])

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from psycopg import sql
 
-from covetbackup.core.databases.base import BackupOptions, Outcome, Piece, RestoreOptions
+from covetbackup.core.databases.base import (
+    BackupOptions,
+    Member,
+    Outcome,
+    Piece,
+    RestoreOptions,
+    RestoreSession,
+)
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
+from covetbackup.core.operations.at_once import run_at_once
 from covetbackup.core.progress import Progress, Silent
+from covetbackup.core.stream.meter import watched
 from covetbackup.core.stream.pump import pump
 from tests.support.postgres import PostgresRole, PostgresServer
 from tests.support.streams import MemorySink, source_of
@@ -26,6 +36,12 @@ class Taken:
 
     members: dict[str, bytes]
     outcome: Outcome
+
+    @property
+    def archive(self) -> bytes:
+        """The whole dump, as whoever joins its parts has it."""
+        names = sorted(name for name in self.members if name.startswith("dump.pgc"))
+        return b"".join(self.members[name] for name in names)
 
     @property
     def inventory(self) -> Inventory:
@@ -60,14 +76,26 @@ def engine_for(
     return PostgresEngine(server.settings(database, role.name), role.password)
 
 
-def take(engine: PostgresEngine, progress: Progress | None = None) -> Taken:
-    members = {}
-    with engine.backup(BackupOptions(), progress or Silent()) as session:
-        for (member,) in session.groups():
-            sink = MemorySink()
-            pump(member.source, [], sink)
-            assert sink.committed is not None
-            members[member.name] = sink.committed
+def take(
+    engine: PostgresEngine,
+    progress: Progress | None = None,
+    *,
+    method: str = "",
+    streams: int = 3,
+) -> Taken:
+    members: dict[str, bytes] = {}
+
+    def store(member: Member, told: Progress) -> None:
+        sink = MemorySink()
+        pump(member.source, [watched(told)], sink)
+        assert sink.committed is not None
+        members[member.name] = sink.committed
+
+    progress = progress or Silent()
+    with engine.backup(BackupOptions(method, streams), progress) as session:
+        for group in session.groups():
+            tasks = [partial(store, member) for member in group]
+            run_at_once(tasks, limit=streams, progress=progress)
         return Taken(members, session.finish())
 
 
@@ -83,11 +111,26 @@ def put_back(
     """Restore to the address `target`; what the scratch database held before its commit."""
     options = RestoreOptions(target, taken.inventory, jobs, extra)
     with engine.restore(options, progress or Silent()) as session:
-        for name, content in taken.members.items():
-            pump(source_of(_pieces(content)), [], session.sink(Piece(name)))
+        fill(session, taken.members, jobs=jobs, progress=progress or Silent())
         inventory = session.inventory()
         session.commit()
     return inventory
+
+
+def fill(
+    session: RestoreSession,
+    members: Mapping[str, bytes],
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> None:
+    def write(piece: Piece, told: Progress) -> None:
+        source = source_of(_pieces(members[piece.member]))
+        pump(source, [watched(told)], session.sink(piece))
+
+    for group in session.groups({name: len(content) for name, content in members.items()}):
+        tasks = [partial(write, piece) for piece in group]
+        run_at_once(tasks, limit=jobs, progress=progress or Silent())
 
 
 def _pieces(content: bytes) -> Iterable[bytes]:

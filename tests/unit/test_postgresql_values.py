@@ -30,6 +30,8 @@ def _table(oid: int, size: int = 0, **fields: object) -> Relation:
         "scattered": 0,
         "condition": "",
         "unlogged": False,
+        "toast_bytes": 0,
+        "is_heap": True,
         **fields,
     }
     return Relation(**values)  # type: ignore[arg-type]

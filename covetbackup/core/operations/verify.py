@@ -9,7 +9,7 @@ restore     it loads: a drill, see `restore.drill_backup`                    key
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -28,12 +28,12 @@ from covetbackup.core.errors import (
 from covetbackup.core.operations.sample import sample_object
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository import layout
+from covetbackup.core.repository.joined import Stream, open_stream, streams
 from covetbackup.core.repository.keys_store import generations, spare_problems
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest, Trust
 from covetbackup.core.repository.opening import OpenedBackup, open_backup
 from covetbackup.core.repository.repository import Repository
-from covetbackup.core.repository.volumes import open_member
 from covetbackup.core.stream.base import Filter
 from covetbackup.core.stream.meter import Expect, watched
 from covetbackup.core.stream.pump import drain
@@ -180,21 +180,32 @@ class _Verification:
 
     def unreadable(self, opened: OpenedBackup, check: MemberCheck) -> Iterator[Finding]:
         """Level content: everything, as a restore would read it."""
+        for stream in streams(opened.manifest):
+            own = check(opened.manifest.kind, stream.name)
+            fault = self._fault(opened, stream, [own] if own else [])
+            if fault is None:
+                continue
+            # Which of its parts it is in, and whether there are more behind the first.
+            parts = [Stream(member, (member,)) for member in stream.members]
+            inside = [self._fault(opened, part, []) for part in parts] if len(parts) > 1 else []
+            yield from filter(None, inside) if any(inside) else [fault]
+
+    def _fault(
+        self, opened: OpenedBackup, stream: Stream, filters: Sequence[Filter]
+    ) -> Finding | None:
         manifest = opened.manifest
-        for member in manifest.members:
-            size = manifest.opened.plain[member.name].size
-            self.progress.phase(f"verifying {member.name}", size)
-            own = check(manifest.kind, member.name)
-            filters: list[Filter] = [watched(self.progress), *([own] if own else [])]
-            source = open_member(
-                self.repository, manifest, member.name, dek=opened.dek, workers=self.workers
-            )
-            try:
-                drain(source, filters)
-            except _NOT_ITS_FAULT:
-                raise
-            except _FAULTS as error:
-                yield Finding(member.name, error)
+        size = sum(manifest.opened.plain[member].size for member in stream.members)
+        self.progress.phase(f"verifying {stream.name}", size)
+        source = open_stream(
+            self.repository, manifest, stream.name, dek=opened.dek, workers=self.workers
+        )
+        try:
+            drain(source, [watched(self.progress), *filters])
+        except _NOT_ITS_FAULT:
+            raise
+        except _FAULTS as error:
+            return Finding(stream.name, error)
+        return None
 
 
 def _possible(manifest: Manifest, size: int) -> bool:

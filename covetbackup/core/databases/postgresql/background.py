@@ -42,6 +42,11 @@ class Background(Generic[T]):
             raise self._error
         return self._results[0]
 
+    def has_ended(self, seconds: float) -> bool:
+        """Wait until the work is over, `seconds` at most."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
     def stop(self) -> None:
         """End the work, on the server too. Idempotent."""
         self._stopped.set()

@@ -32,6 +32,11 @@ class Clients:
     def path(self, program: str) -> str:
         return str(self.directory / program)
 
+    @property
+    def has_psql(self) -> bool:
+        """It comes with the others everywhere but in some bundles."""
+        return os.access(self.directory / "psql", os.X_OK)
+
 
 def find_clients(directories: Sequence[Path] = ()) -> list[Clients]:
     """All complete sets of client programs, those in `directories` first; else those in PATH, in

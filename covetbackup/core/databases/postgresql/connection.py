@@ -24,12 +24,14 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 OLDEST_MAJOR = 13  # the oldest server whose catalogs the queries here were run against
 _CONNECT_SECONDS = 10
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-# A dead peer is noticed after 30 + 3 x 10 s instead of the kernel's two hours.
+# A dead peer is noticed after 30 + 3 x 10 s instead of the kernel's two hours, and after 60 s while
+# something sent is on its way to it: then the kernel counts no keepalives.
 _KEEPALIVES: dict[str, Any] = {
     "keepalives": 1,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
 }
 _TIMEOUTS = {
     "statement_timeout": 13,

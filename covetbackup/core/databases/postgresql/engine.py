@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,6 +15,7 @@ from covetbackup.core.databases.base import (
     RestoreSession,
 )
 from covetbackup.core.databases.postgresql import backup, restore
+from covetbackup.core.databases.postgresql.access import Access
 from covetbackup.core.databases.postgresql.archive import check_member
 from covetbackup.core.databases.postgresql.clients import Clients, choose_clients, find_clients
 from covetbackup.core.databases.postgresql.connection import (
@@ -22,6 +24,8 @@ from covetbackup.core.databases.postgresql.connection import (
     major_of,
     translated,
 )
+from covetbackup.core.databases.postgresql.parts.dump import METHOD as PARALLEL
+from covetbackup.core.databases.postgresql.whole import METHOD as LOGICAL
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter
@@ -29,13 +33,14 @@ from covetbackup.core.stream.secret import Secret
 
 
 class PostgresEngine:
-    """A `DatabaseEngine` for one database; its one method is "logical".
+    """A `DatabaseEngine` for one database. Its methods: "parallel", a dump in parts that are read
+    at once, and "logical", one stream of pg_dump; without a method it is parallel where it can be.
 
     `client_directories` replaces the usual places in which client programs are looked for.
     """
 
     kind = "postgresql"
-    methods = (backup.METHOD,)
+    methods = (PARALLEL, LOGICAL)
 
     def __init__(
         self,
@@ -60,9 +65,13 @@ class PostgresEngine:
     ) -> AbstractContextManager[BackupSession]:
         """Also raises `Unreadable` on entry, naming each object this role cannot dump."""
         if options.method not in ("", *self.methods):
-            raise BadSetting(f"PostgreSQL has no backup method {options.method!r}", "use logical")
-        return backup.LogicalBackup(
-            self._settings, self._password, choose=self._clients, progress=progress
+            raise BadSetting(
+                f"PostgreSQL has no backup method {options.method!r}",
+                f"one of: {', '.join(self.methods)}",
+            )
+        access = Access(self._settings, self._password, f"covetbackup {secrets.token_hex(4)}")
+        return backup.PostgresBackup(
+            access, options.method or PARALLEL, choose=self._clients, progress=progress
         )
 
     def restore(
@@ -76,7 +85,7 @@ class PostgresEngine:
         of the role that shall own all; and `globals`: True to create missing roles from
         `globals.sql` first.
         """
-        return restore.LogicalRestore(
+        return restore.PostgresRestore(
             self._settings, self._password, options, choose=self._clients, progress=progress
         )
 

@@ -6,7 +6,8 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from covetbackup.core.errors import SinkFailed, StorageFull, TooLarge
@@ -43,6 +44,16 @@ class SpoolFile:
 
     def argument(self, descriptor: int) -> str:
         return f"/proc/self/fd/{descriptor}"
+
+
+@contextmanager
+def memory_file(name: str, content: bytes) -> Iterator[SpoolFile]:
+    """A file with `content` that is in memory and has no path; `name` is for people."""
+    with open(os.memfd_create(name, os.MFD_CLOEXEC), "wb", buffering=0) as file:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[file.write(rest) :]
+        yield SpoolFile(file.fileno())
 
 
 class SpooledLoad:
@@ -123,16 +134,17 @@ def _spool_error(error: OSError) -> StorageFull | SinkFailed:
 
 
 class ScriptSink:
-    """Collects a small script and hands it to `run` at the commit."""
+    """Collects something small, of `most` bytes, and hands it to `run` at the commit."""
 
-    def __init__(self, run: Callable[[bytes], None]) -> None:
+    def __init__(self, run: Callable[[bytes], None], most: int = _SCRIPT_BYTES) -> None:
         self._run = run
+        self._most = most
         self._script = bytearray()
 
     def write(self, chunk: bytes) -> None:
         self._script += chunk
-        if len(self._script) > _SCRIPT_BYTES:
-            raise TooLarge(f"globals.sql is longer than {_SCRIPT_BYTES} bytes")
+        if len(self._script) > self._most:
+            raise TooLarge(f"what comes is longer than {self._most} bytes")
 
     def commit(self) -> None:
         self._run(bytes(self._script))

@@ -20,8 +20,9 @@ _NAMED = 20  # objects named in a message; the rest are counted
 class Relation:
     """A table ("r"), partitioned table ("p"), foreign table ("f") or sequence ("S").
 
-    `condition` is the WHERE clause by which an extension selects the user's rows of its
-    configuration table. `scattered` is the oid of the nearest ancestor whose hash partitions
+    `toast_bytes` is the size of its wide values, which lie elsewhere; `is_heap` says that a row is
+    found by its page. `condition` is the WHERE clause by which an extension selects the user's rows
+    of its configuration table. `scattered` is the oid of the nearest ancestor whose hash partitions
     depend on enum oids, 0 if none: rows of such partitions change places in a restore.
     """
 
@@ -34,6 +35,8 @@ class Relation:
     scattered: int
     condition: str
     unlogged: bool
+    toast_bytes: int
+    is_heap: bool
 
     @property
     def label(self) -> str:
@@ -62,7 +65,10 @@ SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text,
        greatest(c.reltuples, -1)::bigint,
        coalesce((SELECT min(root::bigint) FROM moving WHERE moving.oid = c.oid), 0),
        coalesce(configured.condition, ''),
-       c.relpersistence = 'u'
+       c.relpersistence = 'u',
+       CASE WHEN c.reltoastrelid <> 0 THEN coalesce(pg_relation_size(c.reltoastrelid), 0)
+            ELSE 0 END,
+       c.relkind = 'r' AND coalesce((SELECT amname = 'heap' FROM pg_am WHERE oid = c.relam), false)
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN configured ON configured.oid = c.oid

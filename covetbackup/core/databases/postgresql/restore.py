@@ -17,11 +17,12 @@ from typing import TypeVar
 import psycopg
 from psycopg import sql
 
-from covetbackup.core.databases.base import Piece, RestoreOptions, one_by_one
+from covetbackup.core.databases.base import Piece, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql import preflight, relations, replace, roles, scratch
+from covetbackup.core.databases.postgresql.access import end_sessions
 from covetbackup.core.databases.postgresql.background import Background
-from covetbackup.core.databases.postgresql.backup import DUMP, GLOBALS, end_sessions
+from covetbackup.core.databases.postgresql.backup import GLOBALS
 from covetbackup.core.databases.postgresql.clients import Clients
 from covetbackup.core.databases.postgresql.connection import (
     Connection,
@@ -33,6 +34,8 @@ from covetbackup.core.databases.postgresql.connection import (
     translated,
 )
 from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink, SpooledLoad
+from covetbackup.core.databases.postgresql.parts.names import DUMP, HEAD, is_part
+from covetbackup.core.databases.postgresql.parts.restoring import PartedLoad
 from covetbackup.core.databases.postgresql.properties import property_statements
 from covetbackup.core.databases.postgresql.snapshot import prepare_session
 from covetbackup.core.databases.postgresql.survey import read_inventory
@@ -47,7 +50,7 @@ _NAMED = 20  # tables named in a note
 _log = logging.getLogger(__name__)
 
 
-class LogicalRestore:
+class PostgresRestore:
     """A `RestoreSession` into a database that does not exist yet, or is replaced."""
 
     kept_as = ""
@@ -82,7 +85,7 @@ class LogicalRestore:
         self._properties: list[sql.Composed] = []
         self._committed = False
 
-    def __enter__(self) -> LogicalRestore:
+    def __enter__(self) -> PostgresRestore:
         with translated(self._settings), ExitStack() as stack:
             self._keeper = scratch.connect_maintenance(
                 self._settings, self._password, application=self._application
@@ -94,6 +97,12 @@ class LogicalRestore:
             self._say_risks()
             stack.callback(self._undo)
             self._create_scratch()
+            self._parts = PartedLoad(
+                self._pg_restore(),
+                self._connect_to_scratch,
+                jobs=self._options.jobs,
+                progress=self._progress,
+            )
             self._stack = stack.pop_all()
         return self
 
@@ -106,16 +115,23 @@ class LogicalRestore:
         self._stack.close()
 
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
-        return one_by_one(members)
+        if GLOBALS in members:
+            yield (Piece(GLOBALS),)
+        with translated(self._settings):
+            self._properties = self._rehearsed_properties()
+        yield from self._parts.groups(members) if HEAD in members else ((Piece(DUMP),),)
 
     def sink(self, piece: Piece) -> Sink:
         if piece.member == GLOBALS:
             return ScriptSink(self._apply_globals)
+        if is_part(piece.member):
+            return self._parts.sink(piece)
         if piece.member != DUMP:
             raise BadSetting(f"a PostgreSQL backup has no member {piece.member!r}")
-        with translated(self._settings):
-            self._properties = self._rehearsed_properties()
-            command = self._pg_restore()
+        return self._whole_sink()
+
+    def _whole_sink(self) -> Sink:
+        command = self._pg_restore("--exit-on-error")
         if self._options.jobs == 1:
             return command.start()
         size = int((self._expected.settings or {}).get("table_bytes", "0"))
@@ -230,14 +246,14 @@ class LogicalRestore:
             ) from error
         self._progress.note(f"left out: {text}")
 
-    def _pg_restore(self) -> PgRestore:
-        options = ["--exit-on-error", "--no-password", f"--dbname={conninfo(self._name)}"]
+    def _pg_restore(self, *options: str) -> PgRestore:
+        options = (*options, "--no-password", f"--dbname={conninfo(self._name)}")
         if not self._choices.keeps_owner:
-            options += ["--no-owner", "--no-privileges"]
+            options += ("--no-owner", "--no-privileges")
         if self._choices.role:
-            options.append(f"--role={self._choices.role}")
+            options += (f"--role={self._choices.role}",)
         if self._lost_tablespaces():
-            options.append("--no-tablespaces")
+            options += ("--no-tablespaces",)
         return PgRestore(
             argv=[self._clients.path("pg_restore"), *options],
             env=tool_environment(
@@ -254,20 +270,21 @@ class LogicalRestore:
         self._progress.advance(0)
 
     def _on_scratch(self, work: Callable[[Connection, Callable[[], bool]], T]) -> T:
-        settings = self._settings.on(self._name)
-        with (
-            translated(settings),
-            connect(settings, self._password, application=self._application) as connection,
-        ):
+        with translated(self._settings.on(self._name)), self._connect_to_scratch() as connection:
             prepare_session(connection)
-            if self._choices.role:
-                role = sql.Identifier(self._choices.role)
-                connection.execute(sql.SQL("SET ROLE {}").format(role))
             running = Background(connection, lambda stop: work(connection, stop))
             try:
                 return running.result(waiting=self._tick)
             finally:
                 running.stop()
+
+    def _connect_to_scratch(self) -> Connection:
+        settings = self._settings.on(self._name)
+        connection = connect(settings, self._password, application=self._application)
+        if self._choices.role:
+            role = sql.Identifier(self._choices.role)
+            connection.execute(sql.SQL("SET ROLE {}").format(role))
+        return connection
 
     def _read_inventory(self, connection: Connection, stop: Callable[[], bool]) -> Inventory:
         tables = relations.tables(connection)

@@ -24,14 +24,14 @@ _ATTEMPTS = 5
 _BATCH = 500  # tables locked by one statement
 
 # As pg_dump sets them: the same values must be seen, and row-level security must fail, not filter.
-_SESSION = (
+SESSION = (
     "SET DateStyle = ISO",
     "SET IntervalStyle = postgres",
     "SET extra_float_digits = 3",
     "SET synchronize_seqscans = off",
     "SET row_security = off",
     "SET max_parallel_workers_per_gather = 0",  # counting must stay a small load on the server
-    "SELECT pg_catalog.set_config('search_path', '', false)",
+    "SET search_path = ''",
 )
 
 
@@ -48,7 +48,7 @@ class Snapshot:
 
 
 def prepare_session(connection: Connection) -> None:
-    for statement in _SESSION:
+    for statement in SESSION:
         connection.execute(statement)
 
 

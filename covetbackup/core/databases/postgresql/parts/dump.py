@@ -1,0 +1,176 @@
+"""The dump in parts: the contents are pg_dump's, the data is read by several COPY at once.
+
+Joined in the order of their names the parts are an ordinary archive in custom form. All readers
+see the leader's snapshot; the leader keeps every table locked until all is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+
+import psycopg
+
+from covetbackup.core.databases.base import Member
+from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.parts import copying, framing
+from covetbackup.core.databases.postgresql.parts.leader import Leader
+from covetbackup.core.databases.postgresql.parts.names import HEAD
+from covetbackup.core.databases.postgresql.parts.plan import Part, Unit
+from covetbackup.core.databases.postgresql.parts.readers import Readers, TableBusy
+from covetbackup.core.databases.postgresql.toc.sources import quoted_name
+from covetbackup.core.databases.postgresql.toc.values import TABLE_DATA, Contents
+from covetbackup.core.databases.postgresql.toc.writing import head_of_archive
+from covetbackup.core.errors import Incomplete, SourceFailed
+
+METHOD = "parallel"
+WORTH_A_CHILD = 8 << 20
+"""Bytes of a table from which on it is read by a program of its own."""
+
+Child = Callable[[bytes, bytes], Iterator[bytes]]
+"""From a table's quoted name and the COPY statement to the rows: `children.rows_by_psql`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A part that was read to its end: its size and where in it blocks begin, by dump id."""
+
+    size: int
+    begun: Mapping[int, int]
+
+
+class PartedDump:
+    """The members `dump.pgc.0001` and so on, and `dump.pgc.0000` last."""
+
+    method = METHOD
+
+    def __init__(
+        self,
+        contents: Contents,
+        parts: Sequence[Part],
+        *,
+        readers: Readers,
+        leader: Leader,
+        child: Child | None,
+    ) -> None:
+        self._contents = contents
+        self._parts = parts
+        self._readers = readers
+        self._leader = leader
+        self._child = child
+        self._stored: dict[int, _Stored] = {}
+
+    def groups(self) -> Iterator[Sequence[Member]]:
+        if self._parts:
+            yield tuple(
+                Member(
+                    part.name,
+                    self._source(part),
+                    size_hint=part.weight or None,
+                    may_be_empty=part.may_be_empty,
+                )
+                for part in self._parts
+            )
+        yield (Member(HEAD, self._head(), size_hint=self._contents.size),)
+
+    def dumped_tables(self) -> frozenset[int] | None:
+        """Oids of the tables whose rows are in the dump. Raises `Incomplete` if not all parts
+        were read to their ends."""
+        self._offsets()
+        entries = self._contents.data_entries
+        return frozenset(entry.oid for entry in entries if entry.kind == TABLE_DATA)
+
+    @contextmanager
+    def _head(self) -> Iterator[Iterator[bytes]]:
+        yield iter([head_of_archive(self._contents, self._offsets())])
+
+    def _offsets(self) -> dict[int, int]:
+        offsets: dict[int, int] = {}
+        position = self._contents.size
+        for part in self._parts:
+            stored = self._stored.get(part.number)
+            if stored is None:
+                raise Incomplete(f"{part.name} was not read to its end")
+            offsets |= {dump_id: position + offset for dump_id, offset in stored.begun.items()}
+            position += stored.size
+        return offsets
+
+    @contextmanager
+    def _source(self, part: Part) -> Iterator[Iterator[bytes]]:
+        pieces = self._pieces(part)
+        try:
+            yield pieces
+        except psycopg.Error as error:
+            raise SourceFailed(f"reading {part.name} failed: {_line(error)}") from error
+        finally:
+            pieces.close()
+
+    def _pieces(self, part: Part) -> Generator[bytes, None, None]:
+        tally = _Tally()
+        for is_big, units in groupby(part.units, key=self._is_for_a_child):
+            read = self._by_child if is_big else self._by_reader
+            for piece in read(tuple(units), tally):
+                tally.size += len(piece)
+                yield piece
+        self._stored[part.number] = _Stored(tally.size, tally.begun)
+
+    def _is_for_a_child(self, unit: Unit) -> bool:
+        return self._child is not None and unit.weight >= WORTH_A_CHILD and bool(unit.statement)
+
+    def _by_child(self, units: Sequence[Unit], tally: _Tally) -> Iterator[bytes]:
+        for unit in units:
+            yield from _block(unit, self._childs_rows(unit), tally)
+
+    def _childs_rows(self, unit: Unit) -> Iterator[bytes]:
+        assert self._child is not None
+        try:
+            yield from framing.framed(self._child(quoted_name(unit.entry), unit.statement))
+        except TableBusy:
+            yield from self._leader.read(partial(_data, unit))
+
+    def _by_reader(self, units: Sequence[Unit], tally: _Tally) -> Iterator[bytes]:
+        tables = [quoted_name(unit.entry) for unit in units if unit.statement]
+        try:
+            with self._readers.lent(tables) as connection:
+                for unit in units:
+                    yield from _block(unit, _data(unit, connection), tally)
+        except TableBusy:  # on entering, before anything was read
+            for unit in units:
+                yield from _block(unit, self._leader.read(partial(_data, unit)), tally)
+
+
+class _Tally:
+    """What of a part has been read so far: its size, and where blocks begin, by dump id."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.begun: dict[int, int] = {}
+
+
+def _block(unit: Unit, data: Iterable[bytes], tally: _Tally) -> Iterator[bytes]:
+    if unit.begins:
+        tally.begun[unit.entry.dump_id] = tally.size
+        kind = framing.TABLE if unit.statement else framing.OBJECTS
+        yield framing.beginning(kind, unit.entry.dump_id)
+    yield from data
+    if unit.ends:
+        yield from framing.framed([framing.END_OF_ROWS] if unit.statement else [])
+        yield framing.END
+
+
+def _data(unit: Unit, connection: Connection) -> Iterator[bytes]:
+    if unit.statement:
+        yield from framing.framed(copying.copy_out(connection, unit.statement))
+        return
+    for oid, pieces in groupby(copying.large_objects(connection, unit.objects), itemgetter(0)):
+        yield framing.object_beginning(oid)
+        yield from framing.framed(piece for _, piece in pieces)
+        yield framing.END
+
+
+def _line(error: psycopg.Error) -> str:
+    return " ".join(str(error).split("\n")[:2])

@@ -1,0 +1,118 @@
+"""The sink of one part: takes its blocks apart and gives each to the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import psycopg
+
+from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.parts.blocks import (
+    Begun,
+    Blocks,
+    Data,
+    Ended,
+    Event,
+    ObjectBegun,
+)
+from covetbackup.core.databases.postgresql.parts.copying import CopyIn
+from covetbackup.core.databases.postgresql.parts.framing import OBJECTS, TABLE
+from covetbackup.core.databases.postgresql.parts.places import Place
+from covetbackup.core.databases.postgresql.toc.values import BLOBS, Entry
+from covetbackup.core.errors import Incomplete, SinkFailed
+
+
+class PartSink:
+    """Loads a part in one transaction, over a connection that `connect` opens for it alone."""
+
+    def __init__(
+        self,
+        name: str,
+        place: Place,
+        entries: Mapping[int, Entry],
+        connect: Callable[[], Connection],
+    ) -> None:
+        self._name = name
+        self._place = place
+        self._entries = entries
+        self._entry = place.goes_on
+        self._blocks = Blocks(_kind(place.goes_on))
+        self._copy: CopyIn | None = None
+        self._object = (0, 0)
+        self._connection = connect()
+        with self._reported():
+            self._connection.execute("BEGIN")
+
+    def write(self, chunk: bytes) -> None:
+        with self._reported():
+            for event in self._blocks.feed(chunk):
+                self._take(event)
+
+    def commit(self) -> None:
+        is_open = bool(self._blocks.block)
+        if not self._blocks.is_between() or is_open != self._place.is_open:
+            raise Incomplete(f"{self._name} ends in the midst of its data")
+        with self._reported():
+            self._end_copy()
+            self._connection.execute("COMMIT")
+        self._connection.close()
+
+    def abort(self) -> None:
+        # Before the end of a COPY, this is no end of its rows: nothing of it is kept.
+        self._connection.close()
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Begun(dump_id):
+                if dump_id not in self._entries:
+                    raise Incomplete(f"{self._name} holds data that the contents do not list")
+                self._entry = self._entries[dump_id]
+            case Data(content) if self._blocks.block == TABLE:
+                self._copy_rows(content)
+            case Data(content):
+                self._write_object(content)
+            case ObjectBegun(oid):
+                self._object = (oid, 0)
+            case Ended():
+                self._end_copy()
+                self._entry = None
+
+    def _copy_rows(self, rows: memoryview) -> None:
+        assert self._entry is not None
+        if self._copy is None:
+            self._copy = CopyIn(self._connection, self._entry.copy_statement)
+            _wait(self._copy.begin())
+        _wait(self._copy.write(rows))
+
+    def _end_copy(self) -> None:
+        if self._copy is not None:
+            _wait(self._copy.finish())
+            self._copy = None
+
+    def _write_object(self, content: memoryview) -> None:
+        oid, offset = self._object
+        self._connection.execute(
+            "SELECT lo_put(%b::bigint::oid, %b, %b)", (oid, offset, bytes(content))
+        )
+        self._object = (oid, offset + len(content))
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            where = self._entry.name if self._entry else self._name
+            line = " ".join(str(error).split("\n")[:2])
+            raise SinkFailed(f"loading {where} failed: {line}") from error
+
+
+def _kind(entry: Entry | None) -> bytes:
+    if entry is None:
+        return b""
+    return OBJECTS if entry.kind == BLOBS else TABLE
+
+
+def _wait(steps: Iterator[bytes]) -> None:
+    for _ in steps:
+        pass

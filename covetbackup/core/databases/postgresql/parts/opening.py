@@ -1,0 +1,83 @@
+"""Puts a dump in parts together: what there is to read, cut into parts, and who reads it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+
+from covetbackup.core.databases.postgresql.access import Access, Tool
+from covetbackup.core.databases.postgresql.connection import Connection, major_of
+from covetbackup.core.databases.postgresql.parts import plan
+from covetbackup.core.databases.postgresql.parts.children import rows_by_psql
+from covetbackup.core.databases.postgresql.parts.dump import Child, PartedDump
+from covetbackup.core.databases.postgresql.parts.leader import Leader
+from covetbackup.core.databases.postgresql.parts.readers import Readers
+from covetbackup.core.databases.postgresql.relations import Relation
+from covetbackup.core.databases.postgresql.snapshot import Snapshot
+from covetbackup.core.databases.postgresql.toc.values import BLOBS, Contents
+
+_SINCE_RANGES = 14
+"""Before, a range of pages was read by reading the whole table."""
+
+
+def open_parts(
+    contents: Contents,
+    access: Access,
+    snapshot: Snapshot,
+    leader: Leader,
+    *,
+    psql: Tool | None,
+    stack: ExitStack,
+) -> PartedDump:
+    """A dump of `contents` whose readers are closed by `stack`. Raises `Unsupported`."""
+    readers = Readers(access.connect, snapshot.name, leader.encoding)
+    stack.callback(readers.close)
+    with readers.lent(()) as connection:
+        page_bytes, object_bytes = _measures(connection)
+        is_cut = major_of(connection) >= _SINCE_RANGES
+        codec = connection.info.encoding
+    heaps = {
+        table.oid: _heap(table, page_bytes if is_cut else 0, codec)
+        for table in snapshot.tables
+        if table.kind == "r" and not (table.unlogged and snapshot.standby)
+    }
+    count = sum(len(oids) for oids in _object_lists(contents))
+    total = sum(heap.weight for heap in heaps.values()) + object_bytes
+    parts = plan.plan_parts(
+        contents,
+        heaps,
+        object_weight=object_bytes // max(1, count),
+        chunk=plan.chunk_bytes(total),
+    )
+    return PartedDump(
+        contents,
+        parts,
+        readers=readers,
+        leader=leader,
+        child=None if psql is None else _child(psql, access, snapshot, leader.encoding),
+    )
+
+
+def _object_lists(contents: Contents) -> list[list[int]]:
+    return [plan.objects(contents, entry) for entry in contents.data_entries if entry.kind == BLOBS]
+
+
+def _child(psql: Tool, access: Access, snapshot: Snapshot, encoding: str) -> Child:
+    told = replace(psql, environment={**psql.environment, "PGCLIENTENCODING": encoding})
+    return partial(rows_by_psql, told, access.settings.database, snapshot.name)
+
+
+def _measures(connection: Connection) -> tuple[int, int]:
+    """The bytes of a page, and of all large objects."""
+    row = connection.execute(
+        "SELECT current_setting('block_size')::int, pg_relation_size('pg_catalog.pg_largeobject')"
+    ).fetchone()
+    assert row is not None
+    return int(row[0]), int(row[1])
+
+
+def _heap(table: Relation, page_bytes: int, codec: str) -> plan.Heap:
+    pages = table.pages_bytes // page_bytes if page_bytes and table.is_heap else 0
+    weight = table.pages_bytes + table.toast_bytes
+    return plan.Heap(weight, pages, table.condition.encode(codec))

@@ -1,0 +1,63 @@
+"""Streams of a backup: a member, or parts of one stream that were stored as members of their own.
+
+Members `NAME.0000`, `NAME.0001` and so on are the parts of the stream NAME; it is what they are
+when joined in the order of their names. Reading many at once is not done here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from covetbackup.core.crypto.secret import Dek
+from covetbackup.core.repository.manifest import Manifest
+from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.volumes import open_member
+
+_PART = re.compile(r"(.+)\.\d{4}")
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """`members` are the names of the members to join, in order: mostly one, of the same name."""
+
+    name: str
+    members: tuple[str, ...]
+
+
+def streams(manifest: Manifest) -> list[Stream]:
+    """All streams of the backup; every member is in exactly one."""
+    names = [member.name for member in manifest.members]
+    joined: dict[str, list[str]] = {}
+    for name in names:
+        match = _PART.fullmatch(name)
+        is_part = match is not None and f"{match[1]}.0000" in names
+        joined.setdefault(match[1] if match and is_part else name, []).append(name)
+    return [Stream(name, tuple(sorted(members))) for name, members in joined.items()]
+
+
+@contextmanager
+def open_stream(
+    repository: Repository, manifest: Manifest, name: str, *, dek: Dek | None, workers: int
+) -> Iterator[Iterator[bytes]]:
+    """The plain bytes of the stream or member `name`: a source, as `volumes.open_member`."""
+    found = [stream.members for stream in streams(manifest) if stream.name == name]
+    chunks = _joined(repository, manifest, found[0] if found else (name,), dek, workers)
+    try:
+        yield chunks
+    finally:
+        chunks.close()
+
+
+def _joined(
+    repository: Repository,
+    manifest: Manifest,
+    members: Sequence[str],
+    dek: Dek | None,
+    workers: int,
+) -> Generator[bytes, None, None]:
+    for member in members:
+        with open_member(repository, manifest, member, dek=dek, workers=workers) as chunks:
+            yield from chunks
