@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from covetbackup.core.crypto.secret import Dek
+from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.repository.manifest import Manifest
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.repository.volumes import open_member

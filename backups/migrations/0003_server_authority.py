@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("backups", "0001_initial")]
+    dependencies = [("backups", "0002_states_and_copies")]
 
     operations = [
         migrations.AddField(
