@@ -56,15 +56,16 @@ class PartedLoad:
         contents = self._read_contents()
         self._places = Places(contents, sizes)
         self._entries = {entry.dump_id: entry for entry in contents.data_entries}
+        structure = contents.kept(lambda entry: not entry.has_data)
         self._progress.phase("making tables")
-        self._run(contents, "--section=pre-data", "--exit-on-error")
+        # Of the data section only values of sequences are left, and (since archives of
+        # PostgreSQL 17) the large objects, which have to be there before their content.
+        self._run(structure, "--section=pre-data", "--section=data", "--exit-on-error")
         pieces = self._places.data_pieces()
         if pieces:
             yield pieces
-        rest = contents.kept(lambda entry: not entry.has_data)
         self._progress.phase("making indexes and keys")
-        self._run(rest, "--section=data", "--exit-on-error")
-        self._run_post_data(rest)
+        self._run_post_data(structure)
 
     def sink(self, piece: Piece) -> Sink:
         if piece.member == HEAD:
