@@ -106,7 +106,8 @@ class BackupManager:
         """Back up the database at the address `source` here and into the repositories `also`.
 
         `name` groups backups of one source (default: made from its address); `workers` 0 means
-        one for each core; `streams` is how many parts of the database are read at once; `volume_size` is in bytes. Guarantees and errors: `take_backup`.
+        one for each core; `streams` is how many parts of the database are read at once;
+        `volume_size` is in bytes. Guarantees and errors: `take_backup`.
         """
         address = open_address(source, password)
         kind = address.engine.kind

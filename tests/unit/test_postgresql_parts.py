@@ -12,9 +12,9 @@ from covetbackup.core.databases.postgresql.parts import plan
 from covetbackup.core.databases.postgresql.parts.names import is_part
 from covetbackup.core.databases.postgresql.parts.places import Places
 from covetbackup.core.databases.postgresql.parts.plan import Heap, plan_parts
-from covetbackup.core.databases.postgresql.parts.restoring import failed_entries
+from covetbackup.core.databases.postgresql.parts.stages import post_data_stages
 from covetbackup.core.databases.postgresql.toc.reading import Unsupported, read_contents
-from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
+from covetbackup.core.databases.postgresql.toc.values import Contents, Entry, Section
 from covetbackup.core.errors import Incomplete
 
 SAMPLE = Path(__file__).parents[1] / "vectors" / "archives" / "postgresql-15.pgc"
@@ -175,12 +175,35 @@ def test_names_of_parts() -> None:
     assert not any(map(is_part, ("dump.pgc", "dump.pgc.1", "globals.sql", "xdump.pgc.0001")))
 
 
-def test_pg_restores_failures_count_only_when_all_are_told() -> None:
-    said = "pg_restore: from TOC entry {}; 2606 17 CONSTRAINT t t_pkey postgres\n"
-    ignored = "pg_restore: warning: errors ignored on restore: 2\n"
-    assert failed_entries(said.format(7) + said.format(8) + ignored) == {7, 8}
-    assert failed_entries(said.format(7) + ignored) == frozenset()
-    assert failed_entries(said.format(7)) == frozenset()
+def post_data(dump_id: int, kind: bytes, *needs: int, section: int = 4) -> Entry:
+    sample = read_contents(SAMPLE.read_bytes()).entries[-1]
+    return replace(
+        sample, dump_id=dump_id, kind=kind, needs=needs, section=Section(section), has_data=False
+    )
+
+
+def test_indexes_are_attached_by_one_job_between_the_others() -> None:
+    sample = read_contents(SAMPLE.read_bytes())
+    entries = (
+        *sample.entries[:3],
+        post_data(1, b"INDEX"),
+        post_data(2, b"INDEX"),
+        post_data(3, b"COMMENT", 1, section=1),
+        post_data(4, b"INDEX ATTACH", 1, 2),
+        post_data(5, b"FK CONSTRAINT", 4),
+        post_data(6, b"MATERIALIZED VIEW DATA", 5),
+        post_data(7, b"TRIGGER"),
+    )
+    stages = post_data_stages(replace(sample, entries=entries))
+    assert [stage.is_parallel for stage in stages] == [True, False, True]
+    kept = [[entry.dump_id for entry in stage.contents.entries[3:]] for stage in stages]
+    assert kept == [[1, 2, 7], [4], [3, 5, 6]]
+    assert all(stage.contents.entries[:3] == sample.entries[:3] for stage in stages)
+
+
+def test_without_indexes_of_partitions_there_is_one_stage() -> None:
+    sample = read_contents(SAMPLE.read_bytes())
+    assert [stage.contents for stage in post_data_stages(sample)] == [sample]
 
 
 def test_pieces_are_of_the_parts_behind_the_contents() -> None:
