@@ -22,7 +22,7 @@ from backups.phases import PhaseTimes
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.registry import Address, member_check
 from covetbackup.core.errors import Conflict, CovetError, IntegrityError, ObjectNotFound
-from covetbackup.core.manager import PLAIN, default_workers
+from covetbackup.core.manager import PLAIN, STREAMS, default_workers
 from covetbackup.core.operations.backup import BackupRequest, BackupResult, take_backup
 from covetbackup.core.operations.expire import delete_backup
 from covetbackup.core.operations.verify import Level, VerifyResult, verify_backup
@@ -99,6 +99,7 @@ def _request(backup: Backup, address: Address, label: Label) -> BackupRequest:
         suite=None if backup.cipher == PLAIN else Suite(backup.cipher),
         method=backup.method,
         workers=default_workers(),
+        streams=STREAMS,
         label=label,
     )
 

@@ -43,6 +43,10 @@ from covetbackup.core.stream.secret import Secret
 PLAIN = "none"
 """The cipher that is none; it has to be asked for."""
 
+STREAMS = 4
+"""How much of a database is read at once: over a link that is limited for each connection, four
+are worth nearly four times one; a server has cores and disks for as many."""
+
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
@@ -95,13 +99,15 @@ class BackupManager:
         cipher: str = Suite.AES_256_GCM.value,
         also: Sequence[Repository] = (),
         workers: int = 0,
+        streams: int = STREAMS,
         volume_size: int = VOLUME_SIZE,
         min_slots: int = 2,
     ) -> BackupResult:
         """Back up the database at the address `source` here and into the repositories `also`.
 
         `name` groups backups of one source (default: made from its address); `workers` 0 means
-        one for each core; `volume_size` is in bytes. Guarantees and errors: `take_backup`.
+        one for each core; `streams` is how many parts of the database are read at once;
+        `volume_size` is in bytes. Guarantees and errors: `take_backup`.
         """
         address = open_address(source, password)
         kind = address.engine.kind
@@ -113,6 +119,7 @@ class BackupManager:
             suite=_suite(cipher),
             method=method,
             workers=workers or default_workers(),
+            streams=streams,
             volume_size=volume_size,
             min_slots=min_slots,
         )

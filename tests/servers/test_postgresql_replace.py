@@ -16,13 +16,13 @@ import pytest
 
 from covetbackup.core.databases.base import Piece, RestoreOptions
 from covetbackup.core.databases.postgresql import replace
-from covetbackup.core.databases.postgresql.restore import LogicalRestore
+from covetbackup.core.databases.postgresql.restore import PostgresRestore
 from covetbackup.core.databases.postgresql.scratch import PREFIX, connect_maintenance
 from covetbackup.core.errors import BadSetting, Cancelled, DatabaseError, SinkFailed, TargetNotEmpty
 from covetbackup.core.progress import Silent
 from covetbackup.core.stream.pump import pump
 from tests.support.postgres import PostgresRole, PostgresServer, drop_databases
-from tests.support.postgres_backup import Taken, contents, engine_for, take
+from tests.support.postgres_backup import Taken, contents, engine_for, fill, take
 from tests.support.streams import eventually, source_of
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def backup(postgres_server: PostgresServer) -> Iterator[Taken]:
     postgres_server.execute(
         database, "CREATE TABLE t AS SELECT g AS id FROM generate_series(1, 2000) g"
     )
-    yield take(engine_for(postgres_server, database))
+    yield take(engine_for(postgres_server, database), method="logical")
     drop_databases(postgres_server, {database})
 
 
@@ -51,12 +51,12 @@ def shop(backup: Taken, postgres_tidy: PostgresServer) -> str:
 @contextmanager
 def replacing(
     server: PostgresServer, backup: Taken, name: str = TARGET, role: PostgresRole | None = None
-) -> Iterator[LogicalRestore]:
+) -> Iterator[PostgresRestore]:
     """A session that holds all of the backup."""
     url = server.url(name, role.name if role else "postgres")
     options = RestoreOptions(url, backup.inventory, extra={"owner": "none"}, replace=True)
     with engine_for(server, role=role).restore(options, Silent()) as session:
-        pump(source_of([backup.members["dump.pgc"]]), [], session.sink(Piece("dump.pgc")))
+        fill(session, backup.members)
         yield session  # type: ignore[misc]
 
 
@@ -205,7 +205,7 @@ def test_a_role_that_does_not_own_the_objects_fails_with_the_statement(
     )
     with pytest.raises(SinkFailed, match="ALTER TABLE public.t OWNER"):
         with engine_for(postgres_server, role=restorer).restore(options, Silent()) as session:
-            pump(source_of([taken.members["dump.pgc"]]), [], session.sink(Piece("dump.pgc")))
+            fill(session, taken.members)
     assert contents(postgres_server, shop) == before
     assert is_as_before(postgres_server)
 

@@ -73,3 +73,21 @@ SELECT EXISTS (SELECT 1 FROM pg_available_extensions WHERE name = 'hstore') AS h
 CREATE EXTENSION hstore;
 CREATE TABLE labelled AS SELECT 1 AS id, hstore('key', 'value') AS labels;
 \endif
+CREATE FOREIGN DATA WRAPPER nowhere;
+CREATE SERVER far_away FOREIGN DATA WRAPPER nowhere;
+CREATE FOREIGN TABLE distant (id int, what text) SERVER far_away;
+CREATE TABLE by_list (kind text, n int) PARTITION BY LIST (kind);
+CREATE TABLE "by list: a" PARTITION OF by_list FOR VALUES IN ('a');
+CREATE TABLE by_list_rest PARTITION OF by_list DEFAULT;
+INSERT INTO by_list SELECT CASE g % 3 WHEN 0 THEN 'a' END, g FROM generate_series(1, 60) g;
+CREATE TABLE by_hash (n int) PARTITION BY HASH (n);
+CREATE TABLE by_hash_0 PARTITION OF by_hash FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE by_hash_1 PARTITION OF by_hash FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+INSERT INTO by_hash SELECT generate_series(1, 40);
+CREATE TABLE moments (at timestamptz, day date, took interval, share float8, ratio float4);
+INSERT INTO moments VALUES
+  ('2026-02-03 04:05:06.789+00', '2026-02-03', '-1 day +02:03', 0.1 + 0.2, 1e-7),
+  ('infinity', '0044-03-15 BC', '1 mon -4 days', 'NaN', '-Infinity');
+CREATE TABLE tall AS SELECT g AS id, CASE WHEN g % 7 = 0 THEN '\.' ELSE md5(g::text) END AS said
+  FROM generate_series(1, 6000) g;
+DELETE FROM tall WHERE id BETWEEN 2000 AND 4000;

@@ -10,7 +10,7 @@ from covetbackup.core.cli import commands
 from covetbackup.core.cli.exits import EXITS
 from covetbackup.core.cli.report import Report
 from covetbackup.core.crypto.suites import Suite
-from covetbackup.core.manager import PLAIN
+from covetbackup.core.manager import PLAIN, STREAMS
 from covetbackup.core.operations.verify import Level
 from covetbackup.core.repository.volumes import VOLUME_SIZE
 
@@ -93,6 +93,7 @@ def _backup(made: argparse.ArgumentParser) -> None:
     made.add_argument("--codec", default="zstd:3", help="none, gzip, bzip2, lzma or zstd, :level")
     made.add_argument("--cipher", default=Suite.AES_256_GCM.value, choices=[*Suite, PLAIN])
     made.add_argument("--workers", type=int, default=0, help="compressing threads; default: cores")
+    made.add_argument("--streams", type=int, default=STREAMS, help="parts that are read at once")
     made.add_argument("--volume-size", type=int, default=VOLUME_SIZE, metavar="BYTES")
     made.add_argument("--min-slots", type=int, default=2, help="keys a backup must open with")
     _password(made)
@@ -135,7 +136,7 @@ def _restore(made: argparse.ArgumentParser) -> None:
         action="store_true",
         help="TARGET exists: take its place in one step, and keep it under a dated name",
     )
-    made.add_argument("--jobs", type=int, default=1, help="parallel restore; stages the archive")
+    made.add_argument("--jobs", type=int, default=1, help="connections that load at once")
     made.add_argument(
         "--owner", default="", help="PostgreSQL: keep, none, or a role that shall own all"
     )

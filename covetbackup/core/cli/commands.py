@@ -62,6 +62,7 @@ def backup(given: Namespace) -> Report:
         cipher=given.cipher,
         also=repositories[1:],
         workers=given.workers,
+        streams=given.streams,
         volume_size=given.volume_size,
         min_slots=given.min_slots,
     )

@@ -101,6 +101,7 @@ class PostgresRestore:
                 self._pg_restore(),
                 self._connect_to_scratch,
                 jobs=self._options.jobs,
+                empty_again=self._start_over,
                 progress=self._progress,
             )
             self._stack = stack.pop_all()

@@ -6,7 +6,6 @@ than the table of contents for that, so the data is never staged.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from covetbackup.core.databases.base import Piece
@@ -15,6 +14,7 @@ from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink, me
 from covetbackup.core.databases.postgresql.parts.loading import PartSink
 from covetbackup.core.databases.postgresql.parts.names import HEAD
 from covetbackup.core.databases.postgresql.parts.places import Places
+from covetbackup.core.databases.postgresql.parts.stages import post_data_stages
 from covetbackup.core.databases.postgresql.toc.reading import (
     NeedsMore,
     Unsupported,
@@ -28,12 +28,11 @@ from covetbackup.core.stream.base import Sink
 
 _HEAD_BYTES = 1 << 30
 _SETTINGS = (b"ENCODING", b"STDSTRINGS", b"SEARCHPATH")
-_FAILED = re.compile(r"from TOC entry (\d+);")
-_IGNORED = re.compile(r"errors ignored on restore: (\d+)")
 
 
 class PartedLoad:
-    """`connect` opens a connection to the database that is filled."""
+    """`connect` opens a connection to the database that is filled; `empty_again` makes that as
+    empty as it was."""
 
     def __init__(
         self,
@@ -41,9 +40,11 @@ class PartedLoad:
         connect: Callable[[], Connection],
         *,
         jobs: int,
+        empty_again: Callable[[], None],
         progress: Progress,
     ) -> None:
         self._command = command
+        self._empty_again = empty_again
         self._connect = connect
         self._jobs = jobs
         self._progress = progress
@@ -56,15 +57,27 @@ class PartedLoad:
         contents = self._read_contents()
         self._places = Places(contents, sizes)
         self._entries = {entry.dump_id: entry for entry in contents.data_entries}
+        yield from self._made_and_filled(contents)
+        structure = _structure(contents)
+        try:
+            self._run_post_data(structure, self._jobs)
+        except SinkFailed as error:
+            # The server's words, which may be in another language: then it stays a failure.
+            if self._jobs == 1 or "deadlock detected" not in error.message:
+                raise
+            self._empty_again()
+            yield from self._made_and_filled(contents)
+            self._run_post_data(structure, 1)
+
+    def _made_and_filled(self, contents: Contents) -> Iterator[Sequence[Piece]]:
+        assert self._places is not None
         self._progress.phase("making tables")
-        self._run(contents, "--section=pre-data", "--exit-on-error")
+        # Of the data section only values of sequences are left, and (since archives of
+        # PostgreSQL 17) the large objects, which have to be there before their content.
+        self._run(_structure(contents), "--section=pre-data", "--section=data")
         pieces = self._places.data_pieces()
         if pieces:
             yield pieces
-        rest = contents.kept(lambda entry: not entry.has_data)
-        self._progress.phase("making indexes and keys")
-        self._run(rest, "--section=data", "--exit-on-error")
-        self._run_post_data(rest)
 
     def sink(self, piece: Piece) -> Sink:
         if piece.member == HEAD:
@@ -100,33 +113,21 @@ class PartedLoad:
 
     def _run(self, contents: Contents, *arguments: str) -> None:
         with memory_file("contents", head_of_archive(contents, {})) as file:
-            running = self._command.start(*arguments, file)
+            running = self._command.start("--exit-on-error", *arguments, file)
             try:
                 running.commit()
             finally:
                 running.abort()
 
-    def _run_post_data(self, contents: Contents) -> None:
-        if self._jobs == 1:
-            self._run(contents, "--section=post-data", "--exit-on-error")
-            return
-        with memory_file("contents", head_of_archive(contents, {})) as file:
-            running = self._command.start("--section=post-data", f"--jobs={self._jobs}", file)
-            try:
-                running.commit()
-            except SinkFailed as error:
-                failed = failed_entries(running.messages)
-                if not failed:
-                    raise
-                self._progress.note(f"trying {len(failed)} objects again: {error.message}")
-            else:
-                return
-            finally:
-                running.abort()
-        # Two jobs of pg_restore can deadlock over the indexes of one partitioned table. What has
-        # failed was rolled back; what fails by itself as well is a failure.
-        again = contents.kept(lambda entry: entry.kind in _SETTINGS or entry.dump_id in failed)
-        self._run(again, "--section=post-data", "--exit-on-error")
+    def _run_post_data(self, structure: Contents, jobs: int) -> None:
+        self._progress.phase("making indexes and keys")
+        for stage in post_data_stages(structure):
+            count = jobs if stage.is_parallel else 1
+            self._run(stage.contents, "--section=post-data", f"--jobs={count}")
+
+
+def _structure(contents: Contents) -> Contents:
+    return contents.kept(lambda entry: not entry.has_data)
 
 
 # A server's own settings must change no value. The commit that matters is the last one, the
@@ -138,13 +139,3 @@ _SESSION = (
     "SET row_security = off",
     "SET synchronous_commit = off",
 )
-
-
-def failed_entries(messages: str) -> frozenset[int]:
-    """Dump ids of what pg_restore could not make but went on without; none if it does not tell
-    of all of them, or stopped for another reason."""
-    counted = _IGNORED.search(messages)
-    failed = _FAILED.findall(messages)
-    if counted is None or int(counted[1]) != len(failed):
-        return frozenset()
-    return frozenset(map(int, failed))

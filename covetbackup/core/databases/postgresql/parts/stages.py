@@ -1,0 +1,63 @@
+"""In which order indexes, keys and the like are made. Pure: values in, values out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from covetbackup.core.databases.postgresql.toc.values import Contents, Entry, Section
+
+INDEX_ATTACH = b"INDEX ATTACH"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Contents whose post-data section one run of pg_restore makes, with several jobs or one."""
+
+    contents: Contents
+    is_parallel: bool
+
+
+def post_data_stages(contents: Contents) -> list[Stage]:
+    """Indexes of partitions are attached to their parents' by one job, between what comes before
+    and what needs it: two jobs that do so can deadlock, and pg_restore does not see to that."""
+    begin = next(
+        (at for at, entry in enumerate(contents.entries) if entry.section == Section.POST_DATA),
+        len(contents.entries),
+    )
+    before, post_data = contents.entries[:begin], contents.entries[begin:]
+    attached = {entry.dump_id for entry in post_data if entry.kind == INDEX_ATTACH}
+    if not attached:
+        return [Stage(contents, is_parallel=True)]
+    # Comments have no section of their own and run with what is before them: wherever they are
+    # kept. They may be of anything, so they come last.
+    late = _needing(post_data, attached) | {
+        entry.dump_id for entry in post_data if entry.section == Section.NONE
+    }
+    early = {entry.dump_id for entry in post_data} - attached - late
+    context = {entry.dump_id for entry in before}
+    return [
+        _stage(contents, context | early, is_parallel=True),
+        _stage(contents, context | attached, is_parallel=False),
+        _stage(contents, context | late, is_parallel=True),
+    ]
+
+
+def _stage(contents: Contents, kept: Collection[int], *, is_parallel: bool) -> Stage:
+    return Stage(contents.kept(lambda entry: entry.dump_id in kept), is_parallel)
+
+
+def _needing(entries: Collection[Entry], needed: Collection[int]) -> set[int]:
+    """Dump ids of the entries that need one of `needed`, or need such an entry."""
+    found: set[int] = set()
+    while True:
+        more = {
+            entry.dump_id
+            for entry in entries
+            if entry.dump_id not in found
+            and entry.dump_id not in needed
+            and any(need in needed or need in found for need in entry.needs)
+        }
+        if not more:
+            return found
+        found |= more
