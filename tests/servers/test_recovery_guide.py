@@ -75,7 +75,7 @@ def test_a_sqlite_database_comes_back_by_hand(desk: Desk) -> None:
     label = str(manager.create_backup(f"sqlite:///{desk.folder / 'shop.db'}").manifest.label)
     [listing] = commands(3)
     assert label in desk.run(listing)
-    [restore] = commands(5, label=label)
+    [restore] = commands(6, label=label)
     assert desk.run(restore) == "ok\n"
     with closing(sqlite3.connect(desk.folder / "new.sqlite")) as connection:
         assert connection.execute("SELECT * FROM orders").fetchall() == [(1, "tea")]
@@ -110,7 +110,7 @@ def test_stock_tools_read_what_is_not_encrypted(desk: Desk, codec: str) -> None:
         f"sqlite:///{desk.folder / 'shop.db'}", codec=codec, cipher="none", volume_size=8192
     ).manifest
     assert len(made.member("main.sqlite").volumes) > 3
-    [block] = commands(6)
+    [block] = commands(7)
     zstd, gzip = (line.split("#")[0] for line in block.splitlines())
     by_codec = {
         "zstd": zstd,

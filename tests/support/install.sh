@@ -4,7 +4,11 @@ set -eu
 
 here=$(dirname "$0")
 missing=""
-"$here/has_postgresql.sh" || missing=" postgresql"
+# Its package also sets up a system service, which the tests neither use nor need.
+for program in mariadbd mariadb-dump; do
+    PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v $program >/dev/null || missing=" mariadb-server"
+done
+"$here/has_postgresql.sh" || missing="$missing postgresql"
 for pair in sqlite3:sqlite3 zstd:zstd xz:xz-utils bzip2:bzip2 gzip:gzip; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done

@@ -14,10 +14,11 @@ from covetbackup.core.manager import PLAIN, STREAMS
 from covetbackup.core.operations.verify import Level
 from covetbackup.core.repository.volumes import VOLUME_SIZE
 
-_ABOUT = """Backs up, verifies and restores PostgreSQL and SQLite databases.
+_ABOUT = """Backs up, verifies and restores PostgreSQL, MySQL, MariaDB and SQLite databases.
 
 REPO is file:///path or s3://bucket/prefix?endpoint=https://…
-SOURCE and TARGET are postgresql://user@host:port/database or sqlite:////absolute/path.
+SOURCE and TARGET are postgresql://user@host:port/database, mysql://user@host:port/database (for
+MariaDB too) or sqlite:////absolute/path.
 LABEL is a label as `list` shows it, a backup id or its beginning, or "latest".
 Secrets are read from files, never from arguments."""
 
@@ -138,7 +139,7 @@ def _restore(made: argparse.ArgumentParser) -> None:
     )
     made.add_argument("--jobs", type=int, default=1, help="connections that load at once")
     made.add_argument(
-        "--owner", default="", help="PostgreSQL: keep, none, or a role that shall own all"
+        "--owner", default="", help="not SQLite: keep, none, or the role that shall own all"
     )
     _password(made)
     _keys(made)

@@ -15,7 +15,7 @@ from covetbackup.core.errors import BadSetting
 @contextmanager
 def scratch_target(kind: str, given: str) -> Iterator[str]:
     """An address no database has: in a folder of its own for SQLite, on the server `given` for
-    PostgreSQL. The drill itself removes what it makes there."""
+    the others. The drill itself removes what it makes there."""
     if kind == "sqlite":
         with tempfile.TemporaryDirectory(prefix="covet-drill-") as folder:
             yield f"sqlite:///{quote(str(Path(folder) / 'drill.sqlite'))}"
@@ -23,7 +23,7 @@ def scratch_target(kind: str, given: str) -> Iterator[str]:
     if not given:
         raise BadSetting(
             f"a restore drill of a {kind} backup needs a server",
-            "give one with --scratch, such as postgresql://user@host:5432/",
+            f"give one with --scratch, such as {kind}://user@host/",
         )
     address, _, query = given.partition("?")
     server = "/".join(address.split("/")[:3])

@@ -24,18 +24,21 @@ class Address:
 
 
 def open_address(url: str, password: Secret | None = None) -> Address:
-    """The engine for `postgresql://user@host:port/database` or `sqlite:////absolute/path`.
+    """The engine for `postgresql://user@host:port/database`, the same with `mysql` or `mariadb`,
+    or `sqlite:////absolute/path`.
 
     Opens no connection. Raises `BadSetting` for any other form, or a password in the address.
     """
     scheme = url.partition(":")[0]
     if scheme in ("postgresql", "postgres"):
         return _postgresql(url, password)
+    if scheme in ("mysql", "mariadb"):
+        return _mysql(url, password)
     if scheme == "sqlite":
         return _sqlite(url)
     raise BadSetting(
         f"{scheme[:40]!r} is not a database kind known here",
-        "addresses begin with postgresql:// or sqlite:///",
+        "addresses begin with postgresql://, mysql://, mariadb:// or sqlite:///",
     )
 
 
@@ -45,6 +48,10 @@ def member_check(kind: str, member: str) -> Filter | None:
         from covetbackup.core.databases.postgresql.archive import check_member
 
         return check_member(member)
+    if kind == "mysql":
+        from covetbackup.core.databases.mysql.dump import check_member as check_dump
+
+        return check_dump(member)
     if kind == "sqlite":
         from covetbackup.core.databases.sqlite.engine import MEMBER
         from covetbackup.core.databases.sqlite.integrity import check_stream
@@ -60,6 +67,14 @@ def _postgresql(url: str, password: Secret | None) -> Address:
     settings = parse_url(url)
     where = f"{settings.host}:{settings.port}"
     return Address(PostgresEngine(settings, password), where, settings.database)
+
+
+def _mysql(url: str, password: Secret | None) -> Address:
+    from covetbackup.core.databases.mysql.engine import MysqlEngine
+    from covetbackup.core.databases.mysql.url import parse_url
+
+    settings = parse_url(url)
+    return Address(MysqlEngine(settings, password), settings.where, settings.database)
 
 
 def _sqlite(url: str) -> Address:

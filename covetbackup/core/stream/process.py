@@ -43,6 +43,7 @@ _PIPE_BYTES = 1 << 20  # the default of 64 KiB costs a context switch for each
 _STDERR_BYTES = 64 << 10
 _RUN_OUTPUT_BYTES = 64 << 20  # `pg_restore -l` of 100 000 tables prints about 20 MiB
 _IDLE_SECONDS = 1.0
+_LISTEN_SECONDS = 0.005  # locks may be held meanwhile
 
 
 class CommandSource:
@@ -69,10 +70,12 @@ class CommandSource:
         self._grace_seconds = grace_seconds
         self._context = ExitStack()
         self._messages: Tail | None = None
+        self._child: Child | None = None
 
     def __enter__(self) -> Iterator[bytes]:
         started = _start(self._command, feeds=False)
         self._messages = started.messages
+        self._child = started.child
         self._context.callback(started.child.stop, self._grace_seconds)
         pieces = self._pieces(started)
         # Closed first: it must not read a descriptor number that means something else by then.
@@ -91,6 +94,18 @@ class CommandSource:
     def messages(self) -> str:
         """The last 64 KiB of the program's standard error, without secrets."""
         return self._messages.text() if self._messages else ""
+
+    def says(self, text: str, seconds: float) -> bool:
+        """Wait until `text` is among its messages or it has ended, `seconds` at most; whether
+        that came about. Reads nothing of its output. For within the context."""
+        assert self._child is not None
+        deadline = time.monotonic() + seconds
+        while text not in self.messages:
+            if self._child.ended(_LISTEN_SECONDS):
+                return True
+            if time.monotonic() >= deadline:
+                return False
+        return True
 
     def _pieces(self, started: _Started) -> Generator[bytes, None, None]:
         child, pipe = started.child, started.pipe

@@ -1,0 +1,83 @@
+"""The engine of MySQL and MariaDB: chooses client programs, opens backup and restore sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from covetbackup.core.databases.base import (
+    BackupOptions,
+    BackupSession,
+    Probe,
+    RestoreOptions,
+    RestoreSession,
+)
+from covetbackup.core.databases.mysql import backup, restore
+from covetbackup.core.databases.mysql.clients import Clients, choose_clients, find_clients
+from covetbackup.core.databases.mysql.connection import connect, translated
+from covetbackup.core.databases.mysql.dump import check_member
+from covetbackup.core.databases.mysql.flavour import Version
+from covetbackup.core.databases.mysql.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.tables import list_tables
+from covetbackup.core.errors import BadSetting
+from covetbackup.core.progress import Progress
+from covetbackup.core.stream.base import Filter
+from covetbackup.core.stream.secret import Secret
+
+
+class MysqlEngine:
+    """A `DatabaseEngine` for one database; its one method is "logical".
+
+    `client_directories` replaces the usual places in which client programs are looked for.
+    """
+
+    kind = "mysql"
+    methods = (backup.METHOD,)
+
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        password: Secret | None = None,
+        *,
+        client_directories: Sequence[Path] = (),
+    ) -> None:
+        self._settings = settings
+        self._password = password
+        self._client_directories = client_directories
+
+    def probe(self) -> Probe:
+        with translated(self._settings), connect(self._settings, self._password) as connection:
+            backup.refuse_absent(connection)
+            listing = list_tables(connection, self._settings.database)
+            return backup.probe_of(connection, self._clients(connection.version), listing)
+
+    def backup(
+        self, options: BackupOptions, progress: Progress
+    ) -> AbstractContextManager[BackupSession]:
+        """Also raises `Unreadable` on entry, naming what this account cannot dump."""
+        if options.method not in ("", *self.methods):
+            raise BadSetting(f"MySQL has no backup method {options.method!r}", "use logical")
+        return backup.LogicalBackup(
+            self._settings, self._password, options, choose=self._clients, progress=progress
+        )
+
+    def restore(
+        self, options: RestoreOptions, progress: Progress
+    ) -> AbstractContextManager[RestoreSession]:
+        """A scratch database whose tables the commit moves to the target's name.
+
+        `options.target` is a `mysql://` address on this engine's server, whose database must not
+        exist. `options.extra` may hold `owner`, in whose name views, triggers, routines and events
+        run: "keep" (the default: the original's definers), "none" (the restoring account) or an
+        account as user@host; and `binary_log`: False to keep the restore out of it.
+        """
+        return restore.LogicalRestore(
+            self._settings, self._password, options, choose=self._clients, progress=progress
+        )
+
+    def check(self, member: str) -> Filter | None:
+        return check_member(member)
+
+    def _clients(self, server: Version) -> Clients:
+        return choose_clients(find_clients(self._client_directories), server)

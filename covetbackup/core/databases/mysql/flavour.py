@@ -1,0 +1,80 @@
+"""What a server or client program is, MySQL or MariaDB and which version, and what follows."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from covetbackup.core.errors import BadSetting
+
+_NUMBER = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+
+
+class Flavour(StrEnum):
+    """Its value is what people call it."""
+
+    MARIADB = "MariaDB"
+    MYSQL = "MySQL"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """`text` as the server or program gives it; `number` is (major, minor, patch)."""
+
+    flavour: Flavour
+    number: tuple[int, int, int]
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.flavour} {'.'.join(map(str, self.number))}"
+
+    @property
+    def series(self) -> tuple[int, int]:
+        return self.number[:2]
+
+    @property
+    def is_mariadb(self) -> bool:
+        return self.flavour is Flavour.MARIADB
+
+    @property
+    def session_statements(self) -> tuple[str, ...]:
+        """What a session of ours is set to: no limits of time, no surprises of sql_mode."""
+        limit = "max_statement_time" if self.is_mariadb else "max_execution_time"
+        statements = [
+            "SET SESSION sql_mode = '', time_zone = '+00:00', wait_timeout = 86400,"
+            f" net_write_timeout = 3600, net_read_timeout = 3600, {limit} = 0"
+        ]
+        if not self.is_mariadb and self.number >= (8, 0, 0):
+            # Else sizes and row estimates may be a day old.
+            statements.append("SET SESSION information_schema_stats_expiry = 0")
+        return tuple(statements)
+
+    @property
+    def log_status_statement(self) -> str:
+        """File and position of the binary log. MySQL 8.4 dropped the old name."""
+        if not self.is_mariadb and self.number >= (8, 2, 0):
+            return "SHOW BINARY LOG STATUS"
+        return "SHOW MASTER STATUS"
+
+
+_OLDEST = {Flavour.MARIADB: (10, 4, 0), Flavour.MYSQL: (8, 0, 0)}
+
+
+def version_of(text: str) -> Version:
+    """The version in what VERSION(), a greeting or `--version` says.
+
+    Raises `BadSetting` for what is neither, or too old for the statements used here.
+    """
+    # Some MariaDB servers greet as "5.5.5-10.6.7-MariaDB", for old clients' sake.
+    text = text.removeprefix("5.5.5-")
+    found = _NUMBER.search(text)
+    if found is None:
+        raise BadSetting(f"{text[:80]!r} is no version of MySQL or MariaDB")
+    major, minor, patch = map(int, found.groups())
+    flavour = Flavour.MARIADB if "mariadb" in text.lower() else Flavour.MYSQL
+    version = Version(flavour, (major, minor, patch), text)
+    if version.number < _OLDEST[flavour]:
+        oldest = ".".join(map(str, _OLDEST[flavour][:2]))
+        raise BadSetting(f"{version} is older than {oldest}, the oldest supported")
+    return version

@@ -1,0 +1,134 @@
+"""Sinks of a restore: the stock client, fed with a dump, and scripts that are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from covetbackup.core.databases.mysql.clients import Clients
+from covetbackup.core.databases.mysql.dump import is_end
+from covetbackup.core.databases.mysql.optionfile import option_file
+from covetbackup.core.databases.mysql.settings import ConnectionSettings
+from covetbackup.core.errors import Incomplete, SinkFailed, TooLarge
+from covetbackup.core.stream.process import CommandSink
+from covetbackup.core.stream.secret import Secret
+
+_SCRIPT_BYTES = 64 << 20
+_LAST_BYTES = 200
+
+_ARGUMENTS = (
+    "--batch",
+    # Turns off all commands of the client itself, such as \\! and source: a script from a backup is
+    # SQL, not a program to run here. So the "sandbox" line needs no client that knows it.
+    "--binary-mode",
+    "--local-infile=0",
+    "--default-character-set=utf8mb4",
+    "--max-allowed-packet=1G",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientProgram:
+    """How to run the client. `idle` may raise `Cancelled`; `session` is what it says first."""
+
+    settings: ConnectionSettings
+    password: Secret | None
+    clients: Clients
+    encrypted: bool
+    session: str
+    idle: Callable[[], None]
+
+    def start(self, database: str) -> CommandSink:
+        file = option_file(
+            self.settings, self.password, client=self.clients.version, encrypted=self.encrypted
+        )
+        return CommandSink(
+            [
+                self.clients.client,
+                file,
+                *_ARGUMENTS,
+                f"--init-command={self.session}",
+                f"--database={database}",
+            ],
+            secrets=[] if self.password is None else [self.password],
+            name="database client",
+            idle=self.idle,
+        )
+
+    def run(self, script: bytes, database: str) -> None:
+        """Run a whole script. Raises `SinkFailed`, with the statement."""
+        sink = self.start(database)
+        try:
+            sink.write(script)
+            sink.commit()
+        except SinkFailed as error:
+            raise explained(error) from error
+        finally:
+            sink.abort()
+
+
+class DumpSink:
+    """Feeds a dump to a running client. A cut one ends with status 0 there: hence the look at its
+    last line before the commit."""
+
+    def __init__(self, running: CommandSink) -> None:
+        self._running = running
+        self._last = b""
+
+    def write(self, chunk: bytes) -> None:
+        try:
+            self._running.write(chunk)
+        except SinkFailed as error:
+            raise explained(error) from error
+        self._last = (self._last + chunk[-_LAST_BYTES:])[-_LAST_BYTES:]
+
+    def commit(self) -> None:
+        refuse_cut(self._last)
+        try:
+            self._running.commit()
+        except SinkFailed as error:
+            raise explained(error) from error
+
+    def abort(self) -> None:
+        self._running.abort()
+
+
+class ScriptSink:
+    """Collects a whole small dump and hands it to `run` at the commit."""
+
+    def __init__(self, name: str, run: Callable[[bytes], None]) -> None:
+        self._name = name
+        self._run = run
+        self._script = bytearray()
+
+    def write(self, chunk: bytes) -> None:
+        self._script += chunk
+        if len(self._script) > _SCRIPT_BYTES:
+            raise TooLarge(f"{self._name} is longer than {_SCRIPT_BYTES} bytes")
+
+    def commit(self) -> None:
+        refuse_cut(bytes(self._script[-_LAST_BYTES:]))
+        self._run(bytes(self._script))
+
+    def abort(self) -> None:
+        self._script.clear()
+
+
+def refuse_cut(last: bytes) -> None:
+    if not is_end(last):
+        raise Incomplete("the dump lacks its last line: it was cut off", "verify the backup")
+
+
+def explained(error: SinkFailed) -> SinkFailed:
+    hint = next((hint for sign, hint in _HINTS.items() if sign in error.message), error.hint)
+    return SinkFailed(error.message, hint)
+
+
+_HINTS = {
+    "ERROR 1227": "restore with owner none, or as an account that may set other definers",
+    "ERROR 1419": "set log_bin_trust_function_creators, or restore as an administrator",
+    "ERROR 1418": "set log_bin_trust_function_creators on the server",
+    "ERROR 1153": "raise max_allowed_packet on the server",
+    "ERROR 2006": "raise max_allowed_packet on the server?",
+    "ERROR 1273": "does this server know the collations of the original?",
+}

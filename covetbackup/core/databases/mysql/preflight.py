@@ -1,0 +1,88 @@
+"""What must be true of a server before a restore writes its first byte there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from covetbackup.core.databases.base import RestoreOptions
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.mysql.catalog import missing_accounts
+from covetbackup.core.databases.mysql.connection import Connection, quoted
+from covetbackup.core.databases.mysql.flavour import version_of
+from covetbackup.core.errors import BadSetting
+
+KEEP, NONE = "keep", "none"
+_LISTED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreChoices:
+    """The engine's own part of `RestoreOptions.extra`, checked. `owner` is `KEEP`, `NONE` or an
+    account as user@host: in whose name views, triggers, routines and events will run."""
+
+    owner: str = KEEP
+    binary_log: bool = True
+
+    @property
+    def definer(self) -> str:
+        """What to put in place of every definer, as in a statement; "" to keep them."""
+        if self.owner == KEEP:
+            return ""
+        if self.owner == NONE:
+            return "CURRENT_USER"
+        user, _, host = self.owner.rpartition("@")
+        return f"{quoted(user)}@{quoted(host)}"
+
+
+def read_choices(options: RestoreOptions) -> RestoreChoices:
+    """Raises `BadSetting` for unknown names and values."""
+    unknown = set(options.extra) - {"owner", "binary_log"}
+    if unknown:
+        raise BadSetting(f"unknown restore options: {', '.join(sorted(unknown))}")
+    if options.replace:
+        raise BadSetting(
+            "a MySQL database cannot be replaced in one step",
+            "restore it under a new name, and rename the application's setting",
+        )
+    if options.jobs < 1:
+        raise BadSetting(f"{options.jobs} jobs cannot restore anything")
+    owner = str(options.extra.get("owner") or KEEP)
+    if owner not in (KEEP, NONE) and "@" not in owner[1:]:
+        raise BadSetting(f"{owner!r} is no account", "write keep, none, or user@host")
+    return RestoreChoices(owner, options.extra.get("binary_log") is not False)
+
+
+def refuse_unfit(connection: Connection, expected: Inventory) -> None:
+    """Raises `BadSetting` when the server is of the other flavour, or older than the backup's."""
+    text = (expected.settings or {}).get("server_version", "")
+    if not text:
+        return
+    source, here = version_of(text), connection.version
+    if source.flavour is not here.flavour:
+        raise BadSetting(
+            f"the backup is of {source}, this server is {here}: their dumps are not the same SQL",
+            f"restore to a server of {source.flavour}",
+        )
+    if source.series > here.series:
+        major, minor = source.series
+        raise BadSetting(
+            f"the backup is of {source}, this server is {here}",
+            f"restore to {source.flavour} {major}.{minor} or newer",
+        )
+
+
+def risks(connection: Connection, expected: Inventory, choices: RestoreChoices) -> list[str]:
+    """What may go otherwise than the person expects, one line each."""
+    settings = expected.settings or {}
+    lines = []
+    missing = missing_accounts(connection, expected.roles) if choices.owner == KEEP else []
+    if missing:
+        listed = ", ".join(missing[:_LISTED])
+        lines.append(f"views and routines of missing accounts will fail when used: {listed}")
+    here = str(connection.value("SELECT @@global.lower_case_table_names"))
+    if settings.get("lower_case_table_names", here) != here:
+        lines.append("this server treats upper and lower case in table names in another way")
+    packet = int(connection.value("SELECT @@global.max_allowed_packet"))
+    if packet < int(settings.get("max_allowed_packet", "0")):
+        lines.append(f"max_allowed_packet is smaller here ({packet}): wide rows may not fit")
+    return lines

@@ -1,0 +1,151 @@
+"""What the backup account may not see or read. Each gap is named with the GRANT that closes it.
+
+The server hides what an account has no right to: without rights on the whole database a table
+would be left out in silence. So the rights must be on the database, not on single tables.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pymysql
+
+from covetbackup.core.databases.mysql.connection import Connection, quoted
+from covetbackup.core.databases.mysql.tables import Listing
+from covetbackup.core.errors import Unreadable
+
+_NAMED = 20  # objects named in a message; the rest are counted
+_GRANT = re.compile(r"GRANT (?P<what>.+?) ON (?P<where>\S.*?) TO ", re.DOTALL)
+_COLUMNS = re.compile(r"\([^)]*\)")
+_NEEDED = ("SELECT", "SHOW VIEW", "TRIGGER", "EVENT")
+_ROUTINE_RIGHTS = ("EXECUTE", "CREATE ROUTINE", "ALTER ROUTINE")
+
+
+def granted(connection: Connection, database: str) -> frozenset[str]:
+    """The rights of the current account on all of `database`, and "global " + those on all.
+
+    Of "ALL PRIVILEGES" only the name, and the rights that matter here.
+    """
+    found: set[str] = set()
+    for line in _grants(connection):
+        match = _GRANT.match(line)
+        if match is None:
+            continue  # a role, or PROXY
+        rights = {right.strip().upper() for right in _COLUMNS.sub("", match["what"]).split(",")}
+        if rights & {"ALL PRIVILEGES", "ALL"}:
+            rights |= {*_NEEDED, *_ROUTINE_RIGHTS}
+            if connection.version.is_mariadb and connection.version.number >= (11, 3, 0):
+                rights.add("SHOW CREATE ROUTINE")
+        if match["where"] == "*.*":
+            found |= rights | {f"global {right}" for right in rights}
+        elif _covers(match["where"], database):
+            found |= rights
+    return frozenset(found)
+
+
+def _grants(connection: Connection) -> list[str]:
+    if connection.version.is_mariadb:
+        return connection.strings("SHOW GRANTS")
+    roles = connection.value("SELECT CURRENT_ROLE()")
+    if roles in (None, "", "NONE"):
+        return connection.strings("SHOW GRANTS")
+    return connection.strings(f"SHOW GRANTS FOR CURRENT_USER() USING {roles}")
+
+
+def _covers(where: str, database: str) -> bool:
+    """Whether ``where``, such as `shop`.*, means the whole of `database`. In it % and _ are
+    wildcards unless behind a backslash."""
+    if not where.endswith(".*"):
+        return False
+    name = where[:-2].strip("`").replace("``", "`")
+    pattern = ""
+    for sign in re.findall(r"\\.|.", name, re.DOTALL):
+        wild = {"%": ".*", "_": "."}.get(sign)
+        pattern += wild or re.escape(sign[1:] if sign[:1] == "\\" and len(sign) > 1 else sign)
+    return re.fullmatch(pattern, database, re.DOTALL) is not None
+
+
+def refuse_unreadable(connection: Connection, listing: Listing) -> None:
+    """Raises `Unreadable` naming what this account could not dump, with the GRANTs that help."""
+    database = connection.settings.database
+    rights = granted(connection, database)
+    gaps: list[tuple[str, str]] = []
+    place = f"{quoted(database)}.*"
+    for right in _NEEDED:
+        if right not in rights:
+            gaps += [(what, f"{right} ON {place}") for what in _behind(right, connection, listing)]
+    gaps += _routines(connection, rights)
+    if gaps:
+        raise _unreadable(connection, gaps)
+
+
+def _behind(right: str, connection: Connection, listing: Listing) -> list[str]:
+    """What an account without `right` on the whole database misses: the known by name."""
+    everything = {
+        "SELECT": "tables hidden from this account",
+        "SHOW VIEW": "definitions of views",
+        "TRIGGER": "triggers",
+        "EVENT": "events",
+    }
+    if right == "SELECT":
+        closed = [table.name for table in listing.tables if not _opens(connection, table.name)]
+        return [*(f"table {name}" for name in closed), everything[right]]
+    if right == "SHOW VIEW" and listing.views:
+        return [f"view {name}" for name in listing.views]
+    return [everything[right]]
+
+
+def _opens(connection: Connection, table: str) -> bool:
+    try:
+        connection.execute(
+            f"SELECT * FROM {quoted(connection.settings.database)}.{quoted(table)} LIMIT 0"
+        )
+    except pymysql.err.Error:
+        return False
+    return True
+
+
+_HIDDEN_ROUTINES = """
+SELECT concat(lower(ROUTINE_TYPE), ' ', ROUTINE_NAME) FROM information_schema.ROUTINES
+WHERE ROUTINE_SCHEMA = %s AND ROUTINE_DEFINITION IS NULL ORDER BY 1
+"""
+
+
+def _routines(connection: Connection, rights: frozenset[str]) -> list[tuple[str, str]]:
+    if "global SELECT" in rights or "SHOW CREATE ROUTINE" in rights:
+        return []
+    if "global SHOW_ROUTINE" in rights or _reads_routine_table(connection):
+        return []
+    grant = "SELECT ON mysql.proc" if connection.version.is_mariadb else "SHOW_ROUTINE ON *.*"
+    if not rights.intersection(_ROUTINE_RIGHTS):
+        return [("procedures and functions", grant)]
+    hidden = connection.strings(_HIDDEN_ROUTINES, [connection.settings.database])
+    return [(f"the body of {name}", grant) for name in hidden]
+
+
+def _reads_routine_table(connection: Connection) -> bool:
+    if not connection.version.is_mariadb:
+        return False
+    try:
+        connection.execute("SELECT 1 FROM mysql.proc LIMIT 0")
+    except pymysql.err.Error:
+        return False
+    return True
+
+
+def _unreadable(connection: Connection, gaps: list[tuple[str, str]]) -> Unreadable:
+    account = account_of(connection)
+    names = [name for name, _ in gaps]
+    more = len(names) - _NAMED
+    listed = ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    grants = [f"GRANT {grant} TO {account};" for grant in dict.fromkeys(grant for _, grant in gaps)]
+    return Unreadable(
+        f"the backup account cannot read: {listed}",
+        "run as an administrator: " + " ".join(grants),
+    )
+
+
+def account_of(connection: Connection) -> str:
+    """The account the server took this session for, quoted as in a GRANT."""
+    user, _, host = str(connection.value("SELECT CURRENT_USER()")).rpartition("@")
+    return f"{connection.literal(user)}@{connection.literal(host)}"

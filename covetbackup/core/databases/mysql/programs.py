@@ -1,0 +1,76 @@
+"""Rewrites what the dump program wrote of views, triggers, routines and events.
+
+It writes each in one form, from the server's own SHOW CREATE. Only the beginning of a statement is
+touched, recognised together with the line before it, never the body that people wrote.
+"""
+
+from __future__ import annotations
+
+import re
+
+from covetbackup.core.errors import Incomplete
+
+# Double quotes where the sql_mode of a routine has ANSI_QUOTES.
+_NAME = rb"(?:`(?:[^`]|``)*`|\"(?:[^\"]|\"\")*\")"
+_ACCOUNT = rb"DEFINER=" + _NAME + rb"(?:@" + _NAME + rb")?"
+_BEFORE_ACCOUNT = rb"|".join(
+    [
+        rb"^DELIMITER ;;\n/\*!50003 CREATE\*/ /\*!50017 ",
+        rb"^DELIMITER ;;\nCREATE (?:OR REPLACE )?",
+        rb"^/\*!50003 SET time_zone             = '[^'\n]*' \*/ ;;\n/\*!50106 CREATE\*/ /\*!50117 ",
+        rb"^/\*!50001 CREATE ALGORITHM=\w+ \*/\n/\*!50013 ",
+    ]
+)
+_DEFINER = re.compile(rb"(" + _BEFORE_ACCOUNT + rb")" + _ACCOUNT, re.MULTILINE)
+_VIEW = re.compile(rb"^/\*!50001 VIEW .*? \*/;$", re.MULTILINE | re.DOTALL)
+_EVENT = re.compile(
+    rb"^(/\*!50106 CREATE\*/ (?:/\*!50117 "
+    + _ACCOUNT
+    + rb"\*/ )?/\*!50106 EVENT (?:"
+    + _NAME
+    + rb") ON SCHEDULE [^\n]*? ON COMPLETION (?:NOT )?PRESERVE )ENABLE\b",
+    re.MULTILINE,
+)
+_ANY_EVENT = re.compile(rb"^/\*!50106 CREATE\*/ ", re.MULTILINE)
+_ASLEEP = re.compile(rb"^/\*!50106 CREATE\*/ [^\n]*? PRESERVE DISABLE\b", re.MULTILINE)
+
+
+def with_definer(script: bytes, account: str) -> bytes:
+    """`script` with every definer replaced by `account`: an account quoted as in a GRANT, or
+    CURRENT_USER."""
+    return _DEFINER.sub(lambda match: match[1] + b"DEFINER=" + account.encode(), script)
+
+
+def without_database(script: bytes, database: str) -> bytes:
+    """`script` with columns and functions in views named without `database`.
+
+    A server names them with it where it cannot resolve a view, as when its definer is gone, and
+    then the view could be created only in a database of the old name.
+    """
+    name = re.escape(("`" + database.replace("`", "``") + "`").encode())
+    qualifier = re.compile(
+        rb"'(?:[^'\\]|\\.|'')*'|(" + name + rb"\.)(?=" + _NAME + rb"[.(])|" + _NAME, re.DOTALL
+    )
+
+    def bare(view: re.Match[bytes]) -> bytes:
+        return qualifier.sub(lambda found: b"" if found[1] else found[0], view[0])
+
+    return _VIEW.sub(bare, script)
+
+
+def with_events_asleep(script: bytes) -> bytes:
+    """`script` with every event created disabled. Raises `Incomplete` if one is not understood:
+    it would run."""
+    asleep = _EVENT.sub(rb"\1DISABLE", script)
+    if len(_ASLEEP.findall(asleep)) != len(_ANY_EVENT.findall(asleep)):
+        raise Incomplete("events.sql is not what a dump program writes: an event could not be kept")
+    return asleep
+
+
+def mentions(script: bytes, database: str) -> bool:
+    """Whether `script` seems to name `database` before a dot."""
+    name = re.escape(database.encode())
+    return (
+        re.search(rb"(?<![\w`])(?:" + name + rb"|`" + name + rb"`)\s*\.\s*[\w`]", script)
+        is not None
+    )

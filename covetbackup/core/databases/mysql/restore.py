@@ -1,0 +1,208 @@
+"""One logical restore: into a scratch database whose tables move to the target at the commit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TypeVar
+
+import pymysql
+
+from covetbackup.core.databases.base import Piece, RestoreOptions
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.mysql import (
+    catalog,
+    counting,
+    parts,
+    preflight,
+    programs,
+    scratch,
+    survey,
+    swap,
+)
+from covetbackup.core.databases.mysql.background import Background
+from covetbackup.core.databases.mysql.clients import Clients
+from covetbackup.core.databases.mysql.connection import Connection, connect, translated
+from covetbackup.core.databases.mysql.flavour import Version
+from covetbackup.core.databases.mysql.load import ClientProgram, DumpSink, ScriptSink
+from covetbackup.core.databases.mysql.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.tables import list_tables
+from covetbackup.core.databases.mysql.url import parse_url
+from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
+from covetbackup.core.progress import Progress
+from covetbackup.core.stream.base import Sink
+from covetbackup.core.stream.secret import Secret
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+_KILL_SESSIONS = "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = %s"
+
+
+class LogicalRestore:
+    """A `RestoreSession` into a database that does not exist yet."""
+
+    kept_as = ""
+
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        password: Secret | None,
+        options: RestoreOptions,
+        *,
+        choose: Callable[[Version], Clients],
+        progress: Progress,
+    ) -> None:
+        self._target = parse_url(options.target)
+        if not self._target.same_server(settings):
+            # The password at hand belongs to the engine's server and account, and to no other.
+            raise BadSetting(
+                f"the target is {self._target}, but the engine was made for another server or"
+                " account",
+                "make an engine with the target's settings",
+            )
+        self._settings = settings
+        self._password = password
+        self._expected = options.expected
+        self._choices = preflight.read_choices(options)
+        self._choose = choose
+        self._progress = progress
+        self._name = scratch.scratch_name(datetime.now(UTC))
+        self._stack = ExitStack()
+        self._programs: list[bytes] = []
+        self._events: list[bytes] = []
+
+    def __enter__(self) -> LogicalRestore:
+        with translated(self._settings), ExitStack() as stack:
+            self._keeper = connect(self._settings, self._password)
+            stack.callback(self._keeper.close)
+            scratch.refuse_taken(self._keeper, self._target.database)
+            preflight.refuse_unfit(self._keeper, self._expected)
+            for risk in preflight.risks(self._keeper, self._expected, self._choices):
+                self._progress.note(risk)
+            self._client = self._client_program()
+            self._keeper.execute(self._client.session)
+            scratch.hold(self._keeper, self._name)
+            stack.callback(self._undo)
+            scratch.create(self._keeper, self._name, self._expected)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
+        """Structure, all rows at once, programs, events. Accounts are restored by hand."""
+        if parts.SCHEMA not in members:
+            raise BadSetting(f"a MySQL backup has a member {parts.SCHEMA!r}, this one has not")
+        yield (Piece(parts.SCHEMA),)
+        rows = tuple(Piece(member) for member in members if parts.is_data(member))
+        if rows:
+            yield rows
+        for member in (parts.PROGRAMS, parts.EVENTS):
+            if member in members:
+                yield (Piece(member),)
+
+    def sink(self, piece: Piece) -> Sink:
+        if piece.member == parts.PROGRAMS:
+            return ScriptSink(piece.member, self._load_programs)
+        if piece.member == parts.EVENTS:
+            return ScriptSink(piece.member, self._load_events)
+        if parts.is_dump(piece.member):
+            return DumpSink(self._client.start(self._name))
+        raise BadSetting(f"a MySQL restore wants no member {piece.member!r}")
+
+    def inventory(self) -> Inventory:
+        with translated(self._settings):
+            return self._in_background(self._read_inventory)
+
+    def commit(self) -> None:
+        keeper, target = self._keeper, self._target.database
+        with translated(self._settings):
+            swap.begin_target(keeper, self._name, target, self._expected)
+            swap.move_tables(keeper, self._name, target)
+            swap.add_programs(self._client, target, [*self._programs, *self._events])
+            self._refuse_other_definers(target)
+            swap.finish_target(keeper, target, self._expected)
+
+    def _client_program(self) -> ClientProgram:
+        session = "SET SESSION wait_timeout = 86400"
+        if not self._choices.binary_log:
+            session += ", sql_log_bin = 0"
+        return ClientProgram(
+            self._settings,
+            self._password,
+            self._choose(self._keeper.version),
+            self._keeper.is_encrypted,
+            session,
+            lambda: self._progress.advance(0),
+        )
+
+    def _load_programs(self, script: bytes) -> None:
+        original = (self._expected.settings or {}).get("database", "")
+        script = self._with_definer(programs.without_database(script, original))
+        if original and programs.mentions(script, original):
+            self._progress.note(f"views or routines name database {original!r}: they still mean it")
+        self._client.run(script, self._name)
+        self._programs = [script]
+
+    def _load_events(self, script: bytes) -> None:
+        asleep = self._with_definer(programs.with_events_asleep(script))
+        self._client.run(asleep, self._name)
+        self._events = [self._with_definer(script)]
+
+    def _with_definer(self, script: bytes) -> bytes:
+        account = self._choices.definer
+        return programs.with_definer(script, account) if account else script
+
+    def _refuse_other_definers(self, database: str) -> None:
+        """Whoever asked for another owner must not find the old one in a corner."""
+        if self._choices.owner == preflight.KEEP:
+            return
+        found = catalog.definers(self._keeper, database)
+        if len(found) > 1:
+            raise DatabaseError(f"views or routines kept other definers: {', '.join(found)}")
+
+    def _read_inventory(self, stop: Callable[[], bool]) -> Inventory:
+        keeper, name = self._keeper, self._name
+        listing = list_tables(keeper, name)
+        wanted = {table.name for table in self._expected.tables if table.exact}
+        all_of_them = not self._expected.tables
+        counted = [table for table in listing.tables if all_of_them or table.name in wanted]
+        keeper.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+        rows = counting.count(keeper, name, counted, stop=stop)
+        return survey.read_inventory(keeper, name, listing, counts=rows)
+
+    def _in_background(self, work: Callable[[Callable[[], bool]], T]) -> T:
+        running = Background(self._keeper, self._password, work)
+        try:
+            return running.result(waiting=lambda: self._progress.advance(0))
+        finally:
+            running.stop()
+
+    def _undo(self) -> None:
+        """Drop the scratch database, and the target if it is not whole."""
+        try:
+            with connect(self._settings, self._password) as connection:
+                connection.execute(self._client.session)
+                self._end_sessions(connection)
+                scratch.drop_unfinished(connection, self._target.database, self._name)
+                scratch.drop(connection, self._name)
+        except (CovetError, pymysql.err.Error) as error:
+            # The restore's own failure is on its way up already; a sweep will take this.
+            _log.warning("scratch database stays until a sweep scratch=%s %s", self._name, error)
+
+    def _end_sessions(self, connection: Connection) -> None:
+        # A statement of a client that is gone goes on, and keeps its tables from being dropped.
+        for session in connection.strings(_KILL_SESSIONS, [self._name]):
+            try:
+                connection.execute(f"KILL {session}")
+            except pymysql.err.Error:
+                pass  # it ended by itself

@@ -1,0 +1,54 @@
+"""Puts an `Inventory` together, and says in words what a dump of this database will lack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.mysql import catalog, counting
+from covetbackup.core.databases.mysql.connection import Connection
+from covetbackup.core.databases.mysql.flavour import Version
+from covetbackup.core.databases.mysql.tables import Listing
+
+_HISTORY_SINCE = (10, 11, 0)  # of server and dump program
+
+
+def read_inventory(
+    connection: Connection,
+    database: str,
+    listing: Listing,
+    *,
+    counts: Mapping[str, int] = MappingProxyType({}),
+) -> Inventory:
+    """All there is in `database` now; rows as in `counts`, else as the engines estimate them."""
+    return Inventory(
+        tables=counting.table_facts(listing.tables, counts),
+        sequences=catalog.sequence_facts(connection, database, listing),
+        objects=catalog.object_counts(connection, database),
+        roles=catalog.definers(connection, database),
+        settings=catalog.properties(connection, database),
+    )
+
+
+def keeps_history(server: Version, client: Version) -> bool:
+    """Whether a dump can carry the old rows of system-versioned tables."""
+    return server.is_mariadb and min(server.number, client.number) >= _HISTORY_SINCE
+
+
+def shortcomings(listing: Listing, *, with_history: bool) -> list[str]:
+    """What the dump cannot carry faithfully, one line for each table."""
+    lines = [
+        f"table {table.name} is of engine {table.engine}, which has no snapshots: what was written"
+        " to it during the backup may be in it or not"
+        for table in listing.tables
+        if not table.transactional
+    ]
+    if not with_history:
+        lines += [
+            f"the history of system-versioned table {table.name} is not in the backup, only its"
+            " current rows"
+            for table in listing.tables
+            if table.versioned
+        ]
+    return lines

@@ -1,0 +1,58 @@
+"""The commit point of a restore: the tables of the scratch database become those of the target.
+
+MySQL cannot rename a database. All tables move in one statement; what cannot move (triggers, views,
+routines, events) is created again in the target. Until the last of it is there, a marked table says
+that the target is not whole; a failure drops the target, and so does a sweep after `kill -9`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from covetbackup.core.databases.inventory import Inventory, differences
+from covetbackup.core.databases.mysql import catalog, scratch
+from covetbackup.core.databases.mysql.connection import Connection, quoted
+from covetbackup.core.databases.mysql.load import ClientProgram
+from covetbackup.core.databases.mysql.tables import list_tables
+from covetbackup.core.errors import ResultDiffers
+
+
+def begin_target(connection: Connection, name: str, target: str, expected: Inventory) -> None:
+    """Make the database `target`, marked as unfinished. Raises `TargetNotEmpty`."""
+    scratch.create(connection, target, expected)
+    with ExitStack() as undo:
+        undo.callback(connection.execute, f"DROP DATABASE {quoted(target)}")
+        scratch.mark_unfinished(connection, target, name)
+        undo.pop_all()
+
+
+def move_tables(connection: Connection, name: str, target: str) -> None:
+    """All tables and sequences of the scratch database `name`, in one statement, to `target`."""
+    query = "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s"
+    for trigger in connection.strings(query, [name]):
+        # A table with triggers may not change its database.
+        connection.execute(f"DROP TRIGGER {quoted(name)}.{quoted(trigger)}")
+    listing = list_tables(connection, name)
+    moving = [*(table.name for table in listing.tables), *listing.sequences]
+    moves = [f"{quoted(name)}.{quoted(each)} TO {quoted(target)}.{quoted(each)}" for each in moving]
+    if moves:
+        connection.execute(f"RENAME TABLE {', '.join(moves)}")
+
+
+def add_programs(client: ClientProgram, target: str, scripts: Sequence[bytes]) -> None:
+    """Run what creates views, triggers, routines and, last, events."""
+    for script in scripts:
+        client.run(script, target)
+
+
+def finish_target(connection: Connection, target: str, expected: Inventory) -> None:
+    """Compare the kinds of objects in `target` with `expected` and take its mark away: from now
+    on it is real. Raises `ResultDiffers`."""
+    have = catalog.object_counts(connection, target)
+    have["index"] -= 1  # the mark's own
+    have = {kind: count for kind, count in have.items() if count}
+    found = differences(Inventory(objects=expected.objects), Inventory(objects=have))
+    if found:
+        raise ResultDiffers(f"database {target!r} is not what was restored: {'; '.join(found)}")
+    connection.execute(f"DROP TABLE {quoted(target)}.{scratch.UNFINISHED}")

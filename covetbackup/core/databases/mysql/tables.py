@@ -1,0 +1,82 @@
+"""Which tables, views and sequences a database has, and what a dump must know of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from covetbackup.core.databases.mysql.connection import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with rows. `size_bytes` and `estimate` (of rows) are the engine's own guesses.
+
+    Of one that is not `transactional` no snapshot can be had. `versioned` keeps its rows' history.
+    """
+
+    name: str
+    engine: str
+    size_bytes: int
+    estimate: int
+    transactional: bool
+    versioned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Everything of a database that has a name in the realm of tables, sorted by name."""
+
+    tables: tuple[Table, ...]
+    views: tuple[str, ...]
+    sequences: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*(table.name for table in self.tables), *self.views, *self.sequences)
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(table.size_bytes for table in self.tables)
+
+
+_TABLES = """
+SELECT t.TABLE_NAME, t.TABLE_TYPE, coalesce(t.ENGINE, ''), coalesce(t.DATA_LENGTH, 0),
+       coalesce(t.TABLE_ROWS, 0), coalesce(e.TRANSACTIONS, '') = 'YES'
+FROM information_schema.TABLES t LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE
+WHERE t.TABLE_SCHEMA = %s ORDER BY t.TABLE_NAME
+"""
+
+
+def list_tables(connection: Connection, database: str) -> Listing:
+    tables, views, sequences = [], [], []
+    for name, kind, engine, size, estimate, transactional in connection.rows(_TABLES, [database]):
+        if kind == "SEQUENCE":
+            sequences.append(name)
+        elif kind.endswith("VIEW"):
+            views.append(name)
+        else:
+            tables.append(
+                Table(
+                    name=name,
+                    engine=engine,
+                    size_bytes=int(size),
+                    estimate=int(estimate),
+                    transactional=bool(transactional),
+                    versioned=kind == "SYSTEM VERSIONED",
+                )
+            )
+    return Listing(tuple(tables), tuple(views), tuple(sequences))
+
+
+def balanced(tables: tuple[Table, ...], parts: int) -> list[tuple[Table, ...]]:
+    """`tables` in at most `parts` groups, none empty, of about the same size each."""
+    groups: list[list[Table]] = [[] for _ in range(parts)]
+    sizes = [0] * parts
+    for table in sorted(tables, key=lambda each: (-each.size_bytes, each.name)):
+        least = sizes.index(min(sizes))
+        groups[least].append(table)
+        sizes[least] += table.size_bytes + _TABLE_COST
+    return [tuple(group) for group in groups if group]
+
+
+_TABLE_COST = 16 << 10  # what the statements about an empty table take, in bytes of rows

@@ -1,0 +1,189 @@
+"""Backups of a test server held in memory, and restores from them."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import subprocess
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from covetbackup.core.databases.base import (
+    BackupOptions,
+    Member,
+    Outcome,
+    Piece,
+    RestoreOptions,
+    RestoreSession,
+)
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.mysql.engine import MysqlEngine
+from covetbackup.core.databases.mysql.settings import ConnectionSettings
+from covetbackup.core.operations.at_once import run_at_once
+from covetbackup.core.progress import Progress, Silent
+from covetbackup.core.stream.meter import watched
+from covetbackup.core.stream.pump import pump
+from tests.support.mariadb import MysqlServer, MysqlUser, quoted
+from tests.support.streams import MemorySink, source_of
+
+_RICH = Path(__file__).with_name("mariadb_rich.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A finished backup: the plain bytes of its members and what the session knew."""
+
+    members: dict[str, bytes]
+    outcome: Outcome
+
+    @property
+    def inventory(self) -> Inventory:
+        return self.outcome.inventory
+
+    @property
+    def rows(self) -> dict[str, int | None]:
+        return {table.label: table.rows for table in self.inventory.tables if table.exact}
+
+
+def settings_for(
+    server: MysqlServer, database: str, user: MysqlUser | None = None
+) -> ConnectionSettings:
+    name = "root" if user is None else user.name
+    return ConnectionSettings(host="127.0.0.1", port=server.port, user=name, database=database)
+
+
+def engine_for(server: MysqlServer, database: str, user: MysqlUser | None = None) -> MysqlEngine:
+    password = server.password if user is None else user.password
+    return MysqlEngine(settings_for(server, database, user), password)
+
+
+def take(engine: MysqlEngine, *, streams: int = 2, progress: Progress | None = None) -> Taken:
+    members: dict[str, bytes] = {}
+    progress = progress or Silent()
+    with engine.backup(BackupOptions("", streams), progress) as session:
+        for group in session.groups():
+            tasks = [partial(_read, member) for member in group]
+            contents = run_at_once(tasks, limit=streams, progress=progress)
+            members |= zip((member.name for member in group), contents, strict=True)
+        return Taken(members, session.finish())
+
+
+def _read(member: Member, progress: Progress) -> bytes:
+    sink = MemorySink()
+    pump(member.source, [watched(progress)], sink)
+    assert sink.committed is not None
+    return sink.committed
+
+
+def put_back(
+    engine: MysqlEngine,
+    taken: Taken,
+    target: str,
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    **extra: object,
+) -> Inventory:
+    """Restore to the address `target`; what the scratch database held before its commit."""
+    progress = progress or Silent()
+    options = RestoreOptions(target, taken.inventory, jobs, extra)
+    with engine.restore(options, progress) as session:
+        fill(session, taken, jobs=jobs, progress=progress)
+        inventory = session.inventory()
+        session.commit()
+    return inventory
+
+
+def fill(
+    session: RestoreSession, taken: Taken, *, jobs: int = 1, progress: Progress | None = None
+) -> None:
+    """Write everything the session wants of `taken`."""
+    sizes = {name: len(content) for name, content in taken.members.items()}
+    for group in session.groups(sizes):
+        tasks = [partial(_write, session, piece, taken.members[piece.member]) for piece in group]
+        run_at_once(tasks, limit=jobs, progress=progress or Silent())
+
+
+def _write(session: RestoreSession, piece: Piece, content: bytes, progress: Progress) -> None:
+    pieces = (content[start : start + 65536] for start in range(0, len(content), 65536))
+    pump(source_of(pieces), [watched(progress)], session.sink(piece))
+
+
+def fill_richly(server: MysqlServer, database: str) -> None:
+    """One of everything that a dump has to carry."""
+    client(server, database, _RICH.read_bytes())
+
+
+def client(server: MysqlServer, database: str, script: bytes) -> bytes:
+    """What the stock client prints when it runs `script` as root."""
+    finished = subprocess.run(
+        [
+            "mariadb",
+            "--protocol=TCP",
+            "--host=127.0.0.1",
+            f"--port={server.port}",
+            "--user=root",
+            "--default-character-set=utf8mb4",
+            f"--database={database}",
+        ],
+        env={"PATH": "/usr/bin:/bin", "MYSQL_PWD": server.password.reveal()},
+        input=script,
+        capture_output=True,
+    )
+    assert finished.returncode == 0, finished.stderr.decode()
+    return finished.stdout
+
+
+def contents(server: MysqlServer, database: str) -> dict[str, str]:
+    """A digest of the rows of each table and view, history included."""
+    digests = {}
+    listing = "SHOW FULL TABLES"
+    with server.connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute(listing)
+        for name, kind in list(cursor.fetchall()):
+            history = " FOR SYSTEM_TIME ALL" if kind == "SYSTEM VERSIONED" else ""
+            cursor.execute(f"SELECT * FROM {quoted(name)}{history}")
+            rows = sorted(map(repr, cursor.fetchall()))
+            digests[name] = hashlib.sha256("".join(rows).encode()).hexdigest()
+    return digests
+
+
+def definitions(server: MysqlServer, database: str) -> dict[str, str]:
+    """SHOW CREATE of everything, without what names the database or counts."""
+    shown = {}
+    with server.connect(database) as connection, connection.cursor() as cursor:
+        for kind, query in _NAMES.items():
+            cursor.execute(query)
+            for (name,) in list(cursor.fetchall()):
+                cursor.execute(f"SHOW CREATE {kind} {quoted(name)}")
+                row = cursor.fetchone()
+                columns = [column[0] for column in cursor.description]
+                shown[f"{kind} {name}"] = repr(
+                    [
+                        str(value).replace(f"`{database}`.", "")
+                        for column, value in zip(columns, row, strict=True)
+                        if column not in ("Created", "Database Collation")
+                    ]
+                )
+    return shown
+
+
+_NAMES = {
+    "TABLE": "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = database()"
+    " AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE')",
+    "VIEW": "SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = database()",
+    "TRIGGER": "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS"
+    " WHERE TRIGGER_SCHEMA = database()",
+    "PROCEDURE": "SELECT ROUTINE_NAME FROM information_schema.ROUTINES"
+    " WHERE ROUTINE_SCHEMA = database() AND ROUTINE_TYPE = 'PROCEDURE'",
+    "FUNCTION": "SELECT ROUTINE_NAME FROM information_schema.ROUTINES"
+    " WHERE ROUTINE_SCHEMA = database() AND ROUTINE_TYPE = 'FUNCTION'",
+    "PACKAGE": "SELECT ROUTINE_NAME FROM information_schema.ROUTINES"
+    " WHERE ROUTINE_SCHEMA = database() AND ROUTINE_TYPE = 'PACKAGE'",
+    "EVENT": "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = database()",
+}
+
+
+def fresh_name() -> str:
+    return f"copy_{secrets.token_hex(4)}"

@@ -1,0 +1,250 @@
+"""A private MariaDB server for tests, demo and benchmarks. Needs no test package.
+
+Debian's package also registers a system service; nothing here uses it or needs it running.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pymysql
+
+from covetbackup.core.stream.secret import Secret
+
+_START_SECONDS = 60
+_ROOT = "root"
+_SETTINGS = """
+[mariadbd]
+bind-address = 127.0.0.1
+datadir = {directory}/data
+socket = {directory}/socket
+pid-file = {directory}/pid
+log-error = {directory}/log
+port = {port}
+log-bin = binlog
+server-id = 11
+gtid-domain-id = 0
+innodb-buffer-pool-size = 64M
+innodb-log-file-size = 64M
+innodb-flush-log-at-trx-commit = 0
+sync-binlog = 0
+key-buffer-size = 1M
+aria-pagecache-buffer-size = 1M
+max-connections = 60
+event-scheduler = ON
+skip-name-resolve
+{more}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class MysqlUser:
+    """An account that may log in from anywhere."""
+
+    name: str
+    password: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class MysqlServer:
+    """A running MariaDB or MySQL server; its "root" has a password and every right."""
+
+    directory: Path
+    port: int
+    password: Secret
+
+    def url(self, database: str, user: str = _ROOT, scheme: str = "mysql") -> str:
+        name = quote(user, safe="")
+        return f"{scheme}://{name}@127.0.0.1:{self.port}/{quote(database, safe='')}"
+
+    def connect(
+        self, database: str | None = None, *, user: MysqlUser | None = None
+    ) -> pymysql.Connection[Any]:
+        """An autocommit connection, as root unless `user` is given."""
+        account = user or MysqlUser(_ROOT, self.password)
+        return pymysql.connect(
+            host="127.0.0.1",
+            port=self.port,
+            user=account.name,
+            password=account.password.reveal(),
+            database=database,
+            charset="utf8mb4",
+            autocommit=True,
+        )
+
+    def execute(self, database: str | None, *statements: str) -> None:
+        with self.connect(database) as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    def rows(self, database: str | None, query: str) -> list[tuple[Any, ...]]:
+        with self.connect(database) as connection, connection.cursor() as cursor:
+            cursor.execute(query)
+            return list(cursor.fetchall())
+
+    def databases(self) -> set[str]:
+        return {name for (name,) in self.rows(None, "SHOW DATABASES")}
+
+
+def mariadb_installed() -> bool:
+    return all(map(_found, ("mariadbd", "mariadb-install-db", "mariadb-dump", "mariadb")))
+
+
+def _found(program: str) -> str | None:
+    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+
+
+@contextmanager
+def run_mariadb(more: str = "") -> Iterator[MysqlServer]:
+    """Start a private server with `more` lines of settings, yield it once, stop it and remove its
+    files."""
+    directory = Path(tempfile.mkdtemp(prefix="covet-mariadb-"))
+    try:
+        with mariadb_in(directory, more=more) as server:
+            yield server
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def mariadb_in(
+    directory: Path, *, port: int = 0, password: Secret | None = None, more: str = ""
+) -> Iterator[MysqlServer]:
+    """Run the server whose files are in `directory`, made there the first time; stop it.
+
+    Root starts it as another user. `port` and `password` are for the first time (default: any).
+    """
+    account = _account()
+    _hand_over(directory, account)
+    first_time = not (directory / "port").exists()
+    if first_time:
+        _write(directory / "password", (password or Secret(secrets.token_hex(8))).reveal(), account)
+        _write(directory / "port", str(port or _free_port()), account)
+    server = MysqlServer(
+        directory,
+        int((directory / "port").read_text()),
+        Secret((directory / "password").read_text()),
+    )
+    settings = _SETTINGS.format(directory=directory, port=server.port, more=more)
+    _write(directory / "my.cnf", settings, account)
+    if first_time:
+        _initialise(directory, account)
+        _write(directory / "init.sql", _first_statements(server.password), account)
+    process = _start(directory, account, first_time=first_time)
+    try:
+        _wait_until_it_answers(server, process)
+        yield server
+    finally:
+        stop(process)
+
+
+def _account() -> str | None:
+    if os.geteuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "mysql" if "mysql" in names else "nobody"
+
+
+def _hand_over(path: Path, account: str | None) -> None:
+    if account is not None:
+        shutil.chown(path, account, pwd.getpwnam(account).pw_gid)
+
+
+def _as(account: str | None) -> dict[str, Any]:
+    if account is None:
+        return {}
+    return {"user": account, "group": pwd.getpwnam(account).pw_gid, "extra_groups": []}
+
+
+def _initialise(directory: Path, account: str | None) -> None:
+    finished = subprocess.run(
+        [
+            str(_found("mariadb-install-db")),
+            f"--defaults-file={directory / 'my.cnf'}",
+            f"--datadir={directory / 'data'}",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+        ],
+        capture_output=True,
+        cwd="/",
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(directory)},
+        **_as(account),
+    )
+    if finished.returncode != 0:
+        raise RuntimeError((finished.stdout + finished.stderr).decode(errors="replace"))
+
+
+def _first_statements(password: Secret) -> str:
+    """Nobody logs in without a password, and root does so from any address."""
+    text = password.reveal().replace("'", "''")
+    return (
+        "DELETE FROM mysql.global_priv WHERE User = '';\n"
+        "FLUSH PRIVILEGES;\n"
+        f"CREATE OR REPLACE USER root@localhost IDENTIFIED BY '{text}';\n"
+        "GRANT ALL ON *.* TO root@localhost WITH GRANT OPTION;\n"
+        f"CREATE OR REPLACE USER root@127.0.0.1 IDENTIFIED BY '{text}';\n"
+        "GRANT ALL ON *.* TO root@127.0.0.1 WITH GRANT OPTION;\n"
+    )
+
+
+def _start(directory: Path, account: str | None, *, first_time: bool) -> subprocess.Popen[bytes]:
+    first = [f"--init-file={directory / 'init.sql'}"] if first_time else []
+    with open(directory / "output", "wb") as log:
+        return subprocess.Popen(
+            [str(_found("mariadbd")), f"--defaults-file={directory / 'my.cnf'}", *first],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(directory)},
+            **_as(account),
+        )
+
+
+def _wait_until_it_answers(server: MysqlServer, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            server.connect().close()
+            return
+        except pymysql.err.OperationalError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                log = server.directory / "log"
+                raise RuntimeError(log.read_text() if log.exists() else "no log") from None
+            time.sleep(0.05)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a server: its files are thrown away, or whole after a crash, as InnoDB's always are."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _write(path: Path, content: str, account: str | None) -> None:
+    path.write_text(content)
+    path.chmod(0o600)
+    _hand_over(path, account)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
