@@ -130,6 +130,22 @@ def test_the_begin_and_the_end_of_an_upload_are_tried_again(
     assert get(rclone) == DATA
 
 
+@pytest.mark.parametrize("store", ["rclone", "moto"])
+def test_an_upload_begun_twice_because_an_answer_was_lost_leaves_no_twin(
+    request: pytest.FixtureRequest, store: str
+) -> None:
+    endpoint: S3Endpoint = request.getfixturevalue(f"{store}_s3")
+    proxy: Proxy = request.getfixturevalue(f"{store}_proxy")
+    neighbour = f"{MARKER}-2"
+    endpoint.client.create_multipart_upload(Bucket=endpoint.bucket, Key=neighbour)
+    proxy.spoil("POST", "?uploads", lose_answer)
+    sink = filled(request.getfixturevalue(store))
+    assert sorted(endpoint.unfinished_uploads()) == [MARKER, MARKER, neighbour]
+    sink.commit()
+    assert get(request.getfixturevalue(store)) == DATA
+    assert endpoint.unfinished_uploads() == [neighbour]
+
+
 def test_a_part_that_never_succeeds_fails_the_upload_and_leaves_nothing(
     rclone: S3Storage, rclone_proxy: Proxy, rclone_s3: S3Endpoint
 ) -> None:

@@ -12,6 +12,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from covetbackup.core.errors import SourceFailed, TooLarge
 from covetbackup.core.stream.blocks import in_order
@@ -87,6 +88,19 @@ def test_a_bomb_is_decoded_in_bounded_memory(codec, tool, mebibytes):
 
 def test_a_frame_that_holds_more_than_declared_is_stopped_at_once():
     bomb = zeros(["zstd", "-3", "-c"], 256)
+    frames = FrameIndex()
+    frames.append(len(bomb), 1000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLarge):
+            list(decompress(Codec.ZSTD, frames=frames, workers=2)(iter([bomb])))
+        assert tracemalloc.get_traced_memory()[1] < MIB
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_frame_that_says_itself_that_it_holds_more_than_declared_reserves_no_memory():
+    bomb = zstandard.ZstdCompressor().compress(bytes(256 * MIB))
     frames = FrameIndex()
     frames.append(len(bomb), 1000)
     tracemalloc.start()

@@ -64,6 +64,7 @@ class S3Upload:
         self._buffer = io.BytesIO()
         self._size = 0
         self._upload_id = ""
+        self._may_have_twin = False
         self._pool = ThreadPoolExecutor(PARTS_IN_FLIGHT, thread_name_prefix="s3-part")
         self._in_flight: deque[Future[_Part]] = deque()
         self._parts: list[_Part] = []
@@ -97,6 +98,8 @@ class S3Upload:
                 raise
         self._verify()
         self._end()
+        if self._may_have_twin:
+            self._abort_twins()
 
     def abort(self) -> None:
         if self._ended:
@@ -116,15 +119,44 @@ class S3Upload:
                 hint="use smaller volumes",
             )
         if not self._upload_id:
-            self._upload_id = self._request(
-                "create_multipart_upload",
-                optional={Feature.CHECKSUM: {"ChecksumAlgorithm": "SHA256"}},
-                **_attributes(self._connection.settings, self._mark),
-            )["UploadId"]
+            self._begin()
         while len(self._in_flight) >= PARTS_IN_FLIGHT:
             self._take_oldest()
         self._in_flight.append(self._pool.submit(self._upload_part, number, self._buffer))
         self._buffer = io.BytesIO()
+
+    def _begin(self) -> None:
+        tries = 0
+
+        def begin() -> dict[str, Any]:
+            nonlocal tries
+            tries += 1
+            return self._once(
+                "create_multipart_upload",
+                optional={Feature.CHECKSUM: {"ChecksumAlgorithm": "SHA256"}},
+                **_attributes(self._connection.settings, self._mark),
+            )
+
+        self._upload_id = self._retry(begin, stop=self._stop)["UploadId"]
+        self._may_have_twin = tries > 1
+
+    def _abort_twins(self) -> None:
+        """End uploads that were begun for us though the answer was lost.
+
+        Their ids are unknown and a listing shows no mark. But once the name is taken by our
+        commit, no upload under it can succeed any more, whoever began it; before, and so
+        after an `abort`, it might be another writer's, and is left to sweep.
+        """
+        key = self._connection.settings.key(self._name)
+        try:
+            answer = self._connection.call("list_multipart_uploads", self._name, Prefix=key)
+            for upload in answer.get("Uploads", ()):
+                if upload["Key"] == key:
+                    self._request("abort_multipart_upload", UploadId=upload["UploadId"])
+        except UploadLost:
+            pass  # there is none: rclone says so of a bucket without uploads
+        except StorageError as error:
+            logger.warning("uploads not listed, left to sweep object=%s: %s", self._name, error)
 
     def _take_oldest(self) -> None:
         self._parts.append(self._in_flight[0].result())
@@ -226,13 +258,16 @@ class S3Upload:
         """One request, retried; `passing` errors are worth another try, too."""
 
         def send() -> dict[str, Any]:
-            key = self._connection.settings.key(self._name)
             try:
-                return self._connection.call(operation, self._name, Key=key, **parameters)
+                return self._once(operation, **parameters)
             except passing as error:
                 raise StorageUnavailable(error.message, error.hint, error.details) from error
 
         return self._retry(send, stop=self._stop)
+
+    def _once(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        key = self._connection.settings.key(self._name)
+        return self._connection.call(operation, self._name, Key=key, **parameters)
 
     def _corrupting(self) -> StorageError:
         return StorageError(

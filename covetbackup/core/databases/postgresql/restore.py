@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TypeVar
@@ -141,7 +141,12 @@ class PostgresRestore:
         )
 
     def inventory(self) -> Inventory:
-        found = self._on_scratch(self._read_inventory)
+        # At once, as each keeps but one core of the server busy: of a restore of 650 MB, one after
+        # the other took 4 s of 31.
+        with self._on_scratch(_analyze) as analysis, self._on_scratch(self._read) as reading:
+            found = reading.result(waiting=self._tick)
+            self._progress.phase("analyze")
+            analysis.result(waiting=self._tick)
         counted = {table.label for table in found.tables if table.exact}
         uncounted = [table.label for table in self._expected.tables if table.exact]
         uncounted = [label for label in uncounted if label not in counted]
@@ -151,8 +156,6 @@ class PostgresRestore:
         return found
 
     def commit(self) -> None:
-        self._progress.phase("analyze")
-        self._on_scratch(_analyze)
         name, target = self._name, self._target.database
         if self.kept_as:
             self._replace(name, target)
@@ -270,12 +273,15 @@ class PostgresRestore:
     def _tick(self) -> None:
         self._progress.advance(0)
 
-    def _on_scratch(self, work: Callable[[Connection, Callable[[], bool]], T]) -> T:
+    @contextmanager
+    def _on_scratch(
+        self, work: Callable[[Connection, Callable[[], bool]], T]
+    ) -> Iterator[Background[T]]:
         with translated(self._settings.on(self._name)), self._connect_to_scratch() as connection:
             prepare_session(connection)
             running = Background(connection, lambda stop: work(connection, stop))
             try:
-                return running.result(waiting=self._tick)
+                yield running
             finally:
                 running.stop()
 
@@ -287,7 +293,7 @@ class PostgresRestore:
             connection.execute(sql.SQL("SET ROLE {}").format(role))
         return connection
 
-    def _read_inventory(self, connection: Connection, stop: Callable[[], bool]) -> Inventory:
+    def _read(self, connection: Connection, stop: Callable[[], bool]) -> Inventory:
         tables = relations.tables(connection)
         wanted = {table.label for table in self._expected.tables if table.exact}
         readable = relations.readable(connection)
