@@ -198,7 +198,7 @@ Q_CLUSTER = {
     "max_attempts": 1,
     "queue_limit": 1,
     "bulk": 1,
-    "poll": 1.0,
+    "poll": 0.25,
     "guard_cycle": 0.5,
     "recycle": 200,
     "catch_up": False,
@@ -253,6 +253,7 @@ JOB_SECONDS = {
     "lease": 90,
     "tick": 5,
     "ring_again": 20,
+    "hook_again": 120,
     "retry": 30,
     "retry_most": 1800,
 }

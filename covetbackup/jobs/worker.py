@@ -19,6 +19,7 @@ from types import FrameType
 from django.conf import settings
 from django.db import DatabaseError, connection, connections
 from django.db.models.functions import Now
+from django.utils.module_loading import import_string
 from django_q.cluster import Cluster
 from django_q.conf import Conf
 
@@ -75,6 +76,7 @@ class Worker:
 
     def run(self) -> int:
         """The exit status, once no process is left. Raises `Conflict` if it must not run."""
+        _load_kinds()
         CURRENT[:] = [self._here]
         self._register()
         kernel.adopt_orphans()
@@ -169,6 +171,12 @@ class Worker:
         jobs = Job.objects.filter(owner=self._here.instance, state=JobState.RUNNING)
         for row in jobs.values_list("pk", "token", "attempt", "max_attempts"):
             queue.requeue(Claim(*row)) or queue.interrupt(Claim(*row), "its worker was stopped")
+
+
+def _load_kinds() -> None:
+    """Here, once: every runner is a fork of this process. One that is not there raises."""
+    for path in {*settings.JOB_KINDS.values(), *settings.JOB_HOOKS.values()}:
+        import_string(path)
 
 
 def _settle() -> None:
