@@ -248,6 +248,8 @@ JOB_LIMITS = {
     "server": ENV.number("COVET_JOBS_PER_SERVER", 2, least=1, most=64),
     "repository": ENV.number("COVET_JOBS_PER_REPOSITORY", 4, least=1, most=64),
 }
+JOB_HISTORY_DAYS = ENV.number("COVET_JOB_HISTORY_DAYS", 90, least=1, most=36500)
+"""How long an ended job and its log are kept, unless a backup or a restore refers to it."""
 JOB_SECONDS = {
     "heartbeat": 10,
     "lease": 90,

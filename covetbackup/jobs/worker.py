@@ -26,9 +26,10 @@ from django_q.conf import Conf
 from covetbackup.core.errors import Conflict
 from covetbackup.jobs import bell, hooks, kernel, orphans, queue, wedge
 from covetbackup.jobs.here import CURRENT, Here
+from covetbackup.jobs.history import purge
 from covetbackup.jobs.models import Job, JobState, Node
 from covetbackup.jobs.queue import Claim
-from covetbackup.jobs.tick import Ticker, purge
+from covetbackup.jobs.tick import Ticker
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ STOP_SECONDS = 6.0
 LOOK_SECONDS = 0.2
 GONE_SECONDS = 1.0
 WEDGE_SECONDS = 2.0
-DAY = 86_400.0
+HOUR = 3600.0
 
 
 @dataclass(slots=True)
@@ -71,7 +72,7 @@ class Worker:
             Chore(self._look_for_the_dead, GONE_SECONDS),
             Chore(self._tick, settings.JOB_SECONDS["tick"]),
             Chore(self._look_for_a_wedge, WEDGE_SECONDS),
-            Chore(_purge, DAY),
+            Chore(_purge, HOUR),
         ]
 
     def run(self) -> int:
