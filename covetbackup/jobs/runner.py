@@ -54,6 +54,8 @@ SILENCE = 0.75
 def start(job_id: int, token: uuid.UUID) -> tuple[int, Line]:
     """The id of the new process, which leads a session, and the supervisor's end of its line.
     Raises `OSError`."""
+    # Other threads here, if any, only wait: q2's for results to send, those of late hooks for a
+    # network. So none of them leaves a lock taken in the fork.
     ours, theirs = socket.socketpair()
     connections.close_all()  # or two processes would use them
     process = os.fork()
