@@ -198,7 +198,7 @@ Q_CLUSTER = {
     "max_attempts": 1,
     "queue_limit": 1,
     "bulk": 1,
-    "poll": 1.0,
+    "poll": 0.25,
     "guard_cycle": 0.5,
     "recycle": 200,
     "catch_up": False,
@@ -248,11 +248,14 @@ JOB_LIMITS = {
     "server": ENV.number("COVET_JOBS_PER_SERVER", 2, least=1, most=64),
     "repository": ENV.number("COVET_JOBS_PER_REPOSITORY", 4, least=1, most=64),
 }
+JOB_HISTORY_DAYS = ENV.number("COVET_JOB_HISTORY_DAYS", 90, least=1, most=36500)
+"""How long an ended job and its log are kept, unless a backup or a restore refers to it."""
 JOB_SECONDS = {
     "heartbeat": 10,
     "lease": 90,
     "tick": 5,
     "ring_again": 20,
+    "hook_again": 120,
     "retry": 30,
     "retry_most": 1800,
 }

@@ -18,13 +18,12 @@ from covetbackup.jobs.models import Job
 
 log = logging.getLogger(__name__)
 
-AGAIN_AFTER = timedelta(seconds=120)
-
 
 def settle(job_id: int) -> None:
     """Call the hook of an ended job, unless it has been or is being called."""
+    again = timedelta(seconds=settings.JOB_SECONDS["hook_again"])
     due = Job.objects.filter(pk=job_id, hook_due_at__lte=Now())
-    if not due.update(hook_due_at=Now() + AGAIN_AFTER):
+    if not due.update(hook_due_at=Now() + again):
         return
     job = Job.objects.get(pk=job_id)
     path = settings.JOB_HOOKS.get(job.kind)

@@ -7,6 +7,7 @@ import os
 import signal
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
 _libc = ctypes.CDLL(None)  # loaded here: not between fork and exec
@@ -15,6 +16,11 @@ _libc = ctypes.CDLL(None)  # loaded here: not between fork and exec
 def get_signal_when_parent_dies(number: signal.Signals) -> None:
     """Of this process only: neither children nor what it executes set-uid inherit it."""
     _libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0)
+
+
+def name_process(name: str) -> None:
+    """What /proc/…/comm says; at most 15 bytes of it are kept. Gone when it executes another."""
+    _libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
 def adopt_orphans() -> None:

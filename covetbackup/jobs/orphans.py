@@ -9,6 +9,8 @@ import uuid
 
 import psutil
 
+from covetbackup.jobs.runner import name_of
+
 GRACE_SECONDS = 8.0
 """An orphaned runner ends by itself within six seconds; what is still there then hangs."""
 
@@ -25,11 +27,9 @@ def is_running(process: int) -> bool:
 
 def runner_of(token: uuid.UUID) -> int | None:
     """The process that runs the attempt with this token."""
-    for process in psutil.process_iter(["cmdline", "status"]):
-        if process.info["status"] == psutil.STATUS_ZOMBIE:
-            continue
-        words = process.info["cmdline"] or []
-        if str(token) in words and "covetbackup.jobs.runner" in words:
+    for process in psutil.process_iter(["name", "status"]):
+        is_dead = process.info["status"] == psutil.STATUS_ZOMBIE
+        if process.info["name"] == name_of(token) and not is_dead:
             return process.pid
     return None
 

@@ -1,9 +1,13 @@
-"""The child process that does the work of one job: `python -m covetbackup.jobs.runner JOB TOKEN`.
+"""The child process that does the work of one job.
 
-Its supervisor holds the other end of standard input (see `line`). It stops by itself when that
-end closes or stays silent for three quarters of the lease, so that it is dead before another
-worker may take the job. To stop is: `advance` raises `Cancelled`; two seconds later, if no call
-of `advance` came, a signal raises it wherever the main thread is; then its whole group is killed.
+A fork of its supervisor, which has all modules loaded: an interpreter of its own would cost half a
+second of processor time before each job, and after an upgrade run other code than its supervisor.
+It keeps nothing else of what it was forked from: no connection, no file, no signal handler.
+
+The supervisor holds the other end of its line. It stops by itself when that end closes or stays
+silent for three quarters of the lease, so that it is dead before another worker may take the job.
+To stop is: `advance` raises `Cancelled`; two seconds later, if no call of `advance` came, a signal
+raises it wherever the main thread is; then its whole group is killed.
 """
 
 from __future__ import annotations
@@ -12,15 +16,14 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 import traceback
 import uuid
+from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
-import django
-from django.apps import apps
 from django.conf import settings
 from django.db import connections
 from django.utils.module_loading import import_string
@@ -34,8 +37,9 @@ from covetbackup.core.errors import (
     Stalled,
     StorageUnavailable,
 )
-from covetbackup.jobs.kernel import get_signal_when_parent_dies
+from covetbackup.jobs.kernel import get_signal_when_parent_dies, name_process
 from covetbackup.jobs.line import Line
+from covetbackup.jobs.models import Job, JobState
 from covetbackup.jobs.work import PermissionLost, Reporter, Work
 
 log = logging.getLogger(__name__)
@@ -47,13 +51,58 @@ SILENCE = 0.75
 """Of the lease: what is left is for the clean-up of the killed programs and sessions."""
 
 
-def main(job_id: int, token: uuid.UUID) -> None:
+def start(job_id: int, token: uuid.UUID) -> tuple[int, Line]:
+    """The id of the new process, which leads a session, and the supervisor's end of its line.
+    Raises `OSError`."""
+    # Other threads here, if any, only wait: q2's for results to send, those of late hooks for a
+    # network. So none of them leaves a lock taken in the fork.
+    ours, theirs = socket.socketpair()
+    connections.close_all()  # or two processes would use them
+    process = os.fork()
+    if process == 0:
+        _become_runner(job_id, token, theirs)
+    theirs.close()
+    return process, Line(ours)
+
+
+def name_of(token: uuid.UUID) -> str:
+    """What the process of an attempt calls itself; the kernel takes 15 characters."""
+    return f"run-{token.hex[:11]}"
+
+
+def _become_runner(job_id: int, token: uuid.UUID, line: socket.socket) -> NoReturn:
+    try:
+        os.setsid()
+        name_process(name_of(token))
+        _let_go_of_all_but(line.fileno())
+        for number in (signal.SIGHUP, signal.SIGALRM):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.chdir(settings.BASE_DIR)
+        _run(job_id, token, Line(line))
+    finally:
+        os._exit(1)  # not reached when all is well; above here is somebody else's program
+
+
+def _let_go_of_all_but(kept: int) -> None:
+    """Point what was open at nothing. Closed, a number would be used again, and the owner of the
+    old file, were it ever collected, would close the new one."""
+    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for name in list(Path("/proc/self/fd").iterdir()):
+        number = int(name.name)
+        if number not in (1, 2, kept, nowhere):
+            try:
+                os.fstat(number)
+            except OSError:
+                continue  # it was the listing itself
+            os.dup2(nowhere, number, inheritable=number == 0)
+
+
+def _run(job_id: int, token: uuid.UUID, line: Line) -> None:
     _end_with_the_supervisor()
-    line = Line(_take_line())
     stop = threading.Event()
     signal.signal(signal.SIGTERM, _raise_cancelled)
     try:
-        django.setup()
         reporter = Reporter(line, stop)
         watch = threading.Thread(target=_watch, args=(line, stop, reporter), daemon=True)
         watch.start()
@@ -74,7 +123,7 @@ def main(job_id: int, token: uuid.UUID) -> None:
 
 
 def _perform(job_id: int, token: uuid.UUID, reporter: Reporter) -> None:
-    job = apps.get_model("jobs", "Job").objects.get(pk=job_id, token=token, state="running")
+    job = Job.objects.get(pk=job_id, token=token, state=JobState.RUNNING)
     permission = settings.JOB_PERMISSIONS.get(job.kind)
     user = job.requested_by
     if permission and user is not None and not user.may(permission, job.team_id):
@@ -145,15 +194,6 @@ def _unforeseen(error: BaseException) -> dict[str, object]:
     }
 
 
-def _take_line() -> socket.socket:
-    """The socket that is standard input, moved away so that the work cannot read from it."""
-    line = socket.socket(fileno=os.dup(0))
-    nowhere = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nowhere, 0)
-    os.close(nowhere)
-    return line
-
-
 def _end_with_the_supervisor() -> None:
     # Whoever died before this line took effect has closed the line, which `_watch` sees.
     get_signal_when_parent_dies(signal.SIGTERM)
@@ -162,7 +202,3 @@ def _end_with_the_supervisor() -> None:
             score.write("500")  # out of memory: the work dies, not the worker that must report it
     except OSError:
         pass
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), uuid.UUID(sys.argv[2]))

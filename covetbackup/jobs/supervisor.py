@@ -10,9 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from enum import StrEnum
@@ -21,10 +18,9 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
-from covetbackup.jobs import bell, hooks, queue
+from covetbackup.jobs import bell, hooks, queue, runner
 from covetbackup.jobs.board import Board
 from covetbackup.jobs.here import CURRENT, Here
-from covetbackup.jobs.line import Line
 from covetbackup.jobs.models import Job, JobState
 from covetbackup.jobs.queue import Claim, End
 
@@ -92,7 +88,7 @@ class Supervision:
     def run(self) -> None:
         """Returns when no process of the attempt is left and its end is written."""
         try:
-            self._runner, self._line = _start_runner(self._claim)
+            self._runner, self._line = runner.start(self._claim.job_id, self._claim.token)
         except OSError as error:
             reason = f"cannot start a runner: {error}"
             _persistently(lambda: queue.interrupt(self._claim, reason))
@@ -157,18 +153,18 @@ class Supervision:
     def _bury(self) -> int:
         """The runner's exit status, once its whole group is gone."""
         deadline = time.monotonic() + (EXIT_SECONDS if time.monotonic() < self._kill_at else 0)
-        while time.monotonic() < deadline and not _has_ended(self._runner.pid):
+        while time.monotonic() < deadline and not _has_ended(self._runner):
             time.sleep(0.01)
         try:
             # Before `wait`: until then the id cannot belong to another group.
-            os.killpg(self._runner.pid, signal.SIGKILL)
+            os.killpg(self._runner, signal.SIGKILL)
         except OSError:
             pass
         last_words = time.monotonic() + EXIT_SECONDS
         while self._line.is_open and time.monotonic() < last_words:
             self._hear(HEAR_SECONDS)
         self._line.close()
-        return self._runner.wait()
+        return os.waitstatus_to_exitcode(os.waitpid(self._runner, 0)[1])
 
     def _conclude(self, status: int) -> None:
         claim, end, stop = self._claim, self._end or {}, self._stop
@@ -213,24 +209,6 @@ def _reason(status: int) -> str:
     if status < 0:
         return f"the runner was ended by signal {-status} ({signal.strsignal(-status)})"
     return f"the runner ended with status {status} and said nothing"
-
-
-def _start_runner(claim: Claim) -> tuple[subprocess.Popen[bytes], Line]:
-    ours, theirs = socket.socketpair()
-    with theirs:
-        runner = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "covetbackup.jobs.runner",
-                str(claim.job_id),
-                str(claim.token),
-            ],
-            stdin=theirs,
-            cwd=settings.BASE_DIR,
-            start_new_session=True,
-        )
-    return runner, Line(ours)
 
 
 def _has_ended(process: int) -> bool:

@@ -9,23 +9,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from datetime import timedelta
 
 from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 from django.db.models.functions import Now
-from django.utils import timezone
-from django_q.models import Task
 
 from covetbackup.jobs import bell, orphans, queue
-from covetbackup.jobs.models import Job, JobState, Node
+from covetbackup.jobs.models import Job, JobState
 from covetbackup.jobs.queue import Claim
 
 log = logging.getLogger(__name__)
-
-KEPT = timedelta(days=14)
-"""Dead nodes and q2's own records (it never removes failed ones) are kept this long."""
 
 
 class Ticker:
@@ -80,12 +74,6 @@ def reap_dead_owners(place: str) -> int:
             log.warning("owner is gone job=%s attempt=%s pid=%s", *_shown(claim), owner)
             reaped += 1
     return reaped
-
-
-def purge() -> None:
-    """Once a day: forget dead workers and old records of q2."""
-    Node.objects.filter(heartbeat_at__lt=Now() - KEPT, jobs=None).delete()
-    Task.objects.filter(stopped__lt=timezone.now() - KEPT).delete()
 
 
 def _running(condition: Q) -> list[tuple[Claim, int | None]]:

@@ -8,7 +8,6 @@ from its other processes, so ours give themselves names.
 
 from __future__ import annotations
 
-import ctypes
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,12 @@ import psutil
 from django_q.models import OrmQ
 from django_q.signals import post_execute_in_worker, post_spawn, pre_execute
 
+from covetbackup.jobs.kernel import name_process
+
 IDLE, BUSY = "covet-idle", "covet-busy"
 
 CHECKS = 3
 """In a row: a worker that has just been given the lock is for a moment seen in neither place."""
-
-_PR_SET_NAME = 15
-_libc = ctypes.CDLL(None)
 
 
 def name_workers() -> None:
@@ -58,11 +56,11 @@ def _looks_wedged(sentinel: int) -> bool:
 
 # A receiver that raises kills the worker, and its task is repeated for ever. These cannot.
 def _idle(**_: Any) -> None:
-    _libc.prctl(_PR_SET_NAME, IDLE.encode(), 0, 0, 0)
+    name_process(IDLE)
 
 
 def _busy(task: dict[str, Any], **_: Any) -> None:
-    _libc.prctl(_PR_SET_NAME, BUSY.encode(), 0, 0, 0)
+    name_process(BUSY)
     try:
         # Acknowledged at once: bells must not come back when q2's monitor dies, or after `retry`.
         if task["func"] == "covetbackup.jobs.supervisor.run" and isinstance(task["ack_id"], int):

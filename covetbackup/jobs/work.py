@@ -10,16 +10,14 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db.models.functions import Now
 
 from covetbackup.core.errors import Cancelled, CovetError
 from covetbackup.core.progress import Progress
 from covetbackup.jobs.line import Line
-
-if TYPE_CHECKING:  # the runner needs this module before the models are ready
-    from covetbackup.jobs.models import Job
+from covetbackup.jobs.models import Job, JobState
 
 REPORT_SECONDS = 0.5
 """The supervisor writes once a second; more reports than two for that would only cost time."""
@@ -50,8 +48,8 @@ class Work:
     def confirm(self) -> None:
         """To be called right before a result is published: raises `Cancelled` if the job is not
         this attempt's any more, for example after this machine slept past its lease."""
-        mine = type(self.job).objects.filter(
-            pk=self.job.pk, token=self.token, state="running", lease_until__gt=Now()
+        mine = Job.objects.filter(
+            pk=self.job.pk, token=self.token, state=JobState.RUNNING, lease_until__gt=Now()
         )
         if not mine.exists():
             raise Cancelled("the job was given to another worker")

@@ -19,15 +19,17 @@ from types import FrameType
 from django.conf import settings
 from django.db import DatabaseError, connection, connections
 from django.db.models.functions import Now
+from django.utils.module_loading import import_string
 from django_q.cluster import Cluster
 from django_q.conf import Conf
 
 from covetbackup.core.errors import Conflict
 from covetbackup.jobs import bell, hooks, kernel, orphans, queue, wedge
 from covetbackup.jobs.here import CURRENT, Here
+from covetbackup.jobs.history import purge
 from covetbackup.jobs.models import Job, JobState, Node
 from covetbackup.jobs.queue import Claim
-from covetbackup.jobs.tick import Ticker, purge
+from covetbackup.jobs.tick import Ticker
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ STOP_SECONDS = 6.0
 LOOK_SECONDS = 0.2
 GONE_SECONDS = 1.0
 WEDGE_SECONDS = 2.0
-DAY = 86_400.0
+HOUR = 3600.0
 
 
 @dataclass(slots=True)
@@ -70,11 +72,12 @@ class Worker:
             Chore(self._look_for_the_dead, GONE_SECONDS),
             Chore(self._tick, settings.JOB_SECONDS["tick"]),
             Chore(self._look_for_a_wedge, WEDGE_SECONDS),
-            Chore(_purge, DAY),
+            Chore(_purge, HOUR),
         ]
 
     def run(self) -> int:
         """The exit status, once no process is left. Raises `Conflict` if it must not run."""
+        _load_kinds()
         CURRENT[:] = [self._here]
         self._register()
         kernel.adopt_orphans()
@@ -169,6 +172,12 @@ class Worker:
         jobs = Job.objects.filter(owner=self._here.instance, state=JobState.RUNNING)
         for row in jobs.values_list("pk", "token", "attempt", "max_attempts"):
             queue.requeue(Claim(*row)) or queue.interrupt(Claim(*row), "its worker was stopped")
+
+
+def _load_kinds() -> None:
+    """Here, once: every runner is a fork of this process. One that is not there raises."""
+    for path in {*settings.JOB_KINDS.values(), *settings.JOB_HOOKS.values()}:
+        import_string(path)
 
 
 def _settle() -> None:

@@ -143,7 +143,7 @@ def kill_runner(folder: Path) -> None:
 def is_runner(pid: int, file: Path) -> bool:
     try:
         process = psutil.Process(pid)
-        if "covetbackup.jobs.runner" not in process.cmdline():
+        if not process.name().startswith("run-"):
             return False
         return str(file) in [one.path for one in process.open_files()]
     except psutil.Error:

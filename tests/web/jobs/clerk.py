@@ -1,6 +1,6 @@
 """A process that has Django and a catalog of its own: a test tells it what to do, line by line.
 
-Each line is JSON, `[name of a function here, arguments]`, and so is each answer.
+Each line is JSON, `[name of a function, arguments, options]`, and so is each answer.
 """
 
 from __future__ import annotations
@@ -118,13 +118,13 @@ def place(job_id: int) -> list[Any]:
     return [found.position, found.waits_for] if found else []
 
 
-def main() -> None:
+def serve(functions: dict[str, Any]) -> None:
     for line in sys.stdin:
         name, arguments, options = json.loads(line)
-        answer = globals()[name](*arguments, **options)
+        answer = functions[name](*arguments, **options)
         connection.close()
         print(json.dumps(answer, default=str), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    serve(globals())

@@ -1,15 +1,19 @@
-"""Kinds of work for tests. Each writes to the file `argument["log"]` when it starts and ends, so
-that a test can see whether two attempts at one job ever overlapped."""
+"""Kinds of work for tests. Each writes to a log when it starts and ends, so that a test can see
+whether two attempts at one job ever overlapped."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from django.conf import settings
+
+from backups.tasks import run_backup
 from covetbackup.core.errors import StorageUnavailable
 from covetbackup.jobs.models import Job
 from covetbackup.jobs.work import Work
@@ -71,9 +75,25 @@ def unforeseen(work: Work) -> None:
     raise ZeroDivisionError("nobody thought of this")
 
 
+def baggage(work: Work) -> None:
+    """Tells what it has open besides nothing, its messages and the catalog."""
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            place = os.readlink(f"/proc/self/fd/{descriptor}")
+        except FileNotFoundError:
+            continue  # the listing itself
+        if place != os.devnull and "catalog.sqlite3" not in place and int(descriptor) > 2:
+            work.progress.note(place.split(":")[0])
+
+
 def hook(job: Job) -> None:
-    with open(job.argument["log"], "a") as log:
-        log.write(f"{time.time():.3f} {job.pk} hook {job.state} {job.attempt}\n")
+    _write(f"{job.pk} hook {job.state} {job.attempt}")
+
+
+def backup(work: Work) -> None:
+    """A real one, which says so while it lives."""
+    with _logged(work), _alive(work):
+        run_backup(work)
 
 
 @contextmanager
@@ -85,7 +105,27 @@ def _logged(work: Work) -> Iterator[None]:
         _log(work, "end")
 
 
+@contextmanager
+def _alive(work: Work) -> Iterator[None]:
+    done = threading.Event()
+
+    def tell() -> None:
+        while not done.wait(0.05):
+            _log(work, "alive")
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        done.set()
+        teller.join()
+
+
 def _log(work: Work, what: str) -> None:
-    line = f"{time.time():.3f} {work.job.pk} {what} {work.token} {os.getpid()}\n"
-    with open(work.argument["log"], "a") as log:
-        log.write(line)
+    _write(f"{work.job.pk} {what} {work.token} {os.getpid()}")
+
+
+def _write(line: str) -> None:
+    with open(settings.VAR_DIR / "log", "a") as log:
+        log.write(f"{time.time():.3f} {line}\n")

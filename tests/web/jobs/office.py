@@ -17,7 +17,6 @@ import psutil
 from covetbackup.jobs import kernel
 
 ROOT = Path(__file__).resolve().parents[3]
-SETTINGS = "tests.web.jobs.settings"
 
 
 class Office:
@@ -30,6 +29,8 @@ class Office:
         *,
         broker_url: str = "",
         secret_key: str = "a key for tests, " * 4,
+        clerk: str = "clerk",
+        settings: str = "settings",
     ) -> None:
         self.folder = folder
         (folder / "secret-key").write_text(secret_key)
@@ -38,11 +39,11 @@ class Office:
             "COVET_VAR": str(folder),
             "DATABASE_URL": database_url,
             "COVET_BROKER_URL": broker_url,
-            "DJANGO_SETTINGS_MODULE": SETTINGS,
+            "DJANGO_SETTINGS_MODULE": f"tests.web.jobs.{settings}",
         }
         self._started: list[subprocess.Popen[bytes]] = []
         self._clerk = subprocess.Popen(
-            [sys.executable, "-m", "tests.web.jobs.clerk"],
+            [sys.executable, "-m", f"tests.web.jobs.{clerk}"],
             cwd=ROOT,
             env=self.environment,
             stdin=subprocess.PIPE,
@@ -65,8 +66,7 @@ class Office:
         return json.loads(answer)
 
     def enqueue(self, kind: str, *, argument: dict[str, Any] | None = None, **options: Any) -> int:
-        given = {"log": str(self.log), **(argument or {})}
-        return int(self.ask("enqueue", kind, given, **options))
+        return int(self.ask("enqueue", kind, argument or {}, **options))
 
     def job(self, job_id: int) -> dict[str, Any]:
         found = self.ask("job", job_id)

@@ -8,7 +8,16 @@ from tests.web.settings import *  # noqa: F403
 
 JOB_KINDS = {
     name: f"tests.web.jobs.kinds.{name}"
-    for name in ("steps", "blocked", "deaf", "killed", "failing", "unforeseen", "family")
+    for name in (
+        "steps",
+        "blocked",
+        "deaf",
+        "killed",
+        "failing",
+        "unforeseen",
+        "family",
+        "baggage",
+    )
 }
 JOB_HOOKS = dict.fromkeys(JOB_KINDS, "tests.web.jobs.kinds.hook")
 JOB_PERMISSIONS = {"failing": "run_backup"}
@@ -19,6 +28,7 @@ JOB_SECONDS = {
     "lease": int(os.environ.get("COVET_TEST_LEASE", "90")),
     "tick": 1,
     "ring_again": 4,
+    "hook_again": 20,
     "retry": 1,
     "retry_most": 4,
 }

@@ -82,7 +82,7 @@ def test_a_worker_starts_while_the_broker_is_away(
 
 
 def test_a_job_that_is_rolled_back_rings_no_bell(office: Office, redis_server: RedisServer) -> None:
-    office.ask("enqueue_and_roll_back", "steps", {"log": str(office.log), "seconds": 0.1})
+    office.ask("enqueue_and_roll_back", "steps", {"seconds": 0.1})
     assert office.ask("states") == {} and redis_server.client.keys() == []
     office.enqueue("steps", argument={"seconds": 0.1})
     assert len(redis_server.client.keys()) == 1

@@ -43,6 +43,13 @@ def test_a_job_runs_and_its_progress_is_seen(any_office: Office) -> None:
     assert [line[3] for line in any_office.lines("hook", job)] == ["succeeded"]
 
 
+def test_a_runner_keeps_nothing_open_of_what_it_was_forked_from(office: Office) -> None:
+    office.worker()
+    job = office.enqueue("baggage")
+    office.wait_for(job, "succeeded")
+    assert office.ask("events", job) == [["note", "socket"]], "its line, and no pipe of q2"
+
+
 def test_a_killed_runner_is_noticed_and_its_job_repeated(office: Office) -> None:
     office.worker()
     job = office.enqueue("steps", argument={"seconds": 3}, max_attempts=2)
