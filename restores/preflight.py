@@ -17,6 +17,7 @@ from backups.models import Backup, Repository
 from backups.wiring import keyring_for, open_repository
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.kept import Session
 from covetbackup.core.databases.registry import member_check
 from covetbackup.core.errors import CovetError, DatabaseUnavailable, StorageUnavailable
 from covetbackup.core.operations.verify import Level as VerifyLevel
@@ -55,6 +56,17 @@ def preflight(plan: Plan) -> list[Check]:
         return [failed("Choice", error)]
     seen = _look_at_repository(plan)
     return [_verified(plan.backup), *seen.checks, *_waiting(plan), *_target(plan, seen)]
+
+
+def sessions(plan: Plan) -> list[Session]:
+    """Who is connected to what `plan` replaces; nobody if the server cannot be asked, of which the
+    checks tell."""
+    late = DatabaseUnavailable(f"{plan.server} did not answer within {SERVER_SECONDS:.0f} s")
+    look = partial(kind_of(plan.server).exchange.sessions, plan.server, plan.name)
+    try:
+        return within(SERVER_SECONDS, look, late=late)
+    except CovetError:
+        return []
 
 
 def _verified(backup: Backup) -> Check:
