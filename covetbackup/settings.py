@@ -220,6 +220,8 @@ JOB_KINDS = {
     "verify": "backups.tasks.run_verify",
     "delete": "backups.tasks.run_delete",
     "restore": "restores.tasks.run_restore",
+    "drop_kept": "restores.kept_tasks.run_drop",
+    "swap_back": "restores.kept_tasks.run_swap_back",
 }
 """Kinds of work by dotted path: `jobs` imports neither `backups` nor `restores`."""
 JOB_HOOKS = {
@@ -228,6 +230,8 @@ JOB_HOOKS = {
     "verify": "backups.tasks.job_ended",
     "delete": "backups.tasks.job_ended",
     "restore": "restores.tasks.job_ended",
+    "drop_kept": "restores.kept_tasks.drop_ended",
+    "swap_back": "restores.kept_tasks.swap_back_ended",
 }
 """Called with the job once its state is final, at least once: a hook must bear repetition.
 
@@ -240,8 +244,13 @@ JOB_PERMISSIONS = {
     "verify": "verify",
     "delete": "delete_backup",
     "restore": "restore_new",
+    "drop_kept": "restore_overwrite",
+    "swap_back": "restore_overwrite",
 }
 """What the person who asked for a job must still be allowed to do when it starts."""
+
+JOB_TICKS = ["restores.tick.tick"]
+"""Called by every worker every few seconds; any number of them may do so at once."""
 
 JOB_LIMITS = {
     "all": ENV.number("COVET_JOBS_AT_ONCE", 4, least=1, most=64),

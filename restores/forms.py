@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 
 from backups.models import Backup, Repository, Server
 from covetbackup.access.models import User
 from covetbackup.core.databases.postgresql.preflight import OwnerPolicy
 from covetbackup.core.errors import CovetError
 from restores.checks import sentence
-from restores.plan import MOST_JOBS, Plan, readable_copies, suggested_name, targets_for
+from restores.models import KEEP_DAYS
+from restores.plan import (
+    MOST_DAYS,
+    MOST_JOBS,
+    Plan,
+    readable_copies,
+    replaceable_for,
+    suggested_name,
+    targets_for,
+)
 from restores.targets.registry import kind_of
 
 OWNERS = (
@@ -48,18 +59,23 @@ class TargetForm(forms.Form):
         max_value=MOST_JOBS,
         help_text="More than one loads tables side by side; the archive is then spooled to disk.",
     )
+    creates_roles = forms.BooleanField(
+        label="Create roles that are missing, as they were recorded",
+        required=False,
+        help_text="They get no password. Without it missing roles fail the checks.",
+    )
 
     def __init__(self, *args: Any, backup: Backup, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._backup = backup
         source = backup.database.server
-        self.fields["server"].queryset = targets_for(user, backup)
+        self.fields["server"].queryset = self.servers(user, backup)
         repositories = [copy.repository for copy in readable_copies(backup)]
         rows = Repository.objects.filter(pk__in=[row.pk for row in repositories])
         self.fields["repository"].queryset = rows
         self.initial = {
             "server": source.pk,
-            "name": suggested_name(backup, source),
+            "name": self.suggestion(backup),
             "repository": repositories[0].pk if repositories else None,
             "owner": OwnerPolicy.KEEP.value,
             "jobs": 1,
@@ -67,8 +83,16 @@ class TargetForm(forms.Form):
         if len(repositories) < 2:
             self._leave_out("repository")
         if not kind_of(source).has_owners:
-            for name in ("owner", "role", "jobs"):
+            for name in ("owner", "role", "jobs", "creates_roles"):
                 del self.fields[name]
+
+    @staticmethod
+    def servers(user: User, backup: Backup) -> QuerySet[Server]:
+        return targets_for(user, backup)
+
+    @staticmethod
+    def suggestion(backup: Backup) -> str:
+        return suggested_name(backup, backup.database.server)
 
     def clean_role(self) -> str:
         role: str = self.cleaned_data["role"]
@@ -95,6 +119,7 @@ class TargetForm(forms.Form):
             name=data["name"],
             owner=data["role"] if owner == OwnerPolicy.ROLE else owner,
             jobs=data.get("jobs") or 1,
+            creates_roles=data.get("creates_roles", False),
         )
 
     def _check_plan(self) -> None:
@@ -109,3 +134,54 @@ class TargetForm(forms.Form):
         field = self.fields[name]
         field.widget, field.initial = forms.HiddenInput(), self.initial[name]
         self.initial[name] = field.initial
+
+
+class ReplaceForm(TargetForm):
+    """Which database `backup` takes the place of."""
+
+    name = forms.CharField(
+        label="Database to be replaced",
+        max_length=255,
+        help_text="It serves until the copy is whole, and is kept under a dated name after it.",
+    )
+    keep_days = forms.IntegerField(
+        label="Days to keep what is replaced",
+        min_value=0,
+        max_value=MOST_DAYS,
+        help_text="It is dropped by itself after them; 0 keeps it until somebody drops it.",
+    )
+    field_order = ("server", "name", "keep_days")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["keep_days"] = KEEP_DAYS
+
+    @staticmethod
+    def servers(user: User, backup: Backup) -> QuerySet[Server]:
+        return replaceable_for(user, backup)
+
+    @staticmethod
+    def suggestion(backup: Backup) -> str:
+        return backup.database.name
+
+    @property
+    def plan(self) -> Plan:
+        return replace(super().plan, replaces=True, keep_days=self.cleaned_data["keep_days"])
+
+
+class ConfirmForm(forms.Form):
+    """The last word on a replacement. Whether the name is right is decided by the request."""
+
+    typed = forms.CharField(label="Name of the database", max_length=255, strip=False)
+    safety = forms.BooleanField(
+        label="Take a safety backup first",
+        required=False,
+        initial=True,
+        help_text="Nothing is replaced unless it succeeds.",
+    )
+
+
+class TypedForm(forms.Form):
+    """The name that must be typed before what is kept is changed."""
+
+    typed = forms.CharField(label="Name of the database", max_length=255, strip=False)

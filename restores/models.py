@@ -1,4 +1,6 @@
-"""One row for each restore that was asked for, with what came of it."""
+"""One row for each restore that was asked for, with what came of it, and one for each database
+that a restore replaced.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +8,22 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 
 from backups.models import Backup, Repository, Server
 from covetbackup.access.models import TeamQuerySet
 from covetbackup.jobs.models import Job
 
+KEEP_DAYS = 7
+"""How long a replaced database is kept unless somebody says otherwise."""
+
 
 class Restore(models.Model):
-    """A restore of one backup into a new database on a server. Its state is its job's."""
+    """A restore of one backup into a database on a server. Its state is its job's.
+
+    One that `replaces` keeps what it replaced for `keep_days`, 0 is until somebody drops it; its
+    job is held until `safety_backup`, if there is one, has succeeded.
+    """
 
     TEAM_PATH = "target_server__team"
 
@@ -26,6 +36,12 @@ class Restore(models.Model):
     target_name = models.CharField(max_length=255)
     owner = models.CharField(max_length=63, default="keep")
     jobs = models.PositiveIntegerField(default=1)
+    creates_roles = models.BooleanField(default=False)
+    replaces = models.BooleanField(default=False)
+    keep_days = models.PositiveIntegerField(default=KEEP_DAYS)
+    safety_backup = models.ForeignKey(
+        Backup, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     job = models.OneToOneField(Job, null=True, on_delete=models.SET_NULL, related_name="restore")
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
@@ -41,3 +57,53 @@ class Restore(models.Model):
 
     def __str__(self) -> str:
         return f"restore of {self.backup} as {self.target_server}/{self.target_name}"
+
+
+class KeptState(models.TextChoices):
+    """kept ⇄ busy (a job drops it or swaps it back) → dropped, or gone: not by us."""
+
+    KEPT = "kept"
+    BUSY = "busy"
+    DROPPED = "dropped"
+    GONE = "gone"
+
+
+class KeptDatabase(models.Model):
+    """The database that a restore replaced, or after a swap back the restored one, under the name
+    it has now.
+
+    Identities are those of the servers (`restores.targets`): names can be given to something
+    else. `successor_identity` is that of the database in the place that this one had. `next_name`
+    is written before a swap back: whoever dies in it leaves word of what may have happened.
+    """
+
+    TEAM_PATH = "restore__target_server__team"
+
+    restore = models.OneToOneField(Restore, on_delete=models.CASCADE, related_name="kept")
+    name = models.CharField(max_length=255)
+    identity = models.CharField(max_length=255, blank=True)
+    successor_identity = models.CharField(max_length=255, blank=True)
+    is_original = models.BooleanField(default=True)
+    state = models.CharField(max_length=8, choices=KeptState, default=KeptState.KEPT)
+    drop_after = models.DateTimeField(null=True)
+    kept_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    ended_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    next_name = models.CharField(max_length=255, blank=True)
+    problem = models.TextField(blank=True)
+    job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="+")
+
+    objects = TeamQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-kept_at",)
+        indexes = [
+            models.Index(
+                fields=["drop_after"], condition=Q(state=KeptState.KEPT), name="kept_to_be_dropped"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.restore.target_server}/{self.name}"

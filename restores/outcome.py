@@ -7,7 +7,7 @@ of `Remains`.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -35,7 +35,8 @@ class Kept(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Summary:
     """The restored database, compared. `rows` are those of tables whose rows were compared;
-    `uncounted` tables had only an estimate in the backup. `plain_bytes` were loaded."""
+    `uncounted` tables had only an estimate in the backup. `plain_bytes` were loaded. What was
+    replaced is `kept_as`."""
 
     tables: int
     rows: int
@@ -45,6 +46,7 @@ class Summary:
     plain_bytes: int = 0
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
+    kept_as: str = ""
 
     @classmethod
     def of(cls, expected: Inventory, actual: Inventory, **more: Any) -> Self:
@@ -84,6 +86,7 @@ class Remains:
     kept: Kept
     swept: list[str] = field(default_factory=list)
     problem: str = ""
+    kept_as: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {"state": Stage.FAILED.value, **asdict(self)}
@@ -108,7 +111,7 @@ def remains_of(restore: Restore) -> Remains | None:
     if stage_of(restore) is not Stage.FAILED:
         return None
     found = _read(Remains, restore.result)
-    return Remains(Kept(found.kept), found.swept, found.problem)
+    return replace(found, kept=Kept(found.kept))
 
 
 def heading(restore: Restore) -> str:
@@ -116,17 +119,25 @@ def heading(restore: Restore) -> str:
     state = restore.job.state if restore.job else JobState.INTERRUPTED
     summary, name = summary_of(restore), restore.target_name
     if stage_of(restore) is Stage.DONE and summary is not None:
+        if restore.replaces:
+            return f"{name} is replaced: {summary.sentence}"
         return f"{name} is restored: {summary.sentence}"
     if state in ACTIVE_STATES:
-        return f"{restore.backup.database.name} is being restored as {name}"
+        place = "in place of" if restore.replaces else "as"
+        return f"{restore.backup.database.name} is being restored {place} {name}"
     if state == JobState.CANCELLED:
         return f"The restore of {name} was cancelled"
-    return f"{name} was not restored"
+    remains = remains_of(restore)
+    if remains is not None and remains.kept is Kept.TARGET and restore.replaces:
+        return f"{name} was replaced, but not as planned"
+    return f"{name} was not {'replaced' if restore.replaces else 'restored'}"
 
 
 def aftermath(restore: Restore) -> str:
     """The state of source and target after a restore without success, in plain words."""
     remains = remains_of(restore)
+    if restore.replaces:
+        return _aftermath_of_replacing(restore.target_name, remains)
     source = "The source and its backup are untouched."
     if remains is None:
         return f"{source} What is left on the target server is being looked at."
@@ -143,6 +154,23 @@ def aftermath(restore: Restore) -> str:
         ),
     }
     return f"{source} {told[remains.kept]}"
+
+
+def _aftermath_of_replacing(name: str, remains: Remains | None) -> str:
+    if remains is None:
+        return f"Which database is called {name} now is being looked at."
+    told = {
+        Kept.NOTHING: f"{name} is as it was before, and nothing else was kept.",
+        Kept.TARGET: (
+            f"{name} is the restored database, loaded and compared with the backup; the worker "
+            f"stopped right after the swap. What was there before is kept as {remains.kept_as}."
+        ),
+        Kept.UNKNOWN: (
+            f"The target server could not be asked: {remains.problem}. {name} is there in any "
+            "case: as it was before, or replaced with what was there kept under a dated name."
+        ),
+    }
+    return told[remains.kept]
 
 
 def _read(kind: type[Any], data: dict[str, Any]) -> Any:

@@ -13,18 +13,21 @@ from covetbackup.access.models import User
 from covetbackup.access.roles import Permission
 from covetbackup.core.errors import AccessRefused, BadSetting, Conflict
 from covetbackup.jobs.models import ACTIVE_STATES
-from restores.models import Restore
+from restores.models import KEEP_DAYS, Restore
 from restores.targets.registry import kind_of
 
 MOST_JOBS = 16
+MOST_DAYS = 3650
 _GOOD_COPIES = (CopyState.VERIFIED, CopyState.STORED)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All of `backup`, read from `repository`, into the new database `name` of `server`.
+    """All of `backup`, read from `repository`, into the database `name` of `server`: a new one, or
+    with `replaces` one that is there, is kept for `keep_days` and then dropped (0: by hand).
 
-    `owner`: "keep", "none" or the name of the role that shall own all.
+    `owner`: "keep", "none" or the name of the role that shall own all; `creates_roles`: those that
+    are missing come from the backup.
     """
 
     backup: Backup
@@ -33,6 +36,9 @@ class Plan:
     name: str
     owner: str = "keep"
     jobs: int = 1
+    creates_roles: bool = False
+    replaces: bool = False
+    keep_days: int = KEEP_DAYS
 
     def __str__(self) -> str:
         return f"{self.backup} as {self.server}/{self.name}"
@@ -49,6 +55,8 @@ class Plan:
             raise BadSetting(f"{self.server} is not a server of the kind that was backed up")
         if not 1 <= self.jobs <= MOST_JOBS:
             raise BadSetting(f"{self.jobs} parallel jobs are not possible", f"1 to {MOST_JOBS} are")
+        if not 0 <= self.keep_days <= MOST_DAYS:
+            raise BadSetting(f"{self.keep_days} days are not possible", f"0 to {MOST_DAYS} are")
         kind_of(self.server).refuse_name(self.server, self.name)
 
 
@@ -61,6 +69,9 @@ def plan_of(restore: Restore) -> Plan:
         name=restore.target_name,
         owner=restore.owner,
         jobs=restore.jobs,
+        creates_roles=restore.creates_roles,
+        replaces=restore.replaces,
+        keep_days=restore.keep_days,
     )
 
 
@@ -103,10 +114,18 @@ def targets_for(user: User, backup: Backup) -> QuerySet[Server]:
 
 def refuse_forbidden(user: User, plan: Plan) -> None:
     """Raises `AccessRefused` unless `user` may do this now."""
-    if not targets_for(user, plan.backup).filter(pk=plan.server.pk).exists():
+    is_target = targets_for(user, plan.backup).filter(pk=plan.server.pk).exists()
+    may_replace = user.may(Permission.RESTORE_OVERWRITE, plan.server.team_id)
+    if not is_target or (plan.replaces and not may_replace):
         raise AccessRefused(
             f"{user} may not restore {plan}", "ask somebody who may to start it again"
         )
+
+
+def replaceable_for(user: User, backup: Backup) -> QuerySet[Server]:
+    """Of the targets those on which `user` may replace what is there."""
+    teams = user.teams_with(Permission.RESTORE_OVERWRITE)
+    return targets_for(user, backup).filter(team__in=teams)
 
 
 def suggested_name(backup: Backup, server: Server) -> str:

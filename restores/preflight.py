@@ -17,14 +17,15 @@ from backups.models import Backup, Repository
 from backups.wiring import keyring_for, open_repository
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.kept import Session
 from covetbackup.core.databases.registry import member_check
 from covetbackup.core.errors import CovetError, DatabaseUnavailable, StorageUnavailable
 from covetbackup.core.operations.verify import Level as VerifyLevel
 from covetbackup.core.operations.verify import verify_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.layout import Label
-from covetbackup.core.repository.manifest import Manifest
-from covetbackup.core.repository.opening import open_backup
+from covetbackup.core.repository.manifest import Manifest, Trust
+from covetbackup.core.repository.opening import OpenedBackup, open_backup, signer_of
 from covetbackup.core.repository.repository import Repository as EngineRepository
 from restores.checks import Check, Level, failed, sentence, softened
 from restores.plan import Plan, names_on_their_way
@@ -55,6 +56,17 @@ def preflight(plan: Plan) -> list[Check]:
         return [failed("Choice", error)]
     seen = _look_at_repository(plan)
     return [_verified(plan.backup), *seen.checks, *_waiting(plan), *_target(plan, seen)]
+
+
+def sessions(plan: Plan) -> list[Session]:
+    """Who is connected to what `plan` replaces; nobody if the server cannot be asked, of which the
+    checks tell."""
+    late = DatabaseUnavailable(f"{plan.server} did not answer within {SERVER_SECONDS:.0f} s")
+    look = partial(kind_of(plan.server).exchange.sessions, plan.server, plan.name)
+    try:
+        return within(SERVER_SECONDS, look, late=late)
+    except CovetError:
+        return []
 
 
 def _verified(backup: Backup) -> Check:
@@ -98,13 +110,23 @@ def _looked(row: Repository, text: str, keyring: Keyring | CovetError) -> _Seen:
         return _Seen((present, failed("Key", keyring)))
     try:
         opened = open_backup(repository, label, keyring)
-        opened.require_trust()
     except CovetError as error:
         return _Seen((present, failed("Key", error)))
-    detail = f"It opens the backup, which is {opened.trust}."
+    detail = f"The team's key {opened.key_id} opens the backup."
     if opened.manifest.suite is None:
-        detail = f"None needed: the backup is not encrypted. It is {opened.trust}."
-    return _Seen((present, Check(Level.PASS, "Key", detail)), opened.manifest)
+        detail = "None needed: the backup is not encrypted."
+    key = Check(Level.PASS, "Key", detail)
+    return _Seen((present, key, _signature(opened)), opened.manifest)
+
+
+def _signature(opened: OpenedBackup) -> Check:
+    try:
+        opened.require_trust()
+    except CovetError as error:
+        return failed("Signature", error)
+    signer = signer_of(opened.manifest)
+    by = f" by {signer.signer_id}" if signer and opened.trust is Trust.SIGNED else ""
+    return Check(Level.PASS, "Signature", f"The backup is {opened.trust}{by}.")
 
 
 def _present(repository: EngineRepository, label: Label) -> Check:
@@ -150,7 +172,16 @@ def _wanted(plan: Plan, manifest: Manifest | None) -> Wanted:
         expected, size = manifest.details.inventory, manifest.details.plain_size
     else:
         expected, size = _remembered(plan.backup), plan.backup.plain_bytes
-    return Wanted(plan.server, plan.name, plan.owner, expected, size)
+    return Wanted(
+        plan.server,
+        plan.name,
+        plan.owner,
+        expected,
+        size,
+        jobs=plan.jobs,
+        creates_roles=plan.creates_roles,
+        replaces=plan.replaces,
+    )
 
 
 def _remembered(backup: Backup) -> Inventory:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from django.db import transaction
 from django.http import HttpRequest
@@ -13,12 +14,22 @@ from backups.catalog import place_hold
 from backups.models import Server
 from covetbackup.access.models import User
 from covetbackup.audit.log import Actor, record
-from covetbackup.core.errors import Conflict
+from covetbackup.core.errors import BadSetting, Conflict
 from covetbackup.jobs.models import Job
 from covetbackup.jobs.queue import enqueue
 from restores.checks import Check, Level, is_refused
 from restores.models import Restore
 from restores.plan import Plan, names_on_their_way, refuse_forbidden
+from restores.safety import request_safety_backup
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What was said to a replacement: the name that was typed, and whether what is there is backed
+    up first."""
+
+    typed: str
+    has_safety_backup: bool = True
 
 
 def request_restore(
@@ -27,21 +38,44 @@ def request_restore(
     by: HttpRequest | Actor,
     checks: Sequence[Check] = (),
     restore_id: uuid.UUID | None = None,
+    confirmed: Confirmation | None = None,
 ) -> Restore:
-    """Ask for `plan`, whose preflight found `checks`.
+    """Ask for `plan`, whose preflight found `checks`; one that replaces must be `confirmed`.
 
     With the `restore_id` of a restore of the same plan that exists already, that one: a form sent
     twice asks once. An actor without a user is the system and may do everything. Raises
-    `AccessRefused`, `BadSetting`, `Conflict` if a check failed or something is in the way.
+    `AccessRefused`, `BadSetting` also for a wrong name typed, `Conflict` if a check failed or
+    something is in the way.
     """
     user = by.user if isinstance(by.user, User) else None
     if user is not None:
         refuse_forbidden(user, plan)
     plan.refuse_misfit()
+    if plan.replaces:
+        refuse_mistyped(plan.name, confirmed.typed if confirmed else "")
     with transaction.atomic():
         # Locked, so that of two requests at once one finds what the other wrote.
         Server.objects.select_for_update().get(pk=plan.server.pk)
-        return _existing(plan, restore_id) or _create(plan, user, by, checks, restore_id)
+        found = _existing(plan, restore_id)
+        if found is not None:
+            return found
+        _refuse_obstacles(plan, checks)
+        restore = _new(plan, user, checks, restore_id)
+        if plan.replaces and confirmed and confirmed.has_safety_backup:
+            restore.safety_backup = request_safety_backup(plan, user)
+        _save(restore, plan, user)
+        record(
+            by, "restore.request", team=plan.server.team, subject=restore, details=_details(restore)
+        )
+        return restore
+
+
+def refuse_mistyped(name: str, typed: str) -> None:
+    """Raises `BadSetting` unless `typed` is exactly `name`."""
+    if typed != name:
+        raise BadSetting(
+            f"the name that was typed is not {name!r}", "type the name exactly as it is shown"
+        )
 
 
 def asked_before(plan: Plan, restore_id: uuid.UUID) -> Restore | None:
@@ -63,15 +97,10 @@ def _existing(plan: Plan, restore_id: uuid.UUID | None) -> Restore | None:
     return found
 
 
-def _create(
-    plan: Plan,
-    user: User | None,
-    by: HttpRequest | Actor,
-    checks: Sequence[Check],
-    restore_id: uuid.UUID | None,
+def _new(
+    plan: Plan, user: User | None, checks: Sequence[Check], restore_id: uuid.UUID | None
 ) -> Restore:
-    _refuse_obstacles(plan, checks)
-    restore = Restore(
+    return Restore(
         id=restore_id or uuid.uuid4(),
         backup=plan.backup,
         repository=plan.repository,
@@ -79,15 +108,19 @@ def _create(
         target_name=plan.name,
         owner=plan.owner,
         jobs=plan.jobs,
+        creates_roles=plan.creates_roles,
+        replaces=plan.replaces,
+        keep_days=plan.keep_days,
         requested_by=user,
         preflight=[check.to_json() for check in checks],
     )
+
+
+def _save(restore: Restore, plan: Plan, user: User | None) -> None:
     restore.job = _enqueue(plan, restore, user)
     restore.save(force_insert=True)
     reason = f"being restored as {plan.server}/{plan.name}"
     place_hold(plan.backup, reason, job=restore.job, user=user)
-    record(by, "restore.request", team=plan.server.team, subject=restore, details=_details(plan))
-    return restore
 
 
 def _refuse_obstacles(plan: Plan, checks: Sequence[Check]) -> None:
@@ -102,11 +135,11 @@ def _refuse_obstacles(plan: Plan, checks: Sequence[Check]) -> None:
 
 
 def _enqueue(plan: Plan, restore: Restore, user: User | None) -> Job:
-    name = hashlib.sha256(plan.name.encode()).hexdigest()[:32]
+    verb = "in place of" if plan.replaces else "as"
     return enqueue(
         "restore",
         team=plan.server.team,
-        title=f"Restore {plan.backup.database} as {plan.server}/{plan.name}",
+        title=f"Restore {plan.backup.database} {verb} {plan.server}/{plan.name}",
         # The user's id is written down twice: the column is emptied when a user is deleted, and
         # a job without a user is the system's, which may do everything.
         argument={
@@ -116,19 +149,29 @@ def _enqueue(plan: Plan, restore: Restore, user: User | None) -> Job:
         },
         queue=plan.server.queue,
         requested_by=user,
-        lock_key=f"target:{plan.server.pk}:{name}",
+        lock_key=target_lock(plan.server, plan.name),
         server_lane=f"server:{plan.server.pk}",
         repository_lane=f"repository:{plan.repository.pk}",
         # Never tried again by itself: an operator looks at what happened first.
         max_attempts=1,
+        is_held=restore.safety_backup is not None,
     )
 
 
-def _details(plan: Plan) -> dict[str, str | int]:
-    return {
-        "backup": str(plan.backup),
-        "repository": plan.repository.name,
-        "target": f"{plan.server}/{plan.name}",
-        "owner": plan.owner,
-        "jobs": plan.jobs,
+def target_lock(server: Server, name: str) -> str:
+    """Of the jobs that change what `name` means on `server` one runs at a time."""
+    return f"target:{server.pk}:{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+
+
+def _details(restore: Restore) -> dict[str, str | int]:
+    details: dict[str, str | int] = {
+        "backup": str(restore.backup),
+        "repository": str(restore.repository),
+        "target": f"{restore.target_server}/{restore.target_name}",
+        "owner": restore.owner,
+        "jobs": restore.jobs,
     }
+    if restore.replaces:
+        details |= {"replaces": restore.target_name, "keep_days": restore.keep_days}
+        details["safety_backup"] = str(restore.safety_backup_id or "none")
+    return details

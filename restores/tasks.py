@@ -23,6 +23,7 @@ from covetbackup.audit.models import Outcome
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.errors import (
     AccessRefused,
+    Conflict,
     CovetError,
     DatabaseUnavailable,
     TargetNotEmpty,
@@ -31,8 +32,9 @@ from covetbackup.core.operations.restore import RestoreRequest, RestoreResult, r
 from covetbackup.core.repository.layout import Label
 from covetbackup.jobs.models import Job, JobState
 from covetbackup.jobs.work import Work
+from restores.keeping import keep
 from restores.models import Restore
-from restores.outcome import Kept, Remains, Stage, Summary, is_settled, stage_of
+from restores.outcome import Kept, Remains, Stage, Summary, is_settled, stage_of, summary_of
 from restores.plan import Plan, plan_of, refuse_forbidden
 from restores.publishing import Announcing
 from restores.targets.registry import kind_of
@@ -43,11 +45,18 @@ _MAY_BE_OURS = (
     "an attempt before this one was stopped while it gave the restored database its name, so it "
     "may be that one; look into it before you drop it or choose another name"
 )
-_FOLLOWED = ("backup__database__server__team", "repository", "target_server__team", "job")
+_FOLLOWED = (
+    "backup__database__server__team",
+    "repository",
+    "target_server__team",
+    "job",
+    "safety_backup",
+)
 
 
 def run_restore(work: Work) -> None:
-    """Restore what the job asks for. Raises the engine's errors; then the target does not exist.
+    """Restore what the job asks for. Raises the engine's errors; then the target does not exist, or
+    is as it was if it was to be replaced.
 
     Raises `TargetNotEmpty` also when an earlier attempt may have finished just before it was
     stopped: the hint says so.
@@ -55,6 +64,9 @@ def run_restore(work: Work) -> None:
     restore = _found(work.argument["restore"])
     plan = plan_of(restore)
     _refuse_unfit(work, plan)
+    _refuse_unsafe(restore)
+    if _was_finished_before(work, restore):
+        return
     _sweep_before(work, plan.server)
     may_be_done = stage_of(restore) is Stage.PUBLISHING
     began = time.monotonic()
@@ -95,6 +107,29 @@ def _refuse_unfit(work: Work, plan: Plan) -> None:
     plan.refuse_misfit()
 
 
+def _refuse_unsafe(restore: Restore) -> None:
+    """The job is held until its safety backup is good; it may be gone or damaged since."""
+    if restore.safety_backup is not None and not restore.safety_backup.is_restorable:
+        raise Conflict(
+            f"the safety backup of {restore.target_name} is {restore.safety_backup.state}",
+            "nothing was touched; ask for the restore again",
+        )
+
+
+def _was_finished_before(work: Work, restore: Restore) -> bool:
+    """Whether an attempt before this one was stopped right after its swap: a second would replace
+    what the first one restored."""
+    summary = summary_of(restore)
+    if stage_of(restore) is not Stage.PUBLISHING or summary is None or not summary.kept_as:
+        return False
+    exchange, server = kind_of(restore.target_server).exchange, restore.target_server
+    if not exchange.was_swapped(server, restore.target_name, summary.kept_as):
+        return False
+    work.progress.note("the attempt before this one had finished")
+    _record_done(restore, summary)
+    return True
+
+
 def _sweep_before(work: Work, server: Server) -> None:
     """What killed restores left on this server goes now; that it cannot must not stop this one."""
     try:
@@ -116,7 +151,8 @@ def _restored(work: Work, restore: Restore, plan: Plan) -> RestoreResult:
         RestoreRequest(
             target=target_on(plan.server, plan.name),
             jobs=plan.jobs if kind.has_owners else 1,
-            options={"owner": plan.owner} if kind.has_owners else None,
+            options=kind.options(plan.owner, plan.creates_roles),
+            replace=plan.replaces,
         ),
         keyring=keyring_for(plan.backup.database.server.team),
         progress=work.progress,
@@ -124,11 +160,11 @@ def _restored(work: Work, restore: Restore, plan: Plan) -> RestoreResult:
 
 
 def _before_publishing(
-    work: Work, restore: Restore, expected: Inventory, actual: Inventory
+    work: Work, restore: Restore, expected: Inventory, actual: Inventory, kept_as: str
 ) -> None:
     """Write down that the next thing to happen is real: whoever dies now may have finished."""
     work.confirm()
-    _write(restore, Summary.of(expected, actual).to_json(Stage.PUBLISHING))
+    _write(restore, Summary.of(expected, actual, kept_as=kept_as).to_json(Stage.PUBLISHING))
 
 
 def _record_success(restore: Restore, result: RestoreResult, *, seconds: float) -> None:
@@ -139,10 +175,32 @@ def _record_success(restore: Restore, result: RestoreResult, *, seconds: float) 
         plain_bytes=details.plain_size,
         seconds=round(seconds, 1),
         problems=list(result.problems),
+        kept_as=result.kept_as,
     )
+    _record_done(restore, summary)
+
+
+def _record_done(restore: Restore, summary: Summary) -> None:
+    identities = _identities(restore, summary.kept_as)
     with transaction.atomic():
         _write(restore, summary.to_json(Stage.DONE))
-        _audit(restore, "restore.done", Outcome.DONE, {"rows": summary.rows})
+        details = {"rows": summary.rows}
+        if summary.kept_as:
+            keep(restore, summary.kept_as, *identities)
+            details["kept_as"] = summary.kept_as
+        _audit(restore, "restore.done", Outcome.DONE, details)
+
+
+def _identities(restore: Restore, kept_as: str) -> tuple[str, str]:
+    """Of what is kept and of what has its place; "" where the server does not tell any more: then
+    nobody drops the one or swaps the other."""
+    server, exchange = restore.target_server, kind_of(restore.target_server).exchange
+    names = (kept_as, restore.target_name) if kept_as else ()
+    try:
+        found = [exchange.identity(server, name) or "" for name in names]
+    except CovetError:
+        found = []
+    return (found[0], found[1]) if found else ("", "")
 
 
 def _tell_catalog(work: Work, server: Server) -> None:
@@ -159,24 +217,34 @@ def _look_at_remains(restore: Restore) -> Remains:
     server, name = restore.target_server, restore.target_name
     late = DatabaseUnavailable(f"{server} did not answer within {_LOOK_SECONDS:.0f} s")
     may_be_real = stage_of(restore) is Stage.PUBLISHING
-    look = partial(_remains, server, name, may_be_real, timezone.now())
+    kept_as = restore.result.get("kept_as", "") if may_be_real else ""
+    look = partial(_remains, server, name, may_be_real, kept_as, timezone.now())
     try:
         return within(_LOOK_SECONDS, look, late=late)
     except CovetError as error:
         return Remains(Kept.UNKNOWN, problem=error.message)
 
 
-def _remains(server: Server, name: str, may_be_real: bool, ended_at: datetime) -> Remains:
+def _remains(
+    server: Server, name: str, may_be_real: bool, kept_as: str, ended_at: datetime
+) -> Remains:
     kind = kind_of(server)
     swept = kind.sweep(server, ended_at)
-    is_real = may_be_real and not kind.is_free(server, name)
-    return Remains(Kept.TARGET if is_real else Kept.NOTHING, swept)
+    if kept_as:
+        is_real = kind.exchange.was_swapped(server, name, kept_as)
+    else:
+        is_real = may_be_real and not kind.is_free(server, name)
+    return Remains(Kept.TARGET if is_real else Kept.NOTHING, swept, kept_as=kept_as)
 
 
 def _record_failure(restore: Restore, remains: Remains) -> None:
     state = restore.job.state if restore.job else JobState.INTERRUPTED
+    is_swapped = remains.kept is Kept.TARGET and remains.kept_as
+    identities = _identities(restore, remains.kept_as if is_swapped else "")
     with transaction.atomic():
         _write(restore, remains.to_json())
+        if is_swapped:
+            keep(restore, remains.kept_as, *identities)
         details = {"state": str(state), "kept": remains.kept.value}
         _audit(restore, "restore.failed", Outcome.FAILED, details)
 

@@ -5,12 +5,12 @@ Each step has an address that can be passed on; nothing is written before the co
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -20,12 +20,14 @@ from backups.views.lookup import command, look_up, signed_in, tell
 from covetbackup.access.decorators import require, requires
 from covetbackup.access.roles import Permission
 from covetbackup.core.errors import CovetError
+from covetbackup.jobs.models import JobState
 from covetbackup.jobs.views import live_context
-from restores.checks import is_refused
+from restores.checks import Check, is_refused
+from restores.confirming import check_context, command_of, id_in
 from restores.forms import TargetForm
-from restores.models import Restore
+from restores.models import KeptDatabase, Restore
 from restores.outcome import Stage, aftermath, heading, is_settled, stage_of, summary_of
-from restores.plan import Plan, plan_of, targets_for
+from restores.plan import plan_of, replaceable_for, targets_for
 from restores.preflight import preflight
 from restores.requests import asked_before, request_restore
 from restores.targets.registry import kind_of
@@ -47,7 +49,7 @@ def restores(request: HttpRequest) -> HttpResponse:
 @require_safe
 @requires(Permission.RESTORE_NEW)
 def restore_start(request: HttpRequest, pk: UUID) -> HttpResponse:
-    backup = _restorable_by(request, pk)
+    backup = restorable_by(request, pk)
     form = TargetForm(backup=backup, user=signed_in(request))
     return _start_page(request, backup, form)
 
@@ -57,7 +59,7 @@ def restore_start(request: HttpRequest, pk: UUID) -> HttpResponse:
 @requires(Permission.RESTORE_NEW)
 def restore_check(request: HttpRequest, pk: UUID) -> HttpResponse:
     """GET looks whether it would work; POST looks again and, if nothing fails, asks for it."""
-    backup = _restorable_by(request, pk)
+    backup = restorable_by(request, pk)
     given = request.POST if request.method == "POST" else request.GET
     form = TargetForm(given, backup=backup, user=signed_in(request))
     if not form.is_valid():
@@ -83,7 +85,7 @@ def restore_result(request: HttpRequest, pk: UUID) -> HttpResponse:
     return render(request, "restores/_result.html", _page(request, found))
 
 
-def _restorable_by(request: HttpRequest, pk: UUID) -> Backup:
+def restorable_by(request: HttpRequest, pk: UUID) -> Backup:
     """The backup; 404 if the user may not see it, 403 if there is no server he may restore to."""
     backup = look_up(request, Backup, pk, Permission.VIEW)
     if not targets_for(signed_in(request), backup).exists():
@@ -93,51 +95,29 @@ def _restorable_by(request: HttpRequest, pk: UUID) -> Backup:
 
 def _restore(request: HttpRequest, pk: UUID) -> Restore:
     look_up(request, Restore, pk, Permission.VIEW)
-    return Restore.objects.select_related(*_FOLLOWED, "repository").get(pk=pk)
+    rows = Restore.objects.select_related(*_FOLLOWED, "repository", "safety_backup__job")
+    return rows.get(pk=pk)
 
 
 def _start_page(
     request: HttpRequest, backup: Backup, form: TargetForm, status: int = 200
 ) -> HttpResponse:
     words = command("restore", backup.label or backup.pk, "--as", form.initial["name"])
-    context = {"backup": backup, "form": form, "command": words}
+    may_replace = replaceable_for(signed_in(request), backup).exists()
+    context = {"backup": backup, "form": form, "command": words, "may_replace": may_replace}
     return render(request, "restores/start.html", context, status=status)
 
 
 def _check_page(
-    request: HttpRequest, form: TargetForm, checks: list[Any], status: int = 200
+    request: HttpRequest, form: TargetForm, checks: list[Check], status: int = 200
 ) -> HttpResponse:
-    plan = form.plan
-    context = {
-        "backup": plan.backup,
-        "plan": plan,
-        "form": form,
-        "checks": sorted(checks, key=lambda check: check.level.rank),
-        "is_refused": is_refused(checks),
-        "has_owners": kind_of(plan.server).has_owners,
-        "restore_id": request.POST.get("restore") or uuid.uuid4(),
-        "answers": _answers(form),
-        "command": _command_of(plan),
-    }
+    context = check_context(request, form, checks)
     return render(request, "restores/check.html", context, status=status)
-
-
-def _answers(form: TargetForm) -> list[tuple[str, str]]:
-    """The form's answers as they came, to be sent on."""
-    return [(name, form.data.get(name, "")) for name in form.fields]
-
-
-def _command_of(plan: Plan) -> str:
-    place = ["--as", plan.name]
-    if not plan.is_beside_source:
-        place = ["--to", f"{plan.server.name}/{plan.name}"]
-    more = ["--owner", plan.owner, "--jobs", plan.jobs] if kind_of(plan.server).has_owners else []
-    return command("restore", plan.backup.label or plan.backup.pk, *place, *more)
 
 
 def _confirmed(request: HttpRequest, form: TargetForm) -> HttpResponse:
     plan = form.plan
-    restore_id = _id_in(request.POST.get("restore", ""))
+    restore_id = id_in(request.POST.get("restore", ""))
     found = asked_before(plan, restore_id)
     if found is not None:
         return redirect("restore", found.pk)
@@ -150,14 +130,6 @@ def _confirmed(request: HttpRequest, form: TargetForm) -> HttpResponse:
         tell(request, error)
         return _check_page(request, form, checks, status=422)
     return redirect("restore", found.pk)
-
-
-def _id_in(text: str) -> UUID:
-    """The id that the form was given; a form without one has never been sent before."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return uuid.uuid4()
 
 
 def _page(request: HttpRequest, found: Restore) -> dict[str, Any]:
@@ -173,14 +145,23 @@ def _page(request: HttpRequest, found: Restore) -> dict[str, Any]:
         "database": server.databases.filter(name=found.target_name).first(),
         "connect": kind_of(server).command(server, found.target_name),
         "has_owners": kind_of(server).has_owners,
+        "kept": KeptDatabase.objects.filter(restore=found).select_related("job").first(),
+        "waits_for": _waits_for(found),
         "sees_backup": signed_in(request).may(
             Permission.VIEW, found.backup.database.server.team_id
         ),
         "seconds": _seconds(found),
         "is_settling": job is not None and not job.is_active and not is_settled(found),
-        "command": _command_of(plan_of(found)) if found.repository else "",
+        "command": command_of(plan_of(found)) if found.repository else "",
         **(live_context(job) if job is not None and job.is_active else {}),
     }
+
+
+def _waits_for(found: Restore) -> Backup | None:
+    """The safety backup, as long as that has not been decided on."""
+    job = found.job
+    is_held = job is not None and job.state == JobState.QUEUED and job.run_after > timezone.now()
+    return found.safety_backup if is_held else None
 
 
 def _seconds(found: Restore) -> float | None:

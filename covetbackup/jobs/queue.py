@@ -2,7 +2,9 @@
 
     (none) → queued                         enqueue
     queued → running                        claim: a fresh token, one attempt more, a lease
+    queued → queued                         release: a held job may start
     queued → cancelled                      request_cancel
+    queued → failed                         give_up: what a held job waited for will not come
     running → running                       beat: only the owner of the token
     running → succeeded | failed | cancelled  finish
     running → queued                        retry (costs an attempt), requeue (drained: does not)
@@ -36,6 +38,9 @@ CLAIM_LOCK = 0x636F766A
 """PostgreSQL advisory lock: two claims at once could both see the last free slot of a lane."""
 
 ALWAYS = Q()
+
+HELD = timedelta(days=3650)
+"""A held job is due so late that somebody must have released it before."""
 
 _CHANCE = random.Random()
 
@@ -82,9 +87,11 @@ def enqueue(
     server_lane: str = "",
     repository_lane: str = "",
     max_attempts: int = 1,
+    is_held: bool = False,
 ) -> Job:
     """Add a job inside the caller's transaction; the bell rings when that commits.
 
+    A held one waits for `release`, or for `give_up`, outside of the lanes it would use.
     `argument` is plain JSON with ids only, never secrets. Of the jobs with the same `lock_key`
     at most one runs at a time. Raises `ValueError` for a kind that `JOB_KINDS` does not name.
     """
@@ -101,11 +108,31 @@ def enqueue(
         server_lane=server_lane,
         repository_lane=repository_lane,
         max_attempts=max_attempts,
-        run_after=Now(),
+        run_after=Now() + HELD if is_held else Now(),
     )
     job.refresh_from_db(fields=["run_after"])
-    transaction.on_commit(partial(bell.ring_for, job.pk, queue))
+    if not is_held:
+        transaction.on_commit(partial(bell.ring_for, job.pk, queue))
     return job
+
+
+def release(job: Job) -> bool:
+    """Let a held job start when its turn comes. False if it does not wait any more."""
+    changed = _held(job).update(run_after=Now(), version=F("version") + 1)
+    if changed:
+        transaction.on_commit(partial(bell.ring_for, job.pk, job.queue))
+    return bool(changed)
+
+
+def give_up(job: Job, end: End) -> bool:
+    """End a held job that never ran as failed. False if it does not wait any more."""
+    ended = {"state": JobState.FAILED, "finished_at": Now(), "hook_due_at": Now()}
+    changes = {**ended, **_error_columns(end), "version": F("version") + 1}
+    return bool(_held(job).update(**changes))
+
+
+def _held(job: Job) -> Any:
+    return Job.objects.filter(pk=job.pk, state=JobState.QUEUED, run_after__gt=Now())
 
 
 def request_cancel(job: Job, user: User | None) -> bool:

@@ -1,4 +1,5 @@
-"""What every worker does every few seconds: find dead owners, ring for who may start.
+"""What every worker does every few seconds: find dead owners, ring for who may start, and what the
+apps above have to do in time (`settings.JOB_TICKS`).
 
 Idempotent, and right with any number of workers doing it at once. Each step is on its own: one
 that fails is logged and does not keep the others from being done.
@@ -14,6 +15,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.module_loading import import_string
 
 from covetbackup.jobs import bell, orphans, queue
 from covetbackup.jobs.models import Job, JobState
@@ -31,7 +33,8 @@ class Ticker:
 
     def tick(self) -> bool:
         """Whether all went well; False most often means that the catalog does not answer."""
-        steps: list[Callable[[], object]] = [bell.ring, self._reap_when_steady]
+        above = [import_string(path) for path in settings.JOB_TICKS]
+        steps: list[Callable[[], object]] = [*above, bell.ring, self._reap_when_steady]
         is_well = all([_tried(step) for step in steps])
         if not is_well:
             self._steady_since = None

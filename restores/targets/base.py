@@ -8,18 +8,49 @@ from datetime import datetime
 
 from backups.models import Server
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.kept import Session
 from restores.checks import Check
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The database to be created, and what the backup holds; `plain_bytes` None if unknown."""
+    """The database to be created, or with `replaces` to be replaced, and what the backup holds;
+    `plain_bytes` None if unknown."""
 
     server: Server
     name: str
     owner: str
     expected: Inventory
     plain_bytes: int | None
+    jobs: int = 1
+    creates_roles: bool = False
+    replaces: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """How one database of a server gets another's place. All contact it and raise `CovetError`.
+
+    refuse_unfit  raises for a database that cannot be replaced, by this role or at all
+    sessions      who is connected to a database
+    identity      what stays with a database when it is renamed, None if there is none of the name
+    name_of       the name that the database of an identity has now, None if it is gone
+    free_name     what a database will be called once it is replaced at a moment
+    swap          of a target and an incoming one: the target is kept as the third name, and the
+                  incoming one is called as the target was; all or nothing
+    was_swapped   of a target and the name to keep it under: whether a swap that may have been
+                  killed has happened; what it left halfway is cleared away
+    drop          removes a kept database that nobody uses
+    """
+
+    refuse_unfit: Callable[[Server, str], None]
+    sessions: Callable[[Server, str], list[Session]]
+    identity: Callable[[Server, str], str | None]
+    name_of: Callable[[Server, str], str | None]
+    free_name: Callable[[Server, str, datetime], str]
+    swap: Callable[[Server, str, str, str], None]
+    was_swapped: Callable[[Server, str, str], bool]
+    drop: Callable[[Server, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +63,8 @@ class TargetKind:
     is_free       whether nothing on the server has the name. As `sweep`, raises `CovetError`
     sweep         removes what restores killed before a moment left there, and returns the names
     command       how to connect to the restored database, without a password
+    options       the engine's options for whom objects belong to, and whether roles are created
+    exchange      how a database is replaced
     """
 
     has_owners: bool
@@ -41,3 +74,5 @@ class TargetKind:
     is_free: Callable[[Server, str], bool]
     sweep: Callable[[Server, datetime], list[str]]
     command: Callable[[Server, str], str]
+    options: Callable[[str, bool], dict[str, object]]
+    exchange: Exchange

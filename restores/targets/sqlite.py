@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from covetbackup.core.databases.sqlite.staging import (
 )
 from covetbackup.core.errors import AccessRefused, BadSetting, CovetError, TargetNotEmpty
 from restores.checks import Check, Level, failed
+from restores.targets import sqlite_exchange
 from restores.targets.base import TargetKind, Wanted
 
 _COMPANIONS = ("-wal", "-shm", "-journal")
@@ -55,7 +57,7 @@ def _look(wanted: Wanted) -> list[Check]:
         return [Check(Level.FAIL, "Folder", f"{folder} is not a folder here.", fix)]
     return [
         _writable(folder),
-        _free(wanted.server, wanted.name),
+        *_name(wanted),
         _room(folder, wanted.plain_bytes),
     ]
 
@@ -67,12 +69,16 @@ def _writable(folder: Path) -> Check:
     return Check(Level.FAIL, "Folder", f"{folder} cannot be written.", fix)
 
 
-def _free(server: Server, name: str) -> Check:
+def _name(wanted: Wanted) -> Iterator[Check]:
+    if wanted.replaces:
+        yield from sqlite_exchange.checks(wanted)
+        return
     try:
-        refuse_taken(file_in(server, name))
+        refuse_taken(file_in(wanted.server, wanted.name))
     except CovetError as error:
-        return failed("Name", error)
-    return Check(Level.PASS, "Name", f"Nothing in the folder is called {name}.")
+        yield failed("Name", error)
+    else:
+        yield Check(Level.PASS, "Name", f"Nothing in the folder is called {wanted.name}.")
 
 
 def _room(folder: Path, plain_bytes: int | None) -> Check:
@@ -107,6 +113,10 @@ def _command(server: Server, name: str) -> str:
     return shlex.join(["sqlite3", str(Path(server.folder) / name)])
 
 
+def _options(owner: str, creates_roles: bool) -> dict[str, object]:
+    return {}
+
+
 KIND = TargetKind(
     has_owners=False,
     refuse_name=_refuse_name,
@@ -115,4 +125,6 @@ KIND = TargetKind(
     is_free=_is_free,
     sweep=_sweep,
     command=_command,
+    options=_options,
+    exchange=sqlite_exchange.EXCHANGE,
 )

@@ -16,7 +16,8 @@ RESTORED = "shop_restored"
 class LivedIn:
     """Ids of what there is: of PostgreSQL, of the folder of SQLite files, of what became of them.
 
-    `failed` is a backup, and its job, of a database that is gone.
+    `failed` is a backup, and its job, of a database that is gone; `replaced` is the restore that
+    took the place of what `restore` had made.
     """
 
     server: int
@@ -26,6 +27,7 @@ class LivedIn:
     failed_job: int
     failed: str
     restore: str
+    replaced: str
 
 
 def live_in(dashboard: Dashboard, postgres: PostgresServer, folder: Path) -> LivedIn:
@@ -42,6 +44,10 @@ def live_in(dashboard: Dashboard, postgres: PostgresServer, folder: Path) -> Liv
     made = dashboard.manage("backup", "Main server/shop", "--wait", "--quiet")
     dashboard.manage("verify", made["id"], "--wait", "--quiet")
     restored = dashboard.manage("restore", made["id"], "--as", RESTORED, "--wait", "--quiet")
+    place = ("--replace", f"Main server/{RESTORED}", "--confirm", RESTORED)
+    replaced = dashboard.manage(
+        "restore", made["id"], *place, "--no-safety-backup", "--wait", "--quiet"
+    )
     return LivedIn(
         server=server,
         folder=files,
@@ -50,6 +56,7 @@ def live_in(dashboard: Dashboard, postgres: PostgresServer, folder: Path) -> Liv
         failed_job=failed["job"],
         failed=failed["backup"],
         restore=restored["restore"],
+        replaced=replaced["restore"],
     )
 
 

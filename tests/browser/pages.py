@@ -15,6 +15,7 @@ SIGNED_OUT = {"sign-in": "/sign-in/", "password-reset": "/password/reset/"}
 def pages_of(world: LivedIn) -> dict[str, str]:
     """What somebody who is signed in as an owner can open."""
     check = f"server={world.server}&repository=1&owner=keep&jobs=1&name=another_copy"
+    replace = f"server={world.server}&repository=1&owner=keep&jobs=1&keep_days=7&name=shop"
     too_long = 70 * "x"
     return {
         "overview": "/",
@@ -35,7 +36,13 @@ def pages_of(world: LivedIn) -> dict[str, str]:
         "restore-start": f"/restores/new/{world.backup}/",
         "restore-check": f"/restores/new/{world.backup}/check/?{check}",
         "restore-refused": f"/restores/new/{world.backup}/check/?{check}{too_long}",
+        "restore-replace": f"/restores/new/{world.backup}/replace/",
+        "restore-replace-check": f"/restores/new/{world.backup}/replace/check/?{replace}",
+        "restore-replace-refused": f"/restores/new/{world.backup}/replace/check/?{replace}_not",
         "restore": f"/restores/{world.restore}/",
+        "restore-replaced": f"/restores/{world.replaced}/",
+        "restore-swap-back": f"/restores/{world.replaced}/swap-back/",
+        "restore-drop-kept": f"/restores/{world.replaced}/drop/",
         "jobs": "/jobs/",
         "jobs-none": "/jobs/?state=interrupted",
         "job": f"/jobs/{world.job}/",

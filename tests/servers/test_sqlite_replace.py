@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.databases.sqlite.restore import RestoreToFile
 from covetbackup.core.errors import BadSetting, Cancelled, ServerBusy, TargetNotEmpty
 from covetbackup.core.progress import Silent
+from tests.support.streams import eventually
 
 ROOT = Path(__file__).parents[2]
 WHO = "SELECT name FROM who"
@@ -196,6 +198,25 @@ def test_kill_9_around_the_swap_leaves_one_or_the_other(
     assert who(target) == [serving]
     if moment == "after":
         assert who(kept) == ["old"]
+
+
+def test_who_clears_up_meanwhile_does_not_take_the_last_name_of_the_old_one(
+    target: Path, image: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renamed, answers = os.replace, []
+
+    def clear_up_and_rename(old: Path, new: Path) -> None:
+        [kept] = target.parent.glob("shop_replaced_*")
+        thread = threading.Thread(target=lambda: answers.append(replace.was_exchanged(new, kept)))
+        thread.start()
+        thread.join(0.3)
+        renamed(old, new)
+
+    monkeypatch.setattr(os, "replace", clear_up_and_rename)
+    with replacing(target, image) as session:
+        session.commit()
+    assert eventually(lambda: answers == [True])
+    assert who(target.with_name(session.kept_as)) == ["old"]
 
 
 def test_a_second_name_left_by_a_killed_swap_is_gone_before_the_next_try(

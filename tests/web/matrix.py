@@ -38,6 +38,12 @@ WRONG_FOR_ALL_USERS = "302 422 422 422 422 422"
 NOT_TAKEN = "302 405 405 405 405 405"
 """The address does not take this method. Anonymous visitors are not told even that."""
 
+SEEN_BY_ADMINS = "302 404 403 403 200 200"
+"""A page about a dangerous act on one thing of the team."""
+
+REFUSED_TO_ADMINS = "302 404 403 403 422 422"
+"""A dangerous act with a mistake in its form."""
+
 OPEN = "200"
 
 INVITATION = {"username": "new", "email": "new@example.com", "role": "viewer"}
@@ -50,6 +56,8 @@ TARGET = {
     "jobs": "1",
 }
 """Where a restore goes to. Nothing listens there: its checks fail."""
+
+REPLACED = {**TARGET, "name": "{world.database.name}", "keep_days": "7", "typed": "wrong"}
 
 BACK_UP = {
     "repositories": "{world.repository.pk}",
@@ -129,6 +137,10 @@ ROWS: list[Row] = [
     Row("restores", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
     Row("restore-start", "backup", "302 404 403 200 200 200", NOT_TAKEN),
     Row("restore-check", "backup", "302 404 403 200 200 200", "302 404 403 422 422 422", TARGET),
+    Row("restore-replace", "backup", SEEN_BY_ADMINS, NOT_TAKEN),
+    Row("restore-replace-check", "backup", SEEN_BY_ADMINS, REFUSED_TO_ADMINS, REPLACED),
     Row("restore", "restore", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),
     Row("restore-result", "restore", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),
+    Row("restore-swap-back", "kept", SEEN_BY_ADMINS, "302 404 403 403 302 302", {"typed": "shop"}),
+    Row("restore-drop-kept", "kept", SEEN_BY_ADMINS, REFUSED_TO_ADMINS, {"typed": "shop"}),
 ]

@@ -218,6 +218,7 @@ def test_a_sound_plan_passes_every_check(shop: Database) -> None:
         "Verified": Level.WARNING,
         "Objects": Level.PASS,
         "Key": Level.PASS,
+        "Signature": Level.PASS,
         "Folder": Level.PASS,
         "Name": Level.PASS,
         "Disk space": Level.PASS,

@@ -11,13 +11,14 @@ from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
+from django.utils import timezone
 
 from backups.models import Backup, Database, Repository, Server
 from covetbackup.access.models import Membership, Team, User
 from covetbackup.access.roles import Role
 from covetbackup.access.set_up import set_up_link
 from covetbackup.jobs.models import Job
-from restores.models import Restore
+from restores.models import KeptDatabase, Restore
 from tests.web import factories
 
 PERSONAS = ("anonymous", "stranger", "viewer", "operator", "admin", "owner")
@@ -81,3 +82,12 @@ class World:
     def restore(self) -> Restore:
         job = factories.make_job(self.team, kind="restore")
         return factories.make_restore(self.backup, self.server, job=job)
+
+    @cached_property
+    def kept(self) -> Restore:
+        """It replaced the database shop, which is kept."""
+        restore = factories.make_restore(
+            self.backup, self.server, target_name="shop", replaces=True
+        )
+        KeptDatabase.objects.create(restore=restore, name="shop_kept", kept_at=timezone.now())
+        return restore

@@ -34,7 +34,7 @@ _FIELDS = {"format", "backup", "generation", "slots", "digests", "mac"}
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A DEK and how it was come by.
+    """A DEK and how it was come by: `key_id` is that of the key which opened it.
 
     `symmetric`: a secret of our own opened it, so whoever wrote it holds that secret; a recipient
     slot proves nothing of the kind. `broken`: ids (or "slot 2") of slots that changed since they
@@ -43,6 +43,7 @@ class Opened:
 
     dek: Dek
     generation: int
+    key_id: str
     symmetric: bool
     broken: tuple[str, ...]
 
@@ -81,6 +82,7 @@ def unwrap_dek(data: bytes, backup_id: bytes, keyring: Keyring) -> Opened:
     return Opened(
         dek=dek,
         generation=keys.head["generation"],
+        key_id=slot["key"],
         symmetric=slot["kind"] in slots.SYMMETRIC,
         broken=tuple(broken),
     )

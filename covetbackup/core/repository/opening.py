@@ -18,12 +18,14 @@ from covetbackup.core.repository.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class OpenedBackup:
-    """A manifest with its details. `problems` are damaged copies that were not needed."""
+    """A manifest with its details, and which key opened it ("" for one that is not encrypted).
+    `problems` are damaged copies that were not needed."""
 
     manifest: Manifest
     dek: Dek | None
     trust: Trust
     problems: tuple[str, ...]
+    key_id: str = ""
 
     def require_trust(self) -> None:
         """Raises `Untrusted` when anybody who can write to the storage could have made it."""
@@ -46,7 +48,7 @@ def open_backup(repository: Repository, label: Label, keyring: Keyring) -> Opene
     found = open_keys(repository.storage, label, keyring)
     opened = manifest_json.unlock(data, manifest, found.opened.dek)
     trust = _trust(manifest, keyring, found.opened.symmetric)
-    return OpenedBackup(opened, found.opened.dek, trust, found.problems)
+    return OpenedBackup(opened, found.opened.dek, trust, found.problems, found.opened.key_id)
 
 
 def signer_of(manifest: Manifest) -> TrustedSigner | None:

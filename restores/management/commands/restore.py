@@ -1,4 +1,5 @@
-"""`manage.py restore BACKUP --as NAME`: into a new database; with `--wait` until it is there."""
+"""`manage.py restore BACKUP --as NAME`: into a new database; `--replace` in place of one that is
+there; with `--check` it only looks, with `--wait` it tells the result."""
 
 from __future__ import annotations
 
@@ -11,37 +12,37 @@ from backups.management.reporting import ReportingCommand, status_of
 from backups.management.waiting import wait_for
 from backups.models import Backup, Repository, Server
 from covetbackup.audit.log import actor_of
+from covetbackup.core.cli.exits import OK, exit_status
 from covetbackup.core.cli.report import Report
-from covetbackup.core.errors import BadSetting
+from covetbackup.core.errors import BadSetting, Conflict
 from covetbackup.jobs.models import Job
-from restores.checks import Level
-from restores.models import Restore
+from restores.checks import Check, Level, is_refused
+from restores.models import KEEP_DAYS, Restore
 from restores.outcome import aftermath, summary_of
 from restores.plan import MOST_JOBS, Plan, best_repository, suggested_name
 from restores.preflight import preflight
-from restores.requests import request_restore
+from restores.requests import Confirmation, request_restore
 from restores.targets.registry import kind_of
 
 
 class Command(ReportingCommand):
-    help = "Restore a backup into a new database. What exists is never changed."
+    help = "Restore a backup into a new database. What exists is replaced only with --replace."
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("backup", help="a label, or an id or its beginning")
-        place = parser.add_mutually_exclusive_group()
-        place.add_argument(
-            "--as",
-            dest="name",
-            default="",
-            help="name of the new database, on the server it came from; default: dated",
-        )
-        place.add_argument("--to", default="", metavar="SERVER/NAME", help="on another server")
+        _places(parser)
         parser.add_argument("--repository", default="", help="the copy to read; default: the best")
         parser.add_argument(
             "--owner", default="keep", help="keep, none, or the role that shall own all"
         )
         parser.add_argument(
+            "--create-roles", action="store_true", help="those that are missing, from the backup"
+        )
+        parser.add_argument(
             "--jobs", type=int, default=1, help=f"parallel jobs, 1 to {MOST_JOBS} (PostgreSQL)"
+        )
+        parser.add_argument(
+            "--check", action="store_true", help="only look whether it would work: status 0 or 7"
         )
         parser.add_argument("--wait", action="store_true", help="until the result is known")
         parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
@@ -49,10 +50,13 @@ class Command(ReportingCommand):
     def report(self, **options: Any) -> Report:
         plan = _plan(options)
         checks = preflight(plan)
+        if options["check"]:
+            return _checked(plan, checks)
         for check in checks:
             if check.level is not Level.PASS and not options["quiet"]:
                 self.stderr.write(f"{check.level}: {check.title}: {check.detail} {check.fix}")
-        restore = request_restore(plan, by=actor_of(None), checks=checks)
+        confirmed = Confirmation(options["confirm"], not options["no_safety_backup"])
+        restore = request_restore(plan, by=actor_of(None), checks=checks, confirmed=confirmed)
         job = restore.job
         if not options["wait"]:
             told = f"job {job.pk} will restore {plan}"
@@ -60,9 +64,38 @@ class Command(ReportingCommand):
         return _finished(wait_for(job, quiet=options["quiet"]), restore)
 
 
+def _places(parser: CommandParser) -> None:
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument(
+        "--as",
+        dest="name",
+        default="",
+        help="name of the new database, on the server it came from; default: dated",
+    )
+    place.add_argument("--to", default="", metavar="SERVER/NAME", help="on another server")
+    place.add_argument(
+        "--replace",
+        default="",
+        metavar="SERVER/NAME",
+        help="a database that is there: backed up first, kept under a dated name; needs --confirm",
+    )
+    parser.add_argument(
+        "--confirm", default="", metavar="NAME", help="the name of the database to be replaced"
+    )
+    parser.add_argument(
+        "--no-safety-backup", action="store_true", help="do not back up first what is replaced"
+    )
+    parser.add_argument(
+        "--keep-days",
+        type=int,
+        default=KEEP_DAYS,
+        help=f"drop what was replaced after so many days; 0: never by itself; default {KEEP_DAYS}",
+    )
+
+
 def _plan(options: dict[str, Any]) -> Plan:
     backup = find_backup(options["backup"])
-    server, name = _place(backup, options["to"])
+    server, name = _place(backup, options["to"] or options["replace"])
     return Plan(
         backup=backup,
         repository=_repository(backup, options["repository"]),
@@ -70,6 +103,9 @@ def _plan(options: dict[str, Any]) -> Plan:
         name=name or options["name"] or suggested_name(backup, server),
         owner=options["owner"],
         jobs=options["jobs"],
+        creates_roles=options["create_roles"],
+        replaces=bool(options["replace"]),
+        keep_days=options["keep_days"],
     )
 
 
@@ -97,6 +133,17 @@ def _repository(backup: Backup, name: str) -> Repository:
     return found
 
 
+def _checked(plan: Plan, checks: list[Check]) -> Report:
+    refused = is_refused(checks)
+    lines = [
+        f"{check.level:8} {check.title}: {check.detail} {check.fix}".rstrip() for check in checks
+    ]
+    verdict = "cannot be restored" if refused else "can be restored"
+    data = {"target": f"{plan.server}/{plan.name}", "checks": [one.to_json() for one in checks]}
+    status = exit_status(Conflict("")) if refused else OK
+    return Report(data, [*lines, f"{plan}: {verdict}"], status)
+
+
 def _finished(job: Job, restore: Restore) -> Report:
     restore.refresh_from_db()
     server, name = restore.target_server, restore.target_name
@@ -114,9 +161,7 @@ def _finished(job: Job, restore: Restore) -> Report:
         hint = [f"hint: {job.hint}"] if job.hint else []
         return Report(data, [f"{job.state}: {job.error}", *hint, aftermath(restore)], status or 1)
     data["connect"] = kind_of(server).command(server, name)
-    lines = [f"{server}/{name}: {summary.sentence}", *_notes(summary.problems), data["connect"]]
-    return Report(data, lines)
-
-
-def _notes(problems: list[str]) -> list[str]:
-    return [f"note: {problem}" for problem in problems]
+    notes = [f"note: {problem}" for problem in summary.problems]
+    if summary.kept_as:
+        notes.append(f"what was there is kept as {server}/{summary.kept_as}")
+    return Report(data, [f"{server}/{name}: {summary.sentence}", *notes, data["connect"]])

@@ -6,6 +6,7 @@ or journal beside it under its new name, and none of them is left to be taken fo
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import stat
@@ -41,7 +42,8 @@ def refuse_unfit(target: Path) -> None:
         ) from error
     if not stat.S_ISREG(status.st_mode):
         raise BadSetting(f"{target} is a link or no regular file", "name the database file itself")
-    _drop_aliases(target)
+    with _one_at_a_time(target.parent):
+        _drop_aliases(target)
     if os.lstat(target).st_nlink > 1:
         raise BadSetting(
             f"{target} has a second name",
@@ -69,7 +71,7 @@ def exchange(target: Path, incoming: Path, kept_as: Path) -> None:
     `was_exchanged`. Raises `ServerBusy` while anybody uses one of them, `AccessRefused`,
     `TargetNotEmpty`, `DatabaseError`.
     """
-    with _alone_in(target) as status, _alone_in(incoming):
+    with _alone_in(target) as status, _alone_in(incoming), _one_at_a_time(target.parent):
         _take_after(incoming, status)
         _link(target, kept_as)
         try:
@@ -78,13 +80,18 @@ def exchange(target: Path, incoming: Path, kept_as: Path) -> None:
             _sync(target.parent)
             os.replace(incoming, target)
         finally:
-            was_exchanged(target, kept_as)
+            _drop_alias(target, kept_as)
         _sync(target.parent)
 
 
 def was_exchanged(target: Path, kept_as: Path) -> bool:
     """Whether `kept_as` is the old database. A second name of the target itself, which a killed
     exchange leaves, is removed: writing to one file by two names destroys it."""
+    with _one_at_a_time(target.parent):
+        return _drop_alias(target, kept_as)
+
+
+def _drop_alias(target: Path, kept_as: Path) -> bool:
     try:
         kept = os.lstat(kept_as)
         if os.path.samestat(kept, os.lstat(target)):
@@ -189,7 +196,19 @@ def _drop_companions(path: Path) -> None:
 def _drop_aliases(target: Path) -> None:
     """What an exchange that was killed halfway left: see `was_exchanged`."""
     for path in target.parent.glob("*_replaced_*"):
-        was_exchanged(target, path)
+        _drop_alias(target, path)
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Between link and rename the old file's second name is all that will be left of it: nobody
+    may take it for a leaving then. The lock dies with its holder."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _sync(directory: Path) -> None:

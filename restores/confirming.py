@@ -1,0 +1,60 @@
+"""What the pages share that show checks and ask for a confirmation."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest
+
+from backups.views.lookup import command
+from restores.checks import Check, is_refused
+from restores.forms import TargetForm
+from restores.plan import Plan
+from restores.targets.registry import kind_of
+
+
+def check_context(
+    request: HttpRequest, form: TargetForm, checks: Sequence[Check]
+) -> dict[str, Any]:
+    plan = form.plan
+    return {
+        "backup": plan.backup,
+        "plan": plan,
+        "form": form,
+        "checks": sorted(checks, key=lambda check: check.level.rank),
+        "is_refused": is_refused(checks),
+        "has_owners": kind_of(plan.server).has_owners,
+        "restore_id": request.POST.get("restore") or uuid.uuid4(),
+        "answers": _answers(form),
+        "command": command_of(plan),
+    }
+
+
+def _answers(form: TargetForm) -> list[tuple[str, str]]:
+    """The form's answers as they came, to be sent on."""
+    return [(name, form.data.get(name, "")) for name in form.fields]
+
+
+def command_of(plan: Plan) -> str:
+    """The same from the command line."""
+    words: list[Any] = ["--as", plan.name]
+    if plan.replaces:
+        words = ["--replace", f"{plan.server.name}/{plan.name}", "--confirm", plan.name]
+        words += ["--keep-days", plan.keep_days]
+    elif not plan.is_beside_source:
+        words = ["--to", f"{plan.server.name}/{plan.name}"]
+    if kind_of(plan.server).has_owners:
+        words += ["--owner", plan.owner, "--jobs", plan.jobs]
+        words += ["--create-roles"] if plan.creates_roles else []
+    return command("restore", plan.backup.label or plan.backup.pk, *words)
+
+
+def id_in(text: str) -> UUID:
+    """The id that the form was given; a form without one has never been sent before."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return uuid.uuid4()

@@ -1,0 +1,126 @@
+"""Databases that were replaced: written down, and asked to be dropped or to be swapped back."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.http import HttpRequest
+from django.utils import timezone
+
+from covetbackup.access.models import User
+from covetbackup.access.roles import Permission
+from covetbackup.audit.log import Actor, actor_of, record
+from covetbackup.core.errors import AccessRefused, Conflict
+from covetbackup.jobs.models import Job
+from covetbackup.jobs.queue import enqueue
+from restores.models import KeptDatabase, KeptState, Restore
+from restores.requests import refuse_mistyped, target_lock
+
+_AGAIN_AFTER = timedelta(days=1)
+"""How long a database that was to go, and could not, is kept on."""
+
+
+def keep(restore: Restore, name: str, identity: str, successor_identity: str) -> KeptDatabase:
+    """Write down that `restore` replaced what is called `name` now. Bears repetition."""
+    now = timezone.now()
+    row, _ = KeptDatabase.objects.get_or_create(
+        restore=restore,
+        defaults={
+            "name": name,
+            "identity": identity,
+            "successor_identity": successor_identity,
+            "kept_at": now,
+            "drop_after": drop_after(restore, now),
+        },
+    )
+    return row
+
+
+def drop_after(restore: Restore, now: datetime) -> datetime | None:
+    return now + timedelta(days=restore.keep_days) if restore.keep_days else None
+
+
+def request_drop(kept: KeptDatabase, *, by: HttpRequest | Actor, typed: str) -> Job:
+    """Drop it for good. Raises `AccessRefused`, `BadSetting` for a wrong name typed, `Conflict`."""
+    refuse_mistyped(kept.name, typed)
+    return _request("drop_kept", "kept.drop.request", kept, by, title=f"Drop {kept}")
+
+
+def request_swap_back(kept: KeptDatabase, *, by: HttpRequest | Actor, typed: str) -> Job:
+    """Give it the place back that it had. Errors: `request_drop`."""
+    restore = kept.restore
+    refuse_mistyped(restore.target_name, typed)
+    title = f"Swap {kept} back to {restore.target_name}"
+    return _request("swap_back", "kept.swap_back.request", kept, by, title=title)
+
+
+def drop_due(now: datetime) -> None:
+    """Ask for the removal of what was kept long enough. Part of the tick."""
+    due = KeptDatabase.objects.filter(state=KeptState.KEPT, drop_after__lte=now)
+    for kept in due.select_related("restore__target_server__team")[:100]:
+        with transaction.atomic():
+            # Together: of many workers one finds it kept, and one that dies here changed nothing.
+            if _begin(kept):
+                _enqueue("drop_kept", kept, None, title=f"Drop {kept}, kept until now", is_due=True)
+                details = {"name": kept.name, "because": "its time is over"}
+                record(actor_of(None, "worker"), "kept.drop.request", **_about(kept, details))
+
+
+def postpone(kept: KeptDatabase, now: datetime, problem: str) -> None:
+    """busy → kept, with what stood in the way; what was due is tried again tomorrow."""
+    kept.problem, kept.state = problem, KeptState.KEPT
+    if kept.drop_after and kept.drop_after <= now:
+        kept.drop_after = now + _AGAIN_AFTER
+    kept.save(update_fields=["problem", "state", "drop_after"])
+
+
+def _request(
+    kind: str, action: str, kept: KeptDatabase, by: HttpRequest | Actor, *, title: str
+) -> Job:
+    user = by.user if isinstance(by.user, User) else None
+    refuse_forbidden(user, kept)
+    with transaction.atomic():
+        if not _begin(kept):
+            raise Conflict(f"{kept} is {kept.get_state_display().lower()}", "see its restore")
+        job = _enqueue(kind, kept, user, title=title)
+        record(by, action, **_about(kept, {"name": kept.name}))
+    return job
+
+
+def refuse_forbidden(user: User | None, kept: KeptDatabase) -> None:
+    """Raises `AccessRefused` unless `user` may do this now; without a user it is the system."""
+    server = kept.restore.target_server
+    if user is not None and not user.may(Permission.RESTORE_OVERWRITE, server.team_id):
+        raise AccessRefused(f"{user} may not change {kept}", "ask somebody who may")
+
+
+def _begin(kept: KeptDatabase) -> bool:
+    """kept → busy, for one of those who ask at the same time."""
+    waiting = KeptDatabase.objects.filter(pk=kept.pk, state=KeptState.KEPT)
+    begun = bool(waiting.update(state=KeptState.BUSY, problem=""))
+    kept.refresh_from_db(fields=["state", "name", "problem", "next_name"])
+    return begun
+
+
+def _enqueue(
+    kind: str, kept: KeptDatabase, user: User | None, *, title: str, is_due: bool = False
+) -> Job:
+    server, name = kept.restore.target_server, kept.restore.target_name
+    job = enqueue(
+        kind,
+        team=server.team,
+        title=title,
+        argument={"kept": kept.pk, "user": user.pk if user else None, "is_due": is_due},
+        queue=server.queue,
+        requested_by=user,
+        lock_key=target_lock(server, name),
+        server_lane=f"server:{server.pk}",
+    )
+    KeptDatabase.objects.filter(pk=kept.pk).update(job=job)
+    return job
+
+
+def _about(kept: KeptDatabase, details: dict[str, Any]) -> dict[str, Any]:
+    return {"team": kept.restore.target_server.team, "subject": kept, "details": details}

@@ -1,0 +1,45 @@
+"""From what is typed to the kept database that is meant."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from backups.management.reporting import status_of
+from backups.management.waiting import wait_for
+from covetbackup.core.cli.report import Report
+from covetbackup.core.errors import BadSetting
+from covetbackup.jobs.models import Job
+from restores.models import KeptDatabase
+
+
+def add_arguments(parser: CommandParser, *, confirm: str) -> None:
+    parser.add_argument("restore", help="the id of the restore that replaced it")
+    parser.add_argument("--confirm", required=True, metavar="NAME", help=confirm)
+    parser.add_argument("--wait", action="store_true", help="until it is done")
+    parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
+
+
+def find_kept(text: str) -> KeptDatabase:
+    """What the restore with this id replaced. Raises `BadSetting`."""
+    rows = KeptDatabase.objects.select_related("restore__target_server__team")
+    try:
+        return rows.get(restore=uuid.UUID(text))
+    except (ValueError, KeptDatabase.DoesNotExist):
+        raise BadSetting(
+            f"no restore {text[:80]!r} has replaced anything", "the web page Restores lists them"
+        ) from None
+
+
+def followed(job: Job, kept: KeptDatabase, told: str, options: dict[str, Any]) -> Report:
+    """What to say of the job: that it was asked for, or with `--wait` how it ended."""
+    if not options["wait"]:
+        return Report({"job": job.pk}, [f"job {job.pk} will {told}"])
+    ended = wait_for(job, quiet=options["quiet"])
+    kept.refresh_from_db()
+    data = {"job": job.pk, "job_state": ended.state, "kept_as": kept.name, "state": kept.state}
+    if ended.error:
+        data["error"] = {"code": ended.error_code, "message": ended.error, "hint": ended.hint}
+    return Report(data, [f"{ended.state}: {ended.error or told}"], status_of(ended))

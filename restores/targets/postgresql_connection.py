@@ -1,0 +1,26 @@
+"""A connection to a server's maintenance database, as checks and exchanges use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from backups.engines import connection_settings, server_password
+from backups.models import Server
+from covetbackup.core.databases.postgresql import scratch
+from covetbackup.core.databases.postgresql.connection import Connection, translated
+
+_APPLICATION = "covetbackup preflight"
+
+
+@contextmanager
+def maintenance(server: Server) -> Iterator[Connection]:
+    """Raises `CovetError`, also for what the driver raises inside."""
+    settings = connection_settings(server, server.maintenance_database or "postgres")
+    with (
+        translated(settings),
+        scratch.connect_maintenance(
+            settings, server_password(server), application=_APPLICATION
+        ) as connection,
+    ):
+        yield connection

@@ -1,0 +1,121 @@
+"""Replacing databases of a PostgreSQL server: the engine's own functions, and checks before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from backups.models import Server
+from covetbackup.core.databases.kept import Session
+from covetbackup.core.databases.postgresql import replace
+from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.errors import CovetError
+from restores.checks import Check, Level, failed
+from restores.targets.base import Exchange, Wanted
+from restores.targets.postgresql_connection import maintenance
+
+
+def checks(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+    """Whether what is there can be replaced, and whom that would meet."""
+    try:
+        replace.refuse_unfit(connection, wanted.name)
+    except CovetError as error:
+        yield failed("Name", error)
+        return
+    kept = replace.free_kept_name(connection, wanted.name, _now_of(connection))
+    detail = f"{wanted.name} is there; what it holds now will be kept as {kept}, or a little later."
+    yield Check(Level.PASS, "Name", detail)
+    yield _live_sessions(connection, wanted.name)
+    yield from _slots(connection, wanted.name)
+
+
+def _live_sessions(connection: Connection, name: str) -> Check:
+    count = len(replace.sessions_in(connection, name))
+    if not count:
+        return Check(Level.PASS, "Live sessions", f"Nobody is connected to {name}.")
+    beyond = connection.execute(_BEYOND, (name,)).fetchone()
+    many = f"{count} session{'s are' if count > 1 else ' is'} connected to {name}"
+    if beyond and beyond[0]:
+        fix = "GRANT pg_signal_backend to the restoring role, or end these sessions yourself."
+        detail = f"{many}; {beyond[0]} cannot be ended by this role."
+        return Check(Level.FAIL, "Live sessions", detail, fix)
+    fix = "Stop the programs first if they do not connect again by themselves."
+    return Check(Level.WARNING, "Live sessions", f"{many} and will be ended by the swap.", fix)
+
+
+# Who may end whose session: its own roles', all but superusers' with pg_signal_backend.
+_BEYOND = """
+SELECT count(*) FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid,
+  (SELECT rolsuper AS is_super FROM pg_roles WHERE rolname = current_user) me
+WHERE a.datname = %s AND a.pid <> pg_backend_pid() AND NOT me.is_super
+  AND (r.rolsuper OR NOT pg_has_role(current_user, a.usesysid, 'USAGE')
+    AND NOT pg_has_role(current_user, 'pg_signal_backend', 'USAGE'))
+"""
+
+
+def _slots(connection: Connection, name: str) -> Iterator[Check]:
+    """Logical slots stay with the old database: who follows them would not see the new one."""
+    query = "SELECT slot_name FROM pg_replication_slots WHERE database = %s ORDER BY 1"
+    names = [slot for (slot,) in connection.execute(query, (name,))]
+    if names:
+        detail = f"They stay with the database that is kept: {', '.join(names)}."
+        fix = "Subscribers must be set up again on the new one."
+        yield Check(Level.WARNING, "Replication slots", detail, fix)
+
+
+def _now_of(connection: Connection) -> datetime:
+    row = connection.execute("SELECT now()").fetchone()
+    assert row is not None
+    moment: datetime = row[0]
+    return moment
+
+
+def _refuse_unfit(server: Server, name: str) -> None:
+    with maintenance(server) as connection:
+        replace.refuse_unfit(connection, name)
+
+
+def _sessions(server: Server, name: str) -> list[Session]:
+    with maintenance(server) as connection:
+        return replace.sessions_in(connection, name)
+
+
+def _identity(server: Server, name: str) -> str | None:
+    with maintenance(server) as connection:
+        return replace.identity_of(connection, name)
+
+
+def _name_of(server: Server, identity: str) -> str | None:
+    with maintenance(server) as connection:
+        return replace.name_of(connection, identity)
+
+
+def _free_name(server: Server, name: str, now: datetime) -> str:
+    with maintenance(server) as connection:
+        return replace.free_kept_name(connection, name, now)
+
+
+def _swap(server: Server, target: str, incoming: str, kept_as: str) -> None:
+    with maintenance(server) as connection, maintenance(server) as usher:
+        replace.swap(connection, usher, target=target, incoming=incoming, kept_as=kept_as)
+
+
+def _was_swapped(server: Server, target: str, kept_as: str) -> bool:
+    return _identity(server, kept_as) is not None
+
+
+def _drop(server: Server, name: str) -> None:
+    with maintenance(server) as connection:
+        replace.drop_kept(connection, name)
+
+
+EXCHANGE = Exchange(
+    refuse_unfit=_refuse_unfit,
+    sessions=_sessions,
+    identity=_identity,
+    name_of=_name_of,
+    free_name=_free_name,
+    swap=_swap,
+    was_swapped=_was_swapped,
+    drop=_drop,
+)

@@ -1,0 +1,156 @@
+"""Whether a PostgreSQL server has what a backup needs: version, programs, extensions, roles.
+
+What the engine itself refuses is asked with the engine's own functions, so that a check and the
+restore after it cannot disagree.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from covetbackup.core.databases.base import RestoreOptions
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.postgresql import preflight
+from covetbackup.core.databases.postgresql.clients import choose_clients, find_clients
+from covetbackup.core.databases.postgresql.connection import Connection, major_of
+from covetbackup.core.errors import CovetError
+from restores.checks import Check, Level, failed
+from restores.targets.base import Wanted
+
+_NOBODY = preflight.RestoreChoices(owner=preflight.OwnerPolicy.NONE)
+_ANYWHERE = ("", "C", "POSIX")
+
+
+def fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+    """One check for each thing that is needed, in the order in which a restore would meet them."""
+    settings = dict(wanted.expected.settings or {})
+    owner = settings.pop("owner", "")
+    alone = Inventory(settings=settings)
+    unfit = preflight.refuse_unfit
+    yield _tried(
+        "Version",
+        f"The backup is of PostgreSQL {settings.get('server_version', 'an unknown version')}.",
+        lambda: unfit(connection, alone, _NOBODY),
+    )
+    yield _tried("Client programs", "", lambda: _tools(connection, settings))
+    yield _extensions(connection, replace(alone, extensions=wanted.expected.extensions))
+    yield _roles(connection, wanted, owner)
+    yield _tablespaces(connection, alone)
+    yield _encoding(connection, settings)
+    yield _locale(connection, settings)
+
+
+def _tried(title: str, good: str, act: Callable[[], str | None]) -> Check:
+    """What `act` says, else `good`; the error it raises makes a failure."""
+    try:
+        return Check(Level.PASS, title, act() or good)
+    except CovetError as error:
+        return failed(title, error)
+
+
+def _tools(connection: Connection, settings: dict[str, str]) -> str:
+    wanted = settings.get("dump_client") or settings.get("server_version") or ""
+    major = preflight.version_major(wanted) or major_of(connection)
+    found = choose_clients(find_clients(), major=major)
+    return f"pg_restore {found.version} reads archives of version {major}."
+
+
+def _extensions(connection: Connection, needed: Inventory) -> Check:
+    good = _all_there(needed.extensions)
+    check = _tried("Extensions", good, lambda: preflight.refuse_unfit(connection, needed, _NOBODY))
+    if check.level is not Level.PASS:
+        return check
+    recorded = json.loads((needed.settings or {}).get("extension_versions", "{}"))
+    query = "SELECT name, default_version FROM pg_available_extensions WHERE name = ANY (%s)"
+    here = dict(connection.execute(query, (list(needed.extensions),)).fetchall())
+    other = [
+        f"{name} {here[name]} instead of {recorded[name]}"
+        for name in sorted(recorded.keys() & here.keys())
+        if recorded[name] != here[name]
+    ]
+    if not other:
+        return check
+    fix = "Other versions often work. Install the recorded ones if the restore fails or differs."
+    detail = f"This server installs {', '.join(other)}."
+    return Check(Level.WARNING, "Extensions", detail, fix)
+
+
+def _roles(connection: Connection, wanted: Wanted, owner: str) -> Check:
+    extra = {"owner": wanted.owner, "globals": wanted.creates_roles}
+    choices = preflight.read_choices(RestoreOptions("", wanted.expected, extra=extra))
+    owned = Inventory(roles=wanted.expected.roles, settings={"owner": owner})
+    return _tried(
+        "Roles",
+        _roles_text(wanted),
+        lambda: preflight.refuse_unfit(connection, owned, choices),
+    )
+
+
+def _roles_text(wanted: Wanted) -> str:
+    if wanted.owner == preflight.OwnerPolicy.NONE:
+        return f"None needed: all will belong to {wanted.server.user}."
+    if wanted.owner != preflight.OwnerPolicy.KEEP:
+        return _all_there((wanted.owner,))
+    if wanted.creates_roles:
+        return (
+            f"Those of {', '.join(wanted.expected.roles) or 'none'} that are missing are created."
+        )
+    return _all_there(wanted.expected.roles)
+
+
+def _all_there(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names)} available." if names else "None needed."
+
+
+def _tablespaces(connection: Connection, alone: Inventory) -> Check:
+    missing = preflight.missing_tablespaces(connection, alone)
+    if not missing:
+        return Check(Level.PASS, "Tablespaces", "None is missing.")
+    detail = f"{', '.join(missing)} missing: all goes to the default tablespace."
+    fix = "Create them first, if their disks matter."
+    return Check(Level.WARNING, "Tablespaces", detail, fix)
+
+
+def _encoding(connection: Connection, settings: dict[str, str]) -> Check:
+    name = settings.get("encoding", "")
+    row = connection.execute("SELECT pg_char_to_encoding(%s)", (name or "UTF8",)).fetchone()
+    if row is not None and row[0] >= 0:
+        return Check(Level.PASS, "Encoding", f"{name or 'That of the server'} is known there.")
+    fix = "Restore to a server of the version that was backed up."
+    return Check(Level.FAIL, "Encoding", f"{name} is no encoding of this server.", fix)
+
+
+def _locale(connection: Connection, settings: dict[str, str]) -> Check:
+    provider = settings.get("locale_provider", "libc")
+    if provider == "icu":
+        return _icu(connection, settings.get("locale", ""))
+    names = {settings.get("collation", ""), settings.get("ctype", "")}
+    known = {_plain(name) for (name,) in connection.execute(_LOCALES)}
+    missing = sorted(n for n in names if n not in _ANYWHERE and _plain(n) not in known)
+    if not missing:
+        detail = f"{', '.join(sorted(filter(None, names))) or 'That of the server'} ({provider})."
+        return Check(Level.PASS, "Locale", detail)
+    fix = "Generate it on the server (locale-gen), then run the checks again."
+    detail = f"{', '.join(missing)} is in none of its databases and collations."
+    return Check(Level.WARNING, "Locale", detail, fix)
+
+
+_LOCALES = """
+SELECT datcollate FROM pg_database UNION SELECT datctype FROM pg_database
+UNION SELECT collcollate FROM pg_collation WHERE collprovider = 'c' AND collcollate IS NOT NULL
+"""
+
+
+def _plain(locale: str) -> str:
+    """Systems write en_US.UTF-8 and en_US.utf8 and mean the same."""
+    return locale.lower().replace("-", "")
+
+
+def _icu(connection: Connection, locale: str) -> Check:
+    query = "SELECT 1 FROM pg_collation WHERE collprovider = 'i' LIMIT 1"
+    if connection.execute(query).fetchone():
+        return Check(Level.PASS, "Locale", f"{locale} by ICU, which this server has.")
+    fix = "Restore to a server that is built with ICU."
+    return Check(Level.FAIL, "Locale", f"{locale} needs ICU, which this server lacks.", fix)

@@ -1,0 +1,14 @@
+"""What restores have to do in time: `settings.JOB_TICKS`."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from restores import safety
+from restores.keeping import drop_due
+
+
+def tick() -> None:
+    """Idempotent, and right with any number of workers doing it at once."""
+    safety.let_go()
+    drop_due(timezone.now())
