@@ -14,13 +14,13 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from backups.listing import page_of
 from backups.models import Backup
 from backups.views.lookup import command, look_up, signed_in, tell
 from covetbackup.access.decorators import require, requires
 from covetbackup.access.roles import Permission
 from covetbackup.core.errors import CovetError
 from covetbackup.jobs.views import live_context
+from covetbackup.paging import page_of
 from restores.checks import is_refused
 from restores.forms import TargetForm
 from restores.models import Restore

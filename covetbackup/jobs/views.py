@@ -18,6 +18,7 @@ from covetbackup.audit.log import record
 from covetbackup.jobs import bell, figures, listing
 from covetbackup.jobs.models import ACTIVE_STATES, Job, JobEvent, JobState
 from covetbackup.jobs.queue import request_cancel
+from covetbackup.paging import page_of
 
 LOG_LINES = 200
 """Of a job's log on its page: the last ones. All are in the download."""
@@ -26,18 +27,18 @@ LOG_LINES = 200
 @require_safe
 @requires(Permission.VIEW)
 def jobs(request: HttpRequest) -> HttpResponse:
-    visible = Job.objects.visible_to(request.user)
     chosen = listing.Chosen.of(request.GET)
-    page = listing.page_of(visible, chosen)
+    rows = listing.jobs_of(request.user, chosen)
+    page = page_of(rows, listing.ORDER, request.GET.get("cursor", ""))
     places = bell.places(page.rows)
     for job in page.rows:
         job.place, job.share = places.get(job.pk), figures.share_of(job)
-    active = visible.filter(state__in=ACTIVE_STATES).order_by().values_list("state")
+    active = Job.objects.visible_to(request.user).filter(state__in=ACTIVE_STATES)
     context = {
         "page": page,
         "chosen": chosen,
         "states": JobState.choices,
-        "counts": dict(active.annotate(Count("pk"))),
+        "counts": dict(active.order_by().values_list("state").annotate(Count("pk"))),
         "has_worker": bell.live_nodes().exists(),
     }
     return render(request, "jobs/jobs.html", context)
