@@ -19,6 +19,7 @@ from covetbackup.audit import listing as audit
 from covetbackup.audit.listing import entries_seen_by
 from covetbackup.jobs import listing as jobs
 from covetbackup.jobs.listing import Chosen, jobs_of
+from covetbackup.jobs.models import Job, JobState
 from covetbackup.paging import PAGE_SIZE, page_of
 from restores.models import Restore
 
@@ -27,7 +28,7 @@ NOWHERE = "zzzzqqqq"
 
 
 def addresses(user: User) -> dict[str, str]:
-    """By the name that a report shows. There must be at least 1 000 backups."""
+    """By the name that a report shows; of a catalog that `make_fleet` made."""
     return dict([*_plain(), *_details(), *_searches(user), *_middles(user), *_admin()])
 
 
@@ -40,7 +41,7 @@ def _plain() -> Iterator[tuple[str, str]]:
 
 
 def _details() -> Iterator[tuple[str, str]]:
-    backup = Backup.objects.filter(state="available").order_by("-created_at")[500]
+    backup = Backup.objects.filter(state="available").order_by("-created_at")[5]
     for name, of in (
         ("server", Server), ("server-edit", Server), ("database", Database),
         ("repository", Repository), ("restore", Restore),
@@ -49,10 +50,13 @@ def _details() -> Iterator[tuple[str, str]]:
     for name in ("backup", "backup-delete", "restore-start"):
         yield name, reverse(name, args=[backup.pk])
     yield "job", reverse("job", args=[backup.job_id])
+    running = Job.objects.get(state=JobState.RUNNING)
+    poll = reverse("job-live", args=[running.pk])
+    yield "job, poll without news", f"{poll}?v={running.version}"
 
 
 def _searches(user: User) -> Iterator[tuple[str, str]]:
-    backup = Backup.objects.filter(state="available").order_by("created_at")[100]
+    backup = Backup.objects.filter(state="available").order_by("created_at")[5]
     server = backup.database.server_id
     yield from _listed(
         "backups",

@@ -40,8 +40,8 @@ _PHASES = [
 
 def make_fleet(team: Team, *, databases: int, backups_each: int) -> Repository:
     """`databases` on ten servers, `backups_each` of each, one a day, each with its job and its line
-    in the audit log; a restore of one in a hundred. Returns the repository that all copies are
-    in."""
+    in the audit log; a restore of one in a hundred; one job that runs. Returns the repository
+    that all copies are in."""
     repository = factories.make_repository_row(team, is_default=True)
     servers = [factories.make_server(team) for _ in range(10)]
     Database.objects.bulk_create(
@@ -52,6 +52,7 @@ def make_fleet(team: Team, *, databases: int, backups_each: int) -> Repository:
     rows = _backups(made, backups_each, timezone.now())
     while batch := list(islice(rows, _BATCH)):
         _save(team, repository, batch)
+    factories.make_job(team, state=JobState.RUNNING, phase="dumping tables")
     return repository
 
 
