@@ -41,7 +41,14 @@ def request_restore(
     with transaction.atomic():
         # Locked, so that of two requests at once one finds what the other wrote.
         Server.objects.select_for_update().get(pk=plan.server.pk)
-        return _existing(plan, restore_id) or _create(plan, user, by, checks, restore_id)
+        found = _existing(plan, restore_id)
+        if found is not None:
+            return found
+        _refuse_obstacles(plan, checks)
+        restore = _create(plan, user, checks, restore_id or uuid.uuid4())
+        team, details = plan.server.team, _details(plan)
+        record(by, "restore.request", team=team, subject=restore, details=details)
+    return restore
 
 
 def asked_before(plan: Plan, restore_id: uuid.UUID) -> Restore | None:
@@ -64,15 +71,10 @@ def _existing(plan: Plan, restore_id: uuid.UUID | None) -> Restore | None:
 
 
 def _create(
-    plan: Plan,
-    user: User | None,
-    by: HttpRequest | Actor,
-    checks: Sequence[Check],
-    restore_id: uuid.UUID | None,
+    plan: Plan, user: User | None, checks: Sequence[Check], restore_id: uuid.UUID
 ) -> Restore:
-    _refuse_obstacles(plan, checks)
     restore = Restore(
-        id=restore_id or uuid.uuid4(),
+        id=restore_id,
         backup=plan.backup,
         repository=plan.repository,
         target_server=plan.server,
@@ -86,7 +88,6 @@ def _create(
     restore.save(force_insert=True)
     reason = f"being restored as {plan.server}/{plan.name}"
     place_hold(plan.backup, reason, job=restore.job, user=user)
-    record(by, "restore.request", team=plan.server.team, subject=restore, details=_details(plan))
     return restore
 
 
