@@ -83,7 +83,7 @@ def judge_fleet(user: User) -> Verdict:
     attention = sum(1 for row in rows if row.tone == "warn")
     return Verdict(
         sentence=_sentence(len(rows), unprotected),
-        title=f"{unprotected + attention} problems" if unprotected + attention else "Overview",
+        title=_title(unprotected + attention),
         subtitle=_subtitle(unprotected, attention),
         rows=rows[:MOST_ROWS],
         hidden=max(len(rows) - MOST_ROWS, 0),
@@ -150,6 +150,12 @@ def _sentence(total: int, unprotected: int) -> str:
     if not unprotected:
         return "Every database is recoverable" if total > 1 else "The database is recoverable"
     return f"{total - unprotected} of {total} databases are recoverable"
+
+
+def _title(problems: int) -> str:
+    if not problems:
+        return "Overview"
+    return "1 problem" if problems == 1 else f"{problems} problems"
 
 
 def _subtitle(unprotected: int, attention: int) -> str:

@@ -43,15 +43,12 @@ def page_of(
     """
     size = max(1, min(size, MOST))
     backwards, key = _decoded(cursor, len(order))
-    names = [field.lstrip("-") for field in order]
     wanted = [_flipped(field) for field in order] if backwards else list(order)
-    rows = rows.filter(**{f"{name}__isnull": False for name in names})
-    place = rows
-    if key is not None:
-        try:
-            place = rows.filter(_after(rows.model, wanted, key))
-        except (TypeError, ValueError, ValidationError):
-            return page_of(rows, order, size=size)
+    rows = rows.filter(**{f"{_name(field)}__isnull": False for field in order})
+    try:
+        place = rows if key is None else rows.filter(_after(rows.model, wanted, key))
+    except (TypeError, ValueError, ValidationError):
+        return page_of(rows, order, size=size)
     found = _first(rows, place.order_by(*wanted), size + 1)
     has_more, found = len(found) > size, found[:size]
     if backwards:
@@ -59,8 +56,8 @@ def page_of(
     has_earlier, has_later = (has_more, True) if backwards else (key is not None, has_more)
     return Page(
         found,
-        earlier=_encoded(found[0], names, backwards=True) if found and has_earlier else "",
-        later=_encoded(found[-1], names, backwards=False) if found and has_later else "",
+        earlier=_encoded(found[0], order, backwards=True) if found and has_earlier else "",
+        later=_encoded(found[-1], order, backwards=False) if found and has_later else "",
     )
 
 
@@ -80,29 +77,28 @@ def _first(rows: QuerySet[_Row], place: QuerySet[_Row], count: int) -> list[_Row
 
 def _after(model: type[Model], order: Sequence[str], key: Sequence[Any]) -> Q:
     """(a, b) after (x, y): a > x, or a = x and b > y; "<" where a field is descending."""
-    fields = [field.lstrip("-") for field in order]
-    values = [
-        model._meta.get_field(name).to_python(text) for name, text in zip(fields, key, strict=True)
-    ]
-    condition, equal = Q(), Q()
-    for field, name, value in zip(order, fields, values, strict=True):
-        condition |= equal & Q(**{f"{name}__{_beyond(field)}": value})
+    condition, equal, least = Q(), Q(), Q()
+    for field, text in zip(order, key, strict=True):
+        name, beyond = _name(field), "lt" if field.startswith("-") else "gt"
+        value = model._meta.get_field(name).to_python(text)
+        condition |= equal & Q(**{f"{name}__{beyond}": value})
         equal &= Q(**{name: value})
-    # Says nothing new, but an index can be entered by it, and by an "or" it cannot: SQLite read
-    # half of 200 000 rows for a page in the middle.
-    return Q(**{f"{fields[0]}__{_beyond(order[0])}e": values[0]}) & condition
+        least = least or Q(**{f"{name}__{beyond}e": value})
+    # `least`, a >= x, says nothing new, but an index is entered by it; by an "or" it is not, and
+    # SQLite read half of 200 000 rows for a page in the middle.
+    return least & condition
 
 
-def _beyond(field: str) -> str:
-    return "lt" if field.startswith("-") else "gt"
+def _name(field: str) -> str:
+    return field.lstrip("-")
 
 
 def _flipped(field: str) -> str:
     return field[1:] if field.startswith("-") else f"-{field}"
 
 
-def _encoded(row: Model, names: Sequence[str], *, backwards: bool) -> str:
-    values = [getattr(row, name) for name in names]
+def _encoded(row: Model, order: Sequence[str], *, backwards: bool) -> str:
+    values = [getattr(row, _name(field)) for field in order]
     texts = [v.isoformat() if isinstance(v, datetime) else str(v) for v in values]
     data = json.dumps(["b" if backwards else "f", *texts]).encode()
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
