@@ -7,10 +7,11 @@ them. What a secret is sent to is changed there too, where it must be typed agai
 from __future__ import annotations
 
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
+from backups.listing import HEAVY
 from backups.models import (
     Backup,
     BackupCopy,
@@ -22,6 +23,7 @@ from backups.models import (
     Schedule,
     Server,
 )
+from backups.searching import Sources, matching
 from covetbackup.audit.admin import Audited, ReadOnly
 
 
@@ -110,11 +112,24 @@ class CopyInline(admin.TabularInline):
 class BackupAdmin(ReadOnly):
     list_display = ("label", "database", "state", "created_at", "stored_bytes", "is_pinned")
     list_filter = ("state", "is_pinned")
-    list_select_related = ("database__server",)
-    search_fields = ("label", "database__name", "note")
+    list_per_page = 50
+    list_select_related = ()  # False would mean: all that is in `list_display`
+    sortable_by = ("created_at",)  # what has an index
+    search_fields = ("label",)
+    search_help_text = "Names of servers and databases, notes, tags, a label or an id"
     show_full_result_count = False
     exclude = ("inventory", "phases")
     inlines = (CopyInline,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Backup]:
+        # Not joined: the database would read all backups of each server, and sort them.
+        rows: QuerySet[Backup] = super().get_queryset(request)
+        return rows.defer(*HEAVY).prefetch_related("database__server")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Backup], search_term: str
+    ) -> tuple[QuerySet[Backup], bool]:
+        return matching(queryset, search_term, Sources.of(Database.objects.all())), False
 
     def view_on_site(self, obj: Backup) -> str:
         return reverse("backup", args=[obj.pk])
@@ -123,3 +138,8 @@ class BackupAdmin(ReadOnly):
 @admin.register(Hold)
 class HoldAdmin(ReadOnly):
     list_display = ("backup", "reason", "placed_by", "placed_at")
+    list_select_related = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Hold]:
+        rows: QuerySet[Hold] = super().get_queryset(request)
+        return rows.prefetch_related("backup__database__server", "placed_by")

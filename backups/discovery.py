@@ -7,7 +7,7 @@ the catalog with its backups. Nothing is called gone unless the server answered.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -152,37 +152,33 @@ def _postgresql(server: Server) -> tuple[list[Found], list[str]]:
 
 def _sqlite(server: Server) -> tuple[list[Found], list[str]]:
     folder = Path(server.folder)
-    found: list[Found] = []
-    unusable: list[str] = []
     try:
-        for name in sorted(os.listdir(folder)):
-            unusable += _look_at(folder / name, found)
+        seen = [_look_at(folder / name) for name in sorted(os.listdir(folder))]
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DatabaseUnavailable(
             f"folder {server.folder} cannot be listed: {reason}",
             "is the path right, the disk mounted, and the folder readable by the worker's user?",
         ) from error
-    return found, unusable
+    found = [one for one in seen if isinstance(one, Found)]
+    return found, [problem for problem in seen if isinstance(problem, str)]
 
 
-def _look_at(path: Path, found: list[Found]) -> Iterator[str]:
-    """Adds `path` to `found` if it is a database; yields why it is none that can be used."""
+def _look_at(path: Path) -> Found | str | None:
+    """The database at `path`, why what looks like one cannot be used, or None for other files."""
     if path.is_symlink() or not path.is_file() or engines.is_own_catalog(path):
-        return
+        return None
     shown = path.name.encode(errors="backslashreplace").decode()[:200]
     try:
         with path.open("rb") as file:
             if file.read(len(_SQLITE_HEAD)) != _SQLITE_HEAD:
-                return
+                return None
             size = os.fstat(file.fileno()).st_size
     except OSError as error:
-        yield f"{shown} cannot be read: {(error.strerror or str(error)).lower()}"
-        return
+        return f"{shown} cannot be read: {(error.strerror or str(error)).lower()}"
     if shown != path.name or len(path.name) > _NAME_LIMIT:
-        yield f"{shown} has a name that is not text in UTF-8"
-        return
-    found.append(Found(path.name, size))
+        return f"{shown} has a name that is not text in UTF-8"
+    return Found(path.name, size)
 
 
 _LISTINGS: dict[ServerKind, Callable[[Server], tuple[list[Found], list[str]]]] = {

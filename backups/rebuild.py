@@ -118,7 +118,6 @@ class _Run:
         label = str(manifest.label)
         rows = Backup.objects.filter(database__server__team=self.row.team, label=label)
         backup = rows.select_related("database__server").first()
-        sealed: Database | None = None
         if backup is None:
             self.result.added.append(label)
             backup = Backup(
@@ -127,19 +126,13 @@ class _Run:
                 created_at=manifest.started_at,
                 database=_database(self.row, manifest),
             )
-            is_told = True
-        else:
-            self.result.known.append(label)
-            # What was sealed when it was listed first may be open now, not the other way round.
-            is_told = manifest.details is not None and backup.plain_bytes is None
-            if is_told:
-                sealed, backup.database = backup.database, _database(self.row, manifest)
-        if is_told:
-            describe(backup, manifest)
-            told = manifest.details.warnings if manifest.details else ()
-            backup.warnings = [*told, *warnings]
-            backup.manifest_sha256 = sha256
-            backup.save()
+            _tell(backup, manifest, warnings, sha256)
+            return backup
+        self.result.known.append(label)
+        # What was sealed when it was listed first may be open now, not the other way round.
+        if manifest.details is not None and backup.plain_bytes is None:
+            sealed, backup.database = backup.database, _database(self.row, manifest)
+            _tell(backup, manifest, warnings, sha256)
             _drop_unused(sealed)
         return backup
 
@@ -153,6 +146,15 @@ class _Run:
         copy.stored_at = copy.stored_at or backup.finished_at
         copy.checked_at = timezone.now()
         copy.save()
+
+
+def _tell(backup: Backup, manifest: Manifest, warnings: Iterable[str], sha256: str) -> None:
+    """Save `backup` as `manifest` describes it, with `warnings` about this reading of it."""
+    describe(backup, manifest)
+    told = manifest.details.warnings if manifest.details else ()
+    backup.warnings = [*told, *warnings]
+    backup.manifest_sha256 = sha256
+    backup.save()
 
 
 def _free_id(label: Label) -> uuid.UUID:
@@ -177,9 +179,9 @@ def _database(repository: Repository, manifest: Manifest) -> Database:
     return database
 
 
-def _drop_unused(database: Database | None) -> None:
+def _drop_unused(database: Database) -> None:
     """Remove the placeholder of a sealed backup that is open now, if it was its last."""
-    if database is None or database.backups.exists():
+    if database.backups.exists():
         return
     server = database.server
     database.delete()

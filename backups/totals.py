@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.db.models import Count, Max, Q, Sum
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from backups.models import Backup, Database, DatabaseState
 from backups.models.backup import FAILED_STATES, RESTORABLE_STATES
 from covetbackup.access.models import User
+from covetbackup.core.manager import PLAIN
+
+_GOOD = Q(state__in=RESTORABLE_STATES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,30 +38,49 @@ class Statistics:
 def statistics(user: User, *, now: datetime | None = None) -> Statistics:
     """Counts over everything `user` may see, in three queries; "lately" is the last 24 hours."""
     since = (now or timezone.now()) - timedelta(days=1)
+    failed = _backups_of(user).filter(state__in=FAILED_STATES, created_at__gte=since)
+    return Statistics(**_sources(user), **_restorable(user), failed_lately=failed.count())
+
+
+def encryption(user: User) -> dict[str, int]:
+    """How many of the restorable backups that `user` may see are encrypted ("sealed") and how many
+    are not ("clear"), in one query."""
+    is_clear = Q(cipher=PLAIN)
+    return (
+        _backups_of(user)
+        .filter(_GOOD)
+        .aggregate(
+            sealed=Count("database", filter=~is_clear), clear=Count("database", filter=is_clear)
+        )
+    )
+
+
+def _sources(user: User) -> dict[str, Any]:
     databases = Database.objects.visible_to(user).filter(
         state=DatabaseState.PRESENT, is_included=True
     )
-    good = Q(state__in=RESTORABLE_STATES)
-    protected = Backup.objects.filter(good).values("database")
-    sources = databases.aggregate(
+    protected = Exists(Backup.objects.filter(_GOOD, database=OuterRef("pk")))
+    return databases.aggregate(
         servers=Count("server", distinct=True),
         databases=Count("pk"),
-        unprotected=Count("pk", filter=~Q(pk__in=protected)),
+        unprotected=Count("pk", filter=~Q(protected)),
     )
+
+
+def _restorable(user: User) -> dict[str, Any]:
+    return (
+        _backups_of(user)
+        .filter(_GOOD)
+        .aggregate(
+            backups=Count("database"),
+            plain_bytes=Sum("plain_bytes", default=0),
+            stored_bytes=Sum("stored_bytes", default=0),
+            newest_at=Max("consistent_at"),
+        )
+    )
+
+
+def _backups_of(user: User) -> QuerySet[Backup]:
     # By database, not joined with teams: all of it is answered by the index `backup_totals`.
-    mine = Q(database__in=Database.objects.visible_to(user).order_by().values("pk"))
-    totals = Backup.objects.filter(good, mine).aggregate(
-        backups=Count("database"),
-        plain_bytes=Sum("plain_bytes"),
-        stored_bytes=Sum("stored_bytes"),
-        newest_at=Max("consistent_at"),
-    )
-    failed = Backup.objects.filter(mine, state__in=FAILED_STATES, created_at__gte=since)
-    return Statistics(
-        **sources,
-        failed_lately=failed.count(),
-        backups=totals["backups"],
-        plain_bytes=totals["plain_bytes"] or 0,
-        stored_bytes=totals["stored_bytes"] or 0,
-        newest_at=totals["newest_at"],
-    )
+    mine = Database.objects.visible_to(user).order_by().values("pk")
+    return Backup.objects.filter(database__in=mine)

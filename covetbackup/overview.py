@@ -20,6 +20,8 @@ from covetbackup.access.roles import Permission
 from covetbackup.access.templatetags.ui import bytes_text
 from covetbackup.jobs.models import ACTIVE_STATES, Job
 
+MOST_ROWS = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -56,12 +58,13 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Everything the page shows, decided."""
+    """Everything the page shows, decided. `hidden` rows, the best ones, are left out."""
 
     sentence: str
     title: str
     subtitle: str
     rows: list[Row]
+    hidden: int
     troubles: list[Trouble]
     facts: list[Fact]
     active_jobs: list[Job] = field(default_factory=list)
@@ -80,9 +83,10 @@ def judge_fleet(user: User) -> Verdict:
     attention = sum(1 for row in rows if row.tone == "warn")
     return Verdict(
         sentence=_sentence(len(rows), unprotected),
-        title=f"{unprotected + attention} problems" if unprotected + attention else "Overview",
+        title=_title(unprotected + attention),
         subtitle=_subtitle(unprotected, attention),
-        rows=rows,
+        rows=rows[:MOST_ROWS],
+        hidden=max(len(rows) - MOST_ROWS, 0),
         troubles=[Trouble(r.tone, r.name, r.url, r.trouble) for r in rows if r.trouble][:10],
         facts=_facts(rows, unprotected, statistics(user)),
         active_jobs=list(Job.objects.visible_to(user).filter(state__in=ACTIVE_STATES)[:10]),
@@ -146,6 +150,12 @@ def _sentence(total: int, unprotected: int) -> str:
     if not unprotected:
         return "Every database is recoverable" if total > 1 else "The database is recoverable"
     return f"{total - unprotected} of {total} databases are recoverable"
+
+
+def _title(problems: int) -> str:
+    if not problems:
+        return "Overview"
+    return "1 problem" if problems == 1 else f"{problems} problems"
 
 
 def _subtitle(unprotected: int, attention: int) -> str:

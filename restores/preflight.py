@@ -12,9 +12,9 @@ from functools import partial
 
 from django.utils import timezone
 
+from backups.engines import keyring_for, open_repository
 from backups.limits import within
 from backups.models import Backup, Repository
-from backups.wiring import keyring_for, open_repository
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.kept import Session

@@ -14,9 +14,10 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from backups.discovery import discover
+from backups.engines import engine_on, keyring_for, open_repository, target_on
 from backups.limits import within
 from backups.models import Hold, Server
-from backups.wiring import discover, engine_on, keyring_for, open_repository, target_on
 from covetbackup.access.models import User
 from covetbackup.audit.log import actor_of, record
 from covetbackup.audit.models import Outcome

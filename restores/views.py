@@ -14,7 +14,6 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from backups.listing import page_of
 from backups.models import Backup
 from backups.views.lookup import command, look_up, signed_in, tell
 from covetbackup.access.decorators import require, requires
@@ -22,6 +21,7 @@ from covetbackup.access.roles import Permission
 from covetbackup.core.errors import CovetError
 from covetbackup.jobs.models import JobState
 from covetbackup.jobs.views import live_context
+from covetbackup.paging import page_of
 from restores.checks import Check, is_refused
 from restores.confirming import check_context, command_of, id_in
 from restores.forms import TargetForm

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 from typing import TypeVar
 
 from django.db.models import Model, QuerySet
 
 from backups.models import Backup, BackupState, Database, Repository
+from backups.searching import id_begins
 from covetbackup.access.models import Team
 from covetbackup.core.crypto.keyfile import read_passphrase
 from covetbackup.core.errors import BadSetting
@@ -50,11 +50,8 @@ def find_backup(text: str) -> Backup:
     rows = Backup.objects.select_related("database__server__team")
     rows = rows.exclude(state=BackupState.REMOVED)
     found = rows.filter(label=text)
-    digits = text.replace("-", "").lower()
-    if not found.exists() and 4 <= len(digits) <= 32 and set(digits) <= set("0123456789abcdef"):
-        least = uuid.UUID(digits.ljust(32, "0"))
-        most = uuid.UUID(digits.ljust(32, "f"))
-        found = rows.filter(pk__gte=least, pk__lte=most)
+    if not found.exists():
+        found = rows.filter(id_begins(text, digits=4))
     return _only(found, f"backup {text!r}", "labels and ids are shown by manage.py backups")
 
 

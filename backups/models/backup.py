@@ -6,7 +6,7 @@ import uuid
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, Q, When
 from django.utils import timezone
 
 from backups.models.repository import Repository
@@ -75,6 +75,11 @@ class Backup(models.Model):
     hint = models.TextField(blank=True)
     tags = models.JSONField(default=list, blank=True)
     note = models.TextField(blank=True)
+    is_annotated = models.GeneratedField(
+        expression=Case(When(note="", tags=[], then=False), default=True),
+        output_field=models.BooleanField(),
+        db_persist=True,
+    )
     is_pinned = models.BooleanField(default=False)
     verified_at = models.DateTimeField(null=True)
     verified_level = models.CharField(max_length=12, blank=True)
@@ -85,14 +90,44 @@ class Backup(models.Model):
 
     class Meta:
         ordering = ("-created_at", "-id")
+        # Each order has an index with all that decides whether a row is in a list (see
+        # `backups.listing`), and what few rows have one of those rows alone.
         indexes = [
-            models.Index(fields=["database", "-created_at"], name="backup_of_database"),
-            models.Index(fields=["-created_at", "-id"], name="backup_newest"),
-            models.Index(fields=["state", "-created_at"], name="backup_by_state"),
-            models.Index(fields=["-stored_bytes", "-id"], name="backup_by_size"),
+            models.Index(fields=["database", "-created_at", "-id"], name="backup_of_database"),
+            models.Index(fields=["-created_at", "-id", "state", "database"], name="backup_newest"),
+            models.Index(
+                fields=["state", "-created_at", "-id", "database"], name="backup_by_state"
+            ),
+            models.Index(
+                fields=["-stored_bytes", "-id", "state", "database", "created_at"],
+                name="backup_by_size",
+            ),
+            models.Index(fields=["label"], name="backup_by_label"),
+            models.Index(
+                fields=["-created_at", "-id"],
+                name="backup_pinned",
+                condition=Q(is_pinned=True),
+            ),
+            models.Index(
+                fields=["-created_at", "-id", "state", "database"],
+                name="backup_unverified",
+                condition=Q(verified_at=None),
+            ),
+            models.Index(
+                fields=["-created_at", "-id"],
+                name="backup_annotated",
+                condition=Q(is_annotated=True),
+            ),
             # Holds all that the totals need: rows with their inventories are not read for them.
             models.Index(
-                fields=["state", "database", "plain_bytes", "stored_bytes", "consistent_at"],
+                fields=[
+                    "state",
+                    "database",
+                    "plain_bytes",
+                    "stored_bytes",
+                    "consistent_at",
+                    "cipher",
+                ],
                 name="backup_totals",
             ),
         ]
@@ -148,6 +183,10 @@ class BackupCopy(models.Model):
         verbose_name_plural = "backup copies"
         constraints = [
             models.UniqueConstraint(fields=["backup", "repository"], name="one_copy_a_repository")
+        ]
+        indexes = [
+            models.Index(fields=["repository", "state"], name="copies_by_state"),
+            models.Index(fields=["repository", "stored_at"], name="copies_by_time"),
         ]
 
     def __str__(self) -> str:

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from backups import catalog, copying
 from backups.forms.backups import DeleteForm, NoteForm, VerifyForm
 from backups.forms.searches import BackupSearch
-from backups.listing import ORDERS, BackupFilter, backups_of, page_of
+from backups.listing import ORDERS, BackupFilter, backups_of
 from backups.models import Backup
 from backups.models.backup import RESTORABLE_STATES
 from backups.records import GOOD_COPIES
@@ -23,6 +23,7 @@ from covetbackup.access.decorators import reauthenticated, requires
 from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
 from covetbackup.core.errors import CovetError
+from covetbackup.paging import page_of
 
 _LOG_LINES = 200
 _TABLES = 200
@@ -36,12 +37,9 @@ def backups(request: HttpRequest) -> HttpResponse:
     user = signed_in(request)
     chosen = BackupFilter.of(request.GET.dict())
     rows = backups_of(user, chosen)
-    is_restorable = request.GET.get("state") == "restorable"
-    if is_restorable:
-        rows = rows.filter(state__in=RESTORABLE_STATES)
     context = {
         "form": BackupSearch(request.GET or None, user=user),
-        "is_filtered": chosen.is_narrow or is_restorable,
+        "is_filtered": chosen.is_narrow,
         "is_first": "cursor" not in request.GET,
         "command": _list_command(chosen),
         "page": page_of(rows, ORDERS[chosen.order], request.GET.get("cursor", "")),

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from backups import catalog
 from backups.forms.backups import BackupForm
 from backups.forms.searches import DatabaseFilter
-from backups.listing import ORDERS, filtered, page_of
+from backups.listing import ORDERS, backups_in
 from backups.listing import BackupFilter as Chosen
 from backups.models import Backup, Database, DatabaseState
 from backups.models.backup import RESTORABLE_STATES
@@ -22,6 +22,7 @@ from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
 from covetbackup.core.errors import CovetError
+from covetbackup.paging import page_of
 
 _GONE = Q(state=DatabaseState.GONE)
 _STATES = {
@@ -122,7 +123,7 @@ def _totals(rows: QuerySet[Database]) -> dict[str, int]:
 
 def _page(request: HttpRequest, found: Database, form: BackupForm) -> dict[str, Any]:
     order = ORDERS["newest"]
-    rows = filtered(found.backups.all(), Chosen()).select_related("database__server", "job")
+    rows = backups_in(Database.objects.filter(pk=found.pk), Chosen())
     page = page_of(rows, order, request.GET.get("cursor", ""), size=20)
     good = found.backups.filter(state__in=RESTORABLE_STATES)
     return {

@@ -11,13 +11,12 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from backups import secrets
-from backups.models import Backup, EncryptionKey
-from backups.models.backup import RESTORABLE_STATES
+from backups.models import EncryptionKey
 from backups.models.repository import KeyState
+from backups.totals import encryption
 from backups.views.lookup import signed_in
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
-from covetbackup.core.manager import PLAIN
 
 
 @require_safe
@@ -25,15 +24,12 @@ from covetbackup.core.manager import PLAIN
 def keys(request: HttpRequest) -> HttpResponse:
     user = signed_in(request)
     rows = EncryptionKey.objects.visible_to(user).select_related("team")
-    good = Backup.objects.visible_to(user).filter(state__in=RESTORABLE_STATES)
     context = {
         "keys": rows.order_by("team__name", "state", "name"),
         "totals": rows.aggregate(
             all=Count("pk"), active=Count("pk", filter=Q(state=KeyState.ACTIVE))
         ),
-        "usage": good.aggregate(
-            sealed=Count("pk", filter=~Q(cipher=PLAIN)), clear=Count("pk", filter=Q(cipher=PLAIN))
-        ),
+        "usage": encryption(user),
         "is_locked": secrets.is_locked(),
         "recovery_files": _recovery_files(),
     }

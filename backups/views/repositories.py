@@ -11,8 +11,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from backups.forms.repositories import REPOSITORY_FORMS, RepositoryForm
-from backups.listing import ORDERS, BackupFilter, filtered, page_of
-from backups.models import Backup, CopyState, Repository
+from backups.listing import ORDERS, BackupFilter, backups_in
+from backups.models import CopyState, Database, Repository
 from backups.models.repository import RepositoryKind
 from backups.registering import add_repository, check_repository, make_default
 from backups.views.lookup import command, look_up, posted, signed_in
@@ -21,6 +21,7 @@ from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
 from covetbackup.audit.models import Outcome
 from covetbackup.core.errors import CovetError
+from covetbackup.paging import page_of
 
 _HELD = (CopyState.STORED, CopyState.VERIFIED)
 
@@ -111,7 +112,7 @@ def _added(request: HttpRequest, form: RepositoryForm) -> HttpResponse:
 
 def _page(found: Repository) -> dict[str, Any]:
     chosen = BackupFilter(repository=found.pk)
-    rows = filtered(Backup.objects.all(), chosen)
+    rows = backups_in(Database.objects.filter(server__team=found.team), chosen)
     states = found.copies.values_list("state").annotate(Count("pk")).order_by("state")
     counts = list(states)
     return {

@@ -12,7 +12,6 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from backups.discovery import Discovery, discover
-from backups.listing import page_of
 from backups.models import DatabaseState, Server
 from backups.models.source import ServerKind
 from backups.probing import ServerCheck, probe_server
@@ -23,6 +22,7 @@ from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
 from covetbackup.audit.models import Outcome
 from covetbackup.core.errors import CovetError
+from covetbackup.paging import page_of
 
 _GONE = Q(databases__state=DatabaseState.GONE)
 _COUNTS = {

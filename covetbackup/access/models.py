@@ -6,9 +6,11 @@ from typing import Any, Self
 
 from django.contrib.auth.models import AbstractUser, AnonymousUser
 from django.db import models
+from django.db.models.lookups import In
 from django.utils.functional import cached_property
 
 from covetbackup.access.roles import PERMISSIONS, Permission, Role, roles_with
+from covetbackup.paging import unindexed
 
 
 class Theme(models.TextChoices):
@@ -85,6 +87,18 @@ class TeamQuerySet(models.QuerySet[Any]):
     def visible_to(self, user: User | AnonymousUser) -> Self:
         """What `user` may view; for everything else a page answers 404."""
         return self.permitted(user, Permission.VIEW)
+
+    def listed_for(self, user: User) -> Self:
+        """As `visible_to`, in words with which a list is read from an index in its own order: of
+        one team from one that begins with the team, of more by passing over what is not theirs.
+        Joined with the teams, all of 200 000 rows are sorted first."""
+        if not user.is_active:
+            return self.none()
+        teams = list(user.teams_with(Permission.VIEW).order_by().values_list("pk", flat=True))
+        path: str = getattr(self.model, "TEAM_PATH", "team")
+        if len(teams) == 1:
+            return self.filter(**{path: teams[0]})
+        return self.filter(In(unindexed(f"{path}_id"), teams))
 
     def permitted(self, user: User | AnonymousUser, permission: Permission) -> Self:
         """What `user` has `permission` for."""

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.forms import SetPasswordForm
+from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
@@ -28,7 +29,7 @@ def profile(request: HttpRequest) -> HttpResponse:
     form = ProfileForm(posted(request), instance=request.user)
     if request.method == "GET" or not form.is_valid():
         return _page(request, "access/profile.html", form)
-    form.save()
+    _save(form)
     messages.success(request, "Saved.")
     response = redirect("profile")
     # the cookie is what pages and the admin site look at, and what the button in the bar changes
@@ -45,7 +46,7 @@ def profile_email(request: HttpRequest) -> HttpResponse:
     form = EmailForm(posted(request), instance=request.user)
     if request.method == "GET" or not form.is_valid():
         return _page(request, "access/profile_email.html", form)
-    form.save()
+    _save(form)
     record(request, "user.change-email", subject=request.user)
     messages.success(request, "Saved. Links to reset your password go to this address now.")
     return redirect("profile")
@@ -116,6 +117,11 @@ def profile_factor_end(request: HttpRequest) -> HttpResponse:
     record(request, "user.remove-factor", subject=request.user)
     messages.success(request, "Your password alone is asked for from now on.")
     return redirect("profile")
+
+
+def _save(form: ModelForm) -> None:
+    # Nothing else of the user: what another request has changed meanwhile would be undone.
+    form.instance.save(update_fields=form.Meta.fields)
 
 
 def _page(request: HttpRequest, template: str, form: Any, **context: Any) -> HttpResponse:

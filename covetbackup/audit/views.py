@@ -10,8 +10,9 @@ from django.views.decorators.http import require_POST, require_safe
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 from covetbackup.audit.export import lines_of
-from covetbackup.audit.listing import AuditFilter, entries_seen_by, page_of
+from covetbackup.audit.listing import ORDER, AuditFilter, entries_seen_by
 from covetbackup.audit.log import head, record, verify_chain
+from covetbackup.paging import page_of
 
 
 @require_safe
@@ -23,7 +24,7 @@ def audit(request: HttpRequest) -> HttpResponse:
     sequence, digest = head()
     context = {
         "form": form,
-        "page": page_of(entries, request),
+        "page": page_of(entries, ORDER, request.GET.get("cursor", "")),
         "sequence": sequence,
         "digest": digest,
         "query": request.GET.urlencode(),

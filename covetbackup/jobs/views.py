@@ -18,6 +18,7 @@ from covetbackup.audit.log import record
 from covetbackup.jobs import bell, figures, listing
 from covetbackup.jobs.models import ACTIVE_STATES, Job, JobEvent, JobState
 from covetbackup.jobs.queue import request_cancel
+from covetbackup.paging import page_of
 
 LOG_LINES = 200
 """Of a job's log on its page: the last ones. All are in the download."""
@@ -26,18 +27,18 @@ LOG_LINES = 200
 @require_safe
 @requires(Permission.VIEW)
 def jobs(request: HttpRequest) -> HttpResponse:
-    visible = Job.objects.visible_to(request.user)
     chosen = listing.Chosen.of(request.GET)
-    page = listing.page_of(visible, chosen)
+    rows = listing.jobs_of(request.user, chosen)
+    page = page_of(rows, listing.ORDER, request.GET.get("cursor", ""))
     places = bell.places(page.rows)
     for job in page.rows:
         job.place, job.share = places.get(job.pk), figures.share_of(job)
-    active = visible.filter(state__in=ACTIVE_STATES).order_by().values_list("state")
+    active = Job.objects.visible_to(request.user).filter(state__in=ACTIVE_STATES)
     context = {
         "page": page,
         "chosen": chosen,
         "states": JobState.choices,
-        "counts": dict(active.annotate(Count("pk"))),
+        "counts": dict(active.order_by().values_list("state").annotate(Count("pk"))),
         "has_worker": bell.live_nodes().exists(),
     }
     return render(request, "jobs/jobs.html", context)
@@ -57,10 +58,7 @@ def job(request: HttpRequest, pk: int) -> HttpResponse:
 @requires(Permission.VIEW)
 def job_live(request: HttpRequest, pk: int) -> HttpResponse:
     """204 while the version that the page shows is still the newest."""
-    seen = Job.objects.visible_to(request.user).filter(pk=pk)
-    shown = request.GET.get("v", "")
-    running = seen.filter(state=JobState.RUNNING).values_list("version", flat=True)
-    if shown and shown in map(str, running):
+    if _shows_the_newest(request, pk):
         return HttpResponse(status=204)
     found = _look_up(request, pk)
     response = render(request, "jobs/_live.html", live_context(found))
@@ -103,6 +101,14 @@ def _look_up(request: HttpRequest, pk: int) -> Job:
     visible: QuerySet[Job] = Job.objects.visible_to(request.user)
     rows = visible.select_related("team", "owner", "requested_by", "cancel_requested_by")
     return get_object_or_404(rows, pk=pk)
+
+
+def _shows_the_newest(request: HttpRequest, pk: int) -> bool:
+    # Asked every second by everybody who watches: a row by its key, and whose it is told by the
+    # roles that are known already, as `visible_to` would tell.
+    running = Job.objects.filter(pk=pk, state=JobState.RUNNING).values_list("team", "version")
+    team, version = running.first() or (0, 0)
+    return request.GET.get("v") == str(version) and request.user.may(Permission.VIEW, team)
 
 
 def live_context(job: Job) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 
-from tests.bench import codecs, postgresql, report, sqlite, stream
+from tests.bench import codecs, pages, postgresql, report, sqlite, stream
 from tests.bench.measure import Size
 
 BENCHES = {
@@ -15,6 +15,7 @@ BENCHES = {
     "sqlite": sqlite.run,
     "memory": sqlite.memory,
     "codecs": codecs.run,
+    "pages": pages.run,
 }
 
 

@@ -11,7 +11,9 @@ import pytest
 from django.conf import settings
 from django.core import mail
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_otp.oath import totp
 from django_otp.plugins.otp_totp.models import TOTPDevice
@@ -53,6 +55,18 @@ def test_a_password_that_is_easily_guessed_is_refused(
     assert client_of(viewer).post("/profile/password/", data).status_code == 422
     viewer.refresh_from_db()
     assert viewer.check_password(PASSWORD)
+
+
+def test_saving_the_profile_writes_nothing_else_of_the_user(
+    client_of: ClientOf, viewer: User
+) -> None:
+    client = client_of(viewer)
+    with CaptureQueriesContext(connection) as queries:
+        client.post("/profile/", {"time_zone": "Asia/Kathmandu", "theme": "dark"})
+        client.post("/profile/email/", {"email": "vera@example.org"})
+    updates = [one["sql"] for one in queries if one["sql"].startswith('UPDATE "access_user"')]
+    assert len(updates) == 2
+    assert not any('"password"' in one or '"is_active"' in one for one in updates)
 
 
 def test_the_profile_sets_zone_and_theme(client_of: ClientOf, viewer: User) -> None:

@@ -151,9 +151,7 @@ def test_sign_ins_of_others_are_not_shown(client_of: ClientOf, admin: User, stra
         ("outcome=denied", 0),
         ("since=2020-01-01&until=2020-01-02", 0),
         ("since=2020-01-01", 3),
-        ("before=3", 2),
-        ("after=2", 1),
-        ("before=x", 3),
+        ("cursor=x", 3),
         ("since=nonsense", 0),
     ],
 )
@@ -169,15 +167,15 @@ def test_pages_lead_through_the_whole_log_and_back(
 ) -> None:
     for _ in range(120):
         record(actor_of(owner), "test.act", team=team)
-    client, seen, query = client_of(owner), [], ""
-    while query is not None:
-        page = client.get(f"/audit/{query}").context["page"]
-        seen.append([entry.sequence for entry in page.entries])
-        query = page.older or None
+    client, seen, cursor = client_of(owner), [], ""
+    while cursor or not seen:
+        page = client.get(f"/audit/?cursor={cursor}").context["page"]
+        seen.append([entry.sequence for entry in page.rows])
+        cursor = page.later
     assert [len(numbers) for numbers in seen] == [50, 50, 20]
     assert sum(seen, []) == list(range(120, 0, -1))
-    newer = client.get(f"/audit/{page.newer}").context["page"]
-    assert [entry.sequence for entry in newer.entries] == seen[1]
+    newer = client.get(f"/audit/?cursor={page.earlier}").context["page"]
+    assert [entry.sequence for entry in newer.rows] == seen[1]
 
 
 def test_the_page_costs_few_queries_however_long_the_log(

@@ -9,10 +9,12 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from backups.listing import ORDERS, BackupFilter, backups_of, page_of
+from backups import searching
+from backups.listing import ORDERS, BackupFilter, backups_of
 from backups.models import Backup, Database
 from backups.totals import statistics
 from covetbackup.access.models import Team, User
+from covetbackup.paging import page_of
 from tests.web.factories import (
     make_backup_row,
     make_database,
@@ -52,6 +54,7 @@ def test_each_filter_lets_its_own_through(database: Database, viewer: User, team
     assert found(viewer) == {"old", "bad", "crm", "tagged"}
     assert found(viewer, state="failed") == {"bad"}
     assert found(viewer, state="removed") == {"gone"}
+    assert found(viewer, state="restorable") == {"old", "crm", "tagged"}
     assert found(viewer, database=str(database.pk)) == {"old", "bad"}
     assert found(viewer, server=str(other.server.pk)) == {"crm", "tagged"}
     assert found(viewer, repository=str(place.pk)) == {"crm"}
@@ -74,6 +77,66 @@ def test_search_finds_all_words_wherever_they_are(
     assert found(viewer, q="SHOP upgrade") == {"before upgrade", "nightly"}
     assert found(viewer, q="main before") == {"before upgrade"}
     assert found(viewer, q="100%") == found(viewer, q="_____") == set()
+
+
+def test_search_finds_a_backup_by_its_label_and_by_the_begin_of_its_id(
+    database: Database, viewer: User
+) -> None:
+    pk = "1a5c6e7c-dbf0-4fbf-97ff-cb7dba9b4af5"
+    make_backup_row(database, note="this", label="shop-1/20260101T000000Z-1a5c", id=pk)
+    make_backup_row(database, note="other", label="shop-1/20260102T000000Z-1a5d")
+
+    for word in ("shop-1/20260101T000000Z-1a5c", pk, pk.upper(), pk[:8], pk[:13]):
+        assert found(viewer, q=word) == {"this"}, word
+    assert found(viewer, q=pk[:7]) == found(viewer, q=f"{pk}0") == set()
+
+
+def test_letters_beyond_ascii_are_found_in_names_and_tags(viewer: User, team: Team) -> None:
+    database = make_database(make_server(team, name="MÜNCHEN"))
+    make_backup_row(database, note="tagged", tags=["Größe"])
+    make_backup_row(make_database(make_server(team)), note="other")
+
+    assert found(viewer, q="münchen") == found(viewer, q="Größe") == {"tagged"}
+    assert found(viewer, tag="Größe") == {"tagged"}
+
+
+@pytest.mark.parametrize(("few", "many"), [(0, 500), (20, 1), (0, 1)])
+def test_a_search_finds_the_same_whichever_way_it_goes(
+    database: Database,
+    viewer: User,
+    stranger: User,
+    monkeypatch: pytest.MonkeyPatch,
+    few: int,
+    many: int,
+) -> None:
+    monkeypatch.setattr(searching, "_FEW", few)
+    monkeypatch.setattr(searching, "_MANY", many)
+    for name in ("till", "safe"):
+        other = make_database(database.server, name=name)
+        make_backup_row(other, note=f"{name} one", created_at=NOW)
+        make_backup_row(other, note=f"{name} two", tags=["till"], created_at=NOW)
+
+    assert found(viewer) == {"till one", "till two", "safe one", "safe two"}
+    assert found(viewer, q="till") == {"till one", "till two", "safe two"}
+    assert found(viewer, q="safe till") == {"safe two"}
+    assert found(viewer, q="nothing") == found(stranger, q="till") == set()
+
+
+def test_a_repository_that_is_used_no_longer_shows_what_it_has(
+    database: Database, viewer: User, team: Team
+) -> None:
+    old, new = make_repository_row(team), make_repository_row(team)
+    for number in range(3):
+        moment = NOW + timedelta(days=number)
+        place = old if number < 2 else new
+        backup = make_backup_row(database, note=f"day {number}", created_at=moment)
+        backup.copies.create(repository=place, state="stored", stored_at=moment)
+    unfinished = make_backup_row(database, note="now", created_at=NOW + timedelta(days=9))
+    unfinished.copies.create(repository=new)
+
+    assert found(viewer, repository=str(old.pk)) == {"day 0", "day 1"}
+    assert found(viewer, repository=str(new.pk)) == {"day 2", "now"}
+    assert found(viewer, repository=str(make_repository_row(team).pk)) == set()
 
 
 @pytest.mark.parametrize(
@@ -165,7 +228,7 @@ def test_a_cursor_that_cannot_be_read_shows_the_first_page(
     assert len(page_of(rows, ORDERS["newest"], cursor).rows) == 1
 
 
-def test_a_page_takes_one_query_and_leaves_heavy_fields_behind(
+def test_a_page_takes_two_queries_and_leaves_heavy_fields_behind(
     database: Database, viewer: User
 ) -> None:
     for _ in range(5):
@@ -175,8 +238,8 @@ def test_a_page_takes_one_query_and_leaves_heavy_fields_behind(
         shown = [
             (row.database.server.name, row.state) for row in page_of(rows, ORDERS["newest"]).rows
         ]
-    assert len(shown) == 5 and len(queries) == 1
-    assert '"inventory"' not in queries[0]["sql"]
+    assert len(shown) == 5 and len(queries) == 2
+    assert '"inventory"' not in queries[0]["sql"] + queries[1]["sql"]
 
 
 def test_the_totals_count_what_is_restorable_and_mine(

@@ -13,11 +13,12 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
-from covetbackup.access.models import Team, User
+from covetbackup.access.models import Membership, Team, User
+from covetbackup.access.roles import Role
 from covetbackup.audit.models import AuditEntry
 from covetbackup.jobs.models import Job, JobEvent
 from tests.web.conftest import signed_in
-from tests.web.factories import make_job
+from tests.web.factories import make_job, make_team
 
 HOSTILE = "<script>alert(1)</script>\u202e\x1b[31m"
 
@@ -49,15 +50,30 @@ def test_pages_of_the_list_follow_each_other(team: Team, viewer: User) -> None:
     seen, url = [], "/jobs/?state=succeeded"
     while url:
         page = client.get(url).content.decode()
-        seen += [int(pk) for pk in re.findall(r'href="/jobs/(\d+)/"', page)]
-        older = re.search(r'href="([^"]*)" rel="next"', page)
-        url = "/jobs/" + older[1].replace("&amp;", "&") if older else ""
-    assert seen == [job.pk for job in reversed(jobs)]
-    newer = client.get(f"/jobs/?after={jobs[60].pk}").content.decode()
-    assert "number 61<" in newer and "number 60<" not in newer
+        seen.append([int(pk) for pk in re.findall(r'href="/jobs/(\d+)/"', page)])
+        url = link(page, "next")
+    assert [len(numbers) for numbers in seen] == [50, 50, 20]
+    assert sum(seen, []) == [job.pk for job in reversed(jobs)]
+    newer = client.get(link(page, "prev")).content.decode()
+    assert [int(pk) for pk in re.findall(r'href="/jobs/(\d+)/"', newer)] == seen[1]
 
 
-@pytest.mark.parametrize("query", ["before=x", "after=-1", "state=%00", "before=" + "9" * 40])
+def link(page: str, rel: str) -> str:
+    found = re.search(rf'href="([^"]*)" rel="{rel}"', page)
+    return "/jobs/" + found[1].replace("&amp;", "&") if found else ""
+
+
+def test_the_list_of_a_member_of_several_teams_has_the_jobs_of_each(
+    team: Team, other_team: Team, viewer: User
+) -> None:
+    Membership.objects.create(team=other_team, user=viewer, role=Role.VIEWER)
+    for owner in (team, other_team, make_team()):
+        make_job(owner, title=f"of {owner}", run_after=Now())
+    page = signed_in(viewer).get("/jobs/").content.decode()
+    assert re.findall(r">(of [^<]*)<", page) == [f"of {other_team}", f"of {team}"]
+
+
+@pytest.mark.parametrize("query", ["cursor=x", "state=%00", "cursor=" + "9" * 600])
 def test_nonsense_in_the_address_shows_the_list(viewer: User, query: str) -> None:
     assert signed_in(viewer).get(f"/jobs/?{query}").status_code == 200
 

@@ -6,12 +6,13 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from backups.listing import MOST, ORDERS, BackupFilter, filtered, page_of
+from backups.listing import ORDERS, BackupFilter, backups_in
 from backups.management.finding import find_database, find_repository
 from backups.management.reporting import ReportingCommand
 from backups.management.views import backup_json, backup_table
-from backups.models import Backup, BackupState
+from backups.models import BackupState, Database
 from covetbackup.core.cli.report import Report
+from covetbackup.paging import MOST, page_of
 
 
 class Command(ReportingCommand):
@@ -41,7 +42,7 @@ class Command(ReportingCommand):
                 "repository": str(find_repository(repository).pk) if repository else "",
             }
         )
-        rows = filtered(Backup.objects.all(), chosen)
+        rows = backups_in(Database.objects.all(), chosen)
         page = page_of(rows, ORDERS[chosen.order], options["cursor"], size=options["limit"])
         data = {"backups": [backup_json(row) for row in page.rows], "next": page.later}
         lines = backup_table(page.rows)

@@ -14,13 +14,16 @@ import django
 
 django.setup()
 
+from django.conf import settings  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
 from django.db.models.functions import Now  # noqa: E402
+from django.test import Client  # noqa: E402
 from django_q.models import OrmQ  # noqa: E402
 from django_q.tasks import async_task  # noqa: E402
 
-from covetbackup.access.models import Team, User  # noqa: E402
+from covetbackup.access.models import Membership, Team, User  # noqa: E402
+from covetbackup.access.roles import Role  # noqa: E402
 from covetbackup.jobs import bell, queue  # noqa: E402
 from covetbackup.jobs.models import Job, JobEvent, Node  # noqa: E402
 
@@ -38,6 +41,16 @@ def clear() -> None:
     for model in (Job, Node, OrmQ):
         model.objects.all().delete()
     Team.objects.get_or_create(name="crew")
+
+
+def watcher() -> str:
+    """The cookie of somebody who may look at the team's jobs."""
+    user, _ = User.objects.get_or_create(username="watcher")
+    team = Team.objects.get(name="crew")
+    Membership.objects.get_or_create(user=user, team=team, role=Role.VIEWER.value)
+    client = Client()
+    client.force_login(user)
+    return client.cookies[settings.SESSION_COOKIE_NAME].OutputString(attrs=[])
 
 
 def enqueue(kind: str, argument: dict[str, Any], **options: Any) -> int:
