@@ -16,7 +16,7 @@ from covetbackup.access.roles import Permission
 from covetbackup.audit.models import AuditEntry, Outcome
 
 PAGE_SIZE = 50
-DAY = forms.DateInput({"placeholder": "2026-12-31"})
+DAY = forms.DateInput({"placeholder": "2026-12-31", "size": "10"})
 
 
 class AuditFilter(forms.Form):
