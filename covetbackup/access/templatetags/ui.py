@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from covetbackup.access.roles import Permission, roles_with
 register = template.Library()
 
 UNKNOWN = "–"
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _PARTS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 _AGO = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
@@ -54,6 +56,8 @@ _BADGES = {
     "done": ("ok", "Done", "ok"),
     "denied": ("bad", "Denied", "bad"),
     "active": ("ok", "Active", "ok"),
+    "open": ("ok", "Open", "ok"),
+    "locked": ("lock", "Locked", "bad"),
     "alive": ("ok", "Alive", "ok"),
     "draining": ("running", "Draining", "running"),
     "silent": ("unknown", "Silent", ""),
@@ -90,6 +94,12 @@ def bytes_text(size: int | None) -> SafeString | str:
 
 
 @register.filter
+def printable(text: str) -> str:
+    """What a program said, without what a terminal would obey: of no use on a page."""
+    return _CONTROL.sub("", str(text))
+
+
+@register.filter
 def count_text(count: int | None) -> str:
     return UNKNOWN if count is None else f"{count:,}"
 
@@ -105,14 +115,15 @@ def duration_text(length: timedelta | float | None) -> str:
     if length is None:
         return UNKNOWN
     seconds = length.total_seconds() if isinstance(length, timedelta) else float(length)
+    if seconds < 0.05:
+        return "under 0.1 s"
     if seconds < 10:
-        return f"{max(seconds, 0):.1f} s"
+        return f"{seconds:.1f} s"
     rest, parts = int(seconds), []
     for name, size in _PARTS:
         count, rest = divmod(rest, size)
-        if count or parts:
-            parts.append(f"{count} {name}")
-    return " ".join(parts[:2])
+        parts += [(count, name)] if count or parts else []
+    return " ".join(f"{count} {name}" for count, name in parts[:2] if count)
 
 
 @register.simple_tag
