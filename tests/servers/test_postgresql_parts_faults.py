@@ -18,6 +18,7 @@ import pytest
 from covetbackup.core.databases.base import BackupOptions, Member, Piece, RestoreOptions
 from covetbackup.core.databases.postgresql.connection import connect
 from covetbackup.core.databases.postgresql.parts import dump, loading, plan
+from covetbackup.core.databases.postgresql.parts.names import part_name
 from covetbackup.core.databases.postgresql.scratch import PREFIX
 from covetbackup.core.errors import (
     Cancelled,
@@ -73,7 +74,7 @@ def nothing_left_there(server: PostgresServer) -> Iterator[None]:
 
 
 class Acting:
-    """Does something once, when the first bytes of a data part have arrived."""
+    """Does something once, when so many pieces of the first data part have arrived."""
 
     def __init__(self, act: Callable[[], None], *, after: int = 1) -> None:
         self._act = act
@@ -101,11 +102,11 @@ class ActingSink(MemorySink):
 def dump_into(
     server: PostgresServer, database: str, acting: Acting, *, progress: Progress | None = None
 ) -> None:
-    """A backup whose data parts go into sinks that act."""
+    """A backup whose first data part goes into a sink that acts."""
     progress = progress or Silent()
 
     def store(member: Member, told: Progress) -> None:
-        sink = ActingSink(acting) if member.name > "dump.pgc.0000" else MemorySink()
+        sink = ActingSink(acting) if member.name == part_name(1) else MemorySink()
         pump(member.source, [watched(told)], sink)
 
     with engine_for(server, database).backup(BackupOptions("", 3), progress) as session:
@@ -126,7 +127,7 @@ def test_a_killed_reader_is_a_failure(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY%'"
         " AND application_name LIKE 'covetbackup%'"
     )
-    acting = Acting(lambda: postgres_server.execute("postgres", kill))
+    acting = Acting(lambda: postgres_server.execute("postgres", kill), after=2)
     with nothing_left_there(postgres_server), pytest.raises(SourceFailed):
         dump_into(postgres_server, database, acting)
 
@@ -151,7 +152,7 @@ def test_a_failing_sink_ends_all_readers(postgres_server: PostgresServer, databa
         raise SinkFailed("disk gone")
 
     with nothing_left_there(postgres_server), pytest.raises(SinkFailed, match="disk gone"):
-        dump_into(postgres_server, database, Acting(fail, after=3))
+        dump_into(postgres_server, database, Acting(fail, after=2))
 
 
 @pytest.mark.usefixtures("readers")
@@ -386,7 +387,7 @@ def test_a_killed_loader_leaves_no_database(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         f" WHERE datname ~ '^{PREFIX}' AND query LIKE 'COPY%'"
     )
-    acting = Acting(lambda: postgres_server.execute("postgres", kill))
+    acting = Acting(lambda: postgres_server.execute("postgres", kill), after=2)
     with unchanged(postgres_server), pytest.raises((SinkFailed, DatabaseUnavailable)):
         restore_with(postgres_server, taken, acting, monkeypatch)
 
