@@ -110,7 +110,7 @@ def test_stock_tools_read_what_is_not_encrypted(desk: Desk, codec: str) -> None:
         f"sqlite:///{desk.folder / 'shop.db'}", codec=codec, cipher="none", volume_size=8192
     ).manifest
     assert len(made.member("main.sqlite").volumes) > 3
-    [block] = commands(7)
+    block = commands(7)[0]
     zstd, gzip = (line.split("#")[0] for line in block.splitlines())
     by_codec = {
         "zstd": zstd,
@@ -135,3 +135,21 @@ def environment_of(server: PostgresServer) -> dict[str, str]:
         "PGUSER": settings.user,
         "PGPASSWORD": server.password.reveal(),
     }
+
+
+def test_stock_tools_join_the_parts_of_a_dump(
+    desk: Desk, postgres_tidy: PostgresServer, postgres_database: str
+) -> None:
+    fill_richly(postgres_tidy, postgres_database)
+    manager = BackupManager(desk.repository, desk.keyring)
+    made = manager.create_backup(
+        postgres_tidy.url(postgres_database),
+        password=postgres_tidy.password,
+        cipher="none",
+        volume_size=8192,
+    ).manifest
+    block = commands(7)[1].split("#")[0].replace("> dump.pgc", f"> {desk.folder}/dump.pgc")
+    desk.run(f"cd {desk.folder / 'repository' / made.label.folder} && {block}")
+    desk.run("createdb --template=template0 joined", **environment_of(postgres_tidy))
+    desk.run("pg_restore -e -j2 -d joined dump.pgc", **environment_of(postgres_tidy))
+    assert contents(postgres_tidy, "joined") == contents(postgres_tidy, postgres_database)
