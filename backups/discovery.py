@@ -19,6 +19,9 @@ from django.utils import timezone
 from backups import engines
 from backups.models import Database, DatabaseState, Server
 from backups.models.source import ServerKind
+from covetbackup.core.databases.mysql import connection as mysql
+from covetbackup.core.databases.mysql import scratch as mysql_scratch
+from covetbackup.core.databases.mysql.settings import SERVERS_OWN
 from covetbackup.core.databases.postgresql.connection import connect, translated
 from covetbackup.core.databases.postgresql.scratch import PREFIX
 from covetbackup.core.errors import CovetError, DatabaseUnavailable
@@ -150,6 +153,25 @@ def _postgresql(server: Server) -> tuple[list[Found], list[str]]:
     return [Found(name, size) for name, size in rows], []
 
 
+_SCHEMAS = """
+SELECT SCHEMA_NAME, (SELECT sum(DATA_LENGTH + INDEX_LENGTH) FROM information_schema.TABLES
+                     WHERE TABLE_SCHEMA = SCHEMA_NAME)
+FROM information_schema.SCHEMATA ORDER BY SCHEMA_NAME
+"""
+
+
+def _mysql(server: Server) -> tuple[list[Found], list[str]]:
+    settings, password = engines.mysql_settings(server), engines.server_password(server)
+    with mysql.translated(settings), mysql.connect(settings, password) as connection:
+        rows = connection.rows(_SCHEMAS)
+    found = [
+        Found(name, int(size or 0))
+        for name, size in rows
+        if name.lower() not in SERVERS_OWN and not name.startswith(mysql_scratch.PREFIX)
+    ]
+    return found, []
+
+
 def _sqlite(server: Server) -> tuple[list[Found], list[str]]:
     folder = Path(server.folder)
     try:
@@ -183,5 +205,6 @@ def _look_at(path: Path) -> Found | str | None:
 
 _LISTINGS: dict[ServerKind, Callable[[Server], tuple[list[Found], list[str]]]] = {
     ServerKind.POSTGRESQL: _postgresql,
+    ServerKind.MYSQL: _mysql,
     ServerKind.SQLITE: _sqlite,
 }

@@ -17,6 +17,8 @@ from backups.models.source import ServerKind
 from covetbackup.access.models import Team
 from covetbackup.core.crypto import keyfile
 from covetbackup.core.crypto.keyring import Keyring
+from covetbackup.core.databases.mysql.engine import MysqlEngine
+from covetbackup.core.databases.mysql.settings import ConnectionSettings as MysqlSettings
 from covetbackup.core.databases.postgresql.connection import ConnectionSettings
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.databases.registry import Address
@@ -49,14 +51,15 @@ def target_on(server: Server, name: str) -> str:
         return to_url(file_in(server, name))
     user, database = quote(server.user, safe=""), quote(name, safe="")
     if server.host.startswith("/"):
-        place, query = f"{user}@:{server.port}", f"?host={quote(server.host)}&"
+        parameter = "socket" if server.kind == ServerKind.MYSQL else "host"
+        place, query = f"{user}@:{server.port}", f"?{parameter}={quote(server.host)}&"
     else:
         host = f"[{server.host}]" if ":" in server.host else server.host
         place, query = f"{user}@{host}:{server.port}", "?"
     query += f"sslmode={server.sslmode}"
     authority = authorities.file_for(server)
     query += f"&sslrootcert={quote(authority)}" if authority else ""
-    return f"postgresql://{place}/{database}{query}"
+    return f"{server.kind}://{place}/{database}{query}"
 
 
 def server_password(server: Server) -> Secret | None:
@@ -67,15 +70,7 @@ def server_password(server: Server) -> Secret | None:
 
 def connection_settings(server: Server, name: str) -> ConnectionSettings:
     """How to reach a PostgreSQL server, at the address that was checked. Errors: `engine_for`."""
-    if not server.host.startswith("/"):
-        address = checked_address(server.host, server.port)
-    elif settings.SOCKET_HOSTS_ALLOWED:
-        address = ""
-    else:
-        raise BadSetting(
-            "socket directories are not allowed as hosts here",
-            "set COVET_SOCKET_HOSTS=1, or give a host name",
-        )
+    address = _address(server)
     return ConnectionSettings(
         host=server.host,
         user=server.user,
@@ -85,6 +80,35 @@ def connection_settings(server: Server, name: str) -> ConnectionSettings:
         sslrootcert=authorities.file_for(server),
         address=address,
     )
+
+
+def mysql_settings(server: Server, name: str = "") -> MysqlSettings:
+    """How to reach a MySQL or MariaDB server, at the address that was checked; whose host may be
+    the file of a socket. Errors: `engine_for`."""
+    address = _address(server)
+    is_socket = server.host.startswith("/")
+    return MysqlSettings(
+        host="" if is_socket else server.host,
+        socket=server.host if is_socket else "",
+        user=server.user,
+        database=name,
+        port=server.port,
+        sslmode=server.sslmode,
+        sslrootcert=authorities.file_for(server),
+        address=address,
+    )
+
+
+def _address(server: Server) -> str:
+    """The address to connect to, as it was checked; "" for a socket of this machine."""
+    if not server.host.startswith("/"):
+        return checked_address(server.host, server.port)
+    if not settings.SOCKET_HOSTS_ALLOWED:
+        raise BadSetting(
+            "sockets of this machine are not allowed as hosts here",
+            "set COVET_SOCKET_HOSTS=1, or give a host name",
+        )
+    return ""
 
 
 def file_in(server: Server, name: str) -> Path:
@@ -202,6 +226,11 @@ def _postgresql(server: Server, name: str) -> Address:
     return Address(engine, f"{server.host}:{server.port}", name)
 
 
+def _mysql(server: Server, name: str) -> Address:
+    found = mysql_settings(server, name)
+    return Address(MysqlEngine(found, server_password(server)), found.where, name)
+
+
 def _sqlite(server: Server, name: str) -> Address:
     path = file_in(server, name)
     return Address(SqliteEngine(path), str(path.parent), path.name)
@@ -209,5 +238,6 @@ def _sqlite(server: Server, name: str) -> Address:
 
 _ENGINES: dict[ServerKind, Callable[[Server, str], Address]] = {
     ServerKind.POSTGRESQL: _postgresql,
+    ServerKind.MYSQL: _mysql,
     ServerKind.SQLITE: _sqlite,
 }

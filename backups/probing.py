@@ -10,9 +10,11 @@ from functools import partial
 from django.utils import timezone
 
 from backups import discovery, engines
+from backups.check import Finding, ServerCheck
 from backups.limits import within
 from backups.models import Server
 from backups.models.source import ServerKind
+from backups.probing_mysql import MysqlProbe
 from covetbackup.core.databases.postgresql import relations
 from covetbackup.core.databases.postgresql.clients import choose_clients, find_clients
 from covetbackup.core.databases.postgresql.connection import (
@@ -28,31 +30,6 @@ from covetbackup.core.stream.secret import Secret
 _LIMIT_SECONDS = 5.0
 _LOOK_SECONDS = 2.5
 """How long databases are looked at one by one; a server with hundreds is looked at in part."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is missing. `fix` is what to run or do; unless `is_blocking` backups work."""
-
-    title: str
-    detail: str
-    fix: str
-    is_blocking: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class ServerCheck:
-    """What the test of a connection found. `looked_at` of the `databases` were opened."""
-
-    version: str
-    tool_version: str
-    databases: int
-    looked_at: int
-    findings: tuple[Finding, ...]
-
-    @property
-    def is_ok(self) -> bool:
-        return not any(finding.is_blocking for finding in self.findings)
 
 
 def probe_server(server: Server) -> ServerCheck:
@@ -91,10 +68,12 @@ def _probe(server: Server, password: Secret | None) -> Callable[[], ServerCheck]
     """What to do in the background; all of it that needs the catalog is done here and now."""
     if server.kind == ServerKind.SQLITE:
         return partial(_probe_sqlite, server)
-    settings = engines.connection_settings(server, server.maintenance_database or "postgres")
     if password is None and server.pk:
         password = engines.server_password(server)
     wanted = partial(discovery.is_wanted, include=server.include, exclude=server.exclude)
+    if server.kind == ServerKind.MYSQL:
+        return MysqlProbe(engines.mysql_settings(server), password, wanted)
+    settings = engines.connection_settings(server, server.maintenance_database or "postgres")
     return _PostgresProbe(settings, password, wanted)
 
 

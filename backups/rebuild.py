@@ -208,7 +208,8 @@ def _place(kind: str, where: str) -> dict[str, object]:
     if kind == ServerKind.SQLITE:
         return {"folder": where[:1000]}
     host, _, port = where.rpartition(":")
-    number = int(port) if port.isascii() and port.isdigit() and 0 < int(port) < 65536 else 5432
+    usual = 3306 if kind == ServerKind.MYSQL else 5432
+    number = int(port) if port.isascii() and port.isdigit() and 0 < int(port) < 65536 else usual
     return {"host": (host or where)[:255], "port": number}
 
 

@@ -52,7 +52,12 @@ class TargetForm(forms.Form):
         Repository.objects.none(), label="Read from", empty_label=None
     )
     owner = forms.ChoiceField(label="Owners and grants", choices=OWNERS)
-    role = forms.CharField(label="Role that shall own all", max_length=63, required=False)
+    role = forms.CharField(
+        label="Role that shall own all",
+        max_length=63,
+        required=False,
+        help_text="On MySQL and MariaDB: the definer of views and routines, as user@host.",
+    )
     jobs = forms.IntegerField(
         label="Parallel jobs",
         min_value=1,
@@ -83,8 +88,10 @@ class TargetForm(forms.Form):
         if len(repositories) < 2:
             self._leave_out("repository")
         if not kind_of(source).has_owners:
-            for name in ("owner", "role", "jobs", "creates_roles"):
+            for name in ("owner", "role", "jobs"):
                 del self.fields[name]
+        if not kind_of(source).creates_roles:
+            del self.fields["creates_roles"]
 
     @staticmethod
     def servers(user: User, backup: Backup) -> QuerySet[Server]:

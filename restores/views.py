@@ -104,7 +104,13 @@ def _start_page(
 ) -> HttpResponse:
     words = command("restore", backup.label or backup.pk, "--as", form.initial["name"])
     may_replace = replaceable_for(signed_in(request), backup).exists()
-    context = {"backup": backup, "form": form, "command": words, "may_replace": may_replace}
+    context = {
+        "backup": backup,
+        "form": form,
+        "command": words,
+        "may_replace": may_replace,
+        "can_replace": kind_of(backup.database.server).exchange is not None,
+    }
     return render(request, "restores/start.html", context, status=status)
 
 

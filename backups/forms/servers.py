@@ -18,6 +18,7 @@ from covetbackup.core.errors import BadSetting, sentence
 from covetbackup.core.stream.secret import Secret
 
 _AUTHORITY_LIMIT = 200_000
+_MYSQL_PORT = 3306
 SSL_MODES = (
     ("prefer", "Prefer: encrypted if the server can"),
     ("require", "Require: encrypted, any certificate"),
@@ -86,9 +87,10 @@ class ServerForm(TeamForm):
         return save_server(super().save(commit=False), typed.reveal() if typed else None)
 
 
-class PostgresServerForm(ServerForm):
-    kind = ServerKind.POSTGRESQL
-    connecting = (*_DESTINATION, "password", "maintenance_database")
+class HostServerForm(ServerForm):
+    """What is asked of every kind of server that has a host."""
+
+    connecting = (*_DESTINATION, "password")
 
     host = forms.CharField(
         max_length=255, help_text="A name or an address. Metadata services are never contacted."
@@ -114,15 +116,11 @@ class PostgresServerForm(ServerForm):
             "user",
             "sslmode",
             "authority",
-            "maintenance_database",
             "include",
             "exclude",
             "queue",
         )
-        labels = {
-            "authority": "Certificate of the authority",
-            "maintenance_database": "Database to connect to first",
-        }
+        labels = {"authority": "Certificate of the authority"}
         help_texts = {
             "authority": "In PEM: whoever signed the server's certificate. Empty means those that "
             "this machine trusts. It is asked for by the encryptions that verify.",
@@ -166,6 +164,27 @@ class PostgresServerForm(ServerForm):
         return values
 
 
+class PostgresServerForm(HostServerForm):
+    kind = ServerKind.POSTGRESQL
+    connecting = (*HostServerForm.connecting, "maintenance_database")
+
+    class Meta(HostServerForm.Meta):
+        fields = (*HostServerForm.Meta.fields, "maintenance_database")
+        labels = {
+            **HostServerForm.Meta.labels,
+            "maintenance_database": "Database to connect to first",
+        }
+
+
+class MysqlServerForm(HostServerForm):
+    kind = ServerKind.MYSQL
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk is None:
+            self.initial["port"] = _MYSQL_PORT
+
+
 class SqliteServerForm(ServerForm):
     kind = ServerKind.SQLITE
     connecting = ("folder",)
@@ -179,7 +198,7 @@ class SqliteServerForm(ServerForm):
     class Meta:
         model = Server
         fields = ("team", "name", "folder", "include", "exclude", "queue")
-        help_texts = PostgresServerForm.Meta.help_texts
+        help_texts = HostServerForm.Meta.help_texts
 
     def clean_folder(self) -> str:
         folder: str = self.cleaned_data["folder"]
@@ -189,5 +208,5 @@ class SqliteServerForm(ServerForm):
 
 
 SERVER_FORMS: dict[str, type[ServerForm]] = {
-    form.kind.value: form for form in (PostgresServerForm, SqliteServerForm)
+    form.kind.value: form for form in (PostgresServerForm, MysqlServerForm, SqliteServerForm)
 }

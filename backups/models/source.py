@@ -10,11 +10,12 @@ from covetbackup.access.models import Team, TeamQuerySet
 
 class ServerKind(models.TextChoices):
     POSTGRESQL = "postgresql", "PostgreSQL"
+    MYSQL = "mysql", "MySQL / MariaDB"
     SQLITE = "sqlite", "SQLite"
 
 
 class Server(models.Model):
-    """One connection: a PostgreSQL server, or a folder of SQLite files (`folder`).
+    """One connection: a server at `host`, or a folder of SQLite files (`folder`).
 
     `password` is sealed (`backups.secrets`) and must be typed again when where it goes changes,
     or an editor could point it at a server of his own. `authority` holds the certificates, in
@@ -48,7 +49,7 @@ class Server(models.Model):
             models.UniqueConstraint(fields=["team", "name"], name="server_name_in_team"),
             models.CheckConstraint(
                 condition=Q(kind=ServerKind.SQLITE, host="") & ~Q(folder="")
-                | Q(kind=ServerKind.POSTGRESQL, folder="") & ~Q(host=""),
+                | Q(kind__in=(ServerKind.POSTGRESQL, ServerKind.MYSQL), folder="") & ~Q(host=""),
                 name="server_is_a_host_or_a_folder",
             ),
             models.CheckConstraint(condition=Q(port__range=(1, 65535)), name="port_is_possible"),

@@ -11,10 +11,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
+from backups.check import ServerCheck
 from backups.discovery import Discovery, discover
 from backups.models import DatabaseState, Server
 from backups.models.source import ServerKind
-from backups.probing import ServerCheck, probe_server
+from backups.probing import probe_server
 from backups.views.databases import with_last_backup
 from backups.views.lookup import command, look_up, signed_in, tell
 from covetbackup.access.decorators import requires
@@ -100,8 +101,10 @@ def command_for(found: Server) -> str:
     if found.kind == ServerKind.SQLITE:
         address = f"sqlite:///{found.folder or '/FOLDER'}"
         return command("add_server", address, "--name", found.name or "NAME")
-    place = f"{found.host or 'HOST'}:{found.port}/{found.maintenance_database}"
-    address = f"postgresql://{found.user or 'USER'}@{place}"
+    place = f"{found.host or 'HOST'}:{found.port}/"
+    if found.kind == ServerKind.POSTGRESQL:
+        place += found.maintenance_database
+    address = f"{found.kind}://{found.user or 'USER'}@{place}"
     return command("add_server", address, "--name", found.name or "NAME", "--password-file", "FILE")
 
 

@@ -56,6 +56,7 @@ class Exchange:
 @dataclass(frozen=True, slots=True)
 class TargetKind:
     """`has_owners`: objects belong to roles, and several sessions can load at once.
+    `creates_roles`: roles that are missing there can be created from the backup.
 
     refuse_name   raises `BadSetting` for a name that no new database may have; contacts nothing
     joined_name   a database's name with something added, as short as names must be
@@ -64,10 +65,11 @@ class TargetKind:
     sweep         removes what restores killed before a moment left there, and returns the names
     command       how to connect to the restored database, without a password
     options       the engine's options for whom objects belong to, and whether roles are created
-    exchange      how a database is replaced
+    exchange      how a database is replaced; None: no two of this kind can change places at once
     """
 
     has_owners: bool
+    creates_roles: bool
     refuse_name: Callable[[Server, str], None]
     joined_name: Callable[[str, str], str]
     look: Callable[[Wanted], list[Check]]
@@ -75,4 +77,4 @@ class TargetKind:
     sweep: Callable[[Server, datetime], list[str]]
     command: Callable[[Server, str], str]
     options: Callable[[str, bool], dict[str, object]]
-    exchange: Exchange
+    exchange: Exchange | None

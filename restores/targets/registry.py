@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from backups.models import Server
 from backups.models.source import ServerKind
-from restores.targets import postgresql, sqlite
+from restores.targets import mysql, postgresql, sqlite
 from restores.targets.base import TargetKind
 
 _KINDS: dict[ServerKind, TargetKind] = {
     ServerKind.POSTGRESQL: postgresql.KIND,
+    ServerKind.MYSQL: mysql.KIND,
     ServerKind.SQLITE: sqlite.KIND,
 }
 

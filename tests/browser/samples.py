@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from tests.support.mariadb_server import MysqlServer
 from tests.support.postgres_server import PostgresServer
 
 ROWS = {"customers": 300, "orders": 1200}
@@ -28,6 +29,18 @@ def fill_postgres(server: PostgresServer, name: str) -> None:
         f"{ROWS['customers']}) n",
         f"INSERT INTO orders SELECT n, 1 + n % {ROWS['customers']}, repeat('wish ', 20) "
         f"FROM generate_series(1, {ROWS['orders']}) n",
+    )
+
+
+def fill_mariadb(server: MysqlServer, name: str) -> None:
+    server.execute(None, f"CREATE DATABASE {name}")
+    server.execute(
+        name,
+        *_TABLES,
+        f"INSERT INTO customers SELECT seq, concat('customer ', seq) FROM seq_1_to_"
+        f"{ROWS['customers']}",
+        f"INSERT INTO orders SELECT seq, 1 + seq % {ROWS['customers']}, repeat('wish ', 20) "
+        f"FROM seq_1_to_{ROWS['orders']}",
     )
 
 

@@ -11,27 +11,31 @@ from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from backups.authorities import checked
+from backups.check import ServerCheck
 from backups.discovery import Discovery, discover
 from backups.management.finding import TEAM_HELP, find_team, password_from
 from backups.management.reporting import ReportingCommand, record
 from backups.models import Server
 from backups.models.source import ServerKind
-from backups.probing import ServerCheck, remember, try_server
+from backups.probing import remember, try_server
 from backups.registering import save_server
 from covetbackup.access.models import Team
 from covetbackup.audit.log import actor_of
 from covetbackup.core.cli.report import Report
 from covetbackup.core.cli.terminal import count_text
+from covetbackup.core.databases.mysql import url as mysql_url
 from covetbackup.core.databases.postgresql.url import parse_url
 from covetbackup.core.errors import BadSetting
 
 
 class Command(ReportingCommand):
-    help = "Register a PostgreSQL server or a folder of SQLite files, and find its databases."
+    help = "Register a server or a folder of SQLite files, and find its databases."
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "address", help="postgresql://user@host:port/database or sqlite:////absolute/folder"
+            "address",
+            help="postgresql://user@host:port/database, mysql://user@host:port/ (for MariaDB too)"
+            " or sqlite:////absolute/folder",
         )
         parser.add_argument("--name", required=True, help="what to call it")
         parser.add_argument("--team", default="", help=TEAM_HELP)
@@ -63,6 +67,8 @@ def server_at(address: str, name: str, team: Team) -> Server:
         if not address.startswith("sqlite:////"):
             raise BadSetting(f"{address[:200]!r} is not a folder", "write sqlite:////absolute/path")
         return Server(team=team, name=name, kind=ServerKind.SQLITE, folder=folder or "/")
+    if address.startswith(("mysql:", "mariadb:")):
+        return _mysql_at(address, name, team)
     settings = parse_url(address)
     return Server(
         team=team,
@@ -74,6 +80,21 @@ def server_at(address: str, name: str, team: Team) -> Server:
         sslmode=settings.sslmode,
         authority=_authority(settings.sslrootcert),
         maintenance_database=settings.database,
+    )
+
+
+def _mysql_at(address: str, name: str, team: Team) -> Server:
+    settings = mysql_url.parse_server(address)
+    return Server(
+        team=team,
+        name=name,
+        kind=ServerKind.MYSQL,
+        host=settings.host or settings.socket,
+        port=settings.port,
+        user=settings.user,
+        sslmode=settings.sslmode,
+        authority=_authority(settings.sslrootcert),
+        maintenance_database="",
     )
 
 

@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from covetbackup.core.errors import BadSetting
 
 SSL_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
-_SERVERS_OWN = ("information_schema", "performance_schema", "mysql", "sys")
+SERVERS_OWN = ("information_schema", "performance_schema", "mysql", "sys")
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
     """One database on one server, without its password: at `host` (a name or an address) and
     `port`, or behind the socket file `socket`. `address`, if known, is the IP address to connect
-    to without resolving `host` again. Raises `BadSetting` for values that cannot be meant."""
+    to without resolving `host` again. `database` "" means the server alone. Raises `BadSetting`
+    for values that cannot be meant."""
 
     host: str
     user: str
@@ -26,10 +27,8 @@ class ConnectionSettings:
     address: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("user", "database"):
-            value = getattr(self, name)
-            if not value or "\0" in value:
-                raise BadSetting(f"the MySQL address names no {name}")
+        if not self.user or "\0" in self.user + self.database:
+            raise BadSetting("the MySQL address names no user, or holds a zero byte")
         if not self.host and not self.socket:
             raise BadSetting("the MySQL address names no host")
         if set(self.host) & set(", \t\r\n/@=\\'\"#"):
@@ -42,14 +41,14 @@ class ConnectionSettings:
             raise BadSetting(f"sslmode {self.sslmode!r} does not exist", ", ".join(SSL_MODES))
         if self.sslmode.startswith("verify") and not self.sslrootcert:
             raise BadSetting(f"sslmode {self.sslmode} needs sslrootcert, the authority's file")
-        if self.database.lower() in _SERVERS_OWN:
+        if self.database.lower() in SERVERS_OWN:
             raise BadSetting(
                 f"{self.database!r} belongs to the server itself",
                 "accounts and grants are in every backup as users.sql",
             )
 
     def __str__(self) -> str:
-        return f"{self.database!r} on {self.where}"
+        return f"{self.database!r} on {self.where}" if self.database else self.where
 
     @property
     def where(self) -> str:

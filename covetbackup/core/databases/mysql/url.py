@@ -20,6 +20,14 @@ def parse_url(url: str) -> ConnectionSettings:
     `BadSetting` for anything else, and for a password: in an address it would end up in process
     lists, logs and histories.
     """
+    settings = parse_server(url)
+    if not settings.database:
+        raise BadSetting("the MySQL address names no database", _SHAPE)
+    return settings
+
+
+def parse_server(url: str) -> ConnectionSettings:
+    """As `parse_url`, of an address that need not name a database."""
     parts = _split(url)
     parameters = _parameters(parts.query)
     host, socket = unquote(parts.hostname or ""), parameters.get("socket", "")

@@ -1,0 +1,154 @@
+"""A MySQL or MariaDB server as the target of a restore.
+
+What the engine itself refuses is asked with the engine's own functions, so that a check and the
+restore after it cannot disagree.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from backups.engines import mysql_settings, server_password
+from backups.models import Server
+from covetbackup.core.cli.terminal import size_text
+from covetbackup.core.databases.base import RestoreOptions
+from covetbackup.core.databases.mysql import preflight, scratch
+from covetbackup.core.databases.mysql.clients import choose_clients, find_clients
+from covetbackup.core.databases.mysql.connection import Connection, connect, translated
+from covetbackup.core.databases.mysql.privileges import account_of, granted
+from covetbackup.core.databases.mysql.settings import SERVERS_OWN
+from covetbackup.core.errors import BadSetting, CovetError, TargetNotEmpty
+from restores.checks import Check, Level, failed
+from restores.targets.base import TargetKind, Wanted
+
+_NAME_CHARACTERS = 64
+
+
+def _refuse_name(server: Server, name: str) -> None:
+    if not name.strip() or not name.isprintable() or name != name.rstrip():
+        raise BadSetting("the new database needs a name of visible characters")
+    if len(name) > _NAME_CHARACTERS:
+        raise BadSetting(f"the database name {name[:80]!r} is longer than 64 characters")
+    if name.lower() in SERVERS_OWN:
+        raise BadSetting(f"{name!r} belongs to the server itself", "choose another name")
+    if name.startswith(scratch.PREFIX):
+        raise BadSetting(
+            f"names that begin with {scratch.PREFIX} are those of unfinished restores",
+            "choose another name",
+        )
+
+
+def _joined_name(name: str, addition: str) -> str:
+    return name[: _NAME_CHARACTERS - len(addition)] + addition
+
+
+def _look(wanted: Wanted) -> list[Check]:
+    try:
+        with _server(wanted.server) as connection:
+            return [
+                Check(Level.PASS, "Target server", f"{connection.version} answers."),
+                *_fitness(connection, wanted),
+                *_rights(connection, wanted.name),
+                _room(wanted.plain_bytes),
+            ]
+    except CovetError as error:
+        return [failed("Target server", error)]
+
+
+def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+    expected, settings = wanted.expected, wanted.expected.settings or {}
+    yield _tried(
+        "Version",
+        f"The backup is of {settings.get('server_version', 'an unknown version')}.",
+        lambda: preflight.refuse_unfit(connection, expected),
+    )
+    yield _tried("Client programs", "", lambda: _tools(connection))
+    yield _tried(
+        "Name",
+        f"No database there is called {wanted.name}.",
+        lambda: scratch.refuse_taken(connection, wanted.name),
+    )
+    choices = preflight.read_choices(RestoreOptions("", expected, extra={"owner": wanted.owner}))
+    for risk in preflight.risks(connection, expected, choices):
+        yield Check(Level.WARNING, "Differences", f"{risk[:1].upper()}{risk[1:]}.")
+
+
+def _tried(title: str, good: str, act: Callable[[], str | None]) -> Check:
+    """What `act` says, else `good`; the error it raises makes a failure."""
+    try:
+        return Check(Level.PASS, title, act() or good)
+    except CovetError as error:
+        return failed(title, error)
+
+
+def _tools(connection: Connection) -> str:
+    found = choose_clients(find_clients(), connection.version)
+    return f"The client of {found.version} is here."
+
+
+def _rights(connection: Connection, name: str) -> Iterator[Check]:
+    account = account_of(connection)
+    for place, shown in ((scratch.PREFIX, "`covet\\_tmp\\_%`"), (name, f"`{name}`")):
+        if granted(connection, place) & {"ALL PRIVILEGES", "CREATE"}:
+            continue
+        detail = f"{account} may not create databases called {shown}."
+        yield Check(Level.FAIL, "Rights", detail, f"GRANT ALL ON {shown}.* TO {account};")
+        return
+    yield Check(Level.PASS, "Rights", f"{account} may create databases.")
+
+
+def _room(plain_bytes: int | None) -> Check:
+    need = f"about {size_text(plain_bytes)} and indexes" if plain_bytes else "an unknown size"
+    detail = f"A server does not tell how much is free; needed is {need}."
+    return Check(Level.UNKNOWN, "Disk space", detail)
+
+
+def _is_free(server: Server, name: str) -> bool:
+    with _server(server) as connection:
+        try:
+            scratch.refuse_taken(connection, name)
+        except TargetNotEmpty:
+            return False
+        return True
+
+
+def _sweep(server: Server, before: datetime) -> list[str]:
+    return scratch.sweep_scratch(mysql_settings(server), before, server_password(server))
+
+
+def _command(server: Server, name: str) -> str:
+    if server.host.startswith("/"):
+        place = [f"--socket={server.host}"]
+    else:
+        place = [f"--host={server.host}", f"--port={server.port}"]
+    program = "mariadb" if "mariadb" in server.version.lower() else "mysql"
+    return shlex.join([program, *place, f"--user={server.user}", "--password", name])
+
+
+def _options(owner: str, creates_roles: bool) -> dict[str, object]:
+    """Accounts are restored by hand, from users.sql."""
+    return {"owner": owner}
+
+
+@contextmanager
+def _server(server: Server) -> Iterator[Connection]:
+    settings = mysql_settings(server)
+    with translated(settings), connect(settings, server_password(server)) as connection:
+        yield connection
+
+
+KIND = TargetKind(
+    has_owners=True,
+    creates_roles=False,
+    refuse_name=_refuse_name,
+    joined_name=_joined_name,
+    look=_look,
+    is_free=_is_free,
+    sweep=_sweep,
+    command=_command,
+    options=_options,
+    exchange=None,  # there is no RENAME DATABASE
+)
