@@ -67,7 +67,7 @@ class TargetForm(forms.Form):
     creates_roles = forms.BooleanField(
         label="Create roles that are missing, as they were recorded",
         required=False,
-        help_text="They get no password. Without it missing roles fail the checks.",
+        help_text="With their passwords, where the backup holds them. What exists stays as it is.",
     )
 
     def __init__(self, *args: Any, backup: Backup, user: User, **kwargs: Any) -> None:

@@ -132,7 +132,8 @@ def give_up(job: Job, end: End) -> bool:
 
 
 def _held(job: Job) -> Any:
-    return Job.objects.filter(pk=job.pk, state=JobState.QUEUED, run_after__gt=Now())
+    # One that waits for its next attempt is not held: what it waits for is time.
+    return Job.objects.filter(pk=job.pk, state=JobState.QUEUED, attempt=0, run_after__gt=Now())
 
 
 def request_cancel(job: Job, user: User | None) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from backups.models import Server
+from covetbackup.core.cli.terminal import size_text
 from covetbackup.core.databases.kept import Session
 from covetbackup.core.databases.postgresql import replace
 from covetbackup.core.databases.postgresql.connection import Connection
@@ -23,10 +24,18 @@ def checks(connection: Connection, wanted: Wanted) -> Iterator[Check]:
         yield failed("Name", error)
         return
     kept = replace.free_kept_name(connection, wanted.name, _now_of(connection))
-    detail = f"{wanted.name} is there; what it holds now will be kept as {kept}, or a little later."
+    size = connection.execute(_SIZE, (wanted.name,)).fetchone()
+    much = f" ({size_text(size[0])})" if size and size[0] is not None else ""
+    detail = f"{wanted.name} is there; what it holds now{much} will be kept as {kept}, or later."
     yield Check(Level.PASS, "Name", detail)
     yield _live_sessions(connection, wanted.name)
     yield from _slots(connection, wanted.name)
+
+
+_SIZE = """
+SELECT CASE WHEN has_database_privilege(oid, 'CONNECT') THEN pg_database_size(oid) END
+FROM pg_database WHERE datname = %s
+"""
 
 
 def _live_sessions(connection: Connection, name: str) -> Check:

@@ -10,6 +10,7 @@ import psutil
 
 from backups.engines import file_in
 from backups.models import Server
+from covetbackup.core.cli.terminal import size_text
 from covetbackup.core.databases.kept import Session
 from covetbackup.core.databases.sqlite import replace
 from covetbackup.core.errors import CovetError, DatabaseUnavailable
@@ -26,7 +27,8 @@ def checks(wanted: Wanted) -> Iterator[Check]:
         yield failed("Name", error)
         return
     kept = replace.free_kept_path(path, datetime.now(UTC)).name
-    detail = f"{wanted.name} is there; what it holds now will be kept as {kept}, or a little later."
+    size = size_text(path.stat().st_size)
+    detail = f"{wanted.name} is there; what it holds now ({size}) will be kept as {kept}, or later."
     yield Check(Level.PASS, "Name", detail)
     yield _live_sessions(path)
 

@@ -28,7 +28,8 @@ MINUTE = timedelta(minutes=1)
 
 SITUATIONS: dict[str, dict[str, Any]] = {
     "queued": {"state": "queued"},
-    "later": {"state": "queued", "run_after": Now() + MINUTE},
+    "later": {"state": "queued", "run_after": Now() + MINUTE, "attempt": 1},
+    "held": {"state": "queued", "run_after": Now() + queue.HELD},
     "mine": {"state": "running", "token": TOKEN, "attempt": 1, "max_attempts": 2},
     "mine, last attempt": {"state": "running", "token": TOKEN, "attempt": 2, "max_attempts": 2},
     "mine, cancelled": {"state": "running", "token": TOKEN, "attempt": 1, "max_attempts": 2,
@@ -52,6 +53,8 @@ ACTS: dict[str, Callable[[Job, Node], object]] = {
     "requeue": lambda job, node: queue.requeue(as_claim(job)),
     "interrupt": lambda job, node: queue.interrupt(as_claim(job), "it died"),
     "request_cancel": lambda job, node: queue.request_cancel(job, None),
+    "release": lambda job, node: queue.release(job),
+    "give_up": lambda job, node: queue.give_up(job, End(JobState.FAILED, "Code", "no")),
 }
 
 OUTCOMES: dict[tuple[str, str], str] = {
@@ -67,6 +70,9 @@ OUTCOMES: dict[tuple[str, str], str] = {
     ("interrupt", "mine, cancelled"): "cancelled",
     ("request_cancel", "queued"): "cancelled",
     ("request_cancel", "later"): "cancelled",
+    ("request_cancel", "held"): "cancelled",
+    ("release", "held"): "queued",
+    ("give_up", "held"): "failed",
     **{("request_cancel", one): "running" for one in RUNNING},
 }
 """The state after an act that is taken; every other act is refused and changes nothing."""

@@ -90,7 +90,8 @@ def sessions_in(connection: Connection, name: str) -> list[Session]:
 
 
 _SESSIONS = """
-SELECT coalesce(usename, ''), coalesce(nullif(application_name, ''), backend_type, ''),
+SELECT coalesce(usename, ''),
+       coalesce(nullif(application_name, ''), nullif(backend_type, 'client backend'), ''),
        coalesce(host(client_addr), CASE WHEN backend_type IS NULL THEN '' ELSE 'local' END),
        coalesce(state, ''), backend_start
 FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()
