@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from backups.models import Backup, Database, DatabaseState
@@ -17,16 +19,22 @@ from backups.totals import Statistics, statistics
 from covetbackup.access.decorators import requires
 from covetbackup.access.models import User
 from covetbackup.access.roles import Permission
-from covetbackup.access.templatetags.ui import bytes_text
+from covetbackup.access.templatetags.ui import ago, bytes_text
+from covetbackup.first_steps import Step, first_steps
+from covetbackup.jobs import figures
 from covetbackup.jobs.models import ACTIVE_STATES, Job
+from covetbackup.week import Week, weeks_of
 
 MOST_ROWS = 50
+_MOST_TROUBLES = 10
+_MOST_JOBS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One database: `tone` and `word` are its verdict, the worst first when sorted by `order`."""
 
+    pk: int
     order: int
     tone: str
     picture: str
@@ -37,16 +45,7 @@ class Row:
     last_good_at: datetime | None
     stored_bytes: int | None
     trouble: str
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """One line of what needs attention."""
-
-    tone: str
-    name: str
-    url: str
-    text: str
+    week: Week | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,32 +64,70 @@ class Verdict:
     subtitle: str
     rows: list[Row]
     hidden: int
-    troubles: list[Trouble]
+    troubles: list[Row]
+    more_troubles: int
     facts: list[Fact]
-    active_jobs: list[Job] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
 
 
 @require_safe
 @requires(Permission.VIEW)
 def overview(request: HttpRequest) -> HttpResponse:
-    return render(request, "overview.html", {"verdict": judge_fleet(request.user)})
+    now = timezone.now()
+    context = {"verdict": judge_fleet(request.user, now), "now": now} | _running(request.user)
+    return render(request, "overview.html", context)
 
 
-def judge_fleet(user: User) -> Verdict:
+@never_cache
+@require_safe
+@requires(Permission.VIEW)
+def overview_live(request: HttpRequest) -> HttpResponse:
+    """What runs now; 204 while nothing of it moved. When a job began or ended, all of the page
+    may have changed, and is loaded again."""
+    running = _running(request.user)
+    if request.GET.get("v") == running["version"]:
+        return HttpResponse(status=204)
+    response = render(request, "_running.html", running)
+    if request.GET.get("jobs") != running["ids"]:
+        response["HX-Refresh"] = "true"
+    return response
+
+
+def _running(user: User) -> dict[str, object]:
+    visible = Job.objects.visible_to(user).filter(state__in=ACTIVE_STATES)
+    jobs = list(visible.defer("argument", "details")[:_MOST_JOBS])
+    for job in jobs:
+        share = figures.share_of(job)
+        job.percent = None if share is None else int(100 * share)
+    return {
+        "jobs": jobs,
+        "ids": ".".join(str(job.pk) for job in jobs),
+        "version": ".".join(f"{job.pk}-{job.version}" for job in jobs),
+    }
+
+
+def judge_fleet(user: User, now: datetime) -> Verdict:
     """The verdict over all databases that `user` may see; few queries, whatever their number."""
     rows = sorted((_row(database) for database in _databases(user)), key=lambda row: row.order)
     unprotected = sum(1 for row in rows if row.tone == "bad")
     attention = sum(1 for row in rows if row.tone == "warn")
+    troubles = [row for row in rows if row.trouble]
     return Verdict(
         sentence=_sentence(len(rows), unprotected),
-        title=_title(unprotected + attention),
+        title=_title(len(troubles)),
         subtitle=_subtitle(unprotected, attention),
-        rows=rows[:MOST_ROWS],
+        rows=_with_weeks(rows[:MOST_ROWS], now),
         hidden=max(len(rows) - MOST_ROWS, 0),
-        troubles=[Trouble(r.tone, r.name, r.url, r.trouble) for r in rows if r.trouble][:10],
+        troubles=troubles[:_MOST_TROUBLES],
+        more_troubles=max(len(troubles) - _MOST_TROUBLES, 0),
         facts=_facts(rows, unprotected, statistics(user)),
-        active_jobs=list(Job.objects.visible_to(user).filter(state__in=ACTIVE_STATES)[:10]),
+        steps=first_steps(user),
     )
+
+
+def _with_weeks(rows: list[Row], now: datetime) -> list[Row]:
+    weeks = weeks_of((row.pk for row in rows), now)
+    return [replace(row, week=weeks[row.pk]) for row in rows]
 
 
 def _databases(user: User) -> QuerySet[Database]:
@@ -113,6 +150,7 @@ def _databases(user: User) -> QuerySet[Database]:
 def _row(database: Database) -> Row:
     order, tone, picture, word, trouble = _judge(database)
     return Row(
+        pk=database.pk,
         order=order,
         tone=tone,
         picture=picture,
@@ -152,10 +190,8 @@ def _sentence(total: int, unprotected: int) -> str:
     return f"{total - unprotected} of {total} databases are recoverable"
 
 
-def _title(problems: int) -> str:
-    if not problems:
-        return "Overview"
-    return "1 problem" if problems == 1 else f"{problems} problems"
+def _title(troubles: int) -> str:
+    return f"{troubles} problem{'' if troubles == 1 else 's'}" if troubles else "Overview"
 
 
 def _subtitle(unprotected: int, attention: int) -> str:
@@ -170,11 +206,20 @@ def _subtitle(unprotected: int, attention: int) -> str:
 def _facts(rows: list[Row], unprotected: int, totals: Statistics) -> list[Fact]:
     return [
         Fact("Recoverable now", f"{len(rows) - unprotected} of {len(rows)}"),
-        Fact("Backups", f"{totals.backups:,}", _ratio(totals.ratio)),
-        Fact("Stored", bytes_text(totals.stored_bytes)),
-        Fact("Failed in the last 24 hours", str(totals.failed_lately)),
+        _oldest(rows),
+        Fact("Backups", f"{totals.backups:,}", f"{totals.failed_lately} failed in the last day"),
+        Fact("Stored", bytes_text(totals.stored_bytes), _ratio(totals.ratio)),
     ]
 
 
+def _oldest(rows: list[Row]) -> Fact:
+    """What would be lost if every database were lost now, and can be restored at all."""
+    good = [row for row in rows if row.last_good_at]
+    if not good:
+        return Fact("Oldest newest backup", "–")
+    worst = min(good, key=lambda row: row.last_good_at or datetime.max)
+    return Fact("Oldest newest backup", ago(worst.last_good_at), worst.name)
+
+
 def _ratio(ratio: float | None) -> str:
-    return "" if ratio is None else f"ratio {ratio:.2f}"
+    return "" if ratio is None else f"{ratio:.1f} times smaller"

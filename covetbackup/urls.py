@@ -9,7 +9,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from covetbackup.health import healthz, readyz
-from covetbackup.overview import overview
+from covetbackup.overview import overview, overview_live
 
 handler400 = "covetbackup.problems.bad_request"
 handler403 = "covetbackup.problems.denied"
@@ -24,6 +24,7 @@ to_profile_password = RedirectView.as_view(pattern_name="profile-password")
 
 urlpatterns = [
     path("", overview, name="overview"),
+    path("overview/live/", overview_live, name="overview-live"),
     path("", include("covetbackup.access.urls")),
     path("", include("covetbackup.audit.urls")),
     path("", include("covetbackup.condition.urls")),

@@ -108,7 +108,10 @@ class S3RepositoryForm(RepositoryForm):
     path_style = forms.BooleanField(
         label="Bucket in the path (most compatible stores)", required=False
     )
-    field_order = ("team", "name", "bucket", "prefix", "endpoint", "region", "path_style")
+    field_order = (
+        *("team", "name", "bucket", "prefix", "endpoint", "region"),
+        *("access_key_id", "secret_access_key", "path_style", "is_default"),
+    )
 
     def credentials(self) -> S3Credentials | None:
         values = self.cleaned_data

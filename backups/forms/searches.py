@@ -45,10 +45,14 @@ class BackupSearch(forms.Form):
         Repository.objects.none(), required=False, empty_label="All"
     )
     since = forms.DateField(
-        label="From", required=False, widget=forms.TextInput(attrs={"placeholder": "2026-01-31"})
+        label="From",
+        required=False,
+        widget=forms.TextInput(attrs={"placeholder": "2026-01-31", "size": "10"}),
     )
     until = forms.DateField(
-        label="To", required=False, widget=forms.TextInput(attrs={"placeholder": "2026-12-31"})
+        label="To",
+        required=False,
+        widget=forms.TextInput(attrs={"placeholder": "2026-12-31", "size": "10"}),
     )
 
     def __init__(self, data: Any, *, user: User) -> None:

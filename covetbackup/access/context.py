@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.http import HttpRequest
@@ -69,7 +70,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
     context: dict[str, Any] = {
         "theme": _theme(request, user),
-        "zone_name": timezone.get_current_timezone_name(),
+        "zone_name": _zone_name(),
         "request_id": getattr(request, "request_id", ""),
         "navigation": [],
         "may": {},
@@ -78,6 +79,17 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         context["may"] = {str(one): user.may_anywhere(one) for one in Permission}
         context["navigation"] = _navigation(request, context["may"])
     return context
+
+
+def _zone_name() -> str:
+    """Its name, and how far it is from UTC now: "Europe/Berlin (UTC+1)"."""
+    name, now = timezone.get_current_timezone_name(), timezone.localtime()
+    minutes = int((now.utcoffset() or timedelta()).total_seconds()) // 60
+    if not minutes:
+        return name
+    hours, rest = divmod(abs(minutes), 60)
+    sign = "+" if minutes > 0 else "−"
+    return f"{name} (UTC{sign}{hours}{f':{rest:02}' if rest else ''})"
 
 
 def _theme(request: HttpRequest, user: object) -> str:

@@ -15,7 +15,7 @@ from covetbackup.audit.models import AuditEntry, Outcome
 from covetbackup.paging import unindexed
 
 ORDER = ("-sequence",)
-DAY = forms.DateInput({"placeholder": "2026-12-31"})
+DAY = forms.DateInput({"placeholder": "2026-12-31", "size": "10"})
 
 
 class AuditFilter(forms.Form):

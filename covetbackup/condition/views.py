@@ -74,10 +74,10 @@ def _secrets() -> Iterator[Trouble]:
 
 def _ages() -> list[tuple[str, timedelta]]:
     return [
-        ("A session ends after", timedelta(seconds=settings.SESSION_COOKIE_AGE)),
-        ("Without a page, after", timedelta(seconds=settings.SESSION_IDLE_SECONDS)),
+        ("Sessions end after", timedelta(seconds=settings.SESSION_COOKIE_AGE)),
+        ("Idle ones after", timedelta(seconds=settings.SESSION_IDLE_SECONDS)),
         (
-            "The password is asked again for dangerous acts after",
+            "Password asked again after",
             timedelta(seconds=settings.REAUTHENTICATION_SECONDS),
         ),
     ]

@@ -121,6 +121,7 @@ def live_context(job: Job) -> dict[str, Any]:
         "place": bell.queue_position(job),
         "phases": figures.phases_of(job, phases, now),
         "percent": None if share is None else int(share * 100),
+        "quarter": int((share or 0) * 4) * 25,
         "time_left": figures.time_left(job, now),
         "elapsed": (job.finished_at or now) - job.started_at if job.started_at else None,
         "is_suspect": figures.is_suspect(job, now),

@@ -47,6 +47,8 @@ document.addEventListener("htmx:error", () => connection(true));
 document.addEventListener("htmx:after:request", (event) => {
   const status = event.detail?.ctx?.response?.status ?? 0;
   if (status >= 500) return connection(true);
+  // What is polled is gone, or no longer for us: the page itself says so, once.
+  if ((status === 403 || status === 404) && event.target.closest?.("[data-poll]")) return location.reload();
   lastAnswer = Date.now();
   connection(false);
 });
@@ -57,6 +59,13 @@ function toMistakes() {
 }
 document.addEventListener("htmx:after:swap", toMistakes);
 toMistakes();
+
+// Told aloud is only what changed by a phase or a quarter, not each of many swaps.
+let told = document.querySelector("[data-announce]")?.dataset.announce;
+document.addEventListener("htmx:after:swap", () => {
+  const text = document.querySelector("[data-announce]")?.dataset.announce;
+  if (text && text !== told) announce((told = text));
+});
 
 // On narrow screens the menu is a strip: show the part of it where we are.
 document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

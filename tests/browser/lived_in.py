@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.browser.dashboard import Dashboard
-from tests.browser.samples import HOSTILE_NAME, LONG_NAME, fill_postgres, fill_sqlite
+from tests.browser.samples import (
+    HOSTILE_NAME,
+    LONG_NAME,
+    POLLING_NAME,
+    fill_postgres,
+    fill_sqlite,
+)
 from tests.support.postgres_server import PostgresServer, drop_databases
 
 RESTORED = "shop_restored"
@@ -32,7 +38,7 @@ class LivedIn:
 
 def live_in(dashboard: Dashboard, postgres: PostgresServer, folder: Path) -> LivedIn:
     fill_postgres(postgres, "shop")
-    for name in (LONG_NAME, HOSTILE_NAME, "gone"):
+    for name in (LONG_NAME, HOSTILE_NAME, POLLING_NAME, "gone"):
         postgres.create_database(name)
     fill_sqlite(folder / "till.sqlite")
     server = _add(dashboard, postgres.url("postgres"), "Main server", password_of(postgres))

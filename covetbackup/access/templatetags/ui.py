@@ -54,6 +54,8 @@ _BADGES = {
     "done": ("ok", "Done", "ok"),
     "denied": ("bad", "Denied", "bad"),
     "active": ("ok", "Active", "ok"),
+    "open": ("ok", "Open", "ok"),
+    "locked": ("lock", "Locked", "bad"),
     "alive": ("ok", "Alive", "ok"),
     "draining": ("running", "Draining", "running"),
     "silent": ("unknown", "Silent", ""),
@@ -105,14 +107,15 @@ def duration_text(length: timedelta | float | None) -> str:
     if length is None:
         return UNKNOWN
     seconds = length.total_seconds() if isinstance(length, timedelta) else float(length)
+    if seconds < 0.05:
+        return "under 0.1 s"
     if seconds < 10:
-        return f"{max(seconds, 0):.1f} s"
+        return f"{seconds:.1f} s"
     rest, parts = int(seconds), []
     for name, size in _PARTS:
         count, rest = divmod(rest, size)
-        if count or parts:
-            parts.append(f"{count} {name}")
-    return " ".join(parts[:2])
+        parts += [(count, name)] if count or parts else []
+    return " ".join(f"{count} {name}" for count, name in parts[:2] if count)
 
 
 @register.simple_tag
