@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from covetbackup.access.roles import Permission, roles_with
 register = template.Library()
 
 UNKNOWN = "–"
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _PARTS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 _AGO = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
@@ -89,6 +91,12 @@ def bytes_text(size: int | None) -> SafeString | str:
     if size is None:
         return UNKNOWN
     return format_html('<span title="{} bytes">{}</span>', f"{size:,}", _scaled(size))
+
+
+@register.filter
+def printable(text: str) -> str:
+    """What a program said, without what a terminal would obey: of no use on a page."""
+    return _CONTROL.sub("", str(text))
 
 
 @register.filter
