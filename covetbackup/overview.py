@@ -67,6 +67,7 @@ class Verdict:
     troubles: list[Row]
     more_troubles: int
     facts: list[Fact]
+    can_restore: bool
     steps: list[Step] = field(default_factory=list)
 
 
@@ -121,6 +122,7 @@ def judge_fleet(user: User, now: datetime) -> Verdict:
         troubles=troubles[:_MOST_TROUBLES],
         more_troubles=max(len(troubles) - _MOST_TROUBLES, 0),
         facts=_facts(rows, unprotected, statistics(user)),
+        can_restore=any(row.last_good_at for row in rows),
         steps=first_steps(user),
     )
 
