@@ -8,8 +8,8 @@ from datetime import date, datetime, timedelta
 
 from django.utils import timezone
 
-from backups.models import Backup, BackupState
-from backups.models.backup import RESTORABLE_STATES
+from backups.models import Backup
+from backups.models.backup import FAILED_STATES, RESTORABLE_STATES
 
 DAYS = 7
 _STEP, _HEIGHT = 10, 18
@@ -47,13 +47,13 @@ def weeks_of(databases: Iterable[int], now: datetime) -> dict[int, Week]:
 
 def _states(ids: list[int], since: datetime) -> dict[tuple[int, date], str]:
     """Of each day on which something was done: one good backup outweighs failures."""
-    states = (*RESTORABLE_STATES, BackupState.FAILED)
+    states = (*RESTORABLE_STATES, *FAILED_STATES)
     rows = Backup.objects.filter(database__in=ids, created_at__gte=since, state__in=states)
     found: dict[tuple[int, date], str] = {}
     for pk, at, state in rows.order_by().values_list("database", "created_at", "state"):
         day = (pk, timezone.localdate(at))
         if found.get(day) != "good":
-            found[day] = "failed" if state == BackupState.FAILED else "good"
+            found[day] = "failed" if state in FAILED_STATES else "good"
     return found
 
 

@@ -7,7 +7,7 @@ from importlib import metadata
 
 PACKAGES = (
     *("boto3", "cryptography", "Django", "django-htmx", "django-otp", "django-q2", "gunicorn"),
-    *("isal", "psutil", "psycopg", "whitenoise", "zlib-ng", "zstandard"),
+    *("isal", "psutil", "psycopg", "redis", "whitenoise", "zlib-ng", "zstandard"),
 )
 
 

@@ -58,12 +58,14 @@ def test_each_day_of_the_week_has_a_bar_and_words(team: Team) -> None:
     backup_at(database, NOON - timedelta(days=1), "failed")
     for state in ("failed", "degraded", "failed"):
         backup_at(database, NOON - timedelta(days=3), state)
+    backup_at(database, NOON - timedelta(days=4), "interrupted")
     backup_at(database, NOON - timedelta(days=5), "removed")
+    backup_at(database, NOON - timedelta(days=6), "cancelled")
     backup_at(database, NOON - timedelta(days=9))
     week = weeks_of([database.pk], NOON)[database.pk]
     states = [bar.state for bar in week.bars]
-    assert states == ["none", "none", "none", "good", "none", "failed", "good"]
-    assert week.summary == "Last 7 days: a good backup on 2, failed on 1"
+    assert states == ["none", "none", "failed", "good", "none", "failed", "good"]
+    assert week.summary == "Last 7 days: a good backup on 2, failed on 2"
     assert week.bars[-1].title == "Sun 25 Oct: a good backup"
 
 
