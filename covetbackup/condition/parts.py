@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 
-PACKAGES = (
-    *("boto3", "cryptography", "Django", "django-htmx", "django-otp", "django-q2", "gunicorn"),
-    *("isal", "psutil", "psycopg", "redis", "whitenoise", "zlib-ng", "zstandard"),
-)
+from django.conf import settings
+
+_OWN = "covetbackup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,30 +28,42 @@ SHIPPED = (
 
 
 def version() -> str:
-    return _version_of("covetbackup")
-
-
-def parts() -> list[Part]:
-    return [*SHIPPED, *(_part(name) for name in PACKAGES)]
-
-
-def _part(name: str) -> Part:
-    return Part(name, _version_of(name), _licence_of(name))
-
-
-def _version_of(name: str) -> str:
     try:
-        return metadata.version(name)
+        return metadata.version(_OWN)
     except metadata.PackageNotFoundError:
         return "from source"
 
 
+def parts() -> list[Part]:
+    """What is shipped with the product, and the packages it asks for that are installed."""
+    return [*SHIPPED, *_packages()]
+
+
+def _packages() -> Iterator[Part]:
+    for name in sorted(_names(), key=str.lower):
+        try:
+            yield Part(name, metadata.version(name), _licence_of(name))
+        except metadata.PackageNotFoundError:
+            continue  # for another version of Python
+
+
+def _names() -> set[str]:
+    wanted = [line for line in _requirements() if "extra ==" not in line]
+    return {line[: found.end()] for line in wanted if (found := re.match(r"[\w.-]+", line))}
+
+
+def _requirements() -> list[str]:
+    """Of the installed package; of the source tree, where it runs from there."""
+    try:
+        return metadata.requires(_OWN) or []
+    except metadata.PackageNotFoundError:
+        project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text("utf-8"))
+        return list(project["project"]["dependencies"])
+
+
 def _licence_of(name: str) -> str:
     """An expression where the package gives one, else what its classifiers say."""
-    try:
-        facts = metadata.metadata(name)
-    except metadata.PackageNotFoundError:
-        return ""
+    facts = metadata.metadata(name)
     if facts["License-Expression"]:
         return str(facts["License-Expression"])
     named = [
