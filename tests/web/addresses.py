@@ -34,8 +34,8 @@ def addresses(user: User) -> dict[str, str]:
 
 def _plain() -> Iterator[tuple[str, str]]:
     for name in (
-        "overview", "servers", "server-add", "databases", "backups", "repositories",
-        "repository-add", "keys", "restores", "jobs", "team", "audit", "profile",
+        "overview", "overview-live", "servers", "server-add", "databases", "backups",
+        "repositories", "repository-add", "keys", "restores", "jobs", "team", "audit", "profile",
     ):  # fmt: skip
         yield name, reverse(name)
 
