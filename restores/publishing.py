@@ -15,6 +15,7 @@ from covetbackup.core.databases.base import (
     RestoreSession,
 )
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.selection import Chosen
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter, Sink
 
@@ -55,6 +56,10 @@ class _Session:
         self._expected = expected
         self._announce = announce
         self._found = Inventory()
+
+    @property
+    def chosen(self) -> Chosen | None:
+        return self._session.chosen
 
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
         return self._session.groups(members)

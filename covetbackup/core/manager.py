@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.crypto.suites import Suite
-from covetbackup.core.databases.registry import member_check, open_address
+from covetbackup.core.databases.registry import listing, member_check, open_address
+from covetbackup.core.databases.selection import Listing
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.operations.backup import BackupRequest, BackupResult, Clock, take_backup
 from covetbackup.core.operations.copy import copy_backup
@@ -207,6 +208,18 @@ class RestoreManager:
     ) -> RestoreResult:
         """Restore, compare with the manifest, and remove the result again."""
         return self._run(drill_backup, label, request, password)
+
+    def contents(self, label: str) -> Listing:
+        """The tables of a backup with their sizes, and what a selection of them would bring."""
+        found = self._repository.find(label)
+        manifest = open_backup(self._repository, found, self._keyring).manifest
+        plain = manifest.opened.plain
+
+        def read(member: str) -> bytes:
+            with self.open_member(label, member) as chunks:
+                return b"".join(chunks)
+
+        return listing(manifest.kind, {name: facts.size for name, facts in plain.items()}, read)
 
     def open_member(self, label: str, member: str) -> Source:
         """The plain bytes of one member, or of all parts of a stream such as `dump.pgc`: a source

@@ -91,6 +91,7 @@ class _Backup:
 
 class _Restore:
     kept_as = ""
+    chosen = None
 
     def __init__(self, engine: MemoryEngine) -> None:
         self._engine = engine

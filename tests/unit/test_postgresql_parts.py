@@ -10,7 +10,7 @@ import pytest
 from covetbackup.core.databases.base import Piece
 from covetbackup.core.databases.postgresql.parts import plan
 from covetbackup.core.databases.postgresql.parts.names import is_part
-from covetbackup.core.databases.postgresql.parts.places import Places
+from covetbackup.core.databases.postgresql.parts.places import Place, Places
 from covetbackup.core.databases.postgresql.parts.plan import Heap, plan_parts
 from covetbackup.core.databases.postgresql.parts.stages import post_data_stages
 from covetbackup.core.databases.postgresql.toc.reading import Unsupported, read_contents
@@ -150,7 +150,8 @@ def _at(sample: Contents, offsets: tuple[int, ...]) -> tuple[Entry, ...]:
 def test_a_part_goes_on_with_what_the_one_before_began() -> None:
     contents, places, _ = place_sample()
     first, second, _ = contents.entries
-    found = {piece.member[-1]: places.of(piece) for piece in places.data_pieces()}
+    pieces = places.data_pieces(all_of(contents))
+    found = {piece.member[-1]: places.of(piece) for piece in pieces}
     goes_on = {number: place.goes_on for number, place in found.items()}
     assert goes_on == {"1": None, "2": first, "3": first, "4": second}
     assert [place.is_open for place in found.values()] == [True, True, True, False]
@@ -206,6 +207,44 @@ def test_without_indexes_of_partitions_there_is_one_stage() -> None:
     assert [stage.contents for stage in post_data_stages(sample)] == [sample]
 
 
-def test_pieces_are_of_the_parts_behind_the_contents() -> None:
-    _, places, _ = place_sample()
-    assert places.data_pieces() == tuple(Piece(f"dump.pgc.000{n}") for n in (1, 2, 3, 4))
+def all_of(contents: Contents) -> list[int]:
+    return [entry.dump_id for entry in contents.entries]
+
+
+def test_whole_parts_are_read_where_all_in_them_is_wanted() -> None:
+    contents, places, _ = place_sample()
+    parts = tuple(Piece(f"dump.pgc.000{number}") for number in (1, 2, 3, 4))
+    assert places.data_pieces(all_of(contents)) == parts
+    assert places.data_pieces([]) == ()
+
+
+def test_ranges_are_read_where_some_is_not() -> None:
+    contents, places, _ = place_sample()
+    first, second, third = all_of(contents)
+    assert places.data_pieces([first]) == (
+        Piece("dump.pgc.0001"),
+        Piece("dump.pgc.0002"),
+        Piece("dump.pgc.0003", 0, 50),
+    )
+    assert places.data_pieces([second]) == (
+        Piece("dump.pgc.0003", 50, 30),
+        Piece("dump.pgc.0004", 0, 20),
+    )
+    assert places.data_pieces([first, third]) == (
+        Piece("dump.pgc.0001"),
+        Piece("dump.pgc.0002"),
+        Piece("dump.pgc.0003", 0, 50),
+        Piece("dump.pgc.0004", 20, 50),
+    )
+
+
+def test_a_range_goes_on_or_stays_open_as_its_part_does() -> None:
+    contents, places, _ = place_sample()
+    first, second, third = contents.entries
+    last_of_first, *_ = reversed(places.data_pieces([first.dump_id]))
+    begin, rest = places.data_pieces([second.dump_id])
+    (whole,) = places.data_pieces([third.dump_id])
+    assert places.of(last_of_first) == Place(goes_on=first, is_open=False)
+    assert places.of(begin) == Place(goes_on=None, is_open=True)
+    assert places.of(rest) == Place(goes_on=second, is_open=False)
+    assert places.of(whole) == Place(goes_on=None, is_open=False)

@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     _list(_command(under, "list", "list backups; needs no key"))
     _show(_command(under, "show", "show one backup with its contents"))
     _verify(_command(under, "verify", "verify one backup"))
+    _contents(_command(under, "contents", "list the tables of a backup, or what some need"))
     _cat(_command(under, "cat", "write the plain bytes of a member to standard output"))
     _restore(_command(under, "restore", "restore into a new database"))
     _copy(_command(under, "copy", "copy a backup to another repository"))
@@ -67,6 +68,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Report]] = {
     "list": commands.list_backups,
     "show": commands.show,
     "verify": commands.verify,
+    "contents": commands.contents,
     "cat": commands.cat,
     "restore": commands.restore,
     "copy": commands.copy,
@@ -122,6 +124,22 @@ def _verify(made: argparse.ArgumentParser) -> None:
     _trust(made)
 
 
+def _contents(made: argparse.ArgumentParser) -> None:
+    _backup_in_repository(made)
+    _selection(made)
+    _keys(made)
+
+
+def _selection(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--table", action="append", default=[], metavar="SCHEMA.TABLE", help="PostgreSQL; repeat"
+    )
+    made.add_argument("--schema", action="append", default=[], help="all of it; repeat")
+    made.add_argument(
+        "--schema-only", action="store_true", help="of what --table and --schema name, no rows"
+    )
+
+
 def _cat(made: argparse.ArgumentParser) -> None:
     _backup_in_repository(made)
     made.add_argument("member", metavar="MEMBER")
@@ -137,6 +155,7 @@ def _restore(made: argparse.ArgumentParser) -> None:
         action="store_true",
         help="TARGET exists: take its place in one step, and keep it under a dated name",
     )
+    _selection(made)
     made.add_argument("--jobs", type=int, default=1, help="connections that load at once")
     made.add_argument(
         "--owner", default="", help="not SQLite: keep, none, or the role that shall own all"

@@ -11,9 +11,10 @@ from typing import Any
 from covetbackup.core.cli import exits, views
 from covetbackup.core.cli.report import Report
 from covetbackup.core.cli.scratch import scratch_target
-from covetbackup.core.cli.terminal import count_text
+from covetbackup.core.cli.terminal import count_text, size_text
 from covetbackup.core.crypto.keyfile import read_passphrase
 from covetbackup.core.crypto.keyring import Keyring, new_keys, write_new_keys
+from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting, CovetError
 from covetbackup.core.manager import (
     BackupManager,
@@ -146,6 +147,31 @@ def cat(given: Namespace) -> Report:
     return Report({"bytes": size}, [])
 
 
+def contents(given: Namespace) -> Report:
+    repository = _open(given.repo, given)
+    listing = RestoreManager(repository, _keyring(given, repository)).contents(given.label)
+    sizes = listing.table_bytes()
+    selection = _selection(given)
+    chosen = listing.chosen(selection) if selection else None
+    shown = {name: size for name, size in sizes.items() if not chosen or name in chosen.tables}
+    lines = chosen.lines if chosen else []
+    return Report(
+        {
+            "tables": [{"name": name, "plain_bytes": size} for name, size in shown.items()],
+            "remarks": lines,
+        },
+        [*(f"{size_text(size):>10}  {name}" for name, size in shown.items()), *lines],
+    )
+
+
+def _selection(given: Namespace) -> Selection | None:
+    if given.table or given.schema:
+        return Selection(tuple(given.table), tuple(given.schema), with_data=not given.schema_only)
+    if given.schema_only:
+        raise BadSetting("--schema-only needs --table or --schema")
+    return None
+
+
 def restore(given: Namespace) -> Report:
     repository = _open(given.repo, given)
     manager = RestoreManager(repository, _keyring(given, repository), progress=given.progress)
@@ -154,6 +180,7 @@ def restore(given: Namespace) -> Report:
         jobs=given.jobs,
         workers=default_workers(),
         accept_untrusted=given.accept_untrusted,
+        selection=_selection(given),
         options={"owner": given.owner} if given.owner else {},
         replace=given.replace,
     )

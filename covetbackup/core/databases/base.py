@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Protocol
 
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.selection import Chosen, Selection
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter, Sink, Source
 
@@ -45,9 +46,12 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What a restore wants to have next of a backup: a member."""
+    """What a restore wants to have next of a backup: a member, or of its plain bytes the `length`
+    from `offset` on."""
 
     member: str
+    offset: int = 0
+    length: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,7 @@ class RestoreOptions:
     know (encoding, roles, extensions). `jobs` > 1 asks for parallel restore: so many members may be
     written at once. `extra` holds typed options of one engine. With `replace` the target must
     exist: the commit puts the restored database in its place and keeps it under another name.
+    With a `selection` only that is restored; an engine that cannot do so raises `BadSetting`.
     """
 
     target: str
@@ -96,6 +101,7 @@ class RestoreOptions:
     jobs: int = 1
     extra: Mapping[str, object] = field(default_factory=dict)
     replace: bool = False
+    selection: Selection | None = None
 
 
 class BackupSession(Protocol):
@@ -112,9 +118,13 @@ class RestoreSession(Protocol):
     """A scratch target being filled. Leaving its context without `commit` removes it.
 
     `kept_as` is what the replaced database is called after the commit, "" if none is replaced.
+    `chosen` is what a selection came to, known when all is written; None if all is restored.
     """
 
     kept_as: str
+
+    @property
+    def chosen(self) -> Chosen | None: ...
 
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
         """What of the backup's `members`, given in stored order with their plain sizes in bytes,

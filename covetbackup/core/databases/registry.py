@@ -5,10 +5,12 @@ Kinds are imported when asked for, so that a SQLite backup needs no PostgreSQL d
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from covetbackup.core.databases.base import DatabaseEngine
+from covetbackup.core.databases.selection import Listing
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.stream.base import Filter
 from covetbackup.core.stream.secret import Secret
@@ -58,6 +60,17 @@ def member_check(kind: str, member: str) -> Filter | None:
 
         return partial(check_stream, staging=None) if member == MEMBER else None
     raise BadSetting(f"{kind!r} is not a database kind known here", "update CovetBackup?")
+
+
+def listing(kind: str, members: Mapping[str, int], read: Callable[[str], bytes]) -> Listing:
+    """What a backup's `members` (name and plain size) say is in them; `read` gives one of them
+    whole. Raises `BadSetting` for kinds of which only all can be restored."""
+    if kind == "postgresql":
+        from covetbackup.core.databases.postgresql.parts.listing import Listing as PartsListing
+        from covetbackup.core.databases.postgresql.parts.listing import head_of
+
+        return PartsListing(read(head_of(members)), members)
+    raise BadSetting(f"backups of kind {kind!r} are restored whole: there is nothing to choose")
 
 
 def _postgresql(url: str, password: Secret | None) -> Address:

@@ -11,14 +11,17 @@ from itertools import islice
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.base import DatabaseEngine, Piece, RestoreOptions, RestoreSession
 from covetbackup.core.databases.inventory import Inventory, differences
+from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting, ResultDiffers
 from covetbackup.core.operations.at_once import run_at_once
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Details, Manifest
 from covetbackup.core.repository.opening import OpenedBackup, open_backup
+from covetbackup.core.repository.ranges import open_range
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.repository.volumes import open_member
+from covetbackup.core.stream.base import Source
 from covetbackup.core.stream.meter import watched
 from covetbackup.core.stream.pump import pump
 
@@ -30,7 +33,8 @@ class RestoreRequest:
     """`target` in the engine's own notation; `options` are typed options of that engine.
 
     `accept_untrusted` allows a backup that no trusted signer or own secret key vouches for.
-    `replace` puts the restored database in the place of the target, which is kept.
+    `replace` puts the restored database in the place of the target, which is kept. `selection`
+    restores a part of the backup.
     """
 
     target: str
@@ -39,6 +43,7 @@ class RestoreRequest:
     accept_untrusted: bool = False
     options: dict[str, object] | None = None
     replace: bool = False
+    selection: Selection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,7 @@ def _options(opened: OpenedBackup, request: RestoreRequest) -> RestoreOptions:
         jobs=request.jobs,
         extra=request.options or {},
         replace=request.replace,
+        selection=request.selection,
     )
 
 
@@ -143,9 +149,7 @@ def _fill(
     manifest, details = opened.manifest, opened.manifest.opened
 
     def write(piece: Piece, progress: Progress) -> None:
-        source = open_member(
-            repository, manifest, piece.member, dek=opened.dek, workers=request.workers
-        )
+        source = _source(repository, opened, piece, workers=request.workers)
         pump(source, [watched(progress)], session.sink(piece))
 
     sizes = {member.name: details.plain[member.name].size for member in manifest.members}
@@ -155,7 +159,8 @@ def _fill(
         run_at_once(tasks, limit=request.jobs, progress=progress)
     progress.phase("comparing with the manifest")
     inventory = session.inventory()
-    found = differences(details.inventory, inventory)
+    chosen = session.chosen
+    found = differences(chosen.of(details.inventory) if chosen else details.inventory, inventory)
     if found:
         raise ResultDiffers(
             f"the restored database differs from backup {manifest.label}: "
@@ -166,9 +171,27 @@ def _fill(
     return inventory
 
 
+def _source(repository: Repository, opened: OpenedBackup, piece: Piece, *, workers: int) -> Source:
+    manifest, dek = opened.manifest, opened.dek
+    if piece.length is None:
+        return open_member(repository, manifest, piece.member, dek=dek, workers=workers)
+    return open_range(
+        repository,
+        manifest,
+        piece.member,
+        offset=piece.offset,
+        length=piece.length,
+        dek=dek,
+        workers=workers,
+    )
+
+
 def _name(group: Sequence[Piece]) -> str:
     return group[0].member if len(group) == 1 else f"{len(group)} streams"
 
 
 def _size(group: Sequence[Piece], details: Details) -> int:
-    return sum(details.plain[piece.member].size for piece in group)
+    return sum(
+        details.plain[piece.member].size if piece.length is None else piece.length
+        for piece in group
+    )

@@ -31,6 +31,7 @@ from covetbackup.core.databases.mysql.load import ClientProgram, DumpSink, Scrip
 from covetbackup.core.databases.mysql.settings import ConnectionSettings
 from covetbackup.core.databases.mysql.tables import list_tables
 from covetbackup.core.databases.mysql.url import parse_url
+from covetbackup.core.databases.selection import Chosen
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
@@ -45,6 +46,7 @@ class LogicalRestore:
     """A `RestoreSession` into a database that does not exist yet."""
 
     kept_as = ""
+    chosen: Chosen | None = None
 
     def __init__(
         self,

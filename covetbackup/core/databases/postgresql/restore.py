@@ -40,6 +40,7 @@ from covetbackup.core.databases.postgresql.properties import property_statements
 from covetbackup.core.databases.postgresql.snapshot import prepare_session
 from covetbackup.core.databases.postgresql.survey import read_inventory
 from covetbackup.core.databases.postgresql.url import parse_url
+from covetbackup.core.databases.selection import Chosen
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
@@ -101,6 +102,7 @@ class PostgresRestore:
                 self._pg_restore(),
                 self._connect_to_scratch,
                 jobs=self._options.jobs,
+                selection=self._options.selection,
                 empty_again=self._start_over,
                 progress=self._progress,
             )
@@ -120,7 +122,15 @@ class PostgresRestore:
             yield (Piece(GLOBALS),)
         with translated(self._settings):
             self._properties = self._rehearsed_properties()
-        yield from self._parts.groups(members) if HEAD in members else ((Piece(DUMP),),)
+        if HEAD in members:
+            yield from self._parts.groups(members)
+            return
+        if self._options.selection is not None:
+            raise BadSetting(
+                "of a dump in one stream nothing can be selected",
+                "restore all of it; or let pg_restore choose from what `cat … dump.pgc` writes",
+            )
+        yield (Piece(DUMP),)
 
     def sink(self, piece: Piece) -> Sink:
         if piece.member == GLOBALS:
@@ -140,6 +150,10 @@ class PostgresRestore:
             command, jobs=self._options.jobs, expected_bytes=size, empty_again=self._start_over
         )
 
+    @property
+    def chosen(self) -> Chosen | None:
+        return self._parts.chosen
+
     def inventory(self) -> Inventory:
         # At once, as each keeps but one core of the server busy: of a restore of 650 MB, one after
         # the other took 4 s of 31.
@@ -148,7 +162,8 @@ class PostgresRestore:
             self._progress.phase("analyze")
             analysis.result(waiting=self._tick)
         counted = {table.label for table in found.tables if table.exact}
-        uncounted = [table.label for table in self._expected.tables if table.exact]
+        expected = self.chosen.of(self._expected) if self.chosen else self._expected
+        uncounted = [table.label for table in expected.tables if table.exact]
         uncounted = [label for label in uncounted if label not in counted]
         if uncounted:
             listed = ", ".join(uncounted[:_NAMED])

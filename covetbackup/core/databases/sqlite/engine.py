@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 
+from covetbackup.core.databases import selection
 from covetbackup.core.databases.base import BackupOptions, Probe, RestoreOptions
 from covetbackup.core.databases.sqlite.connection import live_connection, pragma, require_sqlite
 from covetbackup.core.databases.sqlite.held import held_descriptor
@@ -98,6 +99,7 @@ class SqliteEngine:
         require_sqlite()
         if options.extra:
             raise BadSetting(f"SQLite has no restore option {sorted(options.extra)[0]}")
+        selection.refuse(options.selection, "SQLite")
         target = options.target
         path = parse_url(target) if target.startswith("sqlite:") else checked_path(Path(target))
         return restoring(path, progress, is_replaced=options.replace)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from covetbackup.core.databases.base import Piece, one_by_one
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.selection import Chosen
 from covetbackup.core.databases.sqlite import replace
 from covetbackup.core.databases.sqlite.connection import private_connection, reporting
 from covetbackup.core.databases.sqlite.integrity import prove_integrity, prove_length, write_all
@@ -85,6 +86,7 @@ class RestoreToFile:
         progress: Progress,
         kept_as: Path | None = None,
     ) -> None:
+        self.chosen: Chosen | None = None
         self.kept_as = kept_as.name if kept_as else ""
         self._kept_as = kept_as
         self._target = target

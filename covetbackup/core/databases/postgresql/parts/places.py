@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from covetbackup.core.databases.base import Piece
@@ -42,13 +42,32 @@ class Places:
         ):
             raise Incomplete("the parts of the dump are not those its contents speak of")
 
-    def data_pieces(self) -> tuple[Piece, ...]:
-        """All parts but the first."""
-        return tuple(Piece(name) for name in self._begins if name != HEAD)
+    def data_pieces(self, wanted: Collection[int]) -> tuple[Piece, ...]:
+        """What has to be read for the entries with these dump ids: whole parts where all in them
+        is wanted, else ranges of parts, what lies together in one."""
+        pieces: list[Piece] = []
+        for name in self._begins:
+            if name != HEAD:
+                pieces += self._of_part(name, wanted)
+        return tuple(pieces)
+
+    def _of_part(self, name: str, wanted: Collection[int]) -> Iterator[Piece]:
+        begin, size = self._begins[name], self._sizes[name]
+        runs = [
+            (max(offset, begin), min(self._block_end(number), begin + size))
+            for number, offset in enumerate(self._offsets)
+            if self._entries[number].dump_id in wanted
+        ]
+        for run_begin, run_end in _joined(run for run in runs if run[0] < run[1]):
+            if run_end - run_begin == size:
+                yield Piece(name)
+            else:
+                yield Piece(name, run_begin - begin, run_end - run_begin)
 
     def of(self, piece: Piece) -> Place:
-        begin = self._begins[piece.member]
-        end = begin + self._sizes[piece.member]
+        begin = self._begins[piece.member] + piece.offset
+        length = self._sizes[piece.member] if piece.length is None else piece.length
+        end = begin + length
         before = bisect_right(self._offsets, begin)
         is_beginning = before > 0 and self._offsets[before - 1] == begin
         last = bisect_right(self._offsets, end - 1)
@@ -60,6 +79,16 @@ class Places:
     def _block_end(self, number: int) -> int:
         """Where the block of the entry with that place in the archive ends."""
         return self._offsets[number + 1] if number + 1 < len(self._offsets) else self._end
+
+
+def _joined(runs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Runs in order, those that touch made one."""
+    joined: list[tuple[int, int]] = []
+    for begin, end in runs:
+        if joined and joined[-1][1] == begin:
+            begin = joined.pop()[0]
+        joined.append((begin, end))
+    return joined
 
 
 def _offset(entry: Entry) -> int:

@@ -15,6 +15,7 @@ from covetbackup.core.databases.postgresql.parts.loading import PartSink
 from covetbackup.core.databases.postgresql.parts.names import HEAD
 from covetbackup.core.databases.postgresql.parts.places import Places
 from covetbackup.core.databases.postgresql.parts.stages import post_data_stages
+from covetbackup.core.databases.postgresql.toc.closure import close
 from covetbackup.core.databases.postgresql.toc.reading import (
     NeedsMore,
     Unsupported,
@@ -22,6 +23,7 @@ from covetbackup.core.databases.postgresql.toc.reading import (
 )
 from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
 from covetbackup.core.databases.postgresql.toc.writing import head_of_archive
+from covetbackup.core.databases.selection import Chosen, Selection
 from covetbackup.core.errors import BadSetting, Incomplete, SinkFailed
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
@@ -40,9 +42,12 @@ class PartedLoad:
         connect: Callable[[], Connection],
         *,
         jobs: int,
+        selection: Selection | None,
         empty_again: Callable[[], None],
         progress: Progress,
     ) -> None:
+        self.chosen: Chosen | None = None
+        self._selection = selection
         self._command = command
         self._empty_again = empty_again
         self._connect = connect
@@ -56,6 +61,8 @@ class PartedLoad:
         yield (Piece(HEAD),)
         contents = self._read_contents()
         self._places = Places(contents, sizes)
+        if self._selection is not None:
+            contents = self._narrowed(contents, self._selection)
         self._entries = {entry.dump_id: entry for entry in contents.data_entries}
         yield from self._made_and_filled(contents)
         structure = _structure(contents)
@@ -75,9 +82,16 @@ class PartedLoad:
         # Of the data section only values of sequences are left, and (since archives of
         # PostgreSQL 17) the large objects, which have to be there before their content.
         self._run(_structure(contents), "--section=pre-data", "--section=data")
-        pieces = self._places.data_pieces()
+        pieces = self._places.data_pieces([entry.dump_id for entry in contents.data_entries])
         if pieces:
             yield pieces
+
+    def _narrowed(self, contents: Contents, selection: Selection) -> Contents:
+        closure = close(contents, selection)
+        self.chosen = closure.chosen
+        for line in closure.chosen.lines:
+            self._progress.note(line)
+        return contents.kept(lambda entry: entry.dump_id in closure.dump_ids)
 
     def sink(self, piece: Piece) -> Sink:
         if piece.member == HEAD:

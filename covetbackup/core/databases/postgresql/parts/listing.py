@@ -1,0 +1,47 @@
+"""What is in a dump, told from its table of contents alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from covetbackup.core.databases.postgresql.parts.names import HEAD, is_part
+from covetbackup.core.databases.postgresql.toc.closure import close
+from covetbackup.core.databases.postgresql.toc.reading import NeedsMore, Unsupported, read_contents
+from covetbackup.core.databases.postgresql.toc.values import TABLE_DATA
+from covetbackup.core.databases.selection import Chosen, Selection
+from covetbackup.core.errors import BadSetting, Incomplete
+
+
+class Listing:
+    """`head` is the member `HEAD`; `sizes` are the plain sizes of all members in bytes."""
+
+    def __init__(self, head: bytes, sizes: Mapping[str, int]) -> None:
+        try:
+            self._contents = read_contents(head)
+        except (NeedsMore, Unsupported) as error:
+            raise Incomplete(f"the contents of the dump cannot be read: {error}") from error
+        self._end = sum(size for name, size in sizes.items() if is_part(name))
+
+    def table_bytes(self) -> dict[str, int]:
+        """How much of the dump each table is, in bytes."""
+        entries = sorted(self._contents.data_entries, key=lambda entry: entry.offset or 0)
+        ends = [*(entry.offset or 0 for entry in entries[1:]), self._end]
+        return {
+            entry.name: end - (entry.offset or 0)
+            for entry, end in zip(entries, ends, strict=True)
+            if entry.kind == TABLE_DATA
+        }
+
+    def chosen(self, selection: Selection) -> Chosen:
+        """What a restore of `selection` would bring. Raises `BadSetting`."""
+        return close(self._contents, selection).chosen
+
+
+def head_of(members: Mapping[str, int]) -> str:
+    """The member that a listing needs. Raises `BadSetting` if there is none."""
+    if HEAD not in members:
+        raise BadSetting(
+            "this backup is one stream, whose contents are not stored apart",
+            "`cat … dump.pgc | pg_restore --list` shows them",
+        )
+    return HEAD

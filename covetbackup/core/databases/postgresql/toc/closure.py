@@ -1,0 +1,182 @@
+"""What a selection of tables comes to: everything these need, and what belongs to them.
+
+A pure function of the table of contents, so it can be shown before anything runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
+from covetbackup.core.databases.selection import Chosen, Selection
+from covetbackup.core.errors import BadSetting
+
+_SETTINGS = (b"ENCODING", b"STDSTRINGS", b"SEARCHPATH")
+_TABLES = (b"TABLE", b"FOREIGN TABLE", b"VIEW", b"MATERIALIZED VIEW")
+_SEQUENCE = b"SEQUENCE"
+_FOREIGN_KEY = b"FK CONSTRAINT"
+_ATTACH = b"TABLE ATTACH"
+_DATA = (b"TABLE DATA", b"SEQUENCE SET", b"MATERIALIZED VIEW DATA")
+_CODE = (b"FUNCTION", b"PROCEDURE", b"AGGREGATE")
+# What is made with the object it needs. What these need besides is made with them: the function
+# of a trigger. Not so where everything they need has to be chosen by itself.
+_BELONGING = (
+    *_DATA,
+    *(b"DEFAULT", b"CONSTRAINT", b"CHECK CONSTRAINT", b"INDEX", b"STATISTICS", b"SEQUENCE"),
+    *(b"SEQUENCE OWNED BY", b"TRIGGER", b"RULE", b"POLICY", b"ROW SECURITY"),
+)
+_BETWEEN = (b"COMMENT", b"ACL", b"SECURITY LABEL", b"INDEX ATTACH", _FOREIGN_KEY, _ATTACH)
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """`dump_ids` are the entries to restore."""
+
+    dump_ids: frozenset[int]
+    chosen: Chosen
+
+
+def close(contents: Contents, selection: Selection) -> Closure:
+    """Raises `BadSetting` for a table or schema that is not there, and for an empty selection."""
+    search = _Search(contents)
+    wanted = _selected(contents, selection)
+    search.keep(wanted)
+    search.complete()
+    kept = {
+        dump_id
+        for dump_id in search.kept
+        if selection.with_data or search.entries[dump_id].kind not in _DATA
+    }
+    settings = {entry.dump_id for entry in contents.entries if entry.kind in _SETTINGS}
+    return Closure(frozenset(kept | settings), _described(search, wanted, selection))
+
+
+class _Search:
+    def __init__(self, contents: Contents) -> None:
+        self.entries = {entry.dump_id: entry for entry in contents.entries}
+        self.kept: set[int] = set()
+        self._schemas = {entry.tag: entry for entry in contents.entries if entry.kind == b"SCHEMA"}
+        attached = {
+            (each.schema, each.tag): each for each in contents.entries if each.kind == _ATTACH
+        }
+        # Rows of a hash partition on an enum belong to other partitions in another database.
+        through_root = {
+            (each.schema, each.tag)
+            for each in contents.data_entries
+            if each.definition.startswith(b"-- load via partition root")
+        }
+        # A partition is made as a table and attached later: it does without its parent.
+        self._parents = {
+            entry.dump_id: frozenset(attached[entry.schema, entry.tag].needs) - {entry.dump_id}
+            for entry in contents.entries
+            if entry.kind in _TABLES
+            and (entry.schema, entry.tag) in attached
+            and (entry.schema, entry.tag) not in through_root
+        }
+
+    def keep(self, entries: Iterable[Entry]) -> None:
+        """Keep them with everything they need."""
+        waiting = list(entries)
+        while waiting:
+            entry = waiting.pop()
+            if entry.dump_id not in self.kept:
+                self.kept.add(entry.dump_id)
+                waiting += self.needed_by(entry)
+
+    def needed_by(self, entry: Entry) -> Iterator[Entry]:
+        if entry.schema in self._schemas:
+            yield self._schemas[entry.schema]
+        spared = self._parents.get(entry.dump_id, frozenset())
+        for need in entry.needs:
+            if need not in self.entries or need in spared:
+                continue
+            # The index of a partition needs that of its parent to be attached, not to be made.
+            if entry.kind == b"INDEX" and self.entries[need].kind == b"INDEX":
+                continue
+            yield self.entries[need]
+
+    def complete(self) -> None:
+        """Keep what belongs to what is kept, until nothing more does."""
+        before = -1
+        while before != len(self.kept):
+            before = len(self.kept)
+            for entry in self.entries.values():
+                if entry.dump_id not in self.kept and self._belongs(entry):
+                    self.keep([entry])
+
+    def _belongs(self, entry: Entry) -> bool:
+        needs = [self.entries[need] for need in entry.needs if need in self.entries]
+        if entry.kind == _ATTACH:
+            # A partition belongs to its parent; not the other way round.
+            return any(
+                need.dump_id in self.kept and (need.schema, need.tag) != (entry.schema, entry.tag)
+                for need in needs
+            )
+        if entry.kind in _BETWEEN:
+            return bool(needs) and all(need.dump_id in self.kept for need in needs)
+        # The first need of a default, say, may be the sequence that it takes its values from.
+        owners = [need for need in needs if need.kind in (*_TABLES, _SEQUENCE)]
+        return entry.kind in _BELONGING and any(
+            need.dump_id in self.kept and not _is_only_used(entry, need) for need in owners
+        )
+
+
+def _is_only_used(entry: Entry, need: Entry) -> bool:
+    """Whether `need` is not what `entry` is of: its tag begins with the name of that."""
+    if entry.kind not in (b"DEFAULT", b"TRIGGER", b"RULE", b"POLICY", b"CONSTRAINT"):
+        return False
+    return not entry.tag.startswith(need.tag)
+
+
+def _selected(contents: Contents, selection: Selection) -> list[Entry]:
+    tables = [entry for entry in contents.entries if entry.kind in _TABLES]
+    named = {entry.name: entry for entry in tables}
+    found = []
+    for label in selection.tables:
+        if label not in named:
+            raise BadSetting(
+                f"the backup has no table {label}", "write SCHEMA.TABLE as contents do"
+            )
+        found.append(named[label])
+    schemas = {schema.encode(): schema for schema in selection.schemas}
+    inside = [entry for entry in contents.entries if entry.schema in schemas]
+    missing = set(schemas) - {entry.schema for entry in inside}
+    if missing:
+        raise BadSetting(f"the backup has nothing in schema {schemas[min(missing)]}")
+    if not (found or inside):
+        raise BadSetting("nothing is selected")
+    # What is between two things comes by itself when both are there.
+    return found + [entry for entry in inside if entry.kind not in (*_BETWEEN, *_BELONGING)]
+
+
+def _described(search: _Search, wanted: list[Entry], selection: Selection) -> Chosen:
+    kept = [search.entries[dump_id] for dump_id in sorted(search.kept)]
+    tables = [entry for entry in kept if entry.kind in _TABLES]
+    wanted_names = {entry.name for entry in wanted}
+    return Chosen(
+        tables=frozenset(entry.name for entry in tables),
+        sequences=frozenset(entry.name for entry in kept if entry.kind == _SEQUENCE),
+        extensions=frozenset(entry.tag.decode() for entry in kept if entry.kind == b"EXTENSION"),
+        pulled=tuple(entry.name for entry in tables if entry.name not in wanted_names),
+        skipped=tuple(_skipped(search)),
+        warnings=tuple(_warnings(search, kept)),
+        with_data=selection.with_data,
+    )
+
+
+def _skipped(search: _Search) -> Iterator[str]:
+    for entry in search.entries.values():
+        if entry.kind == _FOREIGN_KEY and entry.dump_id not in search.kept:
+            if any(need in search.kept for need in entry.needs):
+                yield entry.name
+
+
+def _warnings(search: _Search, kept: list[Entry]) -> Iterator[str]:
+    code = [entry.name for entry in kept if entry.kind in _CODE]
+    if code:
+        yield f"what these read cannot be seen from outside: {', '.join(code)}"
+    for entry in search.entries.values():
+        is_partition = entry.kind == _ATTACH and entry.dump_id not in search.kept
+        if is_partition and any(need in search.kept for need in entry.needs):
+            yield f"{entry.name} becomes a table of its own: its parent is not selected"
