@@ -27,7 +27,7 @@ from covetbackup.core.stream.pump import pump
 from tests.support.mariadb import MysqlServer, MysqlUser, quoted
 from tests.support.streams import MemorySink, source_of
 
-_RICH = Path(__file__).with_name("mariadb_rich.sql")
+_SCRIPTS = {"mariadb": "mariadb_rich.sql", "mysql": "mysql_rich.sql"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +110,19 @@ def _write(session: RestoreSession, piece: Piece, content: bytes, progress: Prog
     pump(source_of(pieces), [watched(progress)], session.sink(piece))
 
 
-def fill_richly(server: MysqlServer, database: str) -> None:
-    """One of everything that a dump has to carry."""
-    client(server, database, _RICH.read_bytes())
+def fill_richly(server: MysqlServer, database: str, program: Path = Path("mariadb")) -> None:
+    """One of everything that a dump has to carry; `program` is the stock client."""
+    script = Path(__file__).with_name(_SCRIPTS[program.name]).read_bytes()
+    client(server, database, script, program)
 
 
-def client(server: MysqlServer, database: str, script: bytes) -> bytes:
+def client(
+    server: MysqlServer, database: str, script: bytes, program: Path = Path("mariadb")
+) -> bytes:
     """What the stock client prints when it runs `script` as root."""
     finished = subprocess.run(
         [
-            "mariadb",
+            program,
             "--protocol=TCP",
             "--host=127.0.0.1",
             f"--port={server.port}",
@@ -141,7 +144,10 @@ def contents(server: MysqlServer, database: str) -> dict[str, str]:
     listing = "SHOW FULL TABLES"
     with server.connect(database) as connection, connection.cursor() as cursor:
         cursor.execute(listing)
-        for name, kind in list(cursor.fetchall()):
+        found = list(cursor.fetchall())
+        # Bytes as they are: the driver takes a vector for ASCII.
+        connection.use_unicode, connection.decoders = False, {}
+        for name, kind in found:
             history = " FOR SYSTEM_TIME ALL" if kind == "SYSTEM VERSIONED" else ""
             cursor.execute(f"SELECT * FROM {quoted(name)}{history}")
             rows = sorted(map(repr, cursor.fetchall()))

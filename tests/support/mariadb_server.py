@@ -1,4 +1,4 @@
-"""A private MariaDB server for tests, demo and benchmarks. Needs no test package.
+"""A private MariaDB or MySQL server for tests, demo and benchmarks. Needs no test package.
 
 Debian's package also registers a system service; nothing here uses it or needs it running.
 """
@@ -14,7 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from covetbackup.core.stream.secret import Secret
 _START_SECONDS = 60
 _ROOT = "root"
 _SETTINGS = """
-[mariadbd]
+[server]
 bind-address = 127.0.0.1
 datadir = {directory}/data
 socket = {directory}/socket
@@ -37,13 +37,10 @@ log-error = {directory}/log
 port = {port}
 log-bin = binlog
 server-id = 11
-gtid-domain-id = 0
 innodb-buffer-pool-size = 64M
-innodb-log-file-size = 64M
 innodb-flush-log-at-trx-commit = 0
 sync-binlog = 0
 key-buffer-size = 1M
-aria-pagecache-buffer-size = 1M
 max-connections = 60
 event-scheduler = ON
 skip-name-resolve
@@ -100,6 +97,64 @@ class MysqlServer:
         return {name for (name,) in self.rows(None, "SHOW DATABASES")}
 
 
+@dataclass(frozen=True, slots=True)
+class Product:
+    """`server` is the program; `initialise` the command that makes its data directory, of the
+    settings' and the data's paths; `first` the statements that give root its password."""
+
+    server: str
+    initialise: Callable[[Path, Path], list[str]]
+    first: str
+    settings: str = ""
+
+
+# Nobody logs in without a password, and root does so from here.
+_MARIADB_FIRST = """
+DELETE FROM mysql.global_priv WHERE User = '';
+FLUSH PRIVILEGES;
+CREATE OR REPLACE USER root@localhost IDENTIFIED BY '{password}';
+GRANT ALL ON *.* TO root@localhost WITH GRANT OPTION;
+CREATE OR REPLACE USER root@127.0.0.1 IDENTIFIED BY '{password}';
+GRANT ALL ON *.* TO root@127.0.0.1 WITH GRANT OPTION;
+"""
+_MYSQL_FIRST = """
+ALTER USER root@localhost IDENTIFIED BY '{password}';
+CREATE USER root@127.0.0.1 IDENTIFIED BY '{password}';
+GRANT ALL ON *.* TO root@127.0.0.1 WITH GRANT OPTION;
+"""
+
+
+def mariadb() -> Product:
+    installer = str(_found("mariadb-install-db"))
+    return Product(
+        server=str(_found("mariadbd")),
+        initialise=lambda settings, data: [
+            installer,
+            f"--defaults-file={settings}",
+            f"--datadir={data}",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+        ],
+        first=_MARIADB_FIRST,
+    )
+
+
+def mysql(root: Path) -> Product:
+    """MySQL's own server, unpacked below `root`."""
+    server = str(root / "usr/sbin/mysqld")
+    return Product(
+        server=server,
+        initialise=lambda settings, data: [
+            server,
+            f"--defaults-file={settings}",
+            f"--datadir={data}",
+            "--initialize-insecure",
+        ],
+        first=_MYSQL_FIRST,
+        settings=f"secure-file-priv = NULL\nmysqlx = OFF\nbasedir = {root / 'usr'}\n",
+    )
+
+
 def mariadb_installed() -> bool:
     return all(map(_found, ("mariadbd", "mariadb-install-db", "mariadb-dump", "mariadb")))
 
@@ -110,19 +165,30 @@ def _found(program: str) -> str | None:
 
 @contextmanager
 def run_mariadb(more: str = "") -> Iterator[MysqlServer]:
-    """Start a private server with `more` lines of settings, yield it once, stop it and remove its
-    files."""
-    directory = Path(tempfile.mkdtemp(prefix="covet-mariadb-"))
+    """Start a private MariaDB, yield it once, stop it and remove its files."""
+    with run_product(mariadb(), more) as server:
+        yield server
+
+
+@contextmanager
+def run_product(product: Product, more: str = "") -> Iterator[MysqlServer]:
+    """As `run_mariadb`; `more` are lines of settings."""
+    directory = Path(tempfile.mkdtemp(prefix="covet-mysql-"))
     try:
-        with mariadb_in(directory, more=more) as server:
+        with server_in(directory, product, more=more) as server:
             yield server
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextmanager
-def mariadb_in(
-    directory: Path, *, port: int = 0, password: Secret | None = None, more: str = ""
+def server_in(
+    directory: Path,
+    product: Product,
+    *,
+    port: int = 0,
+    password: Secret | None = None,
+    more: str = "",
 ) -> Iterator[MysqlServer]:
     """Run the server whose files are in `directory`, made there the first time; stop it.
 
@@ -139,12 +205,13 @@ def mariadb_in(
         int((directory / "port").read_text()),
         Secret((directory / "password").read_text()),
     )
-    settings = _SETTINGS.format(directory=directory, port=server.port, more=more)
+    settings = _SETTINGS.format(directory=directory, port=server.port, more=product.settings + more)
     _write(directory / "my.cnf", settings, account)
     if first_time:
-        _initialise(directory, account)
-        _write(directory / "init.sql", _first_statements(server.password), account)
-    process = _start(directory, account, first_time=first_time)
+        _initialise(directory, product, account)
+        first = product.first.format(password=server.password.reveal().replace("'", "''"))
+        _write(directory / "init.sql", first, account)
+    process = _start(directory, product, account, first_time=first_time)
     try:
         _wait_until_it_answers(server, process)
         yield server
@@ -170,47 +237,40 @@ def _as(account: str | None) -> dict[str, Any]:
     return {"user": account, "group": pwd.getpwnam(account).pw_gid, "extra_groups": []}
 
 
-def _initialise(directory: Path, account: str | None) -> None:
+def _initialise(directory: Path, product: Product, account: str | None) -> None:
     finished = subprocess.run(
-        [
-            str(_found("mariadb-install-db")),
-            f"--defaults-file={directory / 'my.cnf'}",
-            f"--datadir={directory / 'data'}",
-            "--auth-root-authentication-method=normal",
-            "--skip-test-db",
-        ],
+        product.initialise(directory / "my.cnf", directory / "data"),
         capture_output=True,
         cwd="/",
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(directory)},
+        env=_environment(directory),
         **_as(account),
     )
     if finished.returncode != 0:
-        raise RuntimeError((finished.stdout + finished.stderr).decode(errors="replace"))
+        printed = (finished.stdout + finished.stderr).decode(errors="replace")
+        raise RuntimeError(printed + _said(directory))
 
 
-def _first_statements(password: Secret) -> str:
-    """Nobody logs in without a password, and root does so from any address."""
-    text = password.reveal().replace("'", "''")
-    return (
-        "DELETE FROM mysql.global_priv WHERE User = '';\n"
-        "FLUSH PRIVILEGES;\n"
-        f"CREATE OR REPLACE USER root@localhost IDENTIFIED BY '{text}';\n"
-        "GRANT ALL ON *.* TO root@localhost WITH GRANT OPTION;\n"
-        f"CREATE OR REPLACE USER root@127.0.0.1 IDENTIFIED BY '{text}';\n"
-        "GRANT ALL ON *.* TO root@127.0.0.1 WITH GRANT OPTION;\n"
-    )
+def _said(directory: Path) -> str:
+    files = (directory / "log", directory / "output")
+    return "\n".join(path.read_text(errors="replace") for path in files if path.exists())
 
 
-def _start(directory: Path, account: str | None, *, first_time: bool) -> subprocess.Popen[bytes]:
+def _environment(directory: Path) -> dict[str, str]:
+    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(directory)}
+
+
+def _start(
+    directory: Path, product: Product, account: str | None, *, first_time: bool
+) -> subprocess.Popen[bytes]:
     first = [f"--init-file={directory / 'init.sql'}"] if first_time else []
     with open(directory / "output", "wb") as log:
         return subprocess.Popen(
-            [str(_found("mariadbd")), f"--defaults-file={directory / 'my.cnf'}", *first],
+            [product.server, f"--defaults-file={directory / 'my.cnf'}", *first],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd="/",
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(directory)},
+            env=_environment(directory),
             **_as(account),
         )
 
@@ -223,8 +283,7 @@ def _wait_until_it_answers(server: MysqlServer, process: subprocess.Popen[bytes]
             return
         except pymysql.err.OperationalError:
             if process.poll() is not None or time.monotonic() > deadline:
-                log = server.directory / "log"
-                raise RuntimeError(log.read_text() if log.exists() else "no log") from None
+                raise RuntimeError(_said(server.directory)) from None
             time.sleep(0.05)
 
 

@@ -1,0 +1,102 @@
+"""MySQL's own server and programs: back to itself, and never in silence to the other flavour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from covetbackup.core.databases.inventory import differences
+from covetbackup.core.databases.mysql.engine import MysqlEngine
+from covetbackup.core.errors import BadSetting, ToolMissing
+from tests.support.mariadb import MysqlServer, create_database
+from tests.support.mariadb_backup import (
+    contents,
+    definitions,
+    engine_for,
+    fill_richly,
+    fresh_name,
+    put_back,
+    settings_for,
+    take,
+)
+from tests.support.mariadb_server import mysql, run_product
+from tests.support.other_suites import MYSQL, Unobtainable, unpacked
+
+# The first run fetches packages.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+
+@pytest.fixture(scope="module")
+def programs() -> Path:
+    try:
+        return unpacked(MYSQL)
+    except Unobtainable as reason:
+        pytest.skip(f"no MySQL: {reason}")
+
+
+@pytest.fixture(scope="module")
+def mysql_server(programs: Path) -> Iterator[MysqlServer]:
+    with run_product(mysql(programs)) as server:
+        yield server
+
+
+def engine(server: MysqlServer, database: str, programs: Path) -> MysqlEngine:
+    return MysqlEngine(
+        settings_for(server, database),
+        server.password,
+        client_directories=[programs / "usr/bin"],
+    )
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_a_rich_database_comes_back_equal(
+    mysql_server: MysqlServer, programs: Path, streams: int
+) -> None:
+    database, copy = create_database(mysql_server), fresh_name()
+    fill_richly(mysql_server, database, programs / "usr/bin/mysql")
+    source = engine(mysql_server, database, programs)
+    taken = take(source, streams=streams)
+    restored = put_back(source, taken, mysql_server.url(copy), jobs=streams)
+    assert differences(taken.inventory, restored) == []
+    assert contents(mysql_server, copy) == contents(mysql_server, database)
+    assert definitions(mysql_server, copy) == definitions(mysql_server, database)
+    assert taken.rows["parted"] == 1000
+    (warning,) = taken.outcome.warnings
+    assert "old_engine" in warning
+
+
+def test_the_span_is_a_position_in_the_binary_log(
+    mysql_server: MysqlServer, programs: Path
+) -> None:
+    database = create_database(mysql_server)
+    span = take(engine(mysql_server, database, programs)).outcome.span
+    ((file, offset, *_),) = mysql_server.rows(None, "SHOW BINARY LOG STATUS")
+    ((uuid,),) = mysql_server.rows(None, "SELECT @@server_uuid")
+    assert span.start_position.split()[0] == f"{file}:{offset}"
+    assert span.branch == uuid
+
+
+def test_definers_can_be_replaced(mysql_server: MysqlServer, programs: Path) -> None:
+    database, copy = create_database(mysql_server), fresh_name()
+    fill_richly(mysql_server, database, programs / "usr/bin/mysql")
+    source = engine(mysql_server, database, programs)
+    put_back(source, take(source), mysql_server.url(copy), owner="none")
+    query = "SELECT DISTINCT DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = '{}'"
+    assert mysql_server.rows(None, query.format(copy)) == [("root@127.0.0.1",)]
+
+
+def test_programs_of_the_other_flavour_are_not_used(mysql_server: MysqlServer) -> None:
+    database = create_database(mysql_server)
+    with pytest.raises(ToolMissing, match="MySQL"):
+        take(engine_for(mysql_server, database))
+
+
+def test_a_dump_does_not_go_to_the_other_flavour(
+    mysql_server: MysqlServer, mariadb_server: MysqlServer, programs: Path
+) -> None:
+    database = create_database(mysql_server)
+    taken = take(engine(mysql_server, database, programs))
+    with pytest.raises(BadSetting, match="not the same SQL"):
+        put_back(engine_for(mariadb_server, database), taken, mariadb_server.url(fresh_name()))
