@@ -19,6 +19,7 @@ from django.utils import timezone
 from backups import engines
 from backups.models import Database, DatabaseState, Server
 from backups.models.source import ServerKind
+from covetbackup.core.databases.kept import is_kept
 from covetbackup.core.databases.mysql import connection as mysql
 from covetbackup.core.databases.mysql import scratch as mysql_scratch
 from covetbackup.core.databases.mysql.settings import SERVERS_OWN
@@ -82,10 +83,14 @@ def list_databases(server: Server) -> tuple[list[Found], list[str]]:
 def is_wanted(name: str, include: str, exclude: str) -> bool:
     """Whether `name` matches a pattern of `include` (none: all do) and none of `exclude`.
 
-    Patterns stand one a line: * and ? and [abc], upper and lower case differ.
+    Patterns stand one a line: * and ? and [abc], upper and lower case differ. What a restore
+    replaced and kept for some days is wanted only by a pattern that says so: it was backed up.
     """
     included, excluded = _patterns(include), _patterns(exclude)
-    wanted = not included or any(fnmatchcase(name, pattern) for pattern in included)
+    takes_all = not included and not is_kept(name)
+    if is_kept(name):
+        included = [pattern for pattern in included if "_replaced_" in pattern]
+    wanted = takes_all or any(fnmatchcase(name, pattern) for pattern in included)
     return wanted and not any(fnmatchcase(name, pattern) for pattern in excluded)
 
 
@@ -103,7 +108,7 @@ def _apply(
     added = [_new(server, entry, now) for entry in found if entry.name not in known]
     for row in added:
         # All are new when a server is added; only what appears later needs attention.
-        row.is_new = bool(known)
+        row.is_new = bool(known) and not is_kept(row.name)
     for name, row in known.items():
         _update(row, server, present.get(name), now)
     Database.objects.bulk_create(added, batch_size=200)

@@ -62,7 +62,7 @@ class TargetForm(forms.Form):
         label="Parallel jobs",
         min_value=1,
         max_value=MOST_JOBS,
-        help_text="More than one loads tables side by side; the archive is then spooled to disk.",
+        help_text="More than one loads tables side by side.",
     )
     creates_roles = forms.BooleanField(
         label="Create roles that are missing, as they were recorded",

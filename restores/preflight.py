@@ -178,6 +178,7 @@ def _wanted(plan: Plan, manifest: Manifest | None) -> Wanted:
         plan.owner,
         expected,
         size,
+        method=manifest.method if manifest else plan.backup.method,
         jobs=plan.jobs,
         creates_roles=plan.creates_roles,
         replaces=plan.replaces,

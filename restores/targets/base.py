@@ -15,13 +15,14 @@ from restores.checks import Check
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """The database to be created, or with `replaces` to be replaced, and what the backup holds;
-    `plain_bytes` None if unknown."""
+    `plain_bytes` None if unknown. `method` is the engine's by which it was taken."""
 
     server: Server
     name: str
     owner: str
     expected: Inventory
     plain_bytes: int | None
+    method: str = ""
     jobs: int = 1
     creates_roles: bool = False
     replaces: bool = False

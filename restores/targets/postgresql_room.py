@@ -11,6 +11,7 @@ import psycopg
 
 from covetbackup.core.cli.terminal import size_text
 from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.whole import METHOD
 from restores.checks import Check, Level
 from restores.targets.base import Wanted
 
@@ -19,10 +20,11 @@ _WITH_INDEXES = 1.3
 
 
 def room(connection: Connection, wanted: Wanted) -> Iterator[Check]:
-    """One check for the server, and one for here if the restore spools the archive."""
+    """One check for the server, and one for here if the restore spools the archive: a dump in
+    parts is loaded by several jobs as it is."""
     tables = int((wanted.expected.settings or {}).get("table_bytes", "0"))
     yield _on_the_server(connection, tables or wanted.plain_bytes or 0)
-    if wanted.jobs > 1 and tables:
+    if wanted.jobs > 1 and tables and wanted.method == METHOD:
         yield _for_the_spool(tables)
 
 

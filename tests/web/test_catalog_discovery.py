@@ -41,6 +41,10 @@ def states(server: Server) -> dict[str, str]:
         ("Shop", "shop", "", False),
         ("a[b]", "a[[]b]", "", True),
         ("x\ny", "x*", "", True),
+        ("shop_replaced_20260301_120000", "", "", False),
+        ("shop_replaced_20260301_120000_2.db", "sh*", "", False),
+        ("shop_replaced_20260301_120000", "*_replaced_*", "", True),
+        ("shop_replaced", "", "", True),
     ],
 )
 def test_patterns_decide_what_is_included(

@@ -234,6 +234,7 @@ def test_what_does_not_fit_is_said_before_the_first_write(
     """As if the backup were of such a database; its details are read from the catalog alone."""
     backup.database.server.team.keys.all().delete()
     backup.inventory["settings"] |= settings
+    backup.method = "logical"
     backup.save()
     check = found(title, preflight(plan_for(backup, "copy", jobs=2)))
     assert check.level is level or level is None

@@ -83,6 +83,14 @@ def test_the_copy_takes_the_place_and_the_old_one_is_kept(backup: Backup, shop: 
     assert AuditEntry.objects.get(action="restore.done").details["kept_as"] == kept.name
 
 
+def test_what_is_kept_is_listed_but_neither_new_nor_to_be_backed_up(
+    backup: Backup, shop: Database
+) -> None:
+    kept = replaced(backup)
+    row = shop.server.databases.get(name=kept.name)
+    assert (row.is_new, row.is_included, row.state) == (False, False, "present")
+
+
 @pytest.mark.parametrize("typed", ["", "Shop.db", "shop.db ", "shop"])
 def test_a_wrong_name_typed_asks_for_nothing(backup: Backup, typed: str) -> None:
     with pytest.raises(BadSetting, match="typed"):
