@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from uuid import UUID
 
@@ -21,14 +20,13 @@ from backups.records import GOOD_COPIES
 from backups.views.lookup import command, look_up, posted, signed_in, tell
 from covetbackup.access.decorators import reauthenticated, requires
 from covetbackup.access.roles import Permission
+from covetbackup.access.templatetags.ui import printable
 from covetbackup.audit.log import record
 from covetbackup.core.errors import CovetError
 from covetbackup.paging import page_of
 
 _LOG_LINES = 200
 _TABLES = 200
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""What a terminal would obey in the output of a program: of no use on a page."""
 
 
 @require_safe
@@ -169,7 +167,7 @@ def _page(request: HttpRequest, found: Backup) -> dict[str, Any]:
         "may_be_copied": may_be_copied,
         "holds": found.holds.select_related("placed_by"),
         "phases": _phases(found),
-        "log": [(event, _CONTROL.sub("", event.text)) for event in reversed(log)],
+        "log": [(event, printable(event.text)) for event in reversed(log)],
         "commands": _commands(found, may_be_copied=may_be_copied),
         **_speed(found),
         "verify_form": VerifyForm(),

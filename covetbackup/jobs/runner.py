@@ -32,6 +32,7 @@ from covetbackup.core.errors import (
     Cancelled,
     CovetError,
     DatabaseUnavailable,
+    LoginRefused,
     ServerBusy,
     SourceFailed,
     Stalled,
@@ -179,7 +180,7 @@ def _failure(error: CovetError) -> dict[str, object]:
         "message": error.message,
         "hint": error.hint,
         "details": "".join(traceback.format_exception(error)),
-        "is_transient": isinstance(error, TRANSIENT),
+        "is_transient": isinstance(error, TRANSIENT) and not isinstance(error, LoginRefused),
     }
 
 

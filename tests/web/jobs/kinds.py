@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from django.conf import settings
 
 from backups.tasks import run_backup
-from covetbackup.core.errors import StorageUnavailable
+from covetbackup.core.errors import LoginRefused, StorageUnavailable
 from covetbackup.jobs.models import Job
 from covetbackup.jobs.work import Work
 
@@ -68,6 +68,11 @@ def failing(work: Work) -> None:
     with _logged(work):
         if work.attempt != work.argument.get("succeeds"):
             raise StorageUnavailable("the storage is away", "wait until it is back")
+
+
+def unwelcome(work: Work) -> None:
+    """The server has another password now."""
+    raise LoginRefused("the server does not take the password", "enter the new one")
 
 
 def unforeseen(work: Work) -> None:

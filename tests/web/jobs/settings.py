@@ -15,6 +15,7 @@ JOB_KINDS = {
         "killed",
         "failing",
         "unforeseen",
+        "unwelcome",
         "family",
         "baggage",
     )

@@ -180,10 +180,12 @@ def test_a_queue_that_no_worker_serves_waits_for_one_by_name(office: Office) -> 
 def test_failures_are_repeated_only_if_that_may_help(office: Office) -> None:
     office.worker()
     passing = office.enqueue("failing", argument={"succeeds": 2}, max_attempts=3)
+    refused = office.enqueue("unwelcome", max_attempts=3)
     lasting = office.enqueue("unforeseen", max_attempts=3)
     ended = office.wait_for(lasting, "failed")
     assert ended["error_code"] == "ZeroDivisionError" and "kinds.py" in ended["details"]
     assert ended["attempts"] == [[1, "failed"]]
+    assert office.wait_for(refused, "failed")["attempts"] == [[1, "failed"]]
     ended = office.wait_for(passing, "succeeded")
     assert ended["attempts"] == [[1, "failed, retried"], [2, "succeeded"]]
     assert ended["error"] == ""
