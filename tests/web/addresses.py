@@ -61,8 +61,7 @@ def _searches(user: User) -> Iterator[tuple[str, str]]:
     yield from _listed(
         "backups",
         {"q": backup.database.name}, {"q": NOWHERE}, {"q": "s"}, {"q": "upgrade"},
-        {"q": f"{backup.database.name} upgrade"}, {"q": backup.label}, {"q": str(backup.pk)},
-        {"q": str(backup.pk)[:8]}, {"q": f"s {NOWHERE}"},
+        {"q": f"{backup.database.name} upgrade"}, {"q": f"s {NOWHERE}"},
         {"state": "failed"}, {"state": "pending"}, {"state": "removed"}, {"state": "restorable"},
         {"database": backup.database_id}, {"server": server}, {"server": 10**9},
         {"repository": backup.copies.first().repository_id}, {"repository": 10**9},
@@ -72,6 +71,8 @@ def _searches(user: User) -> Iterator[tuple[str, str]]:
         {"q": NOWHERE, "order": "smallest"}, {"state": "pending", "order": "largest"},
         *({"order": order} for order in ORDERS),
     )  # fmt: skip
+    for what, word in (("label", backup.label), ("id", str(backup.pk)), ("id", str(backup.pk)[:8])):
+        yield f"backups by {what} of {len(word)}", f"{reverse('backups')}?{urlencode({'q': word})}"
     yield from _listed(
         "databases", {"q": "shop0007"}, {"q": NOWHERE}, {"q": "s"}, {"server": server},
         *({"state": state} for state in ("new", "excluded", "gone", "all")),
