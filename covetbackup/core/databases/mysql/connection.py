@@ -79,7 +79,7 @@ def connect(settings: ConnectionSettings, password: Secret | None) -> Connection
         driver = _driver(settings, password)
         driver.connect(_socket(settings))
         # The driver looks them up each time. Statements may take as long as they like.
-        driver._read_timeout = driver._write_timeout = None
+        driver._read_timeout = driver._write_timeout = None  # type: ignore[attr-defined]
     except (pymysql.err.Error, OSError) as error:
         raise _unavailable(settings, error) from error
     try:
