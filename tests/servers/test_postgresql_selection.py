@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from covetbackup.core.crypto.keyring import Keyring
-from covetbackup.core.databases.postgresql.parts import plan
+from covetbackup.core.databases.postgresql.parts import directory, plan
 from covetbackup.core.databases.selection import Selection
-from covetbackup.core.errors import BadSetting
+from covetbackup.core.errors import BadSetting, Incomplete, TargetNotEmpty
 from covetbackup.core.manager import BackupManager, RestoreManager
 from covetbackup.core.operations.restore import RestoreRequest, RestoreResult, restore_backup
 from covetbackup.core.repository.repository import Repository
@@ -222,3 +223,28 @@ def test_what_would_come_is_told_before_anything_runs(
     assert "public.sale_1" in chosen.pulled and "public.sale sale_customer_fkey" in chosen.skipped
     with pytest.raises(BadSetting, match="one stream"):
         RestoreManager(*place).contents(label_of(place, "whole"))
+
+
+@pytest.mark.parametrize("slug", ["parts", "whole"])
+def test_a_backup_is_exported_as_a_directory_for_pg_restore(
+    postgres_server: PostgresServer,
+    place: tuple[Repository, Keyring],
+    tmp_path: Path,
+    slug: str,
+) -> None:
+    folder = tmp_path / "exported"
+    RestoreManager(*place).export(label_of(place, slug), folder)
+    postgres_server.create_database(TARGET)
+    postgres_server.tool("pg_restore", "-e", "-j2", "-d", TARGET, str(folder))
+    assert contents(postgres_server, TARGET) == contents(postgres_server, "chosen_from")
+    with pytest.raises(TargetNotEmpty, match="exported"):
+        RestoreManager(*place).export(label_of(place, slug), folder)
+
+
+def test_an_export_that_fails_leaves_no_folder(
+    place: tuple[Repository, Keyring], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory.Blocks, "is_between", lambda blocks: False)
+    with pytest.raises(Incomplete, match="midst"):
+        RestoreManager(*place).export(label_of(place, "parts"), tmp_path / "exported")
+    assert not (tmp_path / "exported").exists()

@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     _verify(_command(under, "verify", "verify one backup"))
     _contents(_command(under, "contents", "list the tables of a backup, or what some need"))
     _cat(_command(under, "cat", "write the plain bytes of a member to standard output"))
+    _export(_command(under, "export", "write a PostgreSQL backup as a directory of pg_dump"))
     _restore(_command(under, "restore", "restore into a new database"))
     _copy(_command(under, "copy", "copy a backup to another repository"))
     _delete(_command(under, "delete", "remove a backup for good"))
@@ -70,6 +71,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Report]] = {
     "verify": commands.verify,
     "contents": commands.contents,
     "cat": commands.cat,
+    "export": commands.export,
     "restore": commands.restore,
     "copy": commands.copy,
     "delete": commands.delete,
@@ -144,6 +146,12 @@ def _cat(made: argparse.ArgumentParser) -> None:
     _backup_in_repository(made)
     made.add_argument("member", metavar="MEMBER")
     made.set_defaults(takes_output=True)
+    _keys(made)
+
+
+def _export(made: argparse.ArgumentParser) -> None:
+    _backup_in_repository(made)
+    made.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="not there yet")
     _keys(made)
 
 

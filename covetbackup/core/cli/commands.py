@@ -147,6 +147,12 @@ def cat(given: Namespace) -> Report:
     return Report({"bytes": size}, [])
 
 
+def export(given: Namespace) -> Report:
+    repository = _open(given.repo, given)
+    RestoreManager(repository, _keyring(given, repository)).export(given.label, given.to)
+    return Report({"folder": str(given.to)}, [f"{given.to} is for pg_restore --jobs=N -d NAME"])
+
+
 def contents(given: Namespace) -> Report:
     repository = _open(given.repo, given)
     listing = RestoreManager(repository, _keyring(given, repository)).contents(given.label)
