@@ -164,6 +164,11 @@ def _restore(made: argparse.ArgumentParser) -> None:
         help="TARGET exists: take its place in one step, and keep it under a dated name",
     )
     _selection(made)
+    made.add_argument(
+        "--data-only",
+        action="store_true",
+        help="rows of what is named, into tables of the existing database TARGET",
+    )
     made.add_argument("--jobs", type=int, default=1, help="connections that load at once")
     made.add_argument(
         "--owner", default="", help="not SQLite: keep, none, or the role that shall own all"
