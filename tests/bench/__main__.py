@@ -6,12 +6,13 @@ import argparse
 import signal
 import sys
 
-from tests.bench import codecs, pages, postgresql, report, sqlite, stream
+from tests.bench import codecs, mysql, pages, postgresql, report, sqlite, stream
 from tests.bench.measure import Size
 
 BENCHES = {
     "stream": stream.run,
     "postgresql": postgresql.run,
+    "mysql": mysql.run,
     "sqlite": sqlite.run,
     "memory": sqlite.memory,
     "codecs": codecs.run,

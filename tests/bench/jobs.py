@@ -89,14 +89,16 @@ def back_up(*, source: str, password: str, repository: str, key_file: str) -> di
         "label": str(manifest.label),
         "ratio": manifest.opened.plain_size / manifest.stored_size,
         "plain_bytes": manifest.opened.plain_size,
+        "settings": manifest.opened.inventory.settings or {},
     }
 
 
 def restore(
-    *, target: str, password: str, repository: str, key_file: str, label: str
+    *, target: str, password: str, repository: str, key_file: str, label: str, jobs: int = 1
 ) -> dict[str, Any]:
     manager = RestoreManager(open_repository(repository), Keyring.load([Path(key_file)]))
-    manager.restore_backup(label, RestoreRequest(target=target), password=Secret(password))
+    request = RestoreRequest(target=target, jobs=jobs)
+    manager.restore_backup(label, request, password=Secret(password))
     return {}
 
 

@@ -19,6 +19,7 @@ from covetbackup.core.databases.mysql import (
     parts,
     preflight,
     programs,
+    renaming,
     scratch,
     survey,
     swap,
@@ -73,6 +74,7 @@ class LogicalRestore:
         self._progress = progress
         self._name = scratch.scratch_name(datetime.now(UTC))
         self._stack = ExitStack()
+        self._original = (options.expected.settings or {}).get("database", "")
         self._programs: list[bytes] = []
         self._events: list[bytes] = []
 
@@ -113,6 +115,8 @@ class LogicalRestore:
                 yield (Piece(member),)
 
     def sink(self, piece: Piece) -> Sink:
+        if piece.member == parts.SCHEMA:
+            return ScriptSink(piece.member, self._load_schema)
         if piece.member == parts.PROGRAMS:
             return ScriptSink(piece.member, self._load_programs)
         if piece.member == parts.EVENTS:
@@ -147,11 +151,15 @@ class LogicalRestore:
             lambda: self._progress.advance(0),
         )
 
+    def _load_schema(self, script: bytes) -> None:
+        self._client.run(renaming.with_sequences_in(script, self._original, self._name), self._name)
+
     def _load_programs(self, script: bytes) -> None:
-        original = (self._expected.settings or {}).get("database", "")
-        script = self._with_definer(programs.without_database(script, original))
-        if original and programs.mentions(script, original):
-            self._progress.note(f"views or routines name database {original!r}: they still mean it")
+        script = self._with_definer(renaming.without_database(script, self._original))
+        if renaming.mentions(script, self._original):
+            self._progress.note(
+                f"views or routines name database {self._original!r}: they still mean it"
+            )
         self._client.run(script, self._name)
         self._programs = [script]
 
