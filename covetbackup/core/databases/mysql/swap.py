@@ -67,13 +67,13 @@ def add_programs(client: ClientProgram, target: str, scripts: Sequence[bytes]) -
         client.run(script, target)
 
 
-def finish_target(connection: Connection, target: str, expected: Inventory) -> None:
-    """Compare the kinds of objects in `target` with `expected` and take its mark away: from now
-    on it is real. Raises `ResultDiffers`."""
+def finish_target(connection: Connection, target: str, objects: dict[str, int]) -> None:
+    """Compare the kinds of objects in `target` with those counted in the scratch database, and
+    take its mark away: from now on it is real. Raises `ResultDiffers`."""
     have = catalog.object_counts(connection, target)
     have["index"] -= 1  # the mark's own
     have = {kind: count for kind, count in have.items() if count}
-    found = differences(Inventory(objects=expected.objects), Inventory(objects=have))
+    found = differences(Inventory(objects=objects), Inventory(objects=have))
     if found:
         raise ResultDiffers(f"database {target!r} is not what was restored: {'; '.join(found)}")
     connection.execute(f"DROP TABLE {quoted(target)}.{scratch.UNFINISHED}")
