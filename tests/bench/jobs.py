@@ -90,6 +90,7 @@ def back_up(*, source: str, password: str, repository: str, key_file: str) -> di
         "label": str(manifest.label),
         "ratio": manifest.opened.plain_size / manifest.stored_size,
         "plain_bytes": manifest.opened.plain_size,
+        "settings": manifest.opened.inventory.settings or {},
     }
 
 

@@ -71,6 +71,11 @@ def listing(kind: str, members: Mapping[str, int], read: Callable[[str], bytes])
         from covetbackup.core.databases.postgresql.parts.listing import head_of
 
         return PartsListing(read(head_of(members)), members)
+    if kind == "mysql":
+        from covetbackup.core.databases.mysql.choosing import Listing as DumpListing
+        from covetbackup.core.databases.mysql.parts import MAP, SCHEMA
+
+        return DumpListing(read(MAP), read(SCHEMA))
     raise BadSetting(f"backups of kind {kind!r} are restored whole: there is nothing to choose")
 
 
