@@ -22,8 +22,7 @@ from backups.models import (
     Hold,
     Repository,
 )
-from backups.records import begin_removal, record_backup, refuse_held
-from backups.totals import Statistics, statistics
+from backups.records import begin_removal, refuse_held
 from covetbackup.access.models import User
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.errors import BadSetting, Conflict
@@ -32,19 +31,6 @@ from covetbackup.core.operations.verify import Level
 from covetbackup.core.stream.codec import CodecSpec
 from covetbackup.jobs.models import ACTIVE_STATES, Job, JobState
 from covetbackup.jobs.queue import enqueue
-
-__all__ = [
-    "Statistics",
-    "asked_before",
-    "place_hold",
-    "record_backup",
-    "request_backup",
-    "request_delete",
-    "request_verify",
-    "set_note",
-    "set_pinned",
-    "statistics",
-]
 
 ATTEMPTS = 3
 """How often a job is tried when a passing fault stopped it."""

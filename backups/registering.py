@@ -16,6 +16,7 @@ from backups.discovery import is_wanted
 from backups.limits import within
 from backups.models import Database, Repository, Server
 from backups.rehearsal import Step, rehearse
+from covetbackup.access.models import Team
 from covetbackup.core.errors import (
     BadSetting,
     CovetError,
@@ -82,6 +83,8 @@ def make_default(row: Repository) -> None:
 
 
 def _end_default(row: Repository) -> None:
+    # One at a time: of two who do so at once the second would break the constraint.
+    Team.objects.select_for_update().get(pk=row.team_id)
     row.team.repositories.filter(is_default=True).update(is_default=False)
 
 

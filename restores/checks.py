@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
-from covetbackup.core.errors import CovetError
+from covetbackup.core.errors import CovetError, as_sentence
 
 
 class Level(StrEnum):
@@ -37,7 +37,7 @@ class Check:
 
 
 def failed(title: str, error: CovetError) -> Check:
-    return Check(Level.FAIL, title, sentence(error.message), sentence(error.hint))
+    return Check(Level.FAIL, title, as_sentence(error.message), as_sentence(error.hint))
 
 
 def is_refused(checks: Iterable[Check]) -> bool:
@@ -49,9 +49,3 @@ def softened(check: Check, reason: str) -> Check:
     if check.level is not Level.FAIL:
         return check
     return replace(check, level=Level.WARNING, detail=f"{check.detail} {reason}".strip())
-
-
-def sentence(text: str) -> str:
-    """An engine's text as people read it: with a capital and a full stop."""
-    end = "" if not text or text.endswith(("?", ".", "!", ";")) else "."
-    return f"{text[:1].upper()}{text[1:]}{end}"

@@ -12,8 +12,7 @@ from django.db.models import QuerySet
 from backups.models import Backup, Repository, Server
 from covetbackup.access.models import User
 from covetbackup.core.databases.postgresql.preflight import OwnerPolicy
-from covetbackup.core.errors import CovetError
-from restores.checks import sentence
+from covetbackup.core.errors import CovetError, sentence
 from restores.models import KEEP_DAYS
 from restores.plan import (
     MOST_DAYS,
@@ -133,8 +132,7 @@ class TargetForm(forms.Form):
         try:
             self.plan.refuse_misfit()
         except CovetError as error:
-            texts = [sentence(error.message), sentence(error.hint)]
-            self.add_error("name", " ".join(filter(None, texts)))
+            self.add_error("name", sentence(error))
 
     def _leave_out(self, name: str) -> None:
         """A question with one answer is not asked."""

@@ -9,12 +9,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from backups.views.lookup import command, look_up, posted, tell
+from backups.views.lookup import command, look_up, tell
 from covetbackup.access.decorators import reauthenticated, requires
+from covetbackup.access.forms import posted
 from covetbackup.access.roles import Permission
-from covetbackup.core.errors import BadSetting, CovetError
+from covetbackup.core.errors import BadSetting, CovetError, sentence
 from covetbackup.jobs.models import Job
-from restores.checks import sentence
 from restores.forms import TypedForm
 from restores.keeping import request_drop, request_swap_back
 from restores.models import KeptDatabase, KeptState, Restore
@@ -61,7 +61,7 @@ def _page(
         try:
             return redirect("job", ask(kept, by=request, typed=form.cleaned_data["typed"]).pk)
         except BadSetting as error:
-            form.add_error("typed", f"{sentence(error.message)} {sentence(error.hint)}")
+            form.add_error("typed", sentence(error))
         except CovetError as error:
             tell(request, error)
             return redirect("restore", kept.restore_id)

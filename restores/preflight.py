@@ -19,7 +19,12 @@ from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.kept import Session
 from covetbackup.core.databases.registry import member_check
-from covetbackup.core.errors import CovetError, DatabaseUnavailable, StorageUnavailable
+from covetbackup.core.errors import (
+    CovetError,
+    DatabaseUnavailable,
+    StorageUnavailable,
+    as_sentence,
+)
 from covetbackup.core.operations.verify import Level as VerifyLevel
 from covetbackup.core.operations.verify import verify_backup
 from covetbackup.core.progress import Silent
@@ -27,7 +32,7 @@ from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest, Trust
 from covetbackup.core.repository.opening import OpenedBackup, open_backup, signer_of
 from covetbackup.core.repository.repository import Repository as EngineRepository
-from restores.checks import Check, Level, failed, sentence, softened
+from restores.checks import Check, Level, failed, softened
 from restores.plan import Plan, names_on_their_way
 from restores.targets.base import Wanted
 from restores.targets.registry import kind_of
@@ -72,7 +77,7 @@ def sessions(plan: Plan) -> list[Session]:
 def _verified(backup: Backup) -> Check:
     if backup.verify_problem:
         fix = "Look at the backup's page; a restore stops at the first damage and keeps nothing."
-        return Check(Level.WARNING, "Verified", sentence(backup.verify_problem), fix)
+        return Check(Level.WARNING, "Verified", as_sentence(backup.verify_problem), fix)
     if backup.verified_at is None:
         fix = "Verify it first if there is time. The restore checks every byte as well."
         return Check(Level.WARNING, "Verified", "This backup was never verified.", fix)
@@ -146,7 +151,7 @@ def _present(repository: EngineRepository, label: Label) -> Check:
     more = len(result.findings) - len(problems)
     detail = "; ".join(problems) + (f"; and {more} more" if more else "")
     fix = "Restore from another copy or another backup."
-    return Check(Level.FAIL, "Objects", sentence(detail), fix)
+    return Check(Level.FAIL, "Objects", as_sentence(detail), fix)
 
 
 def _target(plan: Plan, seen: _Seen) -> list[Check]:

@@ -11,11 +11,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from backups.models import Backup
-from backups.views.lookup import command, look_up, posted, signed_in, tell
+from backups.views.lookup import command, look_up, signed_in, tell
 from covetbackup.access.decorators import reauthenticated, require, requires
+from covetbackup.access.forms import posted
 from covetbackup.access.roles import Permission
-from covetbackup.core.errors import BadSetting, CovetError
-from restores.checks import Check, is_refused, sentence
+from covetbackup.core.errors import BadSetting, CovetError, sentence
+from restores.checks import Check, is_refused
 from restores.confirming import check_context, id_in
 from restores.forms import ConfirmForm, ReplaceForm
 from restores.plan import replaceable_for
@@ -95,7 +96,7 @@ def _confirmed(request: HttpRequest, form: ReplaceForm, last_word: ConfirmForm) 
             plan, by=request, checks=checks, restore_id=restore_id, confirmed=said
         )
     except BadSetting as error:
-        last_word.add_error("typed", f"{sentence(error.message)} {sentence(error.hint)}")
+        last_word.add_error("typed", sentence(error))
     except CovetError as error:
         tell(request, error)
     if found is None:

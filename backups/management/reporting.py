@@ -9,15 +9,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from covetbackup.audit.log import record
-from covetbackup.audit.models import Outcome
 from covetbackup.core import errors
 from covetbackup.core.cli.exits import CANCELLED, EXITS, FAILED, exit_status
 from covetbackup.core.cli.report import Report
 from covetbackup.core.errors import Cancelled, CovetError
 from covetbackup.jobs.models import Job, JobState
-
-__all__ = ["EXITS", "Outcome", "ReportingCommand", "record", "status_of"]
 
 EXIT_CODES = "Exit status: " + "; ".join(f"{code} {why}" for code, why in EXITS.items())
 
@@ -80,6 +76,11 @@ def _fault(error: CovetError) -> dict[str, str]:
 def printable(text: str) -> str:
     """`text` without what would steer a terminal: names come from servers and people."""
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+
+
+def error_of(job: Job) -> dict[str, str]:
+    """What an ended job failed of, as a report has it."""
+    return {"code": job.error_code, "message": job.error, "hint": job.hint}
 
 
 def status_of(job: Job) -> int:

@@ -17,8 +17,9 @@ from backups.listing import ORDERS, BackupFilter, backups_of
 from backups.models import Backup
 from backups.models.backup import RESTORABLE_STATES
 from backups.records import GOOD_COPIES
-from backups.views.lookup import command, look_up, posted, signed_in, tell
+from backups.views.lookup import command, look_up, signed_in, tell
 from covetbackup.access.decorators import reauthenticated, requires
+from covetbackup.access.forms import posted
 from covetbackup.access.roles import Permission
 from covetbackup.access.templatetags.ui import printable
 from covetbackup.audit.log import record

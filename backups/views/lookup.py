@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.db.models import Model
-from django.http import HttpRequest, QueryDict
+from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
 from covetbackup.access.decorators import require
@@ -44,11 +44,6 @@ def team_path(model: type[Model]) -> str:
 def signed_in(request: HttpRequest) -> User:
     """The user of a view behind `requires`."""
     return cast(User, request.user)
-
-
-def posted(request: HttpRequest) -> QueryDict | None:
-    """What a form is bound to: even an empty answer is one."""
-    return request.POST if request.method == "POST" else None
 
 
 def command(*words: object) -> str:

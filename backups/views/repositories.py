@@ -15,8 +15,9 @@ from backups.listing import ORDERS, BackupFilter, backups_in
 from backups.models import CopyState, Database, Repository
 from backups.models.repository import RepositoryKind
 from backups.registering import add_repository, check_repository, make_default
-from backups.views.lookup import command, look_up, posted, signed_in
+from backups.views.lookup import command, look_up, signed_in
 from covetbackup.access.decorators import requires
+from covetbackup.access.forms import posted
 from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
 from covetbackup.audit.models import Outcome

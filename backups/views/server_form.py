@@ -16,9 +16,10 @@ from backups.forms.untested import is_excused, leave_for
 from backups.models import Server
 from backups.models.source import ServerKind
 from backups.probing import remember, try_server
-from backups.views.lookup import look_up, posted, signed_in, tell
+from backups.views.lookup import look_up, signed_in, tell
 from backups.views.servers import command_for, find_databases
 from covetbackup.access.decorators import requires
+from covetbackup.access.forms import posted
 from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
 from covetbackup.audit.models import Outcome

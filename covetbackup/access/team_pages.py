@@ -17,7 +17,7 @@ from covetbackup.access.forms import ROLES, InvitationForm, RoleForm, posted
 from covetbackup.access.models import Membership, Team
 from covetbackup.access.roles import PERMISSIONS, TITLES, Permission, Role
 from covetbackup.audit.log import record
-from covetbackup.core.errors import Conflict
+from covetbackup.core.errors import Conflict, sentence
 
 
 @require_safe
@@ -44,7 +44,7 @@ def team_invite(request: HttpRequest, pk: int) -> HttpResponse:
         try:
             context["link"] = _invite(request, found, form)
         except Conflict as error:
-            form.add_error("username", _sentence(error))
+            form.add_error("username", sentence(error))
     return render(request, "access/team_invite.html", context, status=422 if form.errors else 200)
 
 
@@ -94,12 +94,7 @@ def _conflicts_told(request: HttpRequest) -> Iterator[None]:
         with transaction.atomic():
             yield
     except Conflict as error:
-        messages.error(request, _sentence(error))
-
-
-def _sentence(error: Conflict) -> str:
-    text = f"{error}: {error.hint}"
-    return text[0].upper() + text[1:]
+        messages.error(request, sentence(error))
 
 
 def _team(request: HttpRequest, pk: int) -> Team:

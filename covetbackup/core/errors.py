@@ -37,11 +37,12 @@ class CovetError(Exception):
 
 def sentence(error: CovetError) -> str:
     """The error as people read it: cause and next step, with capitals and full stops."""
-    return " ".join(_as_sentence(text) for text in (error.message, error.hint) if text)
+    return " ".join(as_sentence(text) for text in (error.message, error.hint) if text)
 
 
-def _as_sentence(text: str) -> str:
-    end = "" if text.endswith(("?", ".", "!")) else "."
+def as_sentence(text: str) -> str:
+    """One message or hint, with a capital and a full stop; "" stays empty."""
+    end = "" if not text or text.endswith(("?", ".", "!", ";")) else "."
     return f"{text[:1].upper()}{text[1:]}{end}"
 
 

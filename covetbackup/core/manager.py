@@ -8,14 +8,17 @@ BackupManager(repository, keyring).create_backup("sqlite:////srv/shop.db")
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.crypto.suites import Suite
-from covetbackup.core.databases.registry import listing, member_check, open_address
+from covetbackup.core.databases.registry import export, listing, member_check, open_address
 from covetbackup.core.databases.selection import Listing
-from covetbackup.core.errors import BadSetting
+from covetbackup.core.errors import BadSetting, TargetNotEmpty
 from covetbackup.core.operations.backup import BackupRequest, BackupResult, Clock, take_backup
 from covetbackup.core.operations.copy import copy_backup
 from covetbackup.core.operations.expire import Swept, delete_backup, sweep_repository
@@ -220,6 +223,20 @@ class RestoreManager:
                 return b"".join(chunks)
 
         return listing(manifest.kind, {name: facts.size for name, facts in plain.items()}, read)
+
+    def export(self, label: str, folder: Path) -> None:
+        """Write a PostgreSQL backup into the new `folder` as pg_dump's directory form, from which
+        `pg_restore --jobs` loads. Raises `TargetNotEmpty` if it exists; what fails leaves none."""
+        kind = self._repository.manifest(self._repository.find(label)).kind
+        try:
+            folder.mkdir(mode=0o700)
+        except OSError as error:
+            raise TargetNotEmpty(f"cannot make the folder {folder}: {error.strerror}") from error
+        try:
+            export(kind, partial(self.open_member, label), folder)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def open_member(self, label: str, member: str) -> Source:
         """The plain bytes of one member, or of all parts of a stream such as `dump.pgc`: a source

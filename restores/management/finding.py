@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from backups.management.reporting import status_of
+from backups.management.reporting import error_of, status_of
 from backups.management.waiting import wait_for
 from covetbackup.core.cli.report import Report
 from covetbackup.core.errors import BadSetting
@@ -41,5 +41,5 @@ def followed(job: Job, kept: KeptDatabase, told: str, options: dict[str, Any]) -
     kept.refresh_from_db()
     data = {"job": job.pk, "job_state": ended.state, "kept_as": kept.name, "state": kept.state}
     if ended.error:
-        data["error"] = {"code": ended.error_code, "message": ended.error, "hint": ended.hint}
+        data["error"] = error_of(ended)
     return Report(data, [f"{ended.state}: {ended.error or told}"], status_of(ended))

@@ -6,12 +6,14 @@ import argparse
 import signal
 import sys
 
-from tests.bench import codecs, pages, postgresql, report, sqlite, stream
+from tests.bench import codecs, many_tables, mysql, pages, postgresql, report, sqlite, stream
 from tests.bench.measure import Size
 
 BENCHES = {
     "stream": stream.run,
     "postgresql": postgresql.run,
+    "tables": many_tables.run,
+    "mysql": mysql.run,
     "sqlite": sqlite.run,
     "memory": sqlite.memory,
     "codecs": codecs.run,

@@ -19,6 +19,7 @@ from covetbackup.core.crypto.header import StreamId
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.base import Member
+from covetbackup.core.databases.selection import Selection
 from covetbackup.core.manager import (
     BackupManager,
     RestoreManager,
@@ -89,14 +90,24 @@ def back_up(*, source: str, password: str, repository: str, key_file: str) -> di
         "label": str(manifest.label),
         "ratio": manifest.opened.plain_size / manifest.stored_size,
         "plain_bytes": manifest.opened.plain_size,
+        "settings": manifest.opened.inventory.settings or {},
     }
 
 
 def restore(
-    *, target: str, password: str, repository: str, key_file: str, label: str
+    *,
+    target: str,
+    password: str,
+    repository: str,
+    key_file: str,
+    label: str,
+    jobs: int = 2,
+    table: str = "",
 ) -> dict[str, Any]:
     manager = RestoreManager(open_repository(repository), Keyring.load([Path(key_file)]))
-    manager.restore_backup(label, RestoreRequest(target=target), password=Secret(password))
+    selection = Selection((table,)) if table else None
+    request = RestoreRequest(target=target, jobs=jobs, selection=selection)
+    manager.restore_backup(label, request, password=Secret(password))
     return {}
 
 

@@ -47,8 +47,8 @@ def test_the_stock_client_restores_the_members_in_their_order(
     mariadb_server: MysqlServer, mariadb_database: str
 ) -> None:
     fill_richly(mariadb_server, mariadb_database)
-    # A view of a missing account names the old database: only our own restore can help that.
-    mariadb_server.execute(mariadb_database, "DROP VIEW ghost_view")
+    # These name the old database: only our own restore can help that.
+    mariadb_server.execute(mariadb_database, "DROP VIEW ghost_view", "DROP TABLE numbered")
     taken = take(engine_for(mariadb_server, mariadb_database))
     copy = create_database(mariadb_server, fresh_name())
     for name in ("schema", "data-0001", "data-0002", "programs", "events"):
@@ -93,6 +93,22 @@ def test_the_span_is_a_position_in_the_binary_log(
     ((gtid,),) = mariadb_server.rows(None, "SELECT @@gtid_binlog_pos")
     assert span.start_position == span.stop_position == f"{file}:{offset} {gtid}"
     assert span.branch == "11"
+
+
+def test_a_restored_table_takes_numbers_from_its_own_sequence(
+    mariadb_server: MysqlServer, mariadb_database: str
+) -> None:
+    mariadb_server.execute(
+        mariadb_database,
+        "CREATE SEQUENCE numbers START WITH 100",
+        "CREATE TABLE t (id int DEFAULT nextval(numbers), what text)",
+    )
+    engine = engine_for(mariadb_server, mariadb_database)
+    copy = fresh_name()
+    put_back(engine, take(engine), mariadb_server.url(copy))
+    mariadb_server.execute(None, f"DROP DATABASE {mariadb_database}")
+    mariadb_server.execute(copy, "INSERT INTO t (what) VALUES ('still works')")
+    assert mariadb_server.rows(copy, "SELECT id FROM t") == [(100,)]
 
 
 def test_an_empty_database_comes_back_empty(

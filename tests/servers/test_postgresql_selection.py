@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from covetbackup.core.crypto.keyring import Keyring
-from covetbackup.core.databases.postgresql.parts import plan
+from covetbackup.core.databases.postgresql.parts import directory, plan
 from covetbackup.core.databases.selection import Selection
-from covetbackup.core.errors import BadSetting
+from covetbackup.core.errors import (
+    BadSetting,
+    DatabaseUnavailable,
+    Incomplete,
+    SinkFailed,
+    TargetNotEmpty,
+)
 from covetbackup.core.manager import BackupManager, RestoreManager
 from covetbackup.core.operations.restore import RestoreRequest, RestoreResult, restore_backup
 from covetbackup.core.repository.repository import Repository
@@ -222,3 +229,79 @@ def test_what_would_come_is_told_before_anything_runs(
     assert "public.sale_1" in chosen.pulled and "public.sale sale_customer_fkey" in chosen.skipped
     with pytest.raises(BadSetting, match="one stream"):
         RestoreManager(*place).contents(label_of(place, "whole"))
+
+
+@pytest.mark.parametrize("slug", ["parts", "whole"])
+def test_a_backup_is_exported_as_a_directory_for_pg_restore(
+    postgres_server: PostgresServer,
+    place: tuple[Repository, Keyring],
+    tmp_path: Path,
+    slug: str,
+) -> None:
+    folder = tmp_path / "exported"
+    RestoreManager(*place).export(label_of(place, slug), folder)
+    postgres_server.create_database(TARGET)
+    postgres_server.tool("pg_restore", "-e", "-j2", "-d", TARGET, str(folder))
+    assert contents(postgres_server, TARGET) == contents(postgres_server, "chosen_from")
+    with pytest.raises(TargetNotEmpty, match="exported"):
+        RestoreManager(*place).export(label_of(place, slug), folder)
+
+
+def test_an_export_that_fails_leaves_no_folder(
+    place: tuple[Repository, Keyring], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory.Blocks, "is_between", lambda blocks: False)
+    with pytest.raises(Incomplete, match="midst"):
+        RestoreManager(*place).export(label_of(place, "parts"), tmp_path / "exported")
+    assert not (tmp_path / "exported").exists()
+
+
+def rows_into(
+    server: PostgresServer, place: tuple[Repository, Keyring], *tables: str
+) -> RestoreResult:
+    repository, keyring = place
+    selection = Selection(tables, with_structure=False)
+    return restore_backup(
+        repository,
+        next(iter(repository.labels("parts"))),
+        engine_for(server),
+        RestoreRequest(server.url(TARGET), jobs=2, selection=selection),
+        keyring=keyring,
+        progress=Notes(),
+    )
+
+
+def test_rows_go_into_tables_that_are_there(
+    postgres_server: PostgresServer, place: tuple[Repository, Keyring]
+) -> None:
+    restore(postgres_server, place, "public.sale", "public.customer", with_data=False)
+    result = rows_into(postgres_server, place, "public.customer", "public.sale")
+    assert {table.label: table.rows for table in result.inventory.tables if table.exact} == {
+        "public.customer": 500,
+        "public.sale_1": 366,
+        "public.sale_2_rest": 335,
+    }
+    here, there = contents(postgres_server, TARGET), contents(postgres_server, "chosen_from")
+    assert here["public.customer"] == there["public.customer"]
+    assert here["public.sale"] == there["public.sale"]
+
+
+def test_rows_that_do_not_fit_leave_the_tables_as_they_were(
+    postgres_server: PostgresServer, place: tuple[Repository, Keyring]
+) -> None:
+    restore(postgres_server, place, "public.tall", "public.customer")
+    before = contents(postgres_server, TARGET)
+    with pytest.raises(SinkFailed, match="customer"):  # its keys are there already
+        rows_into(postgres_server, place, "public.tall", "public.customer")
+    assert contents(postgres_server, TARGET) == before
+    postgres_server.execute(TARGET, "DROP TABLE customer")
+    with pytest.raises(SinkFailed, match="does not exist"):
+        rows_into(postgres_server, place, "public.tall", "public.customer")
+    assert contents(postgres_server, TARGET)["public.tall"] == before["public.tall"]
+
+
+def test_rows_need_a_database_that_is_there(
+    postgres_server: PostgresServer, place: tuple[Repository, Keyring]
+) -> None:
+    with pytest.raises(DatabaseUnavailable, match=TARGET):
+        rows_into(postgres_server, place, "public.customer")

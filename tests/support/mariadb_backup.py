@@ -20,6 +20,7 @@ from covetbackup.core.databases.base import (
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.engine import MysqlEngine
 from covetbackup.core.databases.mysql.settings import ConnectionSettings
+from covetbackup.core.databases.selection import Selection
 from covetbackup.core.operations.at_once import run_at_once
 from covetbackup.core.progress import Progress, Silent
 from covetbackup.core.stream.meter import watched
@@ -83,11 +84,12 @@ def put_back(
     *,
     jobs: int = 1,
     progress: Progress | None = None,
+    selection: Selection | None = None,
     **extra: object,
 ) -> Inventory:
     """Restore to the address `target`; what the scratch database held before its commit."""
     progress = progress or Silent()
-    options = RestoreOptions(target, taken.inventory, jobs, extra)
+    options = RestoreOptions(target, taken.inventory, jobs, extra, selection=selection)
     with engine.restore(options, progress) as session:
         fill(session, taken, jobs=jobs, progress=progress)
         inventory = session.inventory()
@@ -101,8 +103,14 @@ def fill(
     """Write everything the session wants of `taken`."""
     sizes = {name: len(content) for name, content in taken.members.items()}
     for group in session.groups(sizes):
-        tasks = [partial(_write, session, piece, taken.members[piece.member]) for piece in group]
+        tasks = [partial(_write, session, piece, _content(taken, piece)) for piece in group]
         run_at_once(tasks, limit=jobs, progress=progress or Silent())
+
+
+def _content(taken: Taken, piece: Piece) -> bytes:
+    content = taken.members[piece.member]
+    end = len(content) if piece.length is None else piece.offset + piece.length
+    return content[piece.offset : end]
 
 
 def _write(session: RestoreSession, piece: Piece, content: bytes, progress: Progress) -> None:

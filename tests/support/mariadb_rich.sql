@@ -56,6 +56,9 @@ CREATE TABLE abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijkl (a
 CREATE SEQUENCE counting START WITH 5 INCREMENT BY 3 CACHE 10;
 SELECT NEXT VALUE FOR counting;
 CREATE SEQUENCE untouched;
+CREATE TABLE numbered (id bigint NOT NULL DEFAULT nextval(counting) COMMENT 'nextval(`x`.`y`)',
+  twice bigint DEFAULT (2 * nextval(counting)), t text);
+INSERT INTO numbered (t) VALUES ('one'), ('two');
 CREATE TABLE log (what varchar(100), at timestamp DEFAULT now());
 CREATE FUNCTION twice(x int) RETURNS int DETERMINISTIC RETURN x * 2;
 CREATE DEFINER = 'absent'@'nowhere' FUNCTION ghostly() RETURNS int DETERMINISTIC RETURN 1;

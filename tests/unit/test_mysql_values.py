@@ -7,10 +7,10 @@ import pytest
 from covetbackup.core.databases.mysql.clients import Clients, choose_clients
 from covetbackup.core.databases.mysql.definitions import Definitions
 from covetbackup.core.databases.mysql.flavour import Flavour, version_of
-from covetbackup.core.databases.mysql.programs import (
+from covetbackup.core.databases.mysql.programs import with_definer, with_events_asleep
+from covetbackup.core.databases.mysql.renaming import (
     mentions,
-    with_definer,
-    with_events_asleep,
+    with_sequences_in,
     without_database,
 )
 from covetbackup.core.databases.mysql.sections import SectionScan, map_from_json, map_to_json
@@ -182,3 +182,12 @@ def test_events_are_put_to_sleep_and_strange_ones_refused() -> None:
 )
 def test_a_database_named_before_a_dot_is_noticed(text: bytes, found: bool) -> None:
     assert mentions(text, "shop") == found
+
+
+def test_only_sequences_of_the_old_database_are_looked_for_in_the_new_one() -> None:
+    script = (
+        b"`it's` int DEFAULT (nextval(`shop`.`s`) + lastval(`x`.`s`)) COMMENT 'nextval(`shop`.'"
+    )
+    assert with_sequences_in(script, "shop", "new`er") == (
+        b"`it's` int DEFAULT (nextval(`new``er`.`s`) + lastval(`x`.`s`)) COMMENT 'nextval(`shop`.'"
+    )

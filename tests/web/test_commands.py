@@ -123,7 +123,8 @@ def test_missing_rights_are_printed_with_what_to_run(
         ("postgresql://u:secret-canary@127.0.0.1/x", 2),
         ("postgresql://u@host.invalid/x", 6),
         ("postgresql://u@127.0.0.1:1/x", 6),
-        ("mysql://u@h/x", 2),
+        ("mysql://u@host.invalid/x", 6),
+        ("oracle://u@h/x", 2),
     ],
 )
 def test_a_server_that_cannot_be_reached_leaves_nothing_behind(

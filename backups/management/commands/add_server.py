@@ -14,13 +14,13 @@ from backups.authorities import checked
 from backups.check import ServerCheck
 from backups.discovery import Discovery, discover
 from backups.management.finding import TEAM_HELP, find_team, password_from
-from backups.management.reporting import ReportingCommand, record
+from backups.management.reporting import ReportingCommand
 from backups.models import Server
 from backups.models.source import ServerKind
 from backups.probing import remember, try_server
 from backups.registering import save_server
 from covetbackup.access.models import Team
-from covetbackup.audit.log import actor_of
+from covetbackup.audit.log import actor_of, record
 from covetbackup.core.cli.report import Report
 from covetbackup.core.cli.terminal import count_text
 from covetbackup.core.databases.mysql import url as mysql_url

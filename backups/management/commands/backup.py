@@ -8,11 +8,11 @@ from django.core.management.base import CommandParser
 
 from backups.catalog import request_backup
 from backups.management.finding import find_database, find_repository
-from backups.management.reporting import ReportingCommand, record, status_of
+from backups.management.reporting import ReportingCommand, error_of, status_of
 from backups.management.views import backup_json, backup_lines, copies_json
 from backups.management.waiting import wait_for
 from backups.models import Backup, BackupState
-from covetbackup.audit.log import actor_of
+from covetbackup.audit.log import actor_of, record
 from covetbackup.core.cli.exits import STORAGE
 from covetbackup.core.cli.report import Report
 from covetbackup.core.crypto.suites import Suite
@@ -66,7 +66,7 @@ def _finished(job: Job, pk: Any) -> Report:
     data["copies"] = copies_json(backup)
     status = status_of(job)
     if status:
-        data["error"] = {"code": job.error_code, "message": job.error, "hint": job.hint}
+        data["error"] = error_of(job)
         lines = [f"{job.state}: {job.error}", *([f"hint: {job.hint}"] if job.hint else [])]
         return Report(data, lines, status)
     missing = backup.state == BackupState.DEGRADED

@@ -8,10 +8,10 @@ from django.core.management.base import CommandParser
 
 from backups.copying import request_copy, request_missing
 from backups.management.finding import find_backup, find_repository
-from backups.management.reporting import ReportingCommand, record, status_of
+from backups.management.reporting import ReportingCommand, status_of
 from backups.management.views import copies_json
 from backups.management.waiting import wait_for
-from covetbackup.audit.log import actor_of
+from covetbackup.audit.log import actor_of, record
 from covetbackup.core.cli.report import Report
 from covetbackup.jobs.models import Job
 

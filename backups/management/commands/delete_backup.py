@@ -8,9 +8,9 @@ from django.core.management.base import CommandParser
 
 from backups.catalog import request_delete
 from backups.management.finding import find_backup
-from backups.management.reporting import ReportingCommand, record, status_of
+from backups.management.reporting import ReportingCommand, error_of, status_of
 from backups.management.waiting import wait_for
-from covetbackup.audit.log import actor_of
+from covetbackup.audit.log import actor_of, record
 from covetbackup.core.cli.report import Report
 from covetbackup.core.errors import BadSetting
 
@@ -39,6 +39,6 @@ class Command(ReportingCommand):
         job = wait_for(job, quiet=options["quiet"])
         data: dict[str, Any] = {"job": job.pk, "job_state": job.state, "label": label}
         if status_of(job):
-            data["error"] = {"code": job.error_code, "message": job.error, "hint": job.hint}
+            data["error"] = error_of(job)
             return Report(data, [f"{job.state}: {job.error}"], status_of(job))
         return Report(data, [f"{label} is removed"])

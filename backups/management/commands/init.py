@@ -10,8 +10,8 @@ from django.core.management.base import CommandParser
 
 from backups.installation import SetUp, prepare_files, set_up
 from backups.management.finding import password_from
-from backups.management.reporting import ReportingCommand, record
-from covetbackup.audit.log import actor_of
+from backups.management.reporting import ReportingCommand
+from covetbackup.audit.log import actor_of, record
 from covetbackup.core.cli.report import Report
 
 

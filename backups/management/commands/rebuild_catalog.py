@@ -11,13 +11,13 @@ from django.core.management.base import CommandParser
 from backups import engines
 from backups.installation import store_key
 from backups.management.finding import TEAM_HELP, find_repository, find_team
-from backups.management.reporting import ReportingCommand, record
+from backups.management.reporting import ReportingCommand
 from backups.models import Repository
 from backups.models.repository import KeyState
 from backups.rebuild import Rebuilt, rebuild
 from backups.registering import add_repository
 from covetbackup.access.models import Team
-from covetbackup.audit.log import actor_of
+from covetbackup.audit.log import actor_of, record
 from covetbackup.core.cli.exits import DAMAGED
 from covetbackup.core.cli.report import Report
 from covetbackup.core.cli.terminal import TerminalProgress, count_text

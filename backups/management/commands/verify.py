@@ -8,10 +8,10 @@ from django.core.management.base import CommandParser
 
 from backups.catalog import request_verify
 from backups.management.finding import find_backup
-from backups.management.reporting import ReportingCommand, record, status_of
+from backups.management.reporting import ReportingCommand, error_of, status_of
 from backups.management.views import copies_json
 from backups.management.waiting import wait_for
-from covetbackup.audit.log import actor_of
+from covetbackup.audit.log import actor_of, record
 from covetbackup.core.cli.report import Report
 from covetbackup.core.operations.verify import Level
 
@@ -44,6 +44,6 @@ class Command(ReportingCommand):
             "copies": copies_json(backup),
         }
         if status_of(job):
-            data["error"] = {"code": job.error_code, "message": job.error, "hint": job.hint}
+            data["error"] = error_of(job)
         verdict = "no fault found" if data["ok"] else f"{job.state}: {job.error}"
         return Report(data, [f"{backup}: {verdict} at level {level}"], status_of(job))

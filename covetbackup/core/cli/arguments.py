@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     _verify(_command(under, "verify", "verify one backup"))
     _contents(_command(under, "contents", "list the tables of a backup, or what some need"))
     _cat(_command(under, "cat", "write the plain bytes of a member to standard output"))
+    _export(_command(under, "export", "write a PostgreSQL backup as a directory of pg_dump"))
     _restore(_command(under, "restore", "restore into a new database"))
     _copy(_command(under, "copy", "copy a backup to another repository"))
     _delete(_command(under, "delete", "remove a backup for good"))
@@ -70,6 +71,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Report]] = {
     "verify": commands.verify,
     "contents": commands.contents,
     "cat": commands.cat,
+    "export": commands.export,
     "restore": commands.restore,
     "copy": commands.copy,
     "delete": commands.delete,
@@ -147,6 +149,12 @@ def _cat(made: argparse.ArgumentParser) -> None:
     _keys(made)
 
 
+def _export(made: argparse.ArgumentParser) -> None:
+    _backup_in_repository(made)
+    made.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="not there yet")
+    _keys(made)
+
+
 def _restore(made: argparse.ArgumentParser) -> None:
     _backup_in_repository(made)
     made.add_argument("--to", required=True, metavar="TARGET", help="a database not there yet")
@@ -156,6 +164,11 @@ def _restore(made: argparse.ArgumentParser) -> None:
         help="TARGET exists: take its place in one step, and keep it under a dated name",
     )
     _selection(made)
+    made.add_argument(
+        "--data-only",
+        action="store_true",
+        help="rows of what is named, into tables of the existing database TARGET",
+    )
     made.add_argument("--jobs", type=int, default=1, help="connections that load at once")
     made.add_argument(
         "--owner", default="", help="not SQLite: keep, none, or the role that shall own all"

@@ -147,6 +147,12 @@ def cat(given: Namespace) -> Report:
     return Report({"bytes": size}, [])
 
 
+def export(given: Namespace) -> Report:
+    repository = _open(given.repo, given)
+    RestoreManager(repository, _keyring(given, repository)).export(given.label, given.to)
+    return Report({"folder": str(given.to)}, [f"{given.to} is for pg_restore --jobs=N -d NAME"])
+
+
 def contents(given: Namespace) -> Report:
     repository = _open(given.repo, given)
     listing = RestoreManager(repository, _keyring(given, repository)).contents(given.label)
@@ -164,11 +170,18 @@ def contents(given: Namespace) -> Report:
     )
 
 
-def _selection(given: Namespace) -> Selection | None:
+def _selection(given: Namespace, *, rows_only: bool = False) -> Selection | None:
+    if given.schema_only and rows_only:
+        raise BadSetting("--schema-only and --data-only leave nothing to restore")
     if given.table or given.schema:
-        return Selection(tuple(given.table), tuple(given.schema), with_data=not given.schema_only)
-    if given.schema_only:
-        raise BadSetting("--schema-only needs --table or --schema")
+        return Selection(
+            tuple(given.table),
+            tuple(given.schema),
+            with_data=not given.schema_only,
+            with_structure=not rows_only,
+        )
+    if given.schema_only or rows_only:
+        raise BadSetting("--schema-only and --data-only need --table or --schema")
     return None
 
 
@@ -180,7 +193,7 @@ def restore(given: Namespace) -> Report:
         jobs=given.jobs,
         workers=default_workers(),
         accept_untrusted=given.accept_untrusted,
-        selection=_selection(given),
+        selection=_selection(given, rows_only=given.data_only),
         options={"owner": given.owner} if given.owner else {},
         replace=given.replace,
     )

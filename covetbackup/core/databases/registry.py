@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from covetbackup.core.databases.base import DatabaseEngine
 from covetbackup.core.databases.selection import Listing
 from covetbackup.core.errors import BadSetting
-from covetbackup.core.stream.base import Filter
+from covetbackup.core.stream.base import Filter, Source
 from covetbackup.core.stream.secret import Secret
 
 
@@ -70,7 +71,24 @@ def listing(kind: str, members: Mapping[str, int], read: Callable[[str], bytes])
         from covetbackup.core.databases.postgresql.parts.listing import head_of
 
         return PartsListing(read(head_of(members)), members)
+    if kind == "mysql":
+        from covetbackup.core.databases.mysql.choosing import Listing as DumpListing
+        from covetbackup.core.databases.mysql.parts import MAP, SCHEMA
+
+        return DumpListing(read(MAP), read(SCHEMA))
     raise BadSetting(f"backups of kind {kind!r} are restored whole: there is nothing to choose")
+
+
+def export(kind: str, open_stream: Callable[[str], Source], folder: Path) -> None:
+    """Write a backup of `kind` into the empty `folder` in a form of several files that its stock
+    programs know. Raises `BadSetting` for kinds that have none."""
+    if kind != "postgresql":
+        raise BadSetting(f"a backup of kind {kind!r} has no form of several files", "use cat")
+    from covetbackup.core.databases.postgresql.parts.directory import export as export_archive
+    from covetbackup.core.databases.postgresql.parts.names import DUMP
+
+    with open_stream(DUMP) as chunks:
+        export_archive(chunks, folder)
 
 
 def _postgresql(url: str, password: Secret | None) -> Address:

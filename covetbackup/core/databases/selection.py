@@ -11,11 +11,13 @@ from covetbackup.core.errors import BadSetting
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Tables as "schema.table", and whole schemas; without data only their structure."""
+    """Tables as "schema.table", and whole schemas; without data only their structure, without
+    structure only rows, for tables that the target has already."""
 
     tables: tuple[str, ...] = ()
     schemas: tuple[str, ...] = ()
     with_data: bool = True
+    with_structure: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from backups.management.finding import find_backup, find_repository
-from backups.management.reporting import ReportingCommand, status_of
+from backups.management.reporting import ReportingCommand, error_of, status_of
 from backups.management.waiting import wait_for
 from backups.models import Backup, Repository, Server
 from covetbackup.audit.log import actor_of
@@ -157,7 +157,7 @@ def _finished(job: Job, restore: Restore) -> Report:
     status = status_of(job)
     summary = summary_of(restore)
     if status or summary is None:
-        data["error"] = {"code": job.error_code, "message": job.error, "hint": job.hint}
+        data["error"] = error_of(job)
         hint = [f"hint: {job.hint}"] if job.hint else []
         return Report(data, [f"{job.state}: {job.error}", *hint, aftermath(restore)], status or 1)
     data["connect"] = kind_of(server).command(server, name)

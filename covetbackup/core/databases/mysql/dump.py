@@ -25,6 +25,8 @@ _ALWAYS = (
     "--single-transaction",
     "--quick",
     "--hex-blob",
+    # A table that takes numbers from a sequence could not be filled while it alone is locked.
+    "--skip-add-locks",
     "--default-character-set=utf8mb4",
     "--max-allowed-packet=1G",
     "--no-tablespaces",  # they need PROCESS, and are no part of a database

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from covetbackup.core.databases import selection
 from covetbackup.core.databases.base import (
     BackupOptions,
     BackupSession,
@@ -73,7 +72,6 @@ class MysqlEngine:
         run: "keep" (the default: the original's definers), "none" (the restoring account) or an
         account as user@host; and `binary_log`: False to keep the restore out of it.
         """
-        selection.refuse(options.selection, "MySQL or MariaDB")
         return restore.LogicalRestore(
             self._settings, self._password, options, choose=self._clients, progress=progress
         )

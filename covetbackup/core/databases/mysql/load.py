@@ -93,6 +93,46 @@ class DumpSink:
         self._running.abort()
 
 
+class RangeSink:
+    """Feeds some tables' rows to a running client: a range of a dump that has no end mark. Whoever
+    writes it knows its length; `beginning` is what belongs before any range."""
+
+    def __init__(self, running: CommandSink, beginning: bytes) -> None:
+        self._running = running
+        self._running.write(beginning)
+
+    def write(self, chunk: bytes) -> None:
+        self._running.write(chunk)
+
+    def commit(self) -> None:
+        try:
+            self._running.commit()
+        except SinkFailed as error:
+            raise explained(error) from error
+
+    def abort(self) -> None:
+        self._running.abort()
+
+
+class BytesSink:
+    """Collects a few bytes and hands them to `take` at the commit."""
+
+    def __init__(self, take: Callable[[bytes], None]) -> None:
+        self._take = take
+        self._content = bytearray()
+
+    def write(self, chunk: bytes) -> None:
+        self._content += chunk
+        if len(self._content) > _SCRIPT_BYTES:
+            raise TooLarge(f"more than {_SCRIPT_BYTES} bytes")
+
+    def commit(self) -> None:
+        self._take(bytes(self._content))
+
+    def abort(self) -> None:
+        self._content.clear()
+
+
 class ScriptSink:
     """Collects a whole small dump and hands it to `run` at the commit."""
 

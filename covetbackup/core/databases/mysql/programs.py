@@ -22,7 +22,6 @@ _BEFORE_ACCOUNT = rb"|".join(
     ]
 )
 _DEFINER = re.compile(rb"(" + _BEFORE_ACCOUNT + rb")" + _ACCOUNT, re.MULTILINE)
-_VIEW = re.compile(rb"^/\*!50001 VIEW .*? \*/;$", re.MULTILINE | re.DOTALL)
 _EVENT = re.compile(
     rb"^(/\*!50106 CREATE\*/ (?:/\*!50117 "
     + _ACCOUNT
@@ -41,23 +40,6 @@ def with_definer(script: bytes, account: str) -> bytes:
     return _DEFINER.sub(lambda match: match[1] + b"DEFINER=" + account.encode(), script)
 
 
-def without_database(script: bytes, database: str) -> bytes:
-    """`script` with columns and functions in views named without `database`.
-
-    A server names them with it where it cannot resolve a view, as when its definer is gone, and
-    then the view could be created only in a database of the old name.
-    """
-    name = re.escape(("`" + database.replace("`", "``") + "`").encode())
-    qualifier = re.compile(
-        rb"'(?:[^'\\]|\\.|'')*'|(" + name + rb"\.)(?=" + _NAME + rb"[.(])|" + _NAME, re.DOTALL
-    )
-
-    def bare(view: re.Match[bytes]) -> bytes:
-        return qualifier.sub(lambda found: b"" if found[1] else found[0], view[0])
-
-    return _VIEW.sub(bare, script)
-
-
 def with_events_asleep(script: bytes) -> bytes:
     """`script` with every event created disabled. Raises `Incomplete` if one is not understood:
     it would run."""
@@ -65,12 +47,3 @@ def with_events_asleep(script: bytes) -> bytes:
     if len(_ASLEEP.findall(asleep)) != len(_ANY_EVENT.findall(asleep)):
         raise Incomplete("events.sql is not what a dump program writes: an event could not be kept")
     return asleep
-
-
-def mentions(script: bytes, database: str) -> bool:
-    """Whether `script` seems to name `database` before a dot."""
-    name = re.escape(database.encode())
-    return (
-        re.search(rb"(?<![\w`])(?:" + name + rb"|`" + name + rb"`)\s*\.\s*[\w`]", script)
-        is not None
-    )

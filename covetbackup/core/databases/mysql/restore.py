@@ -19,19 +19,22 @@ from covetbackup.core.databases.mysql import (
     parts,
     preflight,
     programs,
+    renaming,
     scratch,
     survey,
     swap,
 )
 from covetbackup.core.databases.mysql.background import Background
 from covetbackup.core.databases.mysql.clients import Clients
-from covetbackup.core.databases.mysql.connection import Connection, connect, translated
+from covetbackup.core.databases.mysql.connection import Connection, connect, quoted, translated
 from covetbackup.core.databases.mysql.flavour import Version
 from covetbackup.core.databases.mysql.load import ClientProgram, DumpSink, ScriptSink
+from covetbackup.core.databases.mysql.partial import PartialLoad
 from covetbackup.core.databases.mysql.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.structure import ForeignKey
 from covetbackup.core.databases.mysql.tables import list_tables
 from covetbackup.core.databases.mysql.url import parse_url
-from covetbackup.core.databases.selection import Chosen
+from covetbackup.core.databases.selection import Chosen, Selection
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
@@ -46,7 +49,6 @@ class LogicalRestore:
     """A `RestoreSession` into a database that does not exist yet."""
 
     kept_as = ""
-    chosen: Chosen | None = None
 
     def __init__(
         self,
@@ -73,6 +75,8 @@ class LogicalRestore:
         self._progress = progress
         self._name = scratch.scratch_name(datetime.now(UTC))
         self._stack = ExitStack()
+        self._original = (options.expected.settings or {}).get("database", "")
+        self._part = self._partial_load(options.selection)
         self._programs: list[bytes] = []
         self._events: list[bytes] = []
 
@@ -102,6 +106,9 @@ class LogicalRestore:
 
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
         """Structure, all rows at once, programs, events. Accounts are restored by hand."""
+        if self._part is not None:
+            yield from self._part.groups(members)
+            return
         if parts.SCHEMA not in members:
             raise BadSetting(f"a MySQL backup has a member {parts.SCHEMA!r}, this one has not")
         yield (Piece(parts.SCHEMA),)
@@ -113,6 +120,10 @@ class LogicalRestore:
                 yield (Piece(member),)
 
     def sink(self, piece: Piece) -> Sink:
+        if self._part is not None:
+            return self._part.sink(piece)
+        if piece.member == parts.SCHEMA:
+            return ScriptSink(piece.member, self._load_schema)
         if piece.member == parts.PROGRAMS:
             return ScriptSink(piece.member, self._load_programs)
         if piece.member == parts.EVENTS:
@@ -121,6 +132,10 @@ class LogicalRestore:
             return DumpSink(self._client.start(self._name))
         raise BadSetting(f"a MySQL restore wants no member {piece.member!r}")
 
+    @property
+    def chosen(self) -> Chosen | None:
+        return None if self._part is None else self._part.chosen
+
     def inventory(self) -> Inventory:
         with translated(self._settings):
             return self._in_background(self._read_inventory)
@@ -128,11 +143,28 @@ class LogicalRestore:
     def commit(self) -> None:
         keeper, target = self._keeper, self._target.database
         with translated(self._settings):
+            objects = catalog.object_counts(keeper, self._name)
             swap.begin_target(keeper, self._name, target, self._expected)
             swap.move_tables(keeper, self._name, target)
             swap.add_programs(self._client, target, [*self._programs, *self._events])
             self._refuse_other_definers(target)
-            swap.finish_target(keeper, target, self._expected)
+            swap.finish_target(keeper, target, objects)
+
+    def _partial_load(self, selection: Selection | None) -> PartialLoad | None:
+        if selection is None:
+            return None
+        return PartialLoad(
+            selection,
+            create=self._load_schema,
+            drop=self._drop_key,
+            start=lambda: self._client.start(self._name),
+        )
+
+    def _drop_key(self, key: ForeignKey) -> None:
+        table = f"{quoted(self._name)}.{quoted(key.table)}"
+        with connect(self._settings, self._password) as connection:
+            connection.execute(self._client.session)
+            connection.execute(f"ALTER TABLE {table} DROP FOREIGN KEY {quoted(key.name)}")
 
     def _client_program(self) -> ClientProgram:
         session = "SET SESSION wait_timeout = 86400"
@@ -147,11 +179,15 @@ class LogicalRestore:
             lambda: self._progress.advance(0),
         )
 
+    def _load_schema(self, script: bytes) -> None:
+        self._client.run(renaming.with_sequences_in(script, self._original, self._name), self._name)
+
     def _load_programs(self, script: bytes) -> None:
-        original = (self._expected.settings or {}).get("database", "")
-        script = self._with_definer(programs.without_database(script, original))
-        if original and programs.mentions(script, original):
-            self._progress.note(f"views or routines name database {original!r}: they still mean it")
+        script = self._with_definer(renaming.without_database(script, self._original))
+        if renaming.mentions(script, self._original):
+            self._progress.note(
+                f"views or routines name database {self._original!r}: they still mean it"
+            )
         self._client.run(script, self._name)
         self._programs = [script]
 

@@ -38,6 +38,27 @@ def move_tables(connection: Connection, name: str, target: str) -> None:
     moves = [f"{quoted(name)}.{quoted(each)} TO {quoted(target)}.{quoted(each)}" for each in moving]
     if moves:
         connection.execute(f"RENAME TABLE {', '.join(moves)}")
+    _follow_sequences(connection, name, target)
+
+
+_DEFAULTS = """
+SELECT TABLE_NAME, COLUMN_NAME, COLUMN_DEFAULT FROM information_schema.COLUMNS
+WHERE TABLE_SCHEMA = %s AND instr(COLUMN_DEFAULT, %s)
+"""
+
+
+def _follow_sequences(connection: Connection, name: str, target: str) -> None:
+    """Sequences have moved; a default that takes a value from one still looks where it was.
+
+    All of a table at once: with one default left behind nothing of it can be altered.
+    """
+    changes: dict[str, list[str]] = {}
+    for table, column, default in connection.rows(_DEFAULTS, [target, f"{quoted(name)}."]):
+        moved = default.replace(f"{quoted(name)}.", f"{quoted(target)}.")
+        change = f"ALTER COLUMN {quoted(column)} SET DEFAULT ({moved})"
+        changes.setdefault(table, []).append(change)
+    for table, parts in changes.items():
+        connection.execute(f"ALTER TABLE {quoted(target)}.{quoted(table)} {', '.join(parts)}")
 
 
 def add_programs(client: ClientProgram, target: str, scripts: Sequence[bytes]) -> None:
@@ -46,13 +67,13 @@ def add_programs(client: ClientProgram, target: str, scripts: Sequence[bytes]) -
         client.run(script, target)
 
 
-def finish_target(connection: Connection, target: str, expected: Inventory) -> None:
-    """Compare the kinds of objects in `target` with `expected` and take its mark away: from now
-    on it is real. Raises `ResultDiffers`."""
+def finish_target(connection: Connection, target: str, objects: dict[str, int]) -> None:
+    """Compare the kinds of objects in `target` with those counted in the scratch database, and
+    take its mark away: from now on it is real. Raises `ResultDiffers`."""
     have = catalog.object_counts(connection, target)
     have["index"] -= 1  # the mark's own
     have = {kind: count for kind, count in have.items() if count}
-    found = differences(Inventory(objects=expected.objects), Inventory(objects=have))
+    found = differences(Inventory(objects=objects), Inventory(objects=have))
     if found:
         raise ResultDiffers(f"database {target!r} is not what was restored: {'; '.join(found)}")
     connection.execute(f"DROP TABLE {quoted(target)}.{scratch.UNFINISHED}")

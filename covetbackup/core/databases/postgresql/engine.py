@@ -25,6 +25,8 @@ from covetbackup.core.databases.postgresql.connection import (
     translated,
 )
 from covetbackup.core.databases.postgresql.parts.dump import METHOD as PARALLEL
+from covetbackup.core.databases.postgresql.parts.rows_only import RowsRestore
+from covetbackup.core.databases.postgresql.url import parse_url
 from covetbackup.core.databases.postgresql.whole import METHOD as LOGICAL
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
@@ -84,7 +86,17 @@ class PostgresEngine:
         original, whose roles must exist), "none" (all belongs to the restoring role) or the name
         of the role that shall own all; and `globals`: True to create missing roles from
         `globals.sql` first.
+
+        With a selection of rows without structure the database must exist: they go into its
+        tables, in one transaction that the commit ends.
         """
+        selection = options.selection
+        if selection is not None and not selection.with_structure:
+            target = parse_url(options.target)
+            if not target.same_server(self._settings):
+                raise BadSetting(f"the target is {target}, but the engine is for another server")
+            access = Access(target, self._password, f"covetbackup {secrets.token_hex(4)}")
+            return RowsRestore(access, options, selection, progress)
         return restore.PostgresRestore(
             self._settings, self._password, options, choose=self._clients, progress=progress
         )

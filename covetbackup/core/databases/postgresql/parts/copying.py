@@ -79,9 +79,10 @@ def _rest(connection: Connection, oid: int, offset: int) -> Iterator[tuple[int, 
 
 
 class CopyIn:
-    """A COPY FROM STDIN under way. `idle` is called while the server takes nothing."""
+    """A COPY FROM STDIN under way; `rows` is how many it brought, once it is finished."""
 
     def __init__(self, connection: Connection, statement: bytes) -> None:
+        self.rows = 0
         self._connection = connection
         self._pgconn = connection.pgconn
         self._pgconn.send_query(statement)
@@ -102,7 +103,7 @@ class CopyIn:
         while self._pgconn.put_copy_end() == 0:
             yield from _flushed(self._pgconn)
         yield from _flushed(self._pgconn)
-        yield from _finished(self._pgconn)
+        self.rows = yield from _finished(self._pgconn)
 
 
 def _flushed(pgconn: pq.abc.PGconn) -> Iterator[bytes]:
@@ -134,17 +135,21 @@ def _wait(pgconn: pq.abc.PGconn, events: int) -> int:
     return found[0][1] if found else 0
 
 
-def _finished(pgconn: pq.abc.PGconn) -> Iterator[bytes]:
+def _finished(pgconn: pq.abc.PGconn) -> Generator[bytes, None, int]:
+    """The end of a COPY: how many rows it was."""
     error: psycopg.Error | None = None
+    rows = 0
     while True:
         yield from _until_ready(pgconn)
         result = pgconn.get_result()
         if result is None:
             break
+        rows += result.command_tuples or 0
         if result.status != pq.ExecStatus.COMMAND_OK and error is None:
             error = psycopg.errors.error_from_result(result)
     if error is not None:
         raise error
+    return rows
 
 
 def _expect(pgconn: pq.abc.PGconn, result: pq.abc.PGresult | None, status: pq.ExecStatus) -> None:

@@ -23,15 +23,47 @@ from covetbackup.core.databases.postgresql.toc.values import BLOBS, Entry
 from covetbackup.core.errors import Incomplete, SinkFailed
 
 
+class Loader:
+    """A connection for one part after the other, in a transaction that somebody else ends; `tally`
+    is told how many rows each COPY brought to the table of that label."""
+
+    def __init__(
+        self, connection: Connection, tally: Callable[[str, int], None] = lambda label, rows: None
+    ) -> None:
+        self.connection = connection
+        self.tally = tally
+
+    def begin(self) -> None:
+        pass
+
+    def commit(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        # Before the end of a COPY, this is no end of its rows: nothing of it is kept.
+        self.connection.close()
+
+
+class OwnLoader(Loader):
+    """A connection for one part alone, and a transaction for all that is in it."""
+
+    def begin(self) -> None:
+        self.connection.execute("BEGIN")
+
+    def commit(self) -> None:
+        self.connection.execute("COMMIT")
+        self.connection.close()
+
+
 class PartSink:
-    """Loads a part in one transaction, over a connection that `connect` opens for it alone."""
+    """Loads a part through `loader`."""
 
     def __init__(
         self,
         name: str,
         place: Place,
         entries: Mapping[int, Entry],
-        connect: Callable[[], Connection],
+        loader: Loader,
     ) -> None:
         self._name = name
         self._place = place
@@ -40,9 +72,10 @@ class PartSink:
         self._blocks = Blocks(_kind(place.goes_on))
         self._copy: CopyIn | None = None
         self._object = (0, 0)
-        self._connection = connect()
+        self._loader = loader
+        self._connection = loader.connection
         with self._reported():
-            self._connection.execute("BEGIN")
+            loader.begin()
 
     def write(self, chunk: bytes) -> None:
         with self._reported():
@@ -55,12 +88,10 @@ class PartSink:
             raise Incomplete(f"{self._name} ends in the midst of its data")
         with self._reported():
             self._end_copy()
-            self._connection.execute("COMMIT")
-        self._connection.close()
+            self._loader.commit()
 
     def abort(self) -> None:
-        # Before the end of a COPY, this is no end of its rows: nothing of it is kept.
-        self._connection.close()
+        self._loader.abort()
 
     def _take(self, event: Event) -> None:
         match event:
@@ -86,8 +117,9 @@ class PartSink:
         _wait(self._copy.write(rows))
 
     def _end_copy(self) -> None:
-        if self._copy is not None:
+        if self._copy is not None and self._entry is not None:
             _wait(self._copy.finish())
+            self._loader.tally(self._entry.name, self._copy.rows)
             self._copy = None
 
     def _write_object(self, content: memoryview) -> None:

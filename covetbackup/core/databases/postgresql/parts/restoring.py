@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from covetbackup.core.databases.base import Piece
 from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink, memory_file
-from covetbackup.core.databases.postgresql.parts.loading import PartSink
+from covetbackup.core.databases.postgresql.parts.loading import OwnLoader, PartSink
 from covetbackup.core.databases.postgresql.parts.names import HEAD
 from covetbackup.core.databases.postgresql.parts.places import Places
 from covetbackup.core.databases.postgresql.parts.stages import post_data_stages
@@ -28,7 +28,7 @@ from covetbackup.core.errors import BadSetting, Incomplete, SinkFailed
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
 
-_HEAD_BYTES = 1 << 30
+HEAD_BYTES = 1 << 30
 _SETTINGS = (b"ENCODING", b"STDSTRINGS", b"SEARCHPATH")
 
 
@@ -95,17 +95,14 @@ class PartedLoad:
 
     def sink(self, piece: Piece) -> Sink:
         if piece.member == HEAD:
-            return ScriptSink(self._take_head, _HEAD_BYTES)
+            return ScriptSink(self._take_head, HEAD_BYTES)
         if self._places is None:
             raise BadSetting(f"{piece.member} came before {HEAD}")
         place = self._places.of(piece)
-        return PartSink(piece.member, place, self._entries, self._opened)
+        return PartSink(piece.member, place, self._entries, OwnLoader(self._opened()))
 
     def _take_head(self, head: bytes) -> None:
-        try:
-            self._contents = read_contents(head)
-        except (NeedsMore, Unsupported) as error:
-            raise Incomplete(f"the contents of the dump cannot be read: {error}") from error
+        self._contents = readable_contents(head)
 
     def _read_contents(self) -> Contents:
         if self._contents is None:
@@ -115,11 +112,7 @@ class PartedLoad:
     def _opened(self) -> Connection:
         connection = self._connect()
         try:
-            for entry in self._read_contents().entries:
-                if entry.kind in _SETTINGS:
-                    connection.execute(entry.definition)
-            for statement in _SESSION:
-                connection.execute(statement)
+            prepare(connection, self._read_contents())
         except BaseException:
             connection.close()
             raise
@@ -138,6 +131,23 @@ class PartedLoad:
         for stage in post_data_stages(structure):
             count = jobs if stage.is_parallel else 1
             self._run(stage.contents, "--section=post-data", f"--jobs={count}")
+
+
+def readable_contents(head: bytes) -> Contents:
+    """Raises `Incomplete` for what cannot be read here."""
+    try:
+        return read_contents(head)
+    except (NeedsMore, Unsupported) as error:
+        raise Incomplete(f"the contents of the dump cannot be read: {error}") from error
+
+
+def prepare(connection: Connection, contents: Contents) -> None:
+    """Rows are then read as they were written, whatever the settings of server and role."""
+    for entry in contents.entries:
+        if entry.kind in _SETTINGS:
+            connection.execute(entry.definition)
+    for statement in _SESSION:
+        connection.execute(statement)
 
 
 def _structure(contents: Contents) -> Contents:

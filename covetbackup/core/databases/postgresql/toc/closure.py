@@ -52,6 +52,37 @@ def close(contents: Contents, selection: Selection) -> Closure:
     return Closure(frozenset(kept | settings), _described(search, wanted, selection))
 
 
+def rows_of(contents: Contents, selection: Selection) -> frozenset[int]:
+    """Dump ids of the rows of what is selected and of its partitions, and of nothing else."""
+    names = {(entry.schema, entry.tag) for entry in _with_partitions(contents, selection)}
+    return frozenset(
+        entry.dump_id
+        for entry in contents.data_entries
+        if entry.kind == b"TABLE DATA" and (entry.schema, entry.tag) in names
+    )
+
+
+def chosen_rows(contents: Contents, selection: Selection) -> Chosen:
+    """As `close`, of rows for tables that are there already."""
+    tables = frozenset(entry.name for entry in _with_partitions(contents, selection))
+    return Chosen(tables, frozenset(), frozenset(), (), (), (), with_data=True)
+
+
+def _with_partitions(contents: Contents, selection: Selection) -> list[Entry]:
+    found = [entry for entry in _selected(contents, selection) if entry.kind in _TABLES]
+    entries = {entry.dump_id: entry for entry in contents.entries}
+    attached = [entry for entry in contents.entries if entry.kind == _ATTACH]
+    for table in found:  # which grows
+        for attach in attached:
+            others = [entries[need] for need in attach.needs if need != table.dump_id]
+            is_parent = table.dump_id in attach.needs and (table.schema, table.tag) != (
+                attach.schema,
+                attach.tag,
+            )
+            found += [other for other in others if is_parent and other not in found]
+    return found
+
+
 class _Search:
     def __init__(self, contents: Contents) -> None:
         self.entries = {entry.dump_id: entry for entry in contents.entries}

@@ -1,0 +1,55 @@
+"""Where a dump names the database it was taken from, though it is restored under another name.
+
+A dump names it only in two places where it should not: defaults that take a sequence's value, and
+views that the server could not resolve.
+"""
+
+from __future__ import annotations
+
+import re
+
+_NAME = rb"`(?:[^`]|``)*`"
+_TEXT = rb"'(?:[^'\\]|\\.|'')*'"
+_VIEW = re.compile(rb"^/\*!50001 VIEW .*? \*/;$", re.MULTILINE | re.DOTALL)
+
+
+def without_database(script: bytes, database: str) -> bytes:
+    """`script` with columns and functions in views named without `database`.
+
+    A server names them with it where it cannot resolve a view, as when its definer is gone, and
+    then the view could be created only in a database of the old name.
+    """
+    name = re.escape(_quoted(database))
+    qualifier = re.compile(
+        _TEXT + rb"|(" + name + rb"\.)(?=" + _NAME + rb"[.(])|" + _NAME, re.DOTALL
+    )
+
+    def bare(view: re.Match[bytes]) -> bytes:
+        return qualifier.sub(lambda found: b"" if found[1] else found[0], view[0])
+
+    return _VIEW.sub(bare, script)
+
+
+def with_sequences_in(script: bytes, old: str, new: str) -> bytes:
+    """`script` with the values of sequences in `old` taken from those in `new`: MariaDB writes
+    DEFAULT nextval(`old`.`sequence`) even in a table of that database."""
+    function = re.compile(
+        rb"|".join(
+            [_TEXT, _NAME, rb"\b((?:next|last|set)val\()" + re.escape(_quoted(old)) + rb"(?=\.)"]
+        ),
+        re.DOTALL | re.IGNORECASE,
+    )
+    return function.sub(lambda found: found[1] + _quoted(new) if found[1] else found[0], script)
+
+
+def mentions(script: bytes, database: str) -> bool:
+    """Whether `script` seems to name `database` before a dot."""
+    name = re.escape(database.encode())
+    return (
+        re.search(rb"(?<![\w`])(?:" + name + rb"|`" + name + rb"`)\s*\.\s*[\w`]", script)
+        is not None
+    )
+
+
+def _quoted(name: str) -> bytes:
+    return ("`" + name.replace("`", "``") + "`").encode()

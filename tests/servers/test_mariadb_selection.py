@@ -1,0 +1,130 @@
+"""Some tables of a backup instead of all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from covetbackup.core.crypto.keyring import Keyring, new_keys
+from covetbackup.core.databases.inventory import differences
+from covetbackup.core.databases.selection import Selection
+from covetbackup.core.errors import BadSetting
+from covetbackup.core.manager import BackupManager, RestoreManager, create_repository
+from covetbackup.core.operations.restore import RestoreRequest
+from tests.support.mariadb import MysqlServer, create_database
+from tests.support.mariadb_backup import (
+    Taken,
+    contents,
+    engine_for,
+    fill_richly,
+    fresh_name,
+    put_back,
+    take,
+)
+
+SOURCE = "chosen_from"
+
+
+@pytest.fixture(scope="module")
+def taken(mariadb_server: MysqlServer) -> Iterator[Taken]:
+    create_database(mariadb_server, SOURCE)
+    fill_richly(mariadb_server, SOURCE)
+    yield take(engine_for(mariadb_server, SOURCE), streams=2)
+    mariadb_server.execute(None, f"DROP DATABASE {SOURCE}")
+
+
+@pytest.fixture(autouse=True)
+def tidy(taken: Taken, mariadb_tidy: MysqlServer) -> None:
+    """Whatever a test restores goes when it ends; the backup, made before, stays."""
+
+
+@pytest.mark.parametrize(
+    ("tables", "sequences"),
+    [
+        (("kinds", "parted", 'it\'s "a" `nasty` - name; ☃ %s %(x)s \\n'), ()),
+        (("parent", "child"), ()),
+        (("numbered",), ("counting",)),
+        (("line\nend", "history"), ()),
+    ],
+)
+def test_chosen_tables_come_back_and_no_others(
+    mariadb_server: MysqlServer, taken: Taken, tables: tuple[str, ...], sequences: tuple[str, ...]
+) -> None:
+    copy = fresh_name()
+    put_back(
+        engine_for(mariadb_server, SOURCE),
+        taken,
+        mariadb_server.url(copy),
+        jobs=2,
+        selection=Selection(tables),
+    )
+    wanted = {*tables, *sequences}
+    original = contents(mariadb_server, SOURCE)
+    restored = contents(mariadb_server, copy)
+    assert restored == {name: digest for name, digest in original.items() if name in wanted}
+
+
+def test_a_foreign_key_that_leads_out_is_left_out(
+    mariadb_server: MysqlServer, taken: Taken
+) -> None:
+    copy = fresh_name()
+    put_back(
+        engine_for(mariadb_server, SOURCE),
+        taken,
+        mariadb_server.url(copy),
+        selection=Selection(("child",)),
+    )
+    assert "FOREIGN KEY" not in mariadb_server.rows(copy, "SHOW CREATE TABLE child")[0][1]
+    mariadb_server.execute(copy, "INSERT INTO child VALUES (99, 99)")
+
+
+def test_without_data_only_the_structure_comes(mariadb_server: MysqlServer, taken: Taken) -> None:
+    copy = fresh_name()
+    selection = Selection(("parted",), with_data=False)
+    put_back(
+        engine_for(mariadb_server, SOURCE), taken, mariadb_server.url(copy), selection=selection
+    )
+    assert mariadb_server.rows(copy, "SELECT count(*) FROM parted") == [(0,)]
+
+
+@pytest.mark.parametrize("selection", [Selection(("no_such",)), Selection((), ("public",))])
+def test_what_is_not_there_cannot_be_chosen(
+    mariadb_server: MysqlServer, taken: Taken, selection: Selection
+) -> None:
+    before = mariadb_server.databases()
+    with pytest.raises(BadSetting):
+        put_back(
+            engine_for(mariadb_server, SOURCE),
+            taken,
+            mariadb_server.url(fresh_name()),
+            selection=selection,
+        )
+    assert mariadb_server.databases() == before
+
+
+def test_a_stored_backup_lists_its_tables_and_gives_one(
+    mariadb_server: MysqlServer, tmp_path: Path
+) -> None:
+    (tmp_path / "repository").mkdir()
+    repository = create_repository(f"file://{tmp_path}/repository")
+    keyring = Keyring.of(new_keys().working)
+    backup = BackupManager(repository, keyring)
+    label = str(
+        backup.create_backup(
+            mariadb_server.url(SOURCE), password=mariadb_server.password, min_slots=1
+        ).manifest.label
+    )
+    manager, copy = RestoreManager(repository, keyring), fresh_name()
+    listing = manager.contents(label)
+    assert listing.table_bytes().keys() >= {"parent", "kinds", "parted"}
+    chosen = listing.chosen(Selection(("child",)))
+    assert chosen.skipped == ("child.has a parent",)
+    result = manager.restore_backup(
+        label,
+        RestoreRequest(mariadb_server.url(copy), jobs=2, selection=Selection(("child", "parted"))),
+        password=mariadb_server.password,
+    )
+    assert differences(result.inventory, result.inventory) == []
+    assert contents(mariadb_server, copy).keys() == {"child", "parted"}
