@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from covetbackup.core.databases.postgresql import scratch
 from covetbackup.core.databases.postgresql.connection import ConnectionSettings, connect
 from covetbackup.core.databases.postgresql.refusals import CAUSES
 from covetbackup.core.errors import CovetError, DatabaseUnavailable, LoginRefused
@@ -45,6 +46,17 @@ def test_a_missing_password(postgres_server: PostgresServer) -> None:
 def test_a_database_that_is_not_there(postgres_server: PostgresServer) -> None:
     error = refused(postgres_server.settings("nowhere"), postgres_server.password)
     assert isinstance(error, LoginRefused) and "no database 'nowhere'" in error.message
+
+
+def test_where_there_is_no_database_to_begin_with_another_is_taken(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scratch, "_MAINTENANCE", ("nowhere", "template1"))
+    settings, password = postgres_server.settings("shop"), postgres_server.password
+    with scratch.connect_maintenance(settings, password, application="test") as connection:
+        assert connection.info.dbname == "template1"
+    with pytest.raises(LoginRefused, match="'nowhere'"):
+        scratch.connect_maintenance(settings, Secret("wrong"), application="test")
 
 
 def test_a_role_that_may_not_log_in(

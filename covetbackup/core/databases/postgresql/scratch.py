@@ -42,7 +42,7 @@ def connect_maintenance(
         try:
             return connect(settings.on(database), password, application=application)
         except DatabaseUnavailable as error:
-            if database not in error.message or "does not exist" not in error.message:
+            if f'database "{database}" does not exist' not in error.details:
                 raise
     return connect(settings.on(_MAINTENANCE[-1]), password, application=application)
 
