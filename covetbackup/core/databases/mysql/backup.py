@@ -35,7 +35,7 @@ from covetbackup.core.databases.mysql.snapshot import (
 from covetbackup.core.databases.mysql.tables import Listing, Table, balanced, list_tables
 from covetbackup.core.databases.mysql.users import users_source
 from covetbackup.core.databases.mysql.views import views_in_order
-from covetbackup.core.errors import DatabaseUnavailable, Incomplete, ServerBusy, SourceFailed
+from covetbackup.core.errors import Incomplete, LoginRefused, ServerBusy, SourceFailed
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Source
 from covetbackup.core.stream.process import STALL_SECONDS, CommandSource
@@ -284,10 +284,10 @@ def probe_of(connection: Connection, clients: Clients, listing: Listing) -> Prob
 
 
 def refuse_absent(connection: Connection) -> None:
-    """Raises `DatabaseUnavailable` if there is no such database, or none this account may see."""
+    """Raises `LoginRefused` if there is no such database, or none this account may see."""
     query = "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
     if connection.value(query, [connection.settings.database]) is None:
-        raise DatabaseUnavailable(
+        raise LoginRefused(
             f"there is no database {connection.settings}",
             "is the name right, and may this account see it?",
         )

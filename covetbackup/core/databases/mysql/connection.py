@@ -12,7 +12,13 @@ from pymysql.constants import CR, ER
 
 from covetbackup.core.databases.mysql.flavour import Version, version_of
 from covetbackup.core.databases.mysql.settings import ConnectionSettings
-from covetbackup.core.errors import DatabaseError, DatabaseUnavailable
+from covetbackup.core.errors import (
+    CovetError,
+    DatabaseError,
+    DatabaseUnavailable,
+    LoginRefused,
+    ServerBusy,
+)
 from covetbackup.core.stream.secret import Secret
 
 Row = tuple[Any, ...]
@@ -74,7 +80,8 @@ class Connection:
 
 
 def connect(settings: ConnectionSettings, password: Secret | None) -> Connection:
-    """Raises `DatabaseUnavailable`. No database is chosen yet, so none needs to exist."""
+    """Raises `DatabaseUnavailable`, `LoginRefused` when the server answered, `ServerBusy`. No
+    database is chosen yet, so none needs to exist."""
     try:
         driver = _driver(settings, password)
         driver.connect(_socket(settings))
@@ -181,14 +188,28 @@ def text_of(error: BaseException) -> str:
     return " ".join(str(error.args[-1] if error.args else error).split())
 
 
-def _unavailable(settings: ConnectionSettings, error: Exception) -> DatabaseUnavailable:
+def _unavailable(settings: ConnectionSettings, error: Exception) -> CovetError:
     text = text_of(error)
     hint = next((hint for sign, hint in _HINTS if sign in text.lower()), "")
-    return DatabaseUnavailable(f"cannot connect to {settings}: {text}", hint)
+    kind = _KINDS.get(code_of(error), DatabaseUnavailable)
+    return kind(f"cannot connect to {settings}: {text}", hint)
 
+
+_KINDS: dict[int, type[CovetError]] = {
+    ER.ACCESS_DENIED_ERROR: LoginRefused,
+    1698: LoginRefused,  # access denied, where no password is asked for; the driver has no name
+    3118: LoginRefused,  # the account is locked
+    4151: LoginRefused,  # the same in MariaDB
+    ER.HOST_NOT_PRIVILEGED: LoginRefused,
+    ER.HOST_IS_BLOCKED: LoginRefused,
+    ER.CON_COUNT_ERROR: ServerBusy,
+    ER.TOO_MANY_USER_CONNECTIONS: ServerBusy,
+    ER.USER_LIMIT_REACHED: ServerBusy,
+}
 
 _HINTS = (
     ("access denied", "is the password right, and may this account log in from this host?"),
+    ("too many connections", "raise max_connections?"),
     ("is not allowed to connect", "create the account for this host, or for '%'"),
     ("ssl", "does the server offer TLS, and is sslrootcert its authority?"),
     ("certificate", "is sslrootcert the authority that signed the server's certificate?"),
