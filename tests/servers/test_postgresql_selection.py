@@ -286,6 +286,23 @@ def test_rows_go_into_tables_that_are_there(
     assert here["public.sale"] == there["public.sale"]
 
 
+def test_rows_wait_for_the_disk_when_they_are_committed(
+    postgres_server: PostgresServer, place: tuple[Repository, Keyring]
+) -> None:
+    restore(postgres_server, place, "public.customer", with_data=False)
+    postgres_server.execute(
+        TARGET,
+        f"ALTER DATABASE {TARGET} SET synchronous_commit = 'on'",
+        "CREATE TABLE seen (setting text)",
+        "CREATE FUNCTION public.see() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO"
+        " public.seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END$$",
+        "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON customer"
+        " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.see()",
+    )
+    rows_into(postgres_server, place, "public.customer")
+    assert postgres_server.rows(TARGET, "SELECT DISTINCT setting FROM seen") == [("on",)]
+
+
 def test_rows_that_do_not_fit_leave_the_tables_as_they_were(
     postgres_server: PostgresServer, place: tuple[Repository, Keyring]
 ) -> None:

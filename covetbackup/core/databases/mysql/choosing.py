@@ -37,6 +37,13 @@ class Listing:
             raise BadSetting(
                 "tables of MySQL are in no schema", "name tables, or restore the whole backup"
             )
+        if not selection.with_structure:
+            raise BadSetting(
+                "rows alone cannot be restored to MySQL or MariaDB",
+                "restore the tables under a new name and copy the rows from there",
+            )
+        if not selection.tables:
+            raise BadSetting("nothing is selected")
         missing = sorted(set(selection.tables) - self.structure.tables.keys())
         if missing:
             raise BadSetting(f"the backup has no table {', '.join(missing[:20])}")

@@ -99,10 +99,17 @@ class RangeSink:
 
     def __init__(self, running: CommandSink, beginning: bytes) -> None:
         self._running = running
-        self._running.write(beginning)
+        try:
+            self.write(beginning)
+        except BaseException:
+            running.abort()  # nobody has this sink yet
+            raise
 
     def write(self, chunk: bytes) -> None:
-        self._running.write(chunk)
+        try:
+            self._running.write(chunk)
+        except SinkFailed as error:
+            raise explained(error) from error
 
     def commit(self) -> None:
         try:

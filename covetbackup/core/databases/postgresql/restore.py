@@ -136,7 +136,8 @@ class PostgresRestore:
         if piece.member == GLOBALS:
             return ScriptSink(self._apply_globals)
         if is_part(piece.member):
-            return self._parts.sink(piece)
+            with translated(self._settings.on(self._name)):
+                return self._parts.sink(piece)
         if piece.member != DUMP:
             raise BadSetting(f"a PostgreSQL backup has no member {piece.member!r}")
         return self._whole_sink()

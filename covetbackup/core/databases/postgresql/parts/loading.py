@@ -74,8 +74,12 @@ class PartSink:
         self._object = (0, 0)
         self._loader = loader
         self._connection = loader.connection
-        with self._reported():
-            loader.begin()
+        try:
+            with self._reported():
+                loader.begin()
+        except BaseException:
+            loader.abort()  # nobody has this sink yet
+            raise
 
     def write(self, chunk: bytes) -> None:
         with self._reported():
