@@ -109,10 +109,12 @@ def _decoded(cursor: str, length: int) -> tuple[bool, list[str] | None]:
         return False, None
     try:
         parts = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except ValueError:
+        text = "".join(parts).encode()
+    except (TypeError, ValueError):  # among them halves of characters, which no text has
         return False, None
-    if not isinstance(parts, list) or len(parts) != length + 1:
+    # A zero byte is in no key either, and PostgreSQL refuses to look for one.
+    if not isinstance(parts, list) or len(parts) != length + 1 or b"\0" in text:
         return False, None
-    if parts[0] not in ("b", "f") or not all(isinstance(part, str) for part in parts):
+    if parts[0] not in ("b", "f"):
         return False, None
     return parts[0] == "b", parts[1:]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -226,6 +228,15 @@ def test_a_cursor_that_cannot_be_read_shows_the_first_page(
     make_backup_row(database)
     rows = backups_of(viewer, BackupFilter())
     assert len(page_of(rows, ORDERS["newest"], cursor).rows) == 1
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\0", '"], [1'])
+def test_a_cursor_by_name_that_cannot_be_a_name_shows_the_first_page(
+    database: Database, text: str
+) -> None:
+    cursor = base64.urlsafe_b64encode(json.dumps(["f", text, str(1 << 70)]).encode()).decode()
+    page = page_of(Database.objects.all(), ("name", "id"), cursor.rstrip("="))
+    assert list(page.rows) == [database]
 
 
 def test_a_page_takes_two_queries_and_leaves_heavy_fields_behind(
