@@ -55,3 +55,8 @@ def sentence(text: str) -> str:
     """An engine's text as people read it: with a capital and a full stop."""
     end = "" if not text or text.endswith(("?", ".", "!", ";")) else "."
     return f"{text[:1].upper()}{text[1:]}{end}"
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 table", "2,000 tables"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
