@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register
 
+from covetbackup.core.databases.mysql.clients import find_clients as mysql_clients
 from covetbackup.core.databases.postgresql.clients import find_clients
 
 LEAST_KEY_LENGTH = 32
@@ -101,14 +102,27 @@ def check_broker(**_: Any) -> list[CheckMessage]:
 
 @register("clients", deploy=True)
 def check_clients(**_: Any) -> list[CheckMessage]:
-    """W007 and I001: PostgreSQL's programs here. Asking them takes time, so with --deploy only."""
+    """W007, I001 and I002: client programs here. Asking them takes time, so with --deploy only."""
+    return [*_postgresql_clients(), *_mysql_clients()]
+
+
+def _postgresql_clients() -> Iterator[CheckMessage]:
     found = find_clients()
     if not found:
         text = "there are no PostgreSQL client programs (pg_dump and its kin) on this machine"
         hint = "Workers need them: install postgresql-client, of the newest server's version."
-        return [Warning(text, hint=hint, id="covetbackup.W007")]
+        yield Warning(text, hint=hint, id="covetbackup.W007")
+        return
     versions = ", ".join(f"{one.version} in {one.directory}" for one in found)
-    return [Info(f"PostgreSQL client programs: {versions}", id="covetbackup.I001")]
+    yield Info(f"PostgreSQL client programs: {versions}", id="covetbackup.I001")
+
+
+def _mysql_clients() -> Iterator[CheckMessage]:
+    """No warning when there are none: few have such servers."""
+    versions = ", ".join(f"{one.version} in {Path(one.dump).parent}" for one in mysql_clients())
+    if versions:
+        text = f"client programs of MySQL and MariaDB: {versions}"
+        yield Info(text, id="covetbackup.I002")
 
 
 def _var_problems() -> Iterator[CheckMessage]:

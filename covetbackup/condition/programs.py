@@ -10,10 +10,13 @@ import sqlite3
 import ssl
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from backups.models import Server
 from backups.models.source import ServerKind
 from covetbackup.condition.trouble import Trouble
+from covetbackup.core.databases.mysql import clients as mysql
+from covetbackup.core.databases.mysql.flavour import version_of
 from covetbackup.core.databases.postgresql.clients import Clients, choose_clients, find_clients
 from covetbackup.core.errors import ConfigurationError
 
@@ -31,18 +34,28 @@ class Program:
 
 def programs_here() -> tuple[list[Program], list[Trouble]]:
     """What is found, and what is missing or too old for the servers in the catalog."""
-    clients = find_clients()
+    clients, for_mysql = find_clients(), mysql.find_clients()
     found = [Program(", ".join(PROGRAMS), one.version, str(one.directory)) for one in clients]
+    found += map(_mysql_program, for_mysql)
     found += [
         Program("SQLite", sqlite3.sqlite_version, "library of Python"),
         Program("Python", platform.python_version(), platform.python_implementation()),
         Program("OpenSSL", ssl.OPENSSL_VERSION.split()[1], "library of Python"),
     ]
-    return found, list(_troubles(clients, _majors(_versions())))
+    troubles = [
+        *_troubles(clients, _majors(_versions(ServerKind.POSTGRESQL))),
+        *_mysql_troubles(for_mysql, _versions(ServerKind.MYSQL)),
+    ]
+    return found, troubles
 
 
-def _versions() -> Iterable[str]:
-    servers = Server.objects.filter(kind=ServerKind.POSTGRESQL)
+def _mysql_program(one: mysql.Clients) -> Program:
+    dump, client = Path(one.dump), Path(one.client)
+    return Program(f"{dump.name}, {client.name}", str(one.version), str(dump.parent))
+
+
+def _versions(kind: ServerKind) -> Iterable[str]:
+    servers = Server.objects.filter(kind=kind)
     return servers.exclude(version="").order_by().values_list("version", flat=True).distinct()
 
 
@@ -62,3 +75,15 @@ def _troubles(clients: Sequence[Clients], majors: Sequence[int]) -> Iterator[Tro
             choose_clients(clients, major=major)
         except ConfigurationError as error:
             yield Trouble("warn", error.message, f"apt install postgresql-client-{major}")
+
+
+def _mysql_troubles(found: Sequence[mysql.Clients], versions: Iterable[str]) -> Iterator[Trouble]:
+    """One for each flavour whose programs are missing: another version of them will do."""
+    missing = {}
+    for version in versions:
+        try:
+            mysql.choose_clients(found, version_of(version))
+        except ConfigurationError as error:
+            missing[error.message] = error.hint
+    for message, hint in missing.items():
+        yield Trouble("warn", message, hint)

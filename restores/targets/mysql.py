@@ -17,7 +17,7 @@ from covetbackup.core.cli.terminal import size_text
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.mysql import preflight, scratch
 from covetbackup.core.databases.mysql.clients import choose_clients, find_clients
-from covetbackup.core.databases.mysql.connection import Connection, connect, translated
+from covetbackup.core.databases.mysql.connection import Connection, connect, quoted, translated
 from covetbackup.core.databases.mysql.privileges import account_of, granted
 from covetbackup.core.databases.mysql.settings import SERVERS_OWN
 from covetbackup.core.errors import BadSetting, CovetError, TargetNotEmpty
@@ -91,7 +91,7 @@ def _tools(connection: Connection) -> str:
 
 def _rights(connection: Connection, name: str) -> Iterator[Check]:
     account = account_of(connection)
-    for place, shown in ((scratch.PREFIX, "`covet\\_tmp\\_%`"), (name, f"`{name}`")):
+    for place, shown in ((scratch.PREFIX, "`covet\\_tmp\\_%`"), (name, quoted(name))):
         if granted(connection, place) & {"ALL PRIVILEGES", "CREATE"}:
             continue
         detail = f"{account} may not create databases called {shown}."

@@ -18,7 +18,8 @@ import pytest
 
 from covetbackup.core.databases.base import Piece, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.mysql import swap
+from covetbackup.core.databases.mysql import scratch, swap
+from covetbackup.core.databases.mysql.connection import connect
 from covetbackup.core.databases.mysql.scratch import PREFIX, UNFINISHED, sweep_scratch
 from covetbackup.core.errors import (
     BadSetting,
@@ -365,12 +366,33 @@ def test_a_database_with_somebody_elses_mark_is_left_alone(
 ) -> None:
     mariadb_server.execute(
         mariadb_database,
-        f"CREATE TABLE {UNFINISHED} (scratch varchar(64))",
-        f"INSERT INTO {UNFINISHED} VALUES ('shop')",
+        f"CREATE TABLE {UNFINISHED} (i int) COMMENT 'shop'",
     )
     settings = settings_for(mariadb_server, mariadb_database)
     later = datetime.now(UTC) + timedelta(days=1)
     assert sweep_scratch(settings, later, mariadb_server.password) == []
+    assert mariadb_database in mariadb_server.databases()
+
+
+def test_a_restore_that_ends_during_a_sweep_keeps_its_database(
+    mariadb_server: MysqlServer, mariadb_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep has read the mark; before it has the lock the restore takes the mark away."""
+    name = scratch.scratch_name(datetime.now(UTC) - timedelta(days=1))
+    settings = settings_for(mariadb_server, mariadb_database)
+    with connect(settings, mariadb_server.password) as restoring:
+        scratch.hold(restoring, name)
+        scratch.mark_unfinished(restoring, mariadb_database, name)
+
+        def is_older(of: str, than: datetime) -> bool:
+            restoring.execute(f"DROP TABLE {quoted(mariadb_database)}.{UNFINISHED}")
+            restoring.close()
+            free = f"SELECT IS_FREE_LOCK('{name}')"
+            assert eventually(lambda: mariadb_server.rows(None, free) == [(1,)], seconds=20)
+            return True
+
+        monkeypatch.setattr(scratch, "_is_older", is_older)
+        assert sweep_scratch(settings, datetime.now(UTC), mariadb_server.password) == []
     assert mariadb_database in mariadb_server.databases()
 
 

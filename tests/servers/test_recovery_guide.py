@@ -101,6 +101,13 @@ def test_a_postgresql_database_comes_back_by_hand(
     assert contents(postgres_tidy, "newdb") == contents(postgres_tidy, postgres_database)
 
 
+def test_members_are_not_called_whole_after_one_that_is_not(desk: Desk) -> None:
+    fetch, _ = commands(5, label="shop/x")
+    (desk.folder / "bin" / "python3").write_text('#!/bin/sh\ntest "$3" = schema.sql\n')
+    assert desk.run(f"{fetch.rstrip()} || echo stopped") == "stopped\n"
+    assert not (desk.folder / "data-0002.sql").exists()
+
+
 @pytest.mark.parametrize("codec", ["gzip", "zstd", "bzip2", "lzma"])
 def test_stock_tools_read_what_is_not_encrypted(desk: Desk, codec: str) -> None:
     with closing(sqlite3.connect(desk.folder / "shop.db")) as connection, connection:

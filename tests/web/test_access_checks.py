@@ -125,11 +125,16 @@ def test_client_programs_are_listed_with_their_versions(
     for program in ("pg_dump", "pg_dumpall", "pg_restore"):
         (tmp_path / program).write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 99.1'\n")
         (tmp_path / program).chmod(0o755)
+    for program in ("mariadb-dump", "mariadb"):
+        (tmp_path / program).write_text("#!/bin/sh\necho 'mariadb from 98.7.6-MariaDB, client 1'\n")
+        (tmp_path / program).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    [message] = checks.check_clients()
-    assert f"99.1 in {tmp_path}" in message.msg
+    first, second = checks.check_clients()
+    assert f"99.1 in {tmp_path}" in first.msg
+    assert f"MariaDB 98.7.6 in {tmp_path}" in second.msg
 
 
 def test_no_client_programs_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "find_clients", lambda: [])
+    monkeypatch.setattr(checks, "mysql_clients", lambda: [])
     assert ids(checks.check_clients()) == ["W007"]

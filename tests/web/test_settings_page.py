@@ -13,9 +13,12 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
+from backups.models.source import ServerKind
 from covetbackup.access.models import Team, User
 from covetbackup.condition import parts, places, programs
 from covetbackup.condition.workers import worker_troubles, workers
+from covetbackup.core.databases.mysql.clients import Clients as MysqlClients
+from covetbackup.core.databases.mysql.flavour import version_of
 from covetbackup.env import Environment
 from covetbackup.jobs.models import Node
 from tests.web.conftest import ClientOf
@@ -91,6 +94,18 @@ def test_programs_that_are_missing_or_too_old_come_with_what_to_install(
     if found is not None:
         monkeypatch.setattr(programs, "find_clients", lambda: found)
     assert [one.hint for one in programs.programs_here()[1]] == ["apt install postgresql-client-99"]
+
+
+def test_missing_programs_of_a_mysql_flavour_are_told_once(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        make_server(team, name=f"m{number}", kind=ServerKind.MYSQL, version=f"8.4.{number}")
+    mariadb = MysqlClients("/x/mariadb-dump", "/x/mariadb", version_of("10.11.4-MariaDB"))
+    monkeypatch.setattr(programs.mysql, "find_clients", lambda: [mariadb])
+    shown, troubles = programs.programs_here()
+    assert programs.Program("mariadb-dump, mariadb", "MariaDB 10.11.4", "/x") in shown
+    assert len([one for one in troubles if "client programs of MySQL" in one.text]) == 1
 
 
 def test_a_folder_that_is_missing_or_full_is_a_trouble(tmp_path: Path) -> None:

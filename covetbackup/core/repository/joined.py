@@ -29,7 +29,7 @@ class Stream:
 
 def streams(manifest: Manifest) -> list[Stream]:
     """All streams of the backup; every member is in exactly one."""
-    names = [member.name for member in manifest.members]
+    names = dict.fromkeys(member.name for member in manifest.members)
     joined: dict[str, list[str]] = {}
     for name in names:
         match = _PART.fullmatch(name)

@@ -78,6 +78,8 @@ def connect(settings: ConnectionSettings, password: Secret | None) -> Connection
     try:
         driver = _driver(settings, password)
         driver.connect(_socket(settings))
+        # The driver looks them up each time. Statements may take as long as they like.
+        driver._read_timeout = driver._write_timeout = None  # type: ignore[attr-defined]
     except (pymysql.err.Error, OSError) as error:
         raise _unavailable(settings, error) from error
     try:
@@ -107,7 +109,9 @@ def _driver(settings: ConnectionSettings, password: Secret | None) -> pymysql.Co
         autocommit=True,
         local_infile=False,  # else a hostile server could ask for any file of this machine
         max_allowed_packet=_PACKET_BYTES,
-        connect_timeout=_CONNECT_SECONDS,
+        # Until the login is over: what listens may never say a word.
+        read_timeout=_CONNECT_SECONDS,
+        write_timeout=_CONNECT_SECONDS,
         defer_connect=True,
         ssl_disabled=settings.sslmode == "disable" or bool(settings.socket),
         ssl=_tls(settings),
@@ -129,15 +133,23 @@ def _tls(settings: ConnectionSettings) -> dict[str, Any] | None:
 def _socket(settings: ConnectionSettings) -> socket.socket:
     """The driver would make its own, without limits for a dead peer and resolving again."""
     if settings.socket:
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        made.connect(settings.socket)
-        return made
+        return _socket_file(settings.socket)
     target = (settings.address or settings.host, settings.port)
     made = socket.create_connection(target, _CONNECT_SECONDS)
-    made.settimeout(None)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in _KEEPALIVE:
         made.setsockopt(socket.IPPROTO_TCP, option, value)
+    return made
+
+
+def _socket_file(path: str) -> socket.socket:
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        made.settimeout(_CONNECT_SECONDS)  # a server that accepts nobody has a full queue
+        made.connect(path)
+    except BaseException:
+        made.close()
+        raise
     return made
 
 

@@ -16,6 +16,7 @@ from covetbackup.core.errors import Unreadable
 
 _NAMED = 20  # objects named in a message; the rest are counted
 _GRANT = re.compile(r"GRANT (?P<what>.+?) ON (?P<where>\S.*?) TO ", re.DOTALL)
+_REVOKE = re.compile(r"REVOKE (?P<what>.+?) ON (?P<where>\S.*?) FROM ", re.DOTALL)
 _COLUMNS = re.compile(r"\([^)]*\)")
 _NEEDED = ("SELECT", "SHOW VIEW", "TRIGGER", "EVENT")
 _ROUTINE_RIGHTS = ("EXECUTE", "CREATE ROUTINE", "ALTER ROUTINE")
@@ -27,11 +28,12 @@ def granted(connection: Connection, database: str) -> frozenset[str]:
     Of "ALL PRIVILEGES" only the name, and the rights that matter here.
     """
     found: set[str] = set()
-    for line in _grants(connection):
+    lines = _grants(connection)
+    for line in lines:
         match = _GRANT.match(line)
         if match is None:
             continue  # a role, or PROXY
-        rights = {right.strip().upper() for right in _COLUMNS.sub("", match["what"]).split(",")}
+        rights = _listed(match["what"])
         if rights & {"ALL PRIVILEGES", "ALL"}:
             rights |= {*_NEEDED, *_ROUTINE_RIGHTS}
             if connection.version.is_mariadb and connection.version.number >= (11, 3, 0):
@@ -40,7 +42,22 @@ def granted(connection: Connection, database: str) -> frozenset[str]:
             found |= rights | {f"global {right}" for right in rights}
         elif _covers(match["where"], database):
             found |= rights
-    return frozenset(found)
+    return frozenset(found - _taken_back(lines, database))
+
+
+def _taken_back(lines: list[str], database: str) -> set[str]:
+    """What an account with rights on all databases lacks on this one: MySQL's partial revokes."""
+    matches = filter(None, map(_REVOKE.match, lines))
+    return {
+        right
+        for match in matches
+        if _covers(match["where"], database)
+        for right in _listed(match["what"])
+    }
+
+
+def _listed(rights: str) -> set[str]:
+    return {right.strip().upper() for right in _COLUMNS.sub("", rights).split(",")}
 
 
 def _grants(connection: Connection) -> list[str]:

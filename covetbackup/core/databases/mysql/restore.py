@@ -231,7 +231,7 @@ class LogicalRestore:
             with connect(self._settings, self._password) as connection:
                 connection.execute(self._client.session)
                 self._end_sessions(connection)
-                scratch.drop_unfinished(connection, self._target.database, self._name)
+                scratch.drop_unfinished(connection, self._name)
                 scratch.drop(connection, self._name)
         except (CovetError, pymysql.err.Error) as error:
             # The restore's own failure is on its way up already; a sweep will take this.

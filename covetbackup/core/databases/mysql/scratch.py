@@ -29,8 +29,8 @@ from covetbackup.core.stream.secret import Secret
 
 PREFIX = "covet_tmp_"
 UNFINISHED = "covet_restore_unfinished"
-"""A table in a target that is being made of a scratch database, whose name it holds. While it is
-there the target is not whole, and belongs to the restore."""
+"""A table in a target that is being made of a scratch database, whose name is its comment. While it
+is there the target is not whole, and belongs to the restore."""
 
 _NAME = re.compile(rf"{PREFIX}(\d{{8}}t\d{{6}})z_[0-9a-f]{{8}}")
 _STAMP = "%Y%m%dt%H%M%S"
@@ -103,24 +103,24 @@ def drop(connection: Connection, name: str) -> None:
 
 
 def mark_unfinished(connection: Connection, target: str, scratch: str) -> None:
-    mark = f"{quoted(target)}.{UNFINISHED}"
-    connection.execute(f"CREATE TABLE {mark} (scratch varchar(64) PRIMARY KEY) ENGINE = InnoDB")
-    connection.execute(f"INSERT INTO {mark} VALUES ({connection.literal(scratch)})")
+    # The name is in the comment: one statement, so that no mark is ever seen without it.
+    connection.execute(
+        f"CREATE TABLE {quoted(target)}.{UNFINISHED} (i int PRIMARY KEY) ENGINE = InnoDB"
+        f" COMMENT = {connection.literal(scratch)}"
+    )
 
 
-def drop_unfinished(connection: Connection, target: str, scratch: str) -> None:
-    """Drop the database `target` if it is still marked as being made of `scratch`."""
-    if target in _marked(connection) and _mark_in(connection, target) == scratch:
-        connection.execute(f"DROP DATABASE {quoted(target)}")
+def drop_unfinished(connection: Connection, scratch: str) -> None:
+    """Drop the target that is still marked as being made of `scratch`, if there is one."""
+    for target, made_of in _marked(connection).items():
+        if made_of == scratch:
+            connection.execute(f"DROP DATABASE {quoted(target)}")
 
 
-def _marked(connection: Connection) -> list[str]:
-    query = "SELECT TABLE_SCHEMA FROM information_schema.TABLES WHERE TABLE_NAME = %s"
-    return connection.strings(query, [UNFINISHED])
-
-
-def _mark_in(connection: Connection, target: str) -> str:
-    return str(connection.value(f"SELECT scratch FROM {quoted(target)}.{UNFINISHED}") or "")
+def _marked(connection: Connection) -> dict[str, str]:
+    """Databases with a mark, and the scratch database that it names."""
+    query = "SELECT TABLE_SCHEMA, TABLE_COMMENT FROM information_schema.TABLES WHERE TABLE_NAME=%s"
+    return {str(target): str(scratch) for target, scratch in connection.rows(query, [UNFINISHED])}
 
 
 def sweep_scratch(
@@ -130,13 +130,17 @@ def sweep_scratch(
     scratch databases, and targets that were not whole yet; their names. One whose restore still
     runs, here or on another machine, is left alone."""
     with translated(settings), connect(settings, password) as connection:
-        found = {name: name for name in connection.strings("SHOW DATABASES LIKE 'covet\\_tmp\\_%'")}
-        found |= {target: _mark_in(connection, target) for target in _marked(connection)}
         return [
             name
-            for name, scratch in sorted(found.items())
+            for name, scratch in sorted(_unfinished(connection).items())
             if _is_older(scratch, older_than) and _drop_abandoned(connection, name, scratch)
         ]
+
+
+def _unfinished(connection: Connection) -> dict[str, str]:
+    """What is not whole, with the scratch database whose lock its restore holds."""
+    scratch = connection.strings("SHOW DATABASES LIKE 'covet\\_tmp\\_%'")
+    return {name: name for name in scratch} | _marked(connection)
 
 
 def _is_older(name: str, older_than: datetime) -> bool:
@@ -150,6 +154,9 @@ def _drop_abandoned(connection: Connection, name: str, scratch: str) -> bool:
     if connection.value("SELECT GET_LOCK(%s, 0)", [scratch]) != 1:
         return False
     try:
+        # Looked at again: until its lock was to be had, the restore may have made it real.
+        if _unfinished(connection).get(name) != scratch:
+            return False
         connection.execute(f"DROP DATABASE {quoted(name)}")
     finally:
         connection.execute("DO RELEASE_LOCK(%s)", [scratch])

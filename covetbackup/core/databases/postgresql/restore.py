@@ -305,7 +305,11 @@ class PostgresRestore:
         connection = connect(settings, self._password, application=self._application)
         if self._choices.role:
             role = sql.Identifier(self._choices.role)
-            connection.execute(sql.SQL("SET ROLE {}").format(role))
+            try:
+                connection.execute(sql.SQL("SET ROLE {}").format(role))
+            except BaseException:
+                connection.close()
+                raise
         return connection
 
     def _read(self, connection: Connection, stop: Callable[[], bool]) -> Inventory:

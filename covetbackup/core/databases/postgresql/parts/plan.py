@@ -22,7 +22,6 @@ from covetbackup.core.databases.postgresql.toc.values import (
     Entry,
 )
 
-PAGE_BYTES = 8192
 LARGEST_CHUNK = 64 << 20
 """Starting a reader takes about 50 ms, a twentieth of the time for so many bytes."""
 

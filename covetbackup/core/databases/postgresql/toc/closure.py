@@ -154,10 +154,10 @@ class _Search:
 
 
 def _is_only_used(entry: Entry, need: Entry) -> bool:
-    """Whether `need` is not what `entry` is of: its tag begins with the name of that."""
+    """Whether `need` is not what `entry` is of: its tag is the name of that, a space, its own."""
     if entry.kind not in (b"DEFAULT", b"TRIGGER", b"RULE", b"POLICY", b"CONSTRAINT"):
         return False
-    return not entry.tag.startswith(need.tag)
+    return not entry.tag.startswith(need.tag + b" ")
 
 
 def _selected(contents: Contents, selection: Selection) -> list[Entry]:
