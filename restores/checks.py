@@ -49,3 +49,8 @@ def softened(check: Check, reason: str) -> Check:
     if check.level is not Level.FAIL:
         return check
     return replace(check, level=Level.WARNING, detail=f"{check.detail} {reason}".strip())
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 table", "2,000 tables"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import HttpRequest
@@ -13,6 +14,7 @@ from backups.views.lookup import command
 from restores.checks import Check, is_refused
 from restores.forms import TargetForm
 from restores.plan import Plan
+from restores.selecting import options_of, text_of
 from restores.targets.registry import kind_of
 
 
@@ -29,13 +31,15 @@ def check_context(
         "has_owners": kind_of(plan.server).has_owners,
         "restore_id": request.POST.get("restore") or uuid.uuid4(),
         "answers": _answers(form),
+        "again": urlencode(_answers(form)),
+        "selected": text_of(plan.selection) if plan.selection else "",
         "command": command_of(plan),
     }
 
 
 def _answers(form: TargetForm) -> list[tuple[str, str]]:
     """The form's answers as they came, to be sent on."""
-    return [(name, form.data.get(name, "")) for name in form.fields]
+    return [(name, value) for name in form.fields for value in form.data.getlist(name)]
 
 
 def command_of(plan: Plan) -> str:
@@ -46,6 +50,7 @@ def command_of(plan: Plan) -> str:
         words += ["--keep-days", plan.keep_days]
     elif not plan.is_beside_source:
         words = ["--to", f"{plan.server.name}/{plan.name}"]
+    words += options_of(plan.selection)
     if kind_of(plan.server).has_owners:
         words += ["--owner", plan.owner, "--jobs", plan.jobs]
         words += ["--create-roles"] if plan.creates_roles else []

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
+from django.http import QueryDict
 
 from backups.models import Backup, Repository, Server
 from covetbackup.access.models import User
 from covetbackup.core.databases.postgresql.preflight import OwnerPolicy
+from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import CovetError, sentence
 from restores.models import KEEP_DAYS
+from restores.picking import Item, as_selection, items_of, picked_of, selection_of
 from restores.plan import (
     MOST_DAYS,
     MOST_JOBS,
@@ -30,6 +34,11 @@ OWNERS = (
     (OwnerPolicy.NONE.value, "None: all belongs to the role that restores, no grants"),
     (OwnerPolicy.ROLE.value, "One role: all belongs to the role named below"),
 )
+ALL, SOME, STRUCTURE = "all", "some", "structure"
+PARTS = (
+    (SOME, "Structure and data"),
+    (STRUCTURE, "Structure only, without rows"),
+)
 _ROLE_BYTES = 63
 
 
@@ -39,8 +48,13 @@ class ServerField(forms.ModelChoiceField):
 
 
 class TargetForm(forms.Form):
-    """Where `backup` goes. Bound to a query string or a POST; `plan` is what valid answers mean."""
+    """What of `backup` goes where. Bound to a query string or a POST; `plan` is what valid answers
+    mean. Not bound, it begins with what is `given` of an earlier one."""
 
+    what = forms.ChoiceField(
+        choices=((ALL, "Everything"), *PARTS), widget=forms.HiddenInput, required=False
+    )
+    pick = forms.Field(widget=forms.MultipleHiddenInput, required=False)
     server = ServerField(Server.objects.none(), label="Server", empty_label=None)
     name = forms.CharField(
         label="Name of the new database",
@@ -69,7 +83,14 @@ class TargetForm(forms.Form):
         help_text="With their passwords, where the backup holds them. What exists stays as it is.",
     )
 
-    def __init__(self, *args: Any, backup: Backup, user: User, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        backup: Backup,
+        user: User,
+        given: QueryDict | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._backup = backup
         source = backup.database.server
@@ -78,6 +99,7 @@ class TargetForm(forms.Form):
         rows = Repository.objects.filter(pk__in=[row.pk for row in repositories])
         self.fields["repository"].queryset = rows
         self.initial = {
+            "what": ALL,
             "server": source.pk,
             "name": self.suggestion(backup),
             "repository": repositories[0].pk if repositories else None,
@@ -91,6 +113,13 @@ class TargetForm(forms.Form):
                 del self.fields[name]
         if not kind_of(source).creates_roles:
             del self.fields["creates_roles"]
+        if not self.can_select(backup):
+            del self.fields["what"], self.fields["pick"]
+        self._begin_with(given or QueryDict())
+
+    @staticmethod
+    def can_select(backup: Backup) -> bool:
+        return kind_of(backup.database.server).selects and bool(items_of(backup))
 
     @staticmethod
     def servers(user: User, backup: Backup) -> QuerySet[Server]:
@@ -110,9 +139,35 @@ class TargetForm(forms.Form):
         data = super().clean() or self.cleaned_data
         if data.get("owner") == OwnerPolicy.ROLE and not data.get("role") and not self.errors:
             self.add_error("role", "Say which role.")
+        self._check(None, lambda: self.selection)
         if not self.errors:
-            self._check_plan()
+            self._check("name", lambda: self.plan.refuse_misfit())
         return data
+
+    @property
+    def selection(self) -> Selection | None:
+        data = self.cleaned_data
+        if data.get("what", ALL) in (ALL, ""):
+            return None
+        return selection_of(self._backup, data["pick"] or [], with_data=data["what"] == SOME)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether less than everything is asked for, be the answer valid or not."""
+        return "what" in self.fields and self["what"].value() in (SOME, STRUCTURE)
+
+    @property
+    def begun(self) -> Selection | None:
+        """What is chosen so far, if less than everything is asked for."""
+        if not self.is_part:
+            return None
+        return as_selection(self.picked, with_data=self["what"].value() == SOME)
+
+    @property
+    def picked(self) -> list[Item]:
+        if "pick" not in self.fields:
+            return []
+        return picked_of(items_of(self._backup), self["pick"].value() or [])
 
     @property
     def plan(self) -> Plan:
@@ -126,13 +181,20 @@ class TargetForm(forms.Form):
             owner=data["role"] if owner == OwnerPolicy.ROLE else owner,
             jobs=data.get("jobs") or 1,
             creates_roles=data.get("creates_roles", False),
+            selection=self.selection,
         )
 
-    def _check_plan(self) -> None:
+    def _check(self, name: str | None, look: Callable[[], object]) -> None:
+        """What `look` raises is said at the field `name`, or of the form as a whole."""
         try:
-            self.plan.refuse_misfit()
+            look()
         except CovetError as error:
-            self.add_error("name", sentence(error))
+            self.add_error(name, sentence(error))
+
+    def _begin_with(self, given: QueryDict) -> None:
+        for name, field in self.fields.items():
+            if name in given and not (field.widget.is_hidden and field.initial):
+                self.initial[name] = field.widget.value_from_datadict(given, {}, name)
 
     def _leave_out(self, name: str) -> None:
         """A question with one answer is not asked."""
@@ -162,6 +224,11 @@ class ReplaceForm(TargetForm):
         self.initial["keep_days"] = KEEP_DAYS
 
     @staticmethod
+    def can_select(backup: Backup) -> bool:
+        """Some tables never take the place of a whole database."""
+        return False
+
+    @staticmethod
     def servers(user: User, backup: Backup) -> QuerySet[Server]:
         return replaceable_for(user, backup)
 
@@ -172,6 +239,21 @@ class ReplaceForm(TargetForm):
     @property
     def plan(self) -> Plan:
         return replace(super().plan, replaces=True, keep_days=self.cleaned_data["keep_days"])
+
+
+class PickForm(forms.Form):
+    """Beside the list of what can be chosen."""
+
+    what = forms.ChoiceField(label="What of them", choices=PARTS, widget=forms.RadioSelect)
+    find = forms.CharField(label="Search by name", max_length=200, required=False, strip=False)
+
+    def __init__(self, given: QueryDict) -> None:
+        super().__init__(
+            initial={
+                "what": STRUCTURE if given.get("what") == STRUCTURE else SOME,
+                "find": given.get("find", "")[:200],
+            }
+        )
 
 
 class ConfirmForm(forms.Form):

@@ -22,7 +22,8 @@ class Restore(models.Model):
     """A restore of one backup into a database on a server. Its state is its job's.
 
     One that `replaces` keeps what it replaced for `keep_days`, 0 is until somebody drops it; its
-    job is held until `safety_backup`, if there is one, has succeeded.
+    job is held until `safety_backup`, if there is one, has succeeded. Without a `selection` all of
+    the backup is restored.
     """
 
     TEAM_PATH = "target_server__team"
@@ -39,6 +40,7 @@ class Restore(models.Model):
     creates_roles = models.BooleanField(default=False)
     replaces = models.BooleanField(default=False)
     keep_days = models.PositiveIntegerField(default=KEEP_DAYS)
+    selection = models.JSONField(null=True)
     safety_backup = models.ForeignKey(
         Backup, null=True, on_delete=models.SET_NULL, related_name="+"
     )

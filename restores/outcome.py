@@ -12,7 +12,9 @@ from enum import StrEnum
 from typing import Any, Self
 
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.selection import Selection
 from covetbackup.jobs.models import ACTIVE_STATES, JobState
+from restores.checks import counted
 from restores.models import Restore
 
 
@@ -35,8 +37,8 @@ class Kept(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Summary:
     """The restored database, compared. `rows` are those of tables whose rows were compared;
-    `uncounted` tables had only an estimate in the backup. `plain_bytes` were loaded. What was
-    replaced is `kept_as`."""
+    `uncounted` tables had only an estimate in the backup. `plain_bytes` were loaded, if that is
+    known. What was replaced is `kept_as`. Of a selection, `of_tables` are in the backup."""
 
     tables: int
     rows: int
@@ -47,28 +49,47 @@ class Summary:
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
     kept_as: str = ""
+    of_tables: int | None = None
+    with_data: bool = True
 
     @classmethod
-    def of(cls, expected: Inventory, actual: Inventory, **more: Any) -> Self:
-        """Of two inventories between which the engine found no difference."""
+    def of(
+        cls,
+        whole: Inventory,
+        actual: Inventory,
+        *,
+        selection: Selection | None = None,
+        **more: Any,
+    ) -> Self:
+        """Of the backup's inventory and the target's, between which, as far as was selected, the
+        engine found no difference."""
         counts = {table.label: table.rows for table in actual.tables if table.exact}
-        exact = [table.label for table in expected.tables if table.exact]
-        estimates = [one for one in expected.tables if one.rows is not None and not one.exact]
+        labels = {table.label for table in actual.tables}
+        expected = [table for table in whole.tables if table.label in labels]
+        with_data = selection is None or selection.with_data
+        estimates = [one for one in expected if one.rows is not None and not one.exact]
+        exact = [one.label for one in expected if one.exact]
         return cls(
             tables=len(actual.tables),
             rows=sum(counts.get(label) or 0 for label in exact),
-            uncounted=len(estimates),
+            uncounted=len(estimates) if with_data else 0,
             sequences=len(actual.sequences),
             large_objects=actual.large_objects,
+            of_tables=len(whole.tables) if selection else None,
+            with_data=with_data,
             **more,
         )
 
     @property
     def sentence(self) -> str:
-        """ "84 tables with 1,203,441 rows, all as in the backup"."""
-        return (
-            f"{_count(self.tables, 'table')} with {_count(self.rows, 'row')}, all as in the backup"
-        )
+        """ "84 tables with 1,203,441 rows, all as in the backup"; of a selection "3 of 84 tables"
+        and so on."""
+        tables = counted(self.tables, "table")
+        if self.of_tables is not None:
+            tables = f"{self.tables:,} of {counted(self.of_tables, 'table')}"
+        if not self.with_data:
+            return f"the structure of {tables}, as in the backup"
+        return f"{tables} with {counted(self.rows, 'row')}, all as in the backup"
 
     @property
     def rows_text(self) -> str:
@@ -176,7 +197,3 @@ def _aftermath_of_replacing(name: str, remains: Remains | None) -> str:
 def _read(kind: type[Any], data: dict[str, Any]) -> Any:
     names = {each.name for each in fields(kind)}
     return kind(**{name: value for name, value in data.items() if name in names})
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

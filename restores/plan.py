@@ -11,9 +11,11 @@ from backups.models import Backup, BackupCopy, CopyState, Repository, Server
 from backups.models.repository import RepositoryKind
 from covetbackup.access.models import User
 from covetbackup.access.roles import Permission
+from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import AccessRefused, BadSetting, Conflict
 from covetbackup.jobs.models import ACTIVE_STATES
 from restores.models import KEEP_DAYS, Restore
+from restores.selecting import from_json
 from restores.targets.registry import kind_of
 
 MOST_JOBS = 16
@@ -23,8 +25,9 @@ _GOOD_COPIES = (CopyState.VERIFIED, CopyState.STORED)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All of `backup`, read from `repository`, into the database `name` of `server`: a new one, or
-    with `replaces` one that is there, is kept for `keep_days` and then dropped (0: by hand).
+    """All of `backup` or a `selection` of it, read from `repository`, into the database `name` of
+    `server`: a new one, or with `replaces` one that is there, is kept for `keep_days` and then
+    dropped (0: by hand).
 
     `owner`: "keep", "none" or the name of the role that shall own all; `creates_roles`: those that
     are missing come from the backup.
@@ -39,6 +42,7 @@ class Plan:
     creates_roles: bool = False
     replaces: bool = False
     keep_days: int = KEEP_DAYS
+    selection: Selection | None = None
 
     def __str__(self) -> str:
         return f"{self.backup} as {self.server}/{self.name}"
@@ -62,7 +66,22 @@ class Plan:
                 f"a database of {self.server} cannot be replaced in one step",
                 "restore under a new name",
             )
+        self._refuse_selection()
         kind_of(self.server).refuse_name(self.server, self.name)
+
+    def _refuse_selection(self) -> None:
+        if self.selection is None:
+            return
+        if self.replaces:
+            raise BadSetting(
+                "some tables never take the place of a whole database",
+                "restore them under a new name and copy from there",
+            )
+        if not kind_of(self.server).selects:
+            raise BadSetting(
+                f"backups of {self.backup.database.server} are restored whole",
+                "restore everything under a new name and copy from there",
+            )
 
 
 def plan_of(restore: Restore) -> Plan:
@@ -77,6 +96,7 @@ def plan_of(restore: Restore) -> Plan:
         creates_roles=restore.creates_roles,
         replaces=restore.replaces,
         keep_days=restore.keep_days,
+        selection=from_json(restore.selection),
     )
 
 

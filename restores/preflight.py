@@ -7,7 +7,7 @@ each get a few seconds; what is late fails its check and no more.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from django.utils import timezone
@@ -16,9 +16,9 @@ from backups.engines import keyring_for, open_repository
 from backups.limits import within
 from backups.models import Backup, Repository
 from covetbackup.core.crypto.keyring import Keyring
-from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.kept import Session
 from covetbackup.core.databases.registry import member_check
+from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import (
     CovetError,
     DatabaseUnavailable,
@@ -33,6 +33,8 @@ from covetbackup.core.repository.manifest import Manifest, Trust
 from covetbackup.core.repository.opening import OpenedBackup, open_backup, signer_of
 from covetbackup.core.repository.repository import Repository as EngineRepository
 from restores.checks import Check, Level, failed, softened
+from restores.contents import look_at
+from restores.picking import inventory_of
 from restores.plan import Plan, names_on_their_way
 from restores.targets.base import Wanted
 from restores.targets.registry import kind_of
@@ -46,10 +48,12 @@ _OWN_QUEUE = "jobs"
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a look at the repository found: checks, and the manifest if a key opened it."""
+    """What a look at the repository found: checks, the manifest if a key opened it, and how much
+    of it is to be loaded if not all."""
 
     checks: tuple[Check, ...]
     manifest: Manifest | None = None
+    part_bytes: int | None = None
 
 
 def preflight(plan: Plan) -> list[Check]:
@@ -101,14 +105,16 @@ def _look_at_repository(plan: Plan) -> _Seen:
         f"{plan.repository} did not answer within {STORAGE_SECONDS:.0f} s",
         "run the checks again; is the storage reachable from here?",
     )
-    look = partial(_looked, plan.repository, plan.backup.label, keyring)
+    look = partial(_looked, plan.repository, plan.backup.label, keyring, plan.selection)
     try:
         return within(STORAGE_SECONDS, look, late=late)
     except CovetError as error:
         return _Seen((failed("Repository", error),))
 
 
-def _looked(row: Repository, text: str, keyring: Keyring | CovetError) -> _Seen:
+def _looked(
+    row: Repository, text: str, keyring: Keyring | CovetError, selection: Selection | None
+) -> _Seen:
     repository, label = open_repository(row), Label.parse(text)
     present = _present(repository, label)
     if isinstance(keyring, CovetError):
@@ -121,7 +127,12 @@ def _looked(row: Repository, text: str, keyring: Keyring | CovetError) -> _Seen:
     if opened.manifest.suite is None:
         detail = "None needed: the backup is not encrypted."
     key = Check(Level.PASS, "Key", detail)
-    return _Seen((present, key, _signature(opened)), opened.manifest)
+    checks = (present, key, _signature(opened))
+    if selection is None:
+        return _Seen(checks, opened.manifest)
+    whole = opened.manifest.opened.inventory
+    brought = look_at(repository, text, keyring, selection=selection, whole=whole)
+    return _Seen((*checks, *brought.checks), opened.manifest, brought.plain_bytes)
 
 
 def _signature(opened: OpenedBackup) -> Check:
@@ -155,7 +166,7 @@ def _present(repository: EngineRepository, label: Label) -> Check:
 
 
 def _target(plan: Plan, seen: _Seen) -> list[Check]:
-    wanted = _wanted(plan, seen.manifest)
+    wanted = _wanted(plan, seen)
     late = DatabaseUnavailable(
         f"{plan.server} did not answer within {SERVER_SECONDS:.0f} s",
         "run the checks again; is the server reachable from here?",
@@ -172,11 +183,16 @@ def _target(plan: Plan, seen: _Seen) -> list[Check]:
     return [softened(check, reason) for check in checks]
 
 
-def _wanted(plan: Plan, manifest: Manifest | None) -> Wanted:
+def _wanted(plan: Plan, seen: _Seen) -> Wanted:
+    manifest = seen.manifest
     if manifest is not None and manifest.details is not None:
         expected, size = manifest.details.inventory, manifest.details.plain_size
     else:
-        expected, size = _remembered(plan.backup), plan.backup.plain_bytes
+        expected, size = inventory_of(plan.backup), plan.backup.plain_bytes
+    if seen.part_bytes is not None:
+        # What is known of the disk is of all tables.
+        settings = {**(expected.settings or {}), "table_bytes": "0"}
+        expected, size = replace(expected, settings=settings), seen.part_bytes
     return Wanted(
         plan.server,
         plan.name,
@@ -188,11 +204,3 @@ def _wanted(plan: Plan, manifest: Manifest | None) -> Wanted:
         creates_roles=plan.creates_roles,
         replaces=plan.replaces,
     )
-
-
-def _remembered(backup: Backup) -> Inventory:
-    """What the catalog knows of the contents; nothing, if it was filled by another version."""
-    try:
-        return Inventory.from_json(backup.inventory)
-    except (KeyError, TypeError, ValueError):
-        return Inventory()

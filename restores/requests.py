@@ -21,6 +21,7 @@ from restores.checks import Check, Level, is_refused
 from restores.models import Restore
 from restores.plan import Plan, names_on_their_way, refuse_forbidden
 from restores.safety import request_safety_backup
+from restores.selecting import from_json, text_of, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +81,13 @@ def refuse_mistyped(name: str, typed: str) -> None:
 
 def asked_before(plan: Plan, restore_id: uuid.UUID) -> Restore | None:
     """The restore that this very form asked for when it was sent the first time."""
-    return Restore.objects.filter(
+    found = Restore.objects.filter(
         pk=restore_id,
         backup=plan.backup,
         target_server=plan.server,
         target_name=plan.name,
     ).first()
+    return found if found and from_json(found.selection) == plan.selection else None
 
 
 def _existing(plan: Plan, restore_id: uuid.UUID | None) -> Restore | None:
@@ -111,6 +113,7 @@ def _new(
         creates_roles=plan.creates_roles,
         replaces=plan.replaces,
         keep_days=plan.keep_days,
+        selection=to_json(plan.selection),
         requested_by=user,
         preflight=[check.to_json() for check in checks],
     )
@@ -171,6 +174,8 @@ def _details(restore: Restore) -> dict[str, str | int]:
         "owner": restore.owner,
         "jobs": restore.jobs,
     }
+    if restore.selection is not None:
+        details["selection"] = text_of(from_json(restore.selection))
     if restore.replaces:
         details |= {"replaces": restore.target_name, "keep_days": restore.keep_days}
         details["safety_backup"] = str(restore.safety_backup_id or "none")

@@ -38,6 +38,7 @@ from restores.models import Restore
 from restores.outcome import Kept, Remains, Stage, Summary, is_settled, stage_of, summary_of
 from restores.plan import Plan, plan_of, refuse_forbidden
 from restores.publishing import Announcing
+from restores.selecting import from_json
 from restores.targets.registry import kind_of
 
 _LOOK_SECONDS = 30.0
@@ -154,6 +155,7 @@ def _restored(work: Work, restore: Restore, plan: Plan) -> RestoreResult:
             jobs=plan.jobs if kind.has_owners else 1,
             options=kind.options(plan.owner, plan.creates_roles),
             replace=plan.replaces,
+            selection=plan.selection,
         ),
         keyring=keyring_for(plan.backup.database.server.team),
         progress=work.progress,
@@ -165,7 +167,9 @@ def _before_publishing(
 ) -> None:
     """Write down that the next thing to happen is real: whoever dies now may have finished."""
     work.confirm()
-    _write(restore, Summary.of(expected, actual, kept_as=kept_as).to_json(Stage.PUBLISHING))
+    selection = from_json(restore.selection)
+    summary = Summary.of(expected, actual, selection=selection, kept_as=kept_as)
+    _write(restore, summary.to_json(Stage.PUBLISHING))
 
 
 def _record_success(restore: Restore, result: RestoreResult, *, seconds: float) -> None:
@@ -173,6 +177,7 @@ def _record_success(restore: Restore, result: RestoreResult, *, seconds: float) 
     summary = Summary.of(
         details.inventory,
         result.inventory,
+        selection=from_json(restore.selection),
         plain_bytes=details.plain_size,
         seconds=round(seconds, 1),
         problems=list(result.problems),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from django.urls import path
 
-from restores import kept_views, replace_views, views
+from restores import kept_views, picking_views, replace_views, views
 
 urlpatterns = [
     path("restores/", views.restores, name="restores"),
     path("restores/new/<uuid:pk>/", views.restore_start, name="restore-start"),
+    path("restores/new/<uuid:pk>/choose/", picking_views.restore_choose, name="restore-choose"),
     path("restores/new/<uuid:pk>/check/", views.restore_check, name="restore-check"),
     path("restores/new/<uuid:pk>/replace/", replace_views.restore_replace, name="restore-replace"),
     path(

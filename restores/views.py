@@ -30,6 +30,7 @@ from restores.outcome import Stage, aftermath, heading, is_settled, stage_of, su
 from restores.plan import plan_of, replaceable_for, targets_for
 from restores.preflight import preflight
 from restores.requests import asked_before, request_restore
+from restores.selecting import from_json, options_of, text_of
 from restores.targets.registry import kind_of
 
 _ORDER = ("-created_at", "-id")
@@ -50,7 +51,7 @@ def restores(request: HttpRequest) -> HttpResponse:
 @requires(Permission.RESTORE_NEW)
 def restore_start(request: HttpRequest, pk: UUID) -> HttpResponse:
     backup = restorable_by(request, pk)
-    form = TargetForm(backup=backup, user=signed_in(request))
+    form = TargetForm(backup=backup, user=signed_in(request), given=request.GET)
     return _start_page(request, backup, form)
 
 
@@ -102,7 +103,8 @@ def _restore(request: HttpRequest, pk: UUID) -> Restore:
 def _start_page(
     request: HttpRequest, backup: Backup, form: TargetForm, status: int = 200
 ) -> HttpResponse:
-    words = command("restore", backup.label or backup.pk, "--as", form.initial["name"])
+    options = options_of(form.begun)
+    words = command("restore", backup.label or backup.pk, "--as", form.initial["name"], *options)
     may_replace = replaceable_for(signed_in(request), backup).exists()
     context = {
         "backup": backup,
@@ -110,6 +112,8 @@ def _start_page(
         "command": words,
         "may_replace": may_replace,
         "can_replace": kind_of(backup.database.server).exchange is not None,
+        "selects": kind_of(backup.database.server).selects,
+        "is_part": form.is_part,
     }
     return render(request, "restores/start.html", context, status=status)
 
@@ -151,6 +155,7 @@ def _page(request: HttpRequest, found: Restore) -> dict[str, Any]:
         "database": server.databases.filter(name=found.target_name).first(),
         "connect": kind_of(server).command(server, found.target_name),
         "has_owners": kind_of(server).has_owners,
+        "selected": text_of(from_json(found.selection)) if found.selection else "",
         "kept": KeptDatabase.objects.filter(restore=found).select_related("job").first(),
         "waits_for": _waits_for(found),
         "sees_backup": signed_in(request).may(

@@ -58,6 +58,7 @@ class Exchange:
 class TargetKind:
     """`has_owners`: objects belong to roles, and several sessions can load at once.
     `creates_roles`: roles that are missing there can be created from the backup.
+    `selects`: some tables of a backup can be restored without the others.
 
     refuse_name   raises `BadSetting` for a name that no new database may have; contacts nothing
     joined_name   a database's name with something added, as short as names must be
@@ -71,6 +72,7 @@ class TargetKind:
 
     has_owners: bool
     creates_roles: bool
+    selects: bool
     refuse_name: Callable[[Server, str], None]
     joined_name: Callable[[str, str], str]
     look: Callable[[Wanted], list[Check]]

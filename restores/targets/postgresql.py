@@ -97,6 +97,7 @@ def _options(owner: str, creates_roles: bool) -> dict[str, object]:
 KIND = TargetKind(
     has_owners=True,
     creates_roles=True,
+    selects=True,
     refuse_name=_refuse_name,
     joined_name=_joined_name,
     look=_look,

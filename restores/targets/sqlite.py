@@ -120,6 +120,7 @@ def _options(owner: str, creates_roles: bool) -> dict[str, object]:
 KIND = TargetKind(
     has_owners=False,
     creates_roles=False,
+    selects=False,
     refuse_name=_refuse_name,
     joined_name=_joined_name,
     look=_look,

@@ -14,9 +14,6 @@ SIGNED_OUT = {"sign-in": "/sign-in/", "password-reset": "/password/reset/"}
 
 def pages_of(world: LivedIn) -> dict[str, str]:
     """What somebody who is signed in as an owner can open."""
-    check = f"server={world.server}&repository=1&owner=keep&jobs=1&name=another_copy"
-    replace = f"server={world.server}&repository=1&owner=keep&jobs=1&keep_days=7&name=shop"
-    too_long = 70 * "x"
     return {
         "overview": "/",
         "servers": "/servers/",
@@ -33,12 +30,7 @@ def pages_of(world: LivedIn) -> dict[str, str]:
         "backup-failed": f"/backups/{world.failed}/",
         "backup-delete": f"/backups/{world.backup}/delete/",
         "restores": "/restores/",
-        "restore-start": f"/restores/new/{world.backup}/",
-        "restore-check": f"/restores/new/{world.backup}/check/?{check}",
-        "restore-refused": f"/restores/new/{world.backup}/check/?{check}{too_long}",
-        "restore-replace": f"/restores/new/{world.backup}/replace/",
-        "restore-replace-check": f"/restores/new/{world.backup}/replace/check/?{replace}",
-        "restore-replace-refused": f"/restores/new/{world.backup}/replace/check/?{replace}_not",
+        **_before_a_restore(f"/restores/new/{world.backup}", world.server),
         "restore": f"/restores/{world.restore}/",
         "restore-replaced": f"/restores/{world.replaced}/",
         "restore-swap-back": f"/restores/{world.replaced}/swap-back/",
@@ -61,6 +53,23 @@ def pages_of(world: LivedIn) -> dict[str, str]:
         "profile-password": "/profile/password/",
         "profile-factor": "/profile/factor/",
         "missing": "/there-is-no-such-page/",
+    }
+
+
+def _before_a_restore(new: str, server: int) -> dict[str, str]:
+    where = f"server={server}&repository=1&owner=keep&jobs=1"
+    check, replace = f"{where}&name=another_copy", f"{where}&keep_days=7&name=shop"
+    return {
+        "restore-start": f"{new}/",
+        "restore-start-some": f"{new}/?what=some&pick=t1",
+        "restore-choose": f"{new}/choose/?pick=t0",
+        "restore-choose-none": f"{new}/choose/?find=nothing+is+called+so",
+        "restore-check": f"{new}/check/?{check}",
+        "restore-check-some": f"{new}/check/?{check}&what=some&pick=t1",
+        "restore-refused": f"{new}/check/?{check}{70 * 'x'}",
+        "restore-replace": f"{new}/replace/",
+        "restore-replace-check": f"{new}/replace/check/?{replace}",
+        "restore-replace-refused": f"{new}/replace/check/?{replace}_not",
     }
 
 

@@ -205,6 +205,8 @@ def test_indexes_are_attached_by_one_job_between_the_others() -> None:
 def test_without_indexes_of_partitions_there_is_one_stage() -> None:
     sample = read_contents(SAMPLE.read_bytes())
     assert [stage.contents for stage in post_data_stages(sample)] == [sample]
+    nothing = sample.kept(lambda entry: entry.section != Section.POST_DATA)
+    assert post_data_stages(nothing) == []
 
 
 def all_of(contents: Contents) -> list[int]:

@@ -137,6 +137,7 @@ ROWS: list[Row] = [
     # restores
     Row("restores", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
     Row("restore-start", "backup", "302 404 403 200 200 200", NOT_TAKEN),
+    Row("restore-choose", "backup", "302 404 403 200 200 200", NOT_TAKEN),
     Row("restore-check", "backup", "302 404 403 200 200 200", "302 404 403 422 422 422", TARGET),
     Row("restore-replace", "backup", SEEN_BY_ADMINS, NOT_TAKEN),
     Row("restore-replace-check", "backup", SEEN_BY_ADMINS, REFUSED_TO_ADMINS, REPLACED),

@@ -14,6 +14,7 @@ from backups.models import Backup, Repository, Server
 from covetbackup.audit.log import actor_of
 from covetbackup.core.cli.exits import OK, exit_status
 from covetbackup.core.cli.report import Report
+from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting, Conflict
 from covetbackup.jobs.models import Job
 from restores.checks import Check, Level, is_refused
@@ -31,6 +32,7 @@ class Command(ReportingCommand):
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("backup", help="a label, or an id or its beginning")
         _places(parser)
+        _selections(parser)
         parser.add_argument("--repository", default="", help="the copy to read; default: the best")
         parser.add_argument(
             "--owner", default="keep", help="keep, none, or the role that shall own all"
@@ -93,6 +95,27 @@ def _places(parser: CommandParser) -> None:
     )
 
 
+def _selections(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--table", action="append", default=[], metavar="SCHEMA.TABLE", help="only this; repeat"
+    )
+    parser.add_argument(
+        "--schema", action="append", default=[], help="only this, all of it; repeat"
+    )
+    parser.add_argument(
+        "--schema-only", action="store_true", help="of what --table and --schema name, no rows"
+    )
+
+
+def _selection(options: dict[str, Any]) -> Selection | None:
+    with_data = not options["schema_only"]
+    if options["table"] or options["schema"]:
+        return Selection(tuple(options["table"]), tuple(options["schema"]), with_data)
+    if not with_data:
+        raise BadSetting("--schema-only needs --table or --schema")
+    return None
+
+
 def _plan(options: dict[str, Any]) -> Plan:
     backup = find_backup(options["backup"])
     server, name = _place(backup, options["to"] or options["replace"])
@@ -106,6 +129,7 @@ def _plan(options: dict[str, Any]) -> Plan:
         creates_roles=options["create_roles"],
         replaces=bool(options["replace"]),
         keep_days=options["keep_days"],
+        selection=_selection(options),
     )
 
 

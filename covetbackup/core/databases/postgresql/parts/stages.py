@@ -26,6 +26,8 @@ def post_data_stages(contents: Contents) -> list[Stage]:
         len(contents.entries),
     )
     before, post_data = contents.entries[:begin], contents.entries[begin:]
+    if not post_data:
+        return []
     attached = {entry.dump_id for entry in post_data if entry.kind == INDEX_ATTACH}
     if not attached:
         return [Stage(contents, is_parallel=True)]

@@ -70,9 +70,9 @@ class _Cursor:
         return self.data[begin : self.at]
 
     def integer(self) -> int:
-        sign, *digits = self.take(1 + INT_BYTES)
-        value = int.from_bytes(digits, "little")
-        return -value if sign else value
+        head = self.take(1 + INT_BYTES)
+        value = int.from_bytes(head[1:], "little")
+        return -value if head[0] else value
 
     def text(self) -> bytes:
         """A text; one that is absent reads as empty."""

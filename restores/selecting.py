@@ -1,0 +1,43 @@
+"""A selection as it is kept, shown and typed. What can be selected stands in `picking`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from covetbackup.core.databases.selection import Selection
+
+_NAMED = 5
+
+
+def to_json(selection: Selection | None) -> dict[str, Any] | None:
+    return None if selection is None else asdict(selection)
+
+
+def from_json(data: dict[str, Any] | None) -> Selection | None:
+    if data is None:
+        return None
+    return Selection(tuple(data["tables"]), tuple(data["schemas"]), data["with_data"])
+
+
+def options_of(selection: Selection | None) -> list[str]:
+    """What stands for it on a command line."""
+    if selection is None:
+        return []
+    schemas = [f"--schema={name}" for name in selection.schemas]
+    tables = [f"--table={name}" for name in selection.tables]
+    return [*schemas, *tables, *([] if selection.with_data else ["--schema-only"])]
+
+
+def text_of(selection: Selection | None) -> str:
+    """ "schema sales, public.orders and 3 more, structure only"."""
+    if selection is None:
+        return "everything"
+    names = [*(f"schema {name}" for name in selection.schemas), *selection.tables]
+    return listed(names) + ("" if selection.with_data else ", structure only")
+
+
+def listed(names: Sequence[str], most: int = _NAMED) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
