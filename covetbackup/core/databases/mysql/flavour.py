@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from covetbackup.core.errors import BadSetting
 
-_A_YEAR = 31_536_000
+A_YEAR = 31_536_000
 """Seconds; the most that servers take. Who holds a snapshot or a scratch database is silent for as
 long as a dump or a load goes on."""
 
@@ -46,7 +46,7 @@ class Version:
         """What a session of ours is set to: no limits of time, no surprises of sql_mode."""
         limit = "max_statement_time" if self.is_mariadb else "max_execution_time"
         statements = [
-            f"SET SESSION sql_mode = '', time_zone = '+00:00', wait_timeout = {_A_YEAR},"
+            f"SET SESSION sql_mode = '', time_zone = '+00:00', wait_timeout = {A_YEAR},"
             f" net_write_timeout = 3600, net_read_timeout = 3600, {limit} = 0"
         ]
         if not self.is_mariadb and self.number >= (8, 0, 0):

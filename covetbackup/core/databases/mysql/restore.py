@@ -27,7 +27,7 @@ from covetbackup.core.databases.mysql import (
 from covetbackup.core.databases.mysql.background import Background
 from covetbackup.core.databases.mysql.clients import Clients
 from covetbackup.core.databases.mysql.connection import Connection, connect, quoted, translated
-from covetbackup.core.databases.mysql.flavour import Version
+from covetbackup.core.databases.mysql.flavour import A_YEAR, Version
 from covetbackup.core.databases.mysql.load import ClientProgram, DumpSink, ScriptSink
 from covetbackup.core.databases.mysql.partial import PartialLoad
 from covetbackup.core.databases.mysql.settings import ConnectionSettings
@@ -167,7 +167,7 @@ class LogicalRestore:
             connection.execute(f"ALTER TABLE {table} DROP FOREIGN KEY {quoted(key.name)}")
 
     def _client_program(self) -> ClientProgram:
-        session = "SET SESSION wait_timeout = 86400"
+        session = f"SET SESSION wait_timeout = {A_YEAR}"
         if not self._choices.binary_log:
             session += ", sql_log_bin = 0"
         return ClientProgram(
