@@ -17,6 +17,9 @@ import covetbackup.core
 from covetbackup.core.crypto.keyring import Keyring, new_keys, write_new_keys
 from covetbackup.core.manager import BackupManager, create_repository
 from covetbackup.core.repository.repository import Repository
+from tests.support.mariadb import MysqlServer
+from tests.support.mariadb_backup import contents as mariadb_contents
+from tests.support.mariadb_backup import fill_richly as mariadb_rich
 from tests.support.postgres import PostgresServer
 from tests.support.postgres_backup import contents, fill_richly
 
@@ -106,6 +109,30 @@ def test_members_are_not_called_whole_after_one_that_is_not(desk: Desk) -> None:
     (desk.folder / "bin" / "python3").write_text('#!/bin/sh\ntest "$3" = schema.sql\n')
     assert desk.run(f"{fetch.rstrip()} || echo stopped") == "stopped\n"
     assert not (desk.folder / "data-0002.sql").exists()
+
+
+def test_a_mariadb_database_comes_back_by_hand(
+    desk: Desk, mariadb_tidy: MysqlServer, mariadb_database: str
+) -> None:
+    mariadb_rich(mariadb_tidy, mariadb_database)
+    # What the guide says to look for in schema.sql, and a view that names the old database.
+    mariadb_tidy.execute(mariadb_database, "DROP TABLE numbered", "DROP VIEW ghost_view")
+    login = desk.folder / "login"
+    login.write_text(
+        f"[client]\nhost=127.0.0.1\nport={mariadb_tidy.port}\nprotocol=TCP\nuser=root\n"
+        f"password={mariadb_tidy.password.reveal()}\n"
+    )
+    program = desk.folder / "bin" / "mariadb"
+    program.write_text(f'#!/bin/sh\nexec /usr/bin/mariadb --defaults-file={login} "$@"\n')
+    program.chmod(0o700)
+    made = BackupManager(desk.repository, desk.keyring).create_backup(
+        mariadb_tidy.url(mariadb_database), password=mariadb_tidy.password, streams=2
+    )
+    fetch, restore = commands(5, label=str(made.manifest.label))
+    assert "all are whole" in desk.run(fetch)
+    assert desk.run(restore).count("-- Dump completed") == 5
+    original = mariadb_contents(mariadb_tidy, mariadb_database)
+    assert mariadb_contents(mariadb_tidy, "newdb") == original
 
 
 @pytest.mark.parametrize("codec", ["gzip", "zstd", "bzip2", "lzma"])

@@ -134,7 +134,11 @@ def _contents(made: argparse.ArgumentParser) -> None:
 
 def _selection(made: argparse.ArgumentParser) -> None:
     made.add_argument(
-        "--table", action="append", default=[], metavar="SCHEMA.TABLE", help="PostgreSQL; repeat"
+        "--table",
+        action="append",
+        default=[],
+        metavar="TABLE",
+        help="only this one (PostgreSQL: SCHEMA.TABLE; not SQLite); repeat for more",
     )
     made.add_argument("--schema", action="append", default=[], help="all of it; repeat")
     made.add_argument(
