@@ -14,8 +14,9 @@ from backups.views.lookup import command
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 from restores.contents import table_bytes
-from restores.forms import PickForm, TargetForm
-from restores.picking import MOST_PICKED, Item, items_of, page_of, picked_of
+from restores.forms import STRUCTURE, PickForm, TargetForm
+from restores.picking import MOST_PICKED, Item, as_selection, items_of, page_of, picked_of
+from restores.selecting import options_of
 from restores.targets.registry import kind_of
 from restores.views import restorable_by
 
@@ -43,8 +44,13 @@ def _lists(backup: Backup, given: QueryDict) -> dict[str, Any]:
         "selects": kind_of(backup.database.server).selects,
         "most": MOST_PICKED,
         "carried": [(n, given[n]) for n in TargetForm.base_fields if n in given and n not in _OWN],
-        "command": command("restore", backup.label or backup.pk, "--table", "SCHEMA.TABLE"),
+        "command": command("restore", backup.label or backup.pk, *_options(picked, given)),
     }
+
+
+def _options(picked: list[Item], given: QueryDict) -> list[str]:
+    with_data = given.get("what") != STRUCTURE
+    return options_of(as_selection(picked, with_data=with_data)) if picked else []
 
 
 def _sized(items: Any, sizes: dict[str, int]) -> list[tuple[Item, int | None]]:

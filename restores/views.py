@@ -41,7 +41,7 @@ _FOLLOWED = ("backup__database__server__team", "target_server__team", "job", "re
 @requires(Permission.VIEW)
 def restores(request: HttpRequest) -> HttpResponse:
     rows = Restore.objects.visible_to(request.user).select_related(*_FOLLOWED)
-    rows = rows.defer("preflight", "backup__inventory", "backup__phases")
+    rows = rows.defer("preflight", "selection", "backup__inventory", "backup__phases")
     page = page_of(rows, _ORDER, request.GET.get("cursor", ""))
     context = {"page": page, "rows": [(row, summary_of(row)) for row in page.rows]}
     return render(request, "restores/restores.html", context)

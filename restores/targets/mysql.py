@@ -143,7 +143,7 @@ def _server(server: Server) -> Iterator[Connection]:
 KIND = TargetKind(
     has_owners=True,
     creates_roles=False,
-    selects=False,
+    selects=True,
     refuse_name=_refuse_name,
     joined_name=_joined_name,
     look=_look,

@@ -17,6 +17,7 @@ from covetbackup.core.databases.mysql.scratch import PREFIX
 from covetbackup.core.errors import BadSetting, Cancelled, DatabaseUnavailable
 from restores.checks import Level
 from restores.outcome import Kept, remains_of, summary_of
+from restores.picking import items_of, selection_of
 from restores.preflight import preflight
 from restores.targets.registry import kind_of
 from tests.support.mariadb import MakeUser, MysqlServer, MysqlUser, create_database
@@ -255,3 +256,21 @@ def test_the_form_tests_and_saves_a_server(
     assert server.databases.filter(name=mariadb_database).exists()
     shown = client.get(reverse("server", args=[server.pk]))
     assert b"MySQL / MariaDB" in shown.content
+
+
+def test_some_tables_of_a_backup_come_alone(source: Database, mariadb_tidy: MysqlServer) -> None:
+    name = "<b>, 'x' `y`"
+    quoted = "`" + name.replace("`", "``") + "`"
+    mariadb_tidy.execute(source.name, f"CREATE TABLE {quoted} AS SELECT 7 AS id")
+    backup, copy = taken(source), copy_of(source)
+    key = next(key for key, item in items_of(backup).items() if item.name == name)
+    plan = plan_for(backup, copy, selection=selection_of(backup, [key], with_data=True))
+    found = {check.title: check for check in preflight(plan)}
+    assert found["Selection"].detail.startswith("1 of 2 tables: 1 row")
+    assert "not restored with single tables" in found["Hidden needs"].detail
+    restore = asked(plan)
+    run(restore)
+    restore.refresh_from_db()
+    assert mariadb_tidy.rows(copy, "SHOW TABLES") == [(name,)]
+    assert mariadb_tidy.rows(copy, f"SELECT id FROM {quoted}") == [(7,)]
+    assert summary_of(restore).sentence == "1 of 2 tables with 1 row, all as in the backup"
