@@ -64,8 +64,8 @@ class _Session:
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
         return self._session.groups(members)
 
-    def sink(self, piece: Piece) -> Sink:
-        return self._session.sink(piece)
+    def sink(self, piece: Piece, progress: Progress) -> Sink:
+        return self._session.sink(piece, progress)
 
     def inventory(self) -> Inventory:
         self._found = self._session.inventory()

@@ -112,8 +112,8 @@ def test_a_source_that_dies_leaves_no_database(mariadb_server: MysqlServer, back
         options = RestoreOptions(mariadb_server.url(TARGET), backup.inventory)
         with engine_for(mariadb_server, TARGET).restore(options, Silent()) as session:
             schema = source_of([backup.members["schema.sql"]])
-            pump(schema, [], session.sink(Piece("schema.sql")))
-            pump(failing, [], session.sink(Piece("data-0001.sql")))
+            pump(schema, [], session.sink(Piece("schema.sql"), Silent()))
+            pump(failing, [], session.sink(Piece("data-0001.sql"), Silent()))
 
 
 def test_a_cancel_before_the_commit_leaves_no_database(
@@ -136,8 +136,8 @@ def test_a_client_whose_session_is_killed_leaves_no_database(
         options = RestoreOptions(mariadb_server.url(TARGET), backup.inventory)
         with engine_for(mariadb_server, TARGET).restore(options, Silent()) as session:
             schema = source_of([backup.members["schema.sql"]])
-            pump(schema, [], session.sink(Piece("schema.sql")))
-            sink = session.sink(Piece(big))
+            pump(schema, [], session.sink(Piece("schema.sql"), Silent()))
+            sink = session.sink(Piece(big), Silent())
             sink.write(backup.members[big][:5_000_000])
             assert eventually(lambda: bool(mariadb_server.rows(None, loading)))
             for (session_id,) in mariadb_server.rows(None, loading):
@@ -352,7 +352,7 @@ swap.add_programs = wait
 with engine.restore(RestoreOptions(url, expected), Silent()) as session:
     for group in session.groups({path.name: 1 for path in sorted(folder.iterdir())}):
         for piece in group:
-            sink = session.sink(piece)
+            sink = session.sink(piece, Silent())
             sink.write((folder / piece.member).read_bytes())
             if stage == "loading" and piece.member == "data-0001.sql":
                 wait()

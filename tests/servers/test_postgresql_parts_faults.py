@@ -418,7 +418,7 @@ def test_parts_in_the_wrong_order_are_refused(
     options = RestoreOptions(postgres_server.url(TARGET), taken.inventory)
     with unchanged(postgres_server), pytest.raises(CovetError, match="before"):
         with engine_for(postgres_server).restore(options, Silent()) as session:
-            session.sink(Piece("dump.pgc.0001"))
+            session.sink(Piece("dump.pgc.0001"), Silent())
 
 
 def test_a_restore_left_without_commit_leaves_no_database(

@@ -148,7 +148,7 @@ def test_a_cancel_before_the_swap_leaves_the_original_serving(
     with pytest.raises(Cancelled):
         with engine_for(postgres_server).restore(options, Silent()) as session:
             source = source_of([dump]) if is_loaded else half
-            pump(source, [], session.sink(Piece("dump.pgc")))
+            pump(source, [], session.sink(Piece("dump.pgc"), Silent()))
             session.inventory()
             raise Cancelled
     assert client.execute("SELECT what FROM old").fetchall() == [("precious",)]
@@ -304,7 +304,7 @@ else:
 engine = PostgresEngine(parse_url(url), Secret(os.environ["DATABASE_SECRET"]))
 options = RestoreOptions(url, Inventory(), replace=True, extra={"owner": "none"})
 with engine.restore(options, Silent()) as session:
-    sink = session.sink(Piece("dump.pgc"))
+    sink = session.sink(Piece("dump.pgc"), Silent())
     with open(dump, "rb") as file:
         sink.write(file.read())
     sink.commit()

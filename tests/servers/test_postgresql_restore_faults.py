@@ -89,7 +89,7 @@ def test_a_source_that_dies_leaves_no_database(
     with unchanged(postgres_server), pytest.raises(SinkFailed, match="lost"):
         options = RestoreOptions(postgres_server.url(TARGET), backup.inventory)
         with engine_for(postgres_server).restore(options, Silent()) as session:
-            pump(failing, [], session.sink(Piece("dump.pgc")))
+            pump(failing, [], session.sink(Piece("dump.pgc"), Silent()))
 
 
 def test_a_restore_left_without_commit_leaves_no_database(
@@ -111,7 +111,7 @@ def test_a_pg_restore_whose_session_is_killed_leaves_no_database(
     with unchanged(postgres_server), pytest.raises(SinkFailed, match="pg_restore"):
         options = RestoreOptions(postgres_server.url(TARGET), backup.inventory)
         with engine_for(postgres_server, TARGET).restore(options, Silent()) as session:
-            sink = session.sink(Piece("dump.pgc"))
+            sink = session.sink(Piece("dump.pgc"), Silent())
             sink.write(dump[:1_000_000])
             copying = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'COPY public.t%'"
             assert eventually(lambda: bool(postgres_server.rows("postgres", copying)))
@@ -348,7 +348,7 @@ url, folder = sys.argv[1], pathlib.Path(sys.argv[2])
 engine = PostgresEngine(parse_url(url), Secret(sys.stdin.readline()))
 expected = Inventory.from_json(json.loads((folder / "inventory").read_text()))
 with engine.restore(RestoreOptions(url, expected), Silent()) as session:
-    session.sink(Piece("dump.pgc")).write((folder / "dump").read_bytes()[:-1000])
+    session.sink(Piece("dump.pgc"), Silent()).write((folder / "dump").read_bytes()[:-1000])
     print("loading", flush=True)
     time.sleep(60)
 """

@@ -63,7 +63,7 @@ def names(folder: Path) -> list[str]:
 def replacing(target: Path, image: bytes) -> Iterator[RestoreToFile]:
     options = RestoreOptions(str(target), Inventory(), replace=True)
     with SqliteEngine(target).restore(options, Silent()) as session:
-        sink = session.sink(Piece("main.sqlite"))
+        sink = session.sink(Piece("main.sqlite"), Silent())
         sink.write(image)
         sink.commit()
         yield session
@@ -252,7 +252,7 @@ def die(old, new):
 os.replace = die
 options = RestoreOptions(target, Inventory(), replace=True)
 with SqliteEngine(Path(target)).restore(options, Silent()) as session:
-    sink = session.sink(Piece("main.sqlite"))
+    sink = session.sink(Piece("main.sqlite"), Silent())
     sink.write(Path(source).read_bytes())
     sink.commit()
     session.commit()

@@ -100,7 +100,7 @@ class _Restore:
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
         yield tuple(map(Piece, members))
 
-    def sink(self, piece: Piece) -> _Collect:
+    def sink(self, piece: Piece, progress: Progress) -> _Collect:
         return _Collect(self._scratch, piece.member)
 
     def inventory(self) -> Inventory:

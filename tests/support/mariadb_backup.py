@@ -115,7 +115,7 @@ def _content(taken: Taken, piece: Piece) -> bytes:
 
 def _write(session: RestoreSession, piece: Piece, content: bytes, progress: Progress) -> None:
     pieces = (content[start : start + 65536] for start in range(0, len(content), 65536))
-    pump(source_of(pieces), [watched(progress)], session.sink(piece))
+    pump(source_of(pieces), [watched(progress)], session.sink(piece, progress))
 
 
 def fill_richly(server: MysqlServer, database: str, program: Path = Path("mariadb")) -> None:

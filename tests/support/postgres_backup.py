@@ -126,7 +126,7 @@ def fill(
 ) -> None:
     def write(piece: Piece, told: Progress) -> None:
         source = source_of(_pieces(members[piece.member]))
-        pump(source, [watched(told)], session.sink(piece))
+        pump(source, [watched(told)], session.sink(piece, told))
 
     for group in session.groups({name: len(content) for name, content in members.items()}):
         tasks = [partial(write, piece) for piece in group]

@@ -53,7 +53,7 @@ def restore_image(image: Path, target: Path) -> Inventory:
     """Send the bytes of `image` through a restore session to `target`."""
     engine = SqliteEngine(target)
     with engine.restore(RestoreOptions(str(target), Inventory()), Silent()) as session:
-        sink = session.sink(Piece("main.sqlite"))
+        sink = session.sink(Piece("main.sqlite"), Silent())
         sink.write(image.read_bytes())
         sink.commit()
         inventory = session.inventory()

@@ -131,8 +131,10 @@ class RestoreSession(Protocol):
         is wanted, in the order it is wanted. A group is asked for when the one before it is
         written."""
 
-    def sink(self, piece: Piece) -> Sink:
-        """Where the plain bytes of `piece` go. Called in the thread that will write them."""
+    def sink(self, piece: Piece, progress: Progress) -> Sink:
+        """Where the plain bytes of `piece` go. Called in the thread that will write them, whose
+        `progress` it is: a sink that waits calls its `advance(0)`, or others of its group that
+        fail or are cancelled would wait for it for ever."""
 
     def inventory(self) -> Inventory:
         """What the scratch target holds now, all row counts exact where the backup's may be."""

@@ -150,7 +150,7 @@ def _fill(
 
     def write(piece: Piece, progress: Progress) -> None:
         source = _source(repository, opened, piece, workers=request.workers)
-        pump(source, [watched(progress)], session.sink(piece))
+        pump(source, [watched(progress)], session.sink(piece, progress))
 
     sizes = {member.name: details.plain[member.name].size for member in manifest.members}
     for group in session.groups(sizes):

@@ -11,6 +11,7 @@ from covetbackup.core.databases.mysql.load import BytesSink, RangeSink, ScriptSi
 from covetbackup.core.databases.mysql.structure import ForeignKey
 from covetbackup.core.databases.selection import Chosen, Selection
 from covetbackup.core.errors import BadSetting
+from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
 from covetbackup.core.stream.process import CommandSink
 
@@ -26,7 +27,7 @@ class PartialLoad:
         *,
         create: Callable[[bytes], None],
         drop: Callable[[ForeignKey], None],
-        start: Callable[[], CommandSink],
+        start: Callable[[Progress], CommandSink],
     ) -> None:
         self._selection = selection
         self._create = create
@@ -52,14 +53,14 @@ class PartialLoad:
         self._reads_beginnings = False
         yield tuple(self._listing.rows(self.chosen.tables))
 
-    def sink(self, piece: Piece) -> Sink:
+    def sink(self, piece: Piece, progress: Progress) -> Sink:
         if piece.member == parts.MAP:
             return BytesSink(self._keep_map)
         if piece.member == parts.SCHEMA:
             return ScriptSink(piece.member, self._load_structure)
         if self._reads_beginnings:
             return BytesSink(lambda content: self._keep_beginning(piece.member, content))
-        return RangeSink(self._start(), self._beginnings[piece.member])
+        return RangeSink(self._start(progress), self._beginnings[piece.member])
 
     def _keep_map(self, content: bytes) -> None:
         self._map = content

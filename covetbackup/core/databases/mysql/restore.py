@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TypeVar
@@ -38,6 +39,7 @@ from covetbackup.core.databases.selection import Chosen, Selection
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
+from covetbackup.core.stream.process import CommandSink
 from covetbackup.core.stream.secret import Secret
 
 T = TypeVar("T")
@@ -119,9 +121,9 @@ class LogicalRestore:
             if member in members:
                 yield (Piece(member),)
 
-    def sink(self, piece: Piece) -> Sink:
+    def sink(self, piece: Piece, progress: Progress) -> Sink:
         if self._part is not None:
-            return self._part.sink(piece)
+            return self._part.sink(piece, progress)
         if piece.member == parts.SCHEMA:
             return ScriptSink(piece.member, self._load_schema)
         if piece.member == parts.PROGRAMS:
@@ -129,7 +131,7 @@ class LogicalRestore:
         if piece.member == parts.EVENTS:
             return ScriptSink(piece.member, self._load_events)
         if parts.is_dump(piece.member):
-            return DumpSink(self._client.start(self._name))
+            return DumpSink(self._started(progress))
         raise BadSetting(f"a MySQL restore wants no member {piece.member!r}")
 
     @property
@@ -157,8 +159,12 @@ class LogicalRestore:
             selection,
             create=self._load_schema,
             drop=self._drop_key,
-            start=lambda: self._client.start(self._name),
+            start=self._started,
         )
+
+    def _started(self, progress: Progress) -> CommandSink:
+        client = replace(self._client, idle=lambda: progress.advance(0))
+        return client.start(self._name)
 
     def _drop_key(self, key: ForeignKey) -> None:
         table = f"{quoted(self._name)}.{quoted(key.table)}"

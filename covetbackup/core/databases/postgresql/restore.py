@@ -132,12 +132,12 @@ class PostgresRestore:
             )
         yield (Piece(DUMP),)
 
-    def sink(self, piece: Piece) -> Sink:
+    def sink(self, piece: Piece, progress: Progress) -> Sink:
         if piece.member == GLOBALS:
             return ScriptSink(self._apply_globals)
         if is_part(piece.member):
             with translated(self._settings.on(self._name)):
-                return self._parts.sink(piece)
+                return self._parts.sink(piece, progress)
         if piece.member != DUMP:
             raise BadSetting(f"a PostgreSQL backup has no member {piece.member!r}")
         return self._whole_sink()

@@ -99,7 +99,7 @@ class RestoreToFile:
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
         return one_by_one(members)
 
-    def sink(self, piece: Piece) -> Sink:
+    def sink(self, piece: Piece, progress: Progress) -> Sink:
         """Takes `main.sqlite`, once. Raises `BadSetting` for another member."""
         if piece.member != MEMBER or self._received:
             raise BadSetting(f"{piece.member} does not belong to a SQLite backup, or came twice")

@@ -21,6 +21,7 @@ from covetbackup.core.databases.postgresql.parts.framing import OBJECTS, TABLE
 from covetbackup.core.databases.postgresql.parts.places import Place
 from covetbackup.core.databases.postgresql.toc.values import BLOBS, Entry
 from covetbackup.core.errors import Incomplete, SinkFailed
+from covetbackup.core.progress import Progress
 
 
 class Loader:
@@ -56,7 +57,7 @@ class OwnLoader(Loader):
 
 
 class PartSink:
-    """Loads a part through `loader`."""
+    """Loads a part through `loader`. While the server takes nothing, `progress` is told so."""
 
     def __init__(
         self,
@@ -64,7 +65,9 @@ class PartSink:
         place: Place,
         entries: Mapping[int, Entry],
         loader: Loader,
+        progress: Progress,
     ) -> None:
+        self._progress = progress
         self._name = name
         self._place = place
         self._entries = entries
@@ -117,12 +120,12 @@ class PartSink:
         assert self._entry is not None
         if self._copy is None:
             self._copy = CopyIn(self._connection, self._entry.copy_statement)
-            _wait(self._copy.begin())
-        _wait(self._copy.write(rows))
+            self._wait(self._copy.begin())
+        self._wait(self._copy.write(rows))
 
     def _end_copy(self) -> None:
         if self._copy is not None and self._entry is not None:
-            _wait(self._copy.finish())
+            self._wait(self._copy.finish())
             self._loader.tally(self._entry.name, self._copy.rows)
             self._copy = None
 
@@ -132,6 +135,10 @@ class PartSink:
             "SELECT lo_put(%b::bigint::oid, %b, %b)", (oid, offset, bytes(content))
         )
         self._object = (oid, offset + len(content))
+
+    def _wait(self, steps: Iterator[bytes]) -> None:
+        for _ in steps:
+            self._progress.advance(0)
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
@@ -147,8 +154,3 @@ def _kind(entry: Entry | None) -> bytes:
     if entry is None:
         return b""
     return OBJECTS if entry.kind == BLOBS else TABLE
-
-
-def _wait(steps: Iterator[bytes]) -> None:
-    for _ in steps:
-        pass

@@ -93,13 +93,14 @@ class PartedLoad:
             self._progress.note(line)
         return contents.kept(lambda entry: entry.dump_id in closure.dump_ids)
 
-    def sink(self, piece: Piece) -> Sink:
+    def sink(self, piece: Piece, progress: Progress) -> Sink:
         if piece.member == HEAD:
             return ScriptSink(self._take_head, HEAD_BYTES)
         if self._places is None:
             raise BadSetting(f"{piece.member} came before {HEAD}")
         place = self._places.of(piece)
-        return PartSink(piece.member, place, self._entries, OwnLoader(self._opened()))
+        loader = OwnLoader(self._opened())
+        return PartSink(piece.member, place, self._entries, loader, progress)
 
     def _take_head(self, head: bytes) -> None:
         self._contents = readable_contents(head)

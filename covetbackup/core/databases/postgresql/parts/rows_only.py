@@ -73,14 +73,14 @@ class RowsRestore:
         for piece in self._places.data_pieces(rows_of(contents, self._selection)):
             yield (piece,)
 
-    def sink(self, piece: Piece) -> Sink:
+    def sink(self, piece: Piece, progress: Progress) -> Sink:
         if piece.member == HEAD:
             return ScriptSink(self._take_head, HEAD_BYTES)
         if self._places is None or self._contents is None:
             raise BadSetting(f"{piece.member} came before {HEAD}")
         entries = {entry.dump_id: entry for entry in self._contents.data_entries}
         loader = Loader(self._connection, tally=self._count)
-        return PartSink(piece.member, self._places.of(piece), entries, loader)
+        return PartSink(piece.member, self._places.of(piece), entries, loader, progress)
 
     def inventory(self) -> Inventory:
         assert self.chosen is not None

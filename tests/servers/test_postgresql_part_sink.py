@@ -1,0 +1,50 @@
+"""A part that is loaded: what it does while the server takes nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from covetbackup.core.databases.postgresql.connection import connect
+from covetbackup.core.databases.postgresql.parts import framing
+from covetbackup.core.databases.postgresql.parts.loading import OwnLoader, PartSink
+from covetbackup.core.databases.postgresql.parts.places import Place
+from covetbackup.core.databases.postgresql.toc.values import TABLE_DATA, Entry, Section
+from covetbackup.core.errors import Cancelled
+from covetbackup.core.progress import Silent
+from tests.support.postgres import PostgresServer
+
+ENTRY = Entry(
+    dump_id=7,
+    has_data=True,
+    oid=1,
+    tag=b"t",
+    kind=TABLE_DATA,
+    section=Section.DATA,
+    definition=b"",
+    copy_statement=b"COPY t FROM stdin;\n",
+    schema=b"public",
+    needs=(),
+    raw=b"",
+)
+ROWS = framing.beginning(framing.TABLE, 7) + b"".join(framing.framed([b"1\n"])) + framing.END
+
+
+class Impatient(Silent):
+    def advance(self, count: int) -> None:
+        raise Cancelled("another stream of the same work has ended it")
+
+
+def test_a_part_that_waits_for_a_locked_table_can_be_ended(
+    postgres_server: PostgresServer, postgres_database: str
+) -> None:
+    postgres_server.execute(postgres_database, "CREATE TABLE t (i int)")
+    settings = postgres_server.settings(postgres_database)
+    own = connect(settings, postgres_server.password, application="covetbackup x")
+    with postgres_server.connect(postgres_database) as other, other.transaction():
+        other.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+        sink = PartSink("part", Place(None, False), {7: ENTRY}, OwnLoader(own), Impatient())
+        with pytest.raises(Cancelled):
+            sink.write(ROWS)
+        sink.abort()
+    assert own.closed
+    assert postgres_server.rows(postgres_database, "SELECT count(*) FROM t") == [(0,)]
