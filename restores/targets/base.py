@@ -34,8 +34,9 @@ class Exchange:
 
     refuse_unfit  raises for a database that cannot be replaced, by this role or at all
     sessions      who is connected to a database
-    identity      what stays with a database when it is renamed, None if there is none of the name
-    name_of       the name that the database of an identity has now, None if it is gone
+    identity      what stays with a database when it is renamed, None if there is none of the name,
+                  "" if the server cannot tell it from another
+    name_of       the name that the database of an identity has now, None if it is gone or unknown
     free_name     what a database will be called once it is replaced at a moment
     swap          of a target and an incoming one: the target is kept as the third name, and the
                   incoming one is called as the target was; all or nothing

@@ -15,6 +15,7 @@ from backups.catalog import request_backup
 from backups.models import Backup, Database, Repository
 from covetbackup.access.models import Membership, Team, User
 from covetbackup.audit.models import AuditEntry
+from covetbackup.core.databases.sqlite import replace
 from covetbackup.core.databases.sqlite.replace import exchange
 from covetbackup.core.errors import (
     AccessRefused,
@@ -284,6 +285,19 @@ def test_another_database_of_the_name_is_neither_dropped_nor_swapped(
     with pytest.raises(Conflict, match="another database"):
         swapped_back(KeptDatabase.objects.get())
     assert (rows_in(file(shop)), rows_in(file(shop, kept.name))) == (500, 2)
+
+
+def test_nothing_is_dropped_or_swapped_that_cannot_be_told_from_others(
+    backup: Backup, shop: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replace, "birth_of", lambda path: None)
+    kept = replaced(backup)
+    assert (kept.identity, kept.successor_identity) == ("", "")
+    [problem] = drop_all_due(8)
+    assert "may be another database now" in problem
+    with pytest.raises(Conflict, match="may be another"):
+        swapped_back(KeptDatabase.objects.get())
+    assert (rows_in(file(shop)), rows_in(file(shop, kept.name))) == (500, 7)
 
 
 def test_one_that_somebody_dropped_by_hand_is_gone(backup: Backup, shop: Database) -> None:
