@@ -62,6 +62,7 @@ class TargetKind:
     `selects`: some tables of a backup can be restored without the others.
 
     refuse_name   raises `BadSetting` for a name that no new database may have; contacts nothing
+    refuse_owner  raises `BadSetting` for what no role or account can be called; contacts nothing
     joined_name   a database's name with something added, as short as names must be
     look          the checks of the server, made by contacting it; touches no catalog
     is_free       whether nothing on the server has the name. As `sweep`, raises `CovetError`
@@ -75,6 +76,7 @@ class TargetKind:
     creates_roles: bool
     selects: bool
     refuse_name: Callable[[Server, str], None]
+    refuse_owner: Callable[[str], None]
     joined_name: Callable[[str, str], str]
     look: Callable[[Wanted], list[Check]]
     is_free: Callable[[Server, str], bool]
