@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import suppress
 
 from django.utils import timezone
 
 from backups import engines
+from backups.copying import request_again
 from backups.leftovers import GIVE_UP_AFTER, PATIENCE, is_published
 from backups.models import Backup, BackupCopy
 from backups.phases import PhaseTimes
@@ -30,7 +30,7 @@ from covetbackup.core.errors import (
 from covetbackup.core.operations.copy import copy_backup
 from covetbackup.core.operations.expire import delete_backup, discard_backup
 from covetbackup.core.operations.verify import Level, verify_backup
-from covetbackup.core.progress import Progress, Silent
+from covetbackup.core.progress import Progress
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.repository import Repository
 from covetbackup.jobs.models import Job, JobState
@@ -56,8 +56,9 @@ def run_copy(work: Work) -> None:
 
 
 def copy_ended(job: Job) -> None:
-    """Record a copy that was not made, and remove what there is of it. Bears repetition; raises
-    `CovetError` when its repository cannot be reached, to be called again."""
+    """Record a copy that was not made, and remove what there is of it, unless it was published:
+    then a runner looks. Bears repetition; raises `CovetError` when its repository cannot be
+    reached, to be called again."""
     copy = BackupCopy.objects.filter(job=job).exclude(state__in=GOOD_COPIES).first()
     if copy is None or job.state == JobState.SUCCEEDED:
         return
@@ -65,11 +66,12 @@ def copy_ended(job: Job) -> None:
     label = Label.parse(copy.backup.label)
     try:
         target = engines.open_repository(copy.repository, retry=PATIENCE)
-        if _is_whole(target, label, Silent()):
-            record_copied(copy)  # the runner died right after the last step
-        else:
-            with suppress(Conflict):  # a damaged copy from before stays: parts of it may be good
-                discard_backup(target, label)
+        if not is_published(target, label):
+            discard_backup(target, label)
+        elif job.state == JobState.INTERRUPTED:
+            # Whole, if the runner died right after the last step; damaged from before, if it died
+            # in its first. To read all of it may take hours, which whoever calls this has not.
+            request_again(copy, job)
     except CovetError:
         if job.finished_at and timezone.now() - job.finished_at < GIVE_UP_AFTER:
             raise

@@ -57,6 +57,20 @@ def request_copy(backup: Backup, repository: Repository, *, user: User | None) -
     return copy.job
 
 
+def request_again(copy: BackupCopy, job: Job) -> None:
+    """Have a runner look at a copy that seems to be there although the last runner of `job` died:
+    run again, a copy begins with reading all that is there, and is stored if that is whole.
+
+    Once: what ends every runner would go on for ever. Bears repetition.
+    """
+    with transaction.atomic():
+        backup = Backup.objects.select_for_update().get(pk=copy.backup_id)
+        is_last = BackupCopy.objects.filter(pk=copy.pk, job=job).exists()
+        if is_last and backup.is_restorable and not job.argument.get("is_repeat"):
+            copy.job = _enqueue(copy, None, is_repeat=True)
+            copy.save(update_fields=["job"])
+
+
 def _refuse_needless(copy: BackupCopy) -> None:
     if copy.state in GOOD_COPIES:
         raise Conflict(f"{copy.backup} is in {copy.repository} already")
@@ -68,13 +82,13 @@ def _refuse_needless(copy: BackupCopy) -> None:
         )
 
 
-def _enqueue(copy: BackupCopy, user: User | None) -> Job:
+def _enqueue(copy: BackupCopy, user: User | None, *, is_repeat: bool = False) -> Job:
     server = copy.backup.database.server
     return enqueue(
         "copy",
         team=server.team,
         title=f"Copy {copy.backup} to {copy.repository}",
-        argument={"backup": str(copy.backup_id), "copy": copy.pk},
+        argument={"backup": str(copy.backup_id), "copy": copy.pk, "is_repeat": is_repeat},
         queue=server.queue,
         requested_by=user,
         lock_key=f"backup:{copy.backup_id}",

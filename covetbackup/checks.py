@@ -85,10 +85,10 @@ def check_broker(**_: Any) -> list[CheckMessage]:
     if not settings.BROKER_URL:
         return []
     # An optional driver, imported by those only who use it.
-    from covetbackup.jobs.broker import RedisError, client
+    from covetbackup.jobs.broker import RedisError, ask
 
     try:
-        client(settings.BROKER_URL).ping()
+        ask(settings.BROKER_URL)
     except ValueError:
         text = "COVET_BROKER_URL is not the address of a Redis or Valkey server"
         hint = "It is like redis://host:6379/0, rediss://user:password@host/0 or unix:///socket."

@@ -16,7 +16,7 @@ from covetbackup.access.models import User
 from covetbackup.core.databases.postgresql.preflight import OwnerPolicy
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import CovetError, sentence
-from restores.models import KEEP_DAYS
+from restores.models import KEEP_DAYS, OWNER_CHARACTERS
 from restores.picking import Item, as_selection, items_of, picked_of, selection_of
 from restores.plan import (
     MOST_DAYS,
@@ -39,7 +39,6 @@ PARTS = (
     (SOME, "Structure and data"),
     (STRUCTURE, "Structure only, without rows"),
 )
-_ROLE_BYTES = 63
 
 
 class ServerField(forms.ModelChoiceField):
@@ -67,7 +66,7 @@ class TargetForm(forms.Form):
     owner = forms.ChoiceField(label="Owners and grants", choices=OWNERS)
     role = forms.CharField(
         label="Role that shall own all",
-        max_length=63,
+        max_length=OWNER_CHARACTERS,
         required=False,
         help_text="On MySQL and MariaDB: the definer of views and routines, as user@host.",
     )
@@ -131,8 +130,10 @@ class TargetForm(forms.Form):
 
     def clean_role(self) -> str:
         role: str = self.cleaned_data["role"]
-        if role in (OwnerPolicy.KEEP, OwnerPolicy.NONE) or len(role.encode()) > _ROLE_BYTES:
+        if role in (OwnerPolicy.KEEP, OwnerPolicy.NONE):
             raise ValidationError("There can be no such role.")
+        kind = kind_of(self._backup.database.server)
+        self._check("role", lambda: kind.refuse_owner(role))
         return role
 
     def clean(self) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -18,6 +19,10 @@ from covetbackup.jobs.queue import enqueue
 from restores.models import KeptDatabase, KeptState, Restore
 from restores.requests import refuse_mistyped, target_lock
 
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 100
+_NOT_ASKED = "its removal could not be asked for; the log of the worker says why"
 _AGAIN_AFTER = timedelta(days=1)
 """How long a database that was to go, and could not, is kept on."""
 
@@ -57,15 +62,27 @@ def request_swap_back(kept: KeptDatabase, *, by: HttpRequest | Actor, typed: str
 
 
 def drop_due(now: datetime) -> None:
-    """Ask for the removal of what was kept long enough. Part of the tick."""
+    """Ask for the removal of what was kept long enough, oldest first. Part of the tick."""
     due = KeptDatabase.objects.filter(state=KeptState.KEPT, drop_after__lte=now)
-    for kept in due.select_related("restore__target_server__team")[:100]:
-        with transaction.atomic():
-            # Together: of many workers one finds it kept, and one that dies here changed nothing.
-            if _begin(kept):
-                _enqueue("drop_kept", kept, None, title=f"Drop {kept}, kept until now", is_due=True)
-                details = {"name": kept.name, "because": "its time is over"}
-                record(actor_of(None, "worker"), "kept.drop.request", **_about(kept, details))
+    rows = due.select_related("restore__target_server__team").order_by("drop_after", "pk")
+    for kept in rows[:_AT_ONCE]:
+        try:
+            _request_due(kept)
+        except OperationalError:  # the catalog is away, for the others too
+            raise
+        except Exception:  # of this one: the others' time is over all the same
+            log.exception("the removal of kept database %s could not be asked for", kept.pk)
+            waiting = KeptDatabase.objects.filter(pk=kept.pk, state=KeptState.KEPT)
+            waiting.update(drop_after=now + _AGAIN_AFTER, problem=_NOT_ASKED)
+
+
+def _request_due(kept: KeptDatabase) -> None:
+    with transaction.atomic():
+        # Together: of many workers one finds it kept, and one that dies here changed nothing.
+        if _begin(kept):
+            _enqueue("drop_kept", kept, None, title=f"Drop {kept}, kept until now", is_due=True)
+            details = {"name": kept.name, "because": "its time is over"}
+            record(actor_of(None, "worker"), "kept.drop.request", **_about(kept, details))
 
 
 def postpone(kept: KeptDatabase, now: datetime, problem: str) -> None:

@@ -118,9 +118,14 @@ def _exchange(kept: KeptDatabase) -> Exchange:
 
 
 def _refuse_other(name: str, identity: str | None, expected: str) -> None:
-    if identity is None or identity != expected:
-        what = "is not there any more" if identity is None else "is another database now"
+    """What is not known ("") is never the same."""
+    if not identity or identity != expected:
+        what = "is not there any more" if identity is None else _different(identity, expected)
         raise Conflict(f"{name} {what}, so nothing was done", "look into the server by hand")
+
+
+def _different(identity: str, expected: str) -> str:
+    return "is another database now" if identity and expected else "may be another database now"
 
 
 def _ask(kept: KeptDatabase, look: Any) -> Any:

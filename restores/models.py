@@ -17,6 +17,9 @@ from covetbackup.jobs.models import Job
 KEEP_DAYS = 7
 """How long a replaced database is kept unless somebody says otherwise."""
 
+OWNER_CHARACTERS = 384
+"""Of an account of MariaDB, 128@255; a role of PostgreSQL has 63 bytes."""
+
 
 class Restore(models.Model):
     """A restore of one backup into a database on a server. Its state is its job's.
@@ -35,7 +38,7 @@ class Restore(models.Model):
     )
     target_server = models.ForeignKey(Server, on_delete=models.PROTECT, related_name="restores")
     target_name = models.CharField(max_length=255)
-    owner = models.CharField(max_length=63, default="keep")
+    owner = models.CharField(max_length=OWNER_CHARACTERS, default="keep")
     jobs = models.PositiveIntegerField(default=1)
     creates_roles = models.BooleanField(default=False)
     replaces = models.BooleanField(default=False)

@@ -67,6 +67,7 @@ class Plan:
                 "restore under a new name",
             )
         self._refuse_selection()
+        kind_of(self.server).refuse_owner(self.owner)
         kind_of(self.server).refuse_name(self.server, self.name)
 
     def _refuse_selection(self) -> None:

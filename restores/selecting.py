@@ -18,7 +18,11 @@ def to_json(selection: Selection | None) -> dict[str, Any] | None:
 def from_json(data: dict[str, Any] | None) -> Selection | None:
     if data is None:
         return None
-    return Selection(tuple(data["tables"]), tuple(data["schemas"]), data["with_data"])
+    # Selections that were kept before there was a choice have no word on the structure.
+    with_structure = data.get("with_structure", True)
+    return Selection(
+        tuple(data["tables"]), tuple(data["schemas"]), data["with_data"], with_structure
+    )
 
 
 def options_of(selection: Selection | None) -> list[str]:
@@ -27,7 +31,7 @@ def options_of(selection: Selection | None) -> list[str]:
         return []
     schemas = [f"--schema={name}" for name in selection.schemas]
     tables = [f"--table={name}" for name in selection.tables]
-    return [*schemas, *tables, *([] if selection.with_data else ["--schema-only"])]
+    return [*schemas, *tables, *_part_of(selection, "--schema-only", "--data-only")]
 
 
 def text_of(selection: Selection | None) -> str:
@@ -35,7 +39,13 @@ def text_of(selection: Selection | None) -> str:
     if selection is None:
         return "everything"
     names = [*(f"schema {name}" for name in selection.schemas), *selection.tables]
-    return listed(names) + ("" if selection.with_data else ", structure only")
+    return ", ".join([listed(names), *_part_of(selection, "structure only", "data only")])
+
+
+def _part_of(selection: Selection, structure: str, data: str) -> list[str]:
+    """What is said of a selection that is less than both."""
+    left = [] if selection.with_data else [structure]
+    return left if selection.with_structure else [*left, data]
 
 
 def listed(names: Sequence[str], most: int = _NAMED) -> str:

@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 2.0
 """Somebody who has just pressed a button waits for this at most when the server is away."""
 
+LOOK_SECONDS = 0.5
+"""For whoever only asks whether the server is there: the settings page, at every look."""
+
 AGAIN_SECONDS = 1.0
 
 
@@ -66,6 +69,17 @@ class RedisBell(Q2Redis):
 
     def get_stats(self, pattern: str) -> list[Any]:
         return []
+
+
+def ask(url: str) -> None:
+    """Raises `RedisError` unless the server answers soon, `ValueError` as `client`."""
+    with Redis.from_url(
+        url,
+        socket_connect_timeout=LOOK_SECONDS,
+        socket_timeout=LOOK_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    ) as server:
+        server.ping()
 
 
 @cache

@@ -34,8 +34,9 @@ class Exchange:
 
     refuse_unfit  raises for a database that cannot be replaced, by this role or at all
     sessions      who is connected to a database
-    identity      what stays with a database when it is renamed, None if there is none of the name
-    name_of       the name that the database of an identity has now, None if it is gone
+    identity      what stays with a database when it is renamed, None if there is none of the name,
+                  "" if the server cannot tell it from another
+    name_of       the name that the database of an identity has now, None if it is gone or unknown
     free_name     what a database will be called once it is replaced at a moment
     swap          of a target and an incoming one: the target is kept as the third name, and the
                   incoming one is called as the target was; all or nothing
@@ -61,6 +62,7 @@ class TargetKind:
     `selects`: some tables of a backup can be restored without the others.
 
     refuse_name   raises `BadSetting` for a name that no new database may have; contacts nothing
+    refuse_owner  raises `BadSetting` for what no role or account can be called; contacts nothing
     joined_name   a database's name with something added, as short as names must be
     look          the checks of the server, made by contacting it; touches no catalog
     is_free       whether nothing on the server has the name. As `sweep`, raises `CovetError`
@@ -74,6 +76,7 @@ class TargetKind:
     creates_roles: bool
     selects: bool
     refuse_name: Callable[[Server, str], None]
+    refuse_owner: Callable[[str], None]
     joined_name: Callable[[str, str], str]
     look: Callable[[Wanted], list[Check]]
     is_free: Callable[[Server, str], bool]

@@ -25,6 +25,9 @@ from restores.checks import Check, Level, failed
 from restores.targets.base import TargetKind, Wanted
 
 _NAME_CHARACTERS = 64
+_USER_CHARACTERS = 128
+"""Of MariaDB; MySQL has 32, and says so itself."""
+_HOST_CHARACTERS = 255
 
 
 def _refuse_name(server: Server, name: str) -> None:
@@ -38,6 +41,15 @@ def _refuse_name(server: Server, name: str) -> None:
         raise BadSetting(
             f"names that begin with {scratch.PREFIX} are those of unfinished restores",
             "choose another name",
+        )
+
+
+def _refuse_owner(owner: str) -> None:
+    user, _, host = owner.rpartition("@")
+    if len(user) > _USER_CHARACTERS or len(host) > _HOST_CHARACTERS:
+        raise BadSetting(
+            f"the account {owner[:80]!r} is too long",
+            f"user@host has at most {_USER_CHARACTERS} characters and {_HOST_CHARACTERS}",
         )
 
 
@@ -145,6 +157,7 @@ KIND = TargetKind(
     creates_roles=False,
     selects=True,
     refuse_name=_refuse_name,
+    refuse_owner=_refuse_owner,
     joined_name=_joined_name,
     look=_look,
     is_free=_is_free,

@@ -34,6 +34,11 @@ def _refuse_name(server: Server, name: str) -> None:
         )
 
 
+def _refuse_owner(owner: str) -> None:
+    if len(owner.encode()) > _NAME_BYTES:
+        raise BadSetting(f"the role name {owner[:80]!r} is longer than {_NAME_BYTES} bytes")
+
+
 def _joined_name(name: str, addition: str) -> str:
     room = _NAME_BYTES - len(addition.encode())
     return name.encode()[:room].decode(errors="ignore") + addition
@@ -99,6 +104,7 @@ KIND = TargetKind(
     creates_roles=True,
     selects=True,
     refuse_name=_refuse_name,
+    refuse_owner=_refuse_owner,
     joined_name=_joined_name,
     look=_look,
     is_free=_is_free,

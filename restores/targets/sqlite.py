@@ -113,6 +113,10 @@ def _command(server: Server, name: str) -> str:
     return shlex.join(["sqlite3", str(Path(server.folder) / name)])
 
 
+def _refuse_owner(owner: str) -> None:
+    """A file's owner is not asked for."""
+
+
 def _options(owner: str, creates_roles: bool) -> dict[str, object]:
     return {}
 
@@ -122,6 +126,7 @@ KIND = TargetKind(
     creates_roles=False,
     selects=False,
     refuse_name=_refuse_name,
+    refuse_owner=_refuse_owner,
     joined_name=_joined_name,
     look=_look,
     is_free=_is_free,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from backups import tasks
+from backups import copy_tasks, tasks
 from backups.catalog import request_backup, request_verify
 from backups.copy_tasks import copy_ended, run_copy
 from backups.copying import ATTEMPTS, request_copy, request_missing
@@ -196,14 +196,42 @@ def test_a_killed_copy_without_attempts_left_leaves_nothing(
     assert stored_files(away) == [] and reload(degraded).state == "degraded"
 
 
-def test_a_copy_whose_runner_died_after_the_last_step_is_kept(
-    degraded: Backup, away: Repository
-) -> None:
-    run_copy(FakeWork(copy_job()))
+def published_unrecorded(away: Repository) -> Job:
+    """The copy's job, whose runner died after the last step."""
+    job = copy_job()
+    run_copy(FakeWork(job))
     BackupCopy.objects.filter(repository=away).update(state="failed", stored_at=None)
     Backup.objects.update(state="degraded")
-    copy_ended(end(copy_job(), "interrupted", "its worker was killed"))
-    assert reload(degraded).state == "available" and stored_files(away) != []
+    return end(job, "interrupted", "its worker was killed")
+
+
+def test_a_copy_whose_runner_died_after_the_last_step_is_stored_once_a_runner_has_read_it(
+    degraded: Backup, away: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = published_unrecorded(away)
+    with monkeypatch.context() as patched:
+        patched.delattr(copy_tasks, "verify_backup")  # hours, which a hook has not
+        copy_ended(job)
+        copy_ended(job)
+    assert copies(degraded)["away"] == "failed" and stored_files(away) != []
+    again = Job.objects.get(kind="copy", state="queued")
+    run_copy(FakeWork(again))
+    assert reload(degraded).state == "available"
+
+
+def test_a_copy_that_is_damaged_is_never_called_stored_by_the_end_of_its_job(
+    degraded: Backup, repository: Repository, away: Repository
+) -> None:
+    job = published_unrecorded(away)
+    damage(away)
+    copy_ended(job)
+    damage(repository)
+    again = Job.objects.get(kind="copy", state="queued")
+    with pytest.raises(IntegrityError, match="damaged too"):
+        run_copy(FakeWork(again))
+    copy_ended(end(again, "interrupted", "its worker was killed"))
+    assert copies(degraded)["away"] == "failed" and stored_files(away) != []
+    assert not Job.objects.filter(kind="copy", state="queued").exists()
 
 
 def test_a_damaged_source_makes_no_copy(

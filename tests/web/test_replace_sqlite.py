@@ -15,6 +15,7 @@ from backups.catalog import request_backup
 from backups.models import Backup, Database, Repository
 from covetbackup.access.models import Membership, Team, User
 from covetbackup.audit.models import AuditEntry
+from covetbackup.core.databases.sqlite import replace
 from covetbackup.core.databases.sqlite.replace import exchange
 from covetbackup.core.errors import (
     AccessRefused,
@@ -26,6 +27,7 @@ from covetbackup.core.errors import (
 )
 from covetbackup.jobs.models import Job
 from covetbackup.jobs.queue import request_cancel
+from restores import keeping
 from restores.checks import Level
 from restores.keeping import drop_due, request_swap_back
 from restores.kept_tasks import swap_back_ended
@@ -263,6 +265,29 @@ def test_two_ticks_ask_for_one_drop(backup: Backup) -> None:
     assert Job.objects.filter(kind="drop_kept").count() == 1
 
 
+def test_one_that_cannot_be_asked_to_go_keeps_no_other_from_going(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = timezone.now()
+    younger, oldest = replaced(backup, keep_days=2), replaced(backup, keep_days=1)
+    enqueue, asked_for = keeping._enqueue, []
+
+    def failing(kind: str, kept: KeptDatabase, *args: Any, **options: Any) -> Job:
+        asked_for.append(kept)
+        if kept == oldest:
+            raise ValueError("a row that is not right")
+        return enqueue(kind, kept, *args, **options)
+
+    monkeypatch.setattr(keeping, "_enqueue", failing)
+    drop_due(now + timedelta(days=3))
+    assert asked_for == [oldest, younger]
+    assert "a row that is not right" in caplog.text
+    oldest.refresh_from_db()
+    assert (oldest.state, oldest.drop_after) == (KeptState.KEPT, now + timedelta(days=4))
+    assert "the log of the worker" in oldest.problem
+    assert [job.argument["kept"] for job in Job.objects.filter(kind="drop_kept")] == [younger.pk]
+
+
 def test_nothing_is_dropped_by_itself_without_its_successor(backup: Backup, shop: Database) -> None:
     kept = replaced(backup)
     file(shop).unlink()
@@ -284,6 +309,19 @@ def test_another_database_of_the_name_is_neither_dropped_nor_swapped(
     with pytest.raises(Conflict, match="another database"):
         swapped_back(KeptDatabase.objects.get())
     assert (rows_in(file(shop)), rows_in(file(shop, kept.name))) == (500, 2)
+
+
+def test_nothing_is_dropped_or_swapped_that_cannot_be_told_from_others(
+    backup: Backup, shop: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replace, "birth_of", lambda path: None)
+    kept = replaced(backup)
+    assert (kept.identity, kept.successor_identity) == ("", "")
+    [problem] = drop_all_due(8)
+    assert "may be another database now" in problem
+    with pytest.raises(Conflict, match="may be another"):
+        swapped_back(KeptDatabase.objects.get())
+    assert (rows_in(file(shop)), rows_in(file(shop, kept.name))) == (500, 7)
 
 
 def test_one_that_somebody_dropped_by_hand_is_gone(backup: Backup, shop: Database) -> None:

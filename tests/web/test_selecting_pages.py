@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html import unescape
 from typing import Any
@@ -17,6 +18,7 @@ from covetbackup.access.models import Team, User
 from covetbackup.core.databases.inventory import Inventory, TableFacts
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting, Conflict
+from restores import selecting
 from restores.checks import Level
 from restores.outcome import Summary
 from restores.picking import MOST_PICKED, items_of
@@ -187,3 +189,21 @@ def test_the_result_says_what_of_what(with_data: bool, sentence: str) -> None:
     selection = Selection(("s.t7",), with_data=with_data)
     summary = Summary.of(Inventory(tables), Inventory(there), selection=selection)
     assert summary.sentence == sentence
+
+
+@pytest.mark.parametrize(
+    ("part", "option", "words"),
+    [
+        ({}, [], ""),
+        ({"with_data": False}, ["--schema-only"], ", structure only"),
+        ({"with_structure": False}, ["--data-only"], ", data only"),
+    ],
+)
+def test_a_selection_comes_back_as_it_was_kept(
+    part: dict[str, bool], option: list[str], words: str
+) -> None:
+    selection = Selection(("a.b",), ("c",), **part)
+    kept = json.loads(json.dumps(selecting.to_json(selection)))
+    assert selecting.from_json(kept) == selection
+    assert selecting.options_of(selection) == ["--schema=c", "--table=a.b", *option]
+    assert selecting.text_of(selection) == f"schema c, a.b{words}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import tomllib
 import uuid
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,17 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
+from backups.limits import within
 from backups.models.source import ServerKind
+from covetbackup import checks
 from covetbackup.access.models import Team, User
 from covetbackup.condition import parts, places, programs
 from covetbackup.condition.workers import worker_troubles, workers
 from covetbackup.core.databases.mysql.clients import Clients as MysqlClients
 from covetbackup.core.databases.mysql.flavour import version_of
+from covetbackup.core.errors import Conflict
 from covetbackup.env import Environment
+from covetbackup.jobs import broker
 from covetbackup.jobs.models import Node
 from tests.web.conftest import ClientOf
 from tests.web.factories import make_server
@@ -64,6 +70,21 @@ def test_what_the_checks_find_is_shown_with_its_hint(
     monkeypatch.setattr(settings, "SITE_URL", "ftp://nowhere")
     text = page(client_of, owner)
     assert "covetbackup.E005" in text and "Give the scheme and host that browsers use" in text
+
+
+@pytest.mark.parametrize("is_full", [True, False], ids=["lets nobody in", "never speaks"])
+def test_a_broker_that_does_not_answer_is_not_waited_for_as_by_who_needs_it(
+    is_full: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker, "CONNECT_SECONDS", 60.0)
+    with ExitStack() as opened:
+        silent = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        port = silent.getsockname()[1]
+        if is_full:  # by the one that waits to be let in
+            opened.enter_context(socket.create_connection(("127.0.0.1", port)))
+        monkeypatch.setattr(settings, "BROKER_URL", f"redis://127.0.0.1:{port}/0")
+        (message,) = within(8, checks.check_broker, late=Conflict("it is waited for"))
+    assert message.id == "covetbackup.W008"
 
 
 def test_secrets_that_are_locked_and_a_queue_without_a_worker_are_troubles(

@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from covetbackup.core.databases.kept import kept_name
+from covetbackup.core.databases.sqlite.birth import birth_of
 from covetbackup.core.databases.sqlite.connection import translated
 from covetbackup.core.databases.sqlite.source import refuse_network
 from covetbackup.core.databases.sqlite.url import open_uri
@@ -103,16 +104,21 @@ def _drop_alias(target: Path, kept_as: Path) -> bool:
 
 
 def identity_of(path: Path) -> str | None:
-    """What stays the same when the file is renamed; None if there is none."""
+    """What stays the same when the file is renamed; None if there is none, "" if it is not known:
+    without the time of its birth a file cannot be told from a later one with its inode."""
     try:
         status = os.lstat(path)
     except FileNotFoundError:
         return None
-    return f"{status.st_dev}:{status.st_ino}"
+    birth = birth_of(path)
+    return "" if birth is None else f"{status.st_dev}:{status.st_ino}:{birth}"
 
 
 def name_of(folder: Path, identity: str) -> str | None:
-    """The name that the file of that identity has in `folder` now; None if it is not there."""
+    """The name that the file of that identity has in `folder` now; None if it is not there, or
+    was never known."""
+    if not identity:
+        return None
     with os.scandir(folder) as entries:
         return next((one.name for one in entries if identity_of(Path(one.path)) == identity), None)
 
