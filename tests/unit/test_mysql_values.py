@@ -33,7 +33,7 @@ def test_a_version_is_read(text: str, flavour: Flavour, number: tuple[int, int, 
     assert (version.flavour, version.number) == (flavour, number)
 
 
-@pytest.mark.parametrize("text", ["5.7.44", "10.3.1-MariaDB", "PostgreSQL"])
+@pytest.mark.parametrize("text", ["5.7.44", "8.0.15", "10.3.1-MariaDB", "PostgreSQL"])
 def test_what_is_too_old_or_no_version_is_refused(text: str) -> None:
     with pytest.raises(BadSetting):
         version_of(text)
@@ -47,13 +47,13 @@ def test_the_servers_own_series_is_preferred_then_the_nearest_newer_then_the_new
     found = _clients("10.6.1-MariaDB", "10.11.4-MariaDB", "11.4.2-MariaDB", "8.4.3", "8.0.36")
     chosen = {
         server: choose_clients(found, version_of(server)).version.text
-        for server in ("10.11.9-MariaDB", "10.7.1-MariaDB", "12.0.1-MariaDB", "8.0.11", "9.1.0")
+        for server in ("10.11.9-MariaDB", "10.7.1-MariaDB", "12.0.1-MariaDB", "8.0.20", "9.1.0")
     }
     assert chosen == {
         "10.11.9-MariaDB": "10.11.4-MariaDB",
         "10.7.1-MariaDB": "10.11.4-MariaDB",
         "12.0.1-MariaDB": "11.4.2-MariaDB",
-        "8.0.11": "8.0.36",
+        "8.0.20": "8.0.36",
         "9.1.0": "8.4.3",
     }
 
