@@ -13,6 +13,7 @@ from covetbackup.core.databases.inventory import Inventory, differences
 from covetbackup.core.databases.mysql import catalog, scratch
 from covetbackup.core.databases.mysql.connection import Connection, quoted
 from covetbackup.core.databases.mysql.load import ClientProgram
+from covetbackup.core.databases.mysql.scripts import Script
 from covetbackup.core.databases.mysql.tables import list_tables
 from covetbackup.core.errors import CovetError, ResultDiffers
 
@@ -63,7 +64,7 @@ def _follow_sequences(connection: Connection, name: str, target: str) -> None:
         connection.execute(f"ALTER TABLE {quoted(target)}.{quoted(table)} {', '.join(parts)}")
 
 
-def add_programs(client: ClientProgram, target: str, scripts: Sequence[bytes]) -> None:
+def add_programs(client: ClientProgram, target: str, scripts: Sequence[Script]) -> None:
     """Run what creates views, triggers, routines and, last, events."""
     for script in scripts:
         client.run(script, target)
