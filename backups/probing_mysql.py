@@ -70,8 +70,8 @@ def _rights(connection: Connection) -> Iterator[Finding]:
     """What works only in part without a right on the whole server."""
     rights = privileges.granted(connection, scratch.PREFIX)
     account = privileges.account_of(connection)
-    has_all = "global ALL PRIVILEGES" in rights
-    if not has_all and "global RELOAD" not in rights:
+    has_all = "ALL PRIVILEGES" in rights.everywhere
+    if not has_all and "RELOAD" not in rights.everywhere:
         yield Finding(
             "Backups take one stream and count no rows",
             "the account may not hold writes off for the moment in which several snapshots open",
@@ -79,14 +79,14 @@ def _rights(connection: Connection) -> Iterator[Finding]:
             is_blocking=False,
         )
     monitor = "BINLOG MONITOR" if connection.version.is_mariadb else "REPLICATION CLIENT"
-    if not has_all and f"global {monitor}" not in rights:
+    if not has_all and monitor not in rights.everywhere:
         yield Finding(
             "Backups do not know their place in the binary log",
             "the account may not ask for it; backups work without",
             f"GRANT {monitor} ON *.* TO {account};",
             is_blocking=False,
         )
-    if not rights & {"ALL PRIVILEGES", "CREATE"}:
+    if not rights.here & {"ALL PRIVILEGES", "CREATE"}:
         yield Finding(
             "Restores to this server are not possible",
             "the account may not create databases; backups work without",

@@ -104,7 +104,7 @@ def _tools(connection: Connection) -> str:
 def _rights(connection: Connection, name: str) -> Iterator[Check]:
     account = account_of(connection)
     for place, shown in ((scratch.PREFIX, "`covet\\_tmp\\_%`"), (name, quoted(name))):
-        if granted(connection, place) & {"ALL PRIVILEGES", "CREATE"}:
+        if granted(connection, place).here & {"ALL PRIVILEGES", "CREATE"}:
             continue
         detail = f"{account} may not create databases called {shown}."
         yield Check(Level.FAIL, "Rights", detail, f"GRANT ALL ON {shown}.* TO {account};")

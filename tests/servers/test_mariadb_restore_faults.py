@@ -297,7 +297,7 @@ def test_a_restore_can_be_kept_out_of_the_binary_log(
     assert logged() == before
 
 
-@pytest.mark.parametrize("stage", ["loading", "committing"])
+@pytest.mark.parametrize("stage", ["loading", "creating", "committing"])
 def test_kill_9_leaves_only_what_a_sweep_removes(
     mariadb_server: MysqlServer, backup: Taken, tmp_path: Path, stage: str
 ) -> None:
@@ -321,7 +321,9 @@ def test_kill_9_leaves_only_what_a_sweep_removes(
         assert sweep_scratch(settings, later, password) == []  # its restore is alive
         os.kill(process.pid, signal.SIGKILL)
     left = mariadb_server.databases() - before
-    assert (TARGET in left) == (stage == "committing")
+    assert (TARGET in left) == (stage != "loading")
+    if stage == "creating":
+        assert contents(mariadb_server, TARGET) == {}
     if stage == "committing":
         assert UNFINISHED in contents(mariadb_server, TARGET)
     assert sweep_scratch(settings, later - timedelta(days=1), password) == []
@@ -337,7 +339,7 @@ _RESTORING = """
 import json, pathlib, sys, time
 from covetbackup.core.databases.base import Piece, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.mysql import swap
+from covetbackup.core.databases.mysql import scratch, swap
 from covetbackup.core.databases.mysql.engine import MysqlEngine
 from covetbackup.core.databases.mysql.url import parse_url
 from covetbackup.core.progress import Silent
@@ -348,6 +350,8 @@ expected = Inventory.from_json(json.loads((folder / "inventory").read_text()))
 def wait(*given):
     print(stage, flush=True)
     time.sleep(60)
+if stage == "creating":
+    scratch.mark_unfinished = wait
 swap.add_programs = wait
 with engine.restore(RestoreOptions(url, expected), Silent()) as session:
     for group in session.groups({path.name: 1 for path in sorted(folder.iterdir())}):
@@ -374,6 +378,20 @@ def test_a_database_with_somebody_elses_mark_is_left_alone(
     assert mariadb_database in mariadb_server.databases()
 
 
+def test_a_target_that_somebody_filled_is_no_longer_the_restores(
+    mariadb_server: MysqlServer, mariadb_database: str
+) -> None:
+    """Noted by a restore that was killed before it made it, and then made by somebody else."""
+    mariadb_server.execute(mariadb_database, "CREATE TABLE t (i int)")
+    name = scratch.scratch_name(datetime.now(UTC) - timedelta(days=1))
+    create_database(mariadb_server, name)
+    settings = settings_for(mariadb_server, mariadb_database)
+    with connect(settings, mariadb_server.password) as restoring:
+        scratch.note_target(restoring, name, mariadb_database)
+    assert sweep_scratch(settings, datetime.now(UTC), mariadb_server.password) == [name]
+    assert mariadb_database in mariadb_server.databases()
+
+
 def test_a_restore_that_ends_during_a_sweep_keeps_its_database(
     mariadb_server: MysqlServer, mariadb_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -382,7 +400,8 @@ def test_a_restore_that_ends_during_a_sweep_keeps_its_database(
     settings = settings_for(mariadb_server, mariadb_database)
     with connect(settings, mariadb_server.password) as restoring:
         scratch.hold(restoring, name)
-        scratch.mark_unfinished(restoring, mariadb_database, name)
+        mark = f"{quoted(mariadb_database)}.{UNFINISHED}"
+        restoring.execute(f"CREATE TABLE {mark} (i int) COMMENT '{name} {mariadb_database}'")
 
         def is_older(of: str, than: datetime) -> bool:
             restoring.execute(f"DROP TABLE {quoted(mariadb_database)}.{UNFINISHED}")

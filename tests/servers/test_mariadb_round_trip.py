@@ -43,6 +43,22 @@ def test_a_rich_database_comes_back_equal(
     assert "MyISAM" in warning
 
 
+def test_programs_of_any_length_are_restored(
+    mariadb_server: MysqlServer, mariadb_database: str
+) -> None:
+    """What a backup takes without a limit, a restore takes too."""
+    fill_richly(mariadb_server, mariadb_database)
+    engine = engine_for(mariadb_server, mariadb_database)
+    taken = take(engine)
+    taken.members["programs.sql"] = _LONG_COMMENT + taken.members["programs.sql"]
+    copy = fresh_name()
+    put_back(engine, taken, mariadb_server.url(copy))
+    assert definitions(mariadb_server, copy) == definitions(mariadb_server, mariadb_database)
+
+
+_LONG_COMMENT = (b"-- " + b"x" * 1020 + b"\n") * (65 << 10)
+
+
 def test_the_stock_client_restores_the_members_in_their_order(
     mariadb_server: MysqlServer, mariadb_database: str
 ) -> None:

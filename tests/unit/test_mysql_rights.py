@@ -8,7 +8,7 @@ import pytest
 
 from covetbackup.core.databases.mysql.connection import Connection
 from covetbackup.core.databases.mysql.flavour import version_of
-from covetbackup.core.databases.mysql.privileges import granted
+from covetbackup.core.databases.mysql.privileges import Rights, granted
 
 _TO = "TO `me`@`%`"
 
@@ -29,13 +29,13 @@ class _Server:
 
 
 def _granted(*lines: str, database: str = "shop") -> frozenset[str]:
-    return granted(cast(Connection, _Server(*lines)), database)
+    return granted(cast(Connection, _Server(*lines)), database).here
 
 
 def test_a_right_taken_back_on_this_database_is_none() -> None:
     lines = f"GRANT SELECT, TRIGGER, EVENT ON *.* {_TO}", "REVOKE TRIGGER ON `shop`.* FROM `me`@`%`"
     assert "TRIGGER" not in _granted(*lines)
-    assert {"SELECT", "EVENT"} < _granted(*lines)
+    assert {"SELECT", "EVENT"} == _granted(*lines)
     assert "TRIGGER" in _granted(*lines, database="other")
 
 
@@ -49,3 +49,9 @@ def test_a_place_is_a_pattern(place: str, covers: bool) -> None:
 
 def test_rights_on_columns_or_one_table_are_none_on_the_database() -> None:
     assert not _granted(f"GRANT SELECT (`a`, `b`) ON `shop`.`orders` {_TO}")
+
+
+def test_a_right_on_all_databases_is_told_from_one_on_this() -> None:
+    lines = f"GRANT SELECT ON *.* {_TO}", f"GRANT EVENT ON `shop`.* {_TO}"
+    rights = granted(cast(Connection, _Server(*lines)), "shop")
+    assert rights == Rights(here=frozenset({"SELECT", "EVENT"}), everywhere=frozenset({"SELECT"}))

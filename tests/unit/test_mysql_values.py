@@ -33,7 +33,7 @@ def test_a_version_is_read(text: str, flavour: Flavour, number: tuple[int, int, 
     assert (version.flavour, version.number) == (flavour, number)
 
 
-@pytest.mark.parametrize("text", ["5.7.44", "10.3.1-MariaDB", "PostgreSQL"])
+@pytest.mark.parametrize("text", ["5.7.44", "8.0.15", "10.3.1-MariaDB", "PostgreSQL"])
 def test_what_is_too_old_or_no_version_is_refused(text: str) -> None:
     with pytest.raises(BadSetting):
         version_of(text)
@@ -47,13 +47,13 @@ def test_the_servers_own_series_is_preferred_then_the_nearest_newer_then_the_new
     found = _clients("10.6.1-MariaDB", "10.11.4-MariaDB", "11.4.2-MariaDB", "8.4.3", "8.0.36")
     chosen = {
         server: choose_clients(found, version_of(server)).version.text
-        for server in ("10.11.9-MariaDB", "10.7.1-MariaDB", "12.0.1-MariaDB", "8.0.11", "9.1.0")
+        for server in ("10.11.9-MariaDB", "10.7.1-MariaDB", "12.0.1-MariaDB", "8.0.20", "9.1.0")
     }
     assert chosen == {
         "10.11.9-MariaDB": "10.11.4-MariaDB",
         "10.7.1-MariaDB": "10.11.4-MariaDB",
         "12.0.1-MariaDB": "11.4.2-MariaDB",
-        "8.0.11": "8.0.36",
+        "8.0.20": "8.0.36",
         "9.1.0": "8.4.3",
     }
 
@@ -152,21 +152,20 @@ DELIMITER ;
 
 
 def test_only_the_definers_of_statements_are_replaced() -> None:
-    script = with_definer(_SCRIPT, "`new`@`%`")
+    script = with_definer(_SCRIPT, "`new`@`%`")[:]
     assert script.count(b"DEFINER=`new`@`%`") == 4
     assert b"CREATE DEFINER=`a`@`%` in a body" in script
 
 
 def test_only_names_of_the_old_database_in_views_go() -> None:
-    script = without_database(_SCRIPT, "shop")
+    script = without_database(_SCRIPT, "shop")[:]
     assert b"select `t`.`a` AS `a`,`f`() AS `f`,'`shop`.`t`.`a`' AS `s`,`shop`.`b` AS" in script
     assert script.splitlines()[:-1] == _SCRIPT.splitlines()[:-1]
 
 
 def test_events_are_put_to_sleep_and_strange_ones_refused() -> None:
-    assert b"NOT PRESERVE DISABLE COMMENT ' ON COMPLETION PRESERVE ENABLE'" in with_events_asleep(
-        _SCRIPT
-    )
+    asleep = with_events_asleep(_SCRIPT)[:]
+    assert b"NOT PRESERVE DISABLE COMMENT ' ON COMPLETION PRESERVE ENABLE'" in asleep
     with pytest.raises(Incomplete):
         with_events_asleep(b"/*!50106 CREATE*/ /*!50106 EVENT e ON SCHEDULE EVERY 1 DAY DO x */ ;;")
 
@@ -188,6 +187,6 @@ def test_only_sequences_of_the_old_database_are_looked_for_in_the_new_one() -> N
     script = (
         b"`it's` int DEFAULT (nextval(`shop`.`s`) + lastval(`x`.`s`)) COMMENT 'nextval(`shop`.'"
     )
-    assert with_sequences_in(script, "shop", "new`er") == (
+    assert with_sequences_in(script, "shop", "new`er")[:] == (
         b"`it's` int DEFAULT (nextval(`new``er`.`s`) + lastval(`x`.`s`)) COMMENT 'nextval(`shop`.'"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from covetbackup.core.databases.base import Piece
+from covetbackup.core.databases.mysql.scripts import Script
 from covetbackup.core.databases.mysql.sections import Sections, map_from_json
 from covetbackup.core.databases.mysql.structure import ForeignKey, Structure, read_structure
 from covetbackup.core.databases.selection import Chosen, Selection
@@ -19,7 +20,7 @@ _ONLY_TABLES = (
 class Listing:
     """What is in a backup, told from its map and its structure alone."""
 
-    def __init__(self, sections: bytes, schema: bytes) -> None:
+    def __init__(self, sections: bytes, schema: Script) -> None:
         self._members: Mapping[str, Sections] = map_from_json(sections)
         self.structure: Structure = read_structure(schema)
 

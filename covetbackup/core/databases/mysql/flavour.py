@@ -62,7 +62,8 @@ class Version:
         return "SHOW MASTER STATUS"
 
 
-_OLDEST = {Flavour.MARIADB: (10, 4, 0), Flavour.MYSQL: (8, 0, 0)}
+# The first MySQL whose information_schema lists check constraints.
+_OLDEST = {Flavour.MARIADB: (10, 4, 0), Flavour.MYSQL: (8, 0, 16)}
 
 
 def version_of(text: str) -> Version:
@@ -79,6 +80,6 @@ def version_of(text: str) -> Version:
     flavour = Flavour.MARIADB if "mariadb" in text.lower() else Flavour.MYSQL
     version = Version(flavour, (major, minor, patch), text)
     if version.number < _OLDEST[flavour]:
-        oldest = ".".join(map(str, _OLDEST[flavour][:2]))
+        oldest = ".".join(map(str, _OLDEST[flavour]))
         raise BadSetting(f"{version} is older than {oldest}, the oldest supported")
     return version

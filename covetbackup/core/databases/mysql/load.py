@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from covetbackup.core.databases.mysql.clients import Clients
 from covetbackup.core.databases.mysql.dump import is_end
 from covetbackup.core.databases.mysql.optionfile import option_file
+from covetbackup.core.databases.mysql.scripts import Script, Spool
 from covetbackup.core.databases.mysql.settings import ConnectionSettings
 from covetbackup.core.errors import Incomplete, SinkFailed, TooLarge
 from covetbackup.core.stream.process import CommandSink
 from covetbackup.core.stream.secret import Secret
 
-_SCRIPT_BYTES = 64 << 20
+_MOST_BYTES = 64 << 20
+_FED_BYTES = 1 << 20
 _LAST_BYTES = 200
 
 _ARGUMENTS = (
@@ -55,11 +57,12 @@ class ClientProgram:
             idle=self.idle,
         )
 
-    def run(self, script: bytes, database: str) -> None:
+    def run(self, script: Script, database: str) -> None:
         """Run a whole script. Raises `SinkFailed`, with the statement."""
         sink = self.start(database)
         try:
-            sink.write(script)
+            for at in range(0, len(script), _FED_BYTES):
+                sink.write(script[at : at + _FED_BYTES])
             sink.commit()
         except SinkFailed as error:
             raise explained(error) from error
@@ -130,8 +133,8 @@ class BytesSink:
 
     def write(self, chunk: bytes) -> None:
         self._content += chunk
-        if len(self._content) > _SCRIPT_BYTES:
-            raise TooLarge(f"more than {_SCRIPT_BYTES} bytes")
+        if len(self._content) > _MOST_BYTES:
+            raise TooLarge(f"more than {_MOST_BYTES} bytes")
 
     def commit(self) -> None:
         self._take(bytes(self._content))
@@ -141,24 +144,23 @@ class BytesSink:
 
 
 class ScriptSink:
-    """Collects a whole small dump and hands it to `run` at the commit."""
+    """Collects a whole dump, of any length, and hands it to `run` at the commit."""
 
-    def __init__(self, name: str, run: Callable[[bytes], None]) -> None:
-        self._name = name
+    def __init__(self, run: Callable[[Script], None]) -> None:
         self._run = run
-        self._script = bytearray()
+        self._spool = Spool()
 
     def write(self, chunk: bytes) -> None:
-        self._script += chunk
-        if len(self._script) > _SCRIPT_BYTES:
-            raise TooLarge(f"{self._name} is longer than {_SCRIPT_BYTES} bytes")
+        self._spool.write(chunk)
 
     def commit(self) -> None:
-        refuse_cut(bytes(self._script[-_LAST_BYTES:]))
-        self._run(bytes(self._script))
+        script = self._spool.script()
+        self._spool.close()
+        refuse_cut(script[-_LAST_BYTES:])
+        self._run(script)
 
     def abort(self) -> None:
-        self._script.clear()
+        self._spool.close()
 
 
 def refuse_cut(last: bytes) -> None:

@@ -8,6 +8,7 @@ from covetbackup.core.databases.base import Piece
 from covetbackup.core.databases.mysql import parts
 from covetbackup.core.databases.mysql.choosing import Listing
 from covetbackup.core.databases.mysql.load import BytesSink, RangeSink, ScriptSink
+from covetbackup.core.databases.mysql.scripts import Script
 from covetbackup.core.databases.mysql.structure import ForeignKey
 from covetbackup.core.databases.selection import Chosen, Selection
 from covetbackup.core.errors import BadSetting
@@ -25,7 +26,7 @@ class PartialLoad:
         self,
         selection: Selection,
         *,
-        create: Callable[[bytes], None],
+        create: Callable[[Script], None],
         drop: Callable[[ForeignKey], None],
         start: Callable[[Progress], CommandSink],
     ) -> None:
@@ -57,7 +58,7 @@ class PartialLoad:
         if piece.member == parts.MAP:
             return BytesSink(self._keep_map)
         if piece.member == parts.SCHEMA:
-            return ScriptSink(piece.member, self._load_structure)
+            return ScriptSink(self._load_structure)
         if self._reads_beginnings:
             return BytesSink(lambda content: self._keep_beginning(piece.member, content))
         return RangeSink(self._start(progress), self._beginnings[piece.member])
@@ -68,7 +69,7 @@ class PartialLoad:
     def _keep_beginning(self, member: str, content: bytes) -> None:
         self._beginnings[member] = content
 
-    def _load_structure(self, script: bytes) -> None:
+    def _load_structure(self, script: Script) -> None:
         listing = Listing(self._map, script)
         chosen = listing.chosen(self._selection)
         self._create(listing.structure.script(set(chosen.tables), set(chosen.sequences)))

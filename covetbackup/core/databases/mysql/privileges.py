@@ -7,6 +7,7 @@ would be left out in silence. So the rights must be on the database, not on sing
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import pymysql
 
@@ -22,12 +23,21 @@ _NEEDED = ("SELECT", "SHOW VIEW", "TRIGGER", "EVENT")
 _ROUTINE_RIGHTS = ("EXECUTE", "CREATE ROUTINE", "ALTER ROUTINE")
 
 
-def granted(connection: Connection, database: str) -> frozenset[str]:
-    """The rights of the current account on all of `database`, and "global " + those on all.
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """An account's on the whole of one database, and those it has on all of them."""
+
+    here: frozenset[str]
+    everywhere: frozenset[str]
+
+
+def granted(connection: Connection, database: str) -> Rights:
+    """The rights of the current account, on `database` and on all.
 
     Of "ALL PRIVILEGES" only the name, and the rights that matter here.
     """
-    found: set[str] = set()
+    here: set[str] = set()
+    everywhere: set[str] = set()
     lines = _grants(connection)
     for line in lines:
         match = _GRANT.match(line)
@@ -39,10 +49,11 @@ def granted(connection: Connection, database: str) -> frozenset[str]:
             if connection.version.is_mariadb and connection.version.number >= (11, 3, 0):
                 rights.add("SHOW CREATE ROUTINE")
         if match["where"] == "*.*":
-            found |= rights | {f"global {right}" for right in rights}
+            everywhere |= rights
         elif _covers(match["where"], database):
-            found |= rights
-    return frozenset(found - _taken_back(lines, database))
+            here |= rights
+    taken = _taken_back(lines, database)
+    return Rights(frozenset((here | everywhere) - taken), frozenset(everywhere))
 
 
 def _taken_back(lines: list[str], database: str) -> set[str]:
@@ -89,7 +100,7 @@ def refuse_unreadable(connection: Connection, listing: Listing) -> None:
     gaps: list[tuple[str, str]] = []
     place = f"{quoted(database)}.*"
     for right in _NEEDED:
-        if right not in rights:
+        if right not in rights.here:
             gaps += [(what, f"{right} ON {place}") for what in _behind(right, connection, listing)]
     gaps += _routines(connection, rights)
     if gaps:
@@ -128,13 +139,13 @@ WHERE ROUTINE_SCHEMA = %s AND ROUTINE_DEFINITION IS NULL ORDER BY 1
 """
 
 
-def _routines(connection: Connection, rights: frozenset[str]) -> list[tuple[str, str]]:
-    if "global SELECT" in rights or "SHOW CREATE ROUTINE" in rights:
+def _routines(connection: Connection, rights: Rights) -> list[tuple[str, str]]:
+    if "SELECT" in rights.everywhere or "SHOW CREATE ROUTINE" in rights.here:
         return []
-    if "global SHOW_ROUTINE" in rights or _reads_routine_table(connection):
+    if "SHOW_ROUTINE" in rights.everywhere or _reads_routine_table(connection):
         return []
     grant = "SELECT ON mysql.proc" if connection.version.is_mariadb else "SHOW_ROUTINE ON *.*"
-    if not rights.intersection(_ROUTINE_RIGHTS):
+    if not rights.here.intersection(_ROUTINE_RIGHTS):
         return [("procedures and functions", grant)]
     hidden = connection.strings(_HIDDEN_ROUTINES, [connection.settings.database])
     return [(f"the body of {name}", grant) for name in hidden]

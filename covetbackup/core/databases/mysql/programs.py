@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from covetbackup.core.databases.mysql.scripts import Script, rewritten
 from covetbackup.core.errors import Incomplete
 
 # Double quotes where the sql_mode of a routine has ANSI_QUOTES.
@@ -34,16 +35,20 @@ _ANY_EVENT = re.compile(rb"^/\*!50106 CREATE\*/ ", re.MULTILINE)
 _ASLEEP = re.compile(rb"^/\*!50106 CREATE\*/ [^\n]*? PRESERVE DISABLE\b", re.MULTILINE)
 
 
-def with_definer(script: bytes, account: str) -> bytes:
+def with_definer(script: Script, account: str) -> Script:
     """`script` with every definer replaced by `account`: an account quoted as in a GRANT, or
     CURRENT_USER."""
-    return _DEFINER.sub(lambda match: match[1] + b"DEFINER=" + account.encode(), script)
+    return rewritten(script, _DEFINER, lambda match: match[1] + b"DEFINER=" + account.encode())
 
 
-def with_events_asleep(script: bytes) -> bytes:
+def with_events_asleep(script: Script) -> Script:
     """`script` with every event created disabled. Raises `Incomplete` if one is not understood:
     it would run."""
-    asleep = _EVENT.sub(rb"\1DISABLE", script)
-    if len(_ASLEEP.findall(asleep)) != len(_ANY_EVENT.findall(asleep)):
+    asleep = rewritten(script, _EVENT, lambda match: match[1] + b"DISABLE")
+    if _count(_ASLEEP, asleep) != _count(_ANY_EVENT, asleep):
         raise Incomplete("events.sql is not what a dump program writes: an event could not be kept")
     return asleep
+
+
+def _count(pattern: re.Pattern[bytes], script: Script) -> int:
+    return sum(1 for _ in pattern.finditer(script))

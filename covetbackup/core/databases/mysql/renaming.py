@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 
+from covetbackup.core.databases.mysql.scripts import Script, rewritten
+
 _NAME = rb"`(?:[^`]|``)*`"
 _TEXT = rb"'(?:[^'\\]|\\.|'')*'"
 _VIEW = re.compile(rb"^/\*!50001 VIEW .*? \*/;$", re.MULTILINE | re.DOTALL)
 
 
-def without_database(script: bytes, database: str) -> bytes:
+def without_database(script: Script, database: str) -> Script:
     """`script` with columns and functions in views named without `database`.
 
     A server names them with it where it cannot resolve a view, as when its definer is gone, and
@@ -27,10 +29,10 @@ def without_database(script: bytes, database: str) -> bytes:
     def bare(view: re.Match[bytes]) -> bytes:
         return qualifier.sub(lambda found: b"" if found[1] else found[0], view[0])
 
-    return _VIEW.sub(bare, script)
+    return rewritten(script, _VIEW, bare)
 
 
-def with_sequences_in(script: bytes, old: str, new: str) -> bytes:
+def with_sequences_in(script: Script, old: str, new: str) -> Script:
     """`script` with the values of sequences in `old` taken from those in `new`: MariaDB writes
     DEFAULT nextval(`old`.`sequence`) even in a table of that database."""
     function = re.compile(
@@ -39,10 +41,12 @@ def with_sequences_in(script: bytes, old: str, new: str) -> bytes:
         ),
         re.DOTALL | re.IGNORECASE,
     )
-    return function.sub(lambda found: found[1] + _quoted(new) if found[1] else found[0], script)
+    return rewritten(
+        script, function, lambda found: found[1] + _quoted(new) if found[1] else found[0]
+    )
 
 
-def mentions(script: bytes, database: str) -> bool:
+def mentions(script: Script, database: str) -> bool:
     """Whether `script` seems to name `database` before a dot."""
     name = re.escape(database.encode())
     return (

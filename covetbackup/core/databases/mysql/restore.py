@@ -31,6 +31,7 @@ from covetbackup.core.databases.mysql.connection import Connection, connect, quo
 from covetbackup.core.databases.mysql.flavour import A_YEAR, Version
 from covetbackup.core.databases.mysql.load import ClientProgram, DumpSink, ScriptSink
 from covetbackup.core.databases.mysql.partial import PartialLoad
+from covetbackup.core.databases.mysql.scripts import Script, close
 from covetbackup.core.databases.mysql.settings import ConnectionSettings
 from covetbackup.core.databases.mysql.structure import ForeignKey
 from covetbackup.core.databases.mysql.tables import list_tables
@@ -79,8 +80,7 @@ class LogicalRestore:
         self._stack = ExitStack()
         self._original = (options.expected.settings or {}).get("database", "")
         self._part = self._partial_load(options.selection)
-        self._programs: list[bytes] = []
-        self._events: list[bytes] = []
+        self._scripts: list[Script] = []
 
     def __enter__(self) -> LogicalRestore:
         with translated(self._settings), ExitStack() as stack:
@@ -125,11 +125,11 @@ class LogicalRestore:
         if self._part is not None:
             return self._part.sink(piece, progress)
         if piece.member == parts.SCHEMA:
-            return ScriptSink(piece.member, self._load_schema)
+            return ScriptSink(self._load_schema)
         if piece.member == parts.PROGRAMS:
-            return ScriptSink(piece.member, self._load_programs)
+            return ScriptSink(self._load_programs)
         if piece.member == parts.EVENTS:
-            return ScriptSink(piece.member, self._load_events)
+            return ScriptSink(self._load_events)
         if parts.is_dump(piece.member):
             return DumpSink(self._started(progress))
         raise BadSetting(f"a MySQL restore wants no member {piece.member!r}")
@@ -148,7 +148,7 @@ class LogicalRestore:
             objects = catalog.object_counts(keeper, self._name)
             swap.begin_target(keeper, self._name, target, self._expected)
             swap.move_tables(keeper, self._name, target)
-            swap.add_programs(self._client, target, [*self._programs, *self._events])
+            swap.add_programs(self._client, target, self._scripts)
             self._refuse_other_definers(target)
             swap.finish_target(keeper, target, objects)
 
@@ -185,24 +185,29 @@ class LogicalRestore:
             lambda: self._progress.advance(0),
         )
 
-    def _load_schema(self, script: bytes) -> None:
+    def _load_schema(self, script: Script) -> None:
         self._client.run(renaming.with_sequences_in(script, self._original, self._name), self._name)
 
-    def _load_programs(self, script: bytes) -> None:
+    def _load_programs(self, script: Script) -> None:
         script = self._with_definer(renaming.without_database(script, self._original))
         if renaming.mentions(script, self._original):
             self._progress.note(
                 f"views or routines name database {self._original!r}: they still mean it"
             )
         self._client.run(script, self._name)
-        self._programs = [script]
+        self._keep(script)
 
-    def _load_events(self, script: bytes) -> None:
+    def _load_events(self, script: Script) -> None:
         asleep = self._with_definer(programs.with_events_asleep(script))
         self._client.run(asleep, self._name)
-        self._events = [self._with_definer(script)]
+        self._keep(self._with_definer(script))
 
-    def _with_definer(self, script: bytes) -> bytes:
+    def _keep(self, script: Script) -> None:
+        """For the target, in which it runs again."""
+        self._scripts.append(script)
+        self._stack.callback(close, script)
+
+    def _with_definer(self, script: Script) -> Script:
         account = self._choices.definer
         return programs.with_definer(script, account) if account else script
 

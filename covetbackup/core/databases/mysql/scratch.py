@@ -29,8 +29,9 @@ from covetbackup.core.stream.secret import Secret
 
 PREFIX = "covet_tmp_"
 UNFINISHED = "covet_restore_unfinished"
-"""A table in a target that is being made of a scratch database, whose name is its comment. While it
-is there the target is not whole, and belongs to the restore."""
+"""A table that marks a target which is being made of a scratch database; both their names are its
+comment. It is in the scratch database until the target exists, and then there: while it is, the
+target is not whole, and belongs to the restore."""
 
 _NAME = re.compile(rf"{PREFIX}(\d{{8}}t\d{{6}})z_[0-9a-f]{{8}}")
 _STAMP = "%Y%m%dt%H%M%S"
@@ -102,25 +103,58 @@ def drop(connection: Connection, name: str) -> None:
     connection.execute(f"DROP DATABASE IF EXISTS {quoted(name)}")
 
 
-def mark_unfinished(connection: Connection, target: str, scratch: str) -> None:
-    # The name is in the comment: one statement, so that no mark is ever seen without it.
+def note_target(connection: Connection, scratch: str, target: str) -> None:
+    """Say in the scratch database that `target` will be made, before it is: one that was killed
+    before it could be marked would be nobody's."""
+    # The names are in the comment: one statement, so that no mark is ever seen without them.
     connection.execute(
-        f"CREATE TABLE {quoted(target)}.{UNFINISHED} (i int PRIMARY KEY) ENGINE = InnoDB"
-        f" COMMENT = {connection.literal(scratch)}"
+        f"CREATE TABLE {quoted(scratch)}.{UNFINISHED} (i int PRIMARY KEY) ENGINE = InnoDB"
+        f" COMMENT = {connection.literal(f'{scratch} {target}')}"
+    )
+
+
+def forget_target(connection: Connection, scratch: str) -> None:
+    connection.execute(f"DROP TABLE {quoted(scratch)}.{UNFINISHED}")
+
+
+def mark_unfinished(connection: Connection, scratch: str, target: str) -> None:
+    """Move the mark from the scratch database to `target`, which exists now."""
+    connection.execute(
+        f"RENAME TABLE {quoted(scratch)}.{UNFINISHED} TO {quoted(target)}.{UNFINISHED}"
     )
 
 
 def drop_unfinished(connection: Connection, scratch: str) -> None:
-    """Drop the target that is still marked as being made of `scratch`, if there is one."""
-    for target, made_of in _marked(connection).items():
+    """Drop the target that is still marked or noted as being made of `scratch`, if there is one."""
+    for target, made_of in _targets(connection).items():
         if made_of == scratch:
             connection.execute(f"DROP DATABASE {quoted(target)}")
 
 
-def _marked(connection: Connection) -> dict[str, str]:
-    """Databases with a mark, and the scratch database that it names."""
+def _targets(connection: Connection) -> dict[str, str]:
+    """Targets that are not whole, and the scratch database each is made of."""
     query = "SELECT TABLE_SCHEMA, TABLE_COMMENT FROM information_schema.TABLES WHERE TABLE_NAME=%s"
-    return {str(target): str(scratch) for target, scratch in connection.rows(query, [UNFINISHED])}
+    found: dict[str, str] = {}
+    for place, comment in connection.rows(query, [UNFINISHED]):
+        scratch, _, target = comment.partition(" ")
+        if place != scratch:
+            found[place] = scratch
+        elif _is_empty(connection, target):
+            found[target] = scratch
+    return found
+
+
+_EMPTY = """
+SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s
+AND NOT EXISTS (SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s)
+AND NOT EXISTS (SELECT 1 FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s)
+AND NOT EXISTS (SELECT 1 FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s)
+"""
+
+
+def _is_empty(connection: Connection, database: str) -> bool:
+    """Whether it exists with nothing in it."""
+    return connection.value(_EMPTY, [database] * _EMPTY.count("%s")) is not None
 
 
 def sweep_scratch(
@@ -132,15 +166,17 @@ def sweep_scratch(
     with translated(settings), connect(settings, password) as connection:
         return [
             name
-            for name, scratch in sorted(_unfinished(connection).items())
-            if _is_older(scratch, older_than) and _drop_abandoned(connection, name, scratch)
+            for scratch in sorted(set(_unfinished(connection).values()))
+            if _is_older(scratch, older_than)
+            for name in _drop_abandoned(connection, scratch)
         ]
 
 
 def _unfinished(connection: Connection) -> dict[str, str]:
-    """What is not whole, with the scratch database whose lock its restore holds."""
+    """What is not whole, with the scratch database whose lock its restore holds. Targets come
+    first: they are found by what is in scratch databases."""
     scratch = connection.strings("SHOW DATABASES LIKE 'covet\\_tmp\\_%'")
-    return {name: name for name in scratch} | _marked(connection)
+    return _targets(connection) | {name: name for name in scratch}
 
 
 def _is_older(name: str, older_than: datetime) -> bool:
@@ -150,14 +186,15 @@ def _is_older(name: str, older_than: datetime) -> bool:
     return datetime.strptime(match[1], _STAMP).replace(tzinfo=UTC) < older_than
 
 
-def _drop_abandoned(connection: Connection, name: str, scratch: str) -> bool:
+def _drop_abandoned(connection: Connection, scratch: str) -> list[str]:
+    """Drop what a restore left, unless it lives; the names."""
     if connection.value("SELECT GET_LOCK(%s, 0)", [scratch]) != 1:
-        return False
+        return []
     try:
         # Looked at again: until its lock was to be had, the restore may have made it real.
-        if _unfinished(connection).get(name) != scratch:
-            return False
-        connection.execute(f"DROP DATABASE {quoted(name)}")
+        left = [name for name, of in _unfinished(connection).items() if of == scratch]
+        for name in left:
+            connection.execute(f"DROP DATABASE {quoted(name)}")
     finally:
         connection.execute("DO RELEASE_LOCK(%s)", [scratch])
-    return True
+    return left

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from covetbackup.core.databases.mysql.scripts import Script
+
 _NAME = rb"`((?:[^`]|``)*)`"
 _HEADING = re.compile(
     rb"\n--\n-- (?:Table structure for (table)|Sequence structure for) " + _NAME + rb"\n--\n"
@@ -53,7 +55,7 @@ class Structure:
         return found & self.sequences.keys()
 
 
-def read_structure(script: bytes) -> Structure:
+def read_structure(script: Script) -> Structure:
     headings = list(_HEADING.finditer(script))
     footer = script.rfind(_FOOTER)
     end = len(script) if footer < 0 else footer

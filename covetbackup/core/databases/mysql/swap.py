@@ -8,23 +8,26 @@ that the target is not whole; a failure drops the target, and so does a sweep af
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 
 from covetbackup.core.databases.inventory import Inventory, differences
 from covetbackup.core.databases.mysql import catalog, scratch
 from covetbackup.core.databases.mysql.connection import Connection, quoted
 from covetbackup.core.databases.mysql.load import ClientProgram
+from covetbackup.core.databases.mysql.scripts import Script
 from covetbackup.core.databases.mysql.tables import list_tables
-from covetbackup.core.errors import ResultDiffers
+from covetbackup.core.errors import CovetError, ResultDiffers
 
 
 def begin_target(connection: Connection, name: str, target: str, expected: Inventory) -> None:
     """Make the database `target`, marked as unfinished. Raises `TargetNotEmpty`."""
-    scratch.create(connection, target, expected)
-    with ExitStack() as undo:
-        undo.callback(connection.execute, f"DROP DATABASE {quoted(target)}")
-        scratch.mark_unfinished(connection, target, name)
-        undo.pop_all()
+    scratch.note_target(connection, name, target)
+    try:
+        scratch.create(connection, target, expected)
+    except CovetError:
+        # If there is one of that name it is somebody's, and not to be dropped for being empty.
+        scratch.forget_target(connection, name)
+        raise
+    scratch.mark_unfinished(connection, name, target)
 
 
 def move_tables(connection: Connection, name: str, target: str) -> None:
@@ -61,7 +64,7 @@ def _follow_sequences(connection: Connection, name: str, target: str) -> None:
         connection.execute(f"ALTER TABLE {quoted(target)}.{quoted(table)} {', '.join(parts)}")
 
 
-def add_programs(client: ClientProgram, target: str, scripts: Sequence[bytes]) -> None:
+def add_programs(client: ClientProgram, target: str, scripts: Sequence[Script]) -> None:
     """Run what creates views, triggers, routines and, last, events."""
     for script in scripts:
         client.run(script, target)

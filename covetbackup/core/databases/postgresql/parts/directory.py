@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,6 +36,7 @@ class DirectoryWriter:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._head = bytearray()
+        self._next_try = 0
         self._contents: Contents | None = None
         self._blocks = Blocks(b"")
         self._entries: dict[int, Entry] = {}
@@ -46,17 +48,30 @@ class DirectoryWriter:
     def write(self, chunk: bytes) -> None:
         if self._contents is None:
             self._head += chunk
+            if len(self._head) < self._next_try:
+                return
             chunk = self._after_head()
+        self._pass_on(chunk)
+
+    def _pass_on(self, chunk: bytes) -> None:
         for event in self._blocks.feed(chunk) if chunk else ():
             self._take(event)
 
     def finish(self) -> None:
         """Raises `Incomplete` when the archive has not ended."""
         self.close()
+        if self._contents is None:
+            self._pass_on(self._after_head())
         if self._contents is None or not self._blocks.is_between() or self._blocks.block:
             raise Incomplete("the dump ends in the midst of its data")
         files = {entry.dump_id: self._file_name(entry) for entry in self._contents.data_entries}
-        (self._folder / "toc.dat").write_bytes(toc_of_directory(self._contents, files))
+        toc = self._folder / "toc.dat"
+        # It says that all is there, so all must be, also after a power failure.
+        for path in self._folder.iterdir():
+            _to_disk(path)
+        toc.write_bytes(toc_of_directory(self._contents, files))
+        _to_disk(toc)
+        _to_disk(self._folder)
 
     def close(self) -> None:
         self._open.close()
@@ -65,11 +80,15 @@ class DirectoryWriter:
         try:
             self._contents = read_contents(bytes(self._head))
         except NeedsMore:
+            # Read anew only after twice as much: each try reads all of it.
+            self._next_try = 2 * len(self._head)
             return b""
         except Unsupported as error:
             raise Incomplete(f"the contents of the dump cannot be read: {error}") from error
         self._entries = {entry.dump_id: entry for entry in self._contents.data_entries}
-        return bytes(self._head[self._contents.size :])
+        rest = bytes(self._head[self._contents.size :])
+        self._head.clear()
+        return rest
 
     def _take(self, event: Begun | ObjectBegun | Data | Ended) -> None:
         match event:
@@ -105,6 +124,14 @@ class DirectoryWriter:
         assert self._contents is not None
         is_one_of_several = self._contents.version[:2] >= _SINCE_SEVERAL_LISTS
         return f"blobs_{entry.dump_id}.toc" if is_one_of_several else "blobs.toc"
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def export(chunks: Iterator[bytes], folder: Path) -> None:
