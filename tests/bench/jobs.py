@@ -50,8 +50,8 @@ def store_stream(*, source: str, repository: str, codec: str, suite: str) -> dic
     plan = Plan(
         label, CodecSpec.parse(codec), Suite(suite), new_dek(), VOLUME_SIZE, default_workers()
     )
-    store = MemberStore(plan, Copies([open_repository(repository)], label), Silent())
-    member, plain = store.store(0, Member("stream", CommandSource(["cat", source])))
+    store = MemberStore(plan, Copies([open_repository(repository)], label))
+    member, plain = store.store(0, Member("stream", CommandSource(["cat", source])), Silent())
     return {"ratio": plain.size / member.stored_size}
 
 
