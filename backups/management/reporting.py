@@ -8,11 +8,13 @@ from abc import abstractmethod
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import DatabaseError, connection
 
+from covetbackup.access.models import Team
 from covetbackup.core import errors
 from covetbackup.core.cli.exits import CANCELLED, EXITS, FAILED, exit_status
 from covetbackup.core.cli.report import Report
-from covetbackup.core.errors import Cancelled, CovetError
+from covetbackup.core.errors import BadSetting, Cancelled, CovetError
 from covetbackup.jobs.models import Job, JobState
 
 EXIT_CODES = "Exit status: " + "; ".join(f"{code} {why}" for code, why in EXITS.items())
@@ -39,7 +41,7 @@ class ReportingCommand(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         try:
-            report = self.report(**options)
+            report = self._reported(**options)
         except CovetError as error:
             self._print_error(error, as_json=options["json"])
             sys.exit(exit_status(error))
@@ -54,6 +56,14 @@ class ReportingCommand(BaseCommand):
         if report.status:
             sys.exit(report.status)
 
+    def _reported(self, **options: Any) -> Report:
+        try:
+            return self.report(**options)
+        except DatabaseError as error:
+            if _has_tables():
+                raise
+            raise BadSetting("the catalog is empty", "run manage.py init to begin one") from error
+
     def _print_error(self, error: CovetError, *, as_json: bool) -> None:
         if as_json:
             self._print_json({"status": exit_status(error), "error": _fault(error)})
@@ -66,6 +76,10 @@ class ReportingCommand(BaseCommand):
 
     def _print_json(self, data: dict[str, Any]) -> None:
         self.stdout.write(json.dumps(data, ensure_ascii=False, default=str))
+
+
+def _has_tables() -> bool:
+    return Team._meta.db_table in connection.introspection.table_names()
 
 
 def _fault(error: CovetError) -> dict[str, str]:

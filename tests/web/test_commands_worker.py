@@ -77,6 +77,8 @@ def test_a_catalog_is_set_up_used_lost_and_rebuilt(tmp_path: Path) -> None:
 
     for file in here.var.glob("catalog.sqlite3*"):
         file.unlink()
+    lost = here.run("backups")
+    assert (lost["status"], lost["error"]["hint"]) == (2, "run manage.py init to begin one")
     here.run("init")
     key = made["recovery_file"]
     rebuilt = here.run("rebuild_catalog", "Local", "--key-file", key, "--keep-keys")
@@ -87,6 +89,9 @@ def test_a_catalog_is_set_up_used_lost_and_rebuilt(tmp_path: Path) -> None:
     ]
     with here.worker():
         assert here.run("verify", backup["id"], "--wait", "--quiet")["ok"] is True
+        restored = here.run("restore", backup["id"], "--as", "again.db", "--wait", "--quiet")
+        assert (restored["status"], restored["rows"]) == (0, 500)
+    assert (tmp_path / "data" / "again.db").exists()
 
 
 def test_a_lost_catalog_key_is_never_replaced_in_silence(tmp_path: Path) -> None:
