@@ -61,11 +61,6 @@ class Plan:
             raise BadSetting(f"{self.jobs} parallel jobs are not possible", f"1 to {MOST_JOBS} are")
         if not 0 <= self.keep_days <= MOST_DAYS:
             raise BadSetting(f"{self.keep_days} days are not possible", f"0 to {MOST_DAYS} are")
-        if self.replaces and kind_of(self.server).exchange is None:
-            raise BadSetting(
-                f"a database of {self.server} cannot be replaced in one step",
-                "restore under a new name",
-            )
         self._refuse_selection()
         kind_of(self.server).refuse_owner(self.owner)
         kind_of(self.server).refuse_name(self.server, self.name)
@@ -150,8 +145,6 @@ def refuse_forbidden(user: User, plan: Plan) -> None:
 
 def replaceable_for(user: User, backup: Backup) -> QuerySet[Server]:
     """Of the targets those on which `user` may replace what is there."""
-    if kind_of(backup.database.server).exchange is None:
-        return Server.objects.none()
     teams = user.teams_with(Permission.RESTORE_OVERWRITE)
     return targets_for(user, backup).filter(team__in=teams)
 

@@ -111,7 +111,6 @@ def _start_page(
         "form": form,
         "command": words,
         "may_replace": may_replace,
-        "can_replace": kind_of(backup.database.server).exchange is not None,
         "selects": kind_of(backup.database.server).selects,
         "is_part": form.is_part,
     }

@@ -69,7 +69,7 @@ class TargetKind:
     sweep         removes what restores killed before a moment left there, and returns the names
     command       how to connect to the restored database, without a password
     options       the engine's options for whom objects belong to, and whether roles are created
-    exchange      how a database is replaced; None: no two of this kind can change places at once
+    exchange      how a database is replaced
     """
 
     has_owners: bool
@@ -83,4 +83,4 @@ class TargetKind:
     sweep: Callable[[Server, datetime], list[str]]
     command: Callable[[Server, str], str]
     options: Callable[[str, bool], dict[str, object]]
-    exchange: Exchange | None
+    exchange: Exchange

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 
 from backups.engines import mysql_settings, server_password
@@ -17,12 +16,14 @@ from covetbackup.core.cli.terminal import size_text
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.mysql import preflight, scratch
 from covetbackup.core.databases.mysql.clients import choose_clients, find_clients
-from covetbackup.core.databases.mysql.connection import Connection, connect, quoted, translated
+from covetbackup.core.databases.mysql.connection import Connection, quoted
 from covetbackup.core.databases.mysql.privileges import account_of, granted
 from covetbackup.core.databases.mysql.settings import SERVERS_OWN
 from covetbackup.core.errors import BadSetting, CovetError, TargetNotEmpty
 from restores.checks import Check, Level, failed
+from restores.targets import mysql_exchange
 from restores.targets.base import TargetKind, Wanted
+from restores.targets.mysql_connection import on_server
 
 _NAME_CHARACTERS = 64
 _USER_CHARACTERS = 128
@@ -59,7 +60,7 @@ def _joined_name(name: str, addition: str) -> str:
 
 def _look(wanted: Wanted) -> list[Check]:
     try:
-        with _server(wanted.server) as connection:
+        with on_server(wanted.server) as connection:
             return [
                 Check(Level.PASS, "Target server", f"{connection.version} answers."),
                 *_fitness(connection, wanted),
@@ -78,11 +79,14 @@ def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
         lambda: preflight.refuse_unfit(connection, expected),
     )
     yield _tried("Client programs", "", lambda: _tools(connection))
-    yield _tried(
-        "Name",
-        f"No database there is called {wanted.name}.",
-        lambda: scratch.refuse_taken(connection, wanted.name),
-    )
+    if wanted.replaces:
+        yield from mysql_exchange.checks(connection, wanted.name)
+    else:
+        yield _tried(
+            "Name",
+            f"No database there is called {wanted.name}.",
+            lambda: scratch.refuse_taken(connection, wanted.name),
+        )
     choices = preflight.read_choices(RestoreOptions("", expected, extra={"owner": wanted.owner}))
     for risk in preflight.risks(connection, expected, choices):
         yield Check(Level.WARNING, "Differences", f"{risk[:1].upper()}{risk[1:]}.")
@@ -119,7 +123,7 @@ def _room(plain_bytes: int | None) -> Check:
 
 
 def _is_free(server: Server, name: str) -> bool:
-    with _server(server) as connection:
+    with on_server(server) as connection:
         try:
             scratch.refuse_taken(connection, name)
         except TargetNotEmpty:
@@ -128,6 +132,8 @@ def _is_free(server: Server, name: str) -> bool:
 
 
 def _sweep(server: Server, before: datetime) -> list[str]:
+    """First what died while it replaced a database: it may need its scratch database."""
+    mysql_exchange.recover(server)
     return scratch.sweep_scratch(mysql_settings(server), before, server_password(server))
 
 
@@ -145,13 +151,6 @@ def _options(owner: str, creates_roles: bool) -> dict[str, object]:
     return {"owner": owner}
 
 
-@contextmanager
-def _server(server: Server) -> Iterator[Connection]:
-    settings = mysql_settings(server)
-    with translated(settings), connect(settings, server_password(server)) as connection:
-        yield connection
-
-
 KIND = TargetKind(
     has_owners=True,
     creates_roles=False,
@@ -164,5 +163,5 @@ KIND = TargetKind(
     sweep=_sweep,
     command=_command,
     options=_options,
-    exchange=None,  # there is no RENAME DATABASE
+    exchange=mysql_exchange.EXCHANGE,
 )

@@ -7,14 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import differences
+from covetbackup.core.databases.mysql import exchange, marks
+from covetbackup.core.databases.mysql.connection import connect
 from covetbackup.core.databases.mysql.engine import MysqlEngine
 from covetbackup.core.errors import BadSetting, ToolMissing
+from covetbackup.core.progress import Silent
 from tests.support.mariadb import MysqlServer, create_database
 from tests.support.mariadb_backup import (
     contents,
     definitions,
     engine_for,
+    fill,
     fill_richly,
     fresh_name,
     put_back,
@@ -85,6 +90,53 @@ def test_definers_can_be_replaced(mysql_server: MysqlServer, programs: Path) -> 
     put_back(source, take(source), mysql_server.url(copy), owner="none")
     query = "SELECT DISTINCT DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = '{}'"
     assert mysql_server.rows(None, query.format(copy)) == [("root@127.0.0.1",)]
+
+
+def test_a_database_is_replaced_and_swapped_back(mysql_server: MysqlServer, programs: Path) -> None:
+    database, target = create_database(mysql_server), create_database(mysql_server)
+    for name in (database, target):
+        fill_richly(mysql_server, name, programs / "usr/bin/mysql")
+    mysql_server.execute(target, "DELETE FROM parted", "CREATE TABLE only_here (a int)")
+    before = contents(mysql_server, target)
+    source = engine(mysql_server, database, programs)
+    taken = take(source)
+    options = RestoreOptions(mysql_server.url(target), taken.inventory, replace=True)
+    with engine(mysql_server, target, programs).restore(options, Silent()) as session:
+        fill(session, taken)
+        session.commit()
+    assert _rows(mysql_server, target) == contents(mysql_server, database)
+    assert _rows(mysql_server, session.kept_as) == before
+    assert _programs(mysql_server, target) == _programs(mysql_server, database)
+    assert _programs(mysql_server, session.kept_as) == _programs(mysql_server, database)
+    with connect(settings_for(mysql_server, target), mysql_server.password) as connection:
+        found = exchange.exchange(
+            connection, target=target, incoming=session.kept_as, kept_as="copy"
+        )
+    assert found == []
+    assert _rows(mysql_server, target) == before
+    assert _programs(mysql_server, target) == _programs(mysql_server, database)
+    assert _rows(mysql_server, "copy") == contents(mysql_server, database)
+
+
+def _rows(server: MysqlServer, database: str) -> dict[str, str]:
+    found = contents(server, database)
+    return {name: digest for name, digest in found.items() if name not in marks.OURS}
+
+
+def _programs(server: MysqlServer, database: str) -> dict[str, str]:
+    """Those that are shown as they were written; asleep and awake are the same here."""
+    return {
+        name: text.replace("DISABLE", "ENABLE")
+        for name, text in definitions(server, database).items()
+        if name.startswith(("VIEW", "PROCEDURE", "FUNCTION", "EVENT"))
+    } | {
+        str(row[0]): repr(row)
+        for row in server.rows(
+            None,
+            "SELECT TRIGGER_NAME, ACTION_ORDER, ACTION_STATEMENT, DEFINER, SQL_MODE FROM"
+            f" information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = '{database}'",
+        )
+    }
 
 
 def test_programs_of_the_other_flavour_are_not_used(mysql_server: MysqlServer) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from covetbackup.core.databases.mysql import parts
+from covetbackup.core.databases.mysql import marks, parts
 from covetbackup.core.databases.mysql.clients import Clients
 from covetbackup.core.databases.mysql.flavour import Version
 from covetbackup.core.databases.mysql.optionfile import option_file
@@ -61,7 +61,7 @@ class DumpProgram:
         by one, before its first message, and it would do so under the lock.
         """
         database = self.settings.database
-        left_out = [("ignore-table", f"{database}.{name}") for name in without]
+        left_out = [("ignore-table", f"{database}.{name}") for name in (*without, *marks.OURS)]
         return self._command([*options], [database], left_out)
 
     def named(self, options: Sequence[str], names: Sequence[str]) -> CommandSource:

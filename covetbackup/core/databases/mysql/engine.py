@@ -68,9 +68,10 @@ class MysqlEngine:
         """A scratch database whose tables the commit moves to the target's name.
 
         `options.target` is a `mysql://` address on this engine's server, whose database must not
-        exist. `options.extra` may hold `owner`, in whose name views, triggers, routines and events
-        run: "keep" (the default: the original's definers), "none" (the restoring account) or an
-        account as user@host; and `binary_log`: False to keep the restore out of it.
+        exist unless it is to be replaced. `options.extra` may hold `owner`, in whose name views,
+        triggers, routines and events run: "keep" (the default: the original's definers), "none"
+        (the restoring account) or an account as user@host; and `binary_log`: False to keep the
+        restore out of it.
         """
         return restore.LogicalRestore(
             self._settings, self._password, options, choose=self._clients, progress=progress

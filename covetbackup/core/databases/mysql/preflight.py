@@ -39,11 +39,6 @@ def read_choices(options: RestoreOptions) -> RestoreChoices:
     unknown = set(options.extra) - {"owner", "binary_log"}
     if unknown:
         raise BadSetting(f"unknown restore options: {', '.join(sorted(unknown))}")
-    if options.replace:
-        raise BadSetting(
-            "a MySQL database cannot be replaced in one step",
-            "restore it under a new name, and rename the application's setting",
-        )
     if options.jobs < 1:
         raise BadSetting(f"{options.jobs} jobs cannot restore anything")
     owner = str(options.extra.get("owner") or KEEP)

@@ -26,7 +26,7 @@ _DEFINER = re.compile(rb"(" + _BEFORE_ACCOUNT + rb")" + _ACCOUNT, re.MULTILINE)
 _EVENT = re.compile(
     rb"^(/\*!50106 CREATE\*/ (?:/\*!50117 "
     + _ACCOUNT
-    + rb"\*/ )?/\*!50106 EVENT (?:"
+    + rb"\*/ )?/\*!50106 EVENT (?P<name>"
     + _NAME
     + rb") ON SCHEDULE [^\n]*? ON COMPLETION (?:NOT )?PRESERVE )ENABLE\b",
     re.MULTILINE,
@@ -39,6 +39,12 @@ def with_definer(script: Script, account: str) -> Script:
     """`script` with every definer replaced by `account`: an account quoted as in a GRANT, or
     CURRENT_USER."""
     return rewritten(script, _DEFINER, lambda match: match[1] + b"DEFINER=" + account.encode())
+
+
+def enabled_events(script: Script) -> set[str]:
+    """The names of the events that `script` creates to run."""
+    names = (match["name"].decode() for match in _EVENT.finditer(script))
+    return {name[1:-1].replace(name[0] * 2, name[0]) for name in names}
 
 
 def with_events_asleep(script: Script) -> Script:

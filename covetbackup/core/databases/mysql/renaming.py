@@ -21,15 +21,16 @@ def without_database(script: Script, database: str) -> Script:
     A server names them with it where it cannot resolve a view, as when its definer is gone, and
     then the view could be created only in a database of the old name.
     """
+    return rewritten(script, _VIEW, lambda view: unqualified(view[0], database))
+
+
+def unqualified(view: bytes, database: str) -> bytes:
+    """The statement of one view, with columns and functions named without `database`."""
     name = re.escape(_quoted(database))
     qualifier = re.compile(
         _TEXT + rb"|(" + name + rb"\.)(?=" + _NAME + rb"[.(])|" + _NAME, re.DOTALL
     )
-
-    def bare(view: re.Match[bytes]) -> bytes:
-        return qualifier.sub(lambda found: b"" if found[1] else found[0], view[0])
-
-    return rewritten(script, _VIEW, bare)
+    return qualifier.sub(lambda found: b"" if found[1] else found[0], view)
 
 
 def with_sequences_in(script: Script, old: str, new: str) -> Script:

@@ -17,6 +17,7 @@ from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql import (
     catalog,
     counting,
+    exchange,
     parts,
     preflight,
     programs,
@@ -25,6 +26,7 @@ from covetbackup.core.databases.mysql import (
     survey,
     swap,
 )
+from covetbackup.core.databases.mysql import replace as replacing
 from covetbackup.core.databases.mysql.background import Background
 from covetbackup.core.databases.mysql.clients import Clients
 from covetbackup.core.databases.mysql.connection import Connection, connect, quoted, translated
@@ -49,7 +51,7 @@ _KILL_SESSIONS = "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = %s"
 
 
 class LogicalRestore:
-    """A `RestoreSession` into a database that does not exist yet."""
+    """A `RestoreSession` into a database that does not exist yet, or is replaced."""
 
     kept_as = ""
 
@@ -73,6 +75,7 @@ class LogicalRestore:
         self._settings = settings
         self._password = password
         self._expected = options.expected
+        self._replaces = options.replace
         self._choices = preflight.read_choices(options)
         self._choose = choose
         self._progress = progress
@@ -81,12 +84,13 @@ class LogicalRestore:
         self._original = (options.expected.settings or {}).get("database", "")
         self._part = self._partial_load(options.selection)
         self._scripts: list[Script] = []
+        self._awake: set[str] = set()
 
     def __enter__(self) -> LogicalRestore:
         with translated(self._settings), ExitStack() as stack:
             self._keeper = connect(self._settings, self._password)
             stack.callback(self._keeper.close)
-            scratch.refuse_taken(self._keeper, self._target.database)
+            self._look_at_target()
             preflight.refuse_unfit(self._keeper, self._expected)
             for risk in preflight.risks(self._keeper, self._expected, self._choices):
                 self._progress.note(risk)
@@ -143,14 +147,42 @@ class LogicalRestore:
             return self._in_background(self._read_inventory)
 
     def commit(self) -> None:
-        keeper, target = self._keeper, self._target.database
         with translated(self._settings):
-            objects = catalog.object_counts(keeper, self._name)
-            swap.begin_target(keeper, self._name, target, self._expected)
-            swap.move_tables(keeper, self._name, target)
-            swap.add_programs(self._client, target, self._scripts)
-            self._refuse_other_definers(target)
-            swap.finish_target(keeper, target, objects)
+            if self.kept_as:
+                self._replace()
+            else:
+                self._publish()
+
+    def _look_at_target(self) -> None:
+        target = self._target.database
+        if not self._replaces:
+            scratch.refuse_taken(self._keeper, target)
+            return
+        replacing.refuse_unfit(self._keeper, target)
+        self.kept_as = replacing.free_kept_name(self._keeper, target, datetime.now(UTC))
+
+    def _replace(self) -> None:
+        self._refuse_other_definers(self._name)
+        with connect(self._settings, self._password) as connection:
+            connection.execute(self._client.session)
+            lost = exchange.exchange(
+                connection,
+                target=self._target.database,
+                incoming=self._name,
+                kept_as=self.kept_as,
+                awake=self._awake,
+            )
+        for each in lost:
+            self._progress.note(f"could not be created again in {self.kept_as}: {each}")
+
+    def _publish(self) -> None:
+        keeper, target = self._keeper, self._target.database
+        objects = catalog.object_counts(keeper, self._name)
+        swap.begin_target(keeper, self._name, target, self._expected)
+        swap.move_tables(keeper, self._name, target)
+        swap.add_programs(self._client, target, self._scripts)
+        self._refuse_other_definers(target)
+        swap.finish_target(keeper, target, objects)
 
     def _partial_load(self, selection: Selection | None) -> PartialLoad | None:
         if selection is None:
@@ -198,6 +230,7 @@ class LogicalRestore:
         self._keep(script)
 
     def _load_events(self, script: Script) -> None:
+        self._awake = programs.enabled_events(script)
         asleep = self._with_definer(programs.with_events_asleep(script))
         self._client.run(asleep, self._name)
         self._keep(self._with_definer(script))
@@ -241,6 +274,9 @@ class LogicalRestore:
         try:
             with connect(self._settings, self._password) as connection:
                 connection.execute(self._client.session)
+                if self.kept_as:
+                    # A server that crashed may have moved some of its tables and not others.
+                    exchange.recover(connection)
                 self._end_sessions(connection)
                 scratch.drop_unfinished(connection, self._name)
                 scratch.drop(connection, self._name)

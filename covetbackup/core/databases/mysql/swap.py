@@ -41,7 +41,7 @@ def move_tables(connection: Connection, name: str, target: str) -> None:
     moves = [f"{quoted(name)}.{quoted(each)} TO {quoted(target)}.{quoted(each)}" for each in moving]
     if moves:
         connection.execute(f"RENAME TABLE {', '.join(moves)}")
-    _follow_sequences(connection, name, target)
+    follow_sequences(connection, name, target)
 
 
 _DEFAULTS = """
@@ -50,7 +50,7 @@ WHERE TABLE_SCHEMA = %s AND instr(COLUMN_DEFAULT, %s)
 """
 
 
-def _follow_sequences(connection: Connection, name: str, target: str) -> None:
+def follow_sequences(connection: Connection, name: str, target: str) -> None:
     """Sequences have moved; a default that takes a value from one still looks where it was.
 
     All of a table at once: with one default left behind nothing of it can be altered.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from covetbackup.core.databases.mysql.connection import Connection
+from covetbackup.core.databases.mysql.marks import OURS
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,15 @@ _TABLES = """
 SELECT t.TABLE_NAME, t.TABLE_TYPE, coalesce(t.ENGINE, ''), coalesce(t.DATA_LENGTH, 0),
        coalesce(t.TABLE_ROWS, 0), coalesce(e.TRANSACTIONS, '') = 'YES'
 FROM information_schema.TABLES t LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE
-WHERE t.TABLE_SCHEMA = %s ORDER BY t.TABLE_NAME
+WHERE t.TABLE_SCHEMA = %s AND t.TABLE_NAME NOT IN (%s, %s) ORDER BY t.TABLE_NAME
 """
 
 
 def list_tables(connection: Connection, database: str) -> Listing:
     tables, views, sequences = [], [], []
-    for name, kind, engine, size, estimate, transactional in connection.rows(_TABLES, [database]):
+    for name, kind, engine, size, estimate, transactional in connection.rows(
+        _TABLES, [database, *OURS]
+    ):
         if kind == "SEQUENCE":
             sequences.append(name)
         elif kind.endswith("VIEW"):

@@ -1,0 +1,172 @@
+"""What of a database cannot move with its tables: triggers, routines, views and events. Read as
+statements that create each again, in this database or in another one.
+
+Through the driver, not the client programs: whoever finds a replacement that died halfway has to be
+able to go on with nothing but a connection.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import pymysql
+
+from covetbackup.core.databases.mysql import renaming
+from covetbackup.core.databases.mysql.connection import Connection, quoted, text_of
+from covetbackup.core.databases.mysql.views import views_in_order
+from covetbackup.core.errors import DatabaseError
+
+_AWAKE = re.compile(r"( ON COMPLETION (?:NOT )?PRESERVE )ENABLE\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """`statement` creates it in the database in use; an event asleep, though it is `enabled`.
+    `session` is what it remembers of the session that made it."""
+
+    kind: str
+    name: str
+    statement: str
+    session: tuple[tuple[str, str], ...]
+    definer: str = ""
+    enabled: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.kind.lower()} {self.name}"
+
+
+def read_stored(connection: Connection, database: str) -> list[Stored]:
+    """In an order in which they can be created: views may call routines. Raises `DatabaseError` for
+    what this account may not read. Leaves `database` in use."""
+    connection.execute(f"USE {quoted(database)}")
+    return [
+        *_routines(connection, database),
+        *_triggers(connection, database),
+        *_views(connection, database),
+        *_events(connection, database),
+    ]
+
+
+def _routines(connection: Connection, database: str) -> Iterable[Stored]:
+    query = (
+        "SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES"
+        " WHERE ROUTINE_SCHEMA = %s ORDER BY ROUTINE_TYPE = 'PACKAGE BODY', ROUTINE_NAME"
+    )
+    for kind, name in connection.rows(query, [database]):
+        row = connection.rows(f"SHOW CREATE {kind} {quoted(name)}")[0]
+        yield _stored(kind, name, row[2], sql_mode=row[1], collation_connection=row[4])
+
+
+def _triggers(connection: Connection, database: str) -> Iterable[Stored]:
+    """Not as SHOW CREATE has them: it may name the database, and triggers that come later."""
+    for name, table, when, body, mode, collation, definer in connection.rows(_TRIGGERS, [database]):
+        owner = _account(definer)
+        head = f"CREATE DEFINER={owner} TRIGGER {quoted(name)} {when} ON {quoted(table)}"
+        statement = f"{head} FOR EACH ROW {body}"
+        yield _stored("TRIGGER", name, statement, sql_mode=mode, collation_connection=collation)
+
+
+_TRIGGERS = """
+SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE, concat(ACTION_TIMING, ' ', EVENT_MANIPULATION),
+       ACTION_STATEMENT, SQL_MODE, COLLATION_CONNECTION, DEFINER
+FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s
+ORDER BY EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER
+"""
+
+
+def _views(connection: Connection, database: str) -> Iterable[Stored]:
+    for name in views_in_order(connection, database):
+        row = connection.rows(f"SHOW CREATE VIEW {quoted(name)}")[0]
+        statement = renaming.unqualified(str(row[1]).encode(), database).decode()
+        yield _stored("VIEW", name, statement, collation_connection=row[3])
+
+
+def _events(connection: Connection, database: str) -> Iterable[Stored]:
+    query = (
+        "SELECT EVENT_NAME, DEFINER, STATUS = 'ENABLED' FROM information_schema.EVENTS"
+        " WHERE EVENT_SCHEMA = %s ORDER BY 1"
+    )
+    for name, definer, enabled in connection.rows(query, [database]):
+        _, mode, zone, shown, _, collation, *_ = connection.rows(
+            f"SHOW CREATE EVENT {quoted(name)}"
+        )[0]
+        asleep, changed = _AWAKE.subn(r"\1DISABLE", shown, count=1)
+        if enabled and not changed:
+            raise DatabaseError(f"event {name!r} of {database!r} is in a form not known here")
+        found = _stored(
+            "EVENT", name, asleep, sql_mode=mode, time_zone=zone, collation_connection=collation
+        )
+        yield replace(found, definer=_account(definer), enabled=bool(enabled))
+
+
+def _stored(kind: str, name: str, statement: str | None, **session: str) -> Stored:
+    if statement is None:
+        raise DatabaseError(
+            f"this account may not read the body of {kind.lower()} {name!r}",
+            "restore as an account that may read all routines",
+        )
+    return Stored(kind, name, statement, tuple(session.items()))
+
+
+def _account(definer: str) -> str:
+    """`definer`, as information_schema has it, in a statement. A role has no host."""
+    user, _, host = definer.rpartition("@")
+    return f"{quoted(user)}@{quoted(host)}" if host else quoted(user)
+
+
+def create_stored(connection: Connection, database: str, things: Sequence[Stored]) -> list[str]:
+    """Create `things` in `database`, events asleep; what was wrong with those that could not be."""
+    connection.execute(f"USE {quoted(database)}")
+    problems = []
+    for thing in things:
+        try:
+            for variable, value in thing.session:
+                connection.execute(f"SET SESSION {variable} = {connection.literal(value)}")
+            connection.execute(thing.statement)
+        except pymysql.err.Error as error:
+            problems.append(f"{thing}: {text_of(error)}")
+    _as_usual(connection)
+    return problems
+
+
+def _as_usual(connection: Connection) -> None:
+    for statement in ("SET NAMES utf8mb4", *connection.version.session_statements):
+        connection.execute(statement)
+
+
+def drop_stored(connection: Connection, database: str, kinds: Sequence[str] = ()) -> None:
+    """Drop all there are in `database`, or those of `kinds`."""
+    found = connection.rows(_NAMES, [database] * 4)
+    if connection.version.is_mariadb:
+        connection.execute("SET SESSION sql_mode = 'ORACLE'")  # else there is no DROP PACKAGE
+    for kind, name in found:
+        if not kinds or kind in kinds:
+            # The body of a package may have gone with it.
+            connection.execute(f"DROP {kind} IF EXISTS {quoted(database)}.{quoted(name)}")
+    _as_usual(connection)
+
+
+_NAMES = """
+SELECT 'EVENT', EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s
+UNION ALL SELECT 'VIEW', TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s
+UNION ALL SELECT 'TRIGGER', TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s
+UNION ALL SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES
+  WHERE ROUTINE_SCHEMA = %s
+"""
+
+
+def put_events(
+    connection: Connection, database: str, things: Sequence[Stored], *, enable: bool
+) -> None:
+    """Wake, or put to sleep, the events among `things` that are there and meant to be awake."""
+    query = "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s"
+    there = connection.strings(query, [database])
+    for event in things:
+        if event.enabled and event.name in there:
+            # Without a definer they would become ours.
+            connection.execute(
+                f"ALTER DEFINER={event.definer} EVENT {quoted(database)}.{quoted(event.name)}"
+                f" {'ENABLE' if enable else 'DISABLE'}"
+            )

@@ -1,0 +1,105 @@
+"""Replacing databases of MySQL and MariaDB: the engine's own functions, and checks before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from backups.models import Server
+from covetbackup.core.cli.terminal import size_text
+from covetbackup.core.databases.kept import Session
+from covetbackup.core.databases.mysql import exchange, replace
+from covetbackup.core.databases.mysql.connection import Connection
+from covetbackup.core.databases.mysql.tables import list_tables
+from covetbackup.core.errors import CovetError
+from restores.checks import Check, Level, failed
+from restores.targets.base import Exchange
+from restores.targets.mysql_connection import on_server
+
+
+def checks(connection: Connection, name: str) -> Iterator[Check]:
+    """Whether what is there can be replaced, and whom that would meet."""
+    try:
+        replace.refuse_unfit(connection, name)
+    except CovetError as error:
+        yield failed("Name", error)
+        return
+    kept = replace.free_kept_name(connection, name, _now_of(connection))
+    much = size_text(list_tables(connection, name).size_bytes)
+    detail = f"{name} is there; what it holds now ({much}) will be kept as {kept}, or later."
+    yield Check(Level.PASS, "Name", detail)
+    yield _live_sessions(connection, name)
+
+
+def _live_sessions(connection: Connection, name: str) -> Check:
+    count = len(replace.sessions_in(connection, name))
+    if not count:
+        return Check(Level.PASS, "Live sessions", f"Nobody that can be seen is using {name}.")
+    detail = (
+        f"{count} session{'s are' if count > 1 else ' is'} using {name}. They wait for the swap,"
+        " and then go on with the restored tables; an open transaction can hold it off."
+    )
+    return Check(Level.WARNING, "Live sessions", detail, "Stop the programs first if you can.")
+
+
+def _now_of(connection: Connection) -> datetime:
+    moment: datetime = connection.value("SELECT UTC_TIMESTAMP()")
+    return moment.replace(tzinfo=UTC)
+
+
+def recover(server: Server) -> list[str]:
+    """Undo or finish what died while it replaced a database there."""
+    with on_server(server) as connection:
+        return exchange.recover(connection)
+
+
+def _refuse_unfit(server: Server, name: str) -> None:
+    with on_server(server) as connection:
+        replace.refuse_unfit(connection, name)
+
+
+def _sessions(server: Server, name: str) -> list[Session]:
+    with on_server(server) as connection:
+        return replace.sessions_in(connection, name)
+
+
+def _identity(server: Server, name: str) -> str | None:
+    with on_server(server) as connection:
+        return replace.identity_of(connection, name)
+
+
+def _name_of(server: Server, identity: str) -> str | None:
+    with on_server(server) as connection:
+        return replace.name_of(connection, identity)
+
+
+def _free_name(server: Server, name: str, now: datetime) -> str:
+    with on_server(server) as connection:
+        return replace.free_kept_name(connection, name, now)
+
+
+def _swap(server: Server, target: str, incoming: str, kept_as: str) -> None:
+    with on_server(server) as connection:
+        exchange.exchange(connection, target=target, incoming=incoming, kept_as=kept_as)
+
+
+def _was_swapped(server: Server, target: str, kept_as: str) -> bool:
+    recover(server)
+    return _identity(server, kept_as) is not None
+
+
+def _drop(server: Server, name: str) -> None:
+    with on_server(server) as connection:
+        replace.drop_kept(connection, name)
+
+
+EXCHANGE = Exchange(
+    refuse_unfit=_refuse_unfit,
+    sessions=_sessions,
+    identity=_identity,
+    name_of=_name_of,
+    free_name=_free_name,
+    swap=_swap,
+    was_swapped=_was_swapped,
+    drop=_drop,
+)
