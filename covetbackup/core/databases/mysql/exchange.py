@@ -20,11 +20,12 @@ from dataclasses import asdict, dataclass, replace
 import pymysql
 from pymysql.constants import ER
 
-from covetbackup.core.databases.mysql import marks, swap
+from covetbackup.core.databases.mysql import catalog, marks, swap
 from covetbackup.core.databases.mysql.connection import Connection, code_of, quoted, text_of
 from covetbackup.core.databases.mysql.replace import refuse_unfit
 from covetbackup.core.databases.mysql.stored import (
     Stored,
+    account,
     create_stored,
     drop_stored,
     put_events,
@@ -147,24 +148,49 @@ def _awake_before(connection: Connection, kept: str) -> set[str]:
 
 def _write_down(connection: Connection, plan: Plan) -> None:
     """Make the database that will keep the old one, with the plan in it."""
-    charset, collation = connection.rows(
-        "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA"
-        " WHERE SCHEMA_NAME = %s",
-        [plan.target],
-    )[0]
     place = quoted(plan.kept)
     try:
-        connection.execute(f"CREATE DATABASE {place} CHARACTER SET {charset} COLLATE {collation}")
+        connection.execute(f"CREATE DATABASE {place} {_charset(connection, plan.target)}")
     except pymysql.err.Error as error:
         if code_of(error) == ER.DB_CREATE_EXISTS:
             raise TargetNotEmpty(f"database {plan.kept!r} was created meanwhile") from error
         raise
     try:
         marks.write_plan(connection, plan.kept, json.dumps(asdict(plan)))
+        _rehearse(connection, plan)
     except BaseException:
         with suppress(pymysql.err.Error):
             connection.execute(f"DROP DATABASE {place}")
         raise
+
+
+def _charset(connection: Connection, database: str) -> str:
+    """The options of a database, "" if it is gone."""
+    found = connection.rows(
+        "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA"
+        " WHERE SCHEMA_NAME = %s",
+        [database],
+    )
+    return f"CHARACTER SET {found[0][0]} COLLATE {found[0][1]}" if found else ""
+
+
+def _rehearse(connection: Connection, plan: Plan) -> None:
+    """Create a trigger in the name of each account that has any of the old ones: with those dropped
+    it would be too late to learn that this account may not. Raises `DatabaseError`."""
+    for definer in catalog.definers(connection, plan.target):
+        name, table = (f"{quoted(plan.kept)}.{each}" for each in ("covet_trial", marks.PLAN))
+        try:
+            connection.execute(
+                f"CREATE DEFINER={account(definer)} TRIGGER {name} BEFORE DELETE ON {table}"
+                " FOR EACH ROW SET @covet_trial = 1"
+            )
+        except pymysql.err.Error as error:
+            raise DatabaseError(
+                f"what {definer} defined in {plan.target!r} could not be created again:"
+                f" {text_of(error)}",
+                "replace it as an account that may set other definers: an administrator",
+            ) from error
+        connection.execute(f"DROP TRIGGER {name}")
 
 
 def _read_plan(connection: Connection, kept: str) -> Plan | None:
@@ -278,6 +304,9 @@ def _finish(connection: Connection, plan: Plan) -> list[str]:
     drop_stored(connection, plan.target)
     swap.follow_sequences(connection, plan.target, plan.kept)
     swap.follow_sequences(connection, plan.incoming, plan.target)
+    options = _charset(connection, plan.incoming)
+    if options:
+        connection.execute(f"ALTER DATABASE {quoted(plan.target)} {options}")
     wrong = create_stored(connection, plan.target, plan.new)
     drop_stored(connection, plan.kept)
     lost = create_stored(connection, plan.kept, plan.old)

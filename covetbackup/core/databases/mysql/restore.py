@@ -158,6 +158,7 @@ class LogicalRestore:
         if not self._replaces:
             scratch.refuse_taken(self._keeper, target)
             return
+        exchange.recover(self._keeper)  # else half a replacement could be replaced
         replacing.refuse_unfit(self._keeper, target)
         self.kept_as = replacing.free_kept_name(self._keeper, target, datetime.now(UTC))
 

@@ -62,7 +62,7 @@ def _routines(connection: Connection, database: str) -> Iterable[Stored]:
 def _triggers(connection: Connection, database: str) -> Iterable[Stored]:
     """Not as SHOW CREATE has them: it may name the database, and triggers that come later."""
     for name, table, when, body, mode, collation, definer in connection.rows(_TRIGGERS, [database]):
-        owner = _account(definer)
+        owner = account(definer)
         head = f"CREATE DEFINER={owner} TRIGGER {quoted(name)} {when} ON {quoted(table)}"
         statement = f"{head} FOR EACH ROW {body}"
         yield _stored("TRIGGER", name, statement, sql_mode=mode, collation_connection=collation)
@@ -98,7 +98,7 @@ def _events(connection: Connection, database: str) -> Iterable[Stored]:
         found = _stored(
             "EVENT", name, asleep, sql_mode=mode, time_zone=zone, collation_connection=collation
         )
-        yield replace(found, definer=_account(definer), enabled=bool(enabled))
+        yield replace(found, definer=account(definer), enabled=bool(enabled))
 
 
 def _stored(kind: str, name: str, statement: str | None, **session: str) -> Stored:
@@ -110,7 +110,7 @@ def _stored(kind: str, name: str, statement: str | None, **session: str) -> Stor
     return Stored(kind, name, statement, tuple(session.items()))
 
 
-def _account(definer: str) -> str:
+def account(definer: str) -> str:
     """`definer`, as information_schema has it, in a statement. A role has no host."""
     user, _, host = definer.rpartition("@")
     return f"{quoted(user)}@{quoted(host)}" if host else quoted(user)
@@ -162,9 +162,11 @@ def put_events(
 ) -> None:
     """Wake, or put to sleep, the events among `things` that are there and meant to be awake."""
     query = "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s"
-    there = connection.strings(query, [database])
+    others = connection.strings(
+        query + " AND STATUS = %s", [database, "DISABLED" if enable else "ENABLED"]
+    )
     for event in things:
-        if event.enabled and event.name in there:
+        if event.enabled and event.name in others:
             # Without a definer they would become ours.
             connection.execute(
                 f"ALTER DEFINER={event.definer} EVENT {quoted(database)}.{quoted(event.name)}"
