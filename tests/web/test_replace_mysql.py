@@ -140,6 +140,8 @@ def test_a_second_replacement_keeps_both(
     assert items(mariadb_tidy, first.name) == 5
     with pytest.raises(Conflict, match="another database"):
         swapped_back(first)
-    assert drop_all_due(8) == []
+    first.refresh_from_db()
+    dropped(first)
+    dropped(second)
     assert beside(mariadb_tidy, source.name) == []
     assert set(KeptDatabase.objects.values_list("state", flat=True)) == {KeptState.DROPPED}

@@ -44,7 +44,7 @@ def _refuse_without_rights(connection: Connection, target: str) -> None:
         (target, quoted(target.replace("_", "\\_").replace("%", "\\%"))),
         (_stem(target) + _EXAMPLE, _kept_places(target)),
     ):
-        rights = granted(connection, name)
+        rights = granted(connection, name).here
         missing = [] if "ALL PRIVILEGES" in rights else [r for r in _NEEDED if r not in rights]
         if missing:
             account = account_of(connection)
