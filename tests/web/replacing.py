@@ -72,7 +72,7 @@ def drop_all_due(days: float) -> list[str]:
     in the way of each."""
     drop_due(timezone.now() + timedelta(days=days))
     problems = []
-    for job in Job.objects.filter(kind="drop_kept", state="queued"):
+    for job in Job.objects.filter(kind="drop_kept", state="queued").order_by("pk"):
         try:
             run_kept(job)
         except CovetError as error:

@@ -12,10 +12,11 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from types import TracebackType
 
+from covetbackup.core.databases.background import Background
 from covetbackup.core.databases.base import BackupOptions, Member, Outcome, Probe, Span
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql import catalog, counting, dump, parts, survey
-from covetbackup.core.databases.mysql.background import Background
+from covetbackup.core.databases.mysql.background import in_background
 from covetbackup.core.databases.mysql.clients import Clients
 from covetbackup.core.databases.mysql.connection import Connection, connect, translated
 from covetbackup.core.databases.mysql.definitions import Definitions, read_definitions
@@ -147,7 +148,7 @@ class LogicalBackup:
         pieces, self._snapshot = open_together(self._leader, sources, programs)
         self._stack.push(programs.pop_all())
         self._progress.note(f"writes were held off for {self._snapshot.locked_ms} ms")
-        self._survey = Background(self._leader, self._password, self._count)
+        self._survey = in_background(self._leader, self._password, self._count)
         self._stack.callback(self._survey.stop)
         return [
             self._member(number, group, source, piece)

@@ -27,7 +27,7 @@ from covetbackup.core.databases.mysql import (
     swap,
 )
 from covetbackup.core.databases.mysql import replace as replacing
-from covetbackup.core.databases.mysql.background import Background
+from covetbackup.core.databases.mysql.background import in_background
 from covetbackup.core.databases.mysql.clients import Clients
 from covetbackup.core.databases.mysql.connection import Connection, connect, quoted, translated
 from covetbackup.core.databases.mysql.flavour import A_YEAR, Version
@@ -264,7 +264,7 @@ class LogicalRestore:
         return survey.read_inventory(keeper, name, listing, counts=rows)
 
     def _in_background(self, work: Callable[[Callable[[], bool]], T]) -> T:
-        running = Background(self._keeper, self._password, work)
+        running = in_background(self._keeper, self._password, work)
         try:
             return running.result(waiting=lambda: self._progress.advance(0))
         finally:

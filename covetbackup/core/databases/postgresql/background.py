@@ -1,65 +1,24 @@
-"""Long statements in a thread, so that the caller can wait, report progress and cancel."""
+"""Long statements of a connection in a thread, ended by asking the server to cancel them."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import psycopg
 
+from covetbackup.core.databases.background import Background
 from covetbackup.core.databases.postgresql.connection import Connection
 
 T = TypeVar("T")
-_TICK_SECONDS = 0.25
 _CANCEL_SECONDS = 5
 
 
-class Background(Generic[T]):
-    """`work` running on `connection`, which nobody else may use until `result` or `stop` returned.
-
-    `work` gets a function that tells whether it should stop between two statements.
-    """
-
-    def __init__(self, connection: Connection, work: Callable[[Callable[[], bool]], T]) -> None:
-        self._connection = connection
-        self._work = work
-        self._stopped = threading.Event()
-        self._results: list[T] = []
-        self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, name="covet-postgresql", daemon=True)
-        self._thread.start()
-
-    def result(self, *, waiting: Callable[[], None]) -> T:
-        """What `work` returned. `waiting` is called a few times a second, may raise `Cancelled`.
-
-        Raises what `work` raised.
-        """
-        while self._thread.is_alive():
-            self._thread.join(_TICK_SECONDS)
-            waiting()
-        if self._error is not None:
-            raise self._error
-        return self._results[0]
-
-    def has_ended(self, seconds: float) -> bool:
-        """Wait until the work is over, `seconds` at most."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
-
-    def stop(self) -> None:
-        """End the work, on the server too. Idempotent."""
-        self._stopped.set()
-        while self._thread.is_alive():
-            # Again and again: a request that arrives between two statements cancels nothing.
-            try:
-                self._connection.cancel_safe(timeout=_CANCEL_SECONDS)
-            except psycopg.Error:
-                pass  # the server is gone, and the thread will notice
-            self._thread.join(_TICK_SECONDS)
-
-    def _run(self) -> None:
+def in_background(connection: Connection, work: Callable[[Callable[[], bool]], T]) -> Background[T]:
+    def cancel() -> None:
         try:
-            self._results.append(self._work(self._stopped.is_set))
-        except Exception as error:  # handed to the thread that asks for the result
-            self._error = error
+            connection.cancel_safe(timeout=_CANCEL_SECONDS)
+        except psycopg.Error:
+            pass  # the server is gone, and the thread will notice
+
+    return Background(work, interrupt=cancel)

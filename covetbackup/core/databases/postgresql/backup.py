@@ -15,7 +15,7 @@ from covetbackup.core.databases.base import Member, Outcome, Probe, Span
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql import catalog, relations, roles, survey
 from covetbackup.core.databases.postgresql.access import Access, Tool
-from covetbackup.core.databases.postgresql.background import Background
+from covetbackup.core.databases.postgresql.background import in_background
 from covetbackup.core.databases.postgresql.clients import Clients
 from covetbackup.core.databases.postgresql.connection import (
     Connection,
@@ -65,7 +65,7 @@ class PostgresBackup:
             self._snapshot = self._take_snapshot()
             self._warnings += survey.shortcomings(self._leader, self._snapshot)
             self._probe = probe(self._leader, self._clients)
-            self._survey = Background(
+            self._survey = in_background(
                 self._leader,
                 lambda stop: survey.snapshot_inventory(self._leader, self._snapshot, stop),
             )

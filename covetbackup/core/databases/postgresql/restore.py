@@ -17,11 +17,12 @@ from typing import TypeVar
 import psycopg
 from psycopg import sql
 
+from covetbackup.core.databases.background import Background
 from covetbackup.core.databases.base import Piece, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql import preflight, relations, replace, roles, scratch
 from covetbackup.core.databases.postgresql.access import end_sessions
-from covetbackup.core.databases.postgresql.background import Background
+from covetbackup.core.databases.postgresql.background import in_background
 from covetbackup.core.databases.postgresql.backup import GLOBALS
 from covetbackup.core.databases.postgresql.clients import Clients
 from covetbackup.core.databases.postgresql.connection import (
@@ -295,7 +296,7 @@ class PostgresRestore:
     ) -> Iterator[Background[T]]:
         with translated(self._settings.on(self._name)), self._connect_to_scratch() as connection:
             prepare_session(connection)
-            running = Background(connection, lambda stop: work(connection, stop))
+            running = in_background(connection, lambda stop: work(connection, stop))
             try:
                 yield running
             finally:
