@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 from backups.models import Server
 from covetbackup.core.cli.terminal import size_text
-from covetbackup.core.databases.kept import Session
 from covetbackup.core.databases.mysql import exchange, replace
 from covetbackup.core.databases.mysql.connection import Connection
 from covetbackup.core.databases.mysql.tables import list_tables
 from covetbackup.core.errors import CovetError
 from restores.checks import Check, Level, failed
 from restores.targets.base import Exchange
+from restores.targets.connected import over
 from restores.targets.mysql_connection import on_server
 
 
@@ -47,35 +47,10 @@ def _now_of(connection: Connection) -> datetime:
     return moment.replace(tzinfo=UTC)
 
 
-def recover(server: Server) -> list[str]:
-    """Undo or finish what died while it replaced a database there."""
-    with on_server(server) as connection:
-        return exchange.recover(connection)
+recover = over(on_server, exchange.recover)
+"""Undo or finish what died while it replaced a database there."""
 
-
-def _refuse_unfit(server: Server, name: str) -> None:
-    with on_server(server) as connection:
-        replace.refuse_unfit(connection, name)
-
-
-def _sessions(server: Server, name: str) -> list[Session]:
-    with on_server(server) as connection:
-        return replace.sessions_in(connection, name)
-
-
-def _identity(server: Server, name: str) -> str | None:
-    with on_server(server) as connection:
-        return replace.identity_of(connection, name)
-
-
-def _name_of(server: Server, identity: str) -> str | None:
-    with on_server(server) as connection:
-        return replace.name_of(connection, identity)
-
-
-def _free_name(server: Server, name: str, now: datetime) -> str:
-    with on_server(server) as connection:
-        return replace.free_kept_name(connection, name, now)
+_identity = over(on_server, replace.identity_of)
 
 
 def _swap(server: Server, target: str, incoming: str, kept_as: str) -> None:
@@ -88,18 +63,13 @@ def _was_swapped(server: Server, target: str, kept_as: str) -> bool:
     return _identity(server, kept_as) is not None
 
 
-def _drop(server: Server, name: str) -> None:
-    with on_server(server) as connection:
-        replace.drop_kept(connection, name)
-
-
 EXCHANGE = Exchange(
-    refuse_unfit=_refuse_unfit,
-    sessions=_sessions,
+    refuse_unfit=over(on_server, replace.refuse_unfit),
+    sessions=over(on_server, replace.sessions_in),
     identity=_identity,
-    name_of=_name_of,
-    free_name=_free_name,
+    name_of=over(on_server, replace.name_of),
+    free_name=over(on_server, replace.free_kept_name),
     swap=_swap,
     was_swapped=_was_swapped,
-    drop=_drop,
+    drop=over(on_server, replace.drop_kept),
 )

@@ -7,12 +7,12 @@ from datetime import datetime
 
 from backups.models import Server
 from covetbackup.core.cli.terminal import size_text
-from covetbackup.core.databases.kept import Session
 from covetbackup.core.databases.postgresql import replace
 from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.errors import CovetError
 from restores.checks import Check, Level, failed
 from restores.targets.base import Exchange, Wanted
+from restores.targets.connected import over
 from restores.targets.postgresql_connection import maintenance
 
 
@@ -79,29 +79,7 @@ def _now_of(connection: Connection) -> datetime:
     return moment
 
 
-def _refuse_unfit(server: Server, name: str) -> None:
-    with maintenance(server) as connection:
-        replace.refuse_unfit(connection, name)
-
-
-def _sessions(server: Server, name: str) -> list[Session]:
-    with maintenance(server) as connection:
-        return replace.sessions_in(connection, name)
-
-
-def _identity(server: Server, name: str) -> str | None:
-    with maintenance(server) as connection:
-        return replace.identity_of(connection, name)
-
-
-def _name_of(server: Server, identity: str) -> str | None:
-    with maintenance(server) as connection:
-        return replace.name_of(connection, identity)
-
-
-def _free_name(server: Server, name: str, now: datetime) -> str:
-    with maintenance(server) as connection:
-        return replace.free_kept_name(connection, name, now)
+_identity = over(maintenance, replace.identity_of)
 
 
 def _swap(server: Server, target: str, incoming: str, kept_as: str) -> None:
@@ -113,18 +91,13 @@ def _was_swapped(server: Server, target: str, kept_as: str) -> bool:
     return _identity(server, kept_as) is not None
 
 
-def _drop(server: Server, name: str) -> None:
-    with maintenance(server) as connection:
-        replace.drop_kept(connection, name)
-
-
 EXCHANGE = Exchange(
-    refuse_unfit=_refuse_unfit,
-    sessions=_sessions,
+    refuse_unfit=over(maintenance, replace.refuse_unfit),
+    sessions=over(maintenance, replace.sessions_in),
     identity=_identity,
-    name_of=_name_of,
-    free_name=_free_name,
+    name_of=over(maintenance, replace.name_of),
+    free_name=over(maintenance, replace.free_kept_name),
     swap=_swap,
     was_swapped=_was_swapped,
-    drop=_drop,
+    drop=over(maintenance, replace.drop_kept),
 )

@@ -70,58 +70,58 @@ class ClientProgram:
             sink.abort()
 
 
+class RowsSink:
+    """Feeds a running client, whose errors it explains. Whoever writes knows where the end is."""
+
+    def __init__(self, running: CommandSink) -> None:
+        self._running = running
+
+    def write(self, chunk: bytes) -> None:
+        try:
+            self._running.write(chunk)
+        except SinkFailed as error:
+            raise explained(error) from error
+
+    def commit(self) -> None:
+        try:
+            self._running.commit()
+        except SinkFailed as error:
+            raise explained(error) from error
+
+    def abort(self) -> None:
+        self._running.abort()
+
+
+def range_sink(running: CommandSink, beginning: bytes) -> RowsSink:
+    """For some tables' rows, a range of a dump that has no end mark; `beginning` is what belongs
+    before any range."""
+    sink = RowsSink(running)
+    try:
+        sink.write(beginning)
+    except BaseException:
+        running.abort()  # nobody has this sink yet
+        raise
+    return sink
+
+
 class DumpSink:
     """Feeds a dump to a running client. A cut one ends with status 0 there: hence the look at its
     last line before the commit."""
 
     def __init__(self, running: CommandSink) -> None:
-        self._running = running
+        self._rows = RowsSink(running)
         self._last = b""
 
     def write(self, chunk: bytes) -> None:
-        try:
-            self._running.write(chunk)
-        except SinkFailed as error:
-            raise explained(error) from error
+        self._rows.write(chunk)
         self._last = (self._last + chunk[-_LAST_BYTES:])[-_LAST_BYTES:]
 
     def commit(self) -> None:
         refuse_cut(self._last)
-        try:
-            self._running.commit()
-        except SinkFailed as error:
-            raise explained(error) from error
+        self._rows.commit()
 
     def abort(self) -> None:
-        self._running.abort()
-
-
-class RangeSink:
-    """Feeds some tables' rows to a running client: a range of a dump that has no end mark. Whoever
-    writes it knows its length; `beginning` is what belongs before any range."""
-
-    def __init__(self, running: CommandSink, beginning: bytes) -> None:
-        self._running = running
-        try:
-            self.write(beginning)
-        except BaseException:
-            running.abort()  # nobody has this sink yet
-            raise
-
-    def write(self, chunk: bytes) -> None:
-        try:
-            self._running.write(chunk)
-        except SinkFailed as error:
-            raise explained(error) from error
-
-    def commit(self) -> None:
-        try:
-            self._running.commit()
-        except SinkFailed as error:
-            raise explained(error) from error
-
-    def abort(self) -> None:
-        self._running.abort()
+        self._rows.abort()
 
 
 class BytesSink:

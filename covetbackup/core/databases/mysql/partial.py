@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from covetbackup.core.databases.base import Piece
 from covetbackup.core.databases.mysql import parts
 from covetbackup.core.databases.mysql.choosing import Listing
-from covetbackup.core.databases.mysql.load import BytesSink, RangeSink, ScriptSink
+from covetbackup.core.databases.mysql.load import BytesSink, ScriptSink, range_sink
 from covetbackup.core.databases.mysql.scripts import Script
 from covetbackup.core.databases.mysql.structure import ForeignKey
 from covetbackup.core.databases.selection import Chosen, Selection
@@ -61,7 +61,7 @@ class PartialLoad:
             return ScriptSink(self._load_structure)
         if self._reads_beginnings:
             return BytesSink(lambda content: self._keep_beginning(piece.member, content))
-        return RangeSink(self._start(progress), self._beginnings[piece.member])
+        return range_sink(self._start(progress), self._beginnings[piece.member])
 
     def _keep_map(self, content: bytes) -> None:
         self._map = content
