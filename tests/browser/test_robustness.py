@@ -29,10 +29,9 @@ def test_when_the_session_ends_a_followed_job_leads_to_sign_in(
         job = start_backup(owner, lived_in)
         expect(state(owner)).to_contain_text("Running", timeout=END)
         owner.page.context.clear_cookies()
-        owner.page.wait_for_url(re.compile(r"/sign-in/\?next="), timeout=END)
+        assert job.strip("/").replace("/", "%2F") in owner.is_at(r"/sign-in/\?next=.*")
         assert owner.page.locator("form input[type=password]").count() == 1
         assert owner.page.locator("[id^=job-]").count() == 0
-    assert job.strip("/").replace("/", "%2F") in owner.page.url
 
 
 def test_a_followed_job_that_is_gone_is_not_asked_for_again(
@@ -48,7 +47,7 @@ def test_a_followed_job_that_is_gone_is_not_asked_for_again(
     with locked(postgres):
         start_backup(owner, lived_in)
         expect(state(owner)).to_contain_text("Running", timeout=END)
-        with owner.page.expect_navigation(timeout=END):
+        with owner.sees_another_page(timeout=END):
             owner.page.route("**/live*", gone_once)
     expect(state(owner)).to_contain_text("Succeeded", timeout=END)
 

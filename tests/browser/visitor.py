@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Locator, Page, Request, Response
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Dialog,
+    Locator,
+    Page,
+    Request,
+    Response,
+    expect,
+)
 
 AXE = (Path(__file__).parents[1] / "vendor/axe-4.14.1.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -67,9 +76,23 @@ class Visitor:
         return "\n".join(self.page.locator(".notice, .errors").all_inner_texts())
 
     def is_at(self, pattern: str) -> str:
-        """Wait for an address whose path matches; gives the path."""
-        self.page.wait_for_url(re.compile(re.escape(self.url) + pattern + "$"), timeout=PATIENCE)
+        """Wait for an address whose path matches, and for its page; gives the path.
+
+        The address is looked at again and again. `Page.wait_for_url` fails as soon as one going
+        away overtakes another: when two polls are both sent to the sign-in, for one.
+        """
+        address = re.compile(re.escape(self.url) + pattern + "$")
+        expect(self.page).to_have_url(address, timeout=PATIENCE)
+        self.page.wait_for_load_state()
         return self.page.url.removeprefix(self.url)
+
+    @contextmanager
+    def sees_another_page(self, timeout: int) -> Iterator[None]:
+        """Wait at the end until the window shows another document, at whatever address."""
+        self.page.evaluate("document.documentElement.dataset.old = ''")
+        yield
+        expect(self.page.locator("html[data-old]")).to_have_count(0, timeout=timeout)
+        self.page.wait_for_load_state()
 
     def inaccessible(self) -> list[str]:
         """What axe has to say about the page as it is now."""
