@@ -13,6 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import covetbackup.core.databases.mysql.engine
+import covetbackup.core.databases.postgresql.engine
+import covetbackup.core.databases.sqlite.engine  # noqa: F401 - in a worker they are loaded already
 from covetbackup.core.crypto.chunks import Last, seal, unseal
 from covetbackup.core.crypto.dek import new_dek
 from covetbackup.core.crypto.header import StreamId

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from covetbackup.core.databases.inventory import differences
-from covetbackup.core.databases.postgresql.parts import children, copying, dump, plan
+from covetbackup.core.databases.postgresql.parts import copying, dump, plan, psql
 from covetbackup.core.errors import Incomplete
 from covetbackup.core.stream.pump import drain
 from tests.support.postgres import PostgresServer, drop_databases
@@ -147,7 +147,7 @@ def test_it_works_without_psql(
     postgres_server: PostgresServer, rich: str, taken: Taken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some bundles of PostgreSQL come without it."""
-    monkeypatch.setattr(children, "CommandSource", None)
+    monkeypatch.setattr(psql, "CommandSource", None)
     with monkeypatch.context() as patch:
         patch.setattr("covetbackup.core.databases.postgresql.clients.Clients.has_psql", False)
         without = take(engine_for(postgres_server, rich))

@@ -6,7 +6,7 @@ see the leader's snapshot; the leader keeps every table locked until all is read
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +21,7 @@ from covetbackup.core.databases.postgresql.parts import copying, framing
 from covetbackup.core.databases.postgresql.parts.leader import Leader
 from covetbackup.core.databases.postgresql.parts.names import HEAD
 from covetbackup.core.databases.postgresql.parts.plan import Part, Unit
+from covetbackup.core.databases.postgresql.parts.psql import PsqlReaders
 from covetbackup.core.databases.postgresql.parts.readers import Readers, TableBusy
 from covetbackup.core.databases.postgresql.toc.sources import quoted_name
 from covetbackup.core.databases.postgresql.toc.values import TABLE_DATA, Contents
@@ -30,9 +31,6 @@ from covetbackup.core.errors import Incomplete, SourceFailed
 METHOD = "parallel"
 WORTH_A_CHILD = 8 << 20
 """Bytes of a table from which on it is read by a program of its own."""
-
-Child = Callable[[bytes, bytes], Iterator[bytes]]
-"""From a table's quoted name and the COPY statement to the rows: `children.rows_by_psql`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +53,13 @@ class PartedDump:
         *,
         readers: Readers,
         leader: Leader,
-        child: Child | None,
+        children: PsqlReaders | None,
     ) -> None:
         self._contents = contents
         self._parts = parts
         self._readers = readers
         self._leader = leader
-        self._child = child
+        self._children = children
         self._stored: dict[int, _Stored] = {}
 
     def groups(self) -> Iterator[Sequence[Member]]:
@@ -119,16 +117,16 @@ class PartedDump:
         self._stored[part.number] = _Stored(tally.size, tally.begun)
 
     def _is_for_a_child(self, unit: Unit) -> bool:
-        return self._child is not None and unit.weight >= WORTH_A_CHILD and bool(unit.statement)
+        return self._children is not None and unit.weight >= WORTH_A_CHILD and bool(unit.statement)
 
     def _by_child(self, units: Sequence[Unit], tally: _Tally) -> Iterator[bytes]:
         for unit in units:
             yield from _block(unit, self._childs_rows(unit), tally)
 
     def _childs_rows(self, unit: Unit) -> Iterator[bytes]:
-        assert self._child is not None
+        assert self._children is not None
         try:
-            yield from framing.framed(self._child(quoted_name(unit.entry), unit.statement))
+            yield from framing.framed(self._children.rows(quoted_name(unit.entry), unit.statement))
         except TableBusy:
             yield from self._leader.read(partial(_data, unit))
 

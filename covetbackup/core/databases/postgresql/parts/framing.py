@@ -27,7 +27,9 @@ def object_beginning(oid: int) -> bytes:
 
 
 def framed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """`pieces` with their lengths. An empty one ("nothing yet") stays empty: its length would be
-    the end mark."""
+    """`pieces`, each after its length. An empty one ("nothing yet") stays empty: its length would
+    be the end mark."""
     for piece in pieces:
-        yield integer(len(piece)) + piece if piece else b""
+        if piece:
+            yield integer(len(piece))
+        yield piece

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 
 from covetbackup.core.databases.postgresql.access import Access, Tool
 from covetbackup.core.databases.postgresql.connection import Connection, major_of
 from covetbackup.core.databases.postgresql.parts import plan
-from covetbackup.core.databases.postgresql.parts.children import rows_by_psql
-from covetbackup.core.databases.postgresql.parts.dump import Child, PartedDump
+from covetbackup.core.databases.postgresql.parts.dump import PartedDump
 from covetbackup.core.databases.postgresql.parts.leader import Leader
+from covetbackup.core.databases.postgresql.parts.psql import PsqlReaders
 from covetbackup.core.databases.postgresql.parts.readers import Readers
 from covetbackup.core.databases.postgresql.relations import Relation
 from covetbackup.core.databases.postgresql.snapshot import Snapshot
@@ -55,7 +54,7 @@ def open_parts(
         parts,
         readers=readers,
         leader=leader,
-        child=None if psql is None else _child(psql, access, snapshot, leader.encoding),
+        children=None if psql is None else _children(psql, access, snapshot, leader, stack),
     )
 
 
@@ -63,9 +62,13 @@ def _object_lists(contents: Contents) -> list[list[int]]:
     return [plan.objects(contents, entry) for entry in contents.data_entries if entry.kind == BLOBS]
 
 
-def _child(psql: Tool, access: Access, snapshot: Snapshot, encoding: str) -> Child:
-    told = replace(psql, environment={**psql.environment, "PGCLIENTENCODING": encoding})
-    return partial(rows_by_psql, told, access.settings.database, snapshot.name)
+def _children(
+    psql: Tool, access: Access, snapshot: Snapshot, leader: Leader, stack: ExitStack
+) -> PsqlReaders:
+    told = replace(psql, environment={**psql.environment, "PGCLIENTENCODING": leader.encoding})
+    children = PsqlReaders(told, access.settings.database, snapshot.name)
+    stack.callback(children.close)
+    return children
 
 
 def _measures(connection: Connection) -> tuple[int, int]:

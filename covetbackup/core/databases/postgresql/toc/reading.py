@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 from covetbackup.core.databases.postgresql.toc.values import (
     OFFSET_BYTES,
     VERSIONS,
@@ -13,6 +15,7 @@ from covetbackup.core.errors import NotAnArchive
 
 MAGIC = b"PGDMP"
 INT_BYTES = 4
+_NUMBER = struct.Struct("<BI")  # the sign, then that many bytes
 CUSTOM_FORM = 1
 _POSITION_IS_SET = 2
 _WITH_COMPRESSION_NAME = (1, 15)
@@ -70,9 +73,13 @@ class _Cursor:
         return self.data[begin : self.at]
 
     def integer(self) -> int:
-        head = self.take(1 + INT_BYTES)
-        value = int.from_bytes(head[1:], "little")
-        return -value if head[0] else value
+        amount: int
+        try:
+            is_negative, amount = _NUMBER.unpack_from(self.data, self.at)
+        except struct.error:
+            raise NeedsMore from None
+        self.at += _NUMBER.size
+        return -amount if is_negative else amount
 
     def text(self) -> bytes:
         """A text; one that is absent reads as empty."""
