@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from covetbackup.core.databases.postgresql.connection import connect
+from covetbackup.core.databases.postgresql.connection import Connection, connect
 from covetbackup.core.databases.postgresql.parts import framing
-from covetbackup.core.databases.postgresql.parts.loading import OwnLoader, PartSink
+from covetbackup.core.databases.postgresql.parts.loading import Loaders, PartSink
 from covetbackup.core.databases.postgresql.parts.places import Place
 from covetbackup.core.databases.postgresql.toc.values import TABLE_DATA, Entry, Section
 from covetbackup.core.errors import Cancelled
@@ -42,9 +42,31 @@ def test_a_part_that_waits_for_a_locked_table_can_be_ended(
     own = connect(settings, postgres_server.password, application="covetbackup x")
     with postgres_server.connect(postgres_database) as other, other.transaction():
         other.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
-        sink = PartSink("part", Place(None, False), {7: ENTRY}, OwnLoader(own), Impatient())
+        loader = Loaders(lambda: own).lend()
+        sink = PartSink("part", Place(None, False), {7: ENTRY}, loader, Impatient())
         with pytest.raises(Cancelled):
             sink.write(ROWS)
         sink.abort()
     assert own.closed
     assert postgres_server.rows(postgres_database, "SELECT count(*) FROM t") == [(0,)]
+
+
+def test_a_connection_is_used_for_one_part_after_the_other(
+    postgres_server: PostgresServer, postgres_database: str
+) -> None:
+    postgres_server.execute(postgres_database, "CREATE TABLE t (i int)")
+    settings = postgres_server.settings(postgres_database)
+    opened = []
+
+    def opening() -> Connection:
+        opened.append(connect(settings, postgres_server.password, application="covetbackup x"))
+        return opened[-1]
+
+    loaders = Loaders(opening)
+    for _ in range(3):
+        sink = PartSink("part", Place(None, False), {7: ENTRY}, loaders.lend(), Silent())
+        sink.write(ROWS)
+        sink.commit()
+    loaders.close()
+    assert [connection.closed for connection in opened] == [True]
+    assert postgres_server.rows(postgres_database, "SELECT count(*) FROM t") == [(3,)]

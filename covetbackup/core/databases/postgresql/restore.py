@@ -107,6 +107,7 @@ class PostgresRestore:
                 empty_again=self._start_over,
                 progress=self._progress,
             )
+            stack.callback(self._parts.close)
             self._stack = stack.pop_all()
         return self
 

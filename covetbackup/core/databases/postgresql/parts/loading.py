@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from threading import Lock
 
 import psycopg
 
@@ -46,14 +47,44 @@ class Loader:
 
 
 class OwnLoader(Loader):
-    """A connection for one part alone, and a transaction for all that is in it."""
+    """A connection for one part alone, and a transaction for all that is in it. After the commit
+    the connection goes to `give_back`."""
+
+    def __init__(self, connection: Connection, give_back: Callable[[Connection], None]) -> None:
+        super().__init__(connection)
+        self._give_back = give_back
 
     def begin(self) -> None:
         self.connection.execute("BEGIN")
 
     def commit(self) -> None:
         self.connection.execute("COMMIT")
-        self.connection.close()
+        self._give_back(self.connection)
+
+
+class Loaders:
+    """Opens connections by `connect` as they are needed, and lends each to one part after the
+    other: a backup has hundreds of parts, and a server far away takes its time for each."""
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self._connect = connect
+        self._lock = Lock()
+        self._idle: list[Connection] = []
+
+    def lend(self) -> OwnLoader:
+        with self._lock:
+            connection = self._idle.pop() if self._idle else None
+        return OwnLoader(connection or self._connect(), self._take_back)
+
+    def close(self) -> None:
+        """End the connections that nobody has."""
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
+
+    def _take_back(self, connection: Connection) -> None:
+        with self._lock:
+            self._idle.append(connection)
 
 
 class PartSink:

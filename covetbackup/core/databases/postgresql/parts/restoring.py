@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from covetbackup.core.databases.base import Piece
 from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink, memory_file
-from covetbackup.core.databases.postgresql.parts.loading import OwnLoader, PartSink
+from covetbackup.core.databases.postgresql.parts.loading import Loaders, PartSink
 from covetbackup.core.databases.postgresql.parts.names import HEAD
 from covetbackup.core.databases.postgresql.parts.places import Places
 from covetbackup.core.databases.postgresql.parts.stages import post_data_stages
@@ -51,6 +51,7 @@ class PartedLoad:
         self._command = command
         self._empty_again = empty_again
         self._connect = connect
+        self._loaders = Loaders(self._opened)
         self._jobs = jobs
         self._progress = progress
         self._contents: Contents | None = None
@@ -85,6 +86,7 @@ class PartedLoad:
         pieces = self._places.data_pieces([entry.dump_id for entry in contents.data_entries])
         if pieces:
             yield pieces
+            self._loaders.close()  # pg_restore's jobs may need their places on the server
 
     def _narrowed(self, contents: Contents, selection: Selection) -> Contents:
         closure = close(contents, selection)
@@ -99,8 +101,11 @@ class PartedLoad:
         if self._places is None:
             raise BadSetting(f"{piece.member} came before {HEAD}")
         place = self._places.of(piece)
-        loader = OwnLoader(self._opened())
-        return PartSink(piece.member, place, self._entries, loader, progress)
+        return PartSink(piece.member, place, self._entries, self._loaders.lend(), progress)
+
+    def close(self) -> None:
+        """End what is still connected to the database."""
+        self._loaders.close()
 
     def _take_head(self, head: bytes) -> None:
         self._contents = readable_contents(head)
