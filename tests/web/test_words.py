@@ -37,6 +37,20 @@ def test_nothing_and_unknown_differ() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "two"),
+    [
+        ("view", "views"),
+        ("index", "indexes"),
+        ("policy", "policies"),
+        ("package body", "package bodies"),
+        ("foreign key", "foreign keys"),
+    ],
+)
+def test_one_object_is_called_as_one_and_two_as_two(kind: str, two: str) -> None:
+    assert (ui.several(kind, 1), ui.several(kind, 2)) == (kind, two)
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"),
     [
         (0.0, "under 0.1 s"),

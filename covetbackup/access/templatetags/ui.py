@@ -19,6 +19,7 @@ register = template.Library()
 
 UNKNOWN = "–"
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONSONANT_Y = re.compile(r"[^aeiou]y$")
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _PARTS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 _AGO = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
@@ -97,6 +98,16 @@ def bytes_text(size: int | None) -> SafeString | str:
 def printable(text: str) -> str:
     """What a program said, without what a terminal would obey: of no use on a page."""
     return _CONTROL.sub("", str(text))
+
+
+@register.filter
+def several(kind: str, count: int) -> str:
+    """A kind of database object as it is called beside `count`: 1 index, 2 indexes."""
+    if count == 1:
+        return kind
+    if _CONSONANT_Y.search(kind):
+        return f"{kind[:-1]}ies"
+    return f"{kind}es" if kind.endswith("x") else f"{kind}s"
 
 
 @register.filter
