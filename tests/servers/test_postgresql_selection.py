@@ -2,92 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from covetbackup.core.crypto.keyring import Keyring
-from covetbackup.core.databases.postgresql.parts import directory, plan
+from covetbackup.core.databases.postgresql.parts import directory
 from covetbackup.core.databases.selection import Selection
-from covetbackup.core.errors import (
-    BadSetting,
-    DatabaseUnavailable,
-    Incomplete,
-    SinkFailed,
-    TargetNotEmpty,
+from covetbackup.core.errors import BadSetting, Incomplete, TargetNotEmpty
+from covetbackup.core.manager import RestoreManager
+from covetbackup.core.operations.restore import RestoreRequest, RestoreResult
+from tests.support.postgres import PostgresRole, PostgresServer, drop_databases
+from tests.support.postgres_backup import Notes, contents
+from tests.support.postgres_chosen import (
+    SOURCE,
+    TARGET,
+    Counting,
+    Place,
+    back_up,
+    restore_part,
+    rich_backups,
 )
-from covetbackup.core.manager import BackupManager, RestoreManager
-from covetbackup.core.operations.restore import RestoreRequest, RestoreResult, restore_backup
-from covetbackup.core.repository.repository import Repository
-from covetbackup.core.storage.memory import MemoryStorage
-from covetbackup.core.stream.base import Source
-from tests.support.doubles import make_keys, make_repository
-from tests.support.postgres import PostgresServer, drop_databases
-from tests.support.postgres_backup import Notes, contents, engine_for, fill_richly
-
-TARGET = "selected"
-
-
-class Counting(MemoryStorage):
-    """Counts the bytes that are asked of it."""
-
-    read = 0
-
-    def open(self, name: str, offset: int = 0, length: int | None = None) -> Source:
-        size = self.stat(name).size - offset
-        self.read += size if length is None else min(length, size)
-        return super().open(name, offset, length)
 
 
 @pytest.fixture(scope="module")
-def place(postgres_server: PostgresServer) -> Iterator[tuple[Repository, Keyring]]:
+def place(postgres_server: PostgresServer) -> Iterator[Place]:
     """A repository with a rich backup in many parts, and one in one stream before it."""
-    name = postgres_server.create_database("chosen_from")
-    fill_richly(postgres_server, name)
-    _, keyring = make_keys()
-    repository = make_repository(storage=Counting())
-    manager = BackupManager(repository, keyring)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "SMALLEST_CHUNK", 60_000)
-        patch.setattr(plan, "LARGEST_CHUNK", 60_000)
-        password = postgres_server.password
-        for slug, method in (("whole", "logical"), ("parts", "")):
-            manager.create_backup(
-                postgres_server.url(name), password=password, name=slug, method=method
-            )
-    yield repository, keyring
-    drop_databases(postgres_server, {name})
+    with rich_backups(postgres_server, "whole", "parts") as place:
+        yield place
 
 
 @pytest.fixture(autouse=True)
-def tidy(place: tuple[Repository, Keyring], postgres_tidy: PostgresServer) -> None:
+def tidy(place: Place, postgres_tidy: PostgresServer) -> None:
     """Whatever a test restores goes when it ends."""
 
 
 def restore(
     server: PostgresServer,
-    place: tuple[Repository, Keyring],
+    place: Place,
     *tables: str,
     notes: Notes | None = None,
     schemas: tuple[str, ...] = (),
     with_data: bool = True,
     slug: str = "parts",
 ) -> RestoreResult:
-    repository, keyring = place
-    (label,) = repository.labels(slug)
     selection = Selection(tables, schemas, with_data)
-    return restore_backup(
-        repository,
-        label,
-        engine_for(server),
-        RestoreRequest(server.url(TARGET), jobs=2, selection=selection),
-        keyring=keyring,
-        progress=notes or Notes(),
-    )
+    return restore_part(server, place, selection, slug=slug, progress=notes)
 
 
-def label_of(place: tuple[Repository, Keyring], slug: str) -> str:
+def label_of(place: Place, slug: str) -> str:
     (label,) = place[0].labels(slug)
     return str(label)
 
@@ -108,7 +71,7 @@ TRIGGERS = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgparentid 
 
 
 def test_a_table_comes_with_its_types_indexes_sequence_and_trigger(
-    postgres_server: PostgresServer, place: tuple[Repository, Keyring]
+    postgres_server: PostgresServer, place: Place
 ) -> None:
     notes = Notes()
     restored = restore(postgres_server, place, "public.customer", notes=notes)
@@ -121,9 +84,7 @@ def test_a_table_comes_with_its_types_indexes_sequence_and_trigger(
     assert any("public.touch()" in line for line in notes.lines)
 
 
-def test_foreign_keys_come_when_both_ends_do(
-    postgres_server: PostgresServer, place: tuple[Repository, Keyring]
-) -> None:
+def test_foreign_keys_come_when_both_ends_do(postgres_server: PostgresServer, place: Place) -> None:
     restore(postgres_server, place, "public.egg")
     assert names(postgres_server, KEYS) == set()
     drop_databases(postgres_server, {TARGET})
@@ -132,16 +93,14 @@ def test_foreign_keys_come_when_both_ends_do(
 
 
 def test_a_partitioned_table_comes_with_its_partitions(
-    postgres_server: PostgresServer, place: tuple[Repository, Keyring]
+    postgres_server: PostgresServer, place: Place
 ) -> None:
     restore(postgres_server, place, "public.sale")
     assert postgres_server.rows(TARGET, "SELECT count(*) FROM sale") == [(701,)]
     assert "sale_2_rest_customer_idx" in names(postgres_server, INDEXES)
 
 
-def test_a_partition_alone_becomes_a_table(
-    postgres_server: PostgresServer, place: tuple[Repository, Keyring]
-) -> None:
+def test_a_partition_alone_becomes_a_table(postgres_server: PostgresServer, place: Place) -> None:
     notes = Notes()
     restore(postgres_server, place, "public.by list: a", notes=notes)
     assert postgres_server.rows(TARGET, 'SELECT count(*) FROM "by list: a"') == [(20,)]
@@ -149,15 +108,13 @@ def test_a_partition_alone_becomes_a_table(
 
 
 def test_rows_that_change_partitions_bring_all_of_them(
-    postgres_server: PostgresServer, place: tuple[Repository, Keyring]
+    postgres_server: PostgresServer, place: Place
 ) -> None:
     restore(postgres_server, place, "public.by_mood_0")
     assert is_as_in_the_source(postgres_server, "public.by_mood")
 
 
-def test_a_view_brings_what_it_shows(
-    postgres_server: PostgresServer, place: tuple[Repository, Keyring]
-) -> None:
+def test_a_view_brings_what_it_shows(postgres_server: PostgresServer, place: Place) -> None:
     notes = Notes()
     restore(postgres_server, place, "public.big", notes=notes)
     assert (
@@ -167,24 +124,18 @@ def test_a_view_brings_what_it_shows(
     assert any("as it is needed: public.totals" in line for line in notes.lines)
 
 
-def test_a_schema_comes_whole(
-    postgres_server: PostgresServer, place: tuple[Repository, Keyring]
-) -> None:
+def test_a_schema_comes_whole(postgres_server: PostgresServer, place: Place) -> None:
     restore(postgres_server, place, schemas=('we"ird ☃',))
     assert is_as_in_the_source(postgres_server, 'we"ird ☃.ta\nble -x')
 
 
-def test_structure_alone_has_no_rows(
-    postgres_server: PostgresServer, place: tuple[Repository, Keyring]
-) -> None:
+def test_structure_alone_has_no_rows(postgres_server: PostgresServer, place: Place) -> None:
     restore(postgres_server, place, "public.customer", with_data=False)
     assert postgres_server.rows(TARGET, "SELECT count(*) FROM customer") == [(0,)]
     assert "customer_pkey" in names(postgres_server, INDEXES)
 
 
-def test_only_what_is_wanted_is_read(
-    postgres_server: PostgresServer, place: tuple[Repository, Keyring]
-) -> None:
+def test_only_what_is_wanted_is_read(postgres_server: PostgresServer, place: Place) -> None:
     storage = place[0].storage
     assert isinstance(storage, Counting)
     storage.read = 0
@@ -208,7 +159,7 @@ def test_only_what_is_wanted_is_read(
 )
 def test_what_cannot_be_selected_is_refused_and_leaves_nothing(
     postgres_server: PostgresServer,
-    place: tuple[Repository, Keyring],
+    place: Place,
     tables: tuple[str, ...],
     slug: str,
     message: str,
@@ -220,7 +171,7 @@ def test_what_cannot_be_selected_is_refused_and_leaves_nothing(
 
 
 def test_what_would_come_is_told_before_anything_runs(
-    place: tuple[Repository, Keyring],
+    place: Place,
 ) -> None:
     listing = RestoreManager(*place).contents(label_of(place, "parts"))
     sizes = listing.table_bytes()
@@ -234,7 +185,7 @@ def test_what_would_come_is_told_before_anything_runs(
 @pytest.mark.parametrize("slug", ["parts", "whole"])
 def test_a_backup_is_exported_as_a_directory_for_pg_restore(
     postgres_server: PostgresServer,
-    place: tuple[Repository, Keyring],
+    place: Place,
     tmp_path: Path,
     slug: str,
 ) -> None:
@@ -248,7 +199,7 @@ def test_a_backup_is_exported_as_a_directory_for_pg_restore(
 
 
 def test_an_export_that_fails_leaves_no_folder(
-    place: tuple[Repository, Keyring], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(directory.Blocks, "is_between", lambda blocks: False)
     with pytest.raises(Incomplete, match="midst"):
@@ -256,69 +207,59 @@ def test_an_export_that_fails_leaves_no_folder(
     assert not (tmp_path / "exported").exists()
 
 
-def rows_into(
-    server: PostgresServer, place: tuple[Repository, Keyring], *tables: str
-) -> RestoreResult:
-    repository, keyring = place
-    selection = Selection(tables, with_structure=False)
-    return restore_backup(
-        repository,
-        next(iter(repository.labels("parts"))),
-        engine_for(server),
-        RestoreRequest(server.url(TARGET), jobs=2, selection=selection),
-        keyring=keyring,
-        progress=Notes(),
-    )
+def test_a_schema_comes_under_another_name(postgres_server: PostgresServer, place: Place) -> None:
+    """What refers to its objects goes on doing so; code that is kept as text is told of."""
+    notes = Notes()
+    selection = Selection(("public.big", "public.customer"), schemas_as=(("public", "as of: ☃"),))
+    restored = restore_part(postgres_server, place, selection, progress=notes)
+    there = contents(postgres_server, "chosen_from")
+    assert contents(postgres_server, TARGET)["as of: ☃.big"] == there["public.big"]
+    counted = {table.label: table.rows for table in restored.inventory.tables if table.exact}
+    assert counted["as of: ☃.customer"] == 500
+    postgres_server.execute(TARGET, 'REFRESH MATERIALIZED VIEW "as of: ☃".totals')
+    assert any("still says public" in line and "touch()" in line for line in notes.lines)
+    assert postgres_server.rows(TARGET, "SELECT to_regnamespace('public')::text") == [(None,)]
 
 
-def test_rows_go_into_tables_that_are_there(
-    postgres_server: PostgresServer, place: tuple[Repository, Keyring]
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("nowhere", "x", "nothing of schema 'nowhere'"),
+        ("public", "public", "schema 'public' is there"),
+        ("public", "pg_mine", "no schema can be called"),
+        ("public", "", "no schema can be called"),
+        ("public", "n" * 64, "longer than 63 bytes"),
+    ],
+)
+def test_a_name_that_a_schema_cannot_get_is_refused_before_anything_is_made(
+    postgres_server: PostgresServer, place: Place, old: str, new: str, message: str
 ) -> None:
-    restore(postgres_server, place, "public.sale", "public.customer", with_data=False)
-    result = rows_into(postgres_server, place, "public.customer", "public.sale")
-    assert {table.label: table.rows for table in result.inventory.tables if table.exact} == {
-        "public.customer": 500,
-        "public.sale_1": 366,
-        "public.sale_2_rest": 335,
-    }
-    here, there = contents(postgres_server, TARGET), contents(postgres_server, "chosen_from")
-    assert here["public.customer"] == there["public.customer"]
-    assert here["public.sale"] == there["public.sale"]
+    before = postgres_server.databases()
+    selection = Selection(("public.egg",), schemas_as=((old, new),))
+    with pytest.raises(BadSetting, match=message):
+        restore_part(postgres_server, place, selection)
+    assert postgres_server.databases() == before
 
 
-def test_rows_wait_for_the_disk_when_they_are_committed(
-    postgres_server: PostgresServer, place: tuple[Repository, Keyring]
+def test_only_roles_that_what_is_selected_speaks_of_are_asked_for(
+    postgres_server: PostgresServer, place: Place, postgres_role: Callable[..., PostgresRole]
 ) -> None:
-    restore(postgres_server, place, "public.customer", with_data=False)
+    mine, other = postgres_role(), postgres_role()
     postgres_server.execute(
-        TARGET,
-        f"ALTER DATABASE {TARGET} SET synchronous_commit = 'on'",
-        "CREATE TABLE seen (setting text)",
-        "CREATE FUNCTION public.see() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO"
-        " public.seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END$$",
-        "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON customer"
-        " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.see()",
+        SOURCE,
+        f"CREATE TABLE mine AS SELECT 1 AS one; ALTER TABLE mine OWNER TO {mine.name}",
+        f"CREATE TABLE others AS SELECT 2 AS two; GRANT SELECT ON others TO {other.name}",
     )
-    rows_into(postgres_server, place, "public.customer")
-    assert postgres_server.rows(TARGET, "SELECT DISTINCT setting FROM seen") == [("on",)]
-
-
-def test_rows_that_do_not_fit_leave_the_tables_as_they_were(
-    postgres_server: PostgresServer, place: tuple[Repository, Keyring]
-) -> None:
-    restore(postgres_server, place, "public.tall", "public.customer")
-    before = contents(postgres_server, TARGET)
-    with pytest.raises(SinkFailed, match="customer"):  # its keys are there already
-        rows_into(postgres_server, place, "public.tall", "public.customer")
-    assert contents(postgres_server, TARGET) == before
-    postgres_server.execute(TARGET, "DROP TABLE customer")
-    with pytest.raises(SinkFailed, match="does not exist"):
-        rows_into(postgres_server, place, "public.tall", "public.customer")
-    assert contents(postgres_server, TARGET)["public.tall"] == before["public.tall"]
-
-
-def test_rows_need_a_database_that_is_there(
-    postgres_server: PostgresServer, place: tuple[Repository, Keyring]
-) -> None:
-    with pytest.raises(DatabaseUnavailable, match=TARGET):
-        rows_into(postgres_server, place, "public.customer")
+    back_up(postgres_server, place, "owned")
+    gone = [
+        f"{act} {role.name}" for role in (mine, other) for act in ("DROP OWNED BY", "DROP ROLE")
+    ]
+    postgres_server.execute(SOURCE, *gone, "DROP TABLE others")
+    notes = Notes()
+    restore(postgres_server, place, "public.egg", slug="owned", notes=notes)
+    drop_databases(postgres_server, {TARGET})
+    with pytest.raises(BadSetting, match=f"roles missing on this server: {mine.name}$"):
+        restore(postgres_server, place, "public.mine", slug="owned")
+    selection = Selection(("public.mine",))
+    restore_part(postgres_server, place, selection, slug="owned", globals=True, progress=notes)
+    assert f"roles created: {mine.name}" in notes.lines

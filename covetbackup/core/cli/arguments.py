@@ -144,6 +144,13 @@ def _selection(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--schema-only", action="store_true", help="of what --table and --schema name, no rows"
     )
+    made.add_argument(
+        "--rename-schema",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="what is restored of schema OLD comes as schema NEW (PostgreSQL); repeat",
+    )
 
 
 def _cat(made: argparse.ArgumentParser) -> None:
@@ -166,6 +173,11 @@ def _restore(made: argparse.ArgumentParser) -> None:
         "--replace",
         action="store_true",
         help="TARGET exists: take its place in one step, and keep it under a dated name",
+    )
+    made.add_argument(
+        "--into-existing",
+        action="store_true",
+        help="TARGET exists: what is named is added to it, all of it or nothing (PostgreSQL)",
     )
     _selection(made)
     made.add_argument(

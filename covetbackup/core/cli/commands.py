@@ -11,6 +11,7 @@ from typing import Any
 from covetbackup.core.cli import exits, views
 from covetbackup.core.cli.report import Report
 from covetbackup.core.cli.scratch import scratch_target
+from covetbackup.core.cli.selecting import selection_of
 from covetbackup.core.cli.terminal import count_text, size_text
 from covetbackup.core.crypto.keyfile import read_passphrase
 from covetbackup.core.crypto.keyring import Keyring, new_keys, write_new_keys
@@ -171,18 +172,13 @@ def contents(given: Namespace) -> Report:
 
 
 def _selection(given: Namespace, *, rows_only: bool = False) -> Selection | None:
-    if given.schema_only and rows_only:
-        raise BadSetting("--schema-only and --data-only leave nothing to restore")
-    if given.table or given.schema:
-        return Selection(
-            tuple(given.table),
-            tuple(given.schema),
-            with_data=not given.schema_only,
-            with_structure=not rows_only,
-        )
-    if given.schema_only or rows_only:
-        raise BadSetting("--schema-only and --data-only need --table or --schema")
-    return None
+    return selection_of(
+        given.table,
+        given.schema,
+        with_data=not given.schema_only,
+        with_structure=not rows_only,
+        renames=given.rename_schema,
+    )
 
 
 def restore(given: Namespace) -> Report:
@@ -196,6 +192,7 @@ def restore(given: Namespace) -> Report:
         selection=_selection(given, rows_only=given.data_only),
         options={"owner": given.owner} if given.owner else {},
         replace=given.replace,
+        adds=given.into_existing or given.data_only,
     )
     result = manager.restore_backup(given.label, request, password=_password(given))
     kept = f"; what was there is kept as {result.kept_as}" if result.kept_as else ""

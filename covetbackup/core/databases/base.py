@@ -94,6 +94,8 @@ class RestoreOptions:
     written at once. `extra` holds typed options of one engine. With `replace` the target must
     exist: the commit puts the restored database in its place and keeps it under another name.
     With a `selection` only that is restored; an engine that cannot do so raises `BadSetting`.
+    With `adds`, and always if the selection has no structure, the target must exist: what is
+    selected goes into it, beside what is there, at the commit and all of it or nothing.
     """
 
     target: str
@@ -102,6 +104,7 @@ class RestoreOptions:
     extra: Mapping[str, object] = field(default_factory=dict)
     replace: bool = False
     selection: Selection | None = None
+    adds: bool = False
 
 
 class BackupSession(Protocol):

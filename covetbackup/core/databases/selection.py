@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -12,12 +13,23 @@ from covetbackup.core.errors import BadSetting
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Tables as "schema.table", and whole schemas; without data only their structure, without
-    structure only rows, for tables that the target has already."""
+    structure only rows, for tables that the target has already. `schemas_as` are pairs of a
+    schema's name in the backup and the one that it gets."""
 
     tables: tuple[str, ...] = ()
     schemas: tuple[str, ...] = ()
     with_data: bool = True
     with_structure: bool = True
+    schemas_as: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows for the table of that name in the target: the values of these columns."""
+
+    schema: str
+    name: str
+    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +37,10 @@ class Chosen:
     """What a selection comes to: labels of everything that will be there.
 
     `pulled` are tables that what was selected cannot do without; `skipped` are foreign keys to
-    tables that were not selected; `warnings` say what cannot be known from the contents.
+    tables that were not selected; `warnings` say what cannot be known from the contents. `roles`
+    and `tablespaces` are those that it speaks of, None where an engine cannot tell; `rows` what
+    goes into tables that are there already, empty where it cannot. Labels are those of the backup,
+    whatever its schemas will be called (`schemas_as`).
     """
 
     tables: frozenset[str]
@@ -35,6 +50,10 @@ class Chosen:
     skipped: tuple[str, ...]
     warnings: tuple[str, ...]
     with_data: bool
+    schemas_as: tuple[tuple[str, str], ...] = ()
+    roles: frozenset[str] | None = None
+    tablespaces: frozenset[str] | None = None
+    rows: tuple[Rows, ...] = ()
 
     @property
     def lines(self) -> list[str]:
@@ -52,11 +71,12 @@ class Chosen:
         """The part of the inventory `whole` that a restore of this must have."""
         tables = [table for table in whole.tables if table.label in self.tables]
         sequences = [each for each in whole.sequences if each.label in self.sequences]
-        return Inventory(
+        part = Inventory(
             tables=tuple(tables if self.with_data else map(_without_rows, tables)),
             sequences=tuple(sequences if self.with_data else map(_unused, sequences)),
             extensions=tuple(name for name in whole.extensions if name in self.extensions),
         )
+        return renamed(part, self.schemas_as)
 
 
 class Listing(Protocol):
@@ -67,6 +87,16 @@ class Listing(Protocol):
 
     def chosen(self, selection: Selection) -> Chosen:
         """Raises `BadSetting` for what is not there."""
+
+
+def renamed(whole: Inventory, schemas_as: Iterable[tuple[str, str]]) -> Inventory:
+    """`whole` once its schemas have their new names."""
+    names = dict(schemas_as)
+    if not names:
+        return whole
+    tables = (replace(one, schema=names.get(one.schema, one.schema)) for one in whole.tables)
+    sequences = (replace(one, schema=names.get(one.schema, one.schema)) for one in whole.sequences)
+    return replace(whole, tables=tuple(tables), sequences=tuple(sequences))
 
 
 def refuse(selection: Selection | None, kind: str) -> None:

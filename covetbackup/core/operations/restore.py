@@ -34,7 +34,7 @@ class RestoreRequest:
 
     `accept_untrusted` allows a backup that no trusted signer or own secret key vouches for.
     `replace` puts the restored database in the place of the target, which is kept. `selection`
-    restores a part of the backup.
+    restores a part of the backup; with `adds` into the target, which exists.
     """
 
     target: str
@@ -44,16 +44,19 @@ class RestoreRequest:
     options: dict[str, object] | None = None
     replace: bool = False
     selection: Selection | None = None
+    adds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RestoreResult:
-    """What was restored, what the target really holds, and what it replaced is called now."""
+    """What was restored, what of it the target really holds, what it replaced is called now, and
+    how many plain bytes were loaded."""
 
     manifest: Manifest
     inventory: Inventory
     problems: tuple[str, ...]
     kept_as: str = ""
+    plain_bytes: int = 0
 
 
 def restore_backup(
@@ -105,8 +108,12 @@ def _filled(
     """A scratch target that holds the whole backup, as compared with the manifest."""
     opened = _opened(repository, label, engine, request, keyring=keyring)
     with engine.restore(_options(opened, request), progress) as session:
-        inventory = _fill(repository, opened, session, request, progress=progress)
-        yield session, RestoreResult(opened.manifest, inventory, opened.problems, session.kept_as)
+        size = _fill(repository, opened, session, request, progress=progress)
+        inventory = _compared(opened, session, progress=progress)
+        yield (
+            session,
+            RestoreResult(opened.manifest, inventory, opened.problems, session.kept_as, size),
+        )
 
 
 def _opened(
@@ -135,6 +142,7 @@ def _options(opened: OpenedBackup, request: RestoreRequest) -> RestoreOptions:
         extra=request.options or {},
         replace=request.replace,
         selection=request.selection,
+        adds=request.adds,
     )
 
 
@@ -145,8 +153,9 @@ def _fill(
     request: RestoreRequest,
     *,
     progress: Progress,
-) -> Inventory:
-    manifest, details = opened.manifest, opened.manifest.opened
+) -> int:
+    """How many plain bytes it took."""
+    manifest, details, written = opened.manifest, opened.manifest.opened, 0
 
     def write(piece: Piece, progress: Progress) -> None:
         source = _source(repository, opened, piece, workers=request.workers)
@@ -154,16 +163,21 @@ def _fill(
 
     sizes = {member.name: details.plain[member.name].size for member in manifest.members}
     for group in session.groups(sizes):
-        progress.phase(f"restoring {_name(group)}", _size(group, details))
+        size = _size(group, details)
+        progress.phase(f"restoring {_name(group)}", size)
         tasks = [partial(write, piece) for piece in group]
         run_at_once(tasks, limit=request.jobs, progress=progress)
+        written += size
+    return written
+
+
+def _compared(opened: OpenedBackup, session: RestoreSession, *, progress: Progress) -> Inventory:
     progress.phase("comparing with the manifest")
-    inventory = session.inventory()
-    chosen = session.chosen
-    found = differences(chosen.of(details.inventory) if chosen else details.inventory, inventory)
+    inventory, expected = session.inventory(), opened.manifest.opened.inventory
+    found = differences(session.chosen.of(expected) if session.chosen else expected, inventory)
     if found:
         raise ResultDiffers(
-            f"the restored database differs from backup {manifest.label}: "
+            f"the restored database differs from backup {opened.manifest.label}: "
             + "; ".join(islice(found, _SHOWN))
             + (f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""),
             "the target is as it was before; verify the backup at content level",

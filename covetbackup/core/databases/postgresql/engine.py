@@ -16,6 +16,7 @@ from covetbackup.core.databases.base import (
 )
 from covetbackup.core.databases.postgresql import backup, restore
 from covetbackup.core.databases.postgresql.access import Access
+from covetbackup.core.databases.postgresql.adding.session import AddingRestore
 from covetbackup.core.databases.postgresql.archive import check_member
 from covetbackup.core.databases.postgresql.clients import Clients, choose_clients, find_clients
 from covetbackup.core.databases.postgresql.connection import (
@@ -25,7 +26,6 @@ from covetbackup.core.databases.postgresql.connection import (
     translated,
 )
 from covetbackup.core.databases.postgresql.parts.dump import METHOD as PARALLEL
-from covetbackup.core.databases.postgresql.parts.rows_only import RowsRestore
 from covetbackup.core.databases.postgresql.url import parse_url
 from covetbackup.core.databases.postgresql.whole import METHOD as LOGICAL
 from covetbackup.core.errors import BadSetting
@@ -87,18 +87,28 @@ class PostgresEngine:
         of the role that shall own all; and `globals`: True to create missing roles from
         `globals.sql` first.
 
-        With a selection of rows without structure the database must exist: they go into its
-        tables, in one transaction that the commit ends.
+        With `options.adds`, or a selection of rows without structure, the database must exist: what
+        is selected goes into it in one transaction that the commit ends. Rows alone take no
+        `extra`.
         """
-        selection = options.selection
-        if selection is not None and not selection.with_structure:
-            target = parse_url(options.target)
-            if not target.same_server(self._settings):
-                raise BadSetting(f"the target is {target}, but the engine is for another server")
-            access = Access(target, self._password, f"covetbackup {secrets.token_hex(4)}")
-            return RowsRestore(access, options, selection, progress)
+        if options.adds or (options.selection and not options.selection.with_structure):
+            return self._adding(options, progress)
         return restore.PostgresRestore(
             self._settings, self._password, options, choose=self._clients, progress=progress
+        )
+
+    def _adding(self, options: RestoreOptions, progress: Progress) -> AddingRestore:
+        if options.selection is None:
+            raise BadSetting(
+                "into a database that is there goes only what is selected",
+                "select tables or schemas, or restore everything under a new name",
+            )
+        target = parse_url(options.target)
+        if not target.same_server(self._settings):
+            raise BadSetting(f"the target is {target}, but the engine is for another server")
+        access = Access(target, self._password, f"covetbackup {secrets.token_hex(4)}")
+        return AddingRestore(
+            access, options, options.selection, choose=self._clients, progress=progress
         )
 
     def check(self, member: str) -> Filter | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.connection import Connection, major_of
+from covetbackup.core.databases.selection import Chosen
 from covetbackup.core.errors import BadSetting
 
 
@@ -47,6 +48,37 @@ def read_choices(options: RestoreOptions) -> RestoreChoices:
     if owner in (OwnerPolicy.KEEP, OwnerPolicy.NONE):
         return RestoreChoices(OwnerPolicy(owner), "", apply_globals)
     return RestoreChoices(OwnerPolicy.ROLE, owner, apply_globals)
+
+
+def needed(
+    expected: Inventory,
+    *,
+    extensions: Collection[str] = (),
+    roles: Collection[str] = (),
+    tablespaces: Collection[str] = (),
+) -> Inventory:
+    """`expected` with of its needs only these: those of a part. The part belongs to whoever owns
+    its objects, so the database's own owner is none of them."""
+    settings = dict(expected.settings or {})
+    settings.pop("owner", None)
+    recorded = json.loads(settings.get("tablespaces", "[]"))
+    settings["tablespaces"] = json.dumps([name for name in recorded if name in tablespaces])
+    return replace(
+        expected,
+        extensions=tuple(name for name in expected.extensions if name in extensions),
+        roles=tuple(name for name in expected.roles if name in roles),
+        settings=settings,
+    )
+
+
+def needed_by(chosen: Chosen, expected: Inventory) -> Inventory:
+    """As `needed`, of what a selection came to."""
+    return needed(
+        expected,
+        extensions=chosen.extensions,
+        roles=chosen.roles or (),
+        tablespaces=chosen.tablespaces or (),
+    )
 
 
 def refuse_unfit(connection: Connection, expected: Inventory, choices: RestoreChoices) -> None:

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
@@ -20,7 +21,7 @@ from psycopg import sql
 from covetbackup.core.databases.background import Background
 from covetbackup.core.databases.base import Piece, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.postgresql import preflight, relations, replace, roles, scratch
+from covetbackup.core.databases.postgresql import preflight, recount, replace, roles, scratch
 from covetbackup.core.databases.postgresql.access import end_sessions
 from covetbackup.core.databases.postgresql.background import in_background
 from covetbackup.core.databases.postgresql.backup import GLOBALS
@@ -39,7 +40,6 @@ from covetbackup.core.databases.postgresql.parts.names import DUMP, HEAD, is_par
 from covetbackup.core.databases.postgresql.parts.restoring import PartedLoad
 from covetbackup.core.databases.postgresql.properties import property_statements
 from covetbackup.core.databases.postgresql.snapshot import prepare_session
-from covetbackup.core.databases.postgresql.survey import read_inventory
 from covetbackup.core.databases.postgresql.url import parse_url
 from covetbackup.core.databases.selection import Chosen
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
@@ -77,6 +77,9 @@ class PostgresRestore:
         self._password = password
         self._options = options
         self._expected = options.expected
+        # What a selection needs is known when its contents are read.
+        whole = options.selection is None
+        self._needed = options.expected if whole else preflight.needed(options.expected)
         self._choices = preflight.read_choices(options)
         self._choose = choose
         self._progress = progress
@@ -94,13 +97,13 @@ class PostgresRestore:
             )
             stack.callback(self._keeper.close)
             self._look_at_target()
-            preflight.refuse_unfit(self._keeper, self._expected, self._choices)
+            preflight.refuse_unfit(self._keeper, self._needed, self._choices)
             self._clients = self._choose(self._archive_major())
             self._say_risks()
             stack.callback(self._undo)
             self._create_scratch()
             self._parts = PartedLoad(
-                self._pg_restore(),
+                self._pg_restore,
                 self._connect_to_scratch,
                 jobs=self._options.jobs,
                 selection=self._options.selection,
@@ -120,19 +123,23 @@ class PostgresRestore:
         self._stack.close()
 
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
-        if GLOBALS in members:
-            yield (Piece(GLOBALS),)
-        with translated(self._settings):
-            self._properties = self._rehearsed_properties()
         if HEAD in members:
-            yield from self._parts.groups(members)
-            return
-        if self._options.selection is not None:
+            yield (Piece(HEAD),)
+            self._parts.open(members)
+        elif self._options.selection is not None:
             raise BadSetting(
                 "of a dump in one stream nothing can be selected",
                 "restore all of it; or let pg_restore choose from what `cat … dump.pgc` writes",
             )
-        yield (Piece(DUMP),)
+        if self.chosen is not None:
+            self._refuse_unfit_for(self.chosen)
+        if GLOBALS in members:
+            yield (Piece(GLOBALS),)
+        with translated(self._settings):
+            self._properties = self._rehearsed_properties()
+        yield from self._parts.groups() if HEAD in members else [(Piece(DUMP),)]
+        if self.chosen is not None and self.chosen.schemas_as:
+            self._rename_schemas(self.chosen.schemas_as)
 
     def sink(self, piece: Piece, progress: Progress) -> Sink:
         if piece.member == GLOBALS:
@@ -160,12 +167,16 @@ class PostgresRestore:
     def inventory(self) -> Inventory:
         # At once, as each keeps but one core of the server busy: of a restore of 650 MB, one after
         # the other took 4 s of 31.
-        with self._on_scratch(_analyze) as analysis, self._on_scratch(self._read) as reading:
+        expected = self.chosen.of(self._expected) if self.chosen else self._expected
+        reader = partial(recount.inventory, expected=expected)
+        with (
+            self._on_scratch(recount.analyze) as analysis,
+            self._on_scratch(reader) as reading,
+        ):
             found = reading.result(waiting=self._tick)
             self._progress.phase("analyze")
             analysis.result(waiting=self._tick)
         counted = {table.label for table in found.tables if table.exact}
-        expected = self.chosen.of(self._expected) if self.chosen else self._expected
         uncounted = [table.label for table in expected.tables if table.exact]
         uncounted = [label for label in uncounted if label not in counted]
         if uncounted:
@@ -223,22 +234,45 @@ class PostgresRestore:
                 return major
         return major_of(self._keeper)
 
+    def _refuse_unfit_for(self, chosen: Chosen) -> None:
+        self._needed = preflight.needed_by(chosen, self._expected)
+        with translated(self._settings):
+            preflight.refuse_unfit(self._keeper, self._needed, self._choices)
+            self._say_what_is_lost()
+
+    def _rename_schemas(self, schemas_as: Sequence[tuple[str, str]]) -> None:
+        """All that refers to what is in them goes on doing so; only code that is kept as text
+        does not, of which the selection's warnings tell."""
+        settings = self._settings.on(self._name)
+        with (
+            translated(settings),
+            connect(settings, self._password, application=self._application) as connection,
+            connection.transaction(),
+        ):
+            for old, new in schemas_as:
+                names = sql.Identifier(old), sql.Identifier(new)
+                connection.execute(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(*names))
+
     def _say_risks(self) -> None:
         if preflight.is_superuser(self._keeper):
             self._progress.note(
                 "restoring as a superuser: whatever the backup holds runs with all rights"
             )
+        self._say_what_is_lost()
+
+    def _say_what_is_lost(self) -> None:
         if self._lost_tablespaces():
             missing = ", ".join(self._lost_tablespaces())
             self._progress.note(f"all goes to the default tablespace; missing here: {missing}")
 
     def _lost_tablespaces(self) -> list[str]:
-        return list(preflight.missing_tablespaces(self._keeper, self._expected))
+        return list(preflight.missing_tablespaces(self._keeper, self._needed))
 
     def _apply_globals(self, script: bytes) -> None:
         if not self._choices.apply_globals:
             return
-        self._created_roles = roles.create_missing_roles(self._keeper, script)
+        needed = self.chosen.roles if self.chosen else None
+        self._created_roles = roles.create_missing_roles(self._keeper, script, needed)
         if self._created_roles:
             self._progress.note(f"roles created: {', '.join(self._created_roles)}")
 
@@ -261,7 +295,7 @@ class PostgresRestore:
 
     def _refuse_or_note(self, statement: sql.Composed, error: psycopg.Error) -> None:
         text = f"{statement.as_string(self._keeper)}: {str(error).splitlines()[0]}"
-        if self._choices.keeps_owner:
+        if self._choices.keeps_owner and self._options.selection is None:
             raise DatabaseError(
                 f"cannot give the database its properties: {text}",
                 "restore as a superuser, or with owner none",
@@ -315,19 +349,6 @@ class PostgresRestore:
                 raise
         return connection
 
-    def _read(self, connection: Connection, stop: Callable[[], bool]) -> Inventory:
-        tables = relations.tables(connection)
-        wanted = {table.label for table in self._expected.tables if table.exact}
-        readable = relations.readable(connection)
-        counted = [
-            table
-            for table in tables
-            if table.kind == "r"
-            and table.oid in readable
-            and (table.label in wanted or table.scattered or not self._expected.tables)
-        ]
-        return read_inventory(connection, tables, counted=counted, unlogged_lost=False, stop=stop)
-
     def _undo(self) -> None:
         if self._committed:
             return
@@ -341,12 +362,3 @@ class PostgresRestore:
         except (CovetError, psycopg.Error) as error:
             # The restore's own failure is on its way up already; a sweep will take this.
             _log.warning("scratch database stays until a sweep scratch=%s %s", self._name, error)
-
-
-def _analyze(connection: Connection, stop: Callable[[], bool]) -> None:
-    """Statistics are not in a dump; without them the first queries are planned blindly."""
-    for table in relations.tables(connection):
-        if stop():
-            return
-        if table.kind in ("r", "p"):
-            connection.execute(sql.SQL("ANALYZE {}").format(table.quoted))

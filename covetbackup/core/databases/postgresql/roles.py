@@ -7,7 +7,7 @@ and (managed services) only the names of the roles that the database refers to.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import psycopg
@@ -71,8 +71,11 @@ def names_only(connection: Connection, names: Sequence[str]) -> bytes:
 _ATTRIBUTES = ("LOGIN", "INHERIT", "CREATEDB", "CREATEROLE")
 
 
-def create_missing_roles(connection: Connection, script: bytes) -> list[str]:
-    """Create the roles of `script` that this server lacks, all or none; their names.
+def create_missing_roles(
+    connection: Connection, script: bytes, needed: Collection[str] | None = None
+) -> list[str]:
+    """Create the roles of `script`, or of them those that are `needed`, that this server lacks,
+    all or none; their names.
 
     Roles that exist are left as they are, passwords included, and so is everything else the
     script says of them. Only CREATE ROLE, ALTER ROLE, COMMENT ON ROLE and GRANT of memberships
@@ -85,6 +88,10 @@ def create_missing_roles(connection: Connection, script: bytes) -> list[str]:
             role = _role_changed(words)
             if role is None or role in existing:
                 continue
+            if needed is not None and role not in needed:
+                continue
+            if words[0] == "GRANT" and _name(words[1]) not in {*existing, *created}:
+                continue  # the group is not needed: what its members own is theirs without it
             _run(connection, words, role)
             if words[0] == "CREATE":
                 created.append(role)

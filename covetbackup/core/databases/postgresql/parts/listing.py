@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from covetbackup.core.databases.postgresql.parts.names import HEAD, is_part
 from covetbackup.core.databases.postgresql.toc.closure import close
 from covetbackup.core.databases.postgresql.toc.reading import NeedsMore, Unsupported, read_contents
+from covetbackup.core.databases.postgresql.toc.rows import close_rows
 from covetbackup.core.databases.postgresql.toc.values import TABLE_DATA
 from covetbackup.core.databases.selection import Chosen, Selection
 from covetbackup.core.errors import BadSetting, Incomplete
@@ -34,7 +35,8 @@ class Listing:
 
     def chosen(self, selection: Selection) -> Chosen:
         """What a restore of `selection` would bring. Raises `BadSetting`."""
-        return close(self._contents, selection).chosen
+        narrow = close if selection.with_structure else close_rows
+        return narrow(self._contents, selection).chosen
 
 
 def head_of(members: Mapping[str, int]) -> str:

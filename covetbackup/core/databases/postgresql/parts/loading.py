@@ -102,7 +102,8 @@ class PartSink:
         self._name = name
         self._place = place
         self._entries = entries
-        self._entry = place.goes_on
+        goes_on = place.goes_on
+        self._entry = entries.get(goes_on.dump_id, goes_on) if goes_on else None
         self._blocks = Blocks(_kind(place.goes_on))
         self._copy: CopyIn | None = None
         self._object = (0, 0)

@@ -33,12 +33,12 @@ _SETTINGS = (b"ENCODING", b"STDSTRINGS", b"SEARCHPATH")
 
 
 class PartedLoad:
-    """`connect` opens a connection to the database that is filled; `empty_again` makes that as
-    empty as it was."""
+    """`command` and `connect` reach the database that is filled; `empty_again` makes that as empty
+    as it was. First `HEAD` goes into its sink, then `open` looks at it."""
 
     def __init__(
         self,
-        command: PgRestore,
+        command: Callable[[], PgRestore],
         connect: Callable[[], Connection],
         *,
         jobs: int,
@@ -58,12 +58,15 @@ class PartedLoad:
         self._places: Places | None = None
         self._entries: dict[int, Entry] = {}
 
-    def groups(self, sizes: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
-        yield (Piece(HEAD),)
+    def open(self, sizes: Mapping[str, int]) -> None:
+        """Find out what comes, and where it lies in members of these `sizes`."""
         contents = self._read_contents()
         self._places = Places(contents, sizes)
         if self._selection is not None:
-            contents = self._narrowed(contents, self._selection)
+            self._contents = self._narrowed(contents, self._selection)
+
+    def groups(self) -> Iterator[Sequence[Piece]]:
+        contents = self._read_contents()
         self._entries = {entry.dump_id: entry for entry in contents.data_entries}
         yield from self._made_and_filled(contents)
         structure = _structure(contents)
@@ -126,7 +129,7 @@ class PartedLoad:
 
     def _run(self, contents: Contents, *arguments: str) -> None:
         with memory_file("contents", head_of_archive(contents, {})) as file:
-            running = self._command.start("--exit-on-error", *arguments, file)
+            running = self._command().start("--exit-on-error", *arguments, file)
             try:
                 running.commit()
             finally:

@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
+from covetbackup.core.databases.postgresql.toc.needs import roles_of, tablespaces_of
+from covetbackup.core.databases.postgresql.toc.renaming import refuse_unfit_names
+from covetbackup.core.databases.postgresql.toc.values import Contents, Entry, Section
 from covetbackup.core.databases.selection import Chosen, Selection
 from covetbackup.core.errors import BadSetting
 
 _SETTINGS = (b"ENCODING", b"STDSTRINGS", b"SEARCHPATH")
-_TABLES = (b"TABLE", b"FOREIGN TABLE", b"VIEW", b"MATERIALIZED VIEW")
+TABLES = (b"TABLE", b"FOREIGN TABLE", b"VIEW", b"MATERIALIZED VIEW")
 _SEQUENCE = b"SEQUENCE"
 _FOREIGN_KEY = b"FK CONSTRAINT"
-_ATTACH = b"TABLE ATTACH"
+ATTACH = b"TABLE ATTACH"
 _DATA = (b"TABLE DATA", b"SEQUENCE SET", b"MATERIALIZED VIEW DATA")
 _CODE = (b"FUNCTION", b"PROCEDURE", b"AGGREGATE")
+_PUBLIC = "public"  # in a new database from the beginning
 # What is made with the object it needs. What these need besides is made with them: the function
 # of a trigger. Not so where everything they need has to be chosen by itself.
 _BELONGING = (
@@ -26,7 +29,7 @@ _BELONGING = (
     *(b"DEFAULT", b"CONSTRAINT", b"CHECK CONSTRAINT", b"INDEX", b"STATISTICS", b"SEQUENCE"),
     *(b"SEQUENCE OWNED BY", b"TRIGGER", b"RULE", b"POLICY", b"ROW SECURITY"),
 )
-_BETWEEN = (b"COMMENT", b"ACL", b"SECURITY LABEL", b"INDEX ATTACH", _FOREIGN_KEY, _ATTACH)
+BETWEEN = (b"COMMENT", b"ACL", b"SECURITY LABEL", b"INDEX ATTACH", _FOREIGN_KEY, ATTACH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +40,26 @@ class Closure:
     chosen: Chosen
 
 
+def is_relation(entry: Entry) -> bool:
+    """Whether no other may have its name: a table, a view, a sequence."""
+    return entry.kind in (*TABLES, _SEQUENCE)
+
+
+def is_needed_thing(entry: Entry) -> bool:
+    """Whether it is there for others: a type, a function, a schema, an extension."""
+    return entry.section is Section.PRE_DATA and entry.kind not in (
+        *TABLES,
+        *_BELONGING,
+        *BETWEEN,
+        *_SETTINGS,
+    )
+
+
 def close(contents: Contents, selection: Selection) -> Closure:
-    """Raises `BadSetting` for a table or schema that is not there, and for an empty selection."""
+    """Raises `BadSetting` for a table or schema that is not there, for an empty selection, and for
+    a new name that a schema cannot get."""
     search = _Search(contents)
-    wanted = _selected(contents, selection)
+    wanted = selected(contents, selection)
     search.keep(wanted)
     search.complete()
     kept = {
@@ -52,44 +71,13 @@ def close(contents: Contents, selection: Selection) -> Closure:
     return Closure(frozenset(kept | settings), _described(search, wanted, selection))
 
 
-def rows_of(contents: Contents, selection: Selection) -> frozenset[int]:
-    """Dump ids of the rows of what is selected and of its partitions, and of nothing else."""
-    names = {(entry.schema, entry.tag) for entry in _with_partitions(contents, selection)}
-    return frozenset(
-        entry.dump_id
-        for entry in contents.data_entries
-        if entry.kind == b"TABLE DATA" and (entry.schema, entry.tag) in names
-    )
-
-
-def chosen_rows(contents: Contents, selection: Selection) -> Chosen:
-    """As `close`, of rows for tables that are there already."""
-    tables = frozenset(entry.name for entry in _with_partitions(contents, selection))
-    return Chosen(tables, frozenset(), frozenset(), (), (), (), with_data=True)
-
-
-def _with_partitions(contents: Contents, selection: Selection) -> list[Entry]:
-    found = [entry for entry in _selected(contents, selection) if entry.kind in _TABLES]
-    entries = {entry.dump_id: entry for entry in contents.entries}
-    attached = [entry for entry in contents.entries if entry.kind == _ATTACH]
-    for table in found:  # which grows
-        for attach in attached:
-            others = [entries[need] for need in attach.needs if need != table.dump_id]
-            is_parent = table.dump_id in attach.needs and (table.schema, table.tag) != (
-                attach.schema,
-                attach.tag,
-            )
-            found += [other for other in others if is_parent and other not in found]
-    return found
-
-
 class _Search:
     def __init__(self, contents: Contents) -> None:
         self.entries = {entry.dump_id: entry for entry in contents.entries}
         self.kept: set[int] = set()
         self._schemas = {entry.tag: entry for entry in contents.entries if entry.kind == b"SCHEMA"}
         attached = {
-            (each.schema, each.tag): each for each in contents.entries if each.kind == _ATTACH
+            (each.schema, each.tag): each for each in contents.entries if each.kind == ATTACH
         }
         # Rows of a hash partition on an enum belong to other partitions in another database.
         through_root = {
@@ -101,7 +89,7 @@ class _Search:
         self._parents = {
             entry.dump_id: frozenset(attached[entry.schema, entry.tag].needs) - {entry.dump_id}
             for entry in contents.entries
-            if entry.kind in _TABLES
+            if entry.kind in TABLES
             and (entry.schema, entry.tag) in attached
             and (entry.schema, entry.tag) not in through_root
         }
@@ -138,16 +126,16 @@ class _Search:
 
     def _belongs(self, entry: Entry) -> bool:
         needs = [self.entries[need] for need in entry.needs if need in self.entries]
-        if entry.kind == _ATTACH:
+        if entry.kind == ATTACH:
             # A partition belongs to its parent; not the other way round.
             return any(
                 need.dump_id in self.kept and (need.schema, need.tag) != (entry.schema, entry.tag)
                 for need in needs
             )
-        if entry.kind in _BETWEEN:
+        if entry.kind in BETWEEN:
             return bool(needs) and all(need.dump_id in self.kept for need in needs)
         # The first need of a default, say, may be the sequence that it takes its values from.
-        owners = [need for need in needs if need.kind in (*_TABLES, _SEQUENCE)]
+        owners = [need for need in needs if need.kind in (*TABLES, _SEQUENCE)]
         return entry.kind in _BELONGING and any(
             need.dump_id in self.kept and not _is_only_used(entry, need) for need in owners
         )
@@ -160,8 +148,9 @@ def _is_only_used(entry: Entry, need: Entry) -> bool:
     return not entry.tag.startswith(need.tag + b" ")
 
 
-def _selected(contents: Contents, selection: Selection) -> list[Entry]:
-    tables = [entry for entry in contents.entries if entry.kind in _TABLES]
+def selected(contents: Contents, selection: Selection) -> list[Entry]:
+    """What is named, and all of the schemas that are; raises as `close`."""
+    tables = [entry for entry in contents.entries if entry.kind in TABLES]
     named = {entry.name: entry for entry in tables}
     found = []
     for label in selection.tables:
@@ -178,21 +167,26 @@ def _selected(contents: Contents, selection: Selection) -> list[Entry]:
     if not (found or inside):
         raise BadSetting("nothing is selected")
     # What is between two things comes by itself when both are there.
-    return found + [entry for entry in inside if entry.kind not in (*_BETWEEN, *_BELONGING)]
+    return found + [entry for entry in inside if entry.kind not in (*BETWEEN, *_BELONGING)]
 
 
 def _described(search: _Search, wanted: list[Entry], selection: Selection) -> Chosen:
     kept = [search.entries[dump_id] for dump_id in sorted(search.kept)]
-    tables = [entry for entry in kept if entry.kind in _TABLES]
+    tables = [entry for entry in kept if entry.kind in TABLES]
     wanted_names = {entry.name for entry in wanted}
+    there = {entry.schema.decode(errors="replace") for entry in kept if entry.schema}
+    refuse_unfit_names(selection.schemas_as, there, taken={*there, _PUBLIC})
     return Chosen(
         tables=frozenset(entry.name for entry in tables),
         sequences=frozenset(entry.name for entry in kept if entry.kind == _SEQUENCE),
         extensions=frozenset(entry.tag.decode() for entry in kept if entry.kind == b"EXTENSION"),
         pulled=tuple(entry.name for entry in tables if entry.name not in wanted_names),
         skipped=tuple(_skipped(search)),
-        warnings=tuple(_warnings(search, kept)),
+        warnings=tuple(_warnings(search, kept, selection)),
         with_data=selection.with_data,
+        schemas_as=selection.schemas_as,
+        roles=roles_of(kept),
+        tablespaces=tablespaces_of(kept),
     )
 
 
@@ -203,11 +197,15 @@ def _skipped(search: _Search) -> Iterator[str]:
                 yield entry.name
 
 
-def _warnings(search: _Search, kept: list[Entry]) -> Iterator[str]:
+def _warnings(search: _Search, kept: list[Entry], selection: Selection) -> Iterator[str]:
     code = [entry.name for entry in kept if entry.kind in _CODE]
     if code:
         yield f"what these read cannot be seen from outside: {', '.join(code)}"
+    if code and selection.schemas_as:
+        # Everything else refers to objects, not to names, once it is made.
+        old = ", ".join(old for old, _ in selection.schemas_as)
+        yield f"kept as text, which still says {old} where it did: {', '.join(code)}"
     for entry in search.entries.values():
-        is_partition = entry.kind == _ATTACH and entry.dump_id not in search.kept
+        is_partition = entry.kind == ATTACH and entry.dump_id not in search.kept
         if is_partition and any(need in search.kept for need in entry.needs):
             yield f"{entry.name} becomes a table of its own: its parent is not selected"

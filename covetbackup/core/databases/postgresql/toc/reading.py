@@ -102,10 +102,10 @@ def _entry(cursor: _Cursor, version: tuple[int, int]) -> Entry:
     tag, kind = cursor.text(), cursor.text()
     section = cursor.integer()
     definition, _drop, copy_statement = cursor.text(), cursor.text(), cursor.text()
-    schema, _tablespace, _access_method = cursor.text(), cursor.text(), cursor.text()
+    schema, tablespace, _access_method = cursor.text(), cursor.text(), cursor.text()
     if version >= _WITH_RELATION_KIND:
         cursor.integer()
-    _owner, _with_oids = cursor.text(), cursor.text()
+    owner, _with_oids = cursor.text(), cursor.text()
     needs = cursor.texts()
     raw = cursor.data[begin : cursor.at]
     state = cursor.take(1)[0]
@@ -124,6 +124,8 @@ def _entry(cursor: _Cursor, version: tuple[int, int]) -> Entry:
             needs=tuple(map(int, needs)),
             raw=raw,
             offset=offset if state == _POSITION_IS_SET else None,
+            owner=owner,
+            tablespace=tablespace,
         )
     except ValueError as error:
         raise NotAnArchive(f"entry {dump_id} of the archive makes no sense: {error}") from error

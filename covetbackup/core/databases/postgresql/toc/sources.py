@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
+from covetbackup.core.databases.postgresql.toc.needs import unquoted
 from covetbackup.core.databases.postgresql.toc.reading import Unsupported
 from covetbackup.core.databases.postgresql.toc.values import Entry
 
 _NAME = rb'(?:"(?:[^"]|"")*"|[^\s".(])+'
 _COPY = re.compile(
-    rb"COPY " + _NAME + rb"(?:\." + _NAME + rb")? (\(.*\))? ?FROM stdin;\n", re.DOTALL
+    rb"COPY (" + _NAME + rb")(\." + _NAME + rb")? (\(.*\))? ?FROM stdin;\n", re.DOTALL
 )
+_COLUMN = re.compile(rb'"(?:[^"]|"")*"|[^\s"(),]+')
 
 
 def quoted_name(entry: Entry) -> bytes:
@@ -24,10 +27,30 @@ def columns(entry: Entry) -> bytes:
 
     Raises `Unsupported` for a statement that is not understood.
     """
+    return _understood(entry)[3] or b""
+
+
+def column_names(entry: Entry) -> tuple[str, ...]:
+    """The same as a person would write them."""
+    found = _COLUMN.findall(columns(entry))
+    return tuple(unquoted(name).decode(errors="replace") for name in found)
+
+
+def copy_into(entry: Entry, schemas_as: Mapping[bytes, bytes]) -> bytes:
+    """The statement that loads the rows of `entry` where its table's schema has another name."""
+    match = _understood(entry)
+    schema = unquoted(match[1])
+    if match[2] is None or schema not in schemas_as:
+        return entry.copy_statement
+    new = b'"' + schemas_as[schema].replace(b'"', b'""') + b'"'
+    return b"COPY %s%s %s FROM stdin;\n" % (new, match[2], match[3] or b"")
+
+
+def _understood(entry: Entry) -> re.Match[bytes]:
     match = _COPY.fullmatch(entry.copy_statement)
     if match is None:
         raise Unsupported(f"the COPY statement of {entry.name} is not understood")
-    return match[1] or b""
+    return match
 
 
 def copy_out(entry: Entry, condition: bytes = b"") -> bytes:

@@ -48,6 +48,8 @@ class Entry:
     needs: tuple[int, ...]
     raw: bytes
     offset: int | None = None
+    owner: bytes = b""
+    tablespace: bytes = b""
 
     @property
     def name(self) -> str:

@@ -1,0 +1,112 @@
+"""Tables made in a transaction of ours, from the statements that pg_restore would run.
+
+What the tables need (types, functions, schemas, extensions) and is there already is used as it is;
+tables, views and sequences that are there already are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+import psycopg
+
+from covetbackup.core.databases.postgresql.adding.places import listed
+from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.load import memory_file
+from covetbackup.core.databases.postgresql.toc.closure import BETWEEN, is_needed_thing, is_relation
+from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
+from covetbackup.core.databases.postgresql.toc.writing import head_of_archive
+from covetbackup.core.errors import TargetNotEmpty
+from covetbackup.core.stream.process import CommandSource
+
+_THERE = (
+    psycopg.errors.DuplicateObject,
+    psycopg.errors.DuplicateFunction,
+    psycopg.errors.DuplicateSchema,
+)
+_FOR_PSQL = re.compile(rb"^\\(?:un)?restrict \w+\n", re.MULTILINE)
+_EXTENSION = b"EXTENSION"
+
+
+def refuse_present(connection: Connection, contents: Contents) -> None:
+    """Raises `TargetNotEmpty` naming the relations of `contents` that are there."""
+    wanted = [entry for entry in contents.entries if is_relation(entry)]
+    names = [_texts(entry.schema for entry in wanted), _texts(entry.tag for entry in wanted)]
+    there = [label for (label,) in connection.execute(_PRESENT, names)]
+    if there:
+        raise TargetNotEmpty(
+            f"there already: {listed(there)}",
+            "bring only the rows, give the schema another name, or restore into a new database",
+        )
+
+
+def present(connection: Connection, contents: Contents) -> list[Entry]:
+    """What tables need and the database has under the same name. Made on trial, as only the server
+    knows when two functions or operators are the same; nothing of it stays."""
+    there = []
+    with connection.transaction(force_rollback=True):
+        for entry in contents.entries:
+            if is_needed_thing(entry) and _is_there(connection, entry):
+                there.append(entry)
+    return there
+
+
+def without(contents: Contents, there: Sequence[Entry]) -> Contents:
+    """`contents` without these entries, and what is said of them."""
+    gone = {entry.dump_id for entry in there}
+    return contents.kept(
+        lambda entry: (
+            entry.dump_id not in gone
+            and not (entry.kind in BETWEEN and gone.intersection(entry.needs))
+        )
+    )
+
+
+def script(
+    pg_restore: Sequence[str], contents: Contents, *sections: str, idle: Callable[[], None]
+) -> bytes:
+    """The statements of `contents` in these sections, as one text for the server."""
+    options = [f"--section={section}" for section in sections]
+    pieces = []
+    with memory_file("contents", head_of_archive(contents, {})) as file:
+        with CommandSource([*pg_restore, *options, "--file=-", file]) as chunks:
+            for chunk in chunks:
+                pieces.append(chunk)
+                idle()
+    text = b"".join(pieces)
+    # Lines for psql alone stand before everything and after everything else. One of the settings is
+    # not known to servers before 17, and is as it should be.
+    begin, end = text.find(b"\nSET "), text.rfind(b"\n-- PostgreSQL database dump complete")
+    head = _FOR_PSQL.sub(b"", text[:begin])
+    body = text[begin:end].replace(b"\nSET transaction_timeout = 0;", b"", 1)
+    return head + body
+
+
+def _is_there(connection: Connection, entry: Entry) -> bool:
+    try:
+        with connection.transaction():
+            if entry.kind == _EXTENSION and _has_extension(connection, entry.tag.decode()):
+                return True
+            connection.execute(entry.definition)
+    except _THERE:
+        return True
+    except psycopg.Error:
+        pass  # it may need what is made later; if not, making it will tell
+    return False
+
+
+def _has_extension(connection: Connection, name: str) -> bool:
+    query = "SELECT 1 FROM pg_extension WHERE extname = %s"
+    return connection.execute(query, (name,)).fetchone() is not None
+
+
+def _texts(names: Iterable[bytes]) -> list[str]:
+    return [name.decode(errors="replace") for name in names]
+
+
+_PRESENT = """
+SELECT n.nspname || '.' || c.relname FROM unnest(%s::text[], %s::text[]) AS wanted(schema, name)
+JOIN pg_namespace n ON n.nspname = wanted.schema
+JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.name ORDER BY 1
+"""

@@ -1,0 +1,55 @@
+"""Rows that go into tables that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from covetbackup.core.databases.inventory import Inventory, TableFacts
+from covetbackup.core.databases.postgresql.adding.keys import HeldBack, keys_between
+from covetbackup.core.databases.postgresql.adding.places import look_at, refuse_misfits
+from covetbackup.core.databases.postgresql.adding.waiting import Wait
+from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.toc.rows import close_rows
+from covetbackup.core.databases.postgresql.toc.sources import copy_into
+from covetbackup.core.databases.postgresql.toc.values import Contents
+from covetbackup.core.databases.selection import Selection, renamed
+
+
+class AddedRows:
+    """An `Addition` of rows and nothing else."""
+
+    def __init__(
+        self, connection: Connection, contents: Contents, selection: Selection, *, wait: Wait
+    ) -> None:
+        closure = close_rows(contents, selection)
+        self.chosen = closure.chosen
+        names = {old.encode(): new.encode() for old, new in selection.schemas_as}
+        self.entries = {
+            entry.dump_id: replace(entry, copy_statement=copy_into(entry, names))
+            for entry in contents.data_entries
+            if entry.dump_id in closure.dump_ids
+        }
+        self._connection = connection
+        self._wait = wait
+        self._keys = HeldBack(connection, [])
+
+    def begin(self) -> None:
+        """Raises `BadSetting` for tables that the rows do not fit."""
+        refuse_misfits(look_at(self._connection, self.chosen.rows))
+        self._keys = HeldBack(self._connection, keys_between(self._connection, self.chosen.rows))
+        self._wait(self._keys.hold)
+
+    def finish(self) -> None:
+        self._wait(self._keys.release)
+
+    def inventory(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
+        """What the server says it took, as rows of others may be there too."""
+        tables = replace(self.chosen, schemas_as=()).of(expected).tables
+        found = Inventory(
+            tables=tuple(
+                TableFacts(one.schema, one.name, loaded.get(one.label), one.label in loaded)
+                for one in tables
+            )
+        )
+        return renamed(found, self.chosen.schemas_as)

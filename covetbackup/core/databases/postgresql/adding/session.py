@@ -1,0 +1,217 @@
+"""A restore into a database that is there: the scratch target is a transaction on the real one.
+
+One connection does all of it, as there is one transaction; whatever ends it before the commit
+undoes everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+import psycopg
+
+from covetbackup.core.databases.base import Piece, RestoreOptions
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.postgresql import preflight, roles
+from covetbackup.core.databases.postgresql.access import Access
+from covetbackup.core.databases.postgresql.adding.rows import AddedRows
+from covetbackup.core.databases.postgresql.adding.tables import AddedTables
+from covetbackup.core.databases.postgresql.background import in_background
+from covetbackup.core.databases.postgresql.backup import GLOBALS
+from covetbackup.core.databases.postgresql.clients import Clients
+from covetbackup.core.databases.postgresql.connection import major_of, translated
+from covetbackup.core.databases.postgresql.load import ScriptSink
+from covetbackup.core.databases.postgresql.parts.listing import head_of
+from covetbackup.core.databases.postgresql.parts.loading import Loader, PartSink
+from covetbackup.core.databases.postgresql.parts.names import HEAD
+from covetbackup.core.databases.postgresql.parts.places import Places
+from covetbackup.core.databases.postgresql.parts.restoring import (
+    HEAD_BYTES,
+    prepare,
+    readable_contents,
+)
+from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
+from covetbackup.core.databases.selection import Chosen, Selection
+from covetbackup.core.errors import BadSetting, ServerBusy
+from covetbackup.core.progress import Progress
+from covetbackup.core.stream.base import Sink
+
+T = TypeVar("T")
+# Whoever waits for a lock has everybody wait behind him who comes later.
+_LOCK_TIMEOUT = "SET lock_timeout = '60s'"
+
+
+class Addition(Protocol):
+    """What is added: `entries` are what data of it is loaded, by dump id.
+
+    `begin` makes the database ready for the data, `finish` does what can be done once that is
+    there, and `inventory` is what has come, of all that the backup holds.
+    """
+
+    chosen: Chosen
+    entries: dict[int, Entry]
+
+    def begin(self) -> None: ...
+    def finish(self) -> None: ...
+    def inventory(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory: ...
+
+
+class AddingRestore:
+    """A `RestoreSession` into the database of `access`."""
+
+    kept_as = ""
+
+    def __init__(
+        self,
+        access: Access,
+        options: RestoreOptions,
+        selection: Selection,
+        *,
+        choose: Callable[[int], Clients],
+        progress: Progress,
+    ) -> None:
+        self._choices = preflight.read_choices(options)
+        if options.replace or (options.extra and not selection.with_structure):
+            raise BadSetting("rows go into tables that are there: nothing is replaced or owned")
+        self._access = access
+        self._selection = selection
+        self._expected = options.expected
+        self._choose = choose
+        self._progress = progress
+        self._contents: Contents | None = None
+        self._places: Places | None = None
+        self._addition: Addition | None = None
+        self._loaded: dict[str, int] = {}
+
+    def __enter__(self) -> AddingRestore:
+        with translated(self._access.settings):
+            self._connection = self._access.connect()
+            self._connection.execute("BEGIN")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._connection.close()  # without a commit this undoes everything
+
+    @property
+    def chosen(self) -> Chosen | None:
+        return self._addition.chosen if self._addition else None
+
+    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
+        yield (Piece(head_of(members)),)
+        if self._contents is None:
+            raise BadSetting(f"{HEAD} was not read")
+        self._places = Places(self._contents, members)
+        addition = self._addition = self._addition_of(self._contents)
+        self._refuse_unfit(addition.chosen)
+        if GLOBALS in members and self._choices.apply_globals:
+            yield (Piece(GLOBALS),)
+        self._progress.phase("making the database ready")
+        with self._reported():
+            addition.begin()
+        with self._reported():
+            self._connection.execute(_LOCK_TIMEOUT)
+        # One after the other: there is one transaction.
+        for piece in self._places.data_pieces(addition.entries.keys()):
+            yield (piece,)
+        self._progress.phase("making indexes and keys")
+        with self._reported():
+            addition.finish()
+
+    def sink(self, piece: Piece, progress: Progress) -> Sink:
+        if piece.member == HEAD:
+            return ScriptSink(self._take_head, HEAD_BYTES)
+        if piece.member == GLOBALS:
+            return ScriptSink(self._create_roles)
+        if self._places is None or self._addition is None:
+            raise BadSetting(f"{piece.member} came before {HEAD}")
+        loader = Loader(self._connection, tally=self._count)
+        place = self._places.of(piece)
+        return PartSink(piece.member, place, self._addition.entries, loader, progress)
+
+    def inventory(self) -> Inventory:
+        assert self._addition is not None
+        with self._reported():
+            return self._addition.inventory(self._expected, self._loaded)
+
+    def commit(self) -> None:
+        with self._reported():
+            # The rows did not wait for the disk; this, the one commit there is, must.
+            self._connection.execute("RESET synchronous_commit")
+            self._connection.execute("COMMIT")
+
+    def _addition_of(self, contents: Contents) -> Addition:
+        with self._reported():
+            prepare(self._connection, contents)
+            self._connection.execute(_LOCK_TIMEOUT)
+            if not self._selection.with_structure:
+                selection, wait = self._selection, self._in_background
+                return AddedRows(self._connection, contents, selection, wait=wait)
+            return AddedTables(
+                self._connection,
+                contents,
+                self._selection,
+                pg_restore=self._pg_restore,
+                wait=self._in_background,
+                progress=self._progress,
+            )
+
+    def _refuse_unfit(self, chosen: Chosen) -> None:
+        for line in chosen.lines:
+            self._progress.note(line)
+        needed = preflight.needed_by(chosen, self._expected)
+        with self._reported():
+            preflight.refuse_unfit(self._connection, needed, self._choices)
+
+    def _pg_restore(self) -> list[str]:
+        recorded = (self._expected.settings or {}).get("dump_client", "")
+        major = preflight.version_major(recorded) or major_of(self._connection)
+        options = [self._choose(major).path("pg_restore")]
+        if not self._choices.keeps_owner:
+            options += ["--no-owner", "--no-privileges"]
+        if self._choices.role:
+            options.append(f"--role={self._choices.role}")
+        if preflight.missing_tablespaces(self._connection, self._needed()):
+            options.append("--no-tablespaces")
+        return options
+
+    def _take_head(self, head: bytes) -> None:
+        self._contents = readable_contents(head)
+
+    def _create_roles(self, script: bytes) -> None:
+        created = roles.create_missing_roles(self._connection, script, self._needed().roles)
+        if created:
+            self._progress.note(f"roles created: {', '.join(created)}")
+
+    def _needed(self) -> Inventory:
+        assert self._addition is not None
+        return preflight.needed_by(self._addition.chosen, self._expected)
+
+    def _count(self, label: str, rows: int) -> None:
+        self._loaded[label] = self._loaded.get(label, 0) + rows
+
+    def _in_background(self, act: Callable[[], T]) -> T:
+        """For statements that take hours: meanwhile this can be cancelled."""
+        running = in_background(self._connection, lambda stop: act())
+        try:
+            return running.result(waiting=lambda: self._progress.advance(0))
+        finally:
+            running.stop()
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        with translated(self._access.settings):
+            try:
+                yield
+            except psycopg.errors.LockNotAvailable as error:
+                raise ServerBusy(
+                    f"others hold what is needed in {self._access.settings.database!r} locked",
+                    "try again when they have ended; nothing was changed",
+                ) from error

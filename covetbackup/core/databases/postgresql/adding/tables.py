@@ -1,0 +1,88 @@
+"""Tables that are not there yet: made, filled and given their indexes and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.postgresql import recount
+from covetbackup.core.databases.postgresql.adding import making
+from covetbackup.core.databases.postgresql.adding.aside import Aside
+from covetbackup.core.databases.postgresql.adding.waiting import Wait
+from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.toc.closure import close
+from covetbackup.core.databases.postgresql.toc.values import Contents
+from covetbackup.core.databases.selection import Selection
+from covetbackup.core.progress import Progress
+
+
+class AddedTables:
+    """An `Addition` of tables with all that is theirs. `pg_restore` is the program with the options
+    that say whose they shall be."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        contents: Contents,
+        selection: Selection,
+        *,
+        pg_restore: Callable[[], Sequence[str]],
+        wait: Wait,
+        progress: Progress,
+    ) -> None:
+        closure = close(contents, selection)
+        self.chosen = closure.chosen
+        contents = contents.kept(lambda entry: entry.dump_id in closure.dump_ids)
+        self.entries = {entry.dump_id: entry for entry in contents.data_entries}
+        self._structure = contents.kept(lambda entry: not entry.has_data)
+        self._connection = connection
+        self._pg_restore = pg_restore
+        self._wait = wait
+        self._progress = progress
+        self._aside: Aside | None = None
+
+    def begin(self) -> None:
+        """Raises `TargetNotEmpty` for what is there already."""
+        self._aside = Aside(self._connection, self.chosen.schemas_as)
+        self._aside.step()
+        making.refuse_present(self._connection, self._structure)
+        there = making.present(self._connection, self._structure)
+        for entry in there:
+            kind = entry.kind.decode().lower()
+            self._progress.note(f"used as it is there: {kind} {entry.name}")
+        self._structure = making.without(self._structure, there)
+        # Of the data section only values of sequences are left.
+        self._run("pre-data", "data")
+
+    def finish(self) -> None:
+        self._run("post-data")
+        # Of another role, perhaps, since pg_restore's statements began.
+        self._connection.execute("RESET ROLE")
+        assert self._aside is not None
+        self._aside.step_back()
+
+    def inventory(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
+        """Of the whole database the tables and sequences that were made."""
+        part = self.chosen.of(expected)
+        labels = {one.label for one in part.tables} | {one.label for one in part.sequences}
+        reader = partial(recount.inventory, self._connection, _never, expected=part)
+        found: Inventory = self._wait(reader)
+        self._wait(partial(recount.analyze, self._connection, _never, only=labels))
+        return replace(
+            found,
+            tables=tuple(one for one in found.tables if one.label in labels),
+            sequences=tuple(one for one in found.sequences if one.label in labels),
+            large_objects=0,
+        )
+
+    def _run(self, *sections: str) -> None:
+        idle = partial(self._progress.advance, 0)
+        statements = making.script(self._pg_restore(), self._structure, *sections, idle=idle)
+        self._wait(partial(self._connection.execute, statements))
+
+
+def _never() -> bool:
+    """Who waits for the statements ends them himself."""
+    return False

@@ -1,0 +1,60 @@
+"""What a selection comes to that brings rows only, for tables that are there already. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from covetbackup.core.databases.postgresql.toc.closure import ATTACH, TABLES, Closure, selected
+from covetbackup.core.databases.postgresql.toc.renaming import refuse_unfit_names
+from covetbackup.core.databases.postgresql.toc.sources import column_names
+from covetbackup.core.databases.postgresql.toc.values import TABLE_DATA, Contents, Entry
+from covetbackup.core.databases.selection import Chosen, Rows, Selection
+
+
+def close_rows(contents: Contents, selection: Selection) -> Closure:
+    """As `close`, of the rows of what is selected and of its partitions, for tables that are there
+    already, and of nothing else."""
+    tables = _with_partitions(contents, selection)
+    names = {(entry.schema, entry.tag) for entry in tables}
+    data = [
+        entry
+        for entry in contents.data_entries
+        if entry.kind == TABLE_DATA and (entry.schema, entry.tag) in names
+    ]
+    there = {entry.schema.decode(errors="replace") for entry in data}
+    refuse_unfit_names(selection.schemas_as, there, taken=())
+    chosen = Chosen(
+        tables=frozenset(entry.name for entry in tables),
+        sequences=frozenset(),
+        extensions=frozenset(),
+        pulled=(),
+        skipped=(),
+        warnings=(),
+        with_data=True,
+        schemas_as=selection.schemas_as,
+        roles=frozenset(),
+        tablespaces=frozenset(),
+        rows=tuple(_rows(entry, dict(selection.schemas_as)) for entry in data),
+    )
+    return Closure(frozenset(entry.dump_id for entry in data), chosen)
+
+
+def _rows(entry: Entry, names: Mapping[str, str]) -> Rows:
+    schema = entry.schema.decode(errors="replace")
+    name = entry.tag.decode(errors="replace")
+    return Rows(names.get(schema, schema), name, column_names(entry))
+
+
+def _with_partitions(contents: Contents, selection: Selection) -> list[Entry]:
+    found = [entry for entry in selected(contents, selection) if entry.kind in TABLES]
+    entries = {entry.dump_id: entry for entry in contents.entries}
+    attached = [entry for entry in contents.entries if entry.kind == ATTACH]
+    for table in found:  # which grows
+        for attach in attached:
+            others = [entries[need] for need in attach.needs if need != table.dump_id]
+            is_parent = table.dump_id in attach.needs and (table.schema, table.tag) != (
+                attach.schema,
+                attach.tag,
+            )
+            found += [other for other in others if is_parent and other not in found]
+    return found
