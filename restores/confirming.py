@@ -12,7 +12,7 @@ from django.http import HttpRequest
 
 from backups.views.lookup import command
 from restores.checks import Check, is_refused
-from restores.forms import TargetForm
+from restores.forms.target import TargetForm
 from restores.plan import Plan
 from restores.selecting import options_of, text_of
 from restores.targets.registry import kind_of
@@ -28,13 +28,18 @@ def check_context(
         "form": form,
         "checks": sorted(checks, key=lambda check: check.level.rank),
         "is_refused": is_refused(checks),
-        "has_owners": kind_of(plan.server).has_owners,
+        "has_owners": _is_owned(plan),
         "restore_id": request.POST.get("restore") or uuid.uuid4(),
         "answers": _answers(form),
         "again": urlencode(_answers(form)),
         "selected": text_of(plan.selection) if plan.selection else "",
         "command": command_of(plan),
     }
+
+
+def _is_owned(plan: Plan) -> bool:
+    """Whether anything is made that belongs to somebody."""
+    return kind_of(plan.server).has_owners and plan.has_structure
 
 
 def _answers(form: TargetForm) -> list[tuple[str, str]]:
@@ -48,11 +53,14 @@ def command_of(plan: Plan) -> str:
     if plan.replaces:
         words = ["--replace", f"{plan.server.name}/{plan.name}", "--confirm", plan.name]
         words += ["--keep-days", plan.keep_days]
+    elif plan.adds:
+        words = ["--into", f"{plan.server.name}/{plan.name}", "--confirm", plan.name]
     elif not plan.is_beside_source:
         words = ["--to", f"{plan.server.name}/{plan.name}"]
     words += options_of(plan.selection)
-    if kind_of(plan.server).has_owners:
-        words += ["--owner", plan.owner, "--jobs", plan.jobs]
+    if _is_owned(plan):
+        words += ["--owner", plan.owner]
+        words += [] if plan.adds else ["--jobs", plan.jobs]
         words += ["--create-roles"] if plan.creates_roles else []
     return command("restore", plan.backup.label or plan.backup.pk, *words)
 

@@ -32,10 +32,11 @@ _TITLE = "Selection"
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """What a selection would bring, as checks; `plain_bytes` None if that cannot be told."""
+    """What a selection would bring, as checks; without `chosen` it cannot be told."""
 
     checks: tuple[Check, ...]
     plain_bytes: int | None = None
+    chosen: Chosen | None = None
 
 
 def look_at(
@@ -55,7 +56,7 @@ def look_at(
         return Brought((Check(Level.FAIL, _TITLE, as_sentence(error.message), fix),))
     sizes = listing.table_bytes() if chosen.with_data else {}
     plain_bytes = sum(sizes.get(name, 0) for name in chosen.tables)
-    return Brought((_sum(chosen, whole, plain_bytes), *_remarks(chosen)), plain_bytes)
+    return Brought((_sum(chosen, whole, plain_bytes), *_remarks(chosen)), plain_bytes, chosen)
 
 
 def table_bytes(backup: Backup) -> dict[str, int]:

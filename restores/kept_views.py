@@ -15,7 +15,7 @@ from covetbackup.access.forms import posted
 from covetbackup.access.roles import Permission
 from covetbackup.core.errors import BadSetting, CovetError, sentence
 from covetbackup.jobs.models import Job
-from restores.forms import TypedForm
+from restores.forms.confirm import TypedForm
 from restores.keeping import request_drop, request_swap_back
 from restores.models import KeptDatabase, KeptState, Restore
 

@@ -26,7 +26,7 @@ class Restore(models.Model):
 
     One that `replaces` keeps what it replaced for `keep_days`, 0 is until somebody drops it; its
     job is held until `safety_backup`, if there is one, has succeeded. Without a `selection` all of
-    the backup is restored.
+    the backup is restored; with one that `adds`, it goes into a database that is there.
     """
 
     TEAM_PATH = "target_server__team"
@@ -42,6 +42,7 @@ class Restore(models.Model):
     jobs = models.PositiveIntegerField(default=1)
     creates_roles = models.BooleanField(default=False)
     replaces = models.BooleanField(default=False)
+    adds = models.BooleanField(default=False)
     keep_days = models.PositiveIntegerField(default=KEEP_DAYS)
     selection = models.JSONField(null=True)
     safety_backup = models.ForeignKey(
@@ -59,6 +60,11 @@ class Restore(models.Model):
 
     class Meta:
         ordering = ("-created_at",)
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(adds=True, replaces=True), name="restore_adds_or_replaces"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"restore of {self.backup} as {self.target_server}/{self.target_name}"

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.selection import Selection
+from covetbackup.core.databases.selection import Selection, renamed
 from covetbackup.jobs.models import ACTIVE_STATES, JobState
 from restores.checks import counted
 from restores.models import Restore
@@ -51,6 +51,7 @@ class Summary:
     kept_as: str = ""
     of_tables: int | None = None
     with_data: bool = True
+    with_structure: bool = True
 
     @classmethod
     def of(
@@ -63,6 +64,7 @@ class Summary:
     ) -> Self:
         """Of the backup's inventory and the target's, between which, as far as was selected, the
         engine found no difference."""
+        whole = renamed(whole, selection.schemas_as if selection else ())
         counts = {table.label: table.rows for table in actual.tables if table.exact}
         labels = {table.label for table in actual.tables}
         expected = [table for table in whole.tables if table.label in labels]
@@ -77,6 +79,7 @@ class Summary:
             large_objects=actual.large_objects,
             of_tables=len(whole.tables) if selection else None,
             with_data=with_data,
+            with_structure=selection is None or selection.with_structure,
             **more,
         )
 
@@ -89,6 +92,8 @@ class Summary:
             tables = f"{self.tables:,} of {counted(self.of_tables, 'table')}"
         if not self.with_data:
             return f"the structure of {tables}, as in the backup"
+        if not self.with_structure:
+            return f"{counted(self.rows, 'row')} for {tables}, all of the backup"
         return f"{tables} with {counted(self.rows, 'row')}, all as in the backup"
 
     @property
@@ -142,15 +147,19 @@ def heading(restore: Restore) -> str:
     if stage_of(restore) is Stage.DONE and summary is not None:
         if restore.replaces:
             return f"{name} is replaced: {summary.sentence}"
+        if restore.adds:
+            return f"{name} got {summary.sentence}"
         return f"{name} is restored: {summary.sentence}"
     if state in ACTIVE_STATES:
-        place = "in place of" if restore.replaces else "as"
+        place = "in place of" if restore.replaces else "into" if restore.adds else "as"
         return f"{restore.backup.database.name} is being restored {place} {name}"
     if state == JobState.CANCELLED:
-        return f"The restore of {name} was cancelled"
+        return f"The restore {'into' if restore.adds else 'of'} {name} was cancelled"
     remains = remains_of(restore)
     if remains is not None and remains.kept is Kept.TARGET and restore.replaces:
         return f"{name} was replaced, but not as planned"
+    if restore.adds:
+        return f"{name} {'got nothing' if _is_nothing(remains) else 'may have got what it should'}"
     return f"{name} was not {'replaced' if restore.replaces else 'restored'}"
 
 
@@ -159,6 +168,8 @@ def aftermath(restore: Restore) -> str:
     remains = remains_of(restore)
     if restore.replaces:
         return _aftermath_of_replacing(restore.target_name, remains)
+    if restore.adds:
+        return _aftermath_of_adding(restore.target_name, remains)
     source = "The source and its backup are untouched."
     if remains is None:
         return f"{source} What is left on the target server is being looked at."
@@ -175,6 +186,19 @@ def aftermath(restore: Restore) -> str:
         ),
     }
     return f"{source} {told[remains.kept]}"
+
+
+def _is_nothing(remains: Remains | None) -> bool:
+    return remains is None or remains.kept is Kept.NOTHING
+
+
+def _aftermath_of_adding(name: str, remains: Remains | None) -> str:
+    if _is_nothing(remains):
+        return f"{name} is as it was before: what is added becomes real in one step, the last one."
+    return (
+        f"All was loaded and compared, and just when {name} was told to keep it the worker or the "
+        "server was lost. All of it is there or nothing: look into its tables before you try again."
+    )
 
 
 def _aftermath_of_replacing(name: str, remains: Remains | None) -> str:

@@ -7,8 +7,9 @@ a hundred long names are more than an address may be. A backup never changes, so
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from backups.models import Backup
 from covetbackup.core.databases.inventory import Inventory, TableFacts
@@ -22,7 +23,8 @@ MOST_PICKED = 150
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A whole schema with so many `tables`, or one table with its `rows`, None if unknown."""
+    """A whole schema with so many `tables`, or one table of a `schema` with its `rows`, None if
+    unknown."""
 
     key: str
     name: str
@@ -30,6 +32,7 @@ class Item:
     tables: int = 1
     rows: int | None = None
     exact: bool = False
+    schema: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,25 @@ def picked_of(items: dict[str, Item], keys: Sequence[str]) -> list[Item]:
     return [items[key] for key in dict.fromkeys(keys) if key in items]
 
 
+def schemas_of(items: dict[str, Item], picked: Sequence[Item]) -> list[Item]:
+    """The schemas of what is picked, whole or not, by name."""
+    names = {item.name if item.is_schema else item.schema for item in picked}
+    return [item for item in items.values() if item.is_schema and item.name in names]
+
+
+def sizes_of(items: dict[str, Item], table_bytes: Mapping[str, int]) -> dict[str, int]:
+    """By key: of a schema the sum of its tables, as far as their sizes are known."""
+    keys = {item.name: item.key for item in items.values() if item.is_schema}
+    sizes: dict[str, int] = {}
+    for item in items.values():
+        if not item.is_schema and item.name in table_bytes:
+            sizes[item.key] = table_bytes[item.name]
+            if item.schema:
+                whole = keys[item.schema]
+                sizes[whole] = sizes.get(whole, 0) + table_bytes[item.name]
+    return sizes
+
+
 def page_of(
     items: dict[str, Item], picked: Sequence[Item], wanted: str = "", number: int = 1
 ) -> Page:
@@ -81,8 +103,9 @@ def page_of(
     return Page(found[first : first + PAGE_SIZE], number, pages, len(found))
 
 
-def selection_of(backup: Backup, keys: Sequence[str], *, with_data: bool) -> Selection:
-    """Raises `BadSetting` for no keys, for too many, and for those of nothing in the backup."""
+def selection_of(backup: Backup, keys: Sequence[str], **how: Any) -> Selection:
+    """As `as_selection`. Raises `BadSetting` for no keys, for too many, and for those of nothing in
+    the backup."""
     items = items_of(backup)
     picked = picked_of(items, keys)
     if not keys:
@@ -94,16 +117,24 @@ def selection_of(backup: Backup, keys: Sequence[str], *, with_data: bool) -> Sel
             f"more than {MOST_PICKED} are chosen",
             "choose their schemas whole; the command line takes any number of --table",
         )
-    return as_selection(picked, with_data=with_data)
+    return as_selection(picked, **how)
 
 
-def as_selection(picked: Sequence[Item], *, with_data: bool) -> Selection:
+def as_selection(picked: Sequence[Item], **how: Any) -> Selection:
+    """Of what is `picked`; `how` are the other fields of a selection."""
     return Selection(
         tables=tuple(item.name for item in picked if not item.is_schema),
         schemas=tuple(item.name for item in picked if item.is_schema),
-        with_data=with_data,
+        **how,
     )
 
 
 def _table(number: int, table: TableFacts) -> Item:
-    return Item(f"t{number}", table.label, is_schema=False, rows=table.rows, exact=table.exact)
+    return Item(
+        f"t{number}",
+        table.label,
+        is_schema=False,
+        rows=table.rows,
+        exact=table.exact,
+        schema=table.schema,
+    )

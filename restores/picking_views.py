@@ -10,24 +10,29 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from backups.models import Backup
-from backups.views.lookup import command
+from backups.views.lookup import command, signed_in
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 from restores.contents import table_bytes
-from restores.forms import STRUCTURE, PickForm, TargetForm
-from restores.picking import MOST_PICKED, Item, as_selection, items_of, page_of, picked_of
+from restores.forms.existing import AddForm
+from restores.forms.parts import Part, PickForm
+from restores.forms.target import RENAMED, TargetForm
+from restores.picking import MOST_PICKED, Item, as_selection, items_of, page_of, picked_of, sizes_of
+from restores.plan import replaceable_for
 from restores.selecting import options_of
 from restores.targets.registry import kind_of
 from restores.views import restorable_by
 
-_OWN = ("what", "pick")
+_CARRIED = {*TargetForm.base_fields, *AddForm.base_fields} - {"what", "pick"}
 
 
 @require_safe
 @requires(Permission.RESTORE_NEW)
 def restore_choose(request: HttpRequest, pk: UUID) -> HttpResponse:
     backup = restorable_by(request, pk)
-    context = {"backup": backup, "form": PickForm(request.GET), **_lists(backup, request.GET)}
+    may_add = AddForm.can_select(backup) and replaceable_for(signed_in(request), backup).exists()
+    form = PickForm(request.GET, may_add=may_add)
+    context = {"backup": backup, "form": form, **_lists(backup, request.GET)}
     return render(request, "restores/choose.html", context)
 
 
@@ -35,7 +40,7 @@ def _lists(backup: Backup, given: QueryDict) -> dict[str, Any]:
     items = items_of(backup) if TargetForm.can_select(backup) else {}
     picked = picked_of(items, given.getlist("pick"))[:MOST_PICKED]
     page = page_of(items, picked, given.get("find", ""), _number(given.get("page", "")))
-    sizes = table_bytes(backup) if items else {}
+    sizes = sizes_of(items, table_bytes(backup)) if items else {}
     return {
         "picked": _sized(picked, sizes),
         "page": page,
@@ -43,18 +48,28 @@ def _lists(backup: Backup, given: QueryDict) -> dict[str, Any]:
         "total": len(items),
         "selects": kind_of(backup.database.server).selects,
         "most": MOST_PICKED,
-        "carried": [(n, given[n]) for n in TargetForm.base_fields if n in given and n not in _OWN],
-        "command": command("restore", backup.label or backup.pk, *_options(picked, given)),
+        "carried": [(name, given[name]) for name in given if _is_carried(name)],
+        "command": command("restore", backup.label or backup.pk, *_options(backup, picked, given)),
     }
 
 
-def _options(picked: list[Item], given: QueryDict) -> list[str]:
-    with_data = given.get("what") != STRUCTURE
-    return options_of(as_selection(picked, with_data=with_data)) if picked else []
+def _options(backup: Backup, picked: list[Item], given: QueryDict) -> list[str]:
+    part, database = Part.of(given.get("what")), backup.database
+    if not picked:
+        return []
+    how = {"with_data": part.with_data, "with_structure": part.with_structure}
+    place = ["--into", f"{database.server.name}/{database.name}", "--confirm", database.name]
+    words = options_of(as_selection(picked, **how))
+    return words if part.with_structure else [*place, *words]
+
+
+def _is_carried(name: str) -> bool:
+    """Whether it is an answer to a question of the pages before."""
+    return name in _CARRIED or name.startswith(RENAMED)
 
 
 def _sized(items: Any, sizes: dict[str, int]) -> list[tuple[Item, int | None]]:
-    return [(item, sizes.get(item.name) if not item.is_schema else None) for item in items]
+    return [(item, sizes.get(item.key)) for item in items]
 
 
 def _number(text: str) -> int:

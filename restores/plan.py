@@ -27,7 +27,7 @@ _GOOD_COPIES = (CopyState.VERIFIED, CopyState.STORED)
 class Plan:
     """All of `backup` or a `selection` of it, read from `repository`, into the database `name` of
     `server`: a new one, or with `replaces` one that is there, is kept for `keep_days` and then
-    dropped (0: by hand).
+    dropped (0: by hand), or with `adds` one that is there and gets the selection besides.
 
     `owner`: "keep", "none" or the name of the role that shall own all; `creates_roles`: those that
     are missing come from the backup.
@@ -43,13 +43,24 @@ class Plan:
     replaces: bool = False
     keep_days: int = KEEP_DAYS
     selection: Selection | None = None
+    adds: bool = False
 
     def __str__(self) -> str:
-        return f"{self.backup} as {self.server}/{self.name}"
+        return f"{self.backup} {'into' if self.adds else 'as'} {self.server}/{self.name}"
 
     @property
     def is_beside_source(self) -> bool:
         return self.server.pk == self.backup.database.server_id
+
+    @property
+    def changes_what_is_there(self) -> bool:
+        """Whether somebody may miss what was: then more is asked of whoever wants it."""
+        return self.replaces or self.adds
+
+    @property
+    def has_structure(self) -> bool:
+        """Whether anything is made, or rows go into what is there."""
+        return self.selection is None or self.selection.with_structure
 
     def refuse_misfit(self) -> None:
         """Raises `BadSetting` or `Conflict` for what can be told to be wrong by looking at it."""
@@ -66,6 +77,8 @@ class Plan:
         kind_of(self.server).refuse_name(self.server, self.name)
 
     def _refuse_selection(self) -> None:
+        if self.adds:
+            self._refuse_addition()
         if self.selection is None:
             return
         if self.replaces:
@@ -73,10 +86,35 @@ class Plan:
                 "some tables never take the place of a whole database",
                 "restore them under a new name and copy from there",
             )
-        if not kind_of(self.server).selects:
+        kind = kind_of(self.server)
+        if not kind.selects:
             raise BadSetting(
                 f"backups of {self.backup.database.server} are restored whole",
                 "restore everything under a new name and copy from there",
+            )
+        if self.selection.schemas_as and not kind.has_schemas:
+            raise BadSetting(f"{self.server} knows no schemas that could be called otherwise")
+        if not (self.has_structure or self.adds):
+            raise BadSetting(
+                "rows alone go into tables that are there", "say which database has them"
+            )
+
+    def _refuse_addition(self) -> None:
+        adding = kind_of(self.server).adding
+        if adding is None:
+            raise BadSetting(
+                f"nothing can be added to a database of {self.server}",
+                "restore under a new name and copy from there",
+            )
+        if self.selection is None:
+            raise BadSetting(
+                "into a database that is there goes only what is chosen",
+                "choose tables or schemas, or restore everything under a new name",
+            )
+        if self.has_structure and not adding.makes_tables:
+            raise BadSetting(
+                f"to a database of {self.server} only rows can be added",
+                "create the tables first, or restore under a new name",
             )
 
 
@@ -93,6 +131,7 @@ def plan_of(restore: Restore) -> Plan:
         replaces=restore.replaces,
         keep_days=restore.keep_days,
         selection=from_json(restore.selection),
+        adds=restore.adds,
     )
 
 
@@ -137,7 +176,7 @@ def refuse_forbidden(user: User, plan: Plan) -> None:
     """Raises `AccessRefused` unless `user` may do this now."""
     is_target = targets_for(user, plan.backup).filter(pk=plan.server.pk).exists()
     may_replace = user.may(Permission.RESTORE_OVERWRITE, plan.server.team_id)
-    if not is_target or (plan.replaces and not may_replace):
+    if not is_target or (plan.changes_what_is_there and not may_replace):
         raise AccessRefused(
             f"{user} may not restore {plan}", "ask somebody who may to start it again"
         )

@@ -18,7 +18,7 @@ from backups.models import Backup, Repository
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.kept import Session
 from covetbackup.core.databases.registry import member_check
-from covetbackup.core.databases.selection import Selection
+from covetbackup.core.databases.selection import Chosen, Selection
 from covetbackup.core.errors import (
     CovetError,
     DatabaseUnavailable,
@@ -48,12 +48,13 @@ _OWN_QUEUE = "jobs"
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a look at the repository found: checks, the manifest if a key opened it, and how much
-    of it is to be loaded if not all."""
+    """What a look at the repository found: checks, the manifest if a key opened it, and what of it
+    is to be loaded, and how much that is, if not all."""
 
     checks: tuple[Check, ...]
     manifest: Manifest | None = None
     part_bytes: int | None = None
+    chosen: Chosen | None = None
 
 
 def preflight(plan: Plan) -> list[Check]:
@@ -132,7 +133,7 @@ def _looked(
         return _Seen(checks, opened.manifest)
     whole = opened.manifest.opened.inventory
     brought = look_at(repository, text, keyring, selection=selection, whole=whole)
-    return _Seen((*checks, *brought.checks), opened.manifest, brought.plain_bytes)
+    return _Seen((*checks, *brought.checks), opened.manifest, brought.plain_bytes, brought.chosen)
 
 
 def _signature(opened: OpenedBackup) -> Check:
@@ -172,7 +173,8 @@ def _target(plan: Plan, seen: _Seen) -> list[Check]:
         "run the checks again; is the server reachable from here?",
     )
     try:
-        look = kind_of(plan.server).look
+        kind = kind_of(plan.server)
+        look = kind.adding.look if plan.adds and kind.adding else kind.look
         checks = within(SERVER_SECONDS, partial(look, wanted), late=late)
     except CovetError as error:
         checks = [failed("Target server", error)]
@@ -203,4 +205,7 @@ def _wanted(plan: Plan, seen: _Seen) -> Wanted:
         jobs=plan.jobs,
         creates_roles=plan.creates_roles,
         replaces=plan.replaces,
+        chosen=seen.chosen,
+        adds=plan.adds,
+        with_structure=plan.has_structure,
     )

@@ -26,8 +26,8 @@ from restores.selecting import from_json, text_of, to_json
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What was said to a replacement: the name that was typed, and whether what is there is backed
-    up first."""
+    """What was said to a change of what is there: the name that was typed, and whether that is
+    backed up first."""
 
     typed: str
     has_safety_backup: bool = True
@@ -41,7 +41,8 @@ def request_restore(
     restore_id: uuid.UUID | None = None,
     confirmed: Confirmation | None = None,
 ) -> Restore:
-    """Ask for `plan`, whose preflight found `checks`; one that replaces must be `confirmed`.
+    """Ask for `plan`, whose preflight found `checks`; one that changes what is there must be
+    `confirmed`.
 
     With the `restore_id` of a restore of the same plan that exists already, that one: a form sent
     twice asks once. An actor without a user is the system and may do everything. Raises
@@ -52,7 +53,7 @@ def request_restore(
     if user is not None:
         refuse_forbidden(user, plan)
     plan.refuse_misfit()
-    if plan.replaces:
+    if plan.changes_what_is_there:
         refuse_mistyped(plan.name, confirmed.typed if confirmed else "")
     with transaction.atomic():
         # Locked, so that of two requests at once one finds what the other wrote.
@@ -62,7 +63,7 @@ def request_restore(
             return found
         _refuse_obstacles(plan, checks)
         restore = _new(plan, user, checks, restore_id)
-        if plan.replaces and confirmed and confirmed.has_safety_backup:
+        if plan.changes_what_is_there and confirmed and confirmed.has_safety_backup:
             restore.safety_backup = request_safety_backup(plan, user)
         _save(restore, plan, user)
         record(
@@ -86,6 +87,7 @@ def asked_before(plan: Plan, restore_id: uuid.UUID) -> Restore | None:
         backup=plan.backup,
         target_server=plan.server,
         target_name=plan.name,
+        adds=plan.adds,
     ).first()
     return found if found and from_json(found.selection) == plan.selection else None
 
@@ -112,6 +114,7 @@ def _new(
         jobs=plan.jobs,
         creates_roles=plan.creates_roles,
         replaces=plan.replaces,
+        adds=plan.adds,
         keep_days=plan.keep_days,
         selection=to_json(plan.selection),
         requested_by=user,
@@ -122,7 +125,8 @@ def _new(
 def _save(restore: Restore, plan: Plan, user: User | None) -> None:
     restore.job = _enqueue(plan, restore, user)
     restore.save(force_insert=True)
-    reason = f"being restored as {plan.server}/{plan.name}"
+    verb = "into" if plan.adds else "as"
+    reason = f"being restored {verb} {plan.server}/{plan.name}"
     place_hold(plan.backup, reason, job=restore.job, user=user)
 
 
@@ -138,7 +142,7 @@ def _refuse_obstacles(plan: Plan, checks: Sequence[Check]) -> None:
 
 
 def _enqueue(plan: Plan, restore: Restore, user: User | None) -> Job:
-    verb = "in place of" if plan.replaces else "as"
+    verb = "in place of" if plan.replaces else "into" if plan.adds else "as"
     return enqueue(
         "restore",
         team=plan.server.team,
@@ -178,5 +182,8 @@ def _details(restore: Restore) -> dict[str, str | int]:
         details["selection"] = text_of(from_json(restore.selection))
     if restore.replaces:
         details |= {"replaces": restore.target_name, "keep_days": restore.keep_days}
+    if restore.adds:
+        details["adds_to"] = restore.target_name
+    if restore.adds or restore.replaces:
         details["safety_backup"] = str(restore.safety_backup_id or "none")
     return details

@@ -1,4 +1,4 @@
-"""The backup that is taken of a database before it is replaced; the restore waits until it is good.
+"""The backup that is taken of a database before it is changed; the restore waits until it is good.
 
 The restore's job is held and takes nobody's place meanwhile: a job that waited for another while
 it ran could wait for ever, if the lane that both need has one place.
@@ -22,7 +22,7 @@ from restores.plan import Plan
 
 
 def request_safety_backup(plan: Plan, user: User | None) -> Backup:
-    """A backup of what `plan` replaces that begins after now: one that waits already will do.
+    """A backup of what `plan` changes that begins after now: one that waits already will do.
 
     Raises what `request_backup` raises.
     """
@@ -30,7 +30,8 @@ def request_safety_backup(plan: Plan, user: User | None) -> Backup:
     waiting = database.backups.filter(state=BackupState.PENDING, job__state=JobState.QUEUED).first()
     if waiting is not None:
         return waiting
-    note = f"taken before it was replaced by {plan.backup}"
+    done = "got some of" if plan.adds else "was replaced by"
+    note = f"taken before it {done} {plan.backup}"
     return request_backup(
         database, user=user, repositories=_repositories(database, plan.repository), note=note
     )
@@ -67,7 +68,8 @@ def let_go() -> None:
     """
     held = Restore.objects.filter(job__state=JobState.QUEUED, job__run_after__gt=Now())
     ended = Q(safety_backup__job=None) | ~Q(safety_backup__job__state__in=_ACTIVE)
-    for restore in held.filter(ended, replaces=True).select_related("job", "safety_backup__job"):
+    changing = Q(replaces=True) | Q(adds=True)
+    for restore in held.filter(ended, changing).select_related("job", "safety_backup__job"):
         _decide(restore)
 
 

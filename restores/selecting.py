@@ -18,10 +18,13 @@ def to_json(selection: Selection | None) -> dict[str, Any] | None:
 def from_json(data: dict[str, Any] | None) -> Selection | None:
     if data is None:
         return None
-    # Selections that were kept before there was a choice have no word on the structure.
-    with_structure = data.get("with_structure", True)
+    # Selections that were kept before there was a choice have no word on these.
     return Selection(
-        tuple(data["tables"]), tuple(data["schemas"]), data["with_data"], with_structure
+        tuple(data["tables"]),
+        tuple(data["schemas"]),
+        data["with_data"],
+        data.get("with_structure", True),
+        tuple((old, new) for old, new in data.get("schemas_as", ())),
     )
 
 
@@ -31,7 +34,9 @@ def options_of(selection: Selection | None) -> list[str]:
         return []
     schemas = [f"--schema={name}" for name in selection.schemas]
     tables = [f"--table={name}" for name in selection.tables]
-    return [*schemas, *tables, *_part_of(selection, "--schema-only", "--data-only")]
+    renames = [f"--rename-schema={old}={new}" for old, new in selection.schemas_as]
+    parts = _part_of(selection, "--schema-only", "--data-only")
+    return [*schemas, *tables, *renames, *parts]
 
 
 def text_of(selection: Selection | None) -> str:
@@ -39,7 +44,9 @@ def text_of(selection: Selection | None) -> str:
     if selection is None:
         return "everything"
     names = [*(f"schema {name}" for name in selection.schemas), *selection.tables]
-    return ", ".join([listed(names), *_part_of(selection, "structure only", "data only")])
+    renames = [f"schema {old} as {new}" for old, new in selection.schemas_as]
+    parts = _part_of(selection, "structure only", "data only")
+    return ", ".join([listed(names), *renames, *parts])
 
 
 def _part_of(selection: Selection, structure: str, data: str) -> list[str]:

@@ -60,13 +60,14 @@ def run_restore(work: Work) -> None:
     """Restore what the job asks for. Raises the engine's errors; then the target does not exist, or
     is as it was if it was to be replaced.
 
-    Raises `TargetNotEmpty` also when an earlier attempt may have finished just before it was
-    stopped: the hint says so.
+    Raises `TargetNotEmpty`, or `Conflict` for what was added, also when an earlier attempt may have
+    finished just before it was stopped: the hint says so.
     """
     restore = _found(work.argument["restore"])
     plan = plan_of(restore)
     _refuse_unfit(work, plan)
     _refuse_unsafe(restore)
+    _refuse_twice(restore)
     if _was_finished_before(work, restore):
         return
     _sweep_before(work, plan.server)
@@ -78,6 +79,10 @@ def run_restore(work: Work) -> None:
         if may_be_done:
             raise TargetNotEmpty(error.message, _MAY_BE_OURS) from error
         _write(restore, {})  # somebody else has the name, so what was announced did not happen
+        raise
+    except CovetError as error:
+        if plan.adds and not isinstance(error, DatabaseUnavailable):
+            _write(restore, {})  # the server refused what was announced, so it did not happen
         raise
     _record_success(restore, result, seconds=time.monotonic() - began)
     _tell_catalog(work, plan.server)
@@ -118,6 +123,17 @@ def _refuse_unsafe(restore: Restore) -> None:
         )
 
 
+def _refuse_twice(restore: Restore) -> None:
+    """Whether its commit came about is not known here, and rows without a key would be there
+    twice."""
+    if restore.adds and stage_of(restore) is Stage.PUBLISHING:
+        raise Conflict(
+            f"an attempt before this one was stopped while {restore.target_name} got what was"
+            " restored",
+            "all of it is there or nothing: look into the tables before you try again",
+        )
+
+
 def _was_finished_before(work: Work, restore: Restore) -> bool:
     """Whether an attempt before this one was stopped right after its swap: a second would replace
     what the first one restored."""
@@ -153,9 +169,10 @@ def _restored(work: Work, restore: Restore, plan: Plan) -> RestoreResult:
         RestoreRequest(
             target=target_on(plan.server, plan.name),
             jobs=plan.jobs if kind.has_owners else 1,
-            options=kind.options(plan.owner, plan.creates_roles),
+            options=kind.options(plan.owner, plan.creates_roles) if plan.has_structure else {},
             replace=plan.replaces,
             selection=plan.selection,
+            adds=plan.adds,
         ),
         keyring=keyring_for(plan.backup.database.server.team),
         progress=work.progress,
@@ -178,7 +195,7 @@ def _record_success(restore: Restore, result: RestoreResult, *, seconds: float) 
         details.inventory,
         result.inventory,
         selection=from_json(restore.selection),
-        plain_bytes=details.plain_size,
+        plain_bytes=result.plain_bytes,
         seconds=round(seconds, 1),
         problems=list(result.problems),
         kept_as=result.kept_as,
@@ -223,6 +240,8 @@ def _look_at_remains(restore: Restore) -> Remains:
     server, name = restore.target_server, restore.target_name
     late = DatabaseUnavailable(f"{server} did not answer within {_LOOK_SECONDS:.0f} s")
     may_be_real = stage_of(restore) is Stage.PUBLISHING
+    if restore.adds:
+        return Remains(Kept.UNKNOWN if may_be_real else Kept.NOTHING)
     kept_as = restore.result.get("kept_as", "") if may_be_real else ""
     look = partial(_remains, server, name, may_be_real, kept_as, timezone.now())
     try:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from django.urls import path
 
-from restores import kept_views, picking_views, replace_views, views
+from restores import existing_views, kept_views, picking_views, views
 
 urlpatterns = [
     path("restores/", views.restores, name="restores"),
     path("restores/new/<uuid:pk>/", views.restore_start, name="restore-start"),
     path("restores/new/<uuid:pk>/choose/", picking_views.restore_choose, name="restore-choose"),
     path("restores/new/<uuid:pk>/check/", views.restore_check, name="restore-check"),
-    path("restores/new/<uuid:pk>/replace/", replace_views.restore_replace, name="restore-replace"),
+    path("restores/new/<uuid:pk>/add/", existing_views.restore_add, name="restore-add"),
+    path(
+        "restores/new/<uuid:pk>/add/check/",
+        existing_views.restore_add_check,
+        name="restore-add-check",
+    ),
+    path("restores/new/<uuid:pk>/replace/", existing_views.restore_replace, name="restore-replace"),
     path(
         "restores/new/<uuid:pk>/replace/check/",
-        replace_views.restore_replace_check,
+        existing_views.restore_replace_check,
         name="restore-replace-check",
     ),
     path("restores/<uuid:pk>/", views.restore, name="restore"),

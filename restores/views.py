@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
@@ -24,7 +25,8 @@ from covetbackup.jobs.views import live_context
 from covetbackup.paging import page_of
 from restores.checks import Check, is_refused
 from restores.confirming import check_context, command_of, id_in
-from restores.forms import TargetForm
+from restores.forms.parts import Part
+from restores.forms.target import TargetForm
 from restores.models import KeptDatabase, Restore
 from restores.outcome import Stage, aftermath, heading, is_settled, stage_of, summary_of
 from restores.plan import plan_of, replaceable_for, targets_for
@@ -51,6 +53,9 @@ def restores(request: HttpRequest) -> HttpResponse:
 @requires(Permission.RESTORE_NEW)
 def restore_start(request: HttpRequest, pk: UUID) -> HttpResponse:
     backup = restorable_by(request, pk)
+    if Part.of(request.GET.get("what")) is Part.DATA:
+        # Rows alone go into tables that are there, so which database has them is the question.
+        return redirect(f"{reverse('restore-add', args=[pk])}?{request.GET.urlencode()}")
     form = TargetForm(backup=backup, user=signed_in(request), given=request.GET)
     return _start_page(request, backup, form)
 
@@ -111,6 +116,7 @@ def _start_page(
         "form": form,
         "command": words,
         "may_replace": may_replace,
+        "adds": kind_of(backup.database.server).adding is not None,
         "selects": kind_of(backup.database.server).selects,
         "is_part": form.is_part,
     }
@@ -153,7 +159,7 @@ def _page(request: HttpRequest, found: Restore) -> dict[str, Any]:
         "aftermath": "" if stage_of(found) is Stage.DONE else aftermath(found),
         "database": server.databases.filter(name=found.target_name).first(),
         "connect": kind_of(server).command(server, found.target_name),
-        "has_owners": kind_of(server).has_owners,
+        "has_owners": kind_of(server).has_owners and plan_of(found).has_structure,
         "selected": text_of(from_json(found.selection)) if found.selection else "",
         "kept": KeptDatabase.objects.filter(restore=found).select_related("job").first(),
         "waits_for": _waits_for(found),

@@ -9,13 +9,16 @@ from datetime import datetime
 from backups.models import Server
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.kept import Session
+from covetbackup.core.databases.selection import Chosen
 from restores.checks import Check
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """The database to be created, or with `replaces` to be replaced, and what the backup holds;
-    `plain_bytes` None if unknown. `method` is the engine's by which it was taken."""
+    `plain_bytes` None if unknown. `method` is the engine's by which it was taken. Of what the
+    backup holds only what is `chosen` comes, unless that is None: all of it, or not known. With
+    `adds` it goes into the database, rows alone if not `with_structure`."""
 
     server: Server
     name: str
@@ -26,6 +29,9 @@ class Wanted:
     jobs: int = 1
     creates_roles: bool = False
     replaces: bool = False
+    chosen: Chosen | None = None
+    adds: bool = False
+    with_structure: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +62,25 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
+class Adding:
+    """How what is chosen goes into a database that is there: all of it or nothing.
+
+    makes_tables  whether tables that are not there yet can come; else only rows for those that are
+    look          the checks of that database, as of `TargetKind`
+    """
+
+    makes_tables: bool
+    look: Callable[[Wanted], list[Check]]
+
+
+@dataclass(frozen=True, slots=True)
 class TargetKind:
     """`has_owners`: objects belong to roles, and several sessions can load at once.
     `creates_roles`: roles that are missing there can be created from the backup.
     `selects`: some tables of a backup can be restored without the others.
+    `adding`: how they go into a database that is there, None if they cannot.
+    `has_schemas`: tables are in schemas, which can come under other names.
+    `owner_help`: what is to be known about naming the owner.
 
     refuse_name   raises `BadSetting` for a name that no new database may have; contacts nothing
     refuse_owner  raises `BadSetting` for what no role or account can be called; contacts nothing
@@ -84,3 +105,6 @@ class TargetKind:
     command: Callable[[Server, str], str]
     options: Callable[[str, bool], dict[str, object]]
     exchange: Exchange
+    adding: Adding | None = None
+    has_schemas: bool = False
+    owner_help: str = ""

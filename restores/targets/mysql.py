@@ -164,4 +164,5 @@ KIND = TargetKind(
     command=_command,
     options=_options,
     exchange=mysql_exchange.EXCHANGE,
+    owner_help="The definer of views and routines, as user@host.",
 )

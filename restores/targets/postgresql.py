@@ -12,10 +12,10 @@ from covetbackup.core.databases.postgresql import scratch
 from covetbackup.core.databases.postgresql.connection import Connection, translated
 from covetbackup.core.errors import BadSetting, CovetError, TargetNotEmpty
 from restores.checks import Check, Level, failed
-from restores.targets import postgresql_exchange
+from restores.targets import postgresql_adding, postgresql_exchange
 from restores.targets.base import TargetKind, Wanted
 from restores.targets.postgresql_connection import maintenance
-from restores.targets.postgresql_fitness import fitness
+from restores.targets.postgresql_fitness import answer, fitness, narrowed
 from restores.targets.postgresql_rights import rights
 from restores.targets.postgresql_room import room
 
@@ -45,10 +45,11 @@ def _joined_name(name: str, addition: str) -> str:
 
 
 def _look(wanted: Wanted) -> list[Check]:
+    wanted = narrowed(wanted)
     try:
         with maintenance(wanted.server) as connection:
             return [
-                _answer(connection, wanted.server),
+                answer(connection, wanted.server),
                 *fitness(connection, wanted),
                 *_name(connection, wanted),
                 *rights(connection, wanted),
@@ -56,12 +57,6 @@ def _look(wanted: Wanted) -> list[Check]:
             ]
     except CovetError as error:
         return [failed("Target server", error)]
-
-
-def _answer(connection: Connection, server: Server) -> Check:
-    version = connection.info.parameter_status("server_version")
-    detail = f"PostgreSQL {version} answers at {server.host}:{server.port}."
-    return Check(Level.PASS, "Target server", detail)
 
 
 def _name(connection: Connection, wanted: Wanted) -> Iterator[Check]:
@@ -112,4 +107,6 @@ KIND = TargetKind(
     command=_command,
     options=_options,
     exchange=postgresql_exchange.EXCHANGE,
+    adding=postgresql_adding.ADDING,
+    has_schemas=True,
 )

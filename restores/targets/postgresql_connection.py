@@ -1,4 +1,4 @@
-"""A connection to a server's maintenance database, as checks and exchanges use it."""
+"""A connection to a database of a server, as checks and exchanges use it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from backups.engines import connection_settings, server_password
 from backups.models import Server
 from covetbackup.core.databases.postgresql import scratch
-from covetbackup.core.databases.postgresql.connection import Connection, translated
+from covetbackup.core.databases.postgresql.connection import Connection, connect, translated
 
 _APPLICATION = "covetbackup preflight"
 
@@ -22,5 +22,16 @@ def maintenance(server: Server) -> Iterator[Connection]:
         scratch.connect_maintenance(
             settings, server_password(server), application=_APPLICATION
         ) as connection,
+    ):
+        yield connection
+
+
+@contextmanager
+def database(server: Server, name: str) -> Iterator[Connection]:
+    """As `maintenance`, to the database `name`."""
+    settings = connection_settings(server, name)
+    with (
+        translated(settings),
+        connect(settings, server_password(server), application=_APPLICATION) as connection,
     ):
         yield connection

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from backups.models import Server
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql import preflight
@@ -23,8 +24,29 @@ _NOBODY = preflight.RestoreChoices(owner=preflight.OwnerPolicy.NONE)
 _ANYWHERE = ("", "C", "POSIX")
 
 
+def narrowed(wanted: Wanted) -> Wanted:
+    """With the needs of what is chosen instead of those of the whole backup."""
+    if wanted.chosen is None:
+        return wanted
+    return replace(wanted, expected=preflight.needed_by(wanted.chosen, wanted.expected))
+
+
+def answer(connection: Connection, server: Server) -> Check:
+    version = connection.info.parameter_status("server_version")
+    detail = f"PostgreSQL {version} answers at {server.host}:{server.port}."
+    return Check(Level.PASS, "Target server", detail)
+
+
 def fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     """One check for each thing that is needed, in the order in which a restore would meet them."""
+    settings = wanted.expected.settings or {}
+    yield from needs(connection, wanted)
+    yield _encoding(connection, settings)
+    yield _locale(connection, settings)
+
+
+def needs(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+    """Those that do not concern the database as a whole."""
     settings = dict(wanted.expected.settings or {})
     owner = settings.pop("owner", "")
     alone = Inventory(settings=settings)
@@ -34,12 +56,12 @@ def fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
         f"The backup is of PostgreSQL {settings.get('server_version', 'an unknown version')}.",
         lambda: unfit(connection, alone, _NOBODY),
     )
+    if not wanted.with_structure:
+        return
     yield _tried("Client programs", "", lambda: _tools(connection, settings))
     yield _extensions(connection, replace(alone, extensions=wanted.expected.extensions))
     yield _roles(connection, wanted, owner)
     yield _tablespaces(connection, alone)
-    yield _encoding(connection, settings)
-    yield _locale(connection, settings)
 
 
 def _tried(title: str, good: str, act: Callable[[], str | None]) -> Check:

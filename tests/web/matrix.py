@@ -139,6 +139,8 @@ ROWS: list[Row] = [
     Row("restore-start", "backup", "302 404 403 200 200 200", NOT_TAKEN),
     Row("restore-choose", "backup", "302 404 403 200 200 200", NOT_TAKEN),
     Row("restore-check", "backup", "302 404 403 200 200 200", "302 404 403 422 422 422", TARGET),
+    Row("restore-add", "backup", SEEN_BY_ADMINS, NOT_TAKEN),
+    Row("restore-add-check", "backup", REFUSED_TO_ADMINS, REFUSED_TO_ADMINS),
     Row("restore-replace", "backup", SEEN_BY_ADMINS, NOT_TAKEN),
     Row("restore-replace-check", "backup", SEEN_BY_ADMINS, REFUSED_TO_ADMINS, REPLACED),
     Row("restore", "restore", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),

@@ -132,7 +132,7 @@ def test_who_is_connected_is_listed(
     admin_client: Client, backup: Backup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = [Session("app", "<b>till</b>", "10.0.0.7", "idle in transaction", None)]
-    monkeypatch.setattr("restores.replace_views.sessions", lambda plan: found)
+    monkeypatch.setattr("restores.existing_views.sessions", lambda plan: found)
     page = text_of(check(admin_client, backup))
     for text in ("app", "&lt;b&gt;till&lt;/b&gt;", "10.0.0.7", "idle in transaction"):
         assert text in page

@@ -8,7 +8,7 @@ from backups.models import Server
 from backups.models.source import ServerKind
 from covetbackup.access.models import Team, User
 from covetbackup.core.errors import BadSetting
-from restores.forms import TargetForm
+from restores.forms.target import TargetForm
 from tests.web.factories import make_backup_row, make_database, make_repository_row, make_server
 from tests.web.restoring import asked, plan_for
 

@@ -121,7 +121,7 @@ def test_what_was_typed_before_comes_along(
     start = text_of(client_of(operator).get(reverse("restore-start", args=[backup.pk]), given))
     assert 'value="mine"' in start and 'name="pick" value="' in start
     assert "The structure, without rows, of" in start and "--schema-only" in start
-    assert "some tables never replace a whole one" in start
+    assert "Some tables never replace a whole one" in start
     assert "Replace a database" not in start
 
 

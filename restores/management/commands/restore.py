@@ -1,5 +1,6 @@
 """`manage.py restore BACKUP --as NAME`: into a new database; `--replace` in place of one that is
-there; with `--check` it only looks, with `--wait` it tells the result."""
+there, `--into` besides what that holds; with `--check` it only looks, with `--wait` it tells the
+result."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from backups.models import Backup, Repository, Server
 from covetbackup.audit.log import actor_of
 from covetbackup.core.cli.exits import OK, exit_status
 from covetbackup.core.cli.report import Report
-from covetbackup.core.databases.selection import Selection
+from covetbackup.core.cli.selecting import selection_of
 from covetbackup.core.errors import BadSetting, Conflict
 from covetbackup.jobs.models import Job
 from restores.checks import Check, Level, is_refused
@@ -27,7 +28,10 @@ from restores.targets.registry import kind_of
 
 
 class Command(ReportingCommand):
-    help = "Restore a backup into a new database. What exists is replaced only with --replace."
+    help = (
+        "Restore a backup into a new database. What exists is replaced only with --replace, and "
+        "gets something only with --into."
+    )
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("backup", help="a label, or an id or its beginning")
@@ -81,11 +85,18 @@ def _places(parser: CommandParser) -> None:
         metavar="SERVER/NAME",
         help="a database that is there: backed up first, kept under a dated name; needs --confirm",
     )
-    parser.add_argument(
-        "--confirm", default="", metavar="NAME", help="the name of the database to be replaced"
+    place.add_argument(
+        "--into",
+        default="",
+        metavar="SERVER/NAME",
+        help="a database that is there: backed up first, and gets what is named with --table and "
+        "--schema, all of it or nothing; needs --confirm",
     )
     parser.add_argument(
-        "--no-safety-backup", action="store_true", help="do not back up first what is replaced"
+        "--confirm", default="", metavar="NAME", help="the name of the database to be changed"
+    )
+    parser.add_argument(
+        "--no-safety-backup", action="store_true", help="do not back up first what is changed"
     )
     parser.add_argument(
         "--keep-days",
@@ -105,20 +116,19 @@ def _selections(parser: CommandParser) -> None:
     parser.add_argument(
         "--schema-only", action="store_true", help="of what --table and --schema name, no rows"
     )
-
-
-def _selection(options: dict[str, Any]) -> Selection | None:
-    with_data = not options["schema_only"]
-    if options["table"] or options["schema"]:
-        return Selection(tuple(options["table"]), tuple(options["schema"]), with_data)
-    if not with_data:
-        raise BadSetting("--schema-only needs --table or --schema")
-    return None
+    parser.add_argument("--data-only", action="store_true", help="no more than rows; needs --into")
+    parser.add_argument(
+        "--rename-schema",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="what is restored of schema OLD comes as schema NEW (PostgreSQL); repeat",
+    )
 
 
 def _plan(options: dict[str, Any]) -> Plan:
     backup = find_backup(options["backup"])
-    server, name = _place(backup, options["to"] or options["replace"])
+    server, name = _place(backup, options["to"] or options["replace"] or options["into"])
     return Plan(
         backup=backup,
         repository=_repository(backup, options["repository"]),
@@ -129,7 +139,14 @@ def _plan(options: dict[str, Any]) -> Plan:
         creates_roles=options["create_roles"],
         replaces=bool(options["replace"]),
         keep_days=options["keep_days"],
-        selection=_selection(options),
+        selection=selection_of(
+            options["table"],
+            options["schema"],
+            with_data=not options["schema_only"],
+            with_structure=not options["data_only"],
+            renames=options["rename_schema"],
+        ),
+        adds=bool(options["into"]),
     )
 
 

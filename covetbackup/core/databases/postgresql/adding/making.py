@@ -7,16 +7,17 @@ tables, views and sequences that are there already are refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import psycopg
 
 from covetbackup.core.databases.postgresql.adding.places import listed
 from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.postgresql.load import memory_file
-from covetbackup.core.databases.postgresql.toc.closure import BETWEEN, is_needed_thing, is_relation
+from covetbackup.core.databases.postgresql.toc.closure import BETWEEN, is_needed_thing
 from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
 from covetbackup.core.databases.postgresql.toc.writing import head_of_archive
+from covetbackup.core.databases.selection import Chosen
 from covetbackup.core.errors import TargetNotEmpty
 from covetbackup.core.stream.process import CommandSource
 
@@ -29,11 +30,11 @@ _FOR_PSQL = re.compile(rb"^\\(?:un)?restrict \w+\n", re.MULTILINE)
 _EXTENSION = b"EXTENSION"
 
 
-def refuse_present(connection: Connection, contents: Contents) -> None:
-    """Raises `TargetNotEmpty` naming the relations of `contents` that are there."""
-    wanted = [entry for entry in contents.entries if is_relation(entry)]
-    names = [_texts(entry.schema for entry in wanted), _texts(entry.tag for entry in wanted)]
-    there = [label for (label,) in connection.execute(_PRESENT, names)]
+def refuse_present(connection: Connection, chosen: Chosen) -> None:
+    """Raises `TargetNotEmpty` naming what is there of it under the names that it shall have."""
+    stepping_aside = [old for old, _ in chosen.schemas_as]
+    wanted = [*chosen.tables, *chosen.sequences]
+    there = [label for (label,) in connection.execute(_PRESENT, (wanted, stepping_aside))]
     if there:
         raise TargetNotEmpty(
             f"there already: {listed(there)}",
@@ -101,12 +102,7 @@ def _has_extension(connection: Connection, name: str) -> bool:
     return connection.execute(query, (name,)).fetchone() is not None
 
 
-def _texts(names: Iterable[bytes]) -> list[str]:
-    return [name.decode(errors="replace") for name in names]
-
-
 _PRESENT = """
-SELECT n.nspname || '.' || c.relname FROM unnest(%s::text[], %s::text[]) AS wanted(schema, name)
-JOIN pg_namespace n ON n.nspname = wanted.schema
-JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.name ORDER BY 1
+SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname || '.' || c.relname = ANY (%s) AND n.nspname <> ALL (%s) ORDER BY 1
 """

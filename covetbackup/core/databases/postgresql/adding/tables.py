@@ -45,9 +45,9 @@ class AddedTables:
 
     def begin(self) -> None:
         """Raises `TargetNotEmpty` for what is there already."""
+        making.refuse_present(self._connection, self.chosen)
         self._aside = Aside(self._connection, self.chosen.schemas_as)
         self._aside.step()
-        making.refuse_present(self._connection, self._structure)
         there = making.present(self._connection, self._structure)
         for entry in there:
             kind = entry.kind.decode().lower()

@@ -40,11 +40,6 @@ class Closure:
     chosen: Chosen
 
 
-def is_relation(entry: Entry) -> bool:
-    """Whether no other may have its name: a table, a view, a sequence."""
-    return entry.kind in (*TABLES, _SEQUENCE)
-
-
 def is_needed_thing(entry: Entry) -> bool:
     """Whether it is there for others: a type, a function, a schema, an extension."""
     return entry.section is Section.PRE_DATA and entry.kind not in (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -16,17 +15,11 @@ from covetbackup.access.models import User
 from covetbackup.core.databases.postgresql.preflight import OwnerPolicy
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import CovetError, sentence
-from restores.models import KEEP_DAYS, OWNER_CHARACTERS
-from restores.picking import Item, as_selection, items_of, picked_of, selection_of
-from restores.plan import (
-    MOST_DAYS,
-    MOST_JOBS,
-    Plan,
-    readable_copies,
-    replaceable_for,
-    suggested_name,
-    targets_for,
-)
+from restores.forms.parts import Part
+from restores.models import OWNER_CHARACTERS
+from restores.picking import Item, as_selection, items_of, picked_of, schemas_of, selection_of
+from restores.plan import MOST_JOBS, Plan, readable_copies, suggested_name, targets_for
+from restores.targets.base import TargetKind
 from restores.targets.registry import kind_of
 
 OWNERS = (
@@ -34,11 +27,10 @@ OWNERS = (
     (OwnerPolicy.NONE.value, "None: all belongs to the role that restores, no grants"),
     (OwnerPolicy.ROLE.value, "One role: all belongs to the role named below"),
 )
-ALL, SOME, STRUCTURE = "all", "some", "structure"
-PARTS = (
-    (SOME, "Structure and data"),
-    (STRUCTURE, "Structure only, without rows"),
-)
+RENAMED = "as_"
+"""Begins the name of the field for a schema's new name."""
+
+_MOST_RENAMED = 10
 
 
 class ServerField(forms.ModelChoiceField):
@@ -50,9 +42,9 @@ class TargetForm(forms.Form):
     """What of `backup` goes where. Bound to a query string or a POST; `plan` is what valid answers
     mean. Not bound, it begins with what is `given` of an earlier one."""
 
-    what = forms.ChoiceField(
-        choices=((ALL, "Everything"), *PARTS), widget=forms.HiddenInput, required=False
-    )
+    parts = (Part.ALL, Part.SOME, Part.STRUCTURE)
+    target = "name"
+    what = forms.ChoiceField(choices=Part.choices, widget=forms.HiddenInput, required=False)
     pick = forms.Field(widget=forms.MultipleHiddenInput, required=False)
     server = ServerField(Server.objects.none(), label="Server", empty_label=None)
     name = forms.CharField(
@@ -68,7 +60,6 @@ class TargetForm(forms.Form):
         label="Role that shall own all",
         max_length=OWNER_CHARACTERS,
         required=False,
-        help_text="On MySQL and MariaDB: the definer of views and routines, as user@host.",
     )
     jobs = forms.IntegerField(
         label="Parallel jobs",
@@ -92,27 +83,27 @@ class TargetForm(forms.Form):
     ) -> None:
         super().__init__(*args, **kwargs)
         self._backup = backup
+        self._given = (self.data if self.is_bound else given) or QueryDict()
         source = backup.database.server
         self.fields["server"].queryset = self.servers(user, backup)
         repositories = [copy.repository for copy in readable_copies(backup)]
         rows = Repository.objects.filter(pk__in=[row.pk for row in repositories])
         self.fields["repository"].queryset = rows
         self.initial = {
-            "what": ALL,
+            "what": self.parts[0].value,
             "server": source.pk,
-            "name": self.suggestion(backup),
+            self.target: self.suggestion(backup),
             "repository": repositories[0].pk if repositories else None,
             "owner": OwnerPolicy.KEEP.value,
             "jobs": 1,
         }
         if len(repositories) < 2:
             self._leave_out("repository")
-        if not kind_of(source).has_owners:
-            for name in ("owner", "role", "jobs"):
-                del self.fields[name]
-        if not kind_of(source).creates_roles:
-            del self.fields["creates_roles"]
-        if not self.can_select(backup):
+        self._fit_to(kind_of(source))
+        if self.can_select(backup):
+            self.fields["what"].choices = [(part.value, part.label) for part in self.parts]
+            self._ask_for_new_names()
+        else:
             del self.fields["what"], self.fields["pick"]
         self._begin_with(given or QueryDict())
 
@@ -142,27 +133,31 @@ class TargetForm(forms.Form):
             self.add_error("role", "Say which role.")
         self._check(None, lambda: self.selection)
         if not self.errors:
-            self._check("name", lambda: self.plan.refuse_misfit())
+            self._check(self.target, lambda: self.plan.refuse_misfit())
         return data
+
+    @property
+    def part(self) -> Part:
+        """How much is asked for, be the answer valid or not."""
+        return Part.of(self["what"].value()) if "what" in self.fields else Part.ALL
 
     @property
     def selection(self) -> Selection | None:
         data = self.cleaned_data
-        if data.get("what", ALL) in (ALL, ""):
+        part = Part.of(data.get("what"))
+        if part is Part.ALL:
             return None
-        return selection_of(self._backup, data["pick"] or [], with_data=data["what"] == SOME)
+        return selection_of(self._backup, data["pick"] or [], **self._how(part))
 
     @property
     def is_part(self) -> bool:
         """Whether less than everything is asked for, be the answer valid or not."""
-        return "what" in self.fields and self["what"].value() in (SOME, STRUCTURE)
+        return self.part is not Part.ALL
 
     @property
     def begun(self) -> Selection | None:
         """What is chosen so far, if less than everything is asked for."""
-        if not self.is_part:
-            return None
-        return as_selection(self.picked, with_data=self["what"].value() == SOME)
+        return as_selection(self.picked, **self._how(self.part)) if self.is_part else None
 
     @property
     def picked(self) -> list[Item]:
@@ -178,12 +173,52 @@ class TargetForm(forms.Form):
             backup=self._backup,
             repository=data["repository"],
             server=data["server"],
-            name=data["name"],
+            name=data[self.target],
             owner=data["role"] if owner == OwnerPolicy.ROLE else owner,
             jobs=data.get("jobs") or 1,
             creates_roles=data.get("creates_roles", False),
             selection=self.selection,
         )
+
+    def _how(self, part: Part) -> dict[str, Any]:
+        names = self.cleaned_data if hasattr(self, "cleaned_data") else self.initial
+        return {
+            "with_data": part.with_data,
+            "with_structure": part.with_structure,
+            "schemas_as": tuple(
+                (item.name, names[RENAMED + item.key])
+                for item in self._schemas
+                if names.get(RENAMED + item.key)
+            ),
+        }
+
+    def _fit_to(self, kind: TargetKind) -> None:
+        """Ask of a server of this `kind` what it has."""
+        if kind.has_owners:
+            self.fields["role"].help_text = kind.owner_help
+        else:
+            for name in ("owner", "role", "jobs"):
+                del self.fields[name]
+        if not kind.creates_roles:
+            del self.fields["creates_roles"]
+
+    @property
+    def _schemas(self) -> list[Item]:
+        """Those of what is picked, if they are few and can have other names."""
+        if not kind_of(self._backup.database.server).has_schemas:
+            return []
+        items = items_of(self._backup)
+        found = schemas_of(items, picked_of(items, self._given.getlist("pick")))
+        return found if len(found) <= _MOST_RENAMED else []
+
+    def _ask_for_new_names(self) -> None:
+        for item in self._schemas:
+            self.fields[RENAMED + item.key] = forms.CharField(
+                label=f"Schema {item.name} comes as",
+                max_length=63,
+                required=False,
+                help_text="Empty: as it is called in the backup.",
+            )
 
     def _check(self, name: str | None, look: Callable[[], object]) -> None:
         """What `look` raises is said at the field `name`, or of the form as a whole."""
@@ -202,74 +237,3 @@ class TargetForm(forms.Form):
         field = self.fields[name]
         field.widget, field.initial = forms.HiddenInput(), self.initial[name]
         self.initial[name] = field.initial
-
-
-class ReplaceForm(TargetForm):
-    """Which database `backup` takes the place of."""
-
-    name = forms.CharField(
-        label="Database to be replaced",
-        max_length=255,
-        help_text="It serves until the copy is whole, and is kept under a dated name after it.",
-    )
-    keep_days = forms.IntegerField(
-        label="Days to keep what is replaced",
-        min_value=0,
-        max_value=MOST_DAYS,
-        help_text="It is dropped by itself after them; 0 keeps it until somebody drops it.",
-    )
-    field_order = ("server", "name", "keep_days")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.initial["keep_days"] = KEEP_DAYS
-
-    @staticmethod
-    def can_select(backup: Backup) -> bool:
-        """Some tables never take the place of a whole database."""
-        return False
-
-    @staticmethod
-    def servers(user: User, backup: Backup) -> QuerySet[Server]:
-        return replaceable_for(user, backup)
-
-    @staticmethod
-    def suggestion(backup: Backup) -> str:
-        return backup.database.name
-
-    @property
-    def plan(self) -> Plan:
-        return replace(super().plan, replaces=True, keep_days=self.cleaned_data["keep_days"])
-
-
-class PickForm(forms.Form):
-    """Beside the list of what can be chosen."""
-
-    what = forms.ChoiceField(label="What of them", choices=PARTS, widget=forms.RadioSelect)
-    find = forms.CharField(label="Search by name", max_length=200, required=False, strip=False)
-
-    def __init__(self, given: QueryDict) -> None:
-        super().__init__(
-            initial={
-                "what": STRUCTURE if given.get("what") == STRUCTURE else SOME,
-                "find": given.get("find", "")[:200],
-            }
-        )
-
-
-class ConfirmForm(forms.Form):
-    """The last word on a replacement. Whether the name is right is decided by the request."""
-
-    typed = forms.CharField(label="Name of the database", max_length=255, strip=False)
-    safety = forms.BooleanField(
-        label="Take a safety backup first",
-        required=False,
-        initial=True,
-        help_text="Nothing is replaced unless it succeeds.",
-    )
-
-
-class TypedForm(forms.Form):
-    """The name that must be typed before what is kept is changed."""
-
-    typed = forms.CharField(label="Name of the database", max_length=255, strip=False)

@@ -1,0 +1,1 @@
+"""What the pages of restores ask: one module for each question."""

@@ -1,0 +1,130 @@
+"""What can be known before something is added to a database of a PostgreSQL server.
+
+What the engine refuses is asked with the engine's own functions, so that a check and the restore
+after it cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from covetbackup.core.databases.postgresql.adding import keys, making, places
+from covetbackup.core.databases.postgresql.adding.aside import Aside
+from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.selection import Chosen
+from covetbackup.core.errors import CovetError, as_sentence
+from restores.checks import Check, Level, counted, failed
+from restores.targets.base import Adding, Wanted
+from restores.targets.postgresql_connection import database
+from restores.targets.postgresql_fitness import answer, narrowed, needs
+from restores.targets.postgresql_room import room
+
+
+def _look(wanted: Wanted) -> list[Check]:
+    wanted = narrowed(wanted)
+    try:
+        with database(wanted.server, wanted.name) as connection:
+            return [
+                answer(connection, wanted.server),
+                Check(Level.PASS, "Database", f"{wanted.name} is there."),
+                *needs(connection, wanted),
+                *_fitness(connection, wanted),
+                *room(connection, wanted),
+            ]
+    except CovetError as error:
+        return [failed("Database", error)]
+
+
+def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+    if wanted.chosen is None:
+        detail = "What is chosen could not be read from the backup."
+        yield Check(Level.UNKNOWN, "Tables", detail, "See the checks of the backup.")
+    elif wanted.with_structure:
+        yield _names(connection, wanted.chosen)
+        yield _rights(connection, wanted.chosen, wanted)
+    else:
+        yield from _rows(connection, wanted.chosen)
+
+
+def _names(connection: Connection, chosen: Chosen) -> Check:
+    try:
+        making.refuse_present(connection, chosen)
+        Aside(connection, chosen.schemas_as)
+    except CovetError as error:
+        return failed("Names", error)
+    return Check(Level.PASS, "Names", "Nothing there is called as what is chosen.")
+
+
+def _rights(connection: Connection, chosen: Chosen, wanted: Wanted) -> Check:
+    """To create in the schemas that are there, or schemas; and to have one step aside."""
+    part = chosen.of(wanted.expected)
+    schemas = sorted({one.schema for one in part.tables} | {one.schema for one in part.sequences})
+    olds = [old for old, _ in chosen.schemas_as]
+    rows = connection.execute(_LACKING, (schemas, schemas, olds)).fetchall()
+    if not rows:
+        return Check(Level.PASS, "Rights", f"{wanted.server.user} may create what comes.")
+    lacking = [what for (what,) in rows]
+    detail = f"{wanted.server.user} lacks: {', '.join(lacking)}."
+    return Check(Level.FAIL, "Rights", detail, "Grant it that, or restore as the owner.")
+
+
+_LACKING = """
+SELECT 'CREATE on schema ' || nspname FROM pg_namespace
+WHERE nspname = ANY (%s) AND NOT has_schema_privilege(oid, 'CREATE')
+UNION ALL
+SELECT 'CREATE on this database, for schema ' || name FROM unnest(%s::text[]) AS wanted(name)
+WHERE NOT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = name)
+  AND NOT has_database_privilege(current_database(), 'CREATE')
+UNION ALL
+SELECT 'ownership of schema ' || nspname FROM pg_namespace
+WHERE nspname = ANY (%s) AND NOT pg_has_role(nspowner, 'USAGE')
+ORDER BY 1
+"""
+
+
+def _rows(connection: Connection, chosen: Chosen) -> Iterator[Check]:
+    found = places.look_at(connection, chosen.rows)
+    between = keys.keys_between(connection, chosen.rows)
+    obstacles = [*places.obstacles(found), *keys.obstacles(between)]
+    for one in obstacles:
+        yield Check(Level.FAIL, one.title, as_sentence(one.detail), as_sentence(one.fix))
+    if not obstacles:
+        detail = f"All are there and take the rows: {counted(len(found), 'table')}."
+        yield Check(Level.PASS, "Tables", detail)
+    yield _what_is_there(places.with_rows(connection, found))
+    yield from _effects(found, between)
+
+
+def _what_is_there(labels: list[str]) -> Check:
+    if not labels:
+        return Check(Level.PASS, "Rows there", "The tables are empty, as far as can be seen.")
+    detail = (
+        f"{places.listed(labels)} hold rows. They stay, and those of the backup are added; where a "
+        "key is there already, nothing is added at all."
+    )
+    fix = "Empty the tables first if only the rows of the backup shall be there."
+    return Check(Level.WARNING, "Rows there", detail, fix)
+
+
+def _effects(found: list[places.Place], between: list[keys.ForeignKey]) -> Iterator[Check]:
+    """What else happens there, and what does not."""
+    triggers = [f"{place.label} {name}" for place in found for name in place.triggers]
+    if triggers:
+        detail = f"They fire for what is added: {places.listed(triggers)}."
+        fix = "Disable them first if they shall not, and enable them after it."
+        yield Check(Level.WARNING, "Triggers", detail, fix)
+    waiting = [key.label for key in between if not key.is_deferrable and key.may_alter]
+    if waiting:
+        detail = (
+            f"They are checked once all rows are there, and until then nobody else can write to "
+            f"their tables: {places.listed(waiting)}."
+        )
+        yield Check(Level.WARNING, "Foreign keys", detail, "Choose a quiet hour.")
+    sequences = [name for place in found for name in place.sequences]
+    if sequences:
+        named = places.listed(sequences)
+        detail = f"They stay where they are, and may give a number again: {named}."
+        yield Check(Level.WARNING, "Sequences", detail, "Advance them after it, with setval().")
+
+
+ADDING = Adding(makes_tables=True, look=_look)
