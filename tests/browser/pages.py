@@ -59,6 +59,7 @@ def pages_of(world: LivedIn) -> dict[str, str]:
 def _before_a_restore(new: str, server: int) -> dict[str, str]:
     where = f"server={server}&repository=1&owner=keep&jobs=1"
     check, replace = f"{where}&name=another_copy", f"{where}&keep_days=7&name=shop"
+    add = f"{where}&into=shop&pick=t1"
     return {
         "restore-start": f"{new}/",
         "restore-start-some": f"{new}/?what=some&pick=t1",
@@ -67,6 +68,11 @@ def _before_a_restore(new: str, server: int) -> dict[str, str]:
         "restore-check": f"{new}/check/?{check}",
         "restore-check-some": f"{new}/check/?{check}&what=some&pick=t1",
         "restore-refused": f"{new}/check/?{check}{70 * 'x'}",
+        "restore-add": f"{new}/add/?what=some&pick=t1",
+        "restore-add-rows": f"{new}/add/?what=data&pick=t1&pick=s0",
+        "restore-add-nothing": f"{new}/add/",
+        "restore-add-check": f"{new}/add/check/?{add}&what=data",
+        "restore-add-refused": f"{new}/add/check/?{add}&what=some",
         "restore-replace": f"{new}/replace/",
         "restore-replace-check": f"{new}/replace/check/?{replace}",
         "restore-replace-refused": f"{new}/replace/check/?{replace}_not",

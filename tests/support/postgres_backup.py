@@ -125,12 +125,17 @@ def fill(
     progress: Progress | None = None,
 ) -> None:
     def write(piece: Piece, told: Progress) -> None:
-        source = source_of(_pieces(members[piece.member]))
+        source = source_of(_pieces(content_of(members, piece)))
         pump(source, [watched(told)], session.sink(piece, told))
 
     for group in session.groups({name: len(content) for name, content in members.items()}):
         tasks = [partial(write, piece) for piece in group]
         run_at_once(tasks, limit=jobs, progress=progress or Silent())
+
+
+def content_of(members: Mapping[str, bytes], piece: Piece) -> bytes:
+    end = None if piece.length is None else piece.offset + piece.length
+    return members[piece.member][piece.offset : end]
 
 
 def _pieces(content: bytes) -> Iterable[bytes]:

@@ -189,7 +189,8 @@ class PostgresRestore:
         if self.kept_as:
             self._replace(name, target)
         else:
-            scratch.rename(self._keeper, name, target, statements=self._properties)
+            with translated(self._settings):
+                scratch.rename(self._keeper, name, target, statements=self._properties)
         self._committed = True
 
     def _look_at_target(self) -> None:
