@@ -48,6 +48,7 @@ def _lists(backup: Backup, given: QueryDict) -> dict[str, Any]:
         "total": len(items),
         "selects": kind_of(backup.database.server).selects,
         "most": MOST_PICKED,
+        "next": "restore-add" if "into" in given else "restore-start",
         "carried": [(name, given[name]) for name in given if _is_carried(name)],
         "command": command("restore", backup.label or backup.pk, *_options(backup, picked, given)),
     }

@@ -84,6 +84,7 @@ class TargetForm(forms.Form):
         super().__init__(*args, **kwargs)
         self._backup = backup
         self._given = (self.data if self.is_bound else given) or QueryDict()
+        self._schemas: list[Item] = []
         source = backup.database.server
         self.fields["server"].queryset = self.servers(user, backup)
         repositories = [copy.repository for copy in readable_copies(backup)]
@@ -102,6 +103,7 @@ class TargetForm(forms.Form):
         self._fit_to(kind_of(source))
         if self.can_select(backup):
             self.fields["what"].choices = [(part.value, part.label) for part in self.parts]
+            self._schemas = self._with_other_names()
             self._ask_for_new_names()
         else:
             del self.fields["what"], self.fields["pick"]
@@ -202,9 +204,8 @@ class TargetForm(forms.Form):
         if not kind.creates_roles:
             del self.fields["creates_roles"]
 
-    @property
-    def _schemas(self) -> list[Item]:
-        """Those of what is picked, if they are few and can have other names."""
+    def _with_other_names(self) -> list[Item]:
+        """The schemas of what is picked, if they are few and can come under other names."""
         if not kind_of(self._backup.database.server).has_schemas:
             return []
         items = items_of(self._backup)

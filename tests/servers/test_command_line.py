@@ -300,3 +300,24 @@ def test_a_wrong_argument_gets_a_sentence_and_a_status(
 
     assert answer["error"]["code"] == code
     assert answer["error"]["message"]
+
+
+def test_a_table_goes_beside_the_living_one_and_its_rows_into_it(
+    cli: CommandLine, postgres_server: PostgresServer, postgres_database: str, postgres_shop: str
+) -> None:
+    home, name = cli.local_repository(), postgres_database
+    password = ("--password-file", str(postgres_server.directory / "password"))
+    cli.json("backup", postgres_shop, "--repo", home, *password, *KEY)
+    there = (home, "latest", "--to", postgres_shop, *password, *KEY, "--table", "public.orders")
+    cli.json("restore", *there, "--into-existing", status=7)
+    cli.json("restore", *there, "--into-existing", "--rename-schema", "public=before")
+    assert postgres_server.rows(name, "SELECT count(*) FROM before.orders") == [(20_000,)]
+    postgres_server.execute(name, "DELETE FROM orders WHERE id < 9000")
+    refused = cli.json("restore", *there, "--data-only", status=1)
+    assert "rows of the backup there already" in refused["error"]["hint"]
+    assert postgres_server.rows(name, "SELECT count(*) FROM orders") == [(11_001,)]
+    postgres_server.execute(name, "TRUNCATE orders")
+    made = cli.json("restore", *there, "--data-only")
+    assert [table["rows"] for table in made["inventory"]["tables"]] == [20_000]
+    assert postgres_server.rows(name, "SELECT count(*) FROM orders") == [(20_000,)]
+    cli.json("restore", *there, "--rename-schema", "public", status=2)

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import differences
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
+from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting
+from covetbackup.core.progress import Silent
 from tests.support.other_suites import (
     POSTGRESQL_17,
     POSTGRESQL_18,
@@ -19,7 +22,7 @@ from tests.support.other_suites import (
     unpacked,
 )
 from tests.support.postgres import PostgresServer, postgres_binaries, run_server
-from tests.support.postgres_backup import contents, fill_richly, put_back, take
+from tests.support.postgres_backup import contents, fill, fill_richly, put_back, take
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # the first run fetches packages
 
@@ -89,6 +92,36 @@ def test_a_rich_database_comes_back_equal(fleet: Fleet, source: str, target: str
     restored = put_back(engine, taken, there.url(f"{name}_copy"), jobs=2)
     assert differences(taken.inventory, restored) == []
     assert contents(there, f"{name}_copy") == contents(here, name)
+
+
+@pytest.mark.parametrize(("source", "target"), [(INSTALLED, "17"), ("17", "18"), ("18", "18")])
+def test_tables_and_rows_go_into_a_database_that_lives(
+    fleet: Fleet, source: str, target: str
+) -> None:
+    here, there = fleet.server(source), fleet.server(target)
+    name = here.create_database(f"part_{source}_{target}")
+    fill_richly(here, name)
+    taken = take(fleet.engine(here, name))
+    living = there.create_database(f"{name}_living")
+    tables, engine = ("public.customer", "public.sale"), fleet.engine(there, "postgres")
+    beside = (("public", "beside"),)
+    for selection in (
+        Selection(tables, with_data=False),
+        Selection(tables, with_structure=False),
+        Selection(tables, schemas_as=beside),
+        Selection(tables, schemas_as=(("public", "empty"),), with_data=False),
+        Selection(tables, schemas_as=(("public", "empty"),), with_structure=False),
+    ):
+        options = RestoreOptions(there.url(living), taken.inventory, 1, {}, False, selection, True)
+        with engine.restore(options, Silent()) as session:
+            fill(session, taken.members)
+            assert session.chosen is not None
+            assert differences(session.chosen.of(taken.inventory), session.inventory()) == []
+            session.commit()
+    before, after = contents(here, name), contents(there, living)
+    for table in ("customer", "sale"):
+        found = {after[f"{schema}.{table}"] for schema in ("public", "beside", "empty")}
+        assert found == {before[f"public.{table}"]}
 
 
 @pytest.mark.parametrize(("source", "target"), [("17", INSTALLED), ("18", "17")])

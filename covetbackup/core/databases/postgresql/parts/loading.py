@@ -179,7 +179,10 @@ class PartSink:
         except psycopg.Error as error:
             where = self._entry.name if self._entry else self._name
             line = " ".join(str(error).split("\n")[:2])
-            raise SinkFailed(f"loading {where} failed: {line}") from error
+            # Only tables that were there before the rows have keys while these are loaded.
+            is_twice = isinstance(error, psycopg.errors.UniqueViolation)
+            hint = "are rows of the backup there already? nothing was changed" if is_twice else ""
+            raise SinkFailed(f"loading {where} failed: {line}", hint) from error
 
 
 def _kind(entry: Entry | None) -> bytes:
