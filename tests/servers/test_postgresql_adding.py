@@ -161,6 +161,22 @@ def test_tables_that_the_rows_do_not_fit_are_named_before_the_first_row(
     assert postgres_server.rows(TARGET, "SELECT count(*) FROM tall") == [(0,)]
 
 
+def test_triggers_find_what_they_always_find(postgres_server: PostgresServer, place: Place) -> None:
+    made(postgres_server, place, "public.tall")
+    postgres_server.execute(
+        TARGET,
+        "CREATE TABLE seen (id int)",
+        "CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN INSERT INTO seen VALUES (NEW.id); RETURN NEW; END'",
+        "CREATE TRIGGER see AFTER INSERT ON tall FOR EACH ROW EXECUTE FUNCTION see()",
+    )
+    rows_into(postgres_server, place, "public.tall")
+    query = "SELECT count(*) FROM {}"
+    assert postgres_server.rows(TARGET, query.format("seen")) == (
+        postgres_server.rows(TARGET, query.format("tall"))
+    )
+
+
 def test_a_role_needs_no_more_than_to_insert(
     postgres_server: PostgresServer, place: Place, postgres_role: Callable[..., PostgresRole]
 ) -> None:
@@ -256,6 +272,10 @@ def test_tables_come_beside_the_living_ones_under_another_schema(
     here, there = contents(postgres_server, TARGET), contents(postgres_server, SOURCE)
     assert {name: here[name] for name in before} == before
     assert here["as_of_monday.sale"] == there["public.sale"]
+    default = "SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = '{}'::regclass"
+    for name in ("sale", "as_of_monday.sale"):
+        [(value,)] = postgres_server.rows(TARGET, default.format(name))
+        assert value == f"nextval('{name}_id_seq'::regclass)"
     assert postgres_server.rows(TARGET, "SELECT count(*) FROM as_of_monday.names") == [(500,)]
     assert postgres_server.rows(TARGET, oid) == schema
     with pytest.raises(TargetNotEmpty, match="schema as_of_monday is there"):

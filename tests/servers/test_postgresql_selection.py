@@ -250,13 +250,17 @@ def test_only_roles_that_what_is_selected_speaks_of_are_asked_for(
         f"CREATE TABLE mine AS SELECT 1 AS one; ALTER TABLE mine OWNER TO {mine.name}",
         f"CREATE TABLE others AS SELECT 2 AS two; GRANT SELECT ON others TO {other.name}",
     )
+    owner = f"ALTER DATABASE {SOURCE} OWNER TO"
+    postgres_server.execute(SOURCE, f"{owner} {other.name}")
     back_up(postgres_server, place, "owned")
+    postgres_server.execute(SOURCE, f"{owner} postgres")
     gone = [
         f"{act} {role.name}" for role in (mine, other) for act in ("DROP OWNED BY", "DROP ROLE")
     ]
     postgres_server.execute(SOURCE, *gone, "DROP TABLE others")
     notes = Notes()
     restore(postgres_server, place, "public.egg", slug="owned", notes=notes)
+    assert any("left out: ALTER DATABASE" in line and other.name in line for line in notes.lines)
     drop_databases(postgres_server, {TARGET})
     with pytest.raises(BadSetting, match=f"roles missing on this server: {mine.name}$"):
         restore(postgres_server, place, "public.mine", slug="owned")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from html import unescape
 from io import StringIO
 from typing import Any
@@ -25,7 +26,7 @@ from restores.models import Restore
 from restores.outcome import summary_of
 from restores.picking import items_of
 from restores.preflight import preflight
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import PostgresRole, PostgresServer
 from tests.support.postgres_backup import contents
 from tests.web.catalog import postgres_at
 from tests.web.conftest import ClientOf
@@ -115,6 +116,23 @@ def test_the_checks_say_what_comes_and_what_does_not(backup: Backup) -> None:
     assert "public.item" in found["Needed besides"].detail
     assert "item_maker_fkey" in found["Foreign keys"].detail
     assert found["Foreign keys"].level is Level.WARNING
+
+
+def test_the_checks_ask_only_for_what_the_chosen_need(
+    source: Database, postgres_tidy: PostgresServer, postgres_role: Callable[..., PostgresRole]
+) -> None:
+    role = postgres_role()
+    postgres_tidy.execute(source.name, f"ALTER TABLE maker OWNER TO {role.name}")
+    row = taken(source)
+    gone = (f"DROP OWNED BY {role.name} CASCADE", f"DROP ROLE {role.name}")
+    postgres_tidy.execute(source.name, *gone)
+    roles = [
+        by_title(preflight(plan))["Roles"].level
+        for plan in (chosen(row, "public.item"), chosen(row, "public.maker"))
+    ]
+    assert roles == [Level.PASS, Level.FAIL]
+    run(asked(chosen(row, "public.item")))
+    assert tables_in(postgres_tidy, copy_of(row)) == {"item"}
 
 
 def test_what_is_not_in_the_backup_fails_before_anything_runs(

@@ -14,6 +14,8 @@ from covetbackup.core.databases.postgresql.connection import Connection, major_o
 from covetbackup.core.databases.selection import Chosen
 from covetbackup.core.errors import BadSetting
 
+ALL_RIGHTS = "restoring as a superuser: whatever the backup holds runs with all rights"
+
 
 class OwnerPolicy(StrEnum):
     """Whose the restored objects are."""

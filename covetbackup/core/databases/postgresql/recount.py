@@ -11,6 +11,8 @@ from covetbackup.core.databases.postgresql import relations
 from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.postgresql.survey import read_inventory
 
+_NAMED = 20  # tables named in a note
+
 
 def inventory(
     connection: Connection, stop: Callable[[], bool], *, expected: Inventory
@@ -27,6 +29,15 @@ def inventory(
         and (table.label in wanted or table.scattered or not expected.tables)
     ]
     return read_inventory(connection, tables, counted=counted, unlogged_lost=False, stop=stop)
+
+
+def uncounted(expected: Inventory, found: Inventory) -> str:
+    """What to note of tables whose rows could not be compared though they are expected to be."""
+    counted = {table.label for table in found.tables if table.exact}
+    labels = [one.label for one in expected.tables if one.exact and one.label not in counted]
+    if not labels:
+        return ""
+    return f"{len(labels)} tables cannot be counted by this role: {', '.join(labels[:_NAMED])}"
 
 
 def analyze(

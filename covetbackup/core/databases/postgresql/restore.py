@@ -48,7 +48,6 @@ from covetbackup.core.stream.base import Sink
 from covetbackup.core.stream.secret import Secret
 
 T = TypeVar("T")
-_NAMED = 20  # tables named in a note
 _log = logging.getLogger(__name__)
 
 
@@ -176,12 +175,8 @@ class PostgresRestore:
             found = reading.result(waiting=self._tick)
             self._progress.phase("analyze")
             analysis.result(waiting=self._tick)
-        counted = {table.label for table in found.tables if table.exact}
-        uncounted = [table.label for table in expected.tables if table.exact]
-        uncounted = [label for label in uncounted if label not in counted]
-        if uncounted:
-            listed = ", ".join(uncounted[:_NAMED])
-            self._progress.note(f"{len(uncounted)} tables cannot be counted by this role: {listed}")
+        if note := recount.uncounted(expected, found):
+            self._progress.note(note)
         return found
 
     def commit(self) -> None:
@@ -256,9 +251,7 @@ class PostgresRestore:
 
     def _say_risks(self) -> None:
         if preflight.is_superuser(self._keeper):
-            self._progress.note(
-                "restoring as a superuser: whatever the backup holds runs with all rights"
-            )
+            self._progress.note(preflight.ALL_RIGHTS)
         self._say_what_is_lost()
 
     def _say_what_is_lost(self) -> None:

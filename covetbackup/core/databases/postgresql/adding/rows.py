@@ -36,6 +36,9 @@ class AddedRows:
 
     def begin(self) -> None:
         """Raises `BadSetting` for tables that the rows do not fit."""
+        # Triggers are those of the living database: they find what they always find.
+        self._connection.execute("RESET search_path")
+        self._connection.execute("RESET row_security")
         refuse_misfits(look_at(self._connection, self.chosen.rows))
         self._keys = HeldBack(self._connection, keys_between(self._connection, self.chosen.rows))
         self._wait(self._keys.hold)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.postgresql import recount
+from covetbackup.core.databases.postgresql import preflight, recount
 from covetbackup.core.databases.postgresql.adding import making
 from covetbackup.core.databases.postgresql.adding.aside import Aside
 from covetbackup.core.databases.postgresql.adding.waiting import Wait
@@ -45,6 +45,8 @@ class AddedTables:
 
     def begin(self) -> None:
         """Raises `TargetNotEmpty` for what is there already."""
+        if preflight.is_superuser(self._connection):
+            self._progress.note(preflight.ALL_RIGHTS)
         making.refuse_present(self._connection, self.chosen)
         self._aside = Aside(self._connection, self.chosen.schemas_as)
         self._aside.step()
@@ -69,6 +71,8 @@ class AddedTables:
         labels = {one.label for one in part.tables} | {one.label for one in part.sequences}
         reader = partial(recount.inventory, self._connection, _never, expected=part)
         found: Inventory = self._wait(reader)
+        if note := recount.uncounted(part, found):
+            self._progress.note(note)
         self._wait(partial(recount.analyze, self._connection, _never, only=labels))
         return replace(
             found,
