@@ -46,8 +46,10 @@ def look_at(
     *,
     selection: Selection,
     whole: Inventory,
+    adds: bool = False,
 ) -> Brought:
-    """What `selection` brings of a backup that holds `whole`. Touches no catalog."""
+    """What `selection` brings of a backup that holds `whole`, to a new database unless it `adds`
+    to one that is there. Touches no catalog."""
     try:
         listing = RestoreManager(repository, keyring).contents(label)
         chosen = listing.chosen(selection)
@@ -56,7 +58,9 @@ def look_at(
         return Brought((Check(Level.FAIL, _TITLE, as_sentence(error.message), fix),))
     sizes = listing.table_bytes() if chosen.with_data else {}
     plain_bytes = sum(sizes.get(name, 0) for name in chosen.tables)
-    return Brought((_sum(chosen, whole, plain_bytes), *_remarks(chosen)), plain_bytes, chosen)
+    return Brought(
+        (_sum(chosen, whole, plain_bytes), *_remarks(chosen, adds=adds)), plain_bytes, chosen
+    )
 
 
 def table_bytes(backup: Backup) -> dict[str, int]:
@@ -87,12 +91,17 @@ def _sum(chosen: Chosen, whole: Inventory, plain_bytes: int) -> Check:
     return Check(Level.PASS, _TITLE, f"{count}: {rows}, {size_text(plain_bytes)} to be loaded.")
 
 
-def _remarks(chosen: Chosen) -> Iterator[Check]:
+def _remarks(chosen: Chosen, *, adds: bool) -> Iterator[Check]:
     """What nobody asked for, and what will be missing."""
     if chosen.pulled:
         detail = f"Also restored, as it is needed: {listed(chosen.pulled, _NAMED)}."
         yield Check(Level.PASS, "Needed besides", detail)
-    if chosen.skipped:
+    if chosen.skipped and adds:
+        named = listed(chosen.skipped, _NAMED)
+        detail = f"To tables that are there they are made if the rows allow it: {named}."
+        fix = "The job's log says which were; add the others yourself."
+        yield Check(Level.WARNING, "Foreign keys", detail, fix)
+    elif chosen.skipped:
         detail = f"Left out, as not both tables are chosen: {listed(chosen.skipped, _NAMED)}."
         yield Check(Level.WARNING, "Foreign keys", detail, "Choose the other tables as well.")
     for warning in chosen.warnings:

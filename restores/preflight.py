@@ -106,7 +106,7 @@ def _look_at_repository(plan: Plan) -> _Seen:
         f"{plan.repository} did not answer within {STORAGE_SECONDS:.0f} s",
         "run the checks again; is the storage reachable from here?",
     )
-    look = partial(_looked, plan.repository, plan.backup.label, keyring, plan.selection)
+    look = partial(_looked, plan.repository, plan.backup.label, keyring, plan.selection, plan.adds)
     try:
         return within(STORAGE_SECONDS, look, late=late)
     except CovetError as error:
@@ -114,7 +114,11 @@ def _look_at_repository(plan: Plan) -> _Seen:
 
 
 def _looked(
-    row: Repository, text: str, keyring: Keyring | CovetError, selection: Selection | None
+    row: Repository,
+    text: str,
+    keyring: Keyring | CovetError,
+    selection: Selection | None,
+    adds: bool,
 ) -> _Seen:
     repository, label = open_repository(row), Label.parse(text)
     present = _present(repository, label)
@@ -132,7 +136,7 @@ def _looked(
     if selection is None:
         return _Seen(checks, opened.manifest)
     whole = opened.manifest.opened.inventory
-    brought = look_at(repository, text, keyring, selection=selection, whole=whole)
+    brought = look_at(repository, text, keyring, selection=selection, whole=whole, adds=adds)
     return _Seen((*checks, *brought.checks), opened.manifest, brought.plain_bytes, brought.chosen)
 
 

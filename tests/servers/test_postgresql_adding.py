@@ -249,6 +249,21 @@ def test_a_table_that_was_dropped_comes_back_with_what_is_its_own(
     assert postgres_server.rows(TARGET, "SELECT max(id) FROM customer") == [(501,)]
 
 
+def test_keys_to_tables_that_are_there_come_if_the_rows_allow_it(
+    postgres_server: PostgresServer, place: Place
+) -> None:
+    tables = ("shop.branch", "shop.area")
+    restore_part(postgres_server, place, Selection(tables), slug="shop")
+    before = contents(postgres_server, TARGET)
+    lost = "DELETE FROM shop.branch WHERE 3 IN (id, main)"
+    for statements, note in (((), "was there:"), ((lost,), "left out:")):
+        postgres_server.execute(TARGET, "DROP TABLE shop.area CASCADE", *statements)
+        notes, area = Notes(), Selection(("shop.area",))
+        restore_part(postgres_server, place, area, slug="shop", adds=True, progress=notes)
+        assert any(f"{note} foreign key shop.area area_seat_fkey" in line for line in notes.lines)
+        assert contents(postgres_server, TARGET)["shop.area"] == before["shop.area"]
+
+
 def test_what_is_there_is_named_and_none_of_it_touched(
     postgres_server: PostgresServer, place: Place
 ) -> None:

@@ -28,6 +28,8 @@ _THERE = (
 )
 _FOR_PSQL = re.compile(rb"^\\(?:un)?restrict \w+\n", re.MULTILINE)
 _EXTENSION = b"EXTENSION"
+# Whoever locks tables that live sets limits of his own; the last is not known to servers before 17.
+_TIMEOUTS = (b"lock_timeout", b"transaction_timeout")
 
 
 def refuse_present(connection: Connection, chosen: Chosen) -> None:
@@ -76,12 +78,12 @@ def script(
                 pieces.append(chunk)
                 idle()
     text = b"".join(pieces)
-    # Lines for psql alone stand before everything and after everything else. One of the settings is
-    # not known to servers before 17, and is as it should be.
+    # Lines for psql alone stand before everything and after everything else.
     begin, end = text.find(b"\nSET "), text.rfind(b"\n-- PostgreSQL database dump complete")
-    head = _FOR_PSQL.sub(b"", text[:begin])
-    body = text[begin:end].replace(b"\nSET transaction_timeout = 0;", b"", 1)
-    return head + body
+    body = text[begin:end]
+    for setting in _TIMEOUTS:
+        body = body.replace(b"\nSET %s = 0;" % setting, b"", 1)
+    return _FOR_PSQL.sub(b"", text[:begin]) + body
 
 
 def _is_there(connection: Connection, entry: Entry) -> bool:

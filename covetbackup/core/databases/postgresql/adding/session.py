@@ -116,8 +116,6 @@ class AddingRestore:
         self._progress.phase("making the database ready")
         with self._reported():
             addition.begin()
-        with self._reported():
-            self._connection.execute(_LOCK_TIMEOUT)
         # One after the other: there is one transaction.
         for piece in self._places.data_pieces(addition.entries.keys()):
             yield (piece,)

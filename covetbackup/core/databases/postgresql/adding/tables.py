@@ -10,6 +10,7 @@ from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql import preflight, recount
 from covetbackup.core.databases.postgresql.adding import making
 from covetbackup.core.databases.postgresql.adding.aside import Aside
+from covetbackup.core.databases.postgresql.adding.outgoing import make, outgoing
 from covetbackup.core.databases.postgresql.adding.waiting import Wait
 from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.postgresql.toc.closure import close
@@ -33,7 +34,10 @@ class AddedTables:
         progress: Progress,
     ) -> None:
         closure = close(contents, selection)
-        self.chosen = closure.chosen
+        self._keys = outgoing(contents, closure.dump_ids)
+        beyond = {key.name for key in self._keys}
+        skipped = tuple(name for name in closure.chosen.skipped if name not in beyond)
+        self.chosen = replace(closure.chosen, skipped=skipped)
         contents = contents.kept(lambda entry: entry.dump_id in closure.dump_ids)
         self.entries = {entry.dump_id: entry for entry in contents.data_entries}
         self._structure = contents.kept(lambda entry: not entry.has_data)
@@ -60,6 +64,8 @@ class AddedTables:
 
     def finish(self) -> None:
         self._run("post-data")
+        for note in make(self._connection, self._keys, self._wait):
+            self._progress.note(note)
         # Of another role, perhaps, since pg_restore's statements began.
         self._connection.execute("RESET ROLE")
         assert self._aside is not None

@@ -17,7 +17,7 @@ from covetbackup.core.errors import BadSetting
 _SETTINGS = (b"ENCODING", b"STDSTRINGS", b"SEARCHPATH")
 TABLES = (b"TABLE", b"FOREIGN TABLE", b"VIEW", b"MATERIALIZED VIEW")
 _SEQUENCE = b"SEQUENCE"
-_FOREIGN_KEY = b"FK CONSTRAINT"
+FOREIGN_KEY = b"FK CONSTRAINT"
 ATTACH = b"TABLE ATTACH"
 _DATA = (b"TABLE DATA", b"SEQUENCE SET", b"MATERIALIZED VIEW DATA")
 _CODE = (b"FUNCTION", b"PROCEDURE", b"AGGREGATE")
@@ -29,7 +29,7 @@ _BELONGING = (
     *(b"DEFAULT", b"CONSTRAINT", b"CHECK CONSTRAINT", b"INDEX", b"STATISTICS", b"SEQUENCE"),
     *(b"SEQUENCE OWNED BY", b"TRIGGER", b"RULE", b"POLICY", b"ROW SECURITY"),
 )
-BETWEEN = (b"COMMENT", b"ACL", b"SECURITY LABEL", b"INDEX ATTACH", _FOREIGN_KEY, ATTACH)
+BETWEEN = (b"COMMENT", b"ACL", b"SECURITY LABEL", b"INDEX ATTACH", FOREIGN_KEY, ATTACH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ def _described(search: _Search, wanted: list[Entry], selection: Selection) -> Ch
 
 def _skipped(search: _Search) -> Iterator[str]:
     for entry in search.entries.values():
-        if entry.kind == _FOREIGN_KEY and entry.dump_id not in search.kept:
+        if entry.kind == FOREIGN_KEY and entry.dump_id not in search.kept:
             if any(need in search.kept for need in entry.needs):
                 yield entry.name
 
