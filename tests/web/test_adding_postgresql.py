@@ -91,9 +91,12 @@ def test_a_dropped_table_comes_back_beside_the_others(
     before = contents(postgres_tidy, backup.database.name)
     change(postgres_tidy, backup, "DROP TABLE item")
     plan = adding(backup, "public.item")
-    assert not is_refused(preflight(plan))
+    checks = preflight(plan)
+    assert not is_refused(checks)
+    assert "made if the rows allow it" in by_title(checks)["Foreign keys"].detail
     restore = confirmed(plan)
-    run(restore)
+    work = run(restore)
+    assert "leads to a table that was there: foreign key public.item item_maker_fkey" in work.notes
     assert contents(postgres_tidy, backup.database.name) == before
     assert summary_of(restore).sentence == "1 of 3 tables with 1,200 rows, all as in the backup"
 
