@@ -25,6 +25,7 @@ from covetbackup.jobs.views import live_context
 from covetbackup.paging import page_of
 from restores.checks import Check, is_refused
 from restores.confirming import check_context, command_of, id_in
+from restores.forms.existing import AddForm
 from restores.forms.parts import Part
 from restores.forms.target import TargetForm
 from restores.models import KeptDatabase, Restore
@@ -116,7 +117,7 @@ def _start_page(
         "form": form,
         "command": words,
         "may_replace": may_replace,
-        "adds": kind_of(backup.database.server).adding is not None,
+        "adds": Part.SOME in AddForm.offered(kind_of(backup.database.server)),
         "selects": kind_of(backup.database.server).selects,
         "is_part": form.is_part,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from restores.forms.parts import Part
 from restores.forms.target import TargetForm
 from restores.models import KEEP_DAYS
 from restores.plan import MOST_DAYS, Plan, replaceable_for
+from restores.targets.base import TargetKind
 from restores.targets.registry import kind_of
 
 
@@ -63,7 +65,6 @@ class AddForm(TargetForm):
         max_length=255,
         help_text="It is there, and all that it holds stays as it is.",
     )
-    parts = (Part.SOME, Part.STRUCTURE, Part.DATA)
     target = "into"
     field_order = ("server", "into")
 
@@ -80,6 +81,11 @@ class AddForm(TargetForm):
     def can_select(backup: Backup) -> bool:
         can_add = kind_of(backup.database.server).adding is not None
         return can_add and TargetForm.can_select(backup)
+
+    @staticmethod
+    def offered(kind: TargetKind) -> Sequence[Part]:
+        makes_tables = kind.adding is not None and kind.adding.makes_tables
+        return (Part.SOME, Part.STRUCTURE, Part.DATA) if makes_tables else (Part.DATA,)
 
     @staticmethod
     def servers(user: User, backup: Backup) -> QuerySet[Server]:

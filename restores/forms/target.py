@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django import forms
@@ -42,7 +42,6 @@ class TargetForm(forms.Form):
     """What of `backup` goes where. Bound to a query string or a POST; `plan` is what valid answers
     mean. Not bound, it begins with what is `given` of an earlier one."""
 
-    parts = (Part.ALL, Part.SOME, Part.STRUCTURE)
     target = "name"
     what = forms.ChoiceField(choices=Part.choices, widget=forms.HiddenInput, required=False)
     pick = forms.Field(widget=forms.MultipleHiddenInput, required=False)
@@ -86,12 +85,13 @@ class TargetForm(forms.Form):
         self._given = (self.data if self.is_bound else given) or QueryDict()
         self._schemas: list[Item] = []
         source = backup.database.server
+        parts = self.offered(kind_of(source))
         self.fields["server"].queryset = self.servers(user, backup)
         repositories = [copy.repository for copy in readable_copies(backup)]
         rows = Repository.objects.filter(pk__in=[row.pk for row in repositories])
         self.fields["repository"].queryset = rows
         self.initial = {
-            "what": self.parts[0].value,
+            "what": parts[0].value,
             "server": source.pk,
             self.target: self.suggestion(backup),
             "repository": repositories[0].pk if repositories else None,
@@ -102,7 +102,7 @@ class TargetForm(forms.Form):
             self._leave_out("repository")
         self._fit_to(kind_of(source))
         if self.can_select(backup):
-            self.fields["what"].choices = [(part.value, part.label) for part in self.parts]
+            self.fields["what"].choices = [(part.value, part.label) for part in parts]
             self._schemas = self._with_other_names()
             self._ask_for_new_names()
         else:
@@ -112,6 +112,11 @@ class TargetForm(forms.Form):
     @staticmethod
     def can_select(backup: Backup) -> bool:
         return kind_of(backup.database.server).selects and bool(items_of(backup))
+
+    @staticmethod
+    def offered(kind: TargetKind) -> Sequence[Part]:
+        """What can be asked for, the usual first."""
+        return (Part.ALL, Part.SOME, Part.STRUCTURE)
 
     @staticmethod
     def servers(user: User, backup: Backup) -> QuerySet[Server]:

@@ -126,6 +126,14 @@ def _roles_needed(expected: Inventory, choices: RestoreChoices) -> set[str]:
     return {*expected.roles, *([owner] if owner else [])}
 
 
+def archive_major(expected: Inventory) -> int | None:
+    """Of the program that wrote the backup's archive: one as new is needed to read it."""
+    settings = expected.settings or {}
+    names = ("dump_client", "server_version")
+    majors = (version_major(settings.get(name, "")) for name in names)
+    return next((major for major in majors if major is not None), None)
+
+
 def missing_tablespaces(connection: Connection, expected: Inventory) -> Collection[str]:
     needed = json.loads((expected.settings or {}).get("tablespaces", "[]"))
     return sorted(set(needed) - _names(connection, "SELECT spcname FROM pg_tablespace"))

@@ -97,7 +97,8 @@ class PostgresRestore:
             stack.callback(self._keeper.close)
             self._look_at_target()
             preflight.refuse_unfit(self._keeper, self._needed, self._choices)
-            self._clients = self._choose(self._archive_major())
+            major = preflight.archive_major(self._expected) or major_of(self._keeper)
+            self._clients = self._choose(major)
             self._say_risks()
             stack.callback(self._undo)
             self._create_scratch()
@@ -221,14 +222,6 @@ class PostgresRestore:
         with translated(self._settings):
             scratch.drop(self._keeper, self._name)
             self._create_scratch()
-
-    def _archive_major(self) -> int:
-        settings = self._expected.settings or {}
-        for name in ("dump_client", "server_version"):
-            major = preflight.version_major(settings.get(name, ""))
-            if major is not None:
-                return major
-        return major_of(self._keeper)
 
     def _refuse_unfit_for(self, chosen: Chosen) -> None:
         self._needed = preflight.needed_by(chosen, self._expected)

@@ -169,8 +169,7 @@ class AddingRestore:
             preflight.refuse_unfit(self._connection, needed, self._choices)
 
     def _pg_restore(self) -> list[str]:
-        recorded = (self._expected.settings or {}).get("dump_client", "")
-        major = preflight.version_major(recorded) or major_of(self._connection)
+        major = preflight.archive_major(self._expected) or major_of(self._connection)
         options = [self._choose(major).path("pg_restore")]
         if not self._choices.keeps_owner:
             options += ["--no-owner", "--no-privileges"]
