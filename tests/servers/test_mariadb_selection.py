@@ -134,3 +134,10 @@ def test_a_stored_backup_lists_its_tables_and_gives_one(
         password=mariadb_server.password,
     )
     assert contents(mariadb_server, copy).keys() == {"child", "parted"}
+    renaming = Selection(("child",), schemas_as=(("public", "before"),))
+    with pytest.raises(BadSetting, match="knows no schemas"):
+        manager.restore_backup(
+            label,
+            RestoreRequest(mariadb_server.url(fresh_name()), selection=renaming),
+            password=mariadb_server.password,
+        )

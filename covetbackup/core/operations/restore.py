@@ -11,7 +11,7 @@ from itertools import islice
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.base import DatabaseEngine, Piece, RestoreOptions, RestoreSession
 from covetbackup.core.databases.inventory import Inventory, differences
-from covetbackup.core.databases.selection import Selection
+from covetbackup.core.databases.selection import Chosen, Selection
 from covetbackup.core.errors import BadSetting, ResultDiffers
 from covetbackup.core.operations.at_once import run_at_once
 from covetbackup.core.progress import Progress
@@ -163,12 +163,19 @@ def _fill(
 
     sizes = {member.name: details.plain[member.name].size for member in manifest.members}
     for group in session.groups(sizes):
+        _refuse_ignored(session.chosen, request.selection)
         size = _size(group, details)
         progress.phase(f"restoring {_name(group)}", size)
         tasks = [partial(write, piece) for piece in group]
         run_at_once(tasks, limit=request.jobs, progress=progress)
         written += size
     return written
+
+
+def _refuse_ignored(chosen: Chosen | None, selection: Selection | None) -> None:
+    """An engine that knows no schemas has none to call otherwise."""
+    if chosen and selection and chosen.schemas_as != selection.schemas_as:
+        raise BadSetting("this kind of database knows no schemas that could be called otherwise")
 
 
 def _compared(opened: OpenedBackup, session: RestoreSession, *, progress: Progress) -> Inventory:
