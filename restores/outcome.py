@@ -38,7 +38,8 @@ class Kept(StrEnum):
 class Summary:
     """The restored database, compared. `rows` are those of tables whose rows were compared;
     `uncounted` tables had only an estimate in the backup. `plain_bytes` were loaded, if that is
-    known. What was replaced is `kept_as`. Of a selection, `of_tables` are in the backup."""
+    known. What was replaced is `kept_as`. Of a selection, `of_tables` are in the backup. By its
+    `trace` a server can be asked whether what was added is there."""
 
     tables: int
     rows: int
@@ -52,6 +53,7 @@ class Summary:
     of_tables: int | None = None
     with_data: bool = True
     with_structure: bool = True
+    trace: str = ""
 
     @classmethod
     def of(
@@ -159,7 +161,7 @@ def heading(restore: Restore) -> str:
     if remains is not None and remains.kept is Kept.TARGET and restore.replaces:
         return f"{name} was replaced, but not as planned"
     if restore.adds:
-        return f"{name} {'got nothing' if _is_nothing(remains) else 'may have got what it should'}"
+        return f"{name} {_got(remains)}"
     return f"{name} was not {'replaced' if restore.replaces else 'restored'}"
 
 
@@ -192,9 +194,21 @@ def _is_nothing(remains: Remains | None) -> bool:
     return remains is None or remains.kept is Kept.NOTHING
 
 
+def _got(remains: Remains | None) -> str:
+    if _is_nothing(remains):
+        return "got nothing"
+    is_known = remains is not None and remains.kept is Kept.TARGET
+    return "got what it should" if is_known else "may have got what it should"
+
+
 def _aftermath_of_adding(name: str, remains: Remains | None) -> str:
     if _is_nothing(remains):
         return f"{name} is as it was before: what is added becomes real in one step, the last one."
+    if remains is not None and remains.kept is Kept.TARGET:
+        return (
+            f"All of it is in {name}, loaded and compared with the backup; the worker stopped "
+            "right after that became real."
+        )
     return (
         f"All was loaded and compared, and just when {name} was told to keep it the worker or the "
         "server was lost. All of it is there or nothing: look into its tables before you try again."

@@ -13,15 +13,17 @@ from covetbackup.core.databases.base import (
     Probe,
     RestoreOptions,
     RestoreSession,
+    Traced,
 )
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.selection import Chosen
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter, Sink
 
-Announce = Callable[[Inventory, Inventory, str], None]
-"""Called with what the backup holds, what the target holds, and what the replaced database will be
-called; may raise to prevent the rest."""
+Announce = Callable[[Inventory, Inventory, str, str], None]
+"""Called with what the backup holds, what the target holds, what the replaced database will be
+called, and by what the engine can be asked later whether all this came about, "" if it cannot; may
+raise to prevent the rest."""
 
 
 class Announcing:
@@ -72,5 +74,6 @@ class _Session:
         return self._found
 
     def commit(self) -> None:
-        self._announce(self._expected, self._found, self.kept_as)
+        trace = self._session.trace() if isinstance(self._session, Traced) else ""
+        self._announce(self._expected, self._found, self.kept_as, trace)
         self._session.commit()

@@ -6,7 +6,7 @@ Everything is computed anew from the repository: what the page showed may be hou
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,6 @@ from django.utils import timezone
 
 from backups.discovery import discover
 from backups.engines import engine_on, keyring_for, open_repository, target_on
-from backups.limits import within
 from backups.models import Hold, Server
 from covetbackup.access.models import User
 from covetbackup.audit.log import actor_of, record
@@ -39,9 +38,9 @@ from restores.outcome import Kept, Remains, Stage, Summary, is_settled, stage_of
 from restores.plan import Plan, plan_of, refuse_forbidden
 from restores.publishing import Announcing
 from restores.selecting import from_json
+from restores.stopped import became_real, look_at_remains
 from restores.targets.registry import kind_of
 
-_LOOK_SECONDS = 30.0
 _OLD = timedelta(minutes=1)
 _MAY_BE_OURS = (
     "an attempt before this one was stopped while it gave the restored database its name, so it "
@@ -60,14 +59,13 @@ def run_restore(work: Work) -> None:
     """Restore what the job asks for. Raises the engine's errors; then the target does not exist, or
     is as it was if it was to be replaced.
 
-    Raises `TargetNotEmpty`, or `Conflict` for what was added, also when an earlier attempt may have
+    Raises `TargetNotEmpty`, or `Conflict` for what is added, also when an earlier attempt may have
     finished just before it was stopped: the hint says so.
     """
     restore = _found(work.argument["restore"])
     plan = plan_of(restore)
     _refuse_unfit(work, plan)
     _refuse_unsafe(restore)
-    _refuse_twice(restore)
     if _was_finished_before(work, restore):
         return
     _sweep_before(work, plan.server)
@@ -96,7 +94,7 @@ def job_ended(job: Job) -> None:
     Hold.objects.filter(job=job).delete()
     restore = Restore.objects.select_related(*_FOLLOWED).filter(job=job).first()
     if restore is not None and not is_settled(restore):
-        _record_failure(restore, _look_at_remains(restore))
+        _record_failure(restore, look_at_remains(restore))
 
 
 def _found(restore_id: str) -> Restore:
@@ -123,25 +121,13 @@ def _refuse_unsafe(restore: Restore) -> None:
         )
 
 
-def _refuse_twice(restore: Restore) -> None:
-    """Whether its commit came about is not known here, and rows without a key would be there
-    twice."""
-    if restore.adds and stage_of(restore) is Stage.PUBLISHING:
-        raise Conflict(
-            f"an attempt before this one was stopped while {restore.target_name} got what was"
-            " restored",
-            "all of it is there or nothing: look into the tables before you try again",
-        )
-
-
 def _was_finished_before(work: Work, restore: Restore) -> bool:
-    """Whether an attempt before this one was stopped right after its swap: a second would replace
-    what the first one restored."""
+    """Whether an attempt before this one was stopped right after it became real: a second would
+    replace what the first one restored, or add everything twice."""
     summary = summary_of(restore)
-    if stage_of(restore) is not Stage.PUBLISHING or summary is None or not summary.kept_as:
+    if stage_of(restore) is not Stage.PUBLISHING or summary is None:
         return False
-    exchange, server = kind_of(restore.target_server).exchange, restore.target_server
-    if not exchange.was_swapped(server, restore.target_name, summary.kept_as):
+    if not became_real(restore, summary.kept_as):
         return False
     work.progress.note("the attempt before this one had finished")
     _record_done(restore, summary)
@@ -180,12 +166,17 @@ def _restored(work: Work, restore: Restore, plan: Plan) -> RestoreResult:
 
 
 def _before_publishing(
-    work: Work, restore: Restore, expected: Inventory, actual: Inventory, kept_as: str
+    work: Work,
+    restore: Restore,
+    expected: Inventory,
+    actual: Inventory,
+    kept_as: str,
+    trace: str,
 ) -> None:
     """Write down that the next thing to happen is real: whoever dies now may have finished."""
     work.confirm()
     selection = from_json(restore.selection)
-    summary = Summary.of(expected, actual, selection=selection, kept_as=kept_as)
+    summary = Summary.of(expected, actual, selection=selection, kept_as=kept_as, trace=trace)
     _write(restore, summary.to_json(Stage.PUBLISHING))
 
 
@@ -232,34 +223,6 @@ def _tell_catalog(work: Work, server: Server) -> None:
         discover(server)
     except CovetError as error:
         work.progress.note(f"the new database is not listed yet: {error}")
-
-
-def _look_at_remains(restore: Restore) -> Remains:
-    if restore.job is not None and restore.job.started_at is None:
-        return Remains(Kept.NOTHING)
-    server, name = restore.target_server, restore.target_name
-    late = DatabaseUnavailable(f"{server} did not answer within {_LOOK_SECONDS:.0f} s")
-    may_be_real = stage_of(restore) is Stage.PUBLISHING
-    if restore.adds:
-        return Remains(Kept.UNKNOWN if may_be_real else Kept.NOTHING)
-    kept_as = restore.result.get("kept_as", "") if may_be_real else ""
-    look = partial(_remains, server, name, may_be_real, kept_as, timezone.now())
-    try:
-        return within(_LOOK_SECONDS, look, late=late)
-    except CovetError as error:
-        return Remains(Kept.UNKNOWN, problem=error.message)
-
-
-def _remains(
-    server: Server, name: str, may_be_real: bool, kept_as: str, ended_at: datetime
-) -> Remains:
-    kind = kind_of(server)
-    swept = kind.sweep(server, ended_at)
-    if kept_as:
-        is_real = kind.exchange.was_swapped(server, name, kept_as)
-    else:
-        is_real = may_be_real and not kind.is_free(server, name)
-    return Remains(Kept.TARGET if is_real else Kept.NOTHING, swept, kept_as=kept_as)
 
 
 def _record_failure(restore: Restore, remains: Remains) -> None:

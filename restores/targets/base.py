@@ -67,10 +67,13 @@ class Adding:
 
     makes_tables  whether tables that are not there yet can come; else only rows for those that are
     look          the checks of that database, as of `TargetKind`
+    was_added     of the trace of a restore (`base.Traced`): whether it was committed, None if that
+                  cannot be told. Contacts the server; raises `CovetError`
     """
 
     makes_tables: bool
     look: Callable[[Wanted], list[Check]]
+    was_added: Callable[[Server, str], bool | None] = lambda server, trace: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from covetbackup.core.databases.postgresql.adding import keys, making, places
+from covetbackup.core.databases.postgresql.adding import keys, making, places, trace
 from covetbackup.core.databases.postgresql.adding.aside import Aside
 from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.selection import Chosen
 from covetbackup.core.errors import CovetError, as_sentence
 from restores.checks import Check, Level, counted, failed
 from restores.targets.base import Adding, Wanted
-from restores.targets.postgresql_connection import database
+from restores.targets.connected import over
+from restores.targets.postgresql_connection import database, maintenance
 from restores.targets.postgresql_fitness import answer, narrowed, needs
 from restores.targets.postgresql_room import room
 
@@ -127,4 +128,4 @@ def _effects(found: list[places.Place], between: list[keys.ForeignKey]) -> Itera
         yield Check(Level.WARNING, "Sequences", detail, "Advance them after it, with setval().")
 
 
-ADDING = Adding(makes_tables=True, look=_look)
+ADDING = Adding(makes_tables=True, look=_look, was_added=over(maintenance, trace.was_committed))

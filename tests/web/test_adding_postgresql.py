@@ -12,11 +12,12 @@ from django.core.management import call_command
 from backups.models import Backup, Database
 from covetbackup.access.models import Team, User
 from covetbackup.audit.models import AuditEntry
+from covetbackup.core.databases.postgresql.adding.session import AddingRestore
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import AccessRefused, BadSetting, Cancelled, Conflict, SinkFailed
 from restores.checks import Check, Level, is_refused
 from restores.models import Restore
-from restores.outcome import Stage, aftermath, heading, summary_of
+from restores.outcome import Stage, Summary, aftermath, heading, summary_of
 from restores.preflight import preflight
 from restores.requests import Confirmation
 from tests.support.postgres import PostgresServer
@@ -194,13 +195,63 @@ def test_a_cancel_leaves_the_target_as_it_was(
     assert contents(postgres_tidy, backup.database.name) == before
 
 
+def die_at(moment: str, restore: Restore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker dies right before the commit, or right after it, and nobody records its end."""
+    commit = AddingRestore.commit
+
+    def dying(session: AddingRestore) -> None:
+        if moment == "after":
+            commit(session)
+        raise SystemExit(9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AddingRestore, "commit", dying)
+        patch.setattr("tests.web.restoring.ended", lambda *arguments: None)
+        with pytest.raises(SystemExit):
+            run(restore)
+    restore.refresh_from_db()
+    assert restore.result["state"] == Stage.PUBLISHING
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_an_attempt_that_is_made_again_adds_everything_once(
+    moment: str, backup: Backup, postgres_tidy: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker was stopped at the very end, and the job came back into the queue."""
+    before = contents(postgres_tidy, backup.database.name)
+    change(postgres_tidy, backup, "TRUNCATE other")
+    restore = confirmed(rows(backup, "public.other"))
+    die_at(moment, restore, monkeypatch)
+    run(restore)
+    assert contents(postgres_tidy, backup.database.name) == before
+    assert heading(restore).startswith(f"{backup.database.name} got 1 row for 1 of 3 tables")
+
+
+@pytest.mark.parametrize(
+    ("moment", "told"), [("before", "got nothing"), ("after", "got what it should")]
+)
+def test_of_an_attempt_that_died_at_the_very_end_the_server_tells(
+    moment: str,
+    told: str,
+    backup: Backup,
+    postgres_tidy: PostgresServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    change(postgres_tidy, backup, "TRUNCATE other")
+    restore = confirmed(rows(backup, "public.other"))
+    die_at(moment, restore, monkeypatch)
+    ended(restore, "interrupted")
+    assert heading(restore) == f"{backup.database.name} {told}"
+
+
 def test_what_may_have_been_added_is_not_added_twice(
     backup: Backup, postgres_tidy: PostgresServer
 ) -> None:
-    """The worker died at the very end, and the job came back into the queue."""
-    before = change(postgres_tidy, backup, "CREATE TABLE log AS SELECT 1 AS one", "TRUNCATE other")
+    """The server does not remember."""
+    before = change(postgres_tidy, backup, "TRUNCATE other")
     restore = confirmed(rows(backup, "public.other"))
-    Restore.objects.filter(pk=restore.pk).update(result={"state": Stage.PUBLISHING.value})
+    result = Summary(1, 1, 0, 0, 0, trace="").to_json(Stage.PUBLISHING)
+    Restore.objects.filter(pk=restore.pk).update(result=result)
     with pytest.raises(Conflict, match="an attempt before this one"):
         run(restore)
     assert contents(postgres_tidy, backup.database.name) == before

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.selection import Chosen, Selection
@@ -148,6 +148,14 @@ class RestoreSession(Protocol):
         With `replace` this is one step: whoever dies at any moment leaves either the old database
         in its place, open to all, or the new one there and the old one kept.
         """
+
+
+@runtime_checkable
+class Traced(Protocol):
+    """A `RestoreSession` of which it can be found out later whether its commit came about."""
+
+    def trace(self) -> str:
+        """By what the engine is asked. For right before the commit."""
 
 
 class DatabaseEngine(Protocol):

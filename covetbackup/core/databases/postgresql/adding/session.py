@@ -19,6 +19,7 @@ from covetbackup.core.databases.postgresql import preflight, roles
 from covetbackup.core.databases.postgresql.access import Access
 from covetbackup.core.databases.postgresql.adding.rows import AddedRows
 from covetbackup.core.databases.postgresql.adding.tables import AddedTables
+from covetbackup.core.databases.postgresql.adding.trace import trace_of
 from covetbackup.core.databases.postgresql.background import in_background
 from covetbackup.core.databases.postgresql.backup import GLOBALS
 from covetbackup.core.databases.postgresql.clients import Clients
@@ -60,7 +61,7 @@ class Addition(Protocol):
 
 
 class AddingRestore:
-    """A `RestoreSession` into the database of `access`."""
+    """A `RestoreSession`, `Traced`, into the database of `access`."""
 
     kept_as = ""
 
@@ -138,6 +139,10 @@ class AddingRestore:
         assert self._addition is not None
         with self._reported():
             return self._addition.inventory(self._expected, self._loaded)
+
+    def trace(self) -> str:
+        with self._reported():
+            return trace_of(self._connection)
 
     def commit(self) -> None:
         with self._reported():
