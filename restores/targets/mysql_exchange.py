@@ -53,9 +53,9 @@ recover = over(on_server, exchange.recover)
 _identity = over(on_server, replace.identity_of)
 
 
-def _swap(server: Server, target: str, incoming: str, kept_as: str) -> None:
+def _swap(server: Server, target: str, incoming: str, kept_as: str) -> list[str]:
     with on_server(server) as connection:
-        exchange.exchange(connection, target=target, incoming=incoming, kept_as=kept_as)
+        return exchange.exchange(connection, target=target, incoming=incoming, kept_as=kept_as)
 
 
 def _was_swapped(server: Server, target: str, kept_as: str) -> bool:

@@ -65,7 +65,7 @@ def exchange(
     """`target` becomes `kept_as` and `incoming` becomes `target`, or nothing changes.
 
     `awake` names the events of `incoming` that will run; None: those that did before it was kept.
-    Returns what of the old database could not be created again in the kept one. Raises
+    Returns a line for each thing of the old database that could not be created again. Raises
     `ServerBusy`, `TargetNotEmpty`, `DatabaseError`; the last also when all has changed places but
     something of the new database could not be created, which it then names.
     """
@@ -318,7 +318,7 @@ def _finish(connection: Connection, plan: Plan) -> list[str]:
             f"{plan.target!r} was replaced, but not all could be created in it: {'; '.join(wrong)}",
             f"create it by hand; what was there is kept as {plan.kept!r}",
         )
-    return lost
+    return [f"could not be created again in {plan.kept}: {each}" for each in lost]
 
 
 def _drop_emptied(connection: Connection, name: str) -> None:

@@ -166,15 +166,15 @@ class LogicalRestore:
         self._refuse_other_definers(self._name)
         with connect(self._settings, self._password) as connection:
             connection.execute(self._client.session)
-            lost = exchange.exchange(
+            notes = exchange.exchange(
                 connection,
                 target=self._target.database,
                 incoming=self._name,
                 kept_as=self.kept_as,
                 awake=self._awake,
             )
-        for each in lost:
-            self._progress.note(f"could not be created again in {self.kept_as}: {each}")
+        for note in notes:
+            self._progress.note(note)
 
     def _publish(self) -> None:
         keeper, target = self._keeper, self._target.database
