@@ -164,10 +164,10 @@ class LogicalRestore:
 
     def _replace(self) -> None:
         self._refuse_other_definers(self._name)
-        with connect(self._settings, self._password) as connection:
-            connection.execute(self._client.session)
+        with self._session() as connection:
             notes = exchange.exchange(
                 connection,
+                self._session,
                 target=self._target.database,
                 incoming=self._name,
                 kept_as=self.kept_as,
@@ -175,6 +175,11 @@ class LogicalRestore:
             )
         for note in notes:
             self._progress.note(note)
+
+    def _session(self) -> Connection:
+        connection = connect(self._settings, self._password)
+        connection.execute(self._client.session)
+        return connection
 
     def _publish(self) -> None:
         keeper, target = self._keeper, self._target.database
@@ -201,8 +206,7 @@ class LogicalRestore:
 
     def _drop_key(self, key: ForeignKey) -> None:
         table = f"{quoted(self._name)}.{quoted(key.table)}"
-        with connect(self._settings, self._password) as connection:
-            connection.execute(self._client.session)
+        with self._session() as connection:
             connection.execute(f"ALTER TABLE {table} DROP FOREIGN KEY {quoted(key.name)}")
 
     def _client_program(self) -> ClientProgram:
@@ -273,8 +277,7 @@ class LogicalRestore:
     def _undo(self) -> None:
         """Drop the scratch database, and the target if it is not whole."""
         try:
-            with connect(self._settings, self._password) as connection:
-                connection.execute(self._client.session)
+            with self._session() as connection:
                 if self.kept_as:
                     # A server that crashed may have moved some of its tables and not others.
                     exchange.recover(connection)
