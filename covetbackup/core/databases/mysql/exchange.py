@@ -4,8 +4,8 @@ What cannot move (triggers, views, routines, events) is created again where its 
 of it all is written down first, in a table of the database that will keep the old one. Whoever
 dies leaves the plan, and `recover` undoes it if no table has moved, else finishes it.
 
-MySQL, and MariaDB since 10.6, make the statement all or nothing for its errors, and MySQL for a
-crash of the server too. MariaDB then keeps every single rename whole, and so may have moved some
+MySQL, and MariaDB since 10.6, make the statement all or nothing, for a crash of the server too: a
+10.11 killed with 50 of 150 tables moved had them all back. An older MariaDB may have moved some
 tables and not others: `recover` moves the rest. How nobody writes without triggers meanwhile:
 `holding`. Rights granted on single routines go with them, as the server has it.
 """
