@@ -196,8 +196,10 @@ class LogicalRestore:
         return PartialLoad(
             selection,
             create=self._load_schema,
+            finish=self._load_programs,
             drop=self._drop_key,
             start=self._started,
+            tell=self._progress.note,
         )
 
     def _started(self, progress: Progress) -> CommandSink:
