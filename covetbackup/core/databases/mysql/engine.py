@@ -70,8 +70,9 @@ class MysqlEngine:
         `options.target` is a `mysql://` address on this engine's server, whose database must not
         exist unless it is to be replaced. `options.extra` may hold `owner`, in whose name views,
         triggers, routines and events run: "keep" (the default: the original's definers), "none"
-        (the restoring account) or an account as user@host; and `binary_log`: False to keep the
-        restore out of it.
+        (the restoring account) or an account as user@host; `globals`: True to create accounts
+        that are missing, as far as they belong to the database; and `binary_log`: False to keep
+        the restore out of it.
         """
         return restore.LogicalRestore(
             self._settings, self._password, options, choose=self._clients, progress=progress

@@ -15,6 +15,7 @@ import pymysql
 from covetbackup.core.databases.base import Piece, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql import (
+    accounts,
     catalog,
     counting,
     exchange,
@@ -31,7 +32,7 @@ from covetbackup.core.databases.mysql.background import in_background
 from covetbackup.core.databases.mysql.clients import Clients
 from covetbackup.core.databases.mysql.connection import Connection, connect, quoted, translated
 from covetbackup.core.databases.mysql.flavour import A_YEAR, Version
-from covetbackup.core.databases.mysql.load import ClientProgram, DumpSink, ScriptSink
+from covetbackup.core.databases.mysql.load import BytesSink, ClientProgram, DumpSink, ScriptSink
 from covetbackup.core.databases.mysql.partial import PartialLoad
 from covetbackup.core.databases.mysql.scripts import Script, close
 from covetbackup.core.databases.mysql.settings import ConnectionSettings
@@ -85,6 +86,7 @@ class LogicalRestore:
         self._part = self._partial_load(options.selection)
         self._scripts: list[Script] = []
         self._awake: set[str] = set()
+        self._accounts = ""
 
     def __enter__(self) -> LogicalRestore:
         with translated(self._settings), ExitStack() as stack:
@@ -111,7 +113,9 @@ class LogicalRestore:
         self._stack.close()
 
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
-        """Structure, all rows at once, programs, events. Accounts are restored by hand."""
+        """Accounts if they are asked for, structure, all rows at once, programs, events."""
+        if self._choices.accounts and parts.USERS in members:
+            yield (Piece(parts.USERS),)
         if self._part is not None:
             yield from self._part.groups(members)
             return
@@ -126,6 +130,8 @@ class LogicalRestore:
                 yield (Piece(member),)
 
     def sink(self, piece: Piece, progress: Progress) -> Sink:
+        if piece.member == parts.USERS:
+            return BytesSink(self._keep_accounts)
         if self._part is not None:
             return self._part.sink(piece, progress)
         if piece.member == parts.SCHEMA:
@@ -152,6 +158,24 @@ class LogicalRestore:
                 self._replace()
             else:
                 self._publish()
+            if self._accounts:
+                self._create_accounts()
+
+    def _keep_accounts(self, script: bytes) -> None:
+        self._accounts = script.decode()
+
+    def _create_accounts(self) -> None:
+        """Last, as rights on single tables need those, and whatever goes wrong is only told."""
+        with self._session() as connection:
+            lines = accounts.create_missing(
+                connection,
+                self._accounts,
+                original=self._original,
+                target=self._target.database,
+                definers=self._expected.roles if self._choices.owner == preflight.KEEP else (),
+            )
+        for line in lines:
+            self._progress.note(line)
 
     def _look_at_target(self) -> None:
         target = self._target.database
