@@ -133,3 +133,20 @@ class Listing:
                 end = section.offset + section.length
             if end > begin:
                 yield Piece(member, begin, end - begin)
+
+
+def rows_chosen(listing: Listing, selection: Selection) -> Chosen:
+    """What a selection without structure comes to: rows of the tables it names, and no more."""
+    views = sorted(set(selection.tables) & listing.statements.views.keys())
+    if views:
+        raise BadSetting(f"{', '.join(views[:20])} is a view, which has no rows of its own")
+    tables = listing.choose(selection).tables
+    return Chosen(
+        tables=tables,
+        sequences=frozenset(),
+        extensions=frozenset(),
+        pulled=(),
+        skipped=(),
+        warnings=("sequences stay where they are",) if listing.structure.sequences else (),
+        with_data=True,
+    )

@@ -32,10 +32,6 @@ class PartialLoad:
         start: Callable[[Progress], CommandSink],
         tell: Callable[[str], None],
     ) -> None:
-        if not selection.with_structure:
-            raise BadSetting(
-                "rows alone go into tables that are there", "name an existing database as target"
-            )
         self._selection = selection
         self._create = create
         self._finish = finish

@@ -38,7 +38,7 @@ from covetbackup.core.databases.mysql.scripts import Script, close
 from covetbackup.core.databases.mysql.settings import ConnectionSettings
 from covetbackup.core.databases.mysql.structure import ForeignKey
 from covetbackup.core.databases.mysql.tables import list_tables
-from covetbackup.core.databases.mysql.url import parse_url
+from covetbackup.core.databases.mysql.url import own_target
 from covetbackup.core.databases.selection import Chosen, Selection
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
 from covetbackup.core.progress import Progress
@@ -65,14 +65,7 @@ class LogicalRestore:
         choose: Callable[[Version], Clients],
         progress: Progress,
     ) -> None:
-        self._target = parse_url(options.target)
-        if not self._target.same_server(settings):
-            # The password at hand belongs to the engine's server and account, and to no other.
-            raise BadSetting(
-                f"the target is {self._target}, but the engine was made for another server or"
-                " account",
-                "make an engine with the target's settings",
-            )
+        self._target = own_target(settings, options.target)
         self._settings = settings
         self._password = password
         self._expected = options.expected
