@@ -10,7 +10,7 @@ import pytest
 
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import differences
-from covetbackup.core.databases.mysql import exchange, marks
+from covetbackup.core.databases.mysql import exchange, marks, splitting
 from covetbackup.core.databases.mysql.connection import connect
 from covetbackup.core.databases.mysql.engine import MysqlEngine
 from covetbackup.core.errors import BadSetting, ToolMissing
@@ -119,6 +119,26 @@ def test_a_database_is_replaced_and_swapped_back(mysql_server: MysqlServer, prog
     assert _rows(mysql_server, target) == before
     assert _programs(mysql_server, target) == _programs(mysql_server, database)
     assert _rows(mysql_server, "copy") == contents(mysql_server, database)
+
+
+def test_a_large_table_is_dumped_in_ranges(
+    mysql_server: MysqlServer, programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(splitting, "SPLIT_BYTES", 64 << 10)
+    database, copy = create_database(mysql_server), fresh_name()
+    numbers = "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 6000)"
+    mysql_server.execute(
+        database,
+        "SET cte_max_recursion_depth = 10000",
+        "CREATE TABLE large (id bigint unsigned PRIMARY KEY, body char(200))",
+        f"INSERT INTO large {numbers} SELECT 18446744073709551615 - n * n, 'x' FROM s",
+        "ANALYZE TABLE large",
+    )
+    source = engine(mysql_server, database, programs)
+    taken = take(source, streams=3)
+    assert [name for name in taken.members if name.startswith("data-")][2:] != []
+    put_back(source, taken, mysql_server.url(copy), jobs=3)
+    assert contents(mysql_server, copy) == contents(mysql_server, database)
 
 
 def test_no_row_is_written_without_its_triggers_in_a_swap(mysql_server: MysqlServer) -> None:
