@@ -63,8 +63,10 @@ def run_swap_back(work: Work) -> None:
     kept.save(update_fields=["next_name"])
     work.progress.phase(f"swapping {kept.name} and {target}")
     work.confirm()
-    exchange.swap(server, target, kept.name, kept.next_name)
+    lost = exchange.swap(server, target, kept.name, kept.next_name)
     _swapped(kept, work.job)
+    for line in lost:
+        work.progress.note(line)
     _tell_catalog(work, kept)
 
 

@@ -69,7 +69,8 @@ class TargetForm(forms.Form):
     creates_roles = forms.BooleanField(
         label="Create roles that are missing, as they were recorded",
         required=False,
-        help_text="With their passwords, where the backup holds them. What exists stays as it is.",
+        help_text="With their passwords, where the backup holds them. What exists stays as it is. "
+        "On MySQL and MariaDB: accounts that the database needs, with their rights on it alone.",
     )
 
     def __init__(

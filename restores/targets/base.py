@@ -45,7 +45,8 @@ class Exchange:
     name_of       the name that the database of an identity has now, None if it is gone or unknown
     free_name     what a database will be called once it is replaced at a moment
     swap          of a target and an incoming one: the target is kept as the third name, and the
-                  incoming one is called as the target was; all or nothing
+                  incoming one is called as the target was; all or nothing. Returns what a person
+                  should know of the one that is kept, a line each
     was_swapped   of a target and the name to keep it under: whether a swap that may have been
                   killed has happened; what it left halfway is cleared away
     drop          removes a kept database that nobody uses
@@ -56,7 +57,7 @@ class Exchange:
     identity: Callable[[Server, str], str | None]
     name_of: Callable[[Server, str], str | None]
     free_name: Callable[[Server, str, datetime], str]
-    swap: Callable[[Server, str, str, str], None]
+    swap: Callable[[Server, str, str, str], list[str]]
     was_swapped: Callable[[Server, str, str], bool]
     drop: Callable[[Server, str], None]
 

@@ -65,6 +65,7 @@ def _look(wanted: Wanted) -> list[Check]:
                 Check(Level.PASS, "Target server", f"{connection.version} answers."),
                 *_fitness(connection, wanted),
                 *_rights(connection, wanted.name),
+                *_accounts(connection, wanted),
                 _room(wanted.plain_bytes),
             ]
     except CovetError as error:
@@ -87,7 +88,8 @@ def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
             f"No database there is called {wanted.name}.",
             lambda: scratch.refuse_taken(connection, wanted.name),
         )
-    choices = preflight.read_choices(RestoreOptions("", expected, extra={"owner": wanted.owner}))
+    extra = _options(wanted.owner, wanted.creates_roles)
+    choices = preflight.read_choices(RestoreOptions("", expected, extra=extra))
     for risk in preflight.risks(connection, expected, choices):
         yield Check(Level.WARNING, "Differences", f"{risk[:1].upper()}{risk[1:]}.")
 
@@ -114,6 +116,15 @@ def _rights(connection: Connection, name: str) -> Iterator[Check]:
         yield Check(Level.FAIL, "Rights", detail, f"GRANT ALL ON {shown}.* TO {account};")
         return
     yield Check(Level.PASS, "Rights", f"{account} may create databases.")
+
+
+def _accounts(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+    everywhere = granted(connection, wanted.name).everywhere
+    if wanted.creates_roles and not everywhere & {"ALL PRIVILEGES", "CREATE USER"}:
+        account = account_of(connection)
+        detail = f"{account} may not create accounts, so those that are missing stay away."
+        fix = f"GRANT CREATE USER ON *.* TO {account} WITH GRANT OPTION;"
+        yield Check(Level.WARNING, "Accounts", detail, fix)
 
 
 def _room(plain_bytes: int | None) -> Check:
@@ -147,13 +158,12 @@ def _command(server: Server, name: str) -> str:
 
 
 def _options(owner: str, creates_roles: bool) -> dict[str, object]:
-    """Accounts are restored by hand, from users.sql."""
-    return {"owner": owner}
+    return {"owner": owner, "globals": creates_roles}
 
 
 KIND = TargetKind(
     has_owners=True,
-    creates_roles=False,
+    creates_roles=True,
     selects=True,
     refuse_name=_refuse_name,
     refuse_owner=_refuse_owner,

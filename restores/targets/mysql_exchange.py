@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
+from backups.engines import server_password
 from backups.models import Server
 from covetbackup.core.cli.terminal import size_text
 from covetbackup.core.databases.mysql import exchange, replace
-from covetbackup.core.databases.mysql.connection import Connection
+from covetbackup.core.databases.mysql.connection import Connection, connect
 from covetbackup.core.databases.mysql.tables import list_tables
 from covetbackup.core.errors import CovetError
 from restores.checks import Check, Level, failed
@@ -53,9 +55,12 @@ recover = over(on_server, exchange.recover)
 _identity = over(on_server, replace.identity_of)
 
 
-def _swap(server: Server, target: str, incoming: str, kept_as: str) -> None:
+def _swap(server: Server, target: str, incoming: str, kept_as: str) -> list[str]:
     with on_server(server) as connection:
-        exchange.exchange(connection, target=target, incoming=incoming, kept_as=kept_as)
+        another = partial(connect, connection.settings, server_password(server))
+        return exchange.exchange(
+            connection, another, target=target, incoming=incoming, kept_as=kept_as
+        )
 
 
 def _was_swapped(server: Server, target: str, kept_as: str) -> bool:

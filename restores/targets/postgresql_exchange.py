@@ -82,9 +82,10 @@ def _now_of(connection: Connection) -> datetime:
 _identity = over(maintenance, replace.identity_of)
 
 
-def _swap(server: Server, target: str, incoming: str, kept_as: str) -> None:
+def _swap(server: Server, target: str, incoming: str, kept_as: str) -> list[str]:
     with maintenance(server) as connection, maintenance(server) as usher:
         replace.swap(connection, usher, target=target, incoming=incoming, kept_as=kept_as)
+    return []  # a database there is renamed with all that is in it
 
 
 def _was_swapped(server: Server, target: str, kept_as: str) -> bool:

@@ -83,8 +83,9 @@ def _free_name(server: Server, name: str, now: datetime) -> str:
     return replace.free_kept_path(file_in(server, name), now).name
 
 
-def _swap(server: Server, target: str, incoming: str, kept_as: str) -> None:
+def _swap(server: Server, target: str, incoming: str, kept_as: str) -> list[str]:
     replace.exchange(file_in(server, target), file_in(server, incoming), file_in(server, kept_as))
+    return []  # a file keeps all that is in it
 
 
 def _was_swapped(server: Server, target: str, kept_as: str) -> bool:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.mysql import exchange, marks, replace
 from covetbackup.core.databases.mysql.connection import connect
+from covetbackup.core.databases.mysql.handover import Handover
 from covetbackup.core.databases.mysql.restore import LogicalRestore
 from covetbackup.core.databases.mysql.scratch import PREFIX
 from covetbackup.core.errors import (
@@ -175,9 +177,11 @@ def test_swapped_back_and_dropped(mariadb_server: MysqlServer, backup: Taken, sh
     with replacing(mariadb_server, backup) as session:
         session.commit()
     old = session.kept_as
-    with connect(settings_for(mariadb_server, shop), mariadb_server.password) as connection:
+    another = partial(connect, settings_for(mariadb_server, shop), mariadb_server.password)
+    with another() as connection:
         identity = replace.identity_of(connection, old)
-        assert exchange.exchange(connection, target=shop, incoming=old, kept_as="copy") == []
+        found = exchange.exchange(connection, another, target=shop, incoming=old, kept_as="copy")
+        assert found == []
         assert identity is not None and replace.name_of(connection, identity) == shop
         assert facts(mariadb_server, shop) == before
         copy = facts(mariadb_server, "copy", awake=False)
@@ -225,7 +229,9 @@ def test_a_table_in_use_is_said_and_nothing_has_changed(
                 reader.close()
 
 
-@pytest.mark.parametrize("step", ["write_plan", "mark", "put_events", "drop_stored", "_rename"])
+@pytest.mark.parametrize(
+    "step", ["write_plan", "mark", "put_events", "_refuse_busy", "hold", "run"]
+)
 def test_a_failure_at_any_step_before_the_rename_leaves_the_original_whole(
     mariadb_server: MysqlServer,
     backup: Taken,
@@ -233,12 +239,12 @@ def test_a_failure_at_any_step_before_the_rename_leaves_the_original_whole(
     monkeypatch: pytest.MonkeyPatch,
     step: str,
 ) -> None:
-    place: Any = marks if hasattr(marks, step) else exchange
+    place: Any = next(each for each in (marks, exchange, Handover) if hasattr(each, step))
     real = getattr(place, step)
 
     def failing(*given: Any, **named: Any) -> None:
         monkeypatch.setattr(place, step, real)
-        if step != "_rename":
+        if step != "run":
             real(*given, **named)
         raise pymysql.err.OperationalError(1, "no more")
 
@@ -321,7 +327,7 @@ def test_rights_that_are_missing_are_named_with_their_grant(
 
 @pytest.mark.parametrize(
     ("step", "is_done"),
-    [("_prepare", False), ("_rename", False), ("half", True), ("_finish", True)],
+    [("hold", False), ("run", False), ("half", True), ("_arm", True), ("_finish", True)],
 )
 def test_kill_9_leaves_a_plan_that_is_undone_or_finished(
     mariadb_server: MysqlServer, backup: Taken, shop: str, step: str, is_done: bool
@@ -365,25 +371,28 @@ def test_kill_9_leaves_a_plan_that_is_undone_or_finished(
 
 _EXCHANGING = """
 import sys, time
+from functools import partial
 from covetbackup.core.databases.mysql import exchange
 from covetbackup.core.databases.mysql.connection import connect
+from covetbackup.core.databases.mysql.handover import Handover
 from covetbackup.core.databases.mysql.url import parse_url
 from covetbackup.core.stream.secret import Secret
 url, incoming, step = sys.argv[1:]
 def wait(*given):
     print("there", flush=True)
     time.sleep(60)
-def half(connection, plan):
-    moves = [exchange._move(plan.target, plan.kept, name) for name in plan.old_tables[:3]]
-    connection.execute("RENAME TABLE " + ", ".join(moves))
+def half(handover, statement, again):
+    handover._runner.execute(", ".join(statement.split(", ")[:3]))
     wait()
 if step == "half":
-    exchange._rename = half
-elif step == "_prepare":
-    real = exchange.drop_stored
-    exchange.drop_stored = lambda *given: (real(*given), wait())
+    Handover.run = half
+elif step == "hold":
+    real = Handover.hold
+    Handover.hold = lambda *given: (real(*given), wait())
 else:
-    setattr(exchange, step, wait)
-with connect(parse_url(url), Secret(sys.stdin.readline())) as connection:
-    exchange.exchange(connection, target="shop", incoming=incoming, kept_as="kept", awake=())
+    setattr(Handover if step == "run" else exchange, step, wait)
+another = partial(connect, parse_url(url), Secret(sys.stdin.readline()))
+with another() as connection:
+    names = {"target": "shop", "incoming": incoming, "kept_as": "kept"}
+    exchange.exchange(connection, another, **names, awake=())
 """

@@ -43,6 +43,26 @@ def test_a_rich_database_comes_back_equal(
     assert "MyISAM" in warning
 
 
+def test_comments_in_the_bodies_of_programs_come_back(
+    mariadb_server: MysqlServer, mariadb_database: str
+) -> None:
+    body = "BEGIN /* don't; */ SET @a = 'x'; -- line\n SET @b = 2; # end\nEND"
+    mariadb_server.execute(
+        mariadb_database,
+        "CREATE TABLE t (i int)",
+        f"CREATE TRIGGER noting BEFORE INSERT ON t FOR EACH ROW {body}",
+        f"CREATE TRIGGER too AFTER INSERT ON {mariadb_database}.t FOR EACH ROW {body}",
+        f"CREATE PROCEDURE p() {body}",
+        f"CREATE EVENT e ON SCHEDULE EVERY 1 DAY STARTS '2036-01-01' DISABLE DO {body}",
+    )
+    engine, copy = engine_for(mariadb_server, mariadb_database), fresh_name()
+    put_back(engine, take(engine), mariadb_server.url(copy))
+    shown = definitions(mariadb_server, mariadb_database)
+    assert definitions(mariadb_server, copy) == {
+        name: text.replace(f"{mariadb_database}.", "") for name, text in shown.items()
+    }
+
+
 def test_programs_of_any_length_are_restored(
     mariadb_server: MysqlServer, mariadb_database: str
 ) -> None:

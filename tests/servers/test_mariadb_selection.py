@@ -16,12 +16,14 @@ from tests.support.mariadb import MysqlServer, create_database
 from tests.support.mariadb_backup import (
     Taken,
     contents,
+    definitions,
     engine_for,
     fill_richly,
     fresh_name,
     put_back,
     take,
 )
+from tests.support.postgres_backup import Notes
 
 SOURCE = "chosen_from"
 
@@ -77,6 +79,66 @@ def test_a_foreign_key_that_leads_out_is_left_out(
     )
     assert "FOREIGN KEY" not in mariadb_server.rows(copy, "SHOW CREATE TABLE child")[0][1]
     mariadb_server.execute(copy, "INSERT INTO child VALUES (99, 99)")
+
+
+def test_a_view_brings_what_it_reads_and_calls(mariadb_server: MysqlServer, taken: Taken) -> None:
+    copy, notes = fresh_name(), Notes()
+    put_back(
+        engine_for(mariadb_server, SOURCE),
+        taken,
+        mariadb_server.url(copy),
+        selection=Selection(("a_top",)),
+        progress=notes,
+    )
+    original = contents(mariadb_server, SOURCE)
+    assert contents(mariadb_server, copy) == {
+        name: original[name] for name in ("a_top", "z_base", "parent")
+    }
+    assert definitions(mariadb_server, copy).keys() >= {"VIEW a_top", "FUNCTION twice"}
+    told = "\n".join(notes.lines)
+    assert "also restored, as it is needed: z_base" in told and "function twice" in told
+    assert "triggers come along (noting, noting_too)" in told
+
+
+def test_triggers_come_with_their_tables_in_their_order(
+    mariadb_server: MysqlServer, taken: Taken
+) -> None:
+    copy = fresh_name()
+    put_back(
+        engine_for(mariadb_server, SOURCE),
+        taken,
+        mariadb_server.url(copy),
+        selection=Selection(("parent", "log")),
+    )
+    before = mariadb_server.rows(copy, "SELECT count(*) FROM log")[0][0]
+    mariadb_server.execute(copy, "INSERT INTO parent VALUES (99, NULL)")
+    written = mariadb_server.rows(copy, "SELECT what FROM log ORDER BY 1")
+    assert len(written) == before + 3
+    order = "SELECT TRIGGER_NAME, ACTION_ORDER FROM information_schema.TRIGGERS WHERE"
+    assert mariadb_server.rows(copy, f"{order} TRIGGER_SCHEMA = '{copy}' ORDER BY 2") == [
+        ("noting", 1),
+        ("noting_too", 2),
+    ]
+
+
+def test_triggers_are_found_however_their_authors_wrote_them(mariadb_server: MysqlServer) -> None:
+    name, copy = create_database(mariadb_server), fresh_name()
+    mariadb_server.execute(
+        name,
+        "CREATE TABLE `x ``y` (i int)",
+        "CREATE TABLE plain (i int)",
+        f"CREATE\tTRIGGER {name} . `one two` before  update\nOn `x ``y`\nfor each row SET @a = 1",
+        f"CREATE TRIGGER IF NOT EXISTS three AFTER /* on x */ DELETE ON {name}.plain FOR EACH ROW"
+        " SET @b = ' ON `x ``y` FOR EACH ROW '",
+        "CREATE TRIGGER four BEFORE INSERT ON plain FOR EACH ROW SET @c = 1",
+    )
+    taken = take(engine_for(mariadb_server, name))
+    target = mariadb_server.url(copy)
+    put_back(
+        engine_for(mariadb_server, name), taken, target, selection=Selection(("x `y", "plain"))
+    )
+    found = definitions(mariadb_server, copy).keys()
+    assert found >= {"TRIGGER one two", "TRIGGER three", "TRIGGER four"}
 
 
 def test_without_data_only_the_structure_comes(mariadb_server: MysqlServer, taken: Taken) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import differences
-from covetbackup.core.databases.mysql import exchange, marks
+from covetbackup.core.databases.mysql import exchange, marks, splitting
 from covetbackup.core.databases.mysql.connection import connect
 from covetbackup.core.databases.mysql.engine import MysqlEngine
 from covetbackup.core.errors import BadSetting, ToolMissing
@@ -27,6 +28,7 @@ from tests.support.mariadb_backup import (
     take,
 )
 from tests.support.mariadb_server import mysql, run_product
+from tests.support.mysql_writers import STRUCTURE, unaudited, writers
 from tests.support.other_suites import MYSQL, Unobtainable, unpacked
 
 # The first run fetches packages.
@@ -108,14 +110,47 @@ def test_a_database_is_replaced_and_swapped_back(mysql_server: MysqlServer, prog
     assert _rows(mysql_server, session.kept_as) == before
     assert _programs(mysql_server, target) == _programs(mysql_server, database)
     assert _programs(mysql_server, session.kept_as) == _programs(mysql_server, database)
-    with connect(settings_for(mysql_server, target), mysql_server.password) as connection:
+    another = partial(connect, settings_for(mysql_server, target), mysql_server.password)
+    with another() as connection:
         found = exchange.exchange(
-            connection, target=target, incoming=session.kept_as, kept_as="copy"
+            connection, another, target=target, incoming=session.kept_as, kept_as="copy"
         )
     assert found == []
     assert _rows(mysql_server, target) == before
     assert _programs(mysql_server, target) == _programs(mysql_server, database)
     assert _rows(mysql_server, "copy") == contents(mysql_server, database)
+
+
+def test_a_large_table_is_dumped_in_ranges(
+    mysql_server: MysqlServer, programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(splitting, "SPLIT_BYTES", 64 << 10)
+    database, copy = create_database(mysql_server), fresh_name()
+    numbers = "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 6000)"
+    mysql_server.execute(
+        database,
+        "SET cte_max_recursion_depth = 10000",
+        "CREATE TABLE large (id bigint unsigned PRIMARY KEY, body char(200))",
+        f"INSERT INTO large {numbers} SELECT 18446744073709551615 - n * n, 'x' FROM s",
+        "ANALYZE TABLE large",
+    )
+    source = engine(mysql_server, database, programs)
+    taken = take(source, streams=3)
+    assert [name for name in taken.members if name.startswith("data-")][2:] != []
+    put_back(source, taken, mysql_server.url(copy), jobs=3)
+    assert contents(mysql_server, copy) == contents(mysql_server, database)
+
+
+def test_no_row_is_written_without_its_triggers_in_a_swap(mysql_server: MysqlServer) -> None:
+    target, incoming = create_database(mysql_server), create_database(mysql_server)
+    for name in (target, incoming):
+        mysql_server.execute(name, *STRUCTURE)
+    another = partial(connect, settings_for(mysql_server, target), mysql_server.password)
+    with writers(mysql_server, target), another() as connection:
+        names = {"target": target, "incoming": incoming, "kept_as": f"{target}_kept"}
+        assert exchange.exchange(connection, another, **names, awake=()) == []
+    assert unaudited(mysql_server, f"{target}_kept") == 0
+    assert unaudited(mysql_server, target) == 0
 
 
 def _rows(server: MysqlServer, database: str) -> dict[str, str]:

@@ -63,8 +63,8 @@ def dropped(kept: KeptDatabase, user: User | None = None) -> None:
     run_kept(request_drop(kept, by=actor(user), typed=kept.name))
 
 
-def swapped_back(kept: KeptDatabase, user: User | None = None) -> None:
-    run_kept(request_swap_back(kept, by=actor(user), typed=kept.restore.target_name))
+def swapped_back(kept: KeptDatabase, user: User | None = None) -> list[str]:
+    return run_kept(request_swap_back(kept, by=actor(user), typed=kept.restore.target_name))
 
 
 def drop_all_due(days: float) -> list[str]:
@@ -80,17 +80,17 @@ def drop_all_due(days: float) -> list[str]:
     return problems
 
 
-def run_kept(job: Job) -> None:
-    """Run a job of a kept database as a worker does, its end and its hook included."""
+def run_kept(job: Job) -> list[str]:
+    """Run a job of a kept database as a worker does, its end and its hook included; its notes."""
     works = {
         "drop_kept": (kept_tasks.run_drop, kept_tasks.drop_ended),
         "swap_back": (kept_tasks.run_swap_back, kept_tasks.swap_back_ended),
     }
     work, ended = works[job.kind]
-    now = timezone.now()
+    now, attempt = timezone.now(), FakeWork(job)
     state, problem = "succeeded", ""
     try:
-        work(FakeWork(job))
+        work(attempt)
     except CovetError as error:
         state, problem = "failed", error.message
         raise
@@ -100,3 +100,4 @@ def run_kept(job: Job) -> None:
         )
         job.refresh_from_db()
         ended(job)
+    return attempt.notes

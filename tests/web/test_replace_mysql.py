@@ -145,3 +145,20 @@ def test_a_second_replacement_keeps_both(
     dropped(second)
     assert beside(mariadb_tidy, source.name) == []
     assert set(KeptDatabase.objects.values_list("state", flat=True)) == {KeptState.DROPPED}
+
+
+def test_a_swap_back_tells_what_could_not_be_created_again(
+    backup: Backup, source: Database, mariadb_tidy: MysqlServer
+) -> None:
+    kept = replaced(backup)
+    mariadb_tidy.execute(
+        source.name,
+        "CREATE TABLE gone (i int)",
+        "CREATE VIEW broken AS SELECT i FROM gone",
+        "DROP TABLE gone",
+    )
+    notes = swapped_back(kept)
+    kept.refresh_from_db()
+    [line] = [note for note in notes if "view broken" in note]
+    assert line.startswith(f"could not be created again in {kept.name}")
+    assert items(mariadb_tidy, source.name) == 5

@@ -189,6 +189,11 @@ def _restore(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--owner", default="", help="not SQLite: keep, none, or the role that shall own all"
     )
+    made.add_argument(
+        "--create-roles",
+        action="store_true",
+        help="not SQLite: roles or accounts that are missing there, from the backup",
+    )
     _password(made)
     _keys(made)
     _trust(made)

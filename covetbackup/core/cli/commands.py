@@ -190,13 +190,19 @@ def restore(given: Namespace) -> Report:
         workers=default_workers(),
         accept_untrusted=given.accept_untrusted,
         selection=_selection(given, rows_only=given.data_only),
-        options={"owner": given.owner} if given.owner else {},
+        options=_options(given),
         replace=given.replace,
         adds=given.into_existing or given.data_only,
     )
     result = manager.restore_backup(given.label, request, password=_password(given))
     kept = f"; what was there is kept as {result.kept_as}" if result.kept_as else ""
     return _restored(result, f"{result.manifest.label}: restored as {given.to}{kept}")
+
+
+def _options(given: Namespace) -> dict[str, object]:
+    """What was said, and nothing else: an engine may know neither."""
+    owner = {"owner": given.owner} if given.owner else {}
+    return {**owner, "globals": True} if given.create_roles else {**owner}
 
 
 def _restored(result: RestoreResult, verdict: str) -> Report:

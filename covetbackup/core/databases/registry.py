@@ -73,9 +73,9 @@ def listing(kind: str, members: Mapping[str, int], read: Callable[[str], bytes])
         return PartsListing(read(head_of(members)), members)
     if kind == "mysql":
         from covetbackup.core.databases.mysql.choosing import Listing as DumpListing
-        from covetbackup.core.databases.mysql.parts import MAP, SCHEMA
+        from covetbackup.core.databases.mysql.parts import MAP, PROGRAMS, SCHEMA
 
-        return DumpListing(read(MAP), read(SCHEMA))
+        return DumpListing(read(MAP), read(SCHEMA), read(PROGRAMS))
     raise BadSetting(f"backups of kind {kind!r} are restored whole: there is nothing to choose")
 
 

@@ -33,7 +33,8 @@ from covetbackup.core.databases.mysql.snapshot import (
     open_together,
     utc_now,
 )
-from covetbackup.core.databases.mysql.tables import Listing, Table, balanced, list_tables
+from covetbackup.core.databases.mysql.splitting import Part, parts_of
+from covetbackup.core.databases.mysql.tables import Listing, list_tables
 from covetbackup.core.databases.mysql.users import users_source
 from covetbackup.core.databases.mysql.views import views_in_order
 from covetbackup.core.errors import Incomplete, LoginRefused, ServerBusy, SourceFailed
@@ -133,7 +134,7 @@ class LogicalBackup:
 
     def _rows(self) -> list[Member]:
         try:
-            members = self._shared(balanced(self._listing.tables, self._streams))
+            members = self._shared(self._parts())
         except NoLock as reason:
             self._warn(f"one stream and no exact row counts: {reason}")
             members = self._alone() if self._listing.tables else []
@@ -141,9 +142,13 @@ class LogicalBackup:
         self._refuse_changes()
         return members
 
-    def _shared(self, groups: Sequence[tuple[Table, ...]]) -> list[Member]:
-        """A member for each of `groups`, all of one snapshot, in which the rows are counted."""
-        sources = [self._rows_of(group) for group in groups]
+    def _parts(self) -> list[Part]:
+        listing, database = self._listing, self._settings.database
+        return parts_of(self._leader, database, listing.tables, self._streams)
+
+    def _shared(self, found: Sequence[Part]) -> list[Member]:
+        """A member for each part, all of one snapshot, in which the rows are counted."""
+        sources = [self._rows_of(part) for part in found]
         programs = ExitStack()
         pieces, self._snapshot = open_together(self._leader, sources, programs)
         self._stack.push(programs.pop_all())
@@ -151,18 +156,19 @@ class LogicalBackup:
         self._survey = in_background(self._leader, self._password, self._count)
         self._stack.callback(self._survey.stop)
         return [
-            self._member(number, group, source, piece)
-            for number, (group, source, piece) in enumerate(
-                zip(groups, sources, pieces, strict=True), 1
+            self._member(number, part, source, piece)
+            for number, (part, source, piece) in enumerate(
+                zip(found, sources, pieces, strict=True), 1
             )
         ]
 
     def _alone(self) -> list[Member]:
         """One member with all rows, whose snapshot nobody else has."""
-        source = self._rows_of(self._listing.tables, *self._position_options())
+        everything = Part(self._listing.tables, self._listing.size_bytes)
+        source = self._rows_of(everything, *self._position_options())
         pieces = self._stack.enter_context(source)
         await_snapshot(source, STALL_SECONDS)
-        return [self._member(1, self._listing.tables, source, pieces)]
+        return [self._member(1, everything, source, pieces)]
 
     def _position_options(self) -> list[str]:
         # MySQL's dump program would take the very lock that was not to be had.
@@ -170,11 +176,12 @@ class LogicalBackup:
         has_log = (self._found.settings or {}).get("log_bin") == "1"
         return ["--master-data=2"] if version.is_mariadb and has_log else []
 
-    def _rows_of(self, group: Sequence[Table], *options: str) -> CommandSource:
-        wanted = {table.name for table in group}
+    def _rows_of(self, part: Part, *options: str) -> CommandSource:
+        wanted = {table.name for table in part.tables}
         others = [name for name in self._listing.names if name not in wanted]
         history = ["--dump-history"] if self._keeps_history else []
-        return self._program.start([*dump.ROWS, *history, *options], without=others)
+        where = [f"--where={part.where}"] if part.where else []
+        return self._program.start([*dump.ROWS, *history, *where, *options], without=others)
 
     @property
     def _keeps_history(self) -> bool:
@@ -183,14 +190,13 @@ class LogicalBackup:
     def _member(
         self,
         number: int,
-        group: Sequence[Table],
+        part: Part,
         source: CommandSource,
         pieces: Iterator[bytes],
     ) -> Member:
         name = parts.data_name(number)
-        scan = self._scans[name] = SectionScan([table.name for table in group])
-        size = sum(table.size_bytes for table in group)
-        return Member(name, self._looked_at(source, pieces, scan), size or None)
+        scan = self._scans[name] = SectionScan([table.name for table in part.tables])
+        return Member(name, self._looked_at(source, pieces, scan), part.size_bytes or None)
 
     @contextmanager
     def _looked_at(

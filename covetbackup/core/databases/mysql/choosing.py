@@ -3,62 +3,111 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from covetbackup.core.databases.base import Piece
 from covetbackup.core.databases.mysql.scripts import Script
 from covetbackup.core.databases.mysql.sections import Sections, map_from_json
+from covetbackup.core.databases.mysql.statements import Statements, read_statements
 from covetbackup.core.databases.mysql.structure import ForeignKey, Structure, read_structure
 from covetbackup.core.databases.selection import Chosen, Selection
 from covetbackup.core.errors import BadSetting
 
-_ONLY_TABLES = (
-    "views, triggers, routines and events are not restored with single tables;"
+_NOT_BROUGHT = (
+    "routines and events are not restored with single tables, but for functions that a view calls;"
     " they are in programs.sql and events.sql"
+)
+_TRIGGERS = (
+    "triggers come along ({}): what else their statements use is not looked for, so choose it too"
 )
 
 
-class Listing:
-    """What is in a backup, told from its map and its structure alone."""
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a selection comes to. `tables` and `sequences` are those with a structure of their own;
+    `views` are created after them."""
 
-    def __init__(self, sections: bytes, schema: Script) -> None:
+    tables: frozenset[str]
+    views: frozenset[str]
+    sequences: frozenset[str]
+    chosen: Chosen
+
+
+class Listing:
+    """What is in a backup, told from its map, its structure and its programs alone."""
+
+    def __init__(self, sections: bytes, schema: Script, programs: Script) -> None:
         self._members: Mapping[str, Sections] = map_from_json(sections)
         self.structure: Structure = read_structure(schema)
+        self.statements: Statements = read_statements(programs)
 
     def table_bytes(self) -> dict[str, int]:
-        return {
-            table: section.length
-            for sections in self._members.values()
-            for table, section in sections.tables.items()
-        }
+        """Of tables their rows, of views their definition."""
+        sizes = {name: len(view.text) for name, view in self.statements.views.items()}
+        for sections in self._members.values():
+            for table, section in sections.tables.items():
+                sizes[table] = sizes.get(table, 0) + section.length
+        return sizes
 
     def chosen(self, selection: Selection) -> Chosen:
-        """Raises `BadSetting` for what is not there. Nothing else is pulled in but sequences: a
+        return self.choose(selection).chosen
+
+    def choose(self, selection: Selection) -> Choice:
+        """Raises `BadSetting` for what is not there. What views read is pulled in, and sequences; a
         foreign key to a table that was not selected is left out."""
+        self._refuse_unfit(selection)
+        asked = frozenset(selection.tables)
+        needed = self._with_needs(asked)
+        views = needed & self.statements.views.keys()
+        tables = needed - views
+        sequences = {name for table in tables for name in self.structure.sequences_of(table)}
+        functions = self._functions_of(views)
+        chosen = Chosen(
+            tables=needed,
+            sequences=frozenset(sequences),
+            extensions=frozenset(),
+            pulled=(*sorted(needed - asked), *(f"function {name}" for name in functions)),
+            skipped=tuple(f"{key.table}.{key.name}" for key in self.skipped(tables)),
+            warnings=(*self._triggers_of(tables), _NOT_BROUGHT),
+            with_data=selection.with_data,
+        )
+        return Choice(tables, views, frozenset(sequences), chosen)
+
+    def _refuse_unfit(self, selection: Selection) -> None:
         if selection.schemas:
             raise BadSetting(
                 "tables of MySQL are in no schema", "name tables, or restore the whole backup"
             )
-        if not selection.with_structure:
-            raise BadSetting(
-                "rows alone cannot be restored to MySQL or MariaDB",
-                "restore the tables under a new name and copy the rows from there",
-            )
         if not selection.tables:
             raise BadSetting("nothing is selected")
-        missing = sorted(set(selection.tables) - self.structure.tables.keys())
+        known = self.structure.tables.keys() | self.statements.views.keys()
+        missing = sorted(set(selection.tables) - known)
         if missing:
-            raise BadSetting(f"the backup has no table {', '.join(missing[:20])}")
-        tables = frozenset(selection.tables)
-        sequences = {name for table in tables for name in self.structure.sequences_of(table)}
-        return Chosen(
-            tables=tables,
-            sequences=frozenset(sequences),
-            extensions=frozenset(),
-            pulled=(),
-            skipped=tuple(f"{key.table}.{key.name}" for key in self.skipped(tables)),
-            warnings=(_ONLY_TABLES,),
-            with_data=selection.with_data,
-        )
+            raise BadSetting(f"the backup has no table or view {', '.join(missing[:20])}")
+
+    def _with_needs(self, asked: frozenset[str]) -> frozenset[str]:
+        """With the tables and views that the views among them read."""
+        known = self.structure.tables.keys() | self.statements.views.keys()
+        found: set[str] = set()
+        new = set(asked)
+        while new:
+            found |= new
+            views = [self.statements.views[name] for name in new & self.statements.views.keys()]
+            new = {name for view in views for name in view.reads & known} - found
+        return frozenset(found)
+
+    def _functions_of(self, views: frozenset[str]) -> list[str]:
+        calls = {name for view in views for name in self.statements.views[view].calls}
+        return sorted(calls & self.statements.routines.keys())
+
+    def _triggers_of(self, tables: frozenset[str]) -> list[str]:
+        names = [each.name for each in self.statements.triggers if each.table in tables]
+        lines = [_TRIGGERS.format(", ".join(names))] if names else []
+        if self.statements.unread:
+            lines.append(
+                f"{self.statements.unread} triggers are in a form not known here and stay out"
+            )
+        return lines
 
     def skipped(self, tables: frozenset[str]) -> list[ForeignKey]:
         """The foreign keys of `tables` that lead out of them."""
@@ -84,3 +133,20 @@ class Listing:
                 end = section.offset + section.length
             if end > begin:
                 yield Piece(member, begin, end - begin)
+
+
+def rows_chosen(listing: Listing, selection: Selection) -> Chosen:
+    """What a selection without structure comes to: rows of the tables it names, and no more."""
+    views = sorted(set(selection.tables) & listing.statements.views.keys())
+    if views:
+        raise BadSetting(f"{', '.join(views[:20])} is a view, which has no rows of its own")
+    tables = listing.choose(selection).tables
+    return Chosen(
+        tables=tables,
+        sequences=frozenset(),
+        extensions=frozenset(),
+        pulled=(),
+        skipped=(),
+        warnings=("sequences stay where they are",) if listing.structure.sequences else (),
+        with_data=True,
+    )

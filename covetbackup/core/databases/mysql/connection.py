@@ -57,6 +57,14 @@ class Connection:
             cursor.execute(statement, tuple(values) or None)
             return list(cursor.fetchall())
 
+    def use(self, database: str) -> None:
+        self.execute(f"USE {quoted(database)}")
+
+    def changed(self, statement: bytes) -> int:
+        """Run a statement as it is; how many rows it wrote."""
+        with self._driver.cursor() as cursor:
+            return int(cursor.execute(statement))
+
     def value(self, statement: str, values: Sequence[object] = ()) -> Any:
         """The first column of the first row, None if there is no row."""
         found = self.rows(statement, values)

@@ -18,6 +18,7 @@ from covetbackup.core.databases.mysql.clients import Clients, choose_clients, fi
 from covetbackup.core.databases.mysql.connection import connect, translated
 from covetbackup.core.databases.mysql.dump import check_member
 from covetbackup.core.databases.mysql.flavour import Version
+from covetbackup.core.databases.mysql.rows import RowsRestore
 from covetbackup.core.databases.mysql.settings import ConnectionSettings
 from covetbackup.core.databases.mysql.tables import list_tables
 from covetbackup.core.errors import BadSetting
@@ -70,9 +71,14 @@ class MysqlEngine:
         `options.target` is a `mysql://` address on this engine's server, whose database must not
         exist unless it is to be replaced. `options.extra` may hold `owner`, in whose name views,
         triggers, routines and events run: "keep" (the default: the original's definers), "none"
-        (the restoring account) or an account as user@host; and `binary_log`: False to keep the
-        restore out of it.
+        (the restoring account) or an account as user@host; `globals`: True to create accounts
+        that are missing, as far as they belong to the database; and `binary_log`: False to keep
+        the restore out of it. Of a selection without structure the database must exist: rows are
+        added to its tables in one transaction.
         """
+        selection = options.selection
+        if selection is not None and not selection.with_structure:
+            return RowsRestore(self._settings, self._password, options, selection, progress)
         return restore.LogicalRestore(
             self._settings, self._password, options, choose=self._clients, progress=progress
         )

@@ -4,24 +4,24 @@ What cannot move (triggers, views, routines, events) is created again where its 
 of it all is written down first, in a table of the database that will keep the old one. Whoever
 dies leaves the plan, and `recover` undoes it if no table has moved, else finishes it.
 
-MySQL, and MariaDB since 10.6, make the statement all or nothing for its errors, and MySQL for a
-crash of the server too. MariaDB then keeps every single rename whole, and so may have moved some
-tables and not others: `recover` moves the rest. For a moment before it the old tables have no
-triggers. Rights granted on single routines go with them, as the server has it.
+MySQL, and MariaDB since 10.6, make the statement all or nothing, for a crash of the server too: a
+10.11 killed with 50 of 150 tables moved had them all back. An older MariaDB may have moved some
+tables and not others: `recover` moves the rest. How nobody writes without triggers meanwhile:
+`holding`. Rights granted on single routines go with them, as the server has it.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 
 import pymysql
 from pymysql.constants import ER
 
 from covetbackup.core.databases.mysql import catalog, marks, swap
 from covetbackup.core.databases.mysql.connection import Connection, code_of, quoted, text_of
+from covetbackup.core.databases.mysql.holding import Mover, Plain, drop_of, mover, rename_of
+from covetbackup.core.databases.mysql.plan import Plan, make_plan, read_plan, write_plan
 from covetbackup.core.databases.mysql.replace import refuse_unfit
 from covetbackup.core.databases.mysql.stored import (
     Stored,
@@ -29,7 +29,7 @@ from covetbackup.core.databases.mysql.stored import (
     create_stored,
     drop_stored,
     put_events,
-    read_stored,
+    read_triggers,
 )
 from covetbackup.core.databases.mysql.tables import list_tables
 from covetbackup.core.errors import DatabaseError, ServerBusy, TargetNotEmpty
@@ -38,24 +38,12 @@ _LOCK_SECONDS = 30
 _UNDO_SECONDS = 600
 """For giving triggers back: long, as giving up would leave a database in use without them."""
 
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """`target` becomes `kept`, `incoming` becomes `target`. `marked` were given their mark for it.
-    `old` and `new` are what has to be created again, of `target` and of `incoming`."""
-
-    target: str
-    incoming: str
-    kept: str
-    old_tables: tuple[str, ...]
-    new_tables: tuple[str, ...]
-    marked: tuple[str, ...]
-    old: tuple[Stored, ...]
-    new: tuple[Stored, ...]
+_ROUTINES = ("PROCEDURE", "FUNCTION", "PACKAGE", "PACKAGE BODY")
 
 
 def exchange(
     connection: Connection,
+    another: Callable[[], Connection],
     *,
     target: str,
     incoming: str,
@@ -64,35 +52,38 @@ def exchange(
 ) -> list[str]:
     """`target` becomes `kept_as` and `incoming` becomes `target`, or nothing changes.
 
-    `awake` names the events of `incoming` that will run; None: those that did before it was kept.
-    Returns what of the old database could not be created again in the kept one. Raises
+    `another` opens a session of the same account and settings. `awake` names the events of
+    `incoming` that will run; None: those that did before it was kept.
+    Returns a line for each thing of the old database that could not be created again. Raises
     `ServerBusy`, `TargetNotEmpty`, `DatabaseError`; the last also when all has changed places but
     something of the new database could not be created, which it then names.
     """
     refuse_unfit(connection, target)
-    connection.execute(f"SET SESSION lock_wait_timeout = {_LOCK_SECONDS}, foreign_key_checks = 0")
+    _as_needed(connection)
     if connection.value("SELECT GET_LOCK(%s, 0)", [kept_as]) != 1:
         raise ServerBusy(f"{kept_as!r} is being made by another session", "try again later")
     try:
-        if awake is None:
-            awake = _awake_before(connection, incoming)
-        plan = _planned(connection, target, incoming, kept_as, awake)
+        plan = make_plan(connection, target, incoming, kept_as, awake)
         _write_down(connection, plan)
-        try:
+        with _undone_on_failure(connection, plan):
             _prepare(connection, plan)
-            _rename(connection, plan)
-        except BaseException as error:
-            _undo_after(connection, plan, error)
-            raise
-        return _finish(connection, plan)
+            with mover(connection, plan, lambda: _as_needed(another())) as moving:
+                moving.move()
+                wrong = _arm(connection, plan, moving)
+        return _finish(connection, plan, wrong)
     finally:
         with suppress(pymysql.err.Error):  # a session that is gone holds nothing
             connection.execute("DO RELEASE_LOCK(%s)", [kept_as])
 
 
+def _as_needed(connection: Connection) -> Connection:
+    connection.execute(f"SET SESSION lock_wait_timeout = {_LOCK_SECONDS}, foreign_key_checks = 0")
+    return connection
+
+
 def recover(connection: Connection) -> list[str]:
     """Undo or finish what died halfway on this server; the databases that it was about."""
-    connection.execute(f"SET SESSION lock_wait_timeout = {_LOCK_SECONDS}, foreign_key_checks = 0")
+    _as_needed(connection)
     return [kept for kept in marks.open_plans(connection) if _recovered(connection, kept)]
 
 
@@ -102,48 +93,18 @@ def _recovered(connection: Connection, kept: str) -> bool:
     try:
         if kept not in marks.open_plans(connection):
             return False
-        plan = _read_plan(connection, kept)
+        plan = read_plan(connection, kept)
         if plan is None:
             # It died before it wrote the plan, and so before it touched anything.
             connection.execute(f"DROP DATABASE {quoted(kept)}")
         elif _has_begun(connection, plan):
-            _rename(connection, plan)
-            _finish(connection, plan)
+            _move_rest(connection, plan)
+            _finish(connection, plan, _arm(connection, plan, Plain(connection, plan)))
         else:
             _undo(connection, plan)
     finally:
         connection.execute("DO RELEASE_LOCK(%s)", [kept])
     return True
-
-
-def _planned(
-    connection: Connection, target: str, incoming: str, kept: str, awake: Collection[str]
-) -> Plan:
-    return Plan(
-        target=target,
-        incoming=incoming,
-        kept=kept,
-        old_tables=_movable(connection, target),
-        new_tables=_movable(connection, incoming),
-        marked=tuple(
-            name for name in (target, incoming) if marks.mark_of(connection, name) is None
-        ),
-        old=tuple(read_stored(connection, target)),
-        new=tuple(
-            replace(thing, enabled=thing.kind == "EVENT" and thing.name in awake)
-            for thing in read_stored(connection, incoming)
-        ),
-    )
-
-
-def _movable(connection: Connection, database: str) -> tuple[str, ...]:
-    listing = list_tables(connection, database)
-    return (*(table.name for table in listing.tables), *listing.sequences, marks.IDENTITY)
-
-
-def _awake_before(connection: Connection, kept: str) -> set[str]:
-    plan = _read_plan(connection, kept)
-    return {thing.name for thing in plan.old if thing.enabled} if plan else set()
 
 
 def _write_down(connection: Connection, plan: Plan) -> None:
@@ -156,7 +117,7 @@ def _write_down(connection: Connection, plan: Plan) -> None:
             raise TargetNotEmpty(f"database {plan.kept!r} was created meanwhile") from error
         raise
     try:
-        marks.write_plan(connection, plan.kept, json.dumps(asdict(plan)))
+        write_plan(connection, plan)
         _rehearse(connection, plan)
     except BaseException:
         with suppress(pymysql.err.Error):
@@ -193,55 +154,36 @@ def _rehearse(connection: Connection, plan: Plan) -> None:
         connection.execute(f"DROP TRIGGER {name}")
 
 
-def _read_plan(connection: Connection, kept: str) -> Plan | None:
-    text = marks.read_plan(connection, kept)
-    if text is None:
-        return None
-    found = json.loads(text)
-    for name in ("old_tables", "new_tables", "marked"):
-        found[name] = tuple(found[name])
-    for name in ("old", "new"):
-        found[name] = tuple(
-            Stored(**{**thing, "session": tuple(map(tuple, thing["session"]))})
-            for thing in found[name]
-        )
-    return Plan(**found)
-
-
 def _prepare(connection: Connection, plan: Plan) -> None:
-    """What must be before tables can move. Until `_rename` all of it is undone by `_undo`."""
+    """What must be before tables can move. Until they have all of it is undone by `_undo`."""
     for name in plan.marked:
         marks.mark(connection, name)
     put_events(connection, plan.target, plan.old, enable=False)
-    drop_stored(connection, plan.incoming, ["TRIGGER"])
-    triggers = [thing.name for thing in plan.old if thing.kind == "TRIGGER"]
-    if triggers:
+    for trigger in plan.new_triggers:
+        connection.execute(drop_of(plan.incoming, trigger))
+    if plan.old_triggers:
         _refuse_busy(connection, plan.target)
-    for name in triggers:
-        connection.execute(f"DROP TRIGGER {quoted(plan.target)}.{quoted(name)}")
 
 
 def _refuse_busy(connection: Connection, target: str) -> None:
     """Wait until nobody uses a table: triggers that are dropped while somebody does could not be
-    created again before he ends. The locks are not kept: under them MariaDB renames nothing. One
-    by one, as MySQL with GTIDs locks no tables of several engines together."""
+    created again before he ends. One by one, as MySQL with GTIDs locks no tables of several
+    engines together."""
     for table in list_tables(connection, target).tables:
         connection.execute(f"LOCK TABLES {quoted(target)}.{quoted(table.name)} WRITE")
     connection.execute("UNLOCK TABLES")
 
 
-def _rename(connection: Connection, plan: Plan) -> None:
-    """The commit point: all tables that have not moved yet."""
+def _move_rest(connection: Connection, plan: Plan) -> None:
+    """All tables that have not moved yet."""
     moved, waiting = _names(connection, plan.kept), _names(connection, plan.incoming)
     moves = [
-        _move(plan.target, plan.kept, name) for name in plan.old_tables if name not in moved
-    ] + [_move(plan.incoming, plan.target, name) for name in plan.new_tables if name in waiting]
+        (old, new)
+        for old, new in plan.moves
+        if (new[1] not in moved if new[0] == plan.kept else old[1] in waiting)
+    ]
     if moves:
-        connection.execute(f"RENAME TABLE {', '.join(moves)}")
-
-
-def _move(source: str, target: str, name: str) -> str:
-    return f"{quoted(source)}.{quoted(name)} TO {quoted(target)}.{quoted(name)}"
+        connection.execute(rename_of(moves))
 
 
 def _names(connection: Connection, database: str) -> set[str]:
@@ -249,8 +191,25 @@ def _names(connection: Connection, database: str) -> set[str]:
     return set(connection.strings(query, [database]))
 
 
+def _arm(connection: Connection, plan: Plan, moving: Mover) -> list[str]:
+    """The routines and triggers of the new tables, which have moved; what was wrong with those that
+    could not be created."""
+    drop_stored(connection, plan.target, _ROUTINES)
+    routines = [thing for thing in plan.new if thing.kind in _ROUTINES]
+    return create_stored(connection, plan.target, routines) + moving.arm()
+
+
 def _has_begun(connection: Connection, plan: Plan) -> bool:
     return bool(_names(connection, plan.kept) & set(plan.old_tables))
+
+
+@contextmanager
+def _undone_on_failure(connection: Connection, plan: Plan) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        _undo_after(connection, plan, error)
+        raise
 
 
 def _undo_after(connection: Connection, plan: Plan, error: BaseException) -> None:
@@ -276,9 +235,10 @@ def _undo_after(connection: Connection, plan: Plan, error: BaseException) -> Non
 
 def _undo(connection: Connection, plan: Plan) -> None:
     connection.execute(f"SET SESSION lock_wait_timeout = {_UNDO_SECONDS}")
-    for database, things in ((plan.incoming, plan.new), (plan.target, plan.old)):
+    both = ((plan.incoming, plan.new_triggers), (plan.target, plan.old_triggers))
+    for database, triggers in both:
         if database in connection.strings("SHOW DATABASES"):
-            _give_back_triggers(connection, database, things)
+            _give_back_triggers(connection, database, triggers)
     put_events(connection, plan.target, plan.old, enable=True)
     for name in plan.marked:
         if marks.mark_of(connection, name) is not None:
@@ -286,11 +246,10 @@ def _undo(connection: Connection, plan: Plan) -> None:
     connection.execute(f"DROP DATABASE {quoted(plan.kept)}")
 
 
-def _give_back_triggers(connection: Connection, database: str, things: tuple[Stored, ...]) -> None:
-    """All are made anew: one that is left would come before those it followed."""
-    triggers = [thing for thing in things if thing.kind == "TRIGGER"]
-    query = "SELECT count(*) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s"
-    if connection.value(query, [database]) == len(triggers):
+def _give_back_triggers(connection: Connection, database: str, triggers: list[Stored]) -> None:
+    """All are made anew, if any is missing or another's: one that is left would come before those
+    it followed."""
+    if read_triggers(connection, database) == triggers:
         return
     drop_stored(connection, database, ["TRIGGER"])
     problems = create_stored(connection, database, triggers)
@@ -298,16 +257,18 @@ def _give_back_triggers(connection: Connection, database: str, things: tuple[Sto
         raise pymysql.err.OperationalError(0, "; ".join(problems))
 
 
-def _finish(connection: Connection, plan: Plan) -> list[str]:
-    """After the tables have moved. What it does can be done again."""
+def _finish(connection: Connection, plan: Plan, wrong: list[str]) -> list[str]:
+    """After the tables have moved. What it does can be done again. `wrong` is what could not be
+    created in the new database so far."""
     connection.execute(f"SET SESSION lock_wait_timeout = {_UNDO_SECONDS}, foreign_key_checks = 0")
-    drop_stored(connection, plan.target)
+    drop_stored(connection, plan.target, ["VIEW", "EVENT"])
     swap.follow_sequences(connection, plan.target, plan.kept)
     swap.follow_sequences(connection, plan.incoming, plan.target)
     options = _charset(connection, plan.incoming)
     if options:
         connection.execute(f"ALTER DATABASE {quoted(plan.target)} {options}")
-    wrong = create_stored(connection, plan.target, plan.new)
+    others = [thing for thing in plan.new if thing.kind in ("VIEW", "EVENT")]
+    wrong = wrong + create_stored(connection, plan.target, others)
     drop_stored(connection, plan.kept)
     lost = create_stored(connection, plan.kept, plan.old)
     put_events(connection, plan.target, plan.new, enable=True)
@@ -318,7 +279,7 @@ def _finish(connection: Connection, plan: Plan) -> list[str]:
             f"{plan.target!r} was replaced, but not all could be created in it: {'; '.join(wrong)}",
             f"create it by hand; what was there is kept as {plan.kept!r}",
         )
-    return lost
+    return [f"could not be created again in {plan.kept}: {each}" for each in lost]
 
 
 def _drop_emptied(connection: Connection, name: str) -> None:

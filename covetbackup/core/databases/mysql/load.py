@@ -23,6 +23,8 @@ _ARGUMENTS = (
     # Turns off all commands of the client itself, such as \\! and source: a script from a backup is
     # SQL, not a program to run here. So the "sandbox" line needs no client that knows it.
     "--binary-mode",
+    # MariaDB's client cuts them out of routines, and breaks a trigger at the first /* */ in it.
+    "--comments",
     "--local-infile=0",
     "--default-character-set=utf8mb4",
     "--max-allowed-packet=1G",

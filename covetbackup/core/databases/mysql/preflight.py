@@ -18,10 +18,12 @@ _LISTED = 10
 @dataclass(frozen=True, slots=True)
 class RestoreChoices:
     """The engine's own part of `RestoreOptions.extra`, checked. `owner` is `KEEP`, `NONE` or an
-    account as user@host: in whose name views, triggers, routines and events will run."""
+    account as user@host: in whose name views, triggers, routines and events will run. With
+    `accounts` those that are missing are created."""
 
     owner: str = KEEP
     binary_log: bool = True
+    accounts: bool = False
 
     @property
     def definer(self) -> str:
@@ -36,7 +38,7 @@ class RestoreChoices:
 
 def read_choices(options: RestoreOptions) -> RestoreChoices:
     """Raises `BadSetting` for unknown names and values."""
-    unknown = set(options.extra) - {"owner", "binary_log"}
+    unknown = set(options.extra) - {"owner", "binary_log", "globals"}
     if unknown:
         raise BadSetting(f"unknown restore options: {', '.join(sorted(unknown))}")
     if options.jobs < 1:
@@ -44,7 +46,11 @@ def read_choices(options: RestoreOptions) -> RestoreChoices:
     owner = str(options.extra.get("owner") or KEEP)
     if owner not in (KEEP, NONE) and "@" not in owner[1:]:
         raise BadSetting(f"{owner!r} is no account", "write keep, none, or user@host")
-    return RestoreChoices(owner, options.extra.get("binary_log") is not False)
+    return RestoreChoices(
+        owner,
+        options.extra.get("binary_log") is not False,
+        options.extra.get("globals") is True,
+    )
 
 
 def refuse_unfit(connection: Connection, expected: Inventory) -> None:
@@ -73,7 +79,11 @@ def risks(connection: Connection, expected: Inventory, choices: RestoreChoices) 
     missing = missing_accounts(connection, expected.roles) if choices.owner == KEEP else []
     if missing:
         listed = ", ".join(missing[:_LISTED])
-        lines.append(f"views and routines of missing accounts will fail when used: {listed}")
+        lines.append(
+            f"missing accounts will be created, if the backup has them: {listed}"
+            if choices.accounts
+            else f"views and routines of missing accounts will fail when used: {listed}"
+        )
     here = str(connection.value("SELECT @@global.lower_case_table_names"))
     if settings.get("lower_case_table_names", here) != here:
         lines.append("this server treats upper and lower case in table names in another way")

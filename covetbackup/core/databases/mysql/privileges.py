@@ -50,7 +50,7 @@ def granted(connection: Connection, database: str) -> Rights:
                 rights.add("SHOW CREATE ROUTINE")
         if match["where"] == "*.*":
             everywhere |= rights
-        elif _covers(match["where"], database):
+        elif covers(match["where"], database):
             here |= rights
     taken = _taken_back(lines, database)
     return Rights(frozenset((here | everywhere) - taken), frozenset(everywhere))
@@ -62,7 +62,7 @@ def _taken_back(lines: list[str], database: str) -> set[str]:
     return {
         right
         for match in matches
-        if _covers(match["where"], database)
+        if covers(match["where"], database)
         for right in _listed(match["what"])
     }
 
@@ -80,7 +80,7 @@ def _grants(connection: Connection) -> list[str]:
     return connection.strings(f"SHOW GRANTS FOR CURRENT_USER() USING {roles}")
 
 
-def _covers(where: str, database: str) -> bool:
+def covers(where: str, database: str) -> bool:
     """Whether ``where``, such as `shop`.*, means the whole of `database`. In it % and _ are
     wildcards unless behind a backslash."""
     if not where.endswith(".*"):

@@ -1,7 +1,7 @@
 """Where a dump names the database it was taken from, though it is restored under another name.
 
-A dump names it only in two places where it should not: defaults that take a sequence's value, and
-views that the server could not resolve.
+A dump names it only in three places where it should not: defaults that take a sequence's value,
+views that the server could not resolve, and triggers whose author did.
 """
 
 from __future__ import annotations
@@ -9,19 +9,32 @@ from __future__ import annotations
 import re
 
 from covetbackup.core.databases.mysql.scripts import Script, rewritten
+from covetbackup.core.databases.mysql.statements import TRIGGER_HEAD
 
 _NAME = rb"`(?:[^`]|``)*`"
 _TEXT = rb"'(?:[^'\\]|\\.|'')*'"
+_TRIGGER = re.compile(TRIGGER_HEAD, re.MULTILINE | re.DOTALL)
 _VIEW = re.compile(rb"^/\*!50001 VIEW .*? \*/;$", re.MULTILINE | re.DOTALL)
 
 
 def without_database(script: Script, database: str) -> Script:
-    """`script` with columns and functions in views named without `database`.
+    """`script` with columns and functions in views, and the tables of triggers, named without
+    `database`.
 
     A server names them with it where it cannot resolve a view, as when its definer is gone, and
-    then the view could be created only in a database of the old name.
+    MariaDB where a trigger's author did; then they could be created only in a database of the old
+    name.
     """
-    return rewritten(script, _VIEW, lambda view: unqualified(view[0], database))
+    unnamed = rewritten(script, _TRIGGER, _without_places)
+    return rewritten(unnamed, _VIEW, lambda view: unqualified(view[0], database))
+
+
+def _without_places(trigger: re.Match[bytes]) -> bytes:
+    """A trigger is always in the database of its table, so whatever it names is that."""
+    head, begin = trigger[0], trigger.start()
+    for group in ("table_place", "place"):
+        head = head[: trigger.start(group) - begin] + head[trigger.end(group) - begin :]
+    return head
 
 
 def unqualified(view: bytes, database: str) -> bytes:

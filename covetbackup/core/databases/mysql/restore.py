@@ -15,6 +15,7 @@ import pymysql
 from covetbackup.core.databases.base import Piece, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql import (
+    accounts,
     catalog,
     counting,
     exchange,
@@ -31,13 +32,13 @@ from covetbackup.core.databases.mysql.background import in_background
 from covetbackup.core.databases.mysql.clients import Clients
 from covetbackup.core.databases.mysql.connection import Connection, connect, quoted, translated
 from covetbackup.core.databases.mysql.flavour import A_YEAR, Version
-from covetbackup.core.databases.mysql.load import ClientProgram, DumpSink, ScriptSink
+from covetbackup.core.databases.mysql.load import BytesSink, ClientProgram, DumpSink, ScriptSink
 from covetbackup.core.databases.mysql.partial import PartialLoad
 from covetbackup.core.databases.mysql.scripts import Script, close
 from covetbackup.core.databases.mysql.settings import ConnectionSettings
 from covetbackup.core.databases.mysql.structure import ForeignKey
 from covetbackup.core.databases.mysql.tables import list_tables
-from covetbackup.core.databases.mysql.url import parse_url
+from covetbackup.core.databases.mysql.url import own_target
 from covetbackup.core.databases.selection import Chosen, Selection
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
 from covetbackup.core.progress import Progress
@@ -64,14 +65,7 @@ class LogicalRestore:
         choose: Callable[[Version], Clients],
         progress: Progress,
     ) -> None:
-        self._target = parse_url(options.target)
-        if not self._target.same_server(settings):
-            # The password at hand belongs to the engine's server and account, and to no other.
-            raise BadSetting(
-                f"the target is {self._target}, but the engine was made for another server or"
-                " account",
-                "make an engine with the target's settings",
-            )
+        self._target = own_target(settings, options.target)
         self._settings = settings
         self._password = password
         self._expected = options.expected
@@ -85,6 +79,7 @@ class LogicalRestore:
         self._part = self._partial_load(options.selection)
         self._scripts: list[Script] = []
         self._awake: set[str] = set()
+        self._accounts = ""
 
     def __enter__(self) -> LogicalRestore:
         with translated(self._settings), ExitStack() as stack:
@@ -111,7 +106,9 @@ class LogicalRestore:
         self._stack.close()
 
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
-        """Structure, all rows at once, programs, events. Accounts are restored by hand."""
+        """Accounts if they are asked for, structure, all rows at once, programs, events."""
+        if self._choices.accounts and parts.USERS in members:
+            yield (Piece(parts.USERS),)
         if self._part is not None:
             yield from self._part.groups(members)
             return
@@ -126,6 +123,8 @@ class LogicalRestore:
                 yield (Piece(member),)
 
     def sink(self, piece: Piece, progress: Progress) -> Sink:
+        if piece.member == parts.USERS:
+            return BytesSink(self._keep_accounts)
         if self._part is not None:
             return self._part.sink(piece, progress)
         if piece.member == parts.SCHEMA:
@@ -152,6 +151,24 @@ class LogicalRestore:
                 self._replace()
             else:
                 self._publish()
+            if self._accounts:
+                self._create_accounts()
+
+    def _keep_accounts(self, script: bytes) -> None:
+        self._accounts = script.decode()
+
+    def _create_accounts(self) -> None:
+        """Last, as rights on single tables need those, and whatever goes wrong is only told."""
+        with self._session() as connection:
+            lines = accounts.create_missing(
+                connection,
+                self._accounts,
+                original=self._original,
+                target=self._target.database,
+                definers=self._expected.roles if self._choices.owner == preflight.KEEP else (),
+            )
+        for line in lines:
+            self._progress.note(line)
 
     def _look_at_target(self) -> None:
         target = self._target.database
@@ -164,17 +181,22 @@ class LogicalRestore:
 
     def _replace(self) -> None:
         self._refuse_other_definers(self._name)
-        with connect(self._settings, self._password) as connection:
-            connection.execute(self._client.session)
-            lost = exchange.exchange(
+        with self._session() as connection:
+            notes = exchange.exchange(
                 connection,
+                self._session,
                 target=self._target.database,
                 incoming=self._name,
                 kept_as=self.kept_as,
                 awake=self._awake,
             )
-        for each in lost:
-            self._progress.note(f"could not be created again in {self.kept_as}: {each}")
+        for note in notes:
+            self._progress.note(note)
+
+    def _session(self) -> Connection:
+        connection = connect(self._settings, self._password)
+        connection.execute(self._client.session)
+        return connection
 
     def _publish(self) -> None:
         keeper, target = self._keeper, self._target.database
@@ -191,8 +213,10 @@ class LogicalRestore:
         return PartialLoad(
             selection,
             create=self._load_schema,
+            finish=self._load_programs,
             drop=self._drop_key,
             start=self._started,
+            tell=self._progress.note,
         )
 
     def _started(self, progress: Progress) -> CommandSink:
@@ -201,8 +225,7 @@ class LogicalRestore:
 
     def _drop_key(self, key: ForeignKey) -> None:
         table = f"{quoted(self._name)}.{quoted(key.table)}"
-        with connect(self._settings, self._password) as connection:
-            connection.execute(self._client.session)
+        with self._session() as connection:
             connection.execute(f"ALTER TABLE {table} DROP FOREIGN KEY {quoted(key.name)}")
 
     def _client_program(self) -> ClientProgram:
@@ -273,8 +296,7 @@ class LogicalRestore:
     def _undo(self) -> None:
         """Drop the scratch database, and the target if it is not whole."""
         try:
-            with connect(self._settings, self._password) as connection:
-                connection.execute(self._client.session)
+            with self._session() as connection:
                 if self.kept_as:
                     # A server that crashed may have moved some of its tables and not others.
                     exchange.recover(connection)

@@ -33,7 +33,8 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """One member's: its first `header` bytes belong before every section."""
+    """One member's: its first `header` bytes belong before every section. Of a table that was
+    dumped in ranges every member has a section."""
 
     header: int
     tables: Mapping[str, Section]

@@ -24,7 +24,7 @@ _AWAKE = re.compile(r"( ON COMPLETION (?:NOT )?PRESERVE )ENABLE\b")
 @dataclass(frozen=True, slots=True)
 class Stored:
     """`statement` creates it in the database in use; an event asleep, though it is `enabled`.
-    `session` is what it remembers of the session that made it."""
+    `session` is what it remembers of the session that made it, `table` whose trigger it is."""
 
     kind: str
     name: str
@@ -32,6 +32,7 @@ class Stored:
     session: tuple[tuple[str, str], ...]
     definer: str = ""
     enabled: bool = False
+    table: str = ""
 
     def __str__(self) -> str:
         return f"{self.kind.lower()} {self.name}"
@@ -43,7 +44,7 @@ def read_stored(connection: Connection, database: str) -> list[Stored]:
     connection.execute(f"USE {quoted(database)}")
     return [
         *_routines(connection, database),
-        *_triggers(connection, database),
+        *read_triggers(connection, database),
         *_views(connection, database),
         *_events(connection, database),
     ]
@@ -59,13 +60,16 @@ def _routines(connection: Connection, database: str) -> Iterable[Stored]:
         yield _stored(kind, name, row[2], sql_mode=row[1], collation_connection=row[4])
 
 
-def _triggers(connection: Connection, database: str) -> Iterable[Stored]:
+def read_triggers(connection: Connection, database: str) -> list[Stored]:
     """Not as SHOW CREATE has them: it may name the database, and triggers that come later."""
+    triggers = []
     for name, table, when, body, mode, collation, definer in connection.rows(_TRIGGERS, [database]):
         owner = account(definer)
         head = f"CREATE DEFINER={owner} TRIGGER {quoted(name)} {when} ON {quoted(table)}"
         statement = f"{head} FOR EACH ROW {body}"
-        yield _stored("TRIGGER", name, statement, sql_mode=mode, collation_connection=collation)
+        found = _stored("TRIGGER", name, statement, sql_mode=mode, collation_connection=collation)
+        triggers.append(replace(found, table=table))
+    return triggers
 
 
 _TRIGGERS = """

@@ -16,6 +16,7 @@ _FOREIGN_KEY = re.compile(
     rb"^  CONSTRAINT " + _NAME + rb" FOREIGN KEY .*? REFERENCES (?:" + _NAME + rb"\.)?" + _NAME,
     re.MULTILINE,
 )
+_COLUMN = re.compile(rb"^  " + _NAME + rb" ", re.MULTILINE)
 _SEQUENCE = re.compile(rb"(?:next|last)val\(" + _NAME + rb"\." + _NAME + rb"\)")
 
 
@@ -48,6 +49,10 @@ class Structure:
             ForeignKey(table, _text(name), ".".join(filter(None, (_text(place), _text(to)))))
             for name, place, to in _FOREIGN_KEY.findall(self.tables[table])
         ]
+
+    def columns(self, table: str) -> list[str]:
+        """Their names in order, generated ones too."""
+        return [_text(name) for name in _COLUMN.findall(self.tables[table])]
 
     def sequences_of(self, table: str) -> set[str]:
         """The sequences that the defaults of `table` take values from."""

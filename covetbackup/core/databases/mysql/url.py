@@ -72,3 +72,15 @@ def _parameters(query: str) -> dict[str, str]:
             allowed = ", ".join(_PARAMETERS)
             raise BadSetting(f"a MySQL address may not set {name!r}", f"allowed are: {allowed}")
     return parameters
+
+
+def own_target(settings: ConnectionSettings, target: str) -> ConnectionSettings:
+    """The database of the address `target`, on the server of `settings`. Raises `BadSetting` for
+    another server or account: the password at hand belongs to that one and to no other."""
+    found = parse_url(target)
+    if not found.same_server(settings):
+        raise BadSetting(
+            f"the target is {found}, but the engine was made for another server or account",
+            "make an engine with the target's settings",
+        )
+    return settings.on(found.database)

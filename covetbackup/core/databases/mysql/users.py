@@ -1,5 +1,5 @@
 """`users.sql`: the accounts and roles of a whole server with their grants, as far as the backup
-account may see them. For restoring by hand; a restore of a database does not run it."""
+account may see them. A restore takes from it what is missing, if asked to (`accounts`)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ def users_source(connection: Connection, *, warn: Callable[[str], None]) -> Sour
 
     @contextmanager
     def opened() -> Iterator[Iterator[bytes]]:
+        if not connection.version.is_mariadb and connection.version.number >= (8, 0, 17):
+            # Salts are any bytes: line ends too.
+            connection.execute("SET SESSION print_identified_with_as_hex = ON")
         yield iter([_script(connection, warn)])
 
     return opened()

@@ -1,0 +1,106 @@
+"""Accounts that a database needs come back where they are missing, and only if asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pymysql
+import pytest
+
+from covetbackup.core.databases.mysql import accounts
+from covetbackup.core.databases.mysql.connection import connect
+from tests.support.mariadb import MysqlServer, create_database
+from tests.support.mariadb_backup import Taken, engine_for, fresh_name, put_back, settings_for, take
+from tests.support.postgres_backup import Notes
+
+SOURCE = "with_accounts"
+PASSWORD = "it's a `secret`; yes"
+_ACCOUNTS = (
+    f"CREATE USER app@'%' IDENTIFIED BY '{PASSWORD.replace(chr(39), chr(39) * 2)}'",
+    "CREATE USER viewer@'10.%'",
+    "CREATE USER passer@'%' IDENTIFIED BY 'x'",
+    "CREATE ROLE readers",
+    f"GRANT SELECT, INSERT ON {SOURCE}.* TO app@'%'",
+    "GRANT PROCESS ON *.* TO app@'%'",
+    f"GRANT UPDATE (i) ON {SOURCE}.t TO readers",
+    "GRANT readers TO app@'%'",
+    "GRANT SELECT ON mysql.* TO passer@'%'",
+    f"CREATE DEFINER = viewer@'10.%' VIEW {SOURCE}.v AS SELECT 1 AS one",
+)
+_DROPPED = "DROP USER app@'%', viewer@'10.%', passer@'%'"
+
+
+@pytest.fixture
+def taken(mariadb_tidy: MysqlServer) -> Iterator[Taken]:
+    """A backup whose accounts are gone from the server since."""
+    create_database(mariadb_tidy, SOURCE)
+    mariadb_tidy.execute(SOURCE, "CREATE TABLE t (i int)", "INSERT INTO t VALUES (7)", *_ACCOUNTS)
+    taken = take(engine_for(mariadb_tidy, SOURCE))
+    mariadb_tidy.execute(None, _DROPPED, "DROP ROLE readers")
+    yield taken
+    mariadb_tidy.execute(None, "DROP ROLE IF EXISTS readers")
+
+
+def restored(server: MysqlServer, taken: Taken, **extra: object) -> tuple[str, list[str]]:
+    copy, notes = fresh_name(), Notes()
+    put_back(engine_for(server, SOURCE), taken, server.url(copy), progress=notes, **extra)
+    return copy, notes.lines
+
+
+def users(server: MysqlServer) -> set[str]:
+    return {user for (user,) in server.rows(None, "SELECT User FROM mysql.user")}
+
+
+def test_those_that_are_missing_are_created_with_their_rights_on_the_copy(
+    mariadb_tidy: MysqlServer, taken: Taken
+) -> None:
+    copy, lines = restored(mariadb_tidy, taken, globals=True)
+    assert users(mariadb_tidy) >= {"app", "viewer", "readers"}
+    assert "passer" not in users(mariadb_tidy)  # it has no rights on the database
+    with pymysql.connect(
+        host="127.0.0.1", port=mariadb_tidy.port, user="app", password=PASSWORD, database=copy
+    ) as app, app.cursor() as cursor:  # fmt: skip
+        cursor.execute("SET ROLE readers")
+        cursor.execute("UPDATE t SET i = i + 1")
+        cursor.execute("SELECT i FROM t")
+        assert cursor.fetchone() == (8,)
+        cursor.execute("SHOW DATABASES")
+        assert {name for (name,) in cursor.fetchall()} == {copy, "information_schema"}
+    assert "account app@% was created" in lines
+    assert any("app@% has 1 more grants" in line for line in lines)
+    assert not any("*" in line and "IDENTIFIED" in line for line in lines)
+
+
+def test_without_being_asked_nothing_is_created(mariadb_tidy: MysqlServer, taken: Taken) -> None:
+    _, lines = restored(mariadb_tidy, taken)
+    assert users(mariadb_tidy).isdisjoint({"app", "viewer", "readers"})
+    assert any("viewer@10.%" in line and "will fail when used" in line for line in lines)
+
+
+def test_what_exists_stays_as_it_is(mariadb_tidy: MysqlServer, taken: Taken) -> None:
+    mariadb_tidy.execute(None, "CREATE USER app@'%' IDENTIFIED BY 'another'")
+    before = mariadb_tidy.rows(None, "SHOW GRANTS FOR app@'%'")
+    _, lines = restored(mariadb_tidy, taken, globals=True)
+    assert mariadb_tidy.rows(None, "SHOW GRANTS FOR app@'%'") == before
+    assert not any("account app@%" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "clause",
+    ["VIA no_such_plugin USING 'a-very-long-secret'", "BY PASSWORD NONSENSE 'a-very-long-secret'"],
+)
+def test_a_statement_that_fails_is_told_by_its_account_and_without_its_secret(
+    mariadb_tidy: MysqlServer, clause: str
+) -> None:
+    script = (
+        f"-- A comment; with 'quotes\nCREATE USER `odd`@`%` IDENTIFIED {clause};\n"
+        "GRANT SELECT ON `shop`.* TO `odd`@`%`;\n"
+    )
+    settings = settings_for(mariadb_tidy, "")
+    with connect(settings, mariadb_tidy.password) as connection:
+        lines = accounts.create_missing(
+            connection, script, original="shop", target="copy", definers=("gone@nowhere",)
+        )
+    assert any(line.startswith("account odd@% was not created") for line in lines)
+    assert any("gone@nowhere" in line for line in lines)
+    assert "secret" not in "".join(lines)

@@ -1,0 +1,158 @@
+"""Rows of a backup into tables that are there: all of them or none."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from covetbackup.core.databases.base import RestoreOptions
+from covetbackup.core.databases.selection import Selection
+from covetbackup.core.errors import BadSetting, Cancelled, CovetError, DatabaseError, Incomplete
+from covetbackup.core.progress import Silent
+from tests.support.mariadb import MysqlServer, create_database
+from tests.support.mariadb_backup import (
+    Taken,
+    client,
+    contents,
+    definitions,
+    engine_for,
+    fill,
+    fill_richly,
+    put_back,
+    take,
+)
+from tests.support.postgres_backup import Notes
+
+SOURCE, TARGET = "rows_from", "rows_to"
+TABLES = ("parent", "child", "kinds", "parted", "every_byte", "derived", "line\nend", "wide")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def taken(mariadb_server: MysqlServer) -> Iterator[Taken]:
+    create_database(mariadb_server, SOURCE)
+    fill_richly(mariadb_server, SOURCE)
+    yield take(engine_for(mariadb_server, SOURCE), streams=2)
+    mariadb_server.execute(None, f"DROP DATABASE {SOURCE}")
+
+
+@pytest.fixture
+def server(taken: Taken, mariadb_tidy: MysqlServer) -> MysqlServer:
+    """With a database of the same tables, which are empty."""
+    create_database(mariadb_tidy, TARGET)
+    client(mariadb_tidy, TARGET, taken.members["schema.sql"])
+    return mariadb_tidy
+
+
+def add(server: MysqlServer, taken: Taken, *tables: str, notes: Notes | None = None) -> None:
+    selection = Selection(tables, with_structure=False)
+    engine = engine_for(server, TARGET)
+    put_back(engine, taken, server.url(TARGET), selection=selection, progress=notes)
+
+
+def test_rows_come_as_they_were_and_beside_those_that_are_there(
+    server: MysqlServer, taken: Taken
+) -> None:
+    tables = [name for name in TABLES if name in taken.rows]
+    before = definitions(server, TARGET)
+    add(server, taken, *tables)
+    original, added = contents(server, SOURCE), contents(server, TARGET)
+    assert {name: added[name] for name in tables} == {name: original[name] for name in tables}
+    assert definitions(server, TARGET) == before
+    server.execute(TARGET, "INSERT INTO log (what) VALUES ('old')")
+    add(server, taken, "log")
+    assert len(server.rows(TARGET, "SELECT what FROM log")) == (taken.rows["log"] or 0) + 1
+
+
+@pytest.mark.parametrize(
+    ("change", "tables", "words"),
+    [
+        ("DROP TABLE parted", ("parted",), "has no table parted"),
+        ("ALTER TABLE parted ENGINE = MyISAM", ("kinds", "parted"), "of parted rows cannot be"),
+        ("ALTER TABLE log MODIFY at timestamp FIRST", ("log",), "other columns"),
+        ("SELECT 1", ("a_top",), "is a view"),
+        ("SELECT 1", ("history",), "keeps a history"),
+        ("SELECT 1", ("nowhere",), "no table or view nowhere"),
+        ("SELECT 1", ("child",), "foreign key has a parent"),
+        ("INSERT INTO parent VALUES (1, NULL)", ("log", "parent"), "Duplicate entry"),
+    ],
+)
+def test_what_cannot_be_is_said_and_nothing_has_changed(
+    server: MysqlServer, taken: Taken, change: str, tables: tuple[str, ...], words: str
+) -> None:
+    server.execute(TARGET, change)
+    before = contents(server, TARGET)
+    with pytest.raises(CovetError, match=words) as caught:
+        add(server, taken, *tables)
+    assert isinstance(caught.value, BadSetting | DatabaseError)
+    assert contents(server, TARGET) == before
+
+
+def test_triggers_that_run_are_told(server: MysqlServer, taken: Taken) -> None:
+    server.execute(TARGET, "CREATE TRIGGER t BEFORE INSERT ON log FOR EACH ROW SET @a = 1")
+    notes = Notes()
+    add(server, taken, "log", notes=notes)
+    assert "trigger t of log runs for every row" in notes.lines
+
+
+def test_a_source_that_ends_early_or_a_cancel_adds_nothing(
+    server: MysqlServer, taken: Taken
+) -> None:
+    before = contents(server, TARGET)
+    selection = Selection(("kinds", "parted"), with_structure=False)
+    options = RestoreOptions(server.url(TARGET), taken.inventory, selection=selection)
+    for error in (Cancelled, Incomplete):
+        with pytest.raises(error), engine_for(server, TARGET).restore(options, Silent()) as session:
+            fill(session, taken)
+            assert session.inventory().row_count > 1000
+            raise error("no more")
+    assert contents(server, TARGET) == before
+
+
+def test_a_session_that_is_killed_adds_nothing(server: MysqlServer, taken: Taken) -> None:
+    before = contents(server, TARGET)
+    selection = Selection(("parted",), with_structure=False)
+    options = RestoreOptions(server.url(TARGET), taken.inventory, selection=selection)
+    with pytest.raises(CovetError):
+        with engine_for(server, TARGET).restore(options, Silent()) as session:
+            fill(session, taken)
+            server.execute(None, f"KILL {session._connection.id}")  # type: ignore[attr-defined]
+            session.commit()
+    assert contents(server, TARGET) == before
+
+
+def test_kill_9_before_the_commit_adds_nothing(server: MysqlServer, taken: Taken) -> None:
+    before = contents(server, TARGET)
+    command = [sys.executable, "-c", _ADDING, server.url(TARGET)]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None and process.stdout is not None
+    with process:
+        process.stdin.write(server.password.reveal().encode())
+        process.stdin.close()
+        assert process.stdout.readline() == b"there\n"
+        os.kill(process.pid, signal.SIGKILL)
+    assert contents(server, TARGET) == before
+
+
+_ADDING = """
+import sys, time
+from covetbackup.core.databases.mysql.connection import connect
+from covetbackup.core.databases.mysql.inserting import StatementSink
+from covetbackup.core.databases.mysql.rows import SESSION
+from covetbackup.core.databases.mysql.url import parse_url
+from covetbackup.core.stream.secret import Secret
+settings = parse_url(sys.argv[1])
+connection = connect(settings, Secret(sys.stdin.readline()))
+connection.use(settings.database)
+for statement in SESSION:
+    connection.execute(statement)
+StatementSink(connection, lambda count: None).write(b"INSERT INTO `log` (what) VALUES ('x');\\n")
+print("there", flush=True)
+time.sleep(60)
+"""
