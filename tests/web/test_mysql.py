@@ -274,3 +274,34 @@ def test_some_tables_of_a_backup_come_alone(source: Database, mariadb_tidy: Mysq
     assert mariadb_tidy.rows(copy, "SHOW TABLES") == [(name,)]
     assert mariadb_tidy.rows(copy, f"SELECT id FROM {quoted}") == [(7,)]
     assert summary_of(restore).sentence == "1 of 2 tables with 1 row, all as in the backup"
+
+
+def test_missing_accounts_are_named_beforehand_and_created_if_asked_for(
+    source: Database, mariadb_tidy: MysqlServer, mariadb_user: MakeUser
+) -> None:
+    owner = mariadb_user(f"SELECT ON {source.name}.*")
+    mariadb_tidy.execute(
+        source.name, f"CREATE DEFINER = {owner.name}@'%' VIEW seen AS SELECT id FROM item"
+    )
+    backup, copy = taken(source), copy_of(source)
+    mariadb_tidy.execute(None, f"DROP USER {owner.name}@'%'")
+    plan = plan_for(backup, copy)
+    [check] = [check for check in preflight(plan) if owner.name in check.detail]
+    assert (check.level, "will fail when used" in check.detail) == (Level.WARNING, True)
+    plan = plan_for(backup, copy, creates_roles=True)
+    [check] = [check for check in preflight(plan) if owner.name in check.detail]
+    assert "will be created" in check.detail
+    run(asked(plan))
+    with mariadb_tidy.connect(copy, user=owner) as connection, connection.cursor() as cursor:
+        assert cursor.execute("SELECT id FROM seen") == 1200
+
+
+def test_an_account_that_may_create_none_is_told_so(
+    source: Database, mariadb_tidy: MysqlServer, mariadb_user: MakeUser
+) -> None:
+    backup, user = taken(source), mariadb_user("SELECT ON *.*")
+    server = mariadb_at(source.server.team, mariadb_tidy, user)
+    plan = plan_for(backup, copy_of(source), server=server, creates_roles=True)
+    [check] = [check for check in preflight(plan) if check.title == "Accounts"]
+    mariadb_tidy.execute(None, check.fix.rstrip(".;"))
+    assert "Accounts" not in [check.title for check in preflight(plan)]

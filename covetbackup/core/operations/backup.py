@@ -38,7 +38,8 @@ class BackupRequest:
 
     `slug` groups the backups of one source; `where` and `database` describe the source to people.
     `suite` None means unencrypted. `volume_size` is in bytes of compressed data. `streams` is how
-    many members may be read at once; `workers` threads compress what they bring. A `label` made
+    many members may be read at once; `workers` threads compress what they bring, shared by those
+    that are stored at once. A `label` made
     beforehand, with a backup id never used before, lets a caller note it before the first byte
     is stored and so find what is left if this process dies. Raises `BadSetting` for a number of
     workers or bytes that is none.
@@ -146,9 +147,9 @@ class _Storing:
         self._refuse_double(group)
         self._progress.phase(f"storing {_name(group)}", _size_hint(group))
         first = len(self.members)
+        store = self._store.beside(min(len(group), self._streams) - 1)
         tasks = [
-            partial(self._store.store, number, member)
-            for number, member in enumerate(group, start=first)
+            partial(store.store, number, member) for number, member in enumerate(group, start=first)
         ]
         stored = run_at_once(tasks, limit=self._streams, progress=self._progress)
         self.members += [member for member, _ in stored]

@@ -40,6 +40,10 @@ GRACE_SECONDS = 10.0
 """From TERM, on which clients cancel what runs on the server, to KILL."""
 
 _PIPE_BYTES = 1 << 20  # the default of 64 KiB costs a context switch for each
+# Programs write 4 KiB at a time, and a reader that is quick gets hardly more. Letting the pipe fill
+# for a moment took 0.02 s of CPU instead of 0.13 for 65 MB, and the dump was done earlier.
+_FEW_BYTES = 128 << 10
+_GATHER_SECONDS = 0.001
 _STDERR_BYTES = 64 << 10
 _RUN_OUTPUT_BYTES = 64 << 20  # `pg_restore -l` of 100 000 tables prints about 20 MiB
 _IDLE_SECONDS = 1.0
@@ -116,6 +120,8 @@ class CommandSource:
             if not piece:
                 break
             yield piece
+            if len(piece) < _FEW_BYTES:
+                time.sleep(_GATHER_SECONDS)
         yield from self._until(lambda: child.ended(tick), started)
         status = child.finish()
         if status != 0:

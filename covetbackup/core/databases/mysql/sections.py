@@ -57,10 +57,10 @@ class SectionScan:
         for chunk in chunks:
             window += chunk
             if len(self.beginning) < _BEGINNING:
-                self.beginning = (self.beginning + chunk)[:_BEGINNING]
+                self.beginning = (self.beginning + chunk[:_BEGINNING])[:_BEGINNING]
             done = self._scan(window, passed)
             window, passed = window[done:], passed + done
-            tail = (tail + chunk)[-_FOOTER_WITHIN:]
+            tail = (tail + chunk[-_FOOTER_WITHIN:])[-_FOOTER_WITHIN:]
             yield chunk
         size = passed + len(window)
         footer = tail.rfind(_FOOTER)
