@@ -94,6 +94,15 @@ def test_what_cannot_be_is_said_and_nothing_has_changed(
     assert contents(server, TARGET) == before
 
 
+def test_nothing_but_rows_is_added(server: MysqlServer, taken: Taken) -> None:
+    before = contents(server, TARGET)
+    selection = Selection(("log",))
+    options = RestoreOptions(server.url(TARGET), taken.inventory, selection=selection, adds=True)
+    with pytest.raises(BadSetting, match="only rows"):
+        engine_for(server, TARGET).restore(options, Silent())
+    assert contents(server, TARGET) == before
+
+
 def test_triggers_that_run_are_told(server: MysqlServer, taken: Taken) -> None:
     server.execute(TARGET, "CREATE TRIGGER t BEFORE INSERT ON log FOR EACH ROW SET @a = 1")
     notes = Notes()

@@ -77,7 +77,12 @@ class MysqlEngine:
         added to its tables in one transaction.
         """
         selection = options.selection
-        if selection is not None and not selection.with_structure:
+        rows_alone = selection is not None and not selection.with_structure
+        if options.adds and not rows_alone:
+            raise BadSetting(
+                "a MySQL or MariaDB database that is there takes only rows", "use --data-only"
+            )
+        if selection is not None and rows_alone:
             return RowsRestore(self._settings, self._password, options, selection, progress)
         return restore.LogicalRestore(
             self._settings, self._password, options, choose=self._clients, progress=progress
