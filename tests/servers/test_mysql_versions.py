@@ -115,7 +115,8 @@ def test_a_database_is_replaced_and_swapped_back(mysql_server: MysqlServer, prog
         found = exchange.exchange(
             connection, another, target=target, incoming=session.kept_as, kept_as="copy"
         )
-    assert found == []
+    [note] = found  # a table has no transactions
+    assert "could not be held off" in note
     assert _rows(mysql_server, target) == before
     assert _programs(mysql_server, target) == _programs(mysql_server, database)
     assert _rows(mysql_server, "copy") == contents(mysql_server, database)

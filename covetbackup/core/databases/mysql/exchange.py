@@ -38,6 +38,10 @@ _LOCK_SECONDS = 30
 _UNDO_SECONDS = 600
 """For giving triggers back: long, as giving up would leave a database in use without them."""
 
+_NOT_HELD = (
+    "writers to {} could not be held off while triggers were created again: what was written in"
+    " that moment went without them"
+)
 _ROUTINES = ("PROCEDURE", "FUNCTION", "PACKAGE", "PACKAGE BODY")
 
 
@@ -54,7 +58,8 @@ def exchange(
 
     `another` opens a session of the same account and settings. `awake` names the events of
     `incoming` that will run; None: those that did before it was kept.
-    Returns a line for each thing of the old database that could not be created again. Raises
+    Returns what a person should know: a line for each thing of the old database that could not be
+    created again, and one if writers could not be held off. Raises
     `ServerBusy`, `TargetNotEmpty`, `DatabaseError`; the last also when all has changed places but
     something of the new database could not be created, which it then names.
     """
@@ -70,7 +75,8 @@ def exchange(
             with mover(connection, plan, lambda: _as_needed(another())) as moving:
                 moving.move()
                 wrong = _arm(connection, plan, moving)
-        return _finish(connection, plan, wrong)
+        notes = [] if moving.holds else [_NOT_HELD.format(target)]
+        return notes + _finish(connection, plan, wrong)
     finally:
         with suppress(pymysql.err.Error):  # a session that is gone holds nothing
             connection.execute("DO RELEASE_LOCK(%s)", [kept_as])

@@ -24,6 +24,10 @@ _MOST = 50
 
 
 class Mover(Protocol):
+    """`holds`: nobody can write to a table while it lacks the triggers that it should have."""
+
+    holds: bool
+
     def move(self) -> None:
         """Drop the triggers of the old database, and move all tables: the commit point."""
 
@@ -38,7 +42,7 @@ def mover(
     GTIDs and some tables have no transactions; in MariaDB it takes RELOAD, and no more than 50
     triggers. `another` opens a session like `connection`."""
     if not plan.old_triggers and not plan.new_triggers:
-        return _unlocked(connection, plan)
+        return _unlocked(connection, plan, holds=True)
     if not connection.version.is_mariadb:
         return _locked(connection, plan)
     if len(plan.old_triggers + plan.new_triggers) > _MOST or not _may_flush(connection):
@@ -51,9 +55,10 @@ def _may_flush(connection: Connection) -> bool:
 
 
 class Plain:
-    """The statements alone, in the session of `connection`, whatever it holds."""
+    """The statements alone, in the session of `connection`, and who else it `holds` off."""
 
-    def __init__(self, connection: Connection, plan: Plan) -> None:
+    def __init__(self, connection: Connection, plan: Plan, *, holds: bool = False) -> None:
+        self.holds = holds
         self._connection = connection
         self._plan = plan
 
@@ -69,21 +74,23 @@ class Plain:
 
 
 @contextmanager
-def _unlocked(connection: Connection, plan: Plan) -> Iterator[Mover]:
-    yield Plain(connection, plan)
+def _unlocked(connection: Connection, plan: Plan, *, holds: bool = False) -> Iterator[Mover]:
+    yield Plain(connection, plan, holds=holds)
 
 
 @contextmanager
 def _locked(connection: Connection, plan: Plan) -> Iterator[Mover]:
     """MySQL lets the locks go with the tables to their new names."""
     places = [old for old, _ in plan.moves]
+    holds = True
     try:
         connection.execute(f"LOCK TABLES {', '.join(f'{_name(place)} WRITE' for place in places)}")
     except pymysql.err.Error as error:
         if code_of(error) != ER_GTID_UNSAFE:
             raise
+        holds = False
     try:
-        yield Plain(connection, plan)
+        yield Plain(connection, plan, holds=holds)
     finally:
         with suppress(pymysql.err.Error):  # a session that is gone holds nothing
             connection.execute("UNLOCK TABLES")
@@ -103,6 +110,8 @@ def _handed_over(
 
 class _HandingOver:
     """Holds the tables that have triggers, or will have."""
+
+    holds = True
 
     def __init__(self, connection: Connection, plan: Plan, handover: Handover) -> None:
         self._connection = connection
