@@ -25,11 +25,13 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows for the table of that name in the target: the values of these columns."""
+    """Rows for the table of that name in the target: the values of these columns. `definition` is
+    what creates it in the backup, "" where an engine does without."""
 
     schema: str
     name: str
     columns: tuple[str, ...]
+    definition: str = ""
 
 
 @dataclass(frozen=True, slots=True)

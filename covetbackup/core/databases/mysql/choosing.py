@@ -10,7 +10,7 @@ from covetbackup.core.databases.mysql.scripts import Script
 from covetbackup.core.databases.mysql.sections import Sections, map_from_json
 from covetbackup.core.databases.mysql.statements import Statements, read_statements
 from covetbackup.core.databases.mysql.structure import ForeignKey, Structure, read_structure
-from covetbackup.core.databases.selection import Chosen, Selection
+from covetbackup.core.databases.selection import Chosen, Rows, Selection
 from covetbackup.core.errors import BadSetting
 
 _NOT_BROUGHT = (
@@ -50,6 +50,8 @@ class Listing:
         return sizes
 
     def chosen(self, selection: Selection) -> Chosen:
+        if not selection.with_structure:
+            return rows_chosen(self, selection)
         return self.choose(selection).chosen
 
     def choose(self, selection: Selection) -> Choice:
@@ -149,4 +151,10 @@ def rows_chosen(listing: Listing, selection: Selection) -> Chosen:
         skipped=(),
         warnings=("sequences stay where they are",) if listing.structure.sequences else (),
         with_data=True,
+        rows=tuple(_rows(listing.structure, table) for table in sorted(tables)),
     )
+
+
+def _rows(structure: Structure, table: str) -> Rows:
+    definition = structure.tables[table].decode(errors="replace")
+    return Rows("", table, tuple(structure.columns(table)), definition)

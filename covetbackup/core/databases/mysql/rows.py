@@ -11,22 +11,27 @@ from types import TracebackType
 
 from covetbackup.core.databases.base import Piece, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory, TableFacts
-from covetbackup.core.databases.mysql import keys
+from covetbackup.core.databases.mysql import keys, places
 from covetbackup.core.databases.mysql.choosing import rows_chosen
-from covetbackup.core.databases.mysql.connection import Connection, connect, translated
+from covetbackup.core.databases.mysql.connection import connect, translated
 from covetbackup.core.databases.mysql.inserting import StatementSink
 from covetbackup.core.databases.mysql.partial import Contents
+from covetbackup.core.databases.mysql.places import Place
 from covetbackup.core.databases.mysql.settings import ConnectionSettings
-from covetbackup.core.databases.mysql.tables import list_tables
 from covetbackup.core.databases.mysql.url import own_target
-from covetbackup.core.databases.selection import Chosen, Selection
-from covetbackup.core.errors import BadSetting, DatabaseError
+from covetbackup.core.databases.selection import Chosen, Rows, Selection
+from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
 from covetbackup.core.stream.secret import Secret
 
+_AS_DUMPED = "NO_AUTO_VALUE_ON_ZERO"
+_STRICT = f"{_AS_DUMPED},STRICT_ALL_TABLES,ALLOW_INVALID_DATES"
+"""For tables that are defined otherwise than in the backup: else a value that does not fit would
+be cut to what does. Others take what they held, of which this mode would refuse some."""
+
 SESSION = (
-    "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', foreign_key_checks = 0, unique_checks = 1",
+    f"SET SESSION sql_mode = '{_AS_DUMPED}', foreign_key_checks = 0, unique_checks = 1",
     "START TRANSACTION",
 )
 
@@ -74,12 +79,12 @@ class RowsRestore:
         listing = self._contents.listing
         self.chosen = rows_chosen(listing, self._selection)
         tables = sorted(self.chosen.tables)
-        columns = {table: listing.structure.columns(table) for table in tables}
         with translated(self._settings):
-            self._begin(columns)
+            found = self._begin(self.chosen.rows)
         self._loaded = dict.fromkeys(tables, 0)
         # One after the other: there is one transaction.
         for table in tables:
+            self._set_mode(_AS_DUMPED if found[table].is_as_in_backup else _STRICT)
             for piece in listing.rows(frozenset([table])):
                 self._tables[piece] = table
                 yield (piece,)
@@ -105,50 +110,26 @@ class RowsRestore:
         with translated(self._settings):
             self._connection.execute("COMMIT")
 
-    def _begin(self, columns: Mapping[str, Sequence[str]]) -> None:
-        database = self._settings.database
-        _refuse_unfit(self._connection, database, columns)
-        for line in keys.triggers_of(self._connection, database, list(columns)):
-            self._progress.note(line)
-        self._connection.use(database)
+    def _begin(self, rows: Sequence[Rows]) -> dict[str, Place]:
+        database, tables = self._settings.database, [one.name for one in rows]
+        connection = self._connection
+        found = places.look_at(connection, database, rows)
+        between = keys.keys_of(connection, database, tables)
+        obstacles = [
+            *places.obstacles(connection, database, found),
+            *places.unreadable(connection, database, between),
+        ]
+        places.refuse_misfits(obstacles)
+        for table, trigger in keys.triggers_of(connection, database, tables):
+            self._progress.note(f"trigger {trigger} of {table} runs for every row")
+        connection.use(database)
         for statement in SESSION:
-            self._connection.execute(statement)
+            connection.execute(statement)
+        return {place.rows.name: place for place in found}
+
+    def _set_mode(self, mode: str) -> None:
+        with translated(self._settings):
+            self._connection.execute(f"SET SESSION sql_mode = '{mode}'")
 
     def _count(self, table: str, rows: int) -> None:
         self._loaded[table] += rows
-
-
-def _refuse_unfit(
-    connection: Connection, database: str, columns: Mapping[str, Sequence[str]]
-) -> None:
-    """Raises `BadSetting` or `DatabaseError` for tables that are not those of the backup, or of
-    which some rows would stay after a failure."""
-    there = {table.name: table for table in list_tables(connection, database).tables}
-    missing = sorted(columns.keys() - there.keys())
-    if missing:
-        raise BadSetting(
-            f"{database!r} has no table {', '.join(missing[:20])}",
-            "restore them with their structure under a new name",
-        )
-    unsafe = [name for name in columns if not there[name].transactional]
-    if unsafe:
-        raise BadSetting(
-            f"of {', '.join(unsafe)} rows cannot be taken back: the engine has no transactions",
-            "restore them under a new name and copy the rows from there",
-        )
-    historic = [name for name in columns if there[name].versioned]
-    if historic:
-        raise BadSetting(f"{', '.join(historic)} keeps a history, which rows alone would falsify")
-    for name, expected in columns.items():
-        found = connection.strings(_COLUMNS, [database, name])
-        if found != list(expected):
-            raise DatabaseError(
-                f"table {name} has other columns than in the backup: {', '.join(found)}",
-                f"in the backup it has {', '.join(expected)}",
-            )
-
-
-_COLUMNS = """
-SELECT COLUMN_NAME FROM information_schema.COLUMNS
-WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s ORDER BY ORDINAL_POSITION
-"""

@@ -16,7 +16,9 @@ _FOREIGN_KEY = re.compile(
     rb"^  CONSTRAINT " + _NAME + rb" FOREIGN KEY .*? REFERENCES (?:" + _NAME + rb"\.)?" + _NAME,
     re.MULTILINE,
 )
-_COLUMN = re.compile(rb"^  " + _NAME + rb" ", re.MULTILINE)
+_COLUMN = re.compile(rb"^  " + _NAME + rb" (.*?),?$", re.MULTILINE)
+_CHARSET = re.compile(rb"^\) .*?(?:DEFAULT )?CHARSET=(\w+)", re.MULTILINE)
+_TEXT = re.compile(r"'(?:[^'\\]|''|\\.)*'")
 _SEQUENCE = re.compile(rb"(?:next|last)val\(" + _NAME + rb"\." + _NAME + rb"\)")
 
 
@@ -52,12 +54,31 @@ class Structure:
 
     def columns(self, table: str) -> list[str]:
         """Their names in order, generated ones too."""
-        return [_text(name) for name in _COLUMN.findall(self.tables[table])]
+        return [_text(name) for name, _ in _COLUMN.findall(self.tables[table])]
 
     def sequences_of(self, table: str) -> set[str]:
         """The sequences that the defaults of `table` take values from."""
         found = {_text(name) for _, name in _SEQUENCE.findall(self.tables[table])}
         return found & self.sequences.keys()
+
+
+def definitions_in(statement: str) -> dict[str, str]:
+    """Of a statement that creates a table how each column is defined, and under "" in which
+    character set those are that name none."""
+    found = {
+        _text(name): definition.decode() for name, definition in _COLUMN.findall(statement.encode())
+    }
+    charset = _CHARSET.search(statement.encode())
+    return {**found, "": charset[1].decode() if charset else ""}
+
+
+def computed_in(statement: str) -> set[str]:
+    """The generated columns of a table."""
+    return {
+        name
+        for name, definition in definitions_in(statement).items()
+        if "GENERATED ALWAYS AS" in _TEXT.sub("", definition)
+    }
 
 
 def read_structure(script: Script) -> Structure:
