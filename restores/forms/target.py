@@ -66,12 +66,7 @@ class TargetForm(forms.Form):
         max_value=MOST_JOBS,
         help_text="More than one loads tables side by side.",
     )
-    creates_roles = forms.BooleanField(
-        label="Create roles that are missing, as they were recorded",
-        required=False,
-        help_text="With their passwords, where the backup holds them. What exists stays as it is. "
-        "On MySQL and MariaDB: accounts that the database needs, with their rights on it alone.",
-    )
+    creates_roles = forms.BooleanField(required=False)
 
     def __init__(
         self,
@@ -207,8 +202,11 @@ class TargetForm(forms.Form):
         else:
             for name in ("owner", "role", "jobs"):
                 del self.fields[name]
-        if not kind.creates_roles:
+        if kind.creates_roles is None:
             del self.fields["creates_roles"]
+        else:
+            field = self.fields["creates_roles"]
+            field.label, field.help_text = kind.creates_roles.label, kind.creates_roles.help_text
 
     def _with_other_names(self) -> list[Item]:
         """The schemas of what is picked, if they are few and can come under other names."""

@@ -78,9 +78,18 @@ class Adding:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """How a kind of server has a question put, in its own words."""
+
+    label: str
+    help_text: str
+
+
+@dataclass(frozen=True, slots=True)
 class TargetKind:
     """`has_owners`: objects belong to roles, and several sessions can load at once.
-    `creates_roles`: roles that are missing there can be created from the backup.
+    `creates_roles`: roles or accounts that are missing there can be created from the backup, and
+    so it is asked for; None if they cannot.
     `selects`: some tables of a backup can be restored without the others.
     `adding`: how they go into a database that is there, None if they cannot.
     `has_schemas`: tables are in schemas, which can come under other names.
@@ -98,7 +107,7 @@ class TargetKind:
     """
 
     has_owners: bool
-    creates_roles: bool
+    creates_roles: Question | None
     selects: bool
     refuse_name: Callable[[Server, str], None]
     refuse_owner: Callable[[str], None]

@@ -7,12 +7,11 @@ restore after it cannot disagree.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 
 from backups.engines import mysql_settings, server_password
 from backups.models import Server
-from covetbackup.core.cli.terminal import size_text
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.mysql import preflight, scratch
 from covetbackup.core.databases.mysql.clients import choose_clients, find_clients
@@ -21,9 +20,10 @@ from covetbackup.core.databases.mysql.privileges import account_of, granted
 from covetbackup.core.databases.mysql.settings import SERVERS_OWN
 from covetbackup.core.errors import BadSetting, CovetError, TargetNotEmpty
 from restores.checks import Check, Level, failed
-from restores.targets import mysql_exchange
-from restores.targets.base import TargetKind, Wanted
+from restores.targets import mysql_adding, mysql_exchange
+from restores.targets.base import Question, TargetKind, Wanted
 from restores.targets.mysql_connection import on_server
+from restores.targets.mysql_fitness import answer, difference, room, taken_from, tried
 
 _NAME_CHARACTERS = 64
 _USER_CHARACTERS = 128
@@ -62,28 +62,28 @@ def _look(wanted: Wanted) -> list[Check]:
     try:
         with on_server(wanted.server) as connection:
             return [
-                Check(Level.PASS, "Target server", f"{connection.version} answers."),
+                answer(connection),
                 *_fitness(connection, wanted),
                 *_rights(connection, wanted.name),
                 *_accounts(connection, wanted),
-                _room(wanted.plain_bytes),
+                room(wanted.plain_bytes),
             ]
     except CovetError as error:
         return [failed("Target server", error)]
 
 
 def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
-    expected, settings = wanted.expected, wanted.expected.settings or {}
-    yield _tried(
+    expected = wanted.expected
+    yield tried(
         "Version",
-        f"The backup is of {settings.get('server_version', 'an unknown version')}.",
+        taken_from(wanted),
         lambda: preflight.refuse_unfit(connection, expected),
     )
-    yield _tried("Client programs", "", lambda: _tools(connection))
+    yield tried("Client programs", "", lambda: _tools(connection))
     if wanted.replaces:
         yield from mysql_exchange.checks(connection, wanted.name)
     else:
-        yield _tried(
+        yield tried(
             "Name",
             f"No database there is called {wanted.name}.",
             lambda: scratch.refuse_taken(connection, wanted.name),
@@ -91,15 +91,7 @@ def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     extra = _options(wanted.owner, wanted.creates_roles)
     choices = preflight.read_choices(RestoreOptions("", expected, extra=extra))
     for risk in preflight.risks(connection, expected, choices):
-        yield Check(Level.WARNING, "Differences", f"{risk[:1].upper()}{risk[1:]}.")
-
-
-def _tried(title: str, good: str, act: Callable[[], str | None]) -> Check:
-    """What `act` says, else `good`; the error it raises makes a failure."""
-    try:
-        return Check(Level.PASS, title, act() or good)
-    except CovetError as error:
-        return failed(title, error)
+        yield difference(risk)
 
 
 def _tools(connection: Connection) -> str:
@@ -125,12 +117,6 @@ def _accounts(connection: Connection, wanted: Wanted) -> Iterator[Check]:
         detail = f"{account} may not create accounts, so those that are missing stay away."
         fix = f"GRANT CREATE USER ON *.* TO {account} WITH GRANT OPTION;"
         yield Check(Level.WARNING, "Accounts", detail, fix)
-
-
-def _room(plain_bytes: int | None) -> Check:
-    need = f"about {size_text(plain_bytes)} and indexes" if plain_bytes else "an unknown size"
-    detail = f"A server does not tell how much is free; needed is {need}."
-    return Check(Level.UNKNOWN, "Disk space", detail)
 
 
 def _is_free(server: Server, name: str) -> bool:
@@ -163,7 +149,11 @@ def _options(owner: str, creates_roles: bool) -> dict[str, object]:
 
 KIND = TargetKind(
     has_owners=True,
-    creates_roles=True,
+    creates_roles=Question(
+        "Create accounts that are missing, as they were recorded",
+        "Those that the database needs, with their rights on it alone, and with their passwords "
+        "where the backup holds them. What exists stays as it is.",
+    ),
     selects=True,
     refuse_name=_refuse_name,
     refuse_owner=_refuse_owner,
@@ -174,5 +164,6 @@ KIND = TargetKind(
     command=_command,
     options=_options,
     exchange=mysql_exchange.EXCHANGE,
+    adding=mysql_adding.ADDING,
     owner_help="The definer of views and routines, as user@host.",
 )

@@ -13,7 +13,7 @@ from covetbackup.core.databases.postgresql.connection import Connection, transla
 from covetbackup.core.errors import BadSetting, CovetError, TargetNotEmpty
 from restores.checks import Check, Level, failed
 from restores.targets import postgresql_adding, postgresql_exchange
-from restores.targets.base import TargetKind, Wanted
+from restores.targets.base import Question, TargetKind, Wanted
 from restores.targets.postgresql_connection import maintenance
 from restores.targets.postgresql_fitness import answer, fitness, narrowed
 from restores.targets.postgresql_rights import rights
@@ -96,7 +96,10 @@ def _options(owner: str, creates_roles: bool) -> dict[str, object]:
 
 KIND = TargetKind(
     has_owners=True,
-    creates_roles=True,
+    creates_roles=Question(
+        "Create roles that are missing, as they were recorded",
+        "With their passwords, where the backup holds them. What exists stays as it is.",
+    ),
     selects=True,
     refuse_name=_refuse_name,
     refuse_owner=_refuse_owner,

@@ -123,7 +123,7 @@ def _options(owner: str, creates_roles: bool) -> dict[str, object]:
 
 KIND = TargetKind(
     has_owners=False,
-    creates_roles=False,
+    creates_roles=None,
     selects=False,
     refuse_name=_refuse_name,
     refuse_owner=_refuse_owner,

@@ -66,6 +66,7 @@ def obstacles(connection: Connection, database: str, places: Sequence[Place]) ->
     account = account_of(connection)
     there = [place for place in places if place.table is not None]
     closed = [place.rows.name for place in there if not place.may_insert]
+    seen = [place for place in there if place.may_insert]  # else columns may be hidden
     for title, meaning, bad, fix in (
         (
             "Tables",
@@ -94,13 +95,13 @@ def obstacles(connection: Connection, database: str, places: Sequence[Place]) ->
         (
             "Columns",
             "tables with other columns than in the backup",
-            [_columns(place) for place in there if place.columns != place.rows.columns],
+            [_columns(place) for place in seen if place.columns != place.rows.columns],
             "give the tables the columns of the backup, in its order, or restore under a new name",
         ),
         (
             "Columns",
             "columns that are computed in the backup and not there, or the other way round",
-            [name for place in there for name in _computed(place)],
+            [name for place in seen for name in _computed(place)],
             "define them as in the backup, or restore under a new name",
         ),
     ):

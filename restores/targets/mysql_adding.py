@@ -1,0 +1,129 @@
+"""What can be known before rows go into tables of a MySQL or MariaDB server.
+
+What the engine refuses is asked with the engine's own functions, so that a check and the restore
+after it cannot disagree.
+
+Nobody can be asked afterwards whether they were committed. These servers keep no state of
+transactions that are over. A prepared XA transaction would tell, and hold the locks of every row
+until somebody ends it, restarts included; a GTID of our own would stay in the history of each
+replica for ever; a table of ours does not belong into somebody's database. So a job that was
+stopped at the commit is not tried again, and says that it has to be looked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.mysql import keys, places, preflight
+from covetbackup.core.databases.mysql.connection import Connection, quoted
+from covetbackup.core.databases.mysql.privileges import account_of, granted
+from covetbackup.core.databases.selection import Rows
+from covetbackup.core.errors import CovetError, as_sentence
+from restores.checks import Check, Level, counted, failed
+from restores.targets.base import Adding, Wanted
+from restores.targets.mysql_connection import on_server
+from restores.targets.mysql_fitness import answer, difference, room, taken_from
+
+_NOBODY = preflight.RestoreChoices(owner=preflight.NONE)
+_DATABASE = "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
+
+
+def _look(wanted: Wanted) -> list[Check]:
+    try:
+        with on_server(wanted.server) as connection:
+            return [
+                answer(connection),
+                Check(Level.PASS, "Version", taken_from(wanted)),
+                *_fitness(connection, wanted),
+                room(wanted.plain_bytes),
+            ]
+    except CovetError as error:
+        return [failed("Target server", error)]
+
+
+def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+    if connection.value(_DATABASE, [wanted.name]) is None:
+        detail = f"{account_of(connection)} sees no database called {wanted.name}."
+        fix = f"Choose another one, or GRANT SELECT, INSERT ON {quoted(wanted.name)}.* to it."
+        yield Check(Level.FAIL, "Database", detail, fix)
+        return
+    yield Check(Level.PASS, "Database", f"{wanted.name} is there.")
+    alone = Inventory(settings=wanted.expected.settings)
+    for risk in preflight.risks(connection, alone, _NOBODY):
+        yield difference(risk)
+    if wanted.chosen is None:
+        detail = "What is chosen could not be read from the backup."
+        yield Check(Level.UNKNOWN, "Tables", detail, "See the checks of the backup.")
+    else:
+        yield from _rows(connection, wanted.name, wanted.chosen.rows)
+
+
+def _rows(connection: Connection, database: str, rows: tuple[Rows, ...]) -> Iterator[Check]:
+    tables = [one.name for one in rows]
+    found = places.look_at(connection, database, rows)
+    between = keys.keys_of(connection, database, tables)
+    obstacles = [
+        *places.obstacles(connection, database, found),
+        *places.unreadable(connection, database, between),
+    ]
+    for one in obstacles:
+        yield Check(Level.FAIL, one.title, as_sentence(one.detail), as_sentence(one.fix))
+    if not obstacles:
+        detail = f"All are there and take the rows: {counted(len(found), 'table')}."
+        yield Check(Level.PASS, "Tables", detail)
+    yield from _definitions(found)
+    yield _what_is_there(places.with_rows(connection, database, found))
+    yield from _triggers(connection, database, tables)
+    yield from _keys(database, tables, between)
+
+
+def _definitions(found: list[places.Place]) -> Iterator[Check]:
+    there = [place for place in found if place.columns == place.rows.columns]
+    other = [f"{place.rows.name}.{name}" for place in there for name in place.differences]
+    if other:
+        detail = f"Not known to be defined as in the backup: {places.listed(other)}."
+        fix = "The first value that does not fit stops the restore, and nothing is added."
+        yield Check(Level.WARNING, "Types", detail, fix)
+
+
+def _what_is_there(names: list[str]) -> Check:
+    if not names:
+        return Check(Level.PASS, "Rows there", "The tables are empty, as far as can be seen.")
+    detail = (
+        f"{places.listed(names)} hold rows. They stay, and those of the backup are added; where a "
+        "key is there already, nothing is added at all."
+    )
+    fix = "Empty the tables first if only the rows of the backup shall be there."
+    return Check(Level.WARNING, "Rows there", detail, fix)
+
+
+def _triggers(connection: Connection, database: str, tables: list[str]) -> Iterator[Check]:
+    found = [
+        f"{table} {trigger}" for table, trigger in keys.triggers_of(connection, database, tables)
+    ]
+    if found:
+        detail = f"They fire for what is added: {places.listed(found)}."
+        fix = "Drop them first if they shall not, and create them again after it."
+        yield Check(Level.WARNING, "Triggers", detail, fix)
+    elif "TRIGGER" not in granted(connection, database).here:
+        account = account_of(connection)
+        detail = f"{account} may not see triggers. Those that the tables have fire for each row."
+        fix = f"GRANT TRIGGER ON {quoted(database)}.* TO {account};"
+        yield Check(Level.UNKNOWN, "Triggers", detail, fix)
+
+
+def _keys(database: str, tables: list[str], between: list[keys.ForeignKey]) -> Iterator[Check]:
+    """Those that lead to tables whose rows do not come along."""
+    out = [
+        f"{key.table}.{key.name} to {key.to}"
+        for key in between
+        if key.place != database or key.to not in tables
+    ]
+    if out:
+        detail = f"What they refer to must be there already: {places.listed(out)}."
+        fix = "Choose the other tables as well if their rows are missing."
+        yield Check(Level.WARNING, "Foreign keys", detail, fix)
+
+
+ADDING = Adding(makes_tables=False, look=_look)

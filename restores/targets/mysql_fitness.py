@@ -1,0 +1,38 @@
+"""What is looked at whatever goes to a MySQL or MariaDB server, new databases or rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from covetbackup.core.cli.terminal import size_text
+from covetbackup.core.databases.mysql.connection import Connection
+from covetbackup.core.errors import CovetError
+from restores.checks import Check, Level, failed
+from restores.targets.base import Wanted
+
+
+def answer(connection: Connection) -> Check:
+    return Check(Level.PASS, "Target server", f"{connection.version} answers.")
+
+
+def tried(title: str, good: str, act: Callable[[], str | None]) -> Check:
+    """What `act` says, else `good`; the error it raises makes a failure."""
+    try:
+        return Check(Level.PASS, title, act() or good)
+    except CovetError as error:
+        return failed(title, error)
+
+
+def taken_from(wanted: Wanted) -> str:
+    version = (wanted.expected.settings or {}).get("server_version", "an unknown version")
+    return f"The backup is of {version}."
+
+
+def difference(text: str) -> Check:
+    return Check(Level.WARNING, "Differences", f"{text[:1].upper()}{text[1:]}.")
+
+
+def room(plain_bytes: int | None) -> Check:
+    need = f"about {size_text(plain_bytes)} and indexes" if plain_bytes else "an unknown size"
+    detail = f"A server does not tell how much is free; needed is {need}."
+    return Check(Level.UNKNOWN, "Disk space", detail)
