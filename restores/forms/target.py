@@ -18,7 +18,14 @@ from covetbackup.core.errors import CovetError, sentence
 from restores.forms.parts import Part
 from restores.models import OWNER_CHARACTERS
 from restores.picking import Item, as_selection, items_of, picked_of, schemas_of, selection_of
-from restores.plan import MOST_JOBS, Plan, readable_copies, suggested_name, targets_for
+from restores.plan import (
+    MOST_JOBS,
+    Plan,
+    readable_copies,
+    suggested_name,
+    targets_for,
+    usual_jobs_of,
+)
 from restores.targets.base import TargetKind
 from restores.targets.registry import kind_of
 
@@ -92,7 +99,7 @@ class TargetForm(forms.Form):
             self.target: self.suggestion(backup),
             "repository": repositories[0].pk if repositories else None,
             "owner": OwnerPolicy.KEEP.value,
-            "jobs": 1,
+            "jobs": usual_jobs_of(backup),
         }
         if len(repositories) < 2:
             self._leave_out("repository")

@@ -185,7 +185,11 @@ def _restore(made: argparse.ArgumentParser) -> None:
         action="store_true",
         help="rows of what is named, into tables of the existing database TARGET",
     )
-    made.add_argument("--jobs", type=int, default=1, help="connections that load at once")
+    made.add_argument(
+        "--jobs",
+        type=int,
+        help="connections that load at once; default: 2 for a backup stored in parts, else 1",
+    )
     made.add_argument(
         "--owner", default="", help="not SQLite: keep, none, or the role that shall own all"
     )

@@ -45,6 +45,16 @@ def open_address(url: str, password: Secret | None = None) -> Address:
     )
 
 
+def usual_jobs(kind: str, method: str) -> int:
+    """How many connections load a backup of `kind`, taken by `method`, unless somebody says: two
+    if it is stored so that each reads its own parts, one where several would need all of it on
+    this machine's disk first, or only one is possible."""
+    return 2 if (kind, method) in _STORED_IN_PARTS else 1
+
+
+_STORED_IN_PARTS = (("postgresql", "parallel"), ("mysql", "logical"))
+
+
 def member_check(kind: str, member: str) -> Filter | None:
     """The full check of `kind` for `member`, as `DatabaseEngine.check`, without a database."""
     if kind == "postgresql":

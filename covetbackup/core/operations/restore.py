@@ -11,6 +11,7 @@ from itertools import islice
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.base import DatabaseEngine, Piece, RestoreOptions, RestoreSession
 from covetbackup.core.databases.inventory import Inventory, differences
+from covetbackup.core.databases.registry import usual_jobs
 from covetbackup.core.databases.selection import Chosen, Selection
 from covetbackup.core.errors import BadSetting, ResultDiffers
 from covetbackup.core.operations.at_once import run_at_once
@@ -34,11 +35,12 @@ class RestoreRequest:
 
     `accept_untrusted` allows a backup that no trusted signer or own secret key vouches for.
     `replace` puts the restored database in the place of the target, which is kept. `selection`
-    restores a part of the backup; with `adds` into the target, which exists.
+    restores a part of the backup; with `adds` into the target, which exists. Without `jobs` as many
+    connections load at once as are usual for the backup.
     """
 
     target: str
-    jobs: int = 1
+    jobs: int | None = None
     workers: int = 2
     accept_untrusted: bool = False
     options: dict[str, object] | None = None
@@ -107,8 +109,11 @@ def _filled(
 ) -> Iterator[tuple[RestoreSession, RestoreResult]]:
     """A scratch target that holds the whole backup, as compared with the manifest."""
     opened = _opened(repository, label, engine, request, keyring=keyring)
-    with engine.restore(_options(opened, request), progress) as session:
-        size = _fill(repository, opened, session, request, progress=progress)
+    options = _options(opened, request)
+    with engine.restore(options, progress) as session:
+        size = _fill(
+            repository, opened, session, options, workers=request.workers, progress=progress
+        )
         inventory = _compared(opened, session, progress=progress)
         yield (
             session,
@@ -135,10 +140,11 @@ def _opened(
 
 
 def _options(opened: OpenedBackup, request: RestoreRequest) -> RestoreOptions:
+    manifest, jobs = opened.manifest, request.jobs
     return RestoreOptions(
         target=request.target,
-        expected=opened.manifest.opened.inventory,
-        jobs=request.jobs,
+        expected=manifest.opened.inventory,
+        jobs=usual_jobs(manifest.kind, manifest.method) if jobs is None else jobs,
         extra=request.options or {},
         replace=request.replace,
         selection=request.selection,
@@ -150,24 +156,25 @@ def _fill(
     repository: Repository,
     opened: OpenedBackup,
     session: RestoreSession,
-    request: RestoreRequest,
+    options: RestoreOptions,
     *,
+    workers: int,
     progress: Progress,
 ) -> int:
     """How many plain bytes it took."""
     manifest, details, written = opened.manifest, opened.manifest.opened, 0
 
     def write(piece: Piece, progress: Progress) -> None:
-        source = _source(repository, opened, piece, workers=request.workers)
+        source = _source(repository, opened, piece, workers=workers)
         pump(source, [watched(progress)], session.sink(piece, progress))
 
     sizes = {member.name: details.plain[member.name].size for member in manifest.members}
     for group in session.groups(sizes):
-        _refuse_ignored(session.chosen, request.selection)
+        _refuse_ignored(session.chosen, options.selection)
         size = _size(group, details)
         progress.phase(f"restoring {_name(group)}", size)
         tasks = [partial(write, piece) for piece in group]
-        run_at_once(tasks, limit=request.jobs, progress=progress)
+        run_at_once(tasks, limit=options.jobs, progress=progress)
         written += size
     return written
 

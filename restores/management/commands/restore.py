@@ -21,7 +21,7 @@ from covetbackup.jobs.models import Job
 from restores.checks import Check, Level, is_refused
 from restores.models import KEEP_DAYS, Restore
 from restores.outcome import aftermath, summary_of
-from restores.plan import MOST_JOBS, Plan, best_repository, suggested_name
+from restores.plan import MOST_JOBS, Plan, best_repository, suggested_name, usual_jobs_of
 from restores.preflight import preflight
 from restores.requests import Confirmation, request_restore
 from restores.targets.registry import kind_of
@@ -39,13 +39,18 @@ class Command(ReportingCommand):
         _selections(parser)
         parser.add_argument("--repository", default="", help="the copy to read; default: the best")
         parser.add_argument(
-            "--owner", default="keep", help="keep, none, or the role that shall own all"
+            "--owner", default="keep", help="keep, none, or the role or account that shall own all"
         )
         parser.add_argument(
-            "--create-roles", action="store_true", help="those that are missing, from the backup"
+            "--create-roles",
+            action="store_true",
+            help="roles or accounts missing there, from the backup",
         )
         parser.add_argument(
-            "--jobs", type=int, default=1, help=f"parallel jobs, 1 to {MOST_JOBS} (PostgreSQL)"
+            "--jobs",
+            type=int,
+            help=f"parallel jobs, 1 to {MOST_JOBS} (not SQLite); default: 2 for a backup stored in "
+            "parts, else 1",
         )
         parser.add_argument(
             "--check", action="store_true", help="only look whether it would work: status 0 or 7"
@@ -90,7 +95,7 @@ def _places(parser: CommandParser) -> None:
         default="",
         metavar="SERVER/NAME",
         help="a database that is there: backed up first, and gets what is named with --table and "
-        "--schema, all of it or nothing; needs --confirm",
+        "--schema, all of it or nothing (MySQL, MariaDB: only with --data-only); needs --confirm",
     )
     parser.add_argument(
         "--confirm", default="", metavar="NAME", help="the name of the database to be changed"
@@ -128,6 +133,7 @@ def _selections(parser: CommandParser) -> None:
 
 def _plan(options: dict[str, Any]) -> Plan:
     backup = find_backup(options["backup"])
+    jobs = usual_jobs_of(backup) if options["jobs"] is None else options["jobs"]
     server, name = _place(backup, options["to"] or options["replace"] or options["into"])
     return Plan(
         backup=backup,
@@ -135,7 +141,7 @@ def _plan(options: dict[str, Any]) -> Plan:
         server=server,
         name=name or options["name"] or suggested_name(backup, server),
         owner=options["owner"],
-        jobs=options["jobs"],
+        jobs=jobs,
         creates_roles=options["create_roles"],
         replaces=bool(options["replace"]),
         keep_days=options["keep_days"],
