@@ -1,4 +1,4 @@
-"""A MariaDB server in the browser: added, backed up, restored into a new database."""
+"""A MariaDB server in the browser: added, backed up, restored; and rows of it that were lost."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import VisitorAs
 from tests.browser.samples import ROWS, fill_mariadb
+from tests.browser.test_add_journey import choose, confirm
 from tests.browser.test_restore_journey import back_up, restore
 from tests.browser.visitor import PATIENCE, Visitor
 from tests.support.mariadb_server import MysqlServer, mariadb_installed, run_mariadb
@@ -23,15 +24,28 @@ def mariadb() -> Iterator[MysqlServer]:
         yield server
 
 
-def test_from_a_server_to_a_restored_database(owner_with: VisitorAs, mariadb: MysqlServer) -> None:
+def test_from_a_server_to_a_restored_database_and_to_rows_that_were_lost(
+    owner_with: VisitorAs, mariadb: MysqlServer
+) -> None:
     source = f"journey_{secrets.token_hex(3)}"
     fill_mariadb(mariadb, source)
     visitor = owner_with()
+    visitor.allowed = "status of 422"
     add_server(visitor, mariadb, name=source)
     back_up(visitor, source)
+    backup = visitor.page.url.removeprefix(visitor.url)
     copy = restore(visitor)
-    found = {table: mariadb.rows(copy, f"SELECT count(*) FROM {table}")[0][0] for table in ROWS}
-    assert found == ROWS
+    assert rows_of(mariadb, copy) == ROWS
+
+    mariadb.execute(source, "TRUNCATE orders")
+    visitor.open(backup)
+    choose(visitor, "orders", what="Data only, for tables that are there")
+    confirm(visitor, source)
+    assert rows_of(mariadb, source) == ROWS
+
+
+def rows_of(mariadb: MysqlServer, name: str) -> dict[str, int]:
+    return {table: mariadb.rows(name, f"SELECT count(*) FROM {table}")[0][0] for table in ROWS}
 
 
 def add_server(visitor: Visitor, mariadb: MysqlServer, *, name: str) -> None:
