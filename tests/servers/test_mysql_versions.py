@@ -13,10 +13,13 @@ from covetbackup.core.databases.inventory import differences
 from covetbackup.core.databases.mysql import exchange, marks, splitting
 from covetbackup.core.databases.mysql.connection import connect
 from covetbackup.core.databases.mysql.engine import MysqlEngine
-from covetbackup.core.errors import BadSetting, ToolMissing
+from covetbackup.core.databases.selection import Selection
+from covetbackup.core.errors import BadSetting, DatabaseError, ToolMissing
 from covetbackup.core.progress import Silent
-from tests.support.mariadb import MysqlServer, create_database
+from covetbackup.core.stream.secret import Secret
+from tests.support.mariadb import MysqlServer, MysqlUser, create_database
 from tests.support.mariadb_backup import (
+    client,
     contents,
     definitions,
     engine_for,
@@ -120,6 +123,36 @@ def test_a_database_is_replaced_and_swapped_back(mysql_server: MysqlServer, prog
     assert _rows(mysql_server, target) == before
     assert _programs(mysql_server, target) == _programs(mysql_server, database)
     assert _rows(mysql_server, "copy") == contents(mysql_server, database)
+
+
+def test_rows_are_added_with_the_rights_that_it_asks_for(
+    mysql_server: MysqlServer, programs: Path
+) -> None:
+    database, target = create_database(mysql_server), create_database(mysql_server)
+    fill_richly(mysql_server, database, programs / "usr/bin/mysql")
+    taken = take(engine(mysql_server, database, programs))
+    client(mysql_server, target, taken.members["schema.sql"], programs / "usr/bin/mysql")
+    user = MysqlUser(f"adder_{target}", Secret("a-Word-0"))
+    mysql_server.execute(
+        None,
+        f"CREATE USER {user.name} IDENTIFIED BY '{user.password.reveal()}'",
+        f"GRANT DELETE ON {target}.* TO {user.name}",
+    )
+    adding = MysqlEngine(settings_for(mysql_server, target, user), user.password)
+    tables = ("child", "derived", "kinds", "parent", "parted")
+    selection = Selection(tables, with_structure=False)
+    address = mysql_server.url(target, user.name)
+    for right in ("INSERT", "SELECT"):
+        with pytest.raises(BadSetting, match="insert into|check") as refused:
+            put_back(adding, taken, address, selection=selection)
+        assert f"GRANT {right} ON `{target}`." in refused.value.hint
+        mysql_server.execute(None, *filter(None, refused.value.hint.split("; ")))
+    put_back(adding, taken, address, selection=selection)
+    original, added = contents(mysql_server, database), contents(mysql_server, target)
+    assert {name: added[name] for name in tables} == {name: original[name] for name in tables}
+    mysql_server.execute(target, "TRUNCATE kinds", "ALTER TABLE kinds MODIFY txt varchar(3)")
+    with pytest.raises(DatabaseError, match="too long"):
+        put_back(adding, taken, address, selection=Selection(("kinds",), with_structure=False))
 
 
 def test_a_large_table_is_dumped_in_ranges(
