@@ -26,12 +26,15 @@ from restores.targets.mysql_connection import on_server
 from restores.targets.mysql_fitness import answer, difference, room, taken_from
 
 _NOBODY = preflight.RestoreChoices(owner=preflight.NONE)
+# Whoever alters a table has everybody wait: less long than the look at the server may take.
+_LOCK_TIMEOUT = "SET SESSION lock_wait_timeout = 5"
 _DATABASE = "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
 
 
 def _look(wanted: Wanted) -> list[Check]:
     try:
         with on_server(wanted.server) as connection:
+            connection.execute(_LOCK_TIMEOUT)
             return [
                 answer(connection),
                 Check(Level.PASS, "Version", taken_from(wanted)),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from covetbackup.core.databases.base import RestoreOptions
+from covetbackup.core.databases.mysql import rows
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting, Cancelled, CovetError, DatabaseError, Incomplete
 from covetbackup.core.progress import Silent
@@ -104,6 +105,17 @@ def test_nothing_but_rows_is_added(server: MysqlServer, taken: Taken) -> None:
     with pytest.raises(BadSetting, match="only rows"):
         engine_for(server, TARGET).restore(options, Silent())
     assert contents(server, TARGET) == before
+
+
+def test_nobody_waits_long_for_a_table_that_others_hold(
+    server: MysqlServer, taken: Taken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "LOCK_SECONDS", 1)
+    with server.connect(TARGET) as other, other.cursor() as cursor:
+        cursor.execute("LOCK TABLES log WRITE")
+        with pytest.raises(DatabaseError, match="Lock wait timeout"):
+            add(server, taken, "kinds", "log")
+    assert server.rows(TARGET, "SELECT count(*) FROM kinds") == [(0,)]
 
 
 def test_triggers_that_run_are_told(server: MysqlServer, taken: Taken) -> None:

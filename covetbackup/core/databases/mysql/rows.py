@@ -25,6 +25,9 @@ from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
 from covetbackup.core.stream.secret import Secret
 
+LOCK_SECONDS = 60
+"""Else one would wait for a day behind whoever alters a table, deaf to a cancel."""
+
 _AS_DUMPED = "NO_AUTO_VALUE_ON_ZERO"
 _STRICT = f"{_AS_DUMPED},STRICT_ALL_TABLES,ALLOW_INVALID_DATES"
 """For tables that are defined otherwise than in the backup: else a value that does not fit would
@@ -113,6 +116,7 @@ class RowsRestore:
     def _begin(self, rows: Sequence[Rows]) -> dict[str, Place]:
         database, tables = self._settings.database, [one.name for one in rows]
         connection = self._connection
+        connection.execute(f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}")
         found = places.look_at(connection, database, rows)
         between = keys.keys_of(connection, database, tables)
         obstacles = [
