@@ -29,6 +29,7 @@ def check_context(
         "checks": sorted(checks, key=lambda check: check.level.rank),
         "is_refused": is_refused(checks),
         "has_owners": _is_owned(plan),
+        "owner_word": kind_of(plan.server).owner_word,
         "restore_id": request.POST.get("restore") or uuid.uuid4(),
         "answers": _answers(form),
         "again": urlencode(_answers(form)),

@@ -160,6 +160,7 @@ def _page(request: HttpRequest, found: Restore) -> dict[str, Any]:
         "aftermath": "" if stage_of(found) is Stage.DONE else aftermath(found),
         "database": server.databases.filter(name=found.target_name).first(),
         "connect": kind_of(server).command(server, found.target_name),
+        "owner_word": kind_of(server).owner_word,
         "has_owners": kind_of(server).has_owners and plan_of(found).has_structure,
         "selected": text_of(from_json(found.selection)) if found.selection else "",
         "kept": KeptDatabase.objects.filter(restore=found).select_related("job").first(),

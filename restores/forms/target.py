@@ -29,11 +29,6 @@ from restores.plan import (
 from restores.targets.base import TargetKind
 from restores.targets.registry import kind_of
 
-OWNERS = (
-    (OwnerPolicy.KEEP.value, "Keep: as in the backup; the roles must exist there"),
-    (OwnerPolicy.NONE.value, "None: all belongs to the role that restores, no grants"),
-    (OwnerPolicy.ROLE.value, "One role: all belongs to the role named below"),
-)
 RENAMED = "as_"
 """Begins the name of the field for a schema's new name."""
 
@@ -61,12 +56,8 @@ class TargetForm(forms.Form):
     repository = forms.ModelChoiceField(
         Repository.objects.none(), label="Read from", empty_label=None
     )
-    owner = forms.ChoiceField(label="Owners and grants", choices=OWNERS)
-    role = forms.CharField(
-        label="Role that shall own all",
-        max_length=OWNER_CHARACTERS,
-        required=False,
-    )
+    owner = forms.ChoiceField(label="Owners and grants")
+    role = forms.CharField(max_length=OWNER_CHARACTERS, required=False)
     jobs = forms.IntegerField(
         label="Parallel jobs",
         min_value=1,
@@ -131,16 +122,16 @@ class TargetForm(forms.Form):
 
     def clean_role(self) -> str:
         role: str = self.cleaned_data["role"]
-        if role in (OwnerPolicy.KEEP, OwnerPolicy.NONE):
-            raise ValidationError("There can be no such role.")
         kind = kind_of(self._backup.database.server)
+        if role in (OwnerPolicy.KEEP, OwnerPolicy.NONE):
+            raise ValidationError(f"There can be no such {kind.owner_word}.")
         self._check("role", lambda: kind.refuse_owner(role))
         return role
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         if data.get("owner") == OwnerPolicy.ROLE and not data.get("role") and not self.errors:
-            self.add_error("role", "Say which role.")
+            self.add_error("role", f"Say which {kind_of(self._backup.database.server).owner_word}.")
         self._check(None, lambda: self.selection)
         if not self.errors:
             self._check(self.target, lambda: self.plan.refuse_misfit())
@@ -205,7 +196,9 @@ class TargetForm(forms.Form):
     def _fit_to(self, kind: TargetKind) -> None:
         """Ask of a server of this `kind` what it has."""
         if kind.has_owners:
-            self.fields["role"].help_text = kind.owner_help
+            word, role = kind.owner_word, self.fields["role"]
+            self.fields["owner"].choices = _owners(word)
+            role.label, role.help_text = f"{word.capitalize()} that shall own all", kind.owner_help
         else:
             for name in ("owner", "role", "jobs"):
                 del self.fields[name]
@@ -249,3 +242,11 @@ class TargetForm(forms.Form):
         field = self.fields[name]
         field.widget, field.initial = forms.HiddenInput(), self.initial[name]
         self.initial[name] = field.initial
+
+
+def _owners(word: str) -> list[tuple[str, str]]:
+    return [
+        (OwnerPolicy.KEEP.value, f"Keep: as in the backup; the {word}s must exist there"),
+        (OwnerPolicy.NONE.value, f"None: all belongs to the {word} that restores, no grants"),
+        (OwnerPolicy.ROLE.value, f"One {word}: all belongs to the {word} named below"),
+    ]

@@ -92,6 +92,7 @@ class TargetKind:
     so it is asked for; None if they cannot.
     `selects`: some tables of a backup can be restored without the others.
     `adding`: how they go into a database that is there, None if they cannot.
+    `owner_word`: what those are called that objects belong to.
     `has_schemas`: tables are in schemas, which can come under other names.
     `owner_help`: what is to be known about naming the owner.
 
@@ -119,5 +120,6 @@ class TargetKind:
     options: Callable[[str, bool], dict[str, object]]
     exchange: Exchange
     adding: Adding | None = None
+    owner_word: str = "role"
     has_schemas: bool = False
     owner_help: str = ""

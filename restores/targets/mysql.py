@@ -165,5 +165,6 @@ KIND = TargetKind(
     options=_options,
     exchange=mysql_exchange.EXCHANGE,
     adding=mysql_adding.ADDING,
+    owner_word="account",
     owner_help="The definer of views and routines, as user@host.",
 )

@@ -179,7 +179,11 @@ def test_help_is_about_the_kind_of_server_at_hand(
     kind: ServerKind, is_said: bool, client_of: ClientOf, admin: User, team: Team
 ) -> None:
     page = client_of(admin).get(reverse("restore-start", args=[row_of(team, kind=kind).pk]))
-    assert ("definer of views" in text_of(page)) is is_said
+    text = text_of(page)
+    for words in ("definer of views", "Create accounts that are missing", "Account that shall own"):
+        assert (words in text) is is_said
+    for words in ("Create roles that are missing", "Role that shall own", "the roles must exist"):
+        assert (words in text) is not is_said
 
 
 def test_a_schema_is_as_large_as_its_tables(team: Team) -> None:
