@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from covetbackup.core.databases.base import RestoreOptions
-from covetbackup.core.databases.mysql import rows
+from covetbackup.core.databases.mysql import keys, rows
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting, Cancelled, CovetError, DatabaseError, Incomplete
 from covetbackup.core.progress import Silent
@@ -96,6 +97,23 @@ def test_what_cannot_be_is_said_and_nothing_has_changed(
         add(server, taken, *tables)
     assert isinstance(caught.value, BadSetting | DatabaseError)
     assert contents(server, TARGET) == before
+
+
+def test_a_row_that_goes_while_those_come_that_refer_to_it_is_missed(
+    server: MysqlServer, taken: Taken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.execute(TARGET, "ALTER TABLE parent DROP FOREIGN KEY fk_child")
+    add(server, taken, "parent")
+    looking = keys.refuse_broken
+
+    def look_late(*args: Any) -> None:
+        server.execute(TARGET, "SET foreign_key_checks = 0", "DELETE FROM parent")
+        looking(*args)
+
+    monkeypatch.setattr(keys, "refuse_broken", look_late)
+    with pytest.raises(DatabaseError, match="foreign key has a parent"):
+        add(server, taken, "child")
+    assert server.rows(TARGET, "SELECT count(*) FROM child") == [(0,)]
 
 
 def test_nothing_but_rows_is_added(server: MysqlServer, taken: Taken) -> None:

@@ -42,7 +42,8 @@ def keys_of(connection: Connection, database: str, tables: Sequence[str]) -> lis
 
 
 def refuse_broken(connection: Connection, database: str, tables: Sequence[str]) -> None:
-    """Raises `DatabaseError` if a row of `tables` refers to one that is not there."""
+    """Raises `DatabaseError` if a row of `tables` refers to one that is not there. Until the
+    transaction ends, no row that is referred to can go."""
     for key in keys_of(connection, database, tables):
         pairs = [(f"c.{quoted(mine)}", f"p.{quoted(other)}") for mine, other in key.columns]
         equal = " AND ".join(f"{mine} = {other}" for mine, other in pairs)
@@ -52,6 +53,8 @@ def refuse_broken(connection: Connection, database: str, tables: Sequence[str]) 
             f"SELECT 1 FROM {'.'.join(map(quoted, mine))} c"
             f" LEFT JOIN {'.'.join(map(quoted, theirs))} p ON {equal}"
             f" WHERE {given} AND {pairs[0][1]} IS NULL LIMIT 1"
+            # Else it would look at the rows that there were when the transaction began.
+            " LOCK IN SHARE MODE"
         )
         if connection.value(query) is not None:
             raise DatabaseError(
