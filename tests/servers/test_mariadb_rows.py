@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -106,11 +107,18 @@ def test_a_row_that_goes_while_those_come_that_refer_to_it_is_missed(
     add(server, taken, "parent")
     looking = keys.refuse_broken
 
-    def look_late(*args: Any) -> None:
-        server.execute(TARGET, "SET foreign_key_checks = 0", "DELETE FROM parent")
-        looking(*args)
+    def look_meanwhile(*args: Any) -> None:
+        with server.connect(TARGET) as other, other.cursor() as cursor:
+            cursor.execute("SET autocommit = 0, foreign_key_checks = 0")
+            cursor.execute("DELETE FROM parent")
+            ending = Timer(1, other.commit)
+            ending.start()
+            try:
+                looking(*args)
+            finally:
+                ending.join()
 
-    monkeypatch.setattr(keys, "refuse_broken", look_late)
+    monkeypatch.setattr(keys, "refuse_broken", look_meanwhile)
     with pytest.raises(DatabaseError, match="foreign key has a parent"):
         add(server, taken, "child")
     assert server.rows(TARGET, "SELECT count(*) FROM child") == [(0,)]

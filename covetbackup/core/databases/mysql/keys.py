@@ -53,7 +53,7 @@ def refuse_broken(connection: Connection, database: str, tables: Sequence[str]) 
             f"SELECT 1 FROM {'.'.join(map(quoted, mine))} c"
             f" LEFT JOIN {'.'.join(map(quoted, theirs))} p ON {equal}"
             f" WHERE {given} AND {pairs[0][1]} IS NULL LIMIT 1"
-            # Else it would look at the rows that there were when the transaction began.
+            # Else a row that others have deleted, and not committed yet, would still be seen.
             " LOCK IN SHARE MODE"
         )
         if connection.value(query) is not None:
