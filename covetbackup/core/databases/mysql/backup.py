@@ -22,6 +22,7 @@ from covetbackup.core.databases.mysql.connection import Connection, connect, tra
 from covetbackup.core.databases.mysql.definitions import Definitions, read_definitions
 from covetbackup.core.databases.mysql.dump import DumpProgram
 from covetbackup.core.databases.mysql.flavour import Version
+from covetbackup.core.databases.mysql.lifeline import Lifeline
 from covetbackup.core.databases.mysql.position import position_in_dump
 from covetbackup.core.databases.mysql.privileges import refuse_unreadable
 from covetbackup.core.databases.mysql.sections import SectionScan, map_to_json
@@ -39,7 +40,7 @@ from covetbackup.core.databases.mysql.users import users_source
 from covetbackup.core.databases.mysql.views import views_in_order
 from covetbackup.core.errors import Incomplete, LoginRefused, ServerBusy, SourceFailed
 from covetbackup.core.progress import Progress
-from covetbackup.core.stream.base import Source
+from covetbackup.core.stream.base import Filter, Source
 from covetbackup.core.stream.process import STALL_SECONDS, CommandSource
 from covetbackup.core.stream.pump import filtered
 from covetbackup.core.stream.secret import Secret
@@ -76,6 +77,7 @@ class LogicalBackup:
             self._leader = connect(self._settings, self._password)
             stack.callback(self._leader.close)
             self._leave_out_nothing()
+            self._lifeline = stack.enter_context(Lifeline(self._settings, self._password))
             self._program = DumpProgram(
                 self._settings,
                 self._password,
@@ -116,10 +118,10 @@ class LogicalBackup:
     def _structure(self) -> Iterator[Member]:
         start, listing = self._program.start, self._listing
         schema = start(dump.STRUCTURE, without=listing.views)
-        yield Member(parts.SCHEMA, dump.whole(schema))
+        yield Member(parts.SCHEMA, self._whole(schema))
         yield Member(parts.PROGRAMS, dump.one_after_another(self._programs()))
         if (self._found.objects or {}).get("event"):
-            yield Member(parts.EVENTS, dump.whole(start(dump.EVENTS)))
+            yield Member(parts.EVENTS, self._whole(start(dump.EVENTS)))
         yield Member(parts.USERS, users_source(self._leader, warn=self._warn))
 
     def _programs(self) -> list[Source]:
@@ -130,7 +132,10 @@ class LogicalBackup:
         if listing.views:
             views = views_in_order(self._leader, self._settings.database)
             sources.append(self._program.named(dump.STRUCTURE, views))
-        return [dump.whole(source) for source in sources]
+        return [self._whole(source) for source in sources]
+
+    def _whole(self, source: CommandSource) -> Source:
+        return dump.whole(source, self._lifeline.watch)
 
     def _rows(self) -> list[Member]:
         try:
@@ -202,8 +207,9 @@ class LogicalBackup:
     def _looked_at(
         self, source: CommandSource, pieces: Iterator[bytes], scan: SectionScan
     ) -> Iterator[Iterator[bytes]]:
+        looks: list[Filter] = [self._lifeline.watch, scan, dump.end_check]
         try:
-            with filtered(nullcontext(pieces), [scan, dump.end_check]) as chunks:
+            with filtered(nullcontext(pieces), looks) as chunks:
                 yield chunks
         except SourceFailed as error:
             raise dump.explained(error, source.messages) from error

@@ -40,6 +40,14 @@ _TIMEOUTS = {
     "idle_session_timeout": 14,
     "transaction_timeout": 17,
 }
+# The server's side of the same: else it keeps the session, its locks and its snapshot for two
+# hours, and what a restore left there looks alive for as long. Without effect on a socket file.
+_KEEPALIVES_THERE = {
+    "tcp_keepalives_idle": 30,
+    "tcp_keepalives_interval": 10,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +129,13 @@ def _prepare(connection: Connection) -> None:
     major = major_of(connection)
     if major < OLDEST_MAJOR:
         raise BadSetting(f"PostgreSQL {major} is older than {OLDEST_MAJOR}, the oldest supported")
-    for name, since in _TIMEOUTS.items():
-        if major >= since:
-            connection.execute(sql.SQL("SET {} = 0").format(sql.Identifier(name)))
+    for name, value in _session_settings(major).items():
+        connection.execute(sql.SQL("SET {} = {}").format(sql.Identifier(name), value))
+
+
+def _session_settings(major: int) -> dict[str, int]:
+    limits = {name: 0 for name, since in _TIMEOUTS.items() if major >= since}
+    return {**limits, **_KEEPALIVES_THERE}
 
 
 @contextmanager
@@ -133,13 +145,25 @@ def translated(settings: ConnectionSettings) -> Iterator[None]:
     try:
         yield
     except psycopg.OperationalError as error:
-        raise DatabaseUnavailable(f"lost the connection to {settings}: {_line(error)}") from error
+        raise lost(f"lost the connection to {settings}", error) from error
     except psycopg.Error as error:
-        raise DatabaseError(f"{settings} answered: {_line(error)}") from error
+        raise DatabaseError(f"{settings} answered: {line_of(error)}") from error
 
 
-def _line(error: psycopg.Error) -> str:
-    return " ".join(str(error).split("\n")[:2])
+def is_silence(error: psycopg.Error) -> bool:
+    """Whether it has no code of the server: the connection is gone, and nothing else failed."""
+    return isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+
+
+def lost(what: str, error: psycopg.Error) -> DatabaseUnavailable:
+    """`what` went wrong with a connection."""
+    hint = "was the session ended, the server stopped, or the network between cut?"
+    return DatabaseUnavailable(f"{what}: {line_of(error)}", hint if is_silence(error) else "")
+
+
+def line_of(error: psycopg.Error) -> str:
+    """The server's or the driver's own words, on one line."""
+    return " ".join(part.strip() for part in str(error).split("\n")[:2])
 
 
 def conninfo(database: str) -> str:
@@ -151,7 +175,7 @@ def tool_environment(
     settings: ConnectionSettings, password: Secret | None, *, application: str, major: int
 ) -> dict[str, str | SecretFile]:
     """What a client program is told of the server. The password is in a file of its own."""
-    limits = " ".join(f"-c {name}=0" for name, since in _TIMEOUTS.items() if major >= since)
+    options = [f"-c {name}={value}" for name, value in _session_settings(major).items()]
     environment: dict[str, str | SecretFile] = {
         "PGHOST": settings.host,
         "PGPORT": str(settings.port),
@@ -159,7 +183,7 @@ def tool_environment(
         "PGSSLMODE": settings.sslmode,
         "PGCONNECT_TIMEOUT": str(_CONNECT_SECONDS),
         "PGAPPNAME": application,
-        "PGOPTIONS": limits,
+        "PGOPTIONS": " ".join(options),
     }
     if settings.address:
         environment["PGHOSTADDR"] = settings.address

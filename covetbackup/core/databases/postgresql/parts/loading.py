@@ -8,7 +8,12 @@ from threading import Lock
 
 import psycopg
 
-from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.connection import (
+    Connection,
+    is_silence,
+    line_of,
+    lost,
+)
 from covetbackup.core.databases.postgresql.parts.blocks import (
     Begun,
     Blocks,
@@ -178,11 +183,13 @@ class PartSink:
             yield
         except psycopg.Error as error:
             where = self._entry.name if self._entry else self._name
-            line = " ".join(str(error).split("\n")[:2])
+            what = f"loading {where} failed"
+            if is_silence(error):
+                raise lost(what, error) from error
             # Only tables that were there before the rows have keys while these are loaded.
             is_twice = isinstance(error, psycopg.errors.UniqueViolation)
             hint = "are rows of the backup there already? nothing was changed" if is_twice else ""
-            raise SinkFailed(f"loading {where} failed: {line}", hint) from error
+            raise SinkFailed(f"{what}: {line_of(error)}", hint) from error
 
 
 def _kind(entry: Entry | None) -> bytes:
