@@ -15,7 +15,7 @@ from types import TracebackType
 from covetbackup.core.databases.background import Background
 from covetbackup.core.databases.base import BackupOptions, Member, Outcome, Probe, Span
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.mysql import catalog, counting, dump, parts, survey
+from covetbackup.core.databases.mysql import catalog, counting, dump, parts, preflight, survey
 from covetbackup.core.databases.mysql.background import in_background
 from covetbackup.core.databases.mysql.clients import Clients
 from covetbackup.core.databases.mysql.connection import Connection, connect, translated
@@ -264,12 +264,17 @@ class LogicalBackup:
         about_the_dump = {
             "dump_client": self._program.clients.version.text,
             "locked_ms": str(self._snapshot.locked_ms),
+            **self._about_history(),
         }
         return replace(
             self._found,
             tables=counting.table_facts(self._listing.tables, counts),
             settings={**(self._found.settings or {}), **about_the_dump},
         )
+
+    def _about_history(self) -> dict[str, str]:
+        is_in_it = self._keeps_history and any(t.versioned for t in self._listing.tables)
+        return {preflight.HISTORY: "1"} if is_in_it else {}
 
     def _probe(self) -> Probe:
         return probe_of(self._leader, self._program.clients, self._listing)

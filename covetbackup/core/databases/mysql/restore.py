@@ -30,7 +30,7 @@ from covetbackup.core.databases.mysql import (
 from covetbackup.core.databases.mysql import replace as replacing
 from covetbackup.core.databases.mysql.background import in_background
 from covetbackup.core.databases.mysql.clients import Clients
-from covetbackup.core.databases.mysql.connection import connect, quoted, translated
+from covetbackup.core.databases.mysql.connection import Connection, connect, quoted, translated
 from covetbackup.core.databases.mysql.flavour import A_YEAR, Version
 from covetbackup.core.databases.mysql.lifeline import Lifeline
 from covetbackup.core.databases.mysql.load import BytesSink, ClientProgram, DumpSink, ScriptSink
