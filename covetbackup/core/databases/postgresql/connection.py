@@ -131,6 +131,28 @@ def _prepare(connection: Connection) -> None:
         raise BadSetting(f"PostgreSQL {major} is older than {OLDEST_MAJOR}, the oldest supported")
     for name, value in _session_settings(major).items():
         connection.execute(sql.SQL("SET {} = {}").format(sql.Identifier(name), value))
+    if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+        _choose_encoding(connection)
+
+
+def _choose_encoding(connection: Connection) -> None:
+    """A database without an encoding holds names of any bytes. Taken for LATIN1 each is a text that
+    turns into the same bytes again; taken for UTF-8, where they are that, they are also right."""
+    try:
+        connection.execute(_NAMES_AS_UTF8)
+    except psycopg.errors.CharacterNotInRepertoire:
+        connection.execute("SET client_encoding = 'LATIN1'")
+
+
+_NAMES_AS_UTF8 = """
+SELECT count(convert_from(textsend(name), 'UTF8')) FROM (
+  SELECT relname::text FROM pg_class
+  UNION ALL SELECT nspname::text FROM pg_namespace
+  UNION ALL SELECT rolname::text FROM pg_roles
+  UNION ALL SELECT shobj_description(oid, 'pg_database') FROM pg_database
+    WHERE datname = current_database()
+) AS named(name)
+"""
 
 
 def _session_settings(major: int) -> dict[str, int]:
@@ -148,6 +170,12 @@ def translated(settings: ConnectionSettings) -> Iterator[None]:
         raise lost(f"lost the connection to {settings}", error) from error
     except psycopg.Error as error:
         raise DatabaseError(f"{settings} answered: {line_of(error)}") from error
+    except UnicodeDecodeError as error:
+        # A name that all databases share, given from one of another encoding: nothing converts it.
+        raise DatabaseError(
+            f"{settings} has a name that is not in its own encoding: {error.object!r}",
+            "is there such a role, tablespace or comment? name it anew from this database",
+        ) from error
 
 
 def is_silence(error: psycopg.Error) -> bool:
