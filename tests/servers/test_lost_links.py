@@ -156,6 +156,7 @@ def test_a_backup_notices_and_keeps_nothing(place: Place, near: CommandLine, far
     far.line.run(*command)
 
 
+@pytest.mark.slow
 def test_one_stream_of_pg_dump_notices(postgres_tidy: PostgresServer, near: CommandLine) -> None:
     place = postgresql_place(postgres_tidy)
     repository = near.local_repository()
@@ -217,6 +218,7 @@ def test_a_restore_notices_while_pg_restore_waits_for_an_index(
     assert eventually(place.is_swept, seconds=90)
 
 
+@pytest.mark.slow
 def test_a_store_that_falls_silent_fails_the_backup(
     near: CommandLine, rclone_s3: S3Endpoint
 ) -> None:

@@ -263,3 +263,21 @@ def test_rows_without_an_encoding_come_back(
     put_back(engine, take(engine), postgres_server.url("bytes_copy"))
     value = "SELECT v::bytea FROM t"
     assert postgres_server.rows("bytes_copy", value) == [(b"\xff",)]
+
+
+def test_every_table_is_analyzed_by_as_many_connections_as_load(
+    postgres_server: PostgresServer, postgres_database: str
+) -> None:
+    tables = [f"CREATE TABLE t{n} AS SELECT generate_series(1, 500) AS g" for n in range(12)]
+    postgres_server.execute(
+        postgres_database,
+        *tables,
+        "CREATE TABLE whole (g int) PARTITION BY RANGE (g)",
+        "CREATE TABLE part PARTITION OF whole FOR VALUES FROM (1) TO (1000)",
+        "INSERT INTO whole SELECT generate_series(1, 500)",
+    )
+    engine, copy = engine_for(postgres_server, postgres_database), f"{postgres_database}_copy"
+    put_back(engine, take(engine), postgres_server.url(copy), jobs=3)
+    query = "SELECT DISTINCT tablename FROM pg_stats WHERE schemaname = 'public'"
+    analyzed = {name for (name,) in postgres_server.rows(copy, query)}
+    assert analyzed == {"whole", "part", *(f"t{n}" for n in range(12))}

@@ -23,6 +23,7 @@ from covetbackup.core.databases.base import Piece, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql import preflight, recount, replace, roles, scratch
 from covetbackup.core.databases.postgresql.access import end_sessions
+from covetbackup.core.databases.postgresql.analyze import Analysis
 from covetbackup.core.databases.postgresql.background import in_background
 from covetbackup.core.databases.postgresql.backup import GLOBALS
 from covetbackup.core.databases.postgresql.clients import Clients
@@ -169,13 +170,11 @@ class PostgresRestore:
         # the other took 4 s of 31.
         expected = self.chosen.of(self._expected) if self.chosen else self._expected
         reader = partial(recount.inventory, expected=expected)
-        with (
-            self._on_scratch(recount.analyze) as analysis,
-            self._on_scratch(reader) as reading,
-        ):
+        with self._analyzing() as analyses, self._on_scratch(reader) as reading:
             found = reading.result(waiting=self._tick)
             self._progress.phase("analyze")
-            analysis.result(waiting=self._tick)
+            for each in analyses:
+                each.result(waiting=self._tick)
         if note := recount.uncounted(expected, found):
             self._progress.note(note)
         return found
@@ -311,6 +310,13 @@ class PostgresRestore:
 
     def _tick(self) -> None:
         self._progress.advance(0)
+
+    @contextmanager
+    def _analyzing(self) -> Iterator[Sequence[Background[None]]]:
+        analysis = Analysis()
+        with ExitStack() as stack:
+            jobs = range(self._options.jobs)
+            yield [stack.enter_context(self._on_scratch(analysis)) for _ in jobs]
 
     @contextmanager
     def _on_scratch(
