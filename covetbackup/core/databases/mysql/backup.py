@@ -7,6 +7,7 @@ after the rows, or they would fire for each of them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
@@ -30,7 +31,6 @@ from covetbackup.core.databases.mysql.settings import ConnectionSettings
 from covetbackup.core.databases.mysql.snapshot import (
     NoLock,
     Snapshot,
-    await_snapshot,
     open_together,
     utc_now,
 )
@@ -47,6 +47,7 @@ from covetbackup.core.stream.secret import Secret
 
 METHOD = "logical"
 _NAMED = 20  # tables named in a message
+_TICK_SECONDS = 1.0
 
 
 class LogicalBackup:
@@ -172,8 +173,19 @@ class LogicalBackup:
         everything = Part(self._listing.tables, self._listing.size_bytes)
         source = self._rows_of(everything, *self._position_options())
         pieces = self._stack.enter_context(source)
-        await_snapshot(source, STALL_SECONDS)
+        self._await_beginning(source)
         return [self._member(1, everything, source, pieces)]
+
+    def _await_beginning(self, source: CommandSource) -> None:
+        deadline = time.monotonic() + STALL_SECONDS
+        while not source.says(dump.SNAPSHOT_IS_OPEN, _TICK_SECONDS):
+            self._lifeline.check()
+            self._progress.advance(0)
+            if time.monotonic() >= deadline:
+                raise ServerBusy(
+                    f"the dump program could not begin within {STALL_SECONDS:.0f} s",
+                    "does another session lock all tables?",
+                )
 
     def _position_options(self) -> list[str]:
         # MySQL's dump program would take the very lock that was not to be had.
