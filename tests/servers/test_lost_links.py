@@ -199,11 +199,14 @@ def test_a_restore_notices_while_pg_restore_waits_for_an_index(
 ) -> None:
     """Nothing is on its way then, in neither direction."""
     place = postgresql_place(postgres_tidy)
-    small = ("DROP TABLE one, two", "CREATE TABLE one AS SELECT 1 AS g", _SLOW_THERE)
-    postgres_tidy.execute(SHOP, *small, "CREATE INDEX ON one (slow(g))")
+    for name in ("one", "two"):
+        postgres_tidy.execute(SHOP, f"DROP TABLE {name}", f"CREATE TABLE {name} AS SELECT 1 AS g")
+    indexes = [f"CREATE INDEX ON {name} (slow(g))" for name in ("one", "two")]
+    postgres_tidy.execute(SHOP, _SLOW_THERE, *indexes)
     repository = near.local_repository()
     near.run(*backup(place, near, "--repo", repository))
     access = ["--password-file", str(near.folder / "password"), "--key-file", "working.key"]
+    access += ["--jobs", "3"]  # so that pg_restore has processes of its own
     query = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND state = 'active'"
     with lossy_link(place.port) as link:
         line = line_through(near, link, "seconds")

@@ -41,9 +41,13 @@ def furnish(folder: str, port: int, password: str) -> None:
     """A team with keys and a repository, a folder of SQLite files and a PostgreSQL server."""
     team = installation.set_up(team="crew").team
     Server.objects.create(team=team, name="files", kind="sqlite", folder=folder)
+    add_server("postgres", "postgresql", "postgres", port, password)
+
+
+def add_server(name: str, kind: str, user: str, port: int, password: str) -> None:
     server = Server(
-        team=team, name="postgres", kind="postgresql", host="127.0.0.1", port=port,
-        user="postgres", sslmode="disable",
+        team=Team.objects.get(), name=name, kind=kind, host="127.0.0.1", port=port, user=user,
+        sslmode="disable",
     )  # fmt: skip
     server.save()
     registering.save_server(server, password)

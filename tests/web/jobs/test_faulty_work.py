@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.lossy_link import lossy_link
+from tests.support.mariadb import MysqlServer
 from tests.support.postgres import PostgresServer
 from tests.support.slow_restore import BRAKE, SLOW, is_standing
 from tests.web.jobs.office import Office, kill, wait_until
@@ -28,15 +29,31 @@ def archive(tmp_path: Path, postgres_tidy: PostgresServer) -> Iterator[Office]:
     office.close()
 
 
-def test_a_backup_that_lost_its_link_is_tried_again_and_then_succeeds(
-    archive: Office, postgres_tidy: PostgresServer
-) -> None:
+@pytest.fixture
+def port_of_postgres(postgres_tidy: PostgresServer) -> int:
     rows = "SELECT g, repeat(md5(g::text), 30) AS fat FROM generate_series(1, 30000) g"
     postgres_tidy.execute(SHOP, f"CREATE TABLE one AS {rows}")
-    with lossy_link(postgres_tidy.port) as link:
+    return postgres_tidy.port
+
+
+@pytest.fixture
+def port_of_mariadb(mariadb_tidy: MysqlServer, archive: Office) -> int:
+    mariadb_tidy.execute(None, f"CREATE DATABASE {SHOP}")
+    rows = "SELECT seq AS g, repeat(md5(seq), 30) AS fat FROM seq_1_to_30000"
+    mariadb_tidy.execute(SHOP, f"CREATE TABLE one AS {rows}")
+    password = mariadb_tidy.password.reveal()
+    archive.ask("add_server", "mariadb", "mysql", "root", mariadb_tidy.port, password)
+    return mariadb_tidy.port
+
+
+@pytest.mark.parametrize("server", ["postgres", pytest.param("mariadb", marks=pytest.mark.slow)])
+def test_a_backup_that_lost_its_link_is_tried_again_and_then_succeeds(
+    archive: Office, request: pytest.FixtureRequest, server: str
+) -> None:
+    with lossy_link(request.getfixturevalue(f"port_of_{server}")) as link:
         archive.worker(prefix=link.prefix)
         link.cut_after(10_000_000)
-        job = archive.ask("back_up", "postgres", SHOP, "none")
+        job = archive.ask("back_up", server, SHOP, "none")
         wait_until(link.is_cut, 60)
         wait_until(lambda: len(archive.job(job)["attempts"]) > 1, 60)
         assert archive.job(job)["attempts"][0] == [1, "failed, retried"]
