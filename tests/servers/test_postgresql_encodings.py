@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from covetbackup.core.databases.inventory import differences
 from covetbackup.core.databases.postgresql.parts import dump
+from covetbackup.core.databases.postgresql.parts.listing import Listing
+from covetbackup.core.databases.postgresql.parts.names import HEAD
+from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import DatabaseError
+from tests.support.command_line import command_line
 from tests.support.postgres import PostgresServer
-from tests.support.postgres_backup import engine_for, put_back, take
+from tests.support.postgres_backup import Taken, engine_for, put_back, take
 
 COPY = "copy_of_encoded"
 CASES = [
@@ -49,8 +54,28 @@ def test_it_comes_back_byte_for_byte(
     restored = put_back(engine_for(server, name), taken, server.url(COPY), jobs=2)
     assert taken.outcome.method == "parallel"
     assert differences(taken.inventory, restored) == []
+    (table,) = taken.inventory.tables
+    assert encoding == "SQL_ASCII" or table.label == f"s {text}.{text}"
+    chosen = listing(taken).chosen(Selection(schemas=(table.schema,)))
+    assert chosen.of(taken.inventory).tables == (table,)
     assert text.encode(codec) in dumped(server, COPY)
     assert dumped(server, COPY) == dumped(server, name)
+
+
+def listing(taken: Taken) -> Listing:
+    return Listing(taken.members[HEAD], {name: len(it) for name, it in taken.members.items()})
+
+
+def test_a_table_is_chosen_by_its_name(postgres_tidy: PostgresServer, tmp_path: Path) -> None:
+    line, server = command_line(tmp_path), postgres_tidy
+    name = encoded(server, "LATIN1")
+    run_script(server, name, "LATIN1", SCRIPT.format("été").encode("latin-1"))
+    repository, password = line.local_repository(), line.file("pw", server.password.reveal())
+    access = ["--password-file", password, "--key-file", "working.key"]
+    line.run("backup", server.url(name), "--repo", repository, *access)
+    wish = ["--to", server.url(COPY), "--table", "s été.été", "--jobs", "2"]
+    line.run("restore", repository, "latest", *wish, *access)
+    assert server.rows(COPY, 'SELECT count(*) FROM "s été"."été"') == [(100,)]
 
 
 def test_names_without_an_encoding_are_shown_as_what_they_most_likely_are(

@@ -154,11 +154,10 @@ def selected(contents: Contents, selection: Selection) -> list[Entry]:
                 f"the backup has no table {label}", "write SCHEMA.TABLE as contents do"
             )
         found.append(named[label])
-    schemas = {schema.encode(): schema for schema in selection.schemas}
-    inside = [entry for entry in contents.entries if entry.schema in schemas]
-    missing = set(schemas) - {entry.schema for entry in inside}
+    inside = [e for e in contents.entries if e.text(e.schema) in selection.schemas]
+    missing = set(selection.schemas) - {entry.text(entry.schema) for entry in inside}
     if missing:
-        raise BadSetting(f"the backup has nothing in schema {schemas[min(missing)]}")
+        raise BadSetting(f"the backup has nothing in schema {min(missing)}")
     if not (found or inside):
         raise BadSetting("nothing is selected")
     # What is between two things comes by itself when both are there.
@@ -174,7 +173,7 @@ def _described(search: _Search, wanted: list[Entry], selection: Selection) -> Ch
     return Chosen(
         tables=frozenset(entry.name for entry in tables),
         sequences=frozenset(entry.name for entry in kept if entry.kind == _SEQUENCE),
-        extensions=frozenset(entry.tag.decode() for entry in kept if entry.kind == b"EXTENSION"),
+        extensions=frozenset(entry.text(entry.tag) for entry in kept if entry.kind == b"EXTENSION"),
         pulled=tuple(entry.name for entry in tables if entry.name not in wanted_names),
         skipped=tuple(_skipped(search)),
         warnings=tuple(_warnings(search, kept, selection)),
