@@ -25,6 +25,8 @@ import pytest
 from tests.support import lossy_relay
 
 _TOOLS = ("unshare", "nsenter", "ip", "tc")
+# Few people's own PATH leads to tools for networks.
+_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class LossyLink:
 def lossy_link(port: int) -> Iterator[LossyLink]:
     """To what listens at `port` of this machine. Skips where there can be no such link."""
     for tool in _TOOLS:
-        if shutil.which(tool) is None:
+        if shutil.which(tool, path=_PATH) is None:
             pytest.skip(f"no packets can be dropped here: there is no {tool}")
     with (
         tempfile.TemporaryDirectory(prefix="covet-link-") as folder,
@@ -78,6 +80,7 @@ def _holder(door: Path, port: int) -> Iterator[subprocess.Popen[str]]:
     relay = [sys.executable, lossy_relay.__file__, str(door), str(port)]
     with subprocess.Popen(
         ["unshare", *user, "--net", *relay],
+        env={**os.environ, "PATH": _PATH},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
