@@ -5,6 +5,7 @@ Quickly, with waits of seconds, and among the slow tests with those of the produ
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import subprocess
 import time
@@ -219,6 +220,57 @@ def test_a_restore_notices_while_pg_restore_waits_for_an_index(
     assert "connection" in said.lower()
     assert COPY not in place.databases()
     assert eventually(place.is_swept, seconds=90)
+
+
+_RESTS_THERE = """
+CREATE FUNCTION rests(number int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$
+BEGIN
+    IF number = 15000 AND current_database() <> 'shop_behind_a_link' THEN
+        PERFORM pg_sleep(12);
+    END IF;
+    RETURN number;
+END $$
+"""
+
+
+@pytest.mark.parametrize("method", ["parallel", pytest.param("logical", marks=pytest.mark.slow)])
+def test_a_server_that_rests_in_the_midst_of_rows_is_not_lost(
+    postgres_tidy: PostgresServer, near: CommandLine, method: str
+) -> None:
+    """For three times as long as one may be silent that is not there any more."""
+    place = postgresql_place(postgres_tidy)
+    rests = "ALTER TABLE one ADD CHECK (rests(g) > 0)"
+    postgres_tidy.execute(SHOP, _RESTS_THERE, rests)
+    repository = near.local_repository()
+    near.run(*backup(place, near, "--repo", repository, "--method", method))
+    access = ["--password-file", str(near.folder / "password"), "--key-file", "working.key"]
+    impatient = replace(near, module="tests.support.impatient")
+    impatient.run("restore", repository, "latest", "--to", place.url(COPY), *access)
+    assert postgres_tidy.rows(COPY, "SELECT count(*) FROM one") == [(30000,)]
+
+
+def test_a_backup_that_rests_is_not_ended_by_the_server(
+    postgres_tidy: PostgresServer, near: CommandLine
+) -> None:
+    """As while a storage does not take anything."""
+    place = postgresql_place(postgres_tidy)
+    repository = near.local_repository()
+    # Not pg_dump's, which is only asked for the contents and writes it in small letters.
+    ours = "query LIKE 'COPY%TO STDOUT%' AND state = 'active'"
+    query = f"SELECT 1 FROM pg_stat_activity WHERE {ours} AND pid <> pg_backend_pid()"
+    impatient = replace(near, module="tests.support.impatient")
+    command = backup(place, near, "--repo", repository, "--codec", "lzma:9")
+    process = impatient.start(*command)
+    try:
+        assert eventually(lambda: bool(postgres_tidy.rows("postgres", query)), seconds=60)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(12)  # three times as long as it takes to give up somebody who is gone
+        process.send_signal(signal.SIGCONT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0, err.decode()
 
 
 @pytest.mark.slow

@@ -318,12 +318,11 @@ def test_a_dead_peer_is_noticed_within_two_minutes(postgres_server: PostgresServ
             assert idle + silent <= 120
             assert 0 < option(socket.TCP_USER_TIMEOUT) <= 120_000
         there = dict(connection.execute(_KEEPALIVES_THERE).fetchall())
-    idle, interval, count, unsent = (int(there[f"tcp_{name}"]) for name in _LIMITS)
+    idle, interval, count = (int(there[f"tcp_keepalives_{name}"]) for name in _LIMITS)
     assert 0 < idle + interval * count <= 120
-    assert 0 < unsent <= 120_000
 
 
-_LIMITS = ("keepalives_idle", "keepalives_interval", "keepalives_count", "user_timeout")
+_LIMITS = ("idle", "interval", "count")
 _KEEPALIVES_THERE = "SELECT name, setting FROM pg_settings WHERE name LIKE 'tcp_%'"
 
 

@@ -19,7 +19,7 @@ def be_impatient() -> None:
     here = {f"keepalives_{name}": value for name, value in limits.items()}
     there = {f"tcp_{name}": value for name, value in here.items()}
     postgresql._KEEPALIVES |= {**here, "tcp_user_timeout": 4000}
-    postgresql._KEEPALIVES_THERE |= {**there, "tcp_user_timeout": 4000}
+    postgresql._KEEPALIVES_THERE |= there
     mysql._PATIENCE = (
         (socket.TCP_KEEPIDLE, 2),
         (socket.TCP_KEEPINTVL, 1),
@@ -27,7 +27,7 @@ def be_impatient() -> None:
         (socket.TCP_USER_TIMEOUT, 4000),
     )
     lifeline.ASK_SECONDS, lifeline.SILENCE_SECONDS = 1, 6
-    postgresql._CONNECT_SECONDS = mysql._CONNECT_SECONDS = 2
+    postgresql._CONNECT_SECONDS = mysql._CONNECT_SECONDS = 4
     registry.Retry = partial(registry.Retry, attempts=2)
     registry.S3Settings = partial(registry.S3Settings, connect_seconds=2, stall_seconds=3)
 

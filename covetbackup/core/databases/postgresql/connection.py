@@ -25,7 +25,7 @@ OLDEST_MAJOR = 13  # the oldest server whose catalogs the queries here were run 
 _CONNECT_SECONDS = 10
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 # A dead peer is noticed after 30 + 3 x 10 s instead of the kernel's two hours, and after 60 s while
-# something sent is on its way to it: then the kernel counts no keepalives.
+# something sent is on its way to it: then the kernel counts no keepalives. But see `pulse`.
 _KEEPALIVES: dict[str, Any] = {
     "keepalives": 1,
     "keepalives_idle": 30,
@@ -41,12 +41,12 @@ _TIMEOUTS = {
     "transaction_timeout": 17,
 }
 # The server's side of the same: else it keeps the session, its locks and its snapshot for two
-# hours, and what a restore left there looks alive for as long. Without effect on a socket file.
+# hours, and what a restore left there looks alive for as long. Without effect on a socket file. No
+# limit for what it sends: it would end a backup whose storage lets it rest for longer.
 _KEEPALIVES_THERE = {
     "tcp_keepalives_idle": 30,
     "tcp_keepalives_interval": 10,
     "tcp_keepalives_count": 3,
-    "tcp_user_timeout": 60_000,
 }
 
 
@@ -197,6 +197,16 @@ def line_of(error: psycopg.Error) -> str:
 def conninfo(database: str) -> str:
     """The argument of `--dbname=` that means exactly `database`, whatever it looks like."""
     return make_conninfo("", dbname=database, **_KEEPALIVES)
+
+
+def conninfo_to_send(database: str) -> str:
+    """The same for a program that sends much, to a server that may rest: see `pulse`."""
+    return make_conninfo("", dbname=database, **{**_KEEPALIVES, "tcp_user_timeout": 0})
+
+
+def unsent_limit() -> int:
+    """How many milliseconds what is sent may wait to be taken."""
+    return int(_KEEPALIVES["tcp_user_timeout"])
 
 
 def tool_environment(

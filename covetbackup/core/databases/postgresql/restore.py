@@ -31,7 +31,7 @@ from covetbackup.core.databases.postgresql.connection import (
     Connection,
     ConnectionSettings,
     connect,
-    conninfo,
+    conninfo_to_send,
     major_of,
     tool_environment,
     translated,
@@ -40,6 +40,7 @@ from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink, Sp
 from covetbackup.core.databases.postgresql.parts.names import DUMP, HEAD, is_part
 from covetbackup.core.databases.postgresql.parts.restoring import PartedLoad
 from covetbackup.core.databases.postgresql.properties import property_statements
+from covetbackup.core.databases.postgresql.pulse import Felt, Pulse
 from covetbackup.core.databases.postgresql.snapshot import prepare_session
 from covetbackup.core.databases.postgresql.url import parse_url
 from covetbackup.core.databases.selection import Chosen
@@ -96,6 +97,7 @@ class PostgresRestore:
                 self._settings, self._password, application=self._application
             )
             stack.callback(self._keeper.close)
+            self._pulse = Pulse(self._keeper, self._settings)
             self._look_at_target()
             preflight.refuse_unfit(self._keeper, self._needed, self._choices)
             major = preflight.archive_major(self._expected) or major_of(self._keeper)
@@ -147,7 +149,7 @@ class PostgresRestore:
             return ScriptSink(self._apply_globals)
         if is_part(piece.member):
             with translated(self._settings.on(self._name)):
-                return self._parts.sink(piece, progress)
+                return self._parts.sink(piece, Felt(progress, self._pulse))
         if piece.member != DUMP:
             raise BadSetting(f"a PostgreSQL backup has no member {piece.member!r}")
         return self._whole_sink()
@@ -289,7 +291,7 @@ class PostgresRestore:
         self._progress.note(f"left out: {text}")
 
     def _pg_restore(self, *options: str) -> PgRestore:
-        options = (*options, "--no-password", f"--dbname={conninfo(self._name)}")
+        options = (*options, "--no-password", f"--dbname={conninfo_to_send(self._name)}")
         if not self._choices.keeps_owner:
             options += ("--no-owner", "--no-privileges")
         if self._choices.role:
@@ -309,6 +311,7 @@ class PostgresRestore:
         )
 
     def _tick(self) -> None:
+        self._pulse.check()
         self._progress.advance(0)
 
     @contextmanager
