@@ -97,7 +97,10 @@ def test_a_rich_database_comes_back_equal(fleet: Fleet, source: str, target: str
     assert contents(there, f"{name}_copy") == contents(here, name)
 
 
-@pytest.mark.parametrize(("source", "target"), [("13", INSTALLED), (INSTALLED, "17"), ("17", "18"), ("18", "18")])
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("13", INSTALLED), (INSTALLED, "17"), ("17", "18"), ("18", "18")],
+)
 def test_tables_and_rows_go_into_a_database_that_lives(
     fleet: Fleet, source: str, target: str
 ) -> None:

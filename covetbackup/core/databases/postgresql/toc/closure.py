@@ -168,7 +168,7 @@ def _described(search: _Search, wanted: list[Entry], selection: Selection) -> Ch
     kept = [search.entries[dump_id] for dump_id in sorted(search.kept)]
     tables = [entry for entry in kept if entry.kind in TABLES]
     wanted_names = {entry.name for entry in wanted}
-    there = {entry.schema.decode(errors="replace") for entry in kept if entry.schema}
+    there = {entry.text(entry.schema) for entry in kept if entry.schema}
     refuse_unfit_names(selection.schemas_as, there, taken={*there, _PUBLIC})
     return Chosen(
         tables=frozenset(entry.name for entry in tables),

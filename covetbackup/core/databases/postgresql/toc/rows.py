@@ -21,7 +21,7 @@ def close_rows(contents: Contents, selection: Selection) -> Closure:
         for entry in contents.data_entries
         if entry.kind == TABLE_DATA and (entry.schema, entry.tag) in names
     ]
-    there = {entry.schema.decode(errors="replace") for entry in data}
+    there = {entry.text(entry.schema) for entry in data}
     refuse_unfit_names(selection.schemas_as, there, taken=())
     chosen = Chosen(
         tables=frozenset(entry.name for entry in tables),
@@ -40,8 +40,8 @@ def close_rows(contents: Contents, selection: Selection) -> Closure:
 
 
 def _rows(entry: Entry, names: Mapping[str, str]) -> Rows:
-    schema = entry.schema.decode(errors="replace")
-    name = entry.tag.decode(errors="replace")
+    schema = entry.text(entry.schema)
+    name = entry.text(entry.tag)
     return Rows(names.get(schema, schema), name, column_names(entry))
 
 

@@ -74,6 +74,11 @@ class Contents:
     size: int
 
     @property
+    def codec(self) -> str:
+        """Of the names in it, as Python calls it."""
+        return self.entries[0].codec if self.entries else "utf-8"
+
+    @property
     def data_entries(self) -> tuple[Entry, ...]:
         return tuple(entry for entry in self.entries if entry.has_data)
 
