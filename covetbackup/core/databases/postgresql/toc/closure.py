@@ -5,7 +5,7 @@ A pure function of the table of contents, so it can be shown before anything run
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from covetbackup.core.databases.postgresql.toc.needs import roles_of, tablespaces_of
@@ -127,6 +127,8 @@ class _Search:
                 need.dump_id in self.kept and (need.schema, need.tag) != (entry.schema, entry.tag)
                 for need in needs
             )
+        if attached_to := own_parents(entry, self.entries):
+            return bool(attached_to & self.kept)
         if entry.kind in BETWEEN:
             return bool(needs) and all(need.dump_id in self.kept for need in needs)
         # The first need of a default, say, may be the sequence that it takes its values from.
@@ -134,6 +136,15 @@ class _Search:
         return entry.kind in _BELONGING and any(
             need.dump_id in self.kept and not _is_only_used(entry, need) for need in owners
         )
+
+
+def own_parents(entry: Entry, entries: Mapping[int, Entry]) -> set[int]:
+    """Dump ids of the tables of which this one makes itself a partition: so it is in dumps of
+    servers before PostgreSQL 14, which have no entry for that."""
+    if entry.kind not in TABLES or b" ATTACH PARTITION " not in entry.definition:
+        return set()
+    needs = [need for need in entry.needs if need in entries]
+    return {need for need in needs if b"PARTITION BY " in entries[need].definition}
 
 
 def _is_only_used(entry: Entry, need: Entry) -> bool:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from covetbackup.core.databases.postgresql.toc.closure import ATTACH, TABLES, Closure, selected
+from covetbackup.core.databases.postgresql.toc.closure import (
+    ATTACH,
+    TABLES,
+    Closure,
+    own_parents,
+    selected,
+)
 from covetbackup.core.databases.postgresql.toc.renaming import refuse_unfit_names
 from covetbackup.core.databases.postgresql.toc.sources import column_names
 from covetbackup.core.databases.postgresql.toc.values import TABLE_DATA, Contents, Entry
@@ -57,4 +63,6 @@ def _with_partitions(contents: Contents, selection: Selection) -> list[Entry]:
                 attach.tag,
             )
             found += [other for other in others if is_parent and other not in found]
+        own = [one for one in contents.entries if table.dump_id in own_parents(one, entries)]
+        found += [one for one in own if one not in found]
     return found
