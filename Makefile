@@ -1,6 +1,7 @@
 # `make` alone lists what there is. Needs python3 (3.11 or newer, with venv); the rest is set up.
 
 PYTHON ?= python3
+PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
@@ -32,8 +33,8 @@ $(VENV)/.%: deploy/requirements-%.txt | $(BIN)/python
 	$(INSTALL) $<
 	@touch $@
 
-run: setup ## set everything up and serve the dashboard with its workers on 127.0.0.1:8000
-	@$(BIN)/python -m tests.sample
+run: setup ## set everything up and serve the dashboard with its workers on 127.0.0.1:8000, or PORT=8001
+	@$(BIN)/python -m tests.sample --port $(PORT)
 
 demo: $(VENV)/.demo ## back up, verify and restore two real databases, to disk and to S3
 	@tests/support/has_postgresql.sh || $(INSTALL) deploy/requirements-embedded.txt || { \

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from django.conf import settings
 
@@ -19,11 +20,13 @@ from covetbackup.core.crypto import keyfile
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.mysql.engine import MysqlEngine
 from covetbackup.core.databases.mysql.settings import ConnectionSettings as MysqlSettings
+from covetbackup.core.databases.mysql.url import to_url as mysql_url
 from covetbackup.core.databases.postgresql.connection import ConnectionSettings
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
+from covetbackup.core.databases.postgresql.url import to_url as postgresql_url
 from covetbackup.core.databases.registry import Address
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
-from covetbackup.core.databases.sqlite.url import to_url
+from covetbackup.core.databases.sqlite.url import to_url as sqlite_url
 from covetbackup.core.errors import BadSetting, Conflict, StorageUnavailable
 from covetbackup.core.repository.repository import Repository as EngineRepository
 from covetbackup.core.storage.base import Storage
@@ -47,19 +50,7 @@ def engine_on(server: Server, name: str) -> Address:
 
 def target_on(server: Server, name: str) -> str:
     """What the engine calls the database `name` of `server`: `RestoreRequest.target`."""
-    if server.kind == ServerKind.SQLITE:
-        return to_url(file_in(server, name))
-    user, database = quote(server.user, safe=""), quote(name, safe="")
-    if server.host.startswith("/"):
-        parameter = "socket" if server.kind == ServerKind.MYSQL else "host"
-        place, query = f"{user}@:{server.port}", f"?{parameter}={quote(server.host)}&"
-    else:
-        host = f"[{server.host}]" if ":" in server.host else server.host
-        place, query = f"{user}@{host}:{server.port}", "?"
-    query += f"sslmode={server.sslmode}"
-    authority = authorities.file_for(server)
-    query += f"&sslrootcert={quote(authority)}" if authority else ""
-    return f"{server.kind}://{place}/{database}{query}"
+    return _TARGETS[ServerKind(server.kind)](server, name)
 
 
 def server_password(server: Server) -> Secret | None:
@@ -70,33 +61,13 @@ def server_password(server: Server) -> Secret | None:
 
 def connection_settings(server: Server, name: str) -> ConnectionSettings:
     """How to reach a PostgreSQL server, at the address that was checked. Errors: `engine_for`."""
-    address = _address(server)
-    return ConnectionSettings(
-        host=server.host,
-        user=server.user,
-        database=name,
-        port=server.port,
-        sslmode=server.sslmode,
-        sslrootcert=authorities.file_for(server),
-        address=address,
-    )
+    return replace(_postgresql_settings(server, name), address=_address(server))
 
 
 def mysql_settings(server: Server, name: str = "") -> MysqlSettings:
-    """How to reach a MySQL or MariaDB server, at the address that was checked; whose host may be
-    the file of a socket. Errors: `engine_for`."""
-    address = _address(server)
-    is_socket = server.host.startswith("/")
-    return MysqlSettings(
-        host="" if is_socket else server.host,
-        socket=server.host if is_socket else "",
-        user=server.user,
-        database=name,
-        port=server.port,
-        sslmode=server.sslmode,
-        sslrootcert=authorities.file_for(server),
-        address=address,
-    )
+    """How to reach a MySQL or MariaDB server, at the address that was checked. Errors:
+    `engine_for`."""
+    return replace(_mysql_settings(server, name), address=_address(server))
 
 
 def _address(server: Server) -> str:
@@ -221,6 +192,31 @@ def _keyring(rows: Iterable[EncryptionKey]) -> Keyring:
     return Keyring.of([keyfile.decode(line) for line in lines])
 
 
+def _postgresql_settings(server: Server, name: str) -> ConnectionSettings:
+    return ConnectionSettings(
+        host=server.host,
+        user=server.user,
+        database=name,
+        port=server.port,
+        sslmode=server.sslmode,
+        sslrootcert=authorities.file_for(server),
+    )
+
+
+def _mysql_settings(server: Server, name: str) -> MysqlSettings:
+    # The host may be the file of a socket.
+    is_socket = server.host.startswith("/")
+    return MysqlSettings(
+        host="" if is_socket else server.host,
+        socket=server.host if is_socket else "",
+        user=server.user,
+        database=name,
+        port=server.port,
+        sslmode=server.sslmode,
+        sslrootcert=authorities.file_for(server),
+    )
+
+
 def _postgresql(server: Server, name: str) -> Address:
     engine = PostgresEngine(connection_settings(server, name), server_password(server))
     return Address(engine, f"{server.host}:{server.port}", name)
@@ -240,4 +236,9 @@ _ENGINES: dict[ServerKind, Callable[[Server, str], Address]] = {
     ServerKind.POSTGRESQL: _postgresql,
     ServerKind.MYSQL: _mysql,
     ServerKind.SQLITE: _sqlite,
+}
+_TARGETS: dict[ServerKind, Callable[[Server, str], str]] = {
+    ServerKind.POSTGRESQL: lambda server, name: postgresql_url(_postgresql_settings(server, name)),
+    ServerKind.MYSQL: lambda server, name: mysql_url(_mysql_settings(server, name)),
+    ServerKind.SQLITE: lambda server, name: sqlite_url(file_in(server, name)),
 }

@@ -66,15 +66,36 @@ def remember(server: Server, check: ServerCheck) -> None:
 
 def _probe(server: Server, password: Secret | None) -> Callable[[], ServerCheck]:
     """What to do in the background; all of it that needs the catalog is done here and now."""
-    if server.kind == ServerKind.SQLITE:
-        return partial(_probe_sqlite, server)
-    if password is None and server.pk:
-        password = engines.server_password(server)
-    wanted = partial(discovery.is_wanted, include=server.include, exclude=server.exclude)
-    if server.kind == ServerKind.MYSQL:
-        return MysqlProbe(engines.mysql_settings(server), password, wanted)
+    return _PROBES[ServerKind(server.kind)](server, password)
+
+
+def _postgresql(server: Server, password: Secret | None) -> Callable[[], ServerCheck]:
     settings = engines.connection_settings(server, server.maintenance_database or "postgres")
-    return _PostgresProbe(settings, password, wanted)
+    return _PostgresProbe(settings, _password(server, password), _wanted(server))
+
+
+def _mysql(server: Server, password: Secret | None) -> Callable[[], ServerCheck]:
+    settings = engines.mysql_settings(server)
+    return MysqlProbe(settings, _password(server, password), _wanted(server))
+
+
+def _sqlite(server: Server, password: Secret | None) -> Callable[[], ServerCheck]:
+    return partial(_probe_sqlite, server)
+
+
+_PROBES = {
+    ServerKind.POSTGRESQL: _postgresql,
+    ServerKind.MYSQL: _mysql,
+    ServerKind.SQLITE: _sqlite,
+}
+
+
+def _password(server: Server, given: Secret | None) -> Secret | None:
+    return engines.server_password(server) if given is None and server.pk else given
+
+
+def _wanted(server: Server) -> Callable[[str], bool]:
+    return partial(discovery.is_wanted, include=server.include, exclude=server.exclude)
 
 
 def _probe_sqlite(server: Server) -> ServerCheck:

@@ -18,7 +18,7 @@ from backups.models import Backup, BackupCopy, BackupState, CopyState, Database,
 from backups.models.source import DatabaseState, ServerKind
 from backups.records import describe, judge_copies, sha256_of
 from covetbackup.core.crypto.keyring import Keyring
-from covetbackup.core.databases.registry import member_check
+from covetbackup.core.databases.registry import KINDS, member_check
 from covetbackup.core.errors import CovetError, KeyUnavailable
 from covetbackup.core.operations.verify import Level, verify_backup
 from covetbackup.core.progress import Progress
@@ -205,11 +205,11 @@ def _placeholder(repository: Repository, kind: str, where: str) -> Server:
 
 
 def _place(kind: str, where: str) -> dict[str, object]:
-    if kind == ServerKind.SQLITE:
+    if KINDS[kind].is_in_files:
         return {"folder": where[:1000]}
     host, _, port = where.rpartition(":")
-    usual = 3306 if kind == ServerKind.MYSQL else 5432
-    number = int(port) if port.isascii() and port.isdigit() and 0 < int(port) < 65536 else usual
+    is_port = port.isascii() and port.isdigit() and 0 < int(port) < 65536
+    number = int(port) if is_port else KINDS[kind].usual_port
     return {"host": (host or where)[:255], "port": number}
 
 

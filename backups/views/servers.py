@@ -22,6 +22,7 @@ from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
 from covetbackup.audit.models import Outcome
+from covetbackup.core.databases.registry import KINDS
 from covetbackup.core.errors import CovetError
 from covetbackup.paging import page_of
 
@@ -98,12 +99,12 @@ def _page(request: HttpRequest, found: Server) -> dict[str, Any]:
 
 def command_for(found: Server) -> str:
     """How the server would be added at a shell; what is not known yet stands in capitals."""
-    if found.kind == ServerKind.SQLITE:
+    kind = KINDS[found.kind]
+    if kind.is_in_files:
         address = f"sqlite:///{found.folder or '/FOLDER'}"
         return command("add_server", address, "--name", found.name or "NAME")
-    place = f"{found.host or 'HOST'}:{found.port}/"
-    if found.kind == ServerKind.POSTGRESQL:
-        place += found.maintenance_database
+    entered_by = kind.entered_by and found.maintenance_database
+    place = f"{found.host or 'HOST'}:{found.port}/{entered_by}"
     address = f"{found.kind}://{found.user or 'USER'}@{place}"
     return command("add_server", address, "--name", found.name or "NAME", "--password-file", "FILE")
 

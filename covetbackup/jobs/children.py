@@ -22,8 +22,9 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.1
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
-STEADY_SECONDS = 60.0
-"""A program that ran this long is started again without waiting."""
+STEADY_SECONDS = 10.0
+"""A program that ran this long had begun well, so what ended it came from outside: it starts again
+after the first wait. Longer ones are for those that cannot begin, which end within 3 s."""
 
 
 @dataclass(slots=True)

@@ -6,9 +6,11 @@ Nothing is made twice: the second run starts with what the first one left.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -26,11 +28,26 @@ SAMPLE = VAR / "sample"
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.sample")
+    parser.add_argument("--port", type=int, default=8000)
+    place = f"127.0.0.1:{parser.parse_args().port}"
+    if is_taken(place):
+        print(f"something listens at {place} already: is it this dashboard?", file=sys.stderr)
+        print("choose another port: PORT=8001 make run", file=sys.stderr)
+        return 1
+    os.environ.setdefault("COVET_SITE_URL", f"http://{place}")  # else its forms are refused
     manage("init")
     SAMPLE.mkdir(mode=0o711, exist_ok=True)
     add_sqlite_shop()
     with postgres_shop():
-        return serve()
+        return serve(place)
+
+
+def is_taken(place: str) -> bool:
+    """Known before minutes are spent on samples."""
+    host, _, port = place.rpartition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
 
 
 def add_sqlite_shop() -> None:
@@ -87,9 +104,9 @@ def _add_postgres_server(server: PostgresServer) -> None:
     )
 
 
-def serve() -> int:
+def serve(place: str) -> int:
     """Run the dashboard until it ends; a signal to us is one to it, and to it alone."""
-    process = subprocess.Popen(command("up"), cwd=ROOT, start_new_session=True)
+    process = subprocess.Popen(command("up", "--bind", place), cwd=ROOT, start_new_session=True)
 
     def pass_on(number: int, frame: object) -> None:
         with suppress(ProcessLookupError):

@@ -134,6 +134,21 @@ def test_a_repository_that_is_away_does_not_keep_another_from_the_backup(
     assert [entry["label"] for entry in cli.json("list", home)["backups"]] == [made["label"]]
 
 
+def test_the_parts_of_a_dump_are_one_line_and_all_of_them_in_json(
+    cli: CommandLine, postgres_server: PostgresServer, postgres_database: str, postgres_shop: str
+) -> None:
+    repository = cli.local_repository()
+    postgres_server.execute(postgres_database, "CREATE TABLE other AS TABLE orders")
+    password = cli.file("password", postgres_server.password.reveal())
+    cli.run("backup", postgres_shop, "--repo", repository, *KEY, "--password-file", password)
+    shown = cli.run("show", repository, "latest", *KEY).splitlines()
+    members = [member["name"] for member in cli.json("show", repository, "latest", *KEY)["members"]]
+    parts = [name for name in members if name.startswith("dump.pgc.")]
+    assert len(parts) > 1
+    (line,) = [line for line in shown if "dump.pgc" in line]
+    assert line.startswith(f"member dump.pgc in {len(parts)} parts: ")
+
+
 def test_cat_feeds_stock_pg_restore(
     cli: CommandLine, postgres_server: PostgresServer, postgres_shop: str
 ) -> None:

@@ -128,7 +128,7 @@ def test_a_killed_reader_is_a_failure(
         " AND application_name LIKE 'covetbackup%'"
     )
     acting = Acting(lambda: postgres_server.execute("postgres", kill), after=2)
-    with nothing_left_there(postgres_server), pytest.raises(SourceFailed):
+    with nothing_left_there(postgres_server), pytest.raises((SourceFailed, DatabaseUnavailable)):
         dump_into(postgres_server, database, acting)
 
 
@@ -306,7 +306,8 @@ def test_the_contents_are_not_written_before_every_part_is_read(
 
 
 def test_a_dead_peer_is_noticed_within_two_minutes(postgres_server: PostgresServer) -> None:
-    """By the kernel, which is asked to: while nothing moves, and while something is on its way."""
+    """By the kernels of both, which are asked to: while nothing moves, and while something is on
+    its way. What is done then is in `test_lost_links`."""
     settings = postgres_server.settings()
     with connect(settings, postgres_server.password, application="covetbackup x") as connection:
         copy = socket.socket(fileno=os.dup(connection.fileno()))
@@ -316,6 +317,13 @@ def test_a_dead_peer_is_noticed_within_two_minutes(postgres_server: PostgresServ
             silent = option(socket.TCP_KEEPINTVL) * option(socket.TCP_KEEPCNT)
             assert idle + silent <= 120
             assert 0 < option(socket.TCP_USER_TIMEOUT) <= 120_000
+        there = dict(connection.execute(_KEEPALIVES_THERE).fetchall())
+    idle, interval, count = (int(there[f"tcp_keepalives_{name}"]) for name in _LIMITS)
+    assert 0 < idle + interval * count <= 120
+
+
+_LIMITS = ("idle", "interval", "count")
+_KEEPALIVES_THERE = "SELECT name, setting FROM pg_settings WHERE name LIKE 'tcp_%'"
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Silent
 from tests.support.other_suites import (
+    POSTGRESQL_13,
     POSTGRESQL_17,
     POSTGRESQL_18,
     Origin,
@@ -28,13 +29,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # the first run fetc
 
 INSTALLED = "installed"
 ROWS = [
+    ("13", "13"),
+    ("13", INSTALLED),
     (INSTALLED, INSTALLED),
     (INSTALLED, "17"),
     ("17", "17"),
     ("17", "18"),
     ("18", "18"),
 ]
-ORIGINS = {"17": POSTGRESQL_17, "18": POSTGRESQL_18}
+ORIGINS = {"13": POSTGRESQL_13, "17": POSTGRESQL_17, "18": POSTGRESQL_18}
 
 
 class Fleet:
@@ -94,7 +97,10 @@ def test_a_rich_database_comes_back_equal(fleet: Fleet, source: str, target: str
     assert contents(there, f"{name}_copy") == contents(here, name)
 
 
-@pytest.mark.parametrize(("source", "target"), [(INSTALLED, "17"), ("17", "18"), ("18", "18")])
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("13", INSTALLED), (INSTALLED, "17"), ("17", "18"), ("18", "18")],
+)
 def test_tables_and_rows_go_into_a_database_that_lives(
     fleet: Fleet, source: str, target: str
 ) -> None:
@@ -124,7 +130,7 @@ def test_tables_and_rows_go_into_a_database_that_lives(
         assert found == {before[f"public.{table}"]}
 
 
-@pytest.mark.parametrize(("source", "target"), [("17", INSTALLED), ("18", "17")])
+@pytest.mark.parametrize(("source", "target"), [(INSTALLED, "13"), ("17", INSTALLED), ("18", "17")])
 def test_an_older_server_is_refused_before_anything_is_written(
     fleet: Fleet, source: str, target: str
 ) -> None:

@@ -17,13 +17,18 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """Works in `folder`, which holds the key files "working.key" and "recovery.key"."""
+    """Works in `folder`, which holds the key files "working.key" and "recovery.key".
+
+    `prefix` begins each command line, `module` is what is run.
+    """
 
     folder: Path
+    prefix: tuple[str, ...] = ()
+    module: str = "covetbackup.core"
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "covetbackup.core", *arguments],
+            [*self.prefix, sys.executable, "-m", self.module, *arguments],
             cwd=self.folder,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(self.folder)},
             stdout=subprocess.PIPE,

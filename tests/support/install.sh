@@ -9,6 +9,11 @@ for program in mariadbd mariadb-dump; do
     PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v $program >/dev/null || missing=" mariadb-server"
 done
 "$here/has_postgresql.sh" || missing="$missing postgresql"
+net=""
+for program in ip tc; do # packets are dropped with them
+    PATH="$PATH:/usr/sbin:/sbin" command -v $program >/dev/null || net=" iproute2"
+done
+missing="$missing$net"
 for pair in sqlite3:sqlite3 zstd:zstd xz:xz-utils bzip2:bzip2 gzip:gzip; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done

@@ -124,18 +124,22 @@ GRANT ALL ON *.* TO root@127.0.0.1 WITH GRANT OPTION;
 """
 
 
-def mariadb() -> Product:
-    installer = str(_found("mariadb-install-db"))
+def mariadb(root: Path | None = None) -> Product:
+    """The one that is installed, or the one unpacked below `root`."""
+    installer = str(root / "usr/bin/mariadb-install-db" if root else _found("mariadb-install-db"))
+    base = [] if root is None else [f"--basedir={root / 'usr'}"]
     return Product(
-        server=str(_found("mariadbd")),
+        server=str(root / "usr/sbin/mariadbd" if root else _found("mariadbd")),
         initialise=lambda settings, data: [
             installer,
             f"--defaults-file={settings}",
+            *base,
             f"--datadir={data}",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
         ],
         first=_MARIADB_FIRST,
+        settings="" if root is None else f"basedir = {root / 'usr'}\n",
     )
 
 

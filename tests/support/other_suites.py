@@ -37,8 +37,14 @@ class Origin:
     programs: tuple[str, ...]
 
 
+POSTGRESQL_13 = Origin("bullseye", ("postgresql-13",), ("usr/lib/postgresql/13/bin/*",))
 POSTGRESQL_17 = Origin("trixie", ("postgresql-17",), ("usr/lib/postgresql/17/bin/*",))
 POSTGRESQL_18 = Origin("sid", ("postgresql-18",), ("usr/lib/postgresql/18/bin/*",))
+MARIADB_11 = Origin(
+    "trixie",
+    ("mariadb-server",),
+    ("usr/sbin/mariadbd", "usr/bin/mariadb*", "usr/bin/my_print_defaults", "usr/bin/resolveip"),
+)
 MYSQL = Origin("sid", ("mysql-server",), ("usr/sbin/mysqld", "usr/bin/mysql*"))
 
 
@@ -92,6 +98,8 @@ def _fetch(origin: Origin, root: Path) -> None:
     for package in sorted((apt / "archives").glob("*.deb")):
         _run(["dpkg-deb", "--extract", str(package), str(root)])
     shutil.rmtree(apt)
+    if (root / "lib").is_dir():  # suites before bookworm have libraries there too
+        shutil.copytree(root / "lib", root / "usr/lib", symlinks=True, dirs_exist_ok=True)
 
 
 def _apt_options(apt: Path) -> Iterator[str]:
@@ -120,12 +128,20 @@ def _mirror() -> str:
 
 def _make_runnable(origin: Origin, root: Path) -> None:
     """Let the programs load the libraries beside them, of a newer C library than this system's."""
-    patchelf = [root / _LOADER, "--library-path", root / _LIBRARIES, root / "usr/bin/patchelf"]
+    loader = _loader(root)
+    patchelf = [loader, "--library-path", root / _LIBRARIES, root / "usr/bin/patchelf"]
     # An rpath, unlike a runpath, counts for the libraries of libraries too.
-    place = ["--force-rpath", "--set-rpath", root / _LIBRARIES, "--set-interpreter", root / _LOADER]
+    place = ["--force-rpath", "--set-rpath", root / _LIBRARIES, "--set-interpreter", loader]
     for pattern in origin.programs:
         for program in filter(_is_dynamic, sorted(root.glob(pattern))):
             _run([str(word) for word in (*patchelf, *place, program)])
+
+
+def _loader(root: Path) -> Path:
+    if (root / _LOADER).exists():
+        return root / _LOADER
+    (older,) = (root / _LIBRARIES).glob("ld-2.*.so")
+    return older
 
 
 def _is_dynamic(program: Path) -> bool:

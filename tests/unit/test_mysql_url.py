@@ -7,7 +7,7 @@ import pytest
 from covetbackup.core.databases.mysql.flavour import version_of
 from covetbackup.core.databases.mysql.optionfile import option_file
 from covetbackup.core.databases.mysql.settings import ConnectionSettings
-from covetbackup.core.databases.mysql.url import parse_url
+from covetbackup.core.databases.mysql.url import parse_url, to_url
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.stream.secret import Secret
 
@@ -108,3 +108,15 @@ def test_a_known_address_is_connected_to_unless_the_name_is_verified() -> None:
         sslrootcert="/ca.pem",
     )
     assert 'host="db.example.org"' in _lines(verified, MARIADB, encrypted=True)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ConnectionSettings("db.example.org", "me", "shop"),
+        ConnectionSettings("::1", "a@b:c", "/sh?op#%", 6000, "", "verify-ca", "/a file.pem"),
+        ConnectionSettings("", "me", "shöp\n", socket="/run/mysqld/mysqld.sock"),
+    ],
+)
+def test_what_is_written_reads_back(settings: ConnectionSettings) -> None:
+    assert parse_url(to_url(settings)) == settings

@@ -12,7 +12,7 @@ from covetbackup.core.databases.postgresql.connection import (
     conninfo,
     tool_environment,
 )
-from covetbackup.core.databases.postgresql.url import parse_url
+from covetbackup.core.databases.postgresql.url import parse_url, to_url
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.stream.secret import Secret, SecretFile
 
@@ -106,3 +106,15 @@ def test_only_limits_that_the_server_knows_are_lifted(major: int, known: bool) -
     assert isinstance(options, str)
     assert ("transaction_timeout=0" in options.replace("idle_in_transaction", "")) is known
     assert "statement_timeout=0" in options
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ConnectionSettings("db.example.org", "me", "shop"),
+        ConnectionSettings("::1", "a@b:c", "/sh?op#%", 6000, "verify-full", "/a file.pem"),
+        ConnectionSettings("/run/postgresql", "me", "shöp\n"),
+    ],
+)
+def test_what_is_written_reads_back(settings: ConnectionSettings) -> None:
+    assert parse_url(to_url(settings)) == settings

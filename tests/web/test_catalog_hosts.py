@@ -11,8 +11,10 @@ from django.test import override_settings
 from backups import engines
 from backups.hosts import check_endpoint, checked_address
 from backups.models import Repository
+from backups.models.source import ServerKind
 from backups.registering import add_repository
 from covetbackup.access.models import Team
+from covetbackup.core.databases import registry
 from covetbackup.core.databases.postgresql.url import parse_url
 from covetbackup.core.errors import BadSetting, Conflict, DatabaseUnavailable, StorageUnavailable
 from tests.web.catalog import make_file, make_repository
@@ -182,3 +184,8 @@ def test_another_disk_at_the_place_of_a_repository_is_noticed(
     (vault / "other").rename(vault / "first")
     with pytest.raises(BadSetting, match=f"another repository, {other.engine_id}"):
         engines.open_repository(repository)
+
+
+def test_the_engine_knows_every_kind_of_server() -> None:
+    assert set(registry.KINDS) == set(ServerKind.values)
+    assert [name for name, kind in registry.KINDS.items() if kind.is_in_files] == ["sqlite"]

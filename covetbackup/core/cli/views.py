@@ -8,6 +8,7 @@ from typing import Any
 from covetbackup.core.cli.terminal import count_text, size_text
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.repository.fields import stamp
+from covetbackup.core.repository.joined import streams
 from covetbackup.core.repository.manifest import Manifest
 from covetbackup.core.repository.opening import signer_of
 from covetbackup.core.repository.repository import Listed
@@ -98,13 +99,21 @@ def details(manifest: Manifest) -> list[str]:
         f"consistent at {stamp(manifest.span.stopped_at)} {manifest.span.stop_position}".rstrip(),
         f"codec {manifest.codec}, cipher {manifest.suite or 'none'}, "
         f"signed by {signer.signer_id if signer else 'nobody'}",
-        *(
-            f"member {member.name}: {size_text(opened.plain[member.name].size)} in "
-            f"{size_text(member.stored_size)}, {count_text(len(member.volumes), 'volume')}"
-            for member in manifest.members
-        ),
+        *_members(manifest),
         *_contents(opened.inventory),
     ]
+
+
+def _members(manifest: Manifest) -> Iterator[str]:
+    """A line for each; one for all parts of a stream, of which there may be thousands."""
+    members = {member.name: member for member in manifest.members}
+    for stream in streams(manifest):
+        found = [members[name] for name in stream.members]
+        plain = sum(manifest.opened.plain[name].size for name in stream.members)
+        stored = sum(member.stored_size for member in found)
+        volumes = count_text(sum(len(member.volumes) for member in found), "volume")
+        parts = f" in {len(found)} parts" if len(found) > 1 else ""
+        yield f"member {stream.name}{parts}: {size_text(plain)} in {size_text(stored)}, {volumes}"
 
 
 def contents_text(inventory: Inventory) -> str:

@@ -26,6 +26,27 @@ class Address:
     database: str
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What has to be known of a kind of database before one is opened. `usual_port` is 0 for kinds
+    whose databases are files in a folder. `entered_by` is the database that one must log in to for
+    asking a server anything, "" where none is needed."""
+
+    usual_port: int = 0
+    entered_by: str = ""
+
+    @property
+    def is_in_files(self) -> bool:
+        return self.usual_port == 0
+
+
+KINDS = {
+    "postgresql": Kind(5432, "postgres"),
+    "mysql": Kind(3306),
+    "sqlite": Kind(),
+}
+
+
 def open_address(url: str, password: Secret | None = None) -> Address:
     """The engine for `postgresql://user@host:port/database`, the same with `mysql` or `mariadb`,
     or `sqlite:////absolute/path`.

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.web.jobs.clerk import attempts, job, nodes, prepare, serve, states  # isort: skip
+from tests.web.jobs.clerk import (  # isort: skip
+    attempts, events, job, nodes, prepare, serve, states,
+)  # fmt: skip
 
 from django.conf import settings
 
@@ -16,6 +18,7 @@ from backups.catalog import request_backup
 from backups.engines import open_repository
 from backups.models import Backup, BackupCopy, Database, Repository, Server
 from covetbackup.access.models import Team
+from covetbackup.audit.log import actor_of
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.registry import member_check
 from covetbackup.core.manager import default_workers
@@ -24,8 +27,11 @@ from covetbackup.core.operations.verify import Level, verify_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.layout import Label
 from covetbackup.jobs.models import Job
+from restores.models import Restore
+from restores.plan import Plan
+from restores.requests import request_restore
 
-__all__ = ["attempts", "job", "nodes", "prepare", "states"]
+__all__ = ["attempts", "events", "job", "nodes", "prepare", "states"]
 
 ATTEMPTS = 1000
 """Far more than a test kills: a backup that fails has failed for another reason."""
@@ -35,9 +41,13 @@ def furnish(folder: str, port: int, password: str) -> None:
     """A team with keys and a repository, a folder of SQLite files and a PostgreSQL server."""
     team = installation.set_up(team="crew").team
     Server.objects.create(team=team, name="files", kind="sqlite", folder=folder)
+    add_server("postgres", "postgresql", "postgres", port, password)
+
+
+def add_server(name: str, kind: str, user: str, port: int, password: str) -> None:
     server = Server(
-        team=team, name="postgres", kind="postgresql", host="127.0.0.1", port=port,
-        user="postgres", sslmode="disable",
+        team=Team.objects.get(), name=name, kind=kind, host="127.0.0.1", port=port, user=user,
+        sslmode="disable",
     )  # fmt: skip
     server.save()
     registering.save_server(server, password)
@@ -55,6 +65,22 @@ def back_up(server: str, name: str, codec: str) -> int:
     backup = request_backup(row, user=None, codec=codec, repositories=repositories)
     Job.objects.filter(pk=backup.job_id).update(max_attempts=ATTEMPTS)
     return int(backup.job_id)
+
+
+def restore(backup_job: int, target: str) -> int:
+    """Of the backup that job took, beside its source, over several connections; the job."""
+    backup = Backup.objects.get(job=backup_job)
+    plan = Plan(
+        backup=backup, server=backup.database.server, name=target, jobs=3,
+        repository=Repository.objects.get(),
+    )  # fmt: skip
+    asked = request_restore(plan, by=actor_of(None, via="command"))
+    return int(asked.job_id)
+
+
+def remains(job: int) -> dict[str, Any]:
+    """What was found of the restore of that job when it had ended without success."""
+    return dict(Restore.objects.get(job=job).result)
 
 
 def backups() -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from backups.tasks import run_backup
 from covetbackup.core.errors import LoginRefused, StorageUnavailable
 from covetbackup.jobs.models import Job
 from covetbackup.jobs.work import Work
+from restores.tasks import run_restore
 
 
 def steps(work: Work) -> None:
@@ -99,6 +100,11 @@ def backup(work: Work) -> None:
     """A real one, which says so while it lives."""
     with _logged(work), _alive(work):
         run_backup(work)
+
+
+def restore(work: Work) -> None:
+    with _logged(work), _alive(work):
+        run_restore(work)
 
 
 @contextmanager

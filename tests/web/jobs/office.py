@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,18 +73,21 @@ class Office:
         assert isinstance(found, dict)
         return found
 
-    def worker(self, **environment: str) -> subprocess.Popen[bytes]:
-        """A real one; returns once it is registered."""
+    def worker(self, *, prefix: Sequence[str] = (), **environment: str) -> subprocess.Popen[bytes]:
+        """A real one, its command after `prefix`; returns once it is registered."""
         known = len(self.ask("nodes"))
-        started = self.start("worker", **{"Q_CLUSTER_NAME": "jobs", **environment})
+        named = {"Q_CLUSTER_NAME": "jobs", **environment}
+        started = self.start("worker", prefix=prefix, **named)
         wait_until(lambda: len(self.ask("nodes")) > known, 30)
         return started
 
-    def start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
+    def start(
+        self, *command: str, prefix: Sequence[str] = (), **environment: str
+    ) -> subprocess.Popen[bytes]:
         """`manage.py command`, its messages in the folder."""
         with open(self.folder / "messages", "ab") as messages:
             process = subprocess.Popen(
-                [sys.executable, str(ROOT / "manage.py"), *command],
+                [*prefix, sys.executable, str(ROOT / "manage.py"), *command],
                 cwd=ROOT,
                 env=self.environment | environment,
                 stdout=messages,

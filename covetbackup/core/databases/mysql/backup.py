@@ -7,6 +7,7 @@ after the rows, or they would fire for each of them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
@@ -15,13 +16,14 @@ from types import TracebackType
 from covetbackup.core.databases.background import Background
 from covetbackup.core.databases.base import BackupOptions, Member, Outcome, Probe, Span
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.mysql import catalog, counting, dump, parts, survey
+from covetbackup.core.databases.mysql import catalog, counting, dump, parts, preflight, survey
 from covetbackup.core.databases.mysql.background import in_background
 from covetbackup.core.databases.mysql.clients import Clients
 from covetbackup.core.databases.mysql.connection import Connection, connect, translated
 from covetbackup.core.databases.mysql.definitions import Definitions, read_definitions
 from covetbackup.core.databases.mysql.dump import DumpProgram
 from covetbackup.core.databases.mysql.flavour import Version
+from covetbackup.core.databases.mysql.lifeline import Lifeline
 from covetbackup.core.databases.mysql.position import position_in_dump
 from covetbackup.core.databases.mysql.privileges import refuse_unreadable
 from covetbackup.core.databases.mysql.sections import SectionScan, map_to_json
@@ -29,7 +31,6 @@ from covetbackup.core.databases.mysql.settings import ConnectionSettings
 from covetbackup.core.databases.mysql.snapshot import (
     NoLock,
     Snapshot,
-    await_snapshot,
     open_together,
     utc_now,
 )
@@ -39,13 +40,14 @@ from covetbackup.core.databases.mysql.users import users_source
 from covetbackup.core.databases.mysql.views import views_in_order
 from covetbackup.core.errors import Incomplete, LoginRefused, ServerBusy, SourceFailed
 from covetbackup.core.progress import Progress
-from covetbackup.core.stream.base import Source
+from covetbackup.core.stream.base import Filter, Source
 from covetbackup.core.stream.process import STALL_SECONDS, CommandSource
 from covetbackup.core.stream.pump import filtered
 from covetbackup.core.stream.secret import Secret
 
 METHOD = "logical"
 _NAMED = 20  # tables named in a message
+_TICK_SECONDS = 1.0
 
 
 class LogicalBackup:
@@ -76,6 +78,7 @@ class LogicalBackup:
             self._leader = connect(self._settings, self._password)
             stack.callback(self._leader.close)
             self._leave_out_nothing()
+            self._lifeline = stack.enter_context(Lifeline(self._settings, self._password))
             self._program = DumpProgram(
                 self._settings,
                 self._password,
@@ -116,10 +119,10 @@ class LogicalBackup:
     def _structure(self) -> Iterator[Member]:
         start, listing = self._program.start, self._listing
         schema = start(dump.STRUCTURE, without=listing.views)
-        yield Member(parts.SCHEMA, dump.whole(schema))
+        yield Member(parts.SCHEMA, self._whole(schema))
         yield Member(parts.PROGRAMS, dump.one_after_another(self._programs()))
         if (self._found.objects or {}).get("event"):
-            yield Member(parts.EVENTS, dump.whole(start(dump.EVENTS)))
+            yield Member(parts.EVENTS, self._whole(start(dump.EVENTS)))
         yield Member(parts.USERS, users_source(self._leader, warn=self._warn))
 
     def _programs(self) -> list[Source]:
@@ -130,7 +133,10 @@ class LogicalBackup:
         if listing.views:
             views = views_in_order(self._leader, self._settings.database)
             sources.append(self._program.named(dump.STRUCTURE, views))
-        return [dump.whole(source) for source in sources]
+        return [self._whole(source) for source in sources]
+
+    def _whole(self, source: CommandSource) -> Source:
+        return dump.whole(source, self._lifeline.watch)
 
     def _rows(self) -> list[Member]:
         try:
@@ -167,8 +173,19 @@ class LogicalBackup:
         everything = Part(self._listing.tables, self._listing.size_bytes)
         source = self._rows_of(everything, *self._position_options())
         pieces = self._stack.enter_context(source)
-        await_snapshot(source, STALL_SECONDS)
+        self._await_beginning(source)
         return [self._member(1, everything, source, pieces)]
+
+    def _await_beginning(self, source: CommandSource) -> None:
+        deadline = time.monotonic() + STALL_SECONDS
+        while not source.says(dump.SNAPSHOT_IS_OPEN, _TICK_SECONDS):
+            self._lifeline.check()
+            self._progress.advance(0)
+            if time.monotonic() >= deadline:
+                raise ServerBusy(
+                    f"the dump program could not begin within {STALL_SECONDS:.0f} s",
+                    "does another session lock all tables?",
+                )
 
     def _position_options(self) -> list[str]:
         # MySQL's dump program would take the very lock that was not to be had.
@@ -202,8 +219,9 @@ class LogicalBackup:
     def _looked_at(
         self, source: CommandSource, pieces: Iterator[bytes], scan: SectionScan
     ) -> Iterator[Iterator[bytes]]:
+        looks: list[Filter] = [self._lifeline.watch, scan, dump.end_check]
         try:
-            with filtered(nullcontext(pieces), [scan, dump.end_check]) as chunks:
+            with filtered(nullcontext(pieces), looks) as chunks:
                 yield chunks
         except SourceFailed as error:
             raise dump.explained(error, source.messages) from error
@@ -258,12 +276,17 @@ class LogicalBackup:
         about_the_dump = {
             "dump_client": self._program.clients.version.text,
             "locked_ms": str(self._snapshot.locked_ms),
+            **self._about_history(),
         }
         return replace(
             self._found,
             tables=counting.table_facts(self._listing.tables, counts),
             settings={**(self._found.settings or {}), **about_the_dump},
         )
+
+    def _about_history(self) -> dict[str, str]:
+        is_in_it = self._keeps_history and any(t.versioned for t in self._listing.tables)
+        return {preflight.HISTORY: "1"} if is_in_it else {}
 
     def _probe(self) -> Probe:
         return probe_of(self._leader, self._program.clients, self._listing)

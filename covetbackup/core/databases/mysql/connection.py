@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pymysql
@@ -24,8 +24,14 @@ from covetbackup.core.stream.secret import Secret
 Row = tuple[Any, ...]
 
 _CONNECT_SECONDS = 10
-# A dead peer is noticed after 30 + 3 x 10 s instead of the kernel's two hours.
-_KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
+# A dead peer is noticed after 30 + 3 x 10 s instead of the kernel's two hours, and after 60 s while
+# something sent is on its way to it: then the kernel counts no keepalives.
+_PATIENCE = (
+    (socket.TCP_KEEPIDLE, 30),
+    (socket.TCP_KEEPINTVL, 10),
+    (socket.TCP_KEEPCNT, 3),
+    (socket.TCP_USER_TIMEOUT, 60_000),
+)
 _PACKET_BYTES = 1 << 30
 
 
@@ -77,6 +83,11 @@ class Connection:
     def literal(self, value: str) -> str:
         """`value` as a quoted text in a statement."""
         return str(self._driver.escape(value))
+
+    def interrupt(self) -> None:
+        """Have a statement fail that another thread waits for. Nothing can be said afterwards."""
+        with suppress(OSError, AttributeError):  # closed already
+            self._driver._sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
 
     def close(self) -> None:
         """End the session on the server, whatever state it is in. Idempotent."""
@@ -152,7 +163,7 @@ def _socket(settings: ConnectionSettings) -> socket.socket:
     target = (settings.address or settings.host, settings.port)
     made = socket.create_connection(target, _CONNECT_SECONDS)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in _KEEPALIVE:
+    for option, value in _PATIENCE:
         made.setsockopt(socket.IPPROTO_TCP, option, value)
     return made
 

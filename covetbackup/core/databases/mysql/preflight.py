@@ -14,6 +14,13 @@ from covetbackup.core.errors import BadSetting
 KEEP, NONE = "keep", "none"
 _LISTED = 10
 
+HISTORY = "history"
+"""In the settings of a backup: its dump holds the history of system-versioned tables."""
+
+_LATER_END_OF_TIME = (11, 5)
+"""Since then a row that is in force ends in 2106 and no more in 2038. Loaded there, the rows of an
+older dump with history would all be history (seen with 10.11 and 11.8)."""
+
 
 @dataclass(frozen=True, slots=True)
 class RestoreChoices:
@@ -54,7 +61,8 @@ def read_choices(options: RestoreOptions) -> RestoreChoices:
 
 
 def refuse_unfit(connection: Connection, expected: Inventory) -> None:
-    """Raises `BadSetting` when the server is of the other flavour, or older than the backup's."""
+    """Raises `BadSetting` when the server is of the other flavour, older than the backup's, or one
+    that would take rows in force for history."""
     text = (expected.settings or {}).get("server_version", "")
     if not text:
         return
@@ -69,6 +77,13 @@ def refuse_unfit(connection: Connection, expected: Inventory) -> None:
         raise BadSetting(
             f"the backup is of {source}, this server is {here}",
             f"restore to {source.flavour} {major}.{minor} or newer",
+        )
+    has_history = HISTORY in (expected.settings or {})
+    if has_history and here.is_mariadb and source.series < _LATER_END_OF_TIME <= here.series:
+        raise BadSetting(
+            f"the backup of {source} holds system-versioned tables with their history,"
+            f" which {here} reads otherwise",
+            "restore to a MariaDB before 11.5 and upgrade that server",
         )
 
 

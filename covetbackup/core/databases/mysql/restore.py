@@ -32,6 +32,7 @@ from covetbackup.core.databases.mysql.background import in_background
 from covetbackup.core.databases.mysql.clients import Clients
 from covetbackup.core.databases.mysql.connection import Connection, connect, quoted, translated
 from covetbackup.core.databases.mysql.flavour import A_YEAR, Version
+from covetbackup.core.databases.mysql.lifeline import Lifeline
 from covetbackup.core.databases.mysql.load import BytesSink, ClientProgram, DumpSink, ScriptSink
 from covetbackup.core.databases.mysql.partial import PartialLoad
 from covetbackup.core.databases.mysql.scripts import Script, close
@@ -48,7 +49,6 @@ from covetbackup.core.stream.secret import Secret
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
-_KILL_SESSIONS = "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = %s"
 
 
 class LogicalRestore:
@@ -89,9 +89,11 @@ class LogicalRestore:
             preflight.refuse_unfit(self._keeper, self._expected)
             for risk in preflight.risks(self._keeper, self._expected, self._choices):
                 self._progress.note(risk)
+            self._lifeline = stack.enter_context(
+                Lifeline(self._settings, self._password, holding=self._name)
+            )
             self._client = self._client_program()
             self._keeper.execute(self._client.session)
-            scratch.hold(self._keeper, self._name)
             stack.callback(self._undo)
             scratch.create(self._keeper, self._name, self._expected)
             self._stack = stack.pop_all()
@@ -146,6 +148,7 @@ class LogicalRestore:
             return self._in_background(self._read_inventory)
 
     def commit(self) -> None:
+        self._lifeline.check()  # without it a sweep may have taken the scratch database
         with translated(self._settings):
             if self.kept_as:
                 self._replace()
@@ -220,7 +223,7 @@ class LogicalRestore:
         )
 
     def _started(self, progress: Progress) -> CommandSink:
-        client = replace(self._client, idle=lambda: progress.advance(0))
+        client = replace(self._client, idle=self._lifeline.watching(lambda: progress.advance(0)))
         return client.start(self._name)
 
     def _drop_key(self, key: ForeignKey) -> None:
@@ -238,7 +241,7 @@ class LogicalRestore:
             self._choose(self._keeper.version),
             self._keeper.is_encrypted,
             session,
-            lambda: self._progress.advance(0),
+            self._lifeline.watching(lambda: self._progress.advance(0)),
         )
 
     def _load_schema(self, script: Script) -> None:
@@ -300,17 +303,9 @@ class LogicalRestore:
                 if self.kept_as:
                     # A server that crashed may have moved some of its tables and not others.
                     exchange.recover(connection)
-                self._end_sessions(connection)
+                scratch.end_sessions(connection, self._name)
                 scratch.drop_unfinished(connection, self._name)
                 scratch.drop(connection, self._name)
         except (CovetError, pymysql.err.Error) as error:
             # The restore's own failure is on its way up already; a sweep will take this.
             _log.warning("scratch database stays until a sweep scratch=%s %s", self._name, error)
-
-    def _end_sessions(self, connection: Connection) -> None:
-        # A statement of a client that is gone goes on, and keeps its tables from being dropped.
-        for session in connection.strings(_KILL_SESSIONS, [self._name]):
-            try:
-                connection.execute(f"KILL {session}")
-            except pymysql.err.Error:
-                pass  # it ended by itself

@@ -96,6 +96,17 @@ def hold(connection: Connection, name: str) -> None:
     connection.execute("SELECT GET_LOCK(%s, 0)", [name])
 
 
+def end_sessions(connection: Connection, name: str) -> None:
+    """A statement of a client that is gone goes on, and keeps its tables from being dropped; so
+    does the transaction of one that the server has not heard of for hours."""
+    query = "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = %s"
+    for session in connection.strings(query, [name]):
+        try:
+            connection.execute(f"KILL {session}")
+        except pymysql.err.Error:
+            pass  # it ended by itself
+
+
 def drop(connection: Connection, name: str) -> None:
     """Drop a scratch database with everything in it."""
     if not _NAME.fullmatch(name):
@@ -193,6 +204,7 @@ def _drop_abandoned(connection: Connection, scratch: str) -> list[str]:
     try:
         # Looked at again: until its lock was to be had, the restore may have made it real.
         left = [name for name, of in _unfinished(connection).items() if of == scratch]
+        end_sessions(connection, scratch)
         for name in left:
             connection.execute(f"DROP DATABASE {quoted(name)}")
     finally:

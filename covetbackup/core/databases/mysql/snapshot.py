@@ -62,7 +62,7 @@ def open_together(
         with ExitStack() as started:
             pieces = [started.enter_context(source) for source in sources]
             for source in sources:
-                await_snapshot(source, _OPENING_SECONDS - (time.monotonic() - locked_at))
+                _await_snapshot(source, _OPENING_SECONDS - (time.monotonic() - locked_at))
             position, why_not = read_position(leader)
             programs.push(started.pop_all())
     finally:
@@ -71,7 +71,7 @@ def open_together(
     return pieces, Snapshot(taken_at, position, why_not, locked_ms)
 
 
-def await_snapshot(source: CommandSource, seconds: float) -> None:
+def _await_snapshot(source: CommandSource, seconds: float) -> None:
     """Raises `NoLock` if the program has not said within `seconds` that it sees a snapshot."""
     if not source.says(SNAPSHOT_IS_OPEN, seconds):
         raise NoLock(f"a dump program did not begin within {_OPENING_SECONDS} s")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import unquote
 
+from covetbackup.core.databases.address import Grammar
 from covetbackup.core.databases.mysql.settings import ConnectionSettings
 from covetbackup.core.errors import BadSetting
 
-SCHEMES = ("mysql", "mariadb")
-_PARAMETERS = ("socket", "sslmode", "sslrootcert")
-_SHAPE = "the form is mysql://user@host:port/database, special characters written as %XX"
+_GRAMMAR = Grammar("MySQL", ("mysql", "mariadb"), ("socket", "sslmode", "sslrootcert"))
 
 
 def parse_url(url: str) -> ConnectionSettings:
@@ -17,19 +16,17 @@ def parse_url(url: str) -> ConnectionSettings:
 
     `mariadb://` means the same: the server says what it is. User and database are
     percent-decoded. A socket file is given as `?socket=/file` with no host before it. Raises
-    `BadSetting` for anything else, and for a password: in an address it would end up in process
-    lists, logs and histories.
+    `BadSetting` for anything else.
     """
     settings = parse_server(url)
     if not settings.database:
-        raise BadSetting("the MySQL address names no database", _SHAPE)
+        raise BadSetting("the MySQL address names no database", _GRAMMAR.shape)
     return settings
 
 
 def parse_server(url: str) -> ConnectionSettings:
     """As `parse_url`, of an address that need not name a database."""
-    parts = _split(url)
-    parameters = _parameters(parts.query)
+    parts, parameters = _GRAMMAR.read(url)
     host, socket = unquote(parts.hostname or ""), parameters.get("socket", "")
     if host and socket:
         raise BadSetting("a MySQL address names a host and a socket", "name one of them")
@@ -44,36 +41,6 @@ def parse_server(url: str) -> ConnectionSettings:
     )
 
 
-def _split(url: str) -> SplitResult:
-    # urlsplit drops tabs and line ends anywhere in an address, which would change a name.
-    if any(character in url for character in "\t\r\n"):
-        raise BadSetting("a MySQL address holds a tab or line end", "write it as %09, %0A or %0D")
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - reading it is what validates it
-    except ValueError as error:
-        raise BadSetting("not a valid MySQL address", _SHAPE) from error
-    if parts.password is not None:
-        raise BadSetting("a MySQL address holds a password", "use --password-file")
-    if parts.scheme not in SCHEMES or parts.fragment:
-        raise BadSetting("not a MySQL address", _SHAPE)
-    return parts
-
-
-def _parameters(query: str) -> dict[str, str]:
-    pairs = parse_qsl(query, keep_blank_values=True)
-    parameters = dict(pairs)
-    if len(parameters) != len(pairs):
-        raise BadSetting("a parameter of a MySQL address is given twice")
-    for name in parameters:
-        if name == "password":
-            raise BadSetting("a MySQL address holds a password", "use --password-file")
-        if name not in _PARAMETERS:
-            allowed = ", ".join(_PARAMETERS)
-            raise BadSetting(f"a MySQL address may not set {name!r}", f"allowed are: {allowed}")
-    return parameters
-
-
 def own_target(settings: ConnectionSettings, target: str) -> ConnectionSettings:
     """The database of the address `target`, on the server of `settings`. Raises `BadSetting` for
     another server or account: the password at hand belongs to that one and to no other."""
@@ -84,3 +51,18 @@ def own_target(settings: ConnectionSettings, target: str) -> ConnectionSettings:
             "make an engine with the target's settings",
         )
     return settings.on(found.database)
+
+
+def to_url(settings: ConnectionSettings) -> str:
+    """The inverse of `parse_server`."""
+    return _GRAMMAR.write(
+        user=settings.user,
+        host=settings.host,
+        port=settings.port,
+        database=settings.database,
+        parameters={
+            "socket": settings.socket,
+            "sslmode": settings.sslmode,
+            "sslrootcert": settings.sslrootcert,
+        },
+    )

@@ -25,7 +25,7 @@ OLDEST_MAJOR = 13  # the oldest server whose catalogs the queries here were run 
 _CONNECT_SECONDS = 10
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 # A dead peer is noticed after 30 + 3 x 10 s instead of the kernel's two hours, and after 60 s while
-# something sent is on its way to it: then the kernel counts no keepalives.
+# something sent is on its way to it: then the kernel counts no keepalives. But see `pulse`.
 _KEEPALIVES: dict[str, Any] = {
     "keepalives": 1,
     "keepalives_idle": 30,
@@ -39,6 +39,14 @@ _TIMEOUTS = {
     "idle_in_transaction_session_timeout": 13,
     "idle_session_timeout": 14,
     "transaction_timeout": 17,
+}
+# The server's side of the same: else it keeps the session, its locks and its snapshot for two
+# hours, and what a restore left there looks alive for as long. Without effect on a socket file. No
+# limit for what it sends: it would end a backup whose storage lets it rest for longer.
+_KEEPALIVES_THERE = {
+    "tcp_keepalives_idle": 30,
+    "tcp_keepalives_interval": 10,
+    "tcp_keepalives_count": 3,
 }
 
 
@@ -121,9 +129,35 @@ def _prepare(connection: Connection) -> None:
     major = major_of(connection)
     if major < OLDEST_MAJOR:
         raise BadSetting(f"PostgreSQL {major} is older than {OLDEST_MAJOR}, the oldest supported")
-    for name, since in _TIMEOUTS.items():
-        if major >= since:
-            connection.execute(sql.SQL("SET {} = 0").format(sql.Identifier(name)))
+    for name, value in _session_settings(major).items():
+        connection.execute(sql.SQL("SET {} = {}").format(sql.Identifier(name), value))
+    if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+        _choose_encoding(connection)
+
+
+def _choose_encoding(connection: Connection) -> None:
+    """A database without an encoding holds names of any bytes. Taken for LATIN1 each is a text that
+    turns into the same bytes again; taken for UTF-8, where they are that, they are also right."""
+    try:
+        connection.execute(_NAMES_AS_UTF8)
+    except psycopg.errors.CharacterNotInRepertoire:
+        connection.execute("SET client_encoding = 'LATIN1'")
+
+
+_NAMES_AS_UTF8 = """
+SELECT count(convert_from(textsend(name), 'UTF8')) FROM (
+  SELECT relname::text FROM pg_class
+  UNION ALL SELECT nspname::text FROM pg_namespace
+  UNION ALL SELECT rolname::text FROM pg_roles
+  UNION ALL SELECT shobj_description(oid, 'pg_database') FROM pg_database
+    WHERE datname = current_database()
+) AS named(name)
+"""
+
+
+def _session_settings(major: int) -> dict[str, int]:
+    limits = {name: 0 for name, since in _TIMEOUTS.items() if major >= since}
+    return {**limits, **_KEEPALIVES_THERE}
 
 
 @contextmanager
@@ -133,13 +167,31 @@ def translated(settings: ConnectionSettings) -> Iterator[None]:
     try:
         yield
     except psycopg.OperationalError as error:
-        raise DatabaseUnavailable(f"lost the connection to {settings}: {_line(error)}") from error
+        raise lost(f"lost the connection to {settings}", error) from error
     except psycopg.Error as error:
-        raise DatabaseError(f"{settings} answered: {_line(error)}") from error
+        raise DatabaseError(f"{settings} answered: {line_of(error)}") from error
+    except UnicodeDecodeError as error:
+        # A name that all databases share, given from one of another encoding: nothing converts it.
+        raise DatabaseError(
+            f"{settings} has a name that is not in its own encoding: {error.object!r}",
+            "is there such a role, tablespace or comment? name it anew from this database",
+        ) from error
 
 
-def _line(error: psycopg.Error) -> str:
-    return " ".join(str(error).split("\n")[:2])
+def is_silence(error: psycopg.Error) -> bool:
+    """Whether it has no code of the server: the connection is gone, and nothing else failed."""
+    return isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+
+
+def lost(what: str, error: psycopg.Error) -> DatabaseUnavailable:
+    """`what` went wrong with a connection."""
+    hint = "was the session ended, the server stopped, or the network between cut?"
+    return DatabaseUnavailable(f"{what}: {line_of(error)}", hint if is_silence(error) else "")
+
+
+def line_of(error: psycopg.Error) -> str:
+    """The server's or the driver's own words, on one line."""
+    return " ".join(part.strip() for part in str(error).split("\n")[:2])
 
 
 def conninfo(database: str) -> str:
@@ -147,11 +199,21 @@ def conninfo(database: str) -> str:
     return make_conninfo("", dbname=database, **_KEEPALIVES)
 
 
+def conninfo_to_send(database: str) -> str:
+    """The same for a program that sends much, to a server that may rest: see `pulse`."""
+    return make_conninfo("", dbname=database, **{**_KEEPALIVES, "tcp_user_timeout": 0})
+
+
+def unsent_limit() -> int:
+    """How many milliseconds what is sent may wait to be taken."""
+    return int(_KEEPALIVES["tcp_user_timeout"])
+
+
 def tool_environment(
     settings: ConnectionSettings, password: Secret | None, *, application: str, major: int
 ) -> dict[str, str | SecretFile]:
     """What a client program is told of the server. The password is in a file of its own."""
-    limits = " ".join(f"-c {name}=0" for name, since in _TIMEOUTS.items() if major >= since)
+    options = [f"-c {name}={value}" for name, value in _session_settings(major).items()]
     environment: dict[str, str | SecretFile] = {
         "PGHOST": settings.host,
         "PGPORT": str(settings.port),
@@ -159,7 +221,7 @@ def tool_environment(
         "PGSSLMODE": settings.sslmode,
         "PGCONNECT_TIMEOUT": str(_CONNECT_SECONDS),
         "PGAPPNAME": application,
-        "PGOPTIONS": limits,
+        "PGOPTIONS": " ".join(options),
     }
     if settings.address:
         environment["PGHOSTADDR"] = settings.address

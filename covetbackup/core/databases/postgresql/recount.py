@@ -40,13 +40,10 @@ def uncounted(expected: Inventory, found: Inventory) -> str:
     return f"{len(labels)} tables cannot be counted by this role: {', '.join(labels[:_NAMED])}"
 
 
-def analyze(
-    connection: Connection, stop: Callable[[], bool], *, only: Collection[str] | None = None
-) -> None:
-    """All tables, or `only` those of these labels: without statistics the first queries are
-    planned blindly."""
+def analyze(connection: Connection, stop: Callable[[], bool], *, only: Collection[str]) -> None:
+    """The tables of these labels: without statistics the first queries are planned blindly."""
     for table in relations.tables(connection):
         if stop():
             return
-        if table.kind in ("r", "p") and (only is None or table.label in only):
+        if table.kind in ("r", "p") and table.label in only:
             connection.execute(sql.SQL("ANALYZE {}").format(table.quoted))

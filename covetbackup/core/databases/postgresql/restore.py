@@ -23,6 +23,7 @@ from covetbackup.core.databases.base import Piece, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql import preflight, recount, replace, roles, scratch
 from covetbackup.core.databases.postgresql.access import end_sessions
+from covetbackup.core.databases.postgresql.analyze import Analysis
 from covetbackup.core.databases.postgresql.background import in_background
 from covetbackup.core.databases.postgresql.backup import GLOBALS
 from covetbackup.core.databases.postgresql.clients import Clients
@@ -30,7 +31,7 @@ from covetbackup.core.databases.postgresql.connection import (
     Connection,
     ConnectionSettings,
     connect,
-    conninfo,
+    conninfo_to_send,
     major_of,
     tool_environment,
     translated,
@@ -39,6 +40,7 @@ from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink, Sp
 from covetbackup.core.databases.postgresql.parts.names import DUMP, HEAD, is_part
 from covetbackup.core.databases.postgresql.parts.restoring import PartedLoad
 from covetbackup.core.databases.postgresql.properties import property_statements
+from covetbackup.core.databases.postgresql.pulse import Felt, Pulse
 from covetbackup.core.databases.postgresql.snapshot import prepare_session
 from covetbackup.core.databases.postgresql.url import parse_url
 from covetbackup.core.databases.selection import Chosen
@@ -95,6 +97,7 @@ class PostgresRestore:
                 self._settings, self._password, application=self._application
             )
             stack.callback(self._keeper.close)
+            self._pulse = Pulse(self._keeper, self._settings)
             self._look_at_target()
             preflight.refuse_unfit(self._keeper, self._needed, self._choices)
             major = preflight.archive_major(self._expected) or major_of(self._keeper)
@@ -146,7 +149,7 @@ class PostgresRestore:
             return ScriptSink(self._apply_globals)
         if is_part(piece.member):
             with translated(self._settings.on(self._name)):
-                return self._parts.sink(piece, progress)
+                return self._parts.sink(piece, Felt(progress, self._pulse))
         if piece.member != DUMP:
             raise BadSetting(f"a PostgreSQL backup has no member {piece.member!r}")
         return self._whole_sink()
@@ -169,13 +172,11 @@ class PostgresRestore:
         # the other took 4 s of 31.
         expected = self.chosen.of(self._expected) if self.chosen else self._expected
         reader = partial(recount.inventory, expected=expected)
-        with (
-            self._on_scratch(recount.analyze) as analysis,
-            self._on_scratch(reader) as reading,
-        ):
+        with self._analyzing() as analyses, self._on_scratch(reader) as reading:
             found = reading.result(waiting=self._tick)
             self._progress.phase("analyze")
-            analysis.result(waiting=self._tick)
+            for each in analyses:
+                each.result(waiting=self._tick)
         if note := recount.uncounted(expected, found):
             self._progress.note(note)
         return found
@@ -290,7 +291,7 @@ class PostgresRestore:
         self._progress.note(f"left out: {text}")
 
     def _pg_restore(self, *options: str) -> PgRestore:
-        options = (*options, "--no-password", f"--dbname={conninfo(self._name)}")
+        options = (*options, "--no-password", f"--dbname={conninfo_to_send(self._name)}")
         if not self._choices.keeps_owner:
             options += ("--no-owner", "--no-privileges")
         if self._choices.role:
@@ -310,7 +311,15 @@ class PostgresRestore:
         )
 
     def _tick(self) -> None:
+        self._pulse.check()
         self._progress.advance(0)
+
+    @contextmanager
+    def _analyzing(self) -> Iterator[Sequence[Background[None]]]:
+        analysis = Analysis()
+        with ExitStack() as stack:
+            jobs = range(self._options.jobs)
+            yield [stack.enter_context(self._on_scratch(analysis)) for _ in jobs]
 
     @contextmanager
     def _on_scratch(

@@ -100,4 +100,7 @@ def _refuse_if_taken(bind: str) -> None:
         try:
             probe.bind((host.strip("[]"), int(port)))
         except OSError as error:
-            raise CommandError(f"cannot listen at {bind}: {error.strerror}") from error
+            raise CommandError(
+                f"cannot listen at {bind}: {(error.strerror or str(error)).lower()}\n"
+                "is a dashboard running there already? choose another place with --bind"
+            ) from error

@@ -89,7 +89,7 @@ def script(
 def _is_there(connection: Connection, entry: Entry) -> bool:
     try:
         with connection.transaction():
-            if entry.kind == _EXTENSION and _has_extension(connection, entry.tag.decode()):
+            if entry.kind == _EXTENSION and _has_extension(connection, entry.text(entry.tag)):
                 return True
             connection.execute(entry.definition)
     except _THERE:

@@ -24,7 +24,8 @@ class AddedRows:
     ) -> None:
         closure = close_rows(contents, selection)
         self.chosen = closure.chosen
-        names = {old.encode(): new.encode() for old, new in selection.schemas_as}
+        codec = contents.codec
+        names = {old.encode(codec): new.encode(codec) for old, new in selection.schemas_as}
         self.entries = {
             entry.dump_id: replace(entry, copy_statement=copy_into(entry, names))
             for entry in contents.data_entries

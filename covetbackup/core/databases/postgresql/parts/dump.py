@@ -16,7 +16,12 @@ from operator import itemgetter
 import psycopg
 
 from covetbackup.core.databases.base import Member
-from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.connection import (
+    Connection,
+    is_silence,
+    line_of,
+    lost,
+)
 from covetbackup.core.databases.postgresql.parts import copying, framing
 from covetbackup.core.databases.postgresql.parts.leader import Leader
 from covetbackup.core.databases.postgresql.parts.names import HEAD
@@ -103,7 +108,10 @@ class PartedDump:
         try:
             yield pieces
         except psycopg.Error as error:
-            raise SourceFailed(f"reading {part.name} failed: {_line(error)}") from error
+            what = f"reading {part.name} failed"
+            if is_silence(error):
+                raise lost(what, error) from error
+            raise SourceFailed(f"{what}: {line_of(error)}") from error
         finally:
             pieces.close()
 
@@ -168,7 +176,3 @@ def _data(unit: Unit, connection: Connection) -> Iterator[bytes]:
         yield framing.object_beginning(oid)
         yield from framing.framed(piece for _, piece in pieces)
         yield framing.END
-
-
-def _line(error: psycopg.Error) -> str:
-    return " ".join(str(error).split("\n")[:2])

@@ -21,6 +21,9 @@ class Leader:
         self._turn = Lock()
         self.encoding = connection.info.parameter_status("server_encoding") or "UTF8"
         """The server's name for the encoding of the database."""
+        self._names = connection.info.parameter_status("client_encoding") or "UTF8"
+        self.codec = connection.info.encoding
+        """Of names, until `read` reads rows."""
 
     def read(self, reading: Reading) -> Iterator[bytes]:
         """What `reading` yields of the connection, b"" while its turn has not come."""
@@ -31,6 +34,6 @@ class Leader:
                 yield b""
             set_encoding(self._connection, self.encoding)
             yield from reading(self._connection)
-            set_encoding(self._connection, "UTF8")
+            set_encoding(self._connection, self._names)
         finally:
             self._turn.release()

@@ -8,7 +8,12 @@ from threading import Lock
 
 import psycopg
 
-from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.connection import (
+    Connection,
+    is_silence,
+    line_of,
+    lost,
+)
 from covetbackup.core.databases.postgresql.parts.blocks import (
     Begun,
     Blocks,
@@ -20,6 +25,7 @@ from covetbackup.core.databases.postgresql.parts.blocks import (
 from covetbackup.core.databases.postgresql.parts.copying import CopyIn
 from covetbackup.core.databases.postgresql.parts.framing import OBJECTS, TABLE
 from covetbackup.core.databases.postgresql.parts.places import Place
+from covetbackup.core.databases.postgresql.pulse import let_rest, let_rest_no_more
 from covetbackup.core.databases.postgresql.toc.values import BLOBS, Entry
 from covetbackup.core.errors import Incomplete, SinkFailed
 from covetbackup.core.progress import Progress
@@ -41,6 +47,12 @@ class Loader:
     def commit(self) -> None:
         pass
 
+    def rows_begin(self) -> None:
+        pass
+
+    def rows_end(self) -> None:
+        pass
+
     def abort(self) -> None:
         # Before the end of a COPY, this is no end of its rows: nothing of it is kept.
         self.connection.close()
@@ -56,6 +68,12 @@ class OwnLoader(Loader):
 
     def begin(self) -> None:
         self.connection.execute("BEGIN")
+
+    def rows_begin(self) -> None:
+        let_rest(self.connection)
+
+    def rows_end(self) -> None:
+        let_rest_no_more(self.connection)
 
     def commit(self) -> None:
         self.connection.execute("COMMIT")
@@ -151,6 +169,7 @@ class PartSink:
     def _copy_rows(self, rows: memoryview) -> None:
         assert self._entry is not None
         if self._copy is None:
+            self._loader.rows_begin()
             self._copy = CopyIn(self._connection, self._entry.copy_statement)
             self._wait(self._copy.begin())
         self._wait(self._copy.write(rows))
@@ -158,6 +177,7 @@ class PartSink:
     def _end_copy(self) -> None:
         if self._copy is not None and self._entry is not None:
             self._wait(self._copy.finish())
+            self._loader.rows_end()
             self._loader.tally(self._entry.name, self._copy.rows)
             self._copy = None
 
@@ -178,11 +198,13 @@ class PartSink:
             yield
         except psycopg.Error as error:
             where = self._entry.name if self._entry else self._name
-            line = " ".join(str(error).split("\n")[:2])
+            what = f"loading {where} failed"
+            if is_silence(error):
+                raise lost(what, error) from error
             # Only tables that were there before the rows have keys while these are loaded.
             is_twice = isinstance(error, psycopg.errors.UniqueViolation)
             hint = "are rows of the backup there already? nothing was changed" if is_twice else ""
-            raise SinkFailed(f"loading {where} failed: {line}", hint) from error
+            raise SinkFailed(f"{what}: {line_of(error)}", hint) from error
 
 
 def _kind(entry: Entry | None) -> bytes:

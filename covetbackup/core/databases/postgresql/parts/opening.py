@@ -35,7 +35,7 @@ def open_parts(
     with readers.lent(()) as connection:
         page_bytes, object_bytes = _measures(connection)
         is_cut = major_of(connection) >= _SINCE_RANGES
-        codec = connection.info.encoding
+        codec = leader.codec if leader.encoding == "SQL_ASCII" else connection.info.encoding
     heaps = {
         table.oid: _heap(table, page_bytes if is_cut else 0, codec)
         for table in snapshot.tables

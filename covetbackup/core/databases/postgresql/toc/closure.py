@@ -5,7 +5,7 @@ A pure function of the table of contents, so it can be shown before anything run
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from covetbackup.core.databases.postgresql.toc.needs import roles_of, tablespaces_of
@@ -127,6 +127,8 @@ class _Search:
                 need.dump_id in self.kept and (need.schema, need.tag) != (entry.schema, entry.tag)
                 for need in needs
             )
+        if attached_to := own_parents(entry, self.entries):
+            return bool(attached_to & self.kept)
         if entry.kind in BETWEEN:
             return bool(needs) and all(need.dump_id in self.kept for need in needs)
         # The first need of a default, say, may be the sequence that it takes its values from.
@@ -134,6 +136,15 @@ class _Search:
         return entry.kind in _BELONGING and any(
             need.dump_id in self.kept and not _is_only_used(entry, need) for need in owners
         )
+
+
+def own_parents(entry: Entry, entries: Mapping[int, Entry]) -> set[int]:
+    """Dump ids of the tables of which this one makes itself a partition: so it is in dumps of
+    servers before PostgreSQL 14, which have no entry for that."""
+    if entry.kind not in TABLES or b" ATTACH PARTITION " not in entry.definition:
+        return set()
+    needs = [need for need in entry.needs if need in entries]
+    return {need for need in needs if b"PARTITION BY " in entries[need].definition}
 
 
 def _is_only_used(entry: Entry, need: Entry) -> bool:
@@ -154,11 +165,10 @@ def selected(contents: Contents, selection: Selection) -> list[Entry]:
                 f"the backup has no table {label}", "write SCHEMA.TABLE as contents do"
             )
         found.append(named[label])
-    schemas = {schema.encode(): schema for schema in selection.schemas}
-    inside = [entry for entry in contents.entries if entry.schema in schemas]
-    missing = set(schemas) - {entry.schema for entry in inside}
+    inside = [e for e in contents.entries if e.text(e.schema) in selection.schemas]
+    missing = set(selection.schemas) - {entry.text(entry.schema) for entry in inside}
     if missing:
-        raise BadSetting(f"the backup has nothing in schema {schemas[min(missing)]}")
+        raise BadSetting(f"the backup has nothing in schema {min(missing)}")
     if not (found or inside):
         raise BadSetting("nothing is selected")
     # What is between two things comes by itself when both are there.
@@ -169,12 +179,12 @@ def _described(search: _Search, wanted: list[Entry], selection: Selection) -> Ch
     kept = [search.entries[dump_id] for dump_id in sorted(search.kept)]
     tables = [entry for entry in kept if entry.kind in TABLES]
     wanted_names = {entry.name for entry in wanted}
-    there = {entry.schema.decode(errors="replace") for entry in kept if entry.schema}
+    there = {entry.text(entry.schema) for entry in kept if entry.schema}
     refuse_unfit_names(selection.schemas_as, there, taken={*there, _PUBLIC})
     return Chosen(
         tables=frozenset(entry.name for entry in tables),
         sequences=frozenset(entry.name for entry in kept if entry.kind == _SEQUENCE),
-        extensions=frozenset(entry.tag.decode() for entry in kept if entry.kind == b"EXTENSION"),
+        extensions=frozenset(entry.text(entry.tag) for entry in kept if entry.kind == b"EXTENSION"),
         pulled=tuple(entry.name for entry in tables if entry.name not in wanted_names),
         skipped=tuple(_skipped(search)),
         warnings=tuple(_warnings(search, kept, selection)),

@@ -18,19 +18,17 @@ _WITH_ROLES = (b"ACL", b"DEFAULT ACL", b"POLICY")
 
 def roles_of(entries: Iterable[Entry]) -> frozenset[str]:
     """Who owns them, is granted something, or is spoken of by a policy."""
-    found: set[bytes] = set()
+    found: set[str] = set()
     for entry in entries:
-        found.add(entry.owner)
+        found.add(entry.text(entry.owner))
         if entry.kind in _WITH_ROLES:
             for names in _NAMED.findall(entry.definition):
-                found.update(map(unquoted, _EACH.findall(names)))
-    return frozenset(name.decode(errors="replace") for name in found if name)
+                found.update(entry.text(unquoted(name)) for name in _EACH.findall(names))
+    return frozenset(name for name in found if name)
 
 
 def tablespaces_of(entries: Iterable[Entry]) -> frozenset[str]:
-    return frozenset(
-        entry.tablespace.decode(errors="replace") for entry in entries if entry.tablespace
-    )
+    return frozenset(entry.text(entry.tablespace) for entry in entries if entry.tablespace)
 
 
 def unquoted(name: bytes) -> bytes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
+from covetbackup.core.databases.postgresql.toc.encoding import codec_of
 from covetbackup.core.databases.postgresql.toc.values import (
     OFFSET_BYTES,
     VERSIONS,
@@ -55,8 +57,11 @@ def read_contents(data: bytes) -> Contents:
         cursor.text()
     about = data[begin : cursor.at]
     count = cursor.integer()
-    entries = tuple(_entry(cursor, version[:2]) for _ in range(count))
-    return Contents(version, is_compressed, about, entries, cursor.at)
+    entries = [_entry(cursor, version[:2]) for _ in range(count)]
+    codec = codec_of(entries)
+    if codec != "utf-8":
+        entries = [replace(entry, codec=codec) for entry in entries]
+    return Contents(version, is_compressed, about, tuple(entries), cursor.at)
 
 
 class _Cursor:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from covetbackup.core.databases.postgresql.toc.closure import ATTACH, TABLES, Closure, selected
+from covetbackup.core.databases.postgresql.toc.closure import (
+    ATTACH,
+    TABLES,
+    Closure,
+    own_parents,
+    selected,
+)
 from covetbackup.core.databases.postgresql.toc.renaming import refuse_unfit_names
 from covetbackup.core.databases.postgresql.toc.sources import column_names
 from covetbackup.core.databases.postgresql.toc.values import TABLE_DATA, Contents, Entry
@@ -21,7 +27,7 @@ def close_rows(contents: Contents, selection: Selection) -> Closure:
         for entry in contents.data_entries
         if entry.kind == TABLE_DATA and (entry.schema, entry.tag) in names
     ]
-    there = {entry.schema.decode(errors="replace") for entry in data}
+    there = {entry.text(entry.schema) for entry in data}
     refuse_unfit_names(selection.schemas_as, there, taken=())
     chosen = Chosen(
         tables=frozenset(entry.name for entry in tables),
@@ -40,8 +46,8 @@ def close_rows(contents: Contents, selection: Selection) -> Closure:
 
 
 def _rows(entry: Entry, names: Mapping[str, str]) -> Rows:
-    schema = entry.schema.decode(errors="replace")
-    name = entry.tag.decode(errors="replace")
+    schema = entry.text(entry.schema)
+    name = entry.text(entry.tag)
     return Rows(names.get(schema, schema), name, column_names(entry))
 
 
@@ -57,4 +63,6 @@ def _with_partitions(contents: Contents, selection: Selection) -> list[Entry]:
                 attach.tag,
             )
             found += [other for other in others if is_parent and other not in found]
+        own = [one for one in contents.entries if table.dump_id in own_parents(one, entries)]
+        found += [one for one in own if one not in found]
     return found

@@ -33,7 +33,7 @@ def columns(entry: Entry) -> bytes:
 def column_names(entry: Entry) -> tuple[str, ...]:
     """The same as a person would write them."""
     found = _COLUMN.findall(columns(entry))
-    return tuple(unquoted(name).decode(errors="replace") for name in found)
+    return tuple(entry.text(unquoted(name)) for name in found)
 
 
 def copy_into(entry: Entry, schemas_as: Mapping[bytes, bytes]) -> bytes:

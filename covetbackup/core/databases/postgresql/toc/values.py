@@ -50,12 +50,16 @@ class Entry:
     offset: int | None = None
     owner: bytes = b""
     tablespace: bytes = b""
+    codec: str = "utf-8"
 
     @property
     def name(self) -> str:
         """For people."""
-        words = (self.schema, self.tag)
-        return ".".join(word.decode(errors="replace") for word in words if word)
+        return ".".join(self.text(word) for word in (self.schema, self.tag) if word)
+
+    def text(self, word: bytes) -> str:
+        """A word of this entry for people."""
+        return word.decode(self.codec, errors="replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,11 @@ class Contents:
     about: bytes
     entries: tuple[Entry, ...]
     size: int
+
+    @property
+    def codec(self) -> str:
+        """Of the names in it, as Python calls it."""
+        return self.entries[0].codec if self.entries else "utf-8"
 
     @property
     def data_entries(self) -> tuple[Entry, ...]:

@@ -1,0 +1,78 @@
+"""A newer MariaDB than the one that is installed: back to itself, and on to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from covetbackup.core.databases.inventory import differences
+from covetbackup.core.databases.mysql.engine import MysqlEngine
+from covetbackup.core.errors import BadSetting
+from tests.support.mariadb import MysqlServer, create_database
+from tests.support.mariadb_backup import (
+    contents,
+    engine_for,
+    fill_richly,
+    fresh_name,
+    put_back,
+    settings_for,
+    take,
+)
+from tests.support.mariadb_server import mariadb, run_product
+from tests.support.other_suites import MARIADB_11, Unobtainable, unpacked
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # the first run fetches packages
+
+
+@pytest.fixture(scope="module")
+def programs() -> Path:
+    try:
+        return unpacked(MARIADB_11)
+    except Unobtainable as reason:
+        pytest.skip(f"no newer MariaDB: {reason}")
+
+
+@pytest.fixture(scope="module")
+def newer(programs: Path) -> Iterator[MysqlServer]:
+    with run_product(mariadb(programs)) as server:
+        yield server
+
+
+def newer_engine(server: MysqlServer, database: str, programs: Path) -> MysqlEngine:
+    directories = [programs / "usr/bin"]
+    settings = settings_for(server, database)
+    return MysqlEngine(settings, server.password, client_directories=directories)
+
+
+def test_it_comes_back_equal(newer: MysqlServer, programs: Path) -> None:
+    database, copy = create_database(newer), fresh_name()
+    fill_richly(newer, database)
+    engine = newer_engine(newer, database, programs)
+    taken = take(engine)
+    assert differences(taken.inventory, put_back(engine, taken, newer.url(copy), jobs=2)) == []
+    assert contents(newer, copy) == contents(newer, database)
+
+
+def test_the_installed_one_goes_on_to_it(
+    mariadb_server: MysqlServer, newer: MysqlServer, programs: Path
+) -> None:
+    database, copy = create_database(mariadb_server), fresh_name()
+    fill_richly(mariadb_server, database)
+    mariadb_server.execute(database, "DROP TABLE history")
+    taken = take(engine_for(mariadb_server, database))
+    engine = newer_engine(newer, database, programs)
+    assert differences(taken.inventory, put_back(engine, taken, newer.url(copy), jobs=2)) == []
+    assert contents(newer, copy) == contents(mariadb_server, database)
+
+
+def test_rows_in_force_do_not_become_history_there(
+    mariadb_server: MysqlServer, newer: MysqlServer, programs: Path
+) -> None:
+    database = create_database(mariadb_server)
+    mariadb_server.execute(database, "CREATE TABLE history (a int) WITH SYSTEM VERSIONING")
+    taken, before = take(engine_for(mariadb_server, database)), newer.databases()
+    with pytest.raises(BadSetting, match="system-versioned"):
+        put_back(newer_engine(newer, database, programs), taken, newer.url(fresh_name()))
+    assert newer.databases() == before
