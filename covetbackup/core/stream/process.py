@@ -41,8 +41,9 @@ GRACE_SECONDS = 10.0
 
 _PIPE_BYTES = 1 << 20  # the default of 64 KiB costs a context switch for each
 # Programs write 4 KiB at a time, and a reader that is quick gets hardly more. Letting the pipe fill
-# for a moment took 0.02 s of CPU instead of 0.13 for 65 MB, and the dump was done earlier.
-_FEW_BYTES = 128 << 10
+# for a moment took 0.02 s of CPU instead of 0.13 for 65 MB, and the dump was done earlier. A small
+# pipe is read sooner: it would be full, and the program would wait for us.
+_FEW_OF_PIPE = 8
 _GATHER_SECONDS = 0.001
 _STDERR_BYTES = 64 << 10
 _RUN_OUTPUT_BYTES = 64 << 20  # `pg_restore -l` of 100 000 tables prints about 20 MiB
@@ -114,13 +115,14 @@ class CommandSource:
     def _pieces(self, started: _Started) -> Generator[bytes, None, None]:
         child, pipe = started.child, started.pipe
         tick = min(_IDLE_SECONDS, self._stall_seconds)
+        few = fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) // _FEW_OF_PIPE
         while True:
             yield from self._until(lambda: child.ready(pipe, select.POLLIN, tick), started)
             piece = os.read(pipe, PIECE_BYTES)
             if not piece:
                 break
             yield piece
-            if len(piece) < _FEW_BYTES:
+            if len(piece) < few:
                 time.sleep(_GATHER_SECONDS)
         yield from self._until(lambda: child.ended(tick), started)
         status = child.finish()
@@ -264,11 +266,11 @@ def _start(command: Command, *, feeds: bool, output_bytes: int = 0) -> _Started:
         stdin = stdout = subprocess.DEVNULL
         output = None
         if feeds:
-            stdin, pipe = _pipe(theirs, ours)
+            stdin, pipe = _pipe(theirs, ours, enlarged=True)
             if output_bytes:
                 output, stdout = _pipe(ours, theirs)
         else:
-            pipe, stdout = _pipe(ours, theirs)
+            pipe, stdout = _pipe(ours, theirs, enlarged=True)
         hold = pipe if feeds else -1
         guarded = [str(os.getpid()), str(their_line.fileno()), str(hold), *placed.argv]
         inherited = {their_line.fileno(), *placed.files} | ({hold} if feeds else set())
@@ -284,13 +286,15 @@ def _start(command: Command, *, feeds: bool, output_bytes: int = 0) -> _Started:
     return _Started(command.label, child, pipe, messages, kept)
 
 
-def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
-    """A pipe whose ends belong to `reader` and `writer`."""
+def _pipe(reader: ExitStack, writer: ExitStack, *, enlarged: bool = False) -> tuple[int, int]:
+    """A pipe whose ends belong to `reader` and `writer`. Those for messages stay as they are: the
+    kernel lets a user have some 60 large ones, and gives tiny ones from then on."""
     read_end, write_end = os.pipe()
     reader.callback(os.close, read_end)
     writer.callback(os.close, write_end)
-    with suppress(OSError):  # beyond the user's limit for pipes; slower, but it works
-        fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    if enlarged:
+        with suppress(OSError):  # beyond that limit; slower, but it works
+            fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     return read_end, write_end
 
 
