@@ -195,6 +195,7 @@ END $$
 """
 
 
+@pytest.mark.slow
 def test_a_restore_notices_while_pg_restore_waits_for_an_index(
     postgres_tidy: PostgresServer, near: CommandLine
 ) -> None:
@@ -233,7 +234,8 @@ END $$
 """
 
 
-@pytest.mark.parametrize("method", ["parallel", pytest.param("logical", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["parallel", "logical"])
 def test_a_server_that_rests_in_the_midst_of_rows_is_not_lost(
     postgres_tidy: PostgresServer, near: CommandLine, method: str
 ) -> None:
@@ -249,6 +251,7 @@ def test_a_server_that_rests_in_the_midst_of_rows_is_not_lost(
     assert postgres_tidy.rows(COPY, "SELECT count(*) FROM one") == [(30000,)]
 
 
+@pytest.mark.slow
 def test_a_backup_that_rests_is_not_ended_by_the_server(
     postgres_tidy: PostgresServer, near: CommandLine
 ) -> None:
