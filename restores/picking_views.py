@@ -13,6 +13,7 @@ from backups.models import Backup
 from backups.views.lookup import command, signed_in
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
+from restores.asking import restorable_by
 from restores.contents import table_bytes
 from restores.forms.existing import AddForm
 from restores.forms.parts import Part, PickForm
@@ -21,7 +22,6 @@ from restores.picking import MOST_PICKED, Item, as_selection, items_of, page_of,
 from restores.plan import replaceable_for
 from restores.selecting import options_of
 from restores.targets.registry import kind_of
-from restores.views import restorable_by
 
 _CARRIED = {*TargetForm.base_fields, *AddForm.base_fields} - {"what", "pick"}
 
