@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
 
 from django.http import HttpRequest
 
@@ -64,11 +63,3 @@ def command_of(plan: Plan) -> str:
         words += [] if plan.adds else ["--jobs", plan.jobs]
         words += ["--create-roles"] if plan.creates_roles else []
     return command("restore", plan.backup.label or plan.backup.pk, *words)
-
-
-def id_in(text: str) -> UUID:
-    """The id that the form was given; a form without one has never been sent before."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return uuid.uuid4()

@@ -9,23 +9,24 @@ from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from backups.models import Backup
-from backups.views.lookup import command, look_up, signed_in, tell
-from covetbackup.access.decorators import reauthenticated, require, requires
+from backups.views.lookup import command, signed_in, tell
+from covetbackup.access.decorators import reauthenticated, requires
 from covetbackup.access.forms import posted
 from covetbackup.access.roles import Permission
 from covetbackup.core.errors import BadSetting, CovetError, sentence
-from restores.checks import Check, is_refused
-from restores.confirming import check_context, id_in
+from restores.asking import answered, ask, changing_by
+from restores.checks import Check
+from restores.confirming import check_context
 from restores.forms.confirm import ConfirmForm
 from restores.forms.existing import AddForm, ReplaceForm
-from restores.plan import Plan, replaceable_for
+from restores.plan import Plan
 from restores.preflight import preflight, sessions
-from restores.requests import Confirmation, asked_before, request_restore
+from restores.requests import Confirmation
 from restores.selecting import options_of
 
 
@@ -81,16 +82,15 @@ def restore_add_check(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def _start(request: HttpRequest, pk: UUID, way: _Way) -> HttpResponse:
-    backup = _restorable_by(request, pk)
+    backup = changing_by(request, pk)
     form = way.form(backup=backup, user=signed_in(request), given=request.GET)
     return _start_page(request, backup, form, way)
 
 
 def _check(request: HttpRequest, pk: UUID, way: _Way) -> HttpResponse:
     """GET looks whether it would work; POST looks again and, if nothing fails, asks for it."""
-    backup = _restorable_by(request, pk)
-    given = request.POST if request.method == "POST" else request.GET
-    form = way.form(given, backup=backup, user=signed_in(request))
+    backup = changing_by(request, pk)
+    form: ReplaceForm | AddForm = answered(request, backup, way.form)
     if not form.is_valid():
         return _start_page(request, backup, form, way, status=422)
     last_word = ConfirmForm(posted(request))
@@ -98,14 +98,6 @@ def _check(request: HttpRequest, pk: UUID, way: _Way) -> HttpResponse:
         return _confirmed(request, form, last_word, way)
     status = 422 if last_word.is_bound else 200
     return _check_page(request, form, last_word, preflight(form.plan), way, status=status)
-
-
-def _restorable_by(request: HttpRequest, pk: UUID) -> Backup:
-    """The backup; 404 if the user may not see it, 403 if there is no server to change."""
-    backup = look_up(request, Backup, pk, Permission.VIEW)
-    if not replaceable_for(signed_in(request), backup).exists():
-        require(request, Permission.RESTORE_OVERWRITE, backup.database.server.team)
-    return backup
 
 
 def _start_page(
@@ -142,22 +134,15 @@ def _check_page(
 def _confirmed(
     request: HttpRequest, form: ReplaceForm | AddForm, last_word: ConfirmForm, way: _Way
 ) -> HttpResponse:
-    plan, restore_id = form.plan, id_in(request.POST.get("restore", ""))
-    found = asked_before(plan, restore_id)
-    if found is not None:
-        return redirect("restore", found.pk)
-    checks = preflight(plan)
-    if is_refused(checks):
-        return _check_page(request, form, last_word, checks, way)
     said = Confirmation(last_word.cleaned_data["typed"], last_word.cleaned_data["safety"])
-    try:
-        found = request_restore(
-            plan, by=request, checks=checks, restore_id=restore_id, confirmed=said
-        )
-    except BadSetting as error:
-        last_word.add_error("typed", sentence(error))
-    except CovetError as error:
-        tell(request, error)
-    if found is None:
+
+    def told(error: CovetError) -> None:
+        if isinstance(error, BadSetting):
+            last_word.add_error("typed", sentence(error))
+        else:
+            tell(request, error)
+
+    def page(checks: list[Check]) -> HttpResponse:
         return _check_page(request, form, last_word, checks, way)
-    return redirect("restore", found.pk)
+
+    return ask(request, form.plan, page=page, tell=told, confirmed=said)

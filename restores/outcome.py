@@ -36,10 +36,11 @@ class Kept(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The restored database, compared. `rows` are those of tables whose rows were compared;
-    `uncounted` tables had only an estimate in the backup. `plain_bytes` were loaded, if that is
-    known. What was replaced is `kept_as`. Of a selection, `of_tables` are in the backup. By its
-    `trace` a server can be asked whether what was added is there."""
+    """The restored database, compared. `rows` are those of tables whose rows were compared, and of
+    rows alone all that the server took; `uncounted` tables had only an estimate in the backup.
+    `plain_bytes` were loaded, if that is known. What was replaced is `kept_as`. Of a selection,
+    `of_tables` are in the backup. By its `trace` a server can be asked whether what was added is
+    there."""
 
     tables: int
     rows: int
@@ -71,17 +72,18 @@ class Summary:
         labels = {table.label for table in actual.tables}
         expected = [table for table in whole.tables if table.label in labels]
         with_data = selection is None or selection.with_data
+        with_structure = selection is None or selection.with_structure
         estimates = [one for one in expected if one.rows is not None and not one.exact]
-        exact = [one.label for one in expected if one.exact]
+        compared = [one.label for one in expected if one.exact]
         return cls(
             tables=len(actual.tables),
-            rows=sum(counts.get(label) or 0 for label in exact),
+            rows=sum(counts.get(label) or 0 for label in (compared if with_structure else counts)),
             uncounted=len(estimates) if with_data else 0,
             sequences=len(actual.sequences),
             large_objects=actual.large_objects,
             of_tables=len(whole.tables) if selection else None,
             with_data=with_data,
-            with_structure=selection is None or selection.with_structure,
+            with_structure=with_structure,
             **more,
         )
 

@@ -13,6 +13,7 @@ from backups.models import Backup
 from backups.views.lookup import command, signed_in
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
+from restores.asking import restorable_by
 from restores.contents import table_bytes
 from restores.forms.existing import AddForm
 from restores.forms.parts import Part, PickForm
@@ -21,7 +22,6 @@ from restores.picking import MOST_PICKED, Item, as_selection, items_of, page_of,
 from restores.plan import replaceable_for
 from restores.selecting import options_of
 from restores.targets.registry import kind_of
-from restores.views import restorable_by
 
 _CARRIED = {*TargetForm.base_fields, *AddForm.base_fields} - {"what", "pick"}
 
@@ -31,12 +31,18 @@ _CARRIED = {*TargetForm.base_fields, *AddForm.base_fields} - {"what", "pick"}
 def restore_choose(request: HttpRequest, pk: UUID) -> HttpResponse:
     backup = restorable_by(request, pk)
     may_add = AddForm.can_select(backup) and replaceable_for(signed_in(request), backup).exists()
-    form = PickForm(request.GET, may_add=may_add)
-    context = {"backup": backup, "form": form, **_lists(backup, request.GET)}
+    is_adding = may_add and "into" in request.GET
+    if is_adding:
+        parts = AddForm.offered(kind_of(backup.database.server))
+    else:
+        parts = [Part.SOME, Part.STRUCTURE, *([Part.DATA] if may_add else [])]
+    form = PickForm(request.GET, parts=parts)
+    context = {"backup": backup, "form": form, **_lists(backup, request.GET, form.part)}
+    context["next"] = "restore-add" if is_adding else "restore-start"
     return render(request, "restores/choose.html", context)
 
 
-def _lists(backup: Backup, given: QueryDict) -> dict[str, Any]:
+def _lists(backup: Backup, given: QueryDict, part: Part) -> dict[str, Any]:
     items = items_of(backup) if TargetForm.can_select(backup) else {}
     picked = picked_of(items, given.getlist("pick"))[:MOST_PICKED]
     page = page_of(items, picked, given.get("find", ""), _number(given.get("page", "")))
@@ -48,14 +54,13 @@ def _lists(backup: Backup, given: QueryDict) -> dict[str, Any]:
         "total": len(items),
         "selects": kind_of(backup.database.server).selects,
         "most": MOST_PICKED,
-        "next": "restore-add" if "into" in given else "restore-start",
         "carried": [(name, given[name]) for name in given if _is_carried(name)],
-        "command": command("restore", backup.label or backup.pk, *_options(backup, picked, given)),
+        "command": command("restore", backup.label or backup.pk, *_options(backup, picked, part)),
     }
 
 
-def _options(backup: Backup, picked: list[Item], given: QueryDict) -> list[str]:
-    part, database = Part.of(given.get("what")), backup.database
+def _options(backup: Backup, picked: list[Item], part: Part) -> list[str]:
+    database = backup.database
     if not picked:
         return []
     how = {"with_data": part.with_data, "with_structure": part.with_structure}

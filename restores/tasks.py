@@ -74,7 +74,8 @@ def run_restore(work: Work) -> None:
     try:
         result = _restored(work, restore, plan)
     except TargetNotEmpty as error:
-        if may_be_done:
+        # Of what is added `became_real` has told that it was not.
+        if may_be_done and not plan.adds:
             raise TargetNotEmpty(error.message, _MAY_BE_OURS) from error
         _write(restore, {})  # somebody else has the name, so what was announced did not happen
         raise

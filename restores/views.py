@@ -5,6 +5,7 @@ Each step has an address that can be passed on; nothing is written before the co
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,22 +18,21 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from backups.models import Backup
 from backups.views.lookup import command, look_up, signed_in, tell
-from covetbackup.access.decorators import require, requires
+from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
-from covetbackup.core.errors import CovetError
 from covetbackup.jobs.models import JobState
 from covetbackup.jobs.views import live_context
 from covetbackup.paging import page_of
-from restores.checks import Check, is_refused
-from restores.confirming import check_context, command_of, id_in
+from restores.asking import answered, ask, restorable_by
+from restores.checks import Check
+from restores.confirming import check_context, command_of
 from restores.forms.existing import AddForm
 from restores.forms.parts import Part
 from restores.forms.target import TargetForm
 from restores.models import KeptDatabase, Restore
 from restores.outcome import Stage, aftermath, heading, is_settled, stage_of, summary_of
-from restores.plan import plan_of, replaceable_for, targets_for
+from restores.plan import plan_of, replaceable_for
 from restores.preflight import preflight
-from restores.requests import asked_before, request_restore
 from restores.selecting import from_json, options_of, text_of
 from restores.targets.registry import kind_of
 
@@ -67,12 +67,12 @@ def restore_start(request: HttpRequest, pk: UUID) -> HttpResponse:
 def restore_check(request: HttpRequest, pk: UUID) -> HttpResponse:
     """GET looks whether it would work; POST looks again and, if nothing fails, asks for it."""
     backup = restorable_by(request, pk)
-    given = request.POST if request.method == "POST" else request.GET
-    form = TargetForm(given, backup=backup, user=signed_in(request))
+    form = answered(request, backup, TargetForm)
     if not form.is_valid():
         return _start_page(request, backup, form, status=422)
     if request.method == "POST":
-        return _confirmed(request, form)
+        refused = partial(_check_page, request, form, status=422)
+        return ask(request, form.plan, page=refused, tell=partial(tell, request))
     return _check_page(request, form, preflight(form.plan))
 
 
@@ -90,14 +90,6 @@ def restore_result(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The part of the page that is fetched anew when the job has ended."""
     found = _restore(request, pk)
     return render(request, "restores/_result.html", _page(request, found))
-
-
-def restorable_by(request: HttpRequest, pk: UUID) -> Backup:
-    """The backup; 404 if the user may not see it, 403 if there is no server he may restore to."""
-    backup = look_up(request, Backup, pk, Permission.VIEW)
-    if not targets_for(signed_in(request), backup).exists():
-        require(request, Permission.RESTORE_NEW, backup.database.server.team)
-    return backup
 
 
 def _restore(request: HttpRequest, pk: UUID) -> Restore:
@@ -129,23 +121,6 @@ def _check_page(
 ) -> HttpResponse:
     context = check_context(request, form, checks)
     return render(request, "restores/check.html", context, status=status)
-
-
-def _confirmed(request: HttpRequest, form: TargetForm) -> HttpResponse:
-    plan = form.plan
-    restore_id = id_in(request.POST.get("restore", ""))
-    found = asked_before(plan, restore_id)
-    if found is not None:
-        return redirect("restore", found.pk)
-    checks = preflight(plan)
-    if is_refused(checks):
-        return _check_page(request, form, checks, status=422)
-    try:
-        found = request_restore(plan, by=request, checks=checks, restore_id=restore_id)
-    except CovetError as error:
-        tell(request, error)
-        return _check_page(request, form, checks, status=422)
-    return redirect("restore", found.pk)
 
 
 def _page(request: HttpRequest, found: Restore) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django import forms
 from django.db.models import TextChoices
 from django.http import QueryDict
@@ -33,10 +35,9 @@ class PickForm(forms.Form):
     what = forms.ChoiceField(label="What of them", widget=forms.RadioSelect)
     find = forms.CharField(label="Search by name", max_length=200, required=False, strip=False)
 
-    def __init__(self, given: QueryDict, *, may_add: bool) -> None:
-        """Rows alone can be chosen by those who `may_add` them to what is there."""
-        parts = [Part.SOME, Part.STRUCTURE, *([Part.DATA] if may_add else [])]
+    def __init__(self, given: QueryDict, *, parts: Sequence[Part]) -> None:
+        """`parts` are what can be asked for, the usual first."""
         asked = Part.of(given.get("what"))
-        what = asked if asked in parts else Part.SOME
-        super().__init__(initial={"what": what, "find": given.get("find", "")[:200]})
+        self.part = asked if asked in parts else parts[0]
+        super().__init__(initial={"what": self.part, "find": given.get("find", "")[:200]})
         self.fields["what"].choices = [(part.value, part.label) for part in parts]

@@ -210,7 +210,8 @@ class TargetForm(forms.Form):
 
     def _with_other_names(self) -> list[Item]:
         """The schemas of what is picked, if they are few and can come under other names."""
-        if not kind_of(self._backup.database.server).has_schemas:
+        has_schemas = kind_of(self._backup.database.server).has_schemas
+        if not has_schemas or Part.of(self._given.get("what")) is Part.ALL:
             return []
         items = items_of(self._backup)
         found = schemas_of(items, picked_of(items, self._given.getlist("pick")))

@@ -7,12 +7,15 @@ after it cannot disagree.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+
+from psycopg import errors
 
 from covetbackup.core.databases.postgresql.adding import keys, making, places, trace
 from covetbackup.core.databases.postgresql.adding.aside import Aside
 from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.selection import Chosen
-from covetbackup.core.errors import CovetError, as_sentence
+from covetbackup.core.errors import CovetError, ServerBusy, as_sentence
 from restores.checks import Check, Level, counted, failed
 from restores.targets.base import Adding, Wanted
 from restores.targets.connected import over
@@ -20,11 +23,15 @@ from restores.targets.postgresql_connection import database, maintenance
 from restores.targets.postgresql_fitness import answer, narrowed, needs
 from restores.targets.postgresql_room import room
 
+# Less long than the look at the server may take: nobody would end a session that waits on.
+_SECONDS = 5
+_LIMITS = {"lock_timeout": _SECONDS, "statement_timeout": _SECONDS}
+
 
 def _look(wanted: Wanted) -> list[Check]:
     wanted = narrowed(wanted)
     try:
-        with database(wanted.server, wanted.name) as connection:
+        with database(wanted.server, wanted.name) as connection, _limited(connection, wanted.name):
             return [
                 answer(connection, wanted.server),
                 Check(Level.PASS, "Database", f"{wanted.name} is there."),
@@ -34,6 +41,25 @@ def _look(wanted: Wanted) -> list[Check]:
             ]
     except CovetError as error:
         return [failed("Database", error)]
+
+
+@contextmanager
+def _limited(connection: Connection, name: str) -> Iterator[None]:
+    """Raises `ServerBusy` for a statement that takes too long."""
+    for limit, seconds in _LIMITS.items():
+        connection.execute(f"SET {limit} = '{seconds}s'")
+    try:
+        yield
+    except errors.LockNotAvailable as error:
+        raise ServerBusy(
+            f"others hold what is needed in {name} locked",
+            "run the checks again when they have ended",
+        ) from error
+    except errors.QueryCanceled as error:
+        raise ServerBusy(
+            f"{name} took more than {_SECONDS} s for one answer",
+            "is the server very busy? run the checks again later",
+        ) from error
 
 
 def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:

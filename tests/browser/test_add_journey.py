@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 
 from playwright.sync_api import Browser, expect
@@ -66,4 +67,4 @@ def confirm(visitor: Visitor, name: str) -> None:
     visitor.button(f"Add to {name}").click()
     visitor.is_at(r"/restores/[\w-]+/")
     result = visitor.page.locator("#result")
-    expect(result).to_contain_text("Rows compared", timeout=2 * PATIENCE)
+    expect(result).to_contain_text(re.compile("Rows (compared|added)"), timeout=2 * PATIENCE)

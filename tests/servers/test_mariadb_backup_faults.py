@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,28 @@ def test_rights_on_a_pattern_of_names_count(
     )
     taken = take(engine_for(mariadb_server, mariadb_database, reader))
     assert [table.name for table in taken.inventory.tables] == ["t"]
+
+
+def test_storage_that_rests_too_long_is_told_what_to_set(
+    mariadb_server: MysqlServer, big_database: str
+) -> None:
+    writing = f"{_SESSIONS} AND INFO LIKE '%SQL_NO_CACHE%'"
+    mariadb_server.execute(None, "SET GLOBAL net_write_timeout = 1")
+    try:
+        with nothing_left_there(mariadb_server), pytest.raises(SourceFailed) as failed:
+            with engine_for(mariadb_server, big_database).backup(
+                BackupOptions("", 1), Silent()
+            ) as session:
+                for member in chain.from_iterable(session.groups()):
+                    with member.source as chunks:
+                        if member.name.startswith("data"):
+                            next(chunks)
+                            assert eventually(lambda: mariadb_server.rows(None, writing) != [])
+                            assert eventually(lambda: mariadb_server.rows(None, writing) == [])
+                        deque(chunks, maxlen=0)
+    finally:
+        mariadb_server.execute(None, "SET GLOBAL net_write_timeout = 60")
+    assert "SET GLOBAL net_write_timeout = 3600" in failed.value.hint
 
 
 def test_without_the_right_to_lock_one_stream_is_taken_and_said(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions
+from covetbackup.core.databases.base import BackupOptions, RestoreOptions
 from covetbackup.core.databases.inventory import differences
 from covetbackup.core.databases.mysql import exchange, marks, splitting
 from covetbackup.core.databases.mysql.connection import connect
@@ -33,6 +35,7 @@ from tests.support.mariadb_backup import (
 from tests.support.mariadb_server import mysql, run_product
 from tests.support.mysql_writers import STRUCTURE, unaudited, writers
 from tests.support.other_suites import MYSQL, Unobtainable, unpacked
+from tests.support.streams import eventually
 
 # The first run fetches packages.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -75,6 +78,34 @@ def test_a_rich_database_comes_back_equal(
     assert taken.rows["parted"] == 1000
     (warning,) = taken.outcome.warnings
     assert "old_engine" in warning
+
+
+def test_a_dump_outlasts_storage_that_rests(mysql_server: MysqlServer, programs: Path) -> None:
+    """The program has its session wait longer than the server's own 60 s for what nobody takes."""
+    database = create_database(mysql_server)
+    mysql_server.execute(
+        database,
+        "CREATE TABLE large (id int PRIMARY KEY, body longtext)",
+        "INSERT INTO large VALUES (1, repeat('x', 30000000)), (2, repeat('y', 30000000))",
+    )
+    source = engine(mysql_server, database, programs)
+    with source.backup(BackupOptions("", 1), Silent()) as session:
+        for member in chain.from_iterable(session.groups()):
+            with member.source as chunks:
+                if "data" in member.name:
+                    next(chunks)
+                    assert eventually(lambda: mysql_server.rows(None, _DUMPING), seconds=20)
+                    limits = {int(limit) for (limit,) in mysql_server.rows(None, _DUMPING)}
+                    assert min(limits) >= 3600
+                deque(chunks, maxlen=0)
+
+
+_DUMPING = (
+    "SELECT VARIABLE_VALUE FROM performance_schema.variables_by_thread"
+    " JOIN performance_schema.threads USING (THREAD_ID)"
+    " WHERE VARIABLE_NAME = 'net_write_timeout' AND PROCESSLIST_INFO LIKE '%FROM `large`%'"
+    " AND PROCESSLIST_ID <> CONNECTION_ID()"
+)
 
 
 def test_the_span_is_a_position_in_the_binary_log(

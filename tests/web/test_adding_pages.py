@@ -104,7 +104,8 @@ def test_rows_are_added_by_plain_links_and_forms(
     assert contents(postgres_tidy, name) == before
     result = text_of(client.get(answer.headers["Location"]))
     assert f"{name} got 30 rows for 1 of 2 tables" in result
-    assert "What was there before is as it was" in result and "Loaded" in result
+    assert "as they were, unless a trigger" in result and "Rows added</dt><dd>30<" in result
+    assert "What was there before is as it was" not in result and "Loaded" in result
 
 
 def test_a_schema_gets_another_name_on_the_page(
@@ -154,6 +155,31 @@ def test_the_password_must_have_been_typed_a_short_while_ago(
     session.save()
     answer = check(client, backup, what="data", pick=keys(backup, "public.a"))
     assert answer.headers["Location"].startswith(reverse("sign-in-again"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "offered"),
+    [(ServerKind.POSTGRESQL, {"some", "structure", "data"}), (ServerKind.MYSQL, {"data"})],
+)
+def test_a_change_of_mind_offers_what_can_be_added(
+    kind: ServerKind, offered: set[str], client_of: ClientOf, admin: User, team: Team
+) -> None:
+    client, backup = client_of(admin), row_of(team, kind=kind)
+    picked = {"what": "some", "pick": keys(backup, "public.a"), "into": "shop"}
+    page = client.get(reverse("restore-choose", args=[backup.pk]), picked).content.decode()
+    radios = re.findall(r'type="radio" name="what" value="(\w+)"', page)
+    assert set(radios) == offered
+    assert f'formaction="{reverse("restore-add", args=[backup.pk])}"' in page
+
+
+def test_of_everything_no_schema_is_asked_to_come_under_another_name(
+    client_of: ClientOf, admin: User, team: Team
+) -> None:
+    client, backup = client_of(admin), row_of(team)
+    picked = {"pick": keys(backup, "public.a")}
+    for what, is_asked in (("some", True), ("all", False)):
+        page = client.get(reverse("restore-start", args=[backup.pk]), {**picked, "what": what})
+        assert ("Schema public comes as" in text_of(page)) is is_asked
 
 
 def test_everything_at_once_is_added_nowhere(client_of: ClientOf, admin: User, team: Team) -> None:

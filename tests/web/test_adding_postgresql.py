@@ -14,14 +14,23 @@ from covetbackup.access.models import Team, User
 from covetbackup.audit.models import AuditEntry
 from covetbackup.core.databases.postgresql.adding.session import AddingRestore
 from covetbackup.core.databases.selection import Selection
-from covetbackup.core.errors import AccessRefused, BadSetting, Cancelled, Conflict, SinkFailed
+from covetbackup.core.errors import (
+    AccessRefused,
+    BadSetting,
+    Cancelled,
+    Conflict,
+    SinkFailed,
+    TargetNotEmpty,
+)
 from restores.checks import Check, Level, is_refused
 from restores.models import Restore
 from restores.outcome import Stage, Summary, aftermath, heading, summary_of
 from restores.preflight import preflight
 from restores.requests import Confirmation
+from restores.targets import postgresql_adding
 from tests.support.postgres import PostgresServer
 from tests.support.postgres_backup import contents
+from tests.support.streams import eventually
 from tests.web.catalog import postgres_at
 from tests.web.factories import make_database
 from tests.web.replacing import confirmed, is_waiting, take_safety_backup
@@ -77,7 +86,8 @@ def test_rows_that_were_lost_come_back(backup: Backup, postgres_tidy: PostgresSe
     assert not is_refused(checks)
     assert "nobody else can write" in by_title(checks)["Foreign keys"].detail
     restore = confirmed(plan)
-    run(restore)
+    phases = run(restore).phases
+    assert "checking keys" in phases and "making indexes and keys" not in phases
     assert contents(postgres_tidy, backup.database.name) == before
     summary = summary_of(restore)
     assert summary.sentence == "1,210 rows for 2 of 3 tables, all of the backup"
@@ -155,6 +165,29 @@ def test_what_will_happen_to_rows_is_said_before(
         assert contents(postgres_tidy, backup.database.name) == before
 
 
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [("lock_timeout", "hold what is needed"), ("statement_timeout", "for one answer")],
+)
+def test_a_look_that_has_to_wait_fails_and_leaves_no_session(
+    limit: str,
+    said: str,
+    backup: Backup,
+    postgres_tidy: PostgresServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(postgresql_adding, "_LIMITS", {limit: 1})
+    with postgres_tidy.connect(backup.database.name) as holder, holder.transaction():
+        holder.execute("LOCK TABLE other IN ACCESS EXCLUSIVE MODE")
+        check = by_title(preflight(rows(backup, "public.other")))["Database"]
+        assert (check.level, said in check.detail) == (Level.FAIL, True), check
+        assert eventually(lambda: postgres_tidy.rows("postgres", _LOOKING) == [(0,)], seconds=20)
+
+
+_WRITING = "SELECT count(*) FROM pg_stat_activity WHERE backend_xid IS NOT NULL"
+_LOOKING = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'covetbackup preflight'"
+
+
 def confirmed_with(plan: Any, checks: list[Check]) -> Restore:
     return asked(plan, checks=checks, confirmed=Confirmation(plan.name, has_safety_backup=False))
 
@@ -195,8 +228,11 @@ def test_a_cancel_leaves_the_target_as_it_was(
     assert contents(postgres_tidy, backup.database.name) == before
 
 
-def die_at(moment: str, restore: Restore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker dies right before the commit, or right after it, and nobody records its end."""
+def die_at(
+    moment: str, restore: Restore, monkeypatch: pytest.MonkeyPatch, server: PostgresServer
+) -> None:
+    """A worker dies right before the commit, or right after it, and nobody records its end. The
+    server has undone it, if so, before anybody asks."""
     commit = AddingRestore.commit
 
     def dying(session: AddingRestore) -> None:
@@ -209,6 +245,7 @@ def die_at(moment: str, restore: Restore, monkeypatch: pytest.MonkeyPatch) -> No
         patch.setattr("tests.web.restoring.ended", lambda *arguments: None)
         with pytest.raises(SystemExit):
             run(restore)
+    assert eventually(lambda: server.rows("postgres", _WRITING) == [(0,)], seconds=20)
     restore.refresh_from_db()
     assert restore.result["state"] == Stage.PUBLISHING
 
@@ -221,10 +258,23 @@ def test_an_attempt_that_is_made_again_adds_everything_once(
     before = contents(postgres_tidy, backup.database.name)
     change(postgres_tidy, backup, "TRUNCATE other")
     restore = confirmed(rows(backup, "public.other"))
-    die_at(moment, restore, monkeypatch)
+    die_at(moment, restore, monkeypatch, postgres_tidy)
     run(restore)
     assert contents(postgres_tidy, backup.database.name) == before
     assert heading(restore).startswith(f"{backup.database.name} got 1 row for 1 of 3 tables")
+
+
+def test_a_table_that_somebody_made_meanwhile_is_not_told_as_ours(
+    backup: Backup, postgres_tidy: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(postgres_tidy, backup, "DROP TABLE other")
+    restore = confirmed(adding(backup, "public.other"))
+    die_at("before", restore, monkeypatch, postgres_tidy)
+    change(postgres_tidy, backup, "CREATE TABLE other (somebodys int)")
+    with pytest.raises(TargetNotEmpty) as refused:
+        run(restore)
+    assert "attempt before" not in refused.value.hint
+    assert heading(restore) == f"{backup.database.name} got nothing"
 
 
 @pytest.mark.parametrize(
@@ -239,7 +289,7 @@ def test_of_an_attempt_that_died_at_the_very_end_the_server_tells(
 ) -> None:
     change(postgres_tidy, backup, "TRUNCATE other")
     restore = confirmed(rows(backup, "public.other"))
-    die_at(moment, restore, monkeypatch)
+    die_at(moment, restore, monkeypatch, postgres_tidy)
     ended(restore, "interrupted")
     assert heading(restore) == f"{backup.database.name} {told}"
 

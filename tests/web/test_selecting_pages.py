@@ -191,6 +191,15 @@ def test_the_result_says_what_of_what(with_data: bool, sentence: str) -> None:
     assert summary.sentence == sentence
 
 
+def test_of_rows_alone_those_count_that_the_backup_had_only_estimated() -> None:
+    whole = Inventory((TableFacts("s", "large", 5_000, False), TableFacts("s", "t", 1, True)))
+    took = Inventory((TableFacts("s", "large", 4_321, True),))
+    selection = Selection(("s.large",), with_structure=False)
+    summary = Summary.of(whole, took, selection=selection)
+    assert summary.sentence == "4,321 rows for 1 of 2 tables, all of the backup"
+    assert summary.uncounted == 1
+
+
 @pytest.mark.parametrize(
     ("part", "option", "words"),
     [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -161,8 +161,9 @@ def _fill(
     workers: int,
     progress: Progress,
 ) -> int:
-    """How many plain bytes it took."""
-    manifest, details, written = opened.manifest, opened.manifest.opened, 0
+    """How many plain bytes it took. What an engine wants to have again counts once."""
+    manifest, details = opened.manifest, opened.manifest.opened
+    written: set[Piece] = set()
 
     def write(piece: Piece, progress: Progress) -> None:
         source = _source(repository, opened, piece, workers=workers)
@@ -171,12 +172,11 @@ def _fill(
     sizes = {member.name: details.plain[member.name].size for member in manifest.members}
     for group in session.groups(sizes):
         _refuse_ignored(session.chosen, options.selection)
-        size = _size(group, details)
-        progress.phase(f"restoring {_name(group)}", size)
+        progress.phase(f"restoring {_name(group)}", _size(group, details))
         tasks = [partial(write, piece) for piece in group]
         run_at_once(tasks, limit=options.jobs, progress=progress)
-        written += size
-    return written
+        written.update(group)
+    return _size(written, details)
 
 
 def _refuse_ignored(chosen: Chosen | None, selection: Selection | None) -> None:
@@ -218,8 +218,8 @@ def _name(group: Sequence[Piece]) -> str:
     return group[0].member if len(group) == 1 else f"{len(group)} streams"
 
 
-def _size(group: Sequence[Piece], details: Details) -> int:
+def _size(pieces: Iterable[Piece], details: Details) -> int:
     return sum(
         details.plain[piece.member].size if piece.length is None else piece.length
-        for piece in group
+        for piece in pieces
     )

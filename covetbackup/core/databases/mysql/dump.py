@@ -142,10 +142,15 @@ def explained(error: SourceFailed, messages: str) -> CovetError:
 
 # Table definition has changed; doesn't exist; Couldn't find.
 _CHANGED = ("Error 1412", "Error: 1412", "(1412)", "Error 1146", "(1146)", "Couldn't find table")
+# MySQL's program has its session wait for a day, MariaDB's cannot be told to.
+_LOST = (
+    "was the session killed? storage that rests longer than the server's net_write_timeout ends it"
+    " too: SET GLOBAL net_write_timeout = 3600"
+)
 _HINTS = {
     "1356": "drop or repair the view that refers to what is not there",
-    "Lost connection": "was the session killed? storage slower than net_write_timeout ends it too",
-    "2013": "was the session killed? storage slower than net_write_timeout ends it too",
+    "Lost connection": _LOST,
+    "2013": _LOST,
 }
 
 

@@ -120,7 +120,8 @@ class AddingRestore:
         # One after the other: there is one transaction.
         for piece in self._places.data_pieces(addition.entries.keys()):
             yield (piece,)
-        self._progress.phase("making indexes and keys")
+        with_structure = self._selection.with_structure
+        self._progress.phase("making indexes and keys" if with_structure else "checking keys")
         with self._reported():
             addition.finish()
 

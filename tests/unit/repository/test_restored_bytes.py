@@ -1,0 +1,39 @@
+"""What a restore says that it loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from covetbackup.core.databases.base import Piece, RestoreOptions
+from covetbackup.core.operations.restore import RestoreRequest, restore_backup
+from covetbackup.core.progress import Progress, Silent
+from tests.support.doubles import MemoryEngine, make_backup, make_keys, make_repository
+
+MEMBERS = {"a": b"x" * 3000, "b": b"y" * 20}
+
+
+class Twice(MemoryEngine):
+    """Wants everything a second time, as an engine does after a deadlock."""
+
+    @contextmanager
+    def restore(self, options: RestoreOptions, progress: Progress) -> Iterator[Any]:
+        with super().restore(options, progress) as session:
+            once = session.groups
+
+            def twice(members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
+                yield from once(members)
+                yield from once(members)
+
+            session.groups = twice  # type: ignore[method-assign]
+            yield session
+
+
+def test_what_is_loaded_again_counts_once() -> None:
+    _, keyring = make_keys()
+    repository, engine = make_repository(), Twice()
+    label = make_backup(repository, MEMBERS, keyring).manifest.label
+    request = RestoreRequest(target="copy")
+    result = restore_backup(repository, label, engine, request, keyring=keyring, progress=Silent())
+    assert (engine.restored, result.plain_bytes) == (MEMBERS, 3020)
