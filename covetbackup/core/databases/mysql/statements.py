@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from covetbackup.core.databases.mysql.scripts import Script
 
 _NAME = rb"(?:`(?:[^`]|``)*`|\"(?:[^\"]|\"\")*\"|[^\s`\"(.;]+)"
-_SPACE = rb"(?:\s|/\*.*?\*/|--[^\n]*\n|#[^\n]*\n)+"
+# A comment that could end in more than one place would be tried in all of them, in all others too.
+_SPACE = rb"(?:\s|/\*(?:[^*]|\*(?!/))*\*/|--[^\n]*\n|#[^\n]*\n)+"
 _SETTING = rb"(?:^/\*!50003 SET (?![^\n]*= @saved_)[^\n]*;\n)+"
 _RESETTING = rb"(?:^/\*!50003 SET [^\n]*= @saved_[^\n]*;\n)*"
 _MULTILINE = re.MULTILINE | re.DOTALL
