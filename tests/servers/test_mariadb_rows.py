@@ -15,6 +15,8 @@ import pytest
 
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.mysql import keys, rows
+from covetbackup.core.databases.mysql.connection import connect
+from covetbackup.core.databases.mysql.inserting import StatementSink
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting, Cancelled, CovetError, DatabaseError, Incomplete
 from covetbackup.core.progress import Silent
@@ -28,6 +30,7 @@ from tests.support.mariadb_backup import (
     fill,
     fill_richly,
     put_back,
+    settings_for,
     take,
 )
 from tests.support.postgres_backup import Notes
@@ -122,6 +125,29 @@ def test_a_row_that_goes_while_those_come_that_refer_to_it_is_missed(
     with pytest.raises(DatabaseError, match="foreign key has a parent"):
         add(server, taken, "child")
     assert server.rows(TARGET, "SELECT count(*) FROM child") == [(0,)]
+
+
+def test_what_newer_dump_programs_write_to_commit_rows_commits_none(server: MysqlServer) -> None:
+    section = (
+        b"--\n-- Dumping data for table `log`\n--\n\n"
+        b"SET @OLD_AUTOCOMMIT=@@AUTOCOMMIT, @@AUTOCOMMIT=0;\n"
+        b"/*!40000 ALTER TABLE `log` DISABLE KEYS */;\nINSERT INTO `log` (what) VALUES ('x');\n"
+        b"/*!40000 ALTER TABLE `log` ENABLE KEYS */;\n"
+        b"COMMIT;\nSET AUTOCOMMIT=@OLD_AUTOCOMMIT;\n"
+    )
+    written: list[int] = []
+    with connect(settings_for(server, TARGET), server.password) as connection:
+        connection.use(TARGET)
+        for statement in rows.SESSION:
+            connection.execute(statement)
+        sink = StatementSink(connection, written.append)
+        sink.write(section)
+        sink.commit()
+        connection.execute("ROLLBACK")
+        with pytest.raises(Incomplete, match="COMMIT AND CHAIN"):
+            sink.write(b"COMMIT AND CHAIN;\n")
+    assert written == [1]
+    assert server.rows(TARGET, "SELECT count(*) FROM log") == [(0,)]
 
 
 def test_nothing_but_rows_is_added(server: MysqlServer, taken: Taken) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from covetbackup.core.databases.inventory import differences
+from covetbackup.core.databases.mysql import dump, splitting
 from covetbackup.core.databases.mysql.engine import MysqlEngine
+from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting
 from tests.support.mariadb import MysqlServer, create_database
 from tests.support.mariadb_backup import (
@@ -23,6 +25,7 @@ from tests.support.mariadb_backup import (
 from tests.support.mariadb_server import mariadb, run_product
 from tests.support.other_suites import MARIADB_11, Unobtainable, unpacked
 
+_UNTIL_NOW = tuple(option for option in dump._ALWAYS if "autocommit" not in option)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # the first run fetches packages
 
 
@@ -53,6 +56,33 @@ def test_it_comes_back_equal(newer: MysqlServer, programs: Path) -> None:
     taken = take(engine)
     assert differences(taken.inventory, put_back(engine, taken, newer.url(copy), jobs=2)) == []
     assert contents(newer, copy) == contents(newer, database)
+
+
+@pytest.mark.parametrize("options", [dump._ALWAYS, _UNTIL_NOW], ids=["now", "until now"])
+def test_a_split_table_and_its_rows_alone_come_back(
+    newer: MysqlServer, programs: Path, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dump program's own default commits after each range, and holds locks until then."""
+    monkeypatch.setattr(splitting, "SPLIT_BYTES", 64 << 10)
+    monkeypatch.setattr(dump, "_ALWAYS", options)
+    database, copy = create_database(newer), fresh_name()
+    newer.execute(
+        database,
+        "CREATE TABLE large (id int PRIMARY KEY, body char(200) NOT NULL DEFAULT 'x')",
+        "INSERT INTO large (id) SELECT seq FROM seq_1_to_60000",
+        "ANALYZE TABLE large",
+    )
+    engine = newer_engine(newer, database, programs)
+    taken, before = take(engine, streams=3), contents(newer, database)
+    members = [text for text in taken.members.values() if b"INSERT INTO `large`" in text]
+    assert len(members) == 3
+    assert [b"COMMIT;" in text for text in members] == [options is _UNTIL_NOW] * 3
+    assert differences(taken.inventory, put_back(engine, taken, newer.url(copy), jobs=3)) == []
+    assert contents(newer, copy) == before
+    newer.execute(database, "DELETE FROM large")
+    selection = Selection(("large",), with_structure=False)
+    put_back(engine, taken, newer.url(database), selection=selection)
+    assert contents(newer, database) == before
 
 
 def test_the_installed_one_goes_on_to_it(

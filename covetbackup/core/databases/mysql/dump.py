@@ -27,6 +27,8 @@ _ALWAYS = (
     "--hex-blob",
     # A table that takes numbers from a sequence could not be filled while it alone is locked.
     "--skip-add-locks",
+    # On by default since MariaDB 11. A program that loads a range would hold its locks to the end.
+    "--skip-no-autocommit",
     "--default-character-set=utf8mb4",
     "--max-allowed-packet=1G",
     "--no-tablespaces",  # they need PROCESS, and are no part of a database
