@@ -47,6 +47,13 @@ def restored(server: MysqlServer, taken: Taken, **extra: object) -> tuple[str, l
     return copy, notes.lines
 
 
+def created(server: MysqlServer, script: str, *, definers: tuple[str, ...] = ()) -> list[str]:
+    with connect(settings_for(server, ""), server.password) as connection:
+        return accounts.create_missing(
+            connection, script, original="shop", target="copy", definers=definers
+        )
+
+
 def users(server: MysqlServer) -> set[str]:
     return {user for (user,) in server.rows(None, "SELECT User FROM mysql.user")}
 
@@ -96,11 +103,50 @@ def test_a_statement_that_fails_is_told_by_its_account_and_without_its_secret(
         f"-- A comment; with 'quotes\nCREATE USER `odd`@`%` IDENTIFIED {clause};\n"
         "GRANT SELECT ON `shop`.* TO `odd`@`%`;\n"
     )
-    settings = settings_for(mariadb_tidy, "")
-    with connect(settings, mariadb_tidy.password) as connection:
-        lines = accounts.create_missing(
-            connection, script, original="shop", target="copy", definers=("gone@nowhere",)
-        )
+    lines = created(mariadb_tidy, script, definers=("gone@nowhere",))
     assert any(line.startswith("account odd@% was not created") for line in lines)
+    assert "odd" not in users(mariadb_tidy)  # its grants could make it, without a password
     assert any("gone@nowhere" in line for line in lines)
     assert "secret" not in "".join(lines)
+
+
+def test_a_role_that_exists_is_given_to_nobody(mariadb_tidy: MysqlServer, taken: Taken) -> None:
+    """Here it may do what the role of that name in the backup might not."""
+    mariadb_tidy.execute(None, "CREATE ROLE readers", "GRANT ALL ON *.* TO readers")
+    _, lines = restored(mariadb_tidy, taken, globals=True)
+    given = "SELECT User FROM mysql.roles_mapping WHERE Role = 'readers' AND User <> 'root'"
+    assert "app" in users(mariadb_tidy)
+    assert mariadb_tidy.rows(None, given) == []
+    assert any("app@% has 2 more grants" in line for line in lines)
+
+
+def test_roles_come_with_their_defaults_and_without_the_right_to_give_them(
+    mariadb_tidy: MysqlServer, taken: Taken
+) -> None:
+    script = (
+        "CREATE ROLE 'readers';\nCREATE ROLE 'others';\nCREATE USER `app`@`%`;\n"
+        "GRANT SELECT ON `shop`.* TO `readers`;\nGRANT SELECT ON `shop`.* TO `app`@`%`;\n"
+        "GRANT `readers`,`others` TO `app`@`%` WITH ADMIN OPTION;\n"
+        "SET DEFAULT ROLE `readers` FOR `app`@`%`;\n"
+    )
+    lines = created(mariadb_tidy, script)
+    mariadb_tidy.execute(None, "DROP ROLE others")
+    assert lines == [f"account {name} was created" for name in ("readers", "others", "app@%")]
+    given = "SELECT Role, Admin_option FROM mysql.roles_mapping WHERE User = 'app'"
+    assert mariadb_tidy.rows(None, given) == [("readers", "N")]
+    default = "SELECT default_role FROM mysql.user WHERE User = 'app'"
+    assert mariadb_tidy.rows(None, default) == [("readers",)]
+
+
+def test_only_a_grant_on_a_whole_database_names_it_by_a_pattern() -> None:
+    script = (
+        "CREATE USER `app`@`%`;\nGRANT SELECT ON `sh_p`.* TO `app`@`%`;\n"
+        "GRANT INSERT ON `sh_p`.`t` TO `app`@`%`;\nGRANT UPDATE ON `shop`.`t` TO `app`@`%`;\n"
+        "GRANT EXECUTE ON FUNCTION `sh%`.`f` TO `app`@`%`;\n"
+    )
+    account = accounts.read_accounts(script, "shop", "a_copy")["app@%"]
+    assert account.grants == [
+        r"GRANT SELECT ON `a\_copy`.* TO `app`@`%`",
+        "GRANT UPDATE ON `a_copy`.`t` TO `app`@`%`",
+    ]
+    assert account.elsewhere == 2

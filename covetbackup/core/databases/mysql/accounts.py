@@ -21,26 +21,30 @@ _QUOTED = r"(?:`(?:[^`]|``)*`|'(?:[^'\\]|\\.|'')*')"
 _ACCOUNT = rf"(?P<account>{_QUOTED}(?:@{_QUOTED})?)"
 _STATEMENT = re.compile(rf"(?:--[^\n]*\n|\s+)|(?P<statement>(?:{_QUOTED}|[^;`'])+);", re.DOTALL)
 _CREATE = re.compile(rf"CREATE (?P<kind>USER|ROLE) {_ACCOUNT}(?P<rest>.*)", re.DOTALL)
-_DEFAULTS = re.compile(rf" DEFAULT ROLE (?P<roles>{_QUOTED}@{_QUOTED}(?:,{_QUOTED}@{_QUOTED})*)")
+_NAMED = rf"{_QUOTED}(?:@{_QUOTED})?"
+_ROLES = rf"(?P<roles>{_NAMED}(?:,\s*{_NAMED})*)"
+_DEFAULTS = re.compile(rf" DEFAULT ROLE {_ROLES}")
+_SET_DEFAULT = re.compile(rf"SET DEFAULT ROLE {_ROLES} FOR {_ACCOUNT}", re.DOTALL)
 _RIGHTS = re.compile(
     rf"GRANT (?P<what>.+?) ON (?P<kind>(?:TABLE |FUNCTION |PROCEDURE |PACKAGE |PACKAGE BODY )?)"
     rf"(?P<where>\S.*?) TO {_ACCOUNT}(?P<rest>.*)",
     re.DOTALL,
 )
-_ROLE = re.compile(rf"GRANT (?P<role>{_QUOTED}(?:@{_QUOTED})?) TO {_ACCOUNT}", re.DOTALL)
+_GIVEN = re.compile(rf"GRANT {_ROLES} TO {_ACCOUNT}", re.DOTALL)
 _PLACE = re.compile(r"(?P<database>`(?:[^`]|``)*`|\*)\.(?P<object>.*)", re.DOTALL)
 _LITERAL = re.compile(r"(?:'(?:[^'\\]|\\.|'')*'|0x[0-9A-Fa-f]+)", re.DOTALL)
 
 
 @dataclass(slots=True)
 class Account:
-    """`defaults` are its default roles, given once it has them; `grants` are on the database alone;
-    `elsewhere` counts the others."""
+    """`quoted` is its name in a statement, as those of its roles are: `roles`, and of them
+    `defaults`. `grants` are on the database alone; `elsewhere` counts the others."""
 
+    quoted: str
     created: str
-    defaults: str = ""
     grants: list[str] = field(default_factory=list)
-    roles: list[str] = field(default_factory=list)
+    roles: dict[str, str] = field(default_factory=dict)
+    defaults: dict[str, str] = field(default_factory=dict)
     elsewhere: int = 0
 
 
@@ -59,15 +63,32 @@ def create_missing(
     missing = {name: accounts[name] for name in accounts if name in wanted and name not in known}
     lines = [f"account {name} is in use but not in the backup" for name in sorted(wanted)
              if name not in accounts and name not in known]  # fmt: skip
+    created: dict[str, Account] = {}
     for name, account in missing.items():
-        lines += _tried(connection, name, account.created) or [f"account {name} was created"]
-    for name, account in missing.items():
-        for grant in filter(None, [*account.grants, *account.roles, account.defaults]):
-            lines += _tried(connection, name, grant)
-        if account.elsewhere:
-            lines.append(f"account {name} has {account.elsewhere} more grants in users.sql, which"
-                         " are not on this database")  # fmt: skip
+        failed = _tried(connection, name, account.created)
+        lines += failed or [f"account {name} was created"]
+        if not failed:  # else a MariaDB might make it for the sake of a grant, without a password
+            created[name] = account
+    for name, account in created.items():
+        for statement in _grants(connection, account, created):
+            lines += _tried(connection, name, statement)
+        more = account.elsewhere + len(account.roles.keys() - created.keys())
+        if more:
+            lines.append(f"account {name} has {more} more grants in users.sql, which are not on"
+                         " this database, or of roles that were not created here")  # fmt: skip
     return lines
+
+
+def _grants(connection: Connection, account: Account, created: Collection[str]) -> Iterator[str]:
+    """Of roles only those `created` here: another one of that name may do anything."""
+    yield from account.grants
+    for name, role in account.roles.items():
+        if name in created:
+            yield f"GRANT {role} TO {account.quoted}"
+    defaults = [role for name, role in account.defaults.items() if name in created]
+    if defaults:
+        towards = "FOR" if connection.version.is_mariadb else "TO"
+        yield f"SET DEFAULT ROLE {', '.join(defaults)} {towards} {account.quoted}"
 
 
 def _known(connection: Connection) -> set[str]:
@@ -84,13 +105,7 @@ def _wanted(accounts: dict[str, Account], definers: Collection[str]) -> set[str]
     """With the roles that were given to any of them."""
     found = {name for name, account in accounts.items() if account.grants}
     found |= {name for name in definers if name.strip("@")}
-    given = {
-        _name(match["role"])
-        for name in found & accounts.keys()
-        for match in map(_ROLE.match, accounts[name].roles)
-        if match
-    }
-    return found | given
+    return found.union(*(accounts[name].roles for name in found & accounts.keys()))
 
 
 def read_accounts(script: str, original: str, target: str) -> dict[str, Account]:
@@ -102,10 +117,12 @@ def read_accounts(script: str, original: str, target: str) -> dict[str, Account]
             accounts[_name(match["account"])] = _created(match)
         elif match := _RIGHTS.match(statement):
             _add_rights(accounts.get(_name(match["account"])), match, original, target)
-        elif match := _ROLE.match(statement):
-            account = accounts.get(_name(match["account"]))
-            if account is not None:
-                account.roles.append(statement)
+        elif match := _GIVEN.match(statement):
+            if account := accounts.get(_name(match["account"])):
+                account.roles |= _roles(match["roles"])
+        elif match := _SET_DEFAULT.match(statement):
+            if account := accounts.get(_name(match["account"])):
+                account.defaults |= _roles(match["roles"])
     return accounts
 
 
@@ -114,16 +131,21 @@ def _created(match: re.Match[str]) -> Account:
     defaults = _DEFAULTS.search(match["rest"])
     rest = _DEFAULTS.sub("", match["rest"], count=1)
     return Account(
+        match["account"],
         f"CREATE {match['kind']} IF NOT EXISTS {match['account']}{rest}",
-        f"SET DEFAULT ROLE {defaults['roles']} TO {match['account']}" if defaults else "",
+        defaults=_roles(defaults["roles"]) if defaults else {},
     )
+
+
+def _roles(listed: str) -> dict[str, str]:
+    return {_name(role): role for role in re.findall(_NAMED, listed, re.DOTALL)}
 
 
 def _add_rights(account: Account | None, match: re.Match[str], original: str, target: str) -> None:
     if account is None or match["what"] in ("USAGE", "PROXY"):
         return
     place = _PLACE.fullmatch(match["where"])
-    if place is None or not covers(f"{place['database']}.*", original) or place["database"] == "*":
+    if place is None or not _is_on(place, original):
         account.elsewhere += 1
         return
     # A pattern such as `shop\_%` means more databases than this one.
@@ -131,6 +153,13 @@ def _add_rights(account: Account | None, match: re.Match[str], original: str, ta
     where = f"{match['kind']}{name}.{place['object']}"
     rest = " WITH GRANT OPTION" if "WITH GRANT OPTION" in match["rest"] else ""
     account.grants.append(f"GRANT {match['what']} ON {where} TO {match['account']}{rest}")
+
+
+def _is_on(place: re.Match[str], database: str) -> bool:
+    """Only a grant on a whole database names it by a pattern."""
+    if place["object"] != "*":
+        return _plain(place["database"]) == database
+    return place["database"] != "*" and covers(f"{place['database']}.*", database)
 
 
 def _escaped(database: str) -> str:
