@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pymysql
 import pytest
 
-from covetbackup.core.databases.mysql import accounts
+from covetbackup.core.databases.mysql import accounts, swap
 from covetbackup.core.databases.mysql.connection import connect
-from tests.support.mariadb import MysqlServer, create_database
+from tests.support.mariadb import MakeUser, MysqlServer, create_database
 from tests.support.mariadb_backup import Taken, engine_for, fresh_name, put_back, settings_for, take
 from tests.support.postgres_backup import Notes
 
@@ -108,6 +109,29 @@ def test_a_statement_that_fails_is_told_by_its_account_and_without_its_secret(
     assert "odd" not in users(mariadb_tidy)  # its grants could make it, without a password
     assert any("gone@nowhere" in line for line in lines)
     assert "secret" not in "".join(lines)
+
+
+def test_a_restore_that_cannot_create_accounts_any_more_has_restored_all_the_same(
+    mariadb_tidy: MysqlServer,
+    taken: Taken,
+    mariadb_user: MakeUser,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    user, copy, notes = mariadb_user("ALL ON *.*"), fresh_name(), Notes()
+    finish = swap.finish_target
+
+    def finish_and_lock(*args: Any) -> None:
+        finish(*args)
+        mariadb_tidy.execute(None, f"ALTER USER {user.name}@'%' ACCOUNT LOCK")
+
+    monkeypatch.setattr(swap, "finish_target", finish_and_lock)
+    engine = engine_for(mariadb_tidy, SOURCE, user)
+    target = mariadb_tidy.url(copy, user.name)
+    put_back(engine, taken, target, progress=notes, globals=True)
+    assert mariadb_tidy.rows(copy, "SELECT i FROM t") == [(7,)]
+    assert any(
+        line.startswith("accounts that are missing were not created") for line in notes.lines
+    )
 
 
 def test_a_role_that_exists_is_given_to_nobody(mariadb_tidy: MysqlServer, taken: Taken) -> None:

@@ -154,22 +154,26 @@ class LogicalRestore:
                 self._replace()
             else:
                 self._publish()
-            if self._accounts:
-                self._create_accounts()
+        if self._accounts:
+            self._create_accounts()
 
     def _keep_accounts(self, script: bytes) -> None:
         self._accounts = script.decode()
 
     def _create_accounts(self) -> None:
-        """Last, as rights on single tables need those, and whatever goes wrong is only told."""
-        with self._session() as connection:
-            lines = accounts.create_missing(
-                connection,
-                self._accounts,
-                original=self._original,
-                target=self._target.database,
-                definers=self._expected.roles if self._choices.owner == preflight.KEEP else (),
-            )
+        """Last, as rights on single tables need those, and whatever goes wrong is only told: the
+        database is there by now."""
+        try:
+            with translated(self._settings), self._session() as connection:
+                lines = accounts.create_missing(
+                    connection,
+                    self._accounts,
+                    original=self._original,
+                    target=self._target.database,
+                    definers=self._expected.roles if self._choices.owner == preflight.KEEP else (),
+                )
+        except CovetError as error:
+            lines = [f"accounts that are missing were not created: {error.message}"]
         for line in lines:
             self._progress.note(line)
 
