@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
 from covetbackup.core.databases.inventory import differences
 from covetbackup.core.databases.mysql.dump import check_member
+from covetbackup.core.databases.mysql.engine import MysqlEngine
+from covetbackup.core.databases.mysql.url import to_url
 from covetbackup.core.errors import Incomplete
 from covetbackup.core.stream.pump import drain
 from tests.support.mariadb import MakeUser, MysqlServer, create_database, quoted
@@ -20,6 +23,7 @@ from tests.support.mariadb_backup import (
     fill_richly,
     fresh_name,
     put_back,
+    settings_for,
     take,
 )
 from tests.support.postgres_backup import Notes
@@ -41,6 +45,16 @@ def test_a_rich_database_comes_back_equal(
     (warning,) = taken.outcome.warnings
     assert "old_engine" in warning
     assert "MyISAM" in warning
+
+
+def test_a_host_may_be_written_in_capitals(
+    mariadb_server: MysqlServer, mariadb_database: str
+) -> None:
+    mariadb_server.execute(mariadb_database, "CREATE TABLE t (i int)", "INSERT INTO t VALUES (7)")
+    settings = replace(settings_for(mariadb_server, mariadb_database), host="LocalHost")
+    engine, copy = MysqlEngine(settings, mariadb_server.password), fresh_name()
+    put_back(engine, take(engine), to_url(settings.on(copy)))
+    assert contents(mariadb_server, copy) == contents(mariadb_server, mariadb_database)
 
 
 def test_comments_in_the_bodies_of_programs_come_back(

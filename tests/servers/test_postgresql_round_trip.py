@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import psycopg
 import pytest
 
 from covetbackup.core.databases.inventory import differences
+from covetbackup.core.databases.postgresql.engine import PostgresEngine
+from covetbackup.core.databases.postgresql.url import to_url
 from covetbackup.core.errors import Incomplete
 from covetbackup.core.stream.pump import drain
 from tests.support.postgres import PostgresRole, PostgresServer
@@ -47,6 +50,16 @@ def test_a_rich_database_comes_back_equal(
     assert postgres_server.rows(copy, analyzed) == [(True,)]
     assert schema_of(postgres_server, copy) == schema_of(postgres_server, postgres_database)
     assert taken.outcome.warnings == ()
+
+
+def test_a_host_may_be_written_in_capitals(
+    postgres_server: PostgresServer, postgres_database: str
+) -> None:
+    postgres_server.execute(postgres_database, "CREATE TABLE t AS SELECT 7 AS i")
+    settings = replace(postgres_server.settings(postgres_database), host="LocalHost")
+    engine, copy = PostgresEngine(settings, postgres_server.password), f"{postgres_database}_copy"
+    put_back(engine, take(engine), to_url(settings.on(copy)))
+    assert contents(postgres_server, copy) == contents(postgres_server, postgres_database)
 
 
 def test_the_inventory_counts_each_row_once(

@@ -59,5 +59,7 @@ class ConnectionSettings:
         return replace(self, database=database)
 
     def same_server(self, other: ConnectionSettings) -> bool:
-        mine = (self.host, self.port, self.socket, self.user)
-        return mine == (other.host, other.port, other.socket, other.user)
+        """Whether `other` is there too, as the same user. Addresses have their hosts in small
+        letters, whatever was typed."""
+        mine = (self.host.lower(), self.port, self.socket, self.user)
+        return mine == (other.host.lower(), other.port, other.socket, other.user)

@@ -84,7 +84,14 @@ class ConnectionSettings:
         return replace(self, database=database)
 
     def same_server(self, other: ConnectionSettings) -> bool:
-        return (self.host, self.port, self.user) == (other.host, other.port, other.user)
+        """Whether `other` is there too, as the same user. Addresses have their hosts in small
+        letters, whatever was typed."""
+        mine = (_comparable(self.host), self.port, self.user)
+        return mine == (_comparable(other.host), other.port, other.user)
+
+
+def _comparable(host: str) -> str:
+    return host if host.startswith("/") else host.lower()
 
 
 def connect(
