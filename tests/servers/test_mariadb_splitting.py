@@ -87,6 +87,19 @@ def test_ranges_are_about_alike(
     assert max(counts) < ROWS * 0.6
 
 
+def test_estimates_far_too_high_end_the_search_soon() -> None:
+    looks: list[int] = []
+
+    def rows_in(low: int, high: int) -> int:
+        assert len(looks) < 10_000
+        looks.append(low)
+        return 1_000_000
+
+    steps = list(splitting._steps(rows_in, 0, 1 << 62, 10))
+    assert steps == sorted(set(steps))
+    assert len(steps) == 4 * splitting._STEPS
+
+
 @pytest.mark.parametrize(
     "columns",
     ["id varchar(20) PRIMARY KEY", "id int, KEY (id)", "id decimal(20) PRIMARY KEY"],

@@ -21,6 +21,9 @@ _STEPS = 12
 and never more than half of a table: so only small ranges can be compared, and there are about 24
 steps, which took 200 looks of 0.2 ms each."""
 
+_MOST_STEPS = 4 * _STEPS
+"""Estimates that are far too high would have a step for each value of the key."""
+
 _CLOSE = 1.25  # a step may be so much longer than it should be
 
 
@@ -98,7 +101,9 @@ def _ranges(
 def _steps(rows_in: Callable[[int, int], int], least: int, most: int, wanted: int) -> Iterator[int]:
     """Values between each two of which about `wanted` rows lie, in ascending order."""
     begin, width = least, (most - least) // _STEPS
-    while begin < most and rows_in(begin, most + 1) > wanted:
+    for _ in range(_MOST_STEPS):
+        if begin >= most or rows_in(begin, most + 1) <= wanted:
+            return
         end = _end_of_step(rows_in, begin, most, wanted, guess=begin + max(1, width))
         if end > most:
             return
