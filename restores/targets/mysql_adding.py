@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql import keys, places, preflight
 from covetbackup.core.databases.mysql.connection import Connection, quoted
-from covetbackup.core.databases.mysql.privileges import account_of, granted
+from covetbackup.core.databases.mysql.privileges import account_of
 from covetbackup.core.databases.selection import Rows
 from covetbackup.core.errors import CovetError, as_sentence
 from restores.checks import Check, Level, counted, failed
@@ -77,7 +77,7 @@ def _rows(connection: Connection, database: str, rows: tuple[Rows, ...]) -> Iter
         yield Check(Level.PASS, "Tables", detail)
     yield from _definitions(found)
     yield _what_is_there(places.with_rows(connection, database, found))
-    yield from _triggers(connection, database, tables)
+    yield from _triggers(connection, database, tables, between)
     yield from _keys(database, tables, between)
 
 
@@ -101,17 +101,23 @@ def _what_is_there(names: list[str]) -> Check:
     return Check(Level.WARNING, "Rows there", detail, fix)
 
 
-def _triggers(connection: Connection, database: str, tables: list[str]) -> Iterator[Check]:
+def _triggers(
+    connection: Connection, database: str, tables: list[str], between: list[keys.ForeignKey]
+) -> Iterator[Check]:
     found = [
         f"{table} {trigger}" for table, trigger in keys.triggers_of(connection, database, tables)
     ]
+    unordered = keys.parents_first(database, tables, between) is None
+    broken = f" {as_sentence(keys.UNCHECKED)}" if unordered else ""
     if found:
-        detail = f"They fire for what is added: {places.listed(found)}."
+        detail = f"They fire for what is added: {places.listed(found)}.{broken}"
         fix = "Drop them first if they shall not, and create them again after it."
         yield Check(Level.WARNING, "Triggers", detail, fix)
-    elif "TRIGGER" not in granted(connection, database).here:
+    elif not keys.may_see_triggers(connection, database):
         account = account_of(connection)
-        detail = f"{account} may not see triggers. Those that the tables have fire for each row."
+        detail = (
+            f"{account} may not see triggers. Those that the tables have fire for each row.{broken}"
+        )
         fix = f"GRANT TRIGGER ON {quoted(database)}.* TO {account};"
         yield Check(Level.UNKNOWN, "Triggers", detail, fix)
 

@@ -19,8 +19,9 @@ from covetbackup.core.databases.mysql.connection import connect
 from covetbackup.core.databases.mysql.inserting import StatementSink
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting, Cancelled, CovetError, DatabaseError, Incomplete
-from covetbackup.core.progress import Silent
-from tests.support.mariadb import MysqlServer, create_database
+from covetbackup.core.progress import Progress, Silent
+from covetbackup.core.stream.process import STALL_SECONDS
+from tests.support.mariadb import MakeUser, MysqlServer, MysqlUser, create_database
 from tests.support.mariadb_backup import (
     Taken,
     client,
@@ -34,6 +35,7 @@ from tests.support.mariadb_backup import (
     take,
 )
 from tests.support.postgres_backup import Notes
+from tests.support.streams import eventually
 
 SOURCE, TARGET = "rows_from", "rows_to"
 TABLES = ("parent", "child", "kinds", "parted", "every_byte", "derived", "line\nend", "wide")
@@ -56,10 +58,17 @@ def server(taken: Taken, mariadb_tidy: MysqlServer) -> MysqlServer:
     return mariadb_tidy
 
 
-def add(server: MysqlServer, taken: Taken, *tables: str, notes: Notes | None = None) -> None:
+def add(
+    server: MysqlServer,
+    taken: Taken,
+    *tables: str,
+    notes: Progress | None = None,
+    user: MysqlUser | None = None,
+) -> None:
     selection = Selection(tables, with_structure=False)
-    engine = engine_for(server, TARGET)
-    put_back(engine, taken, server.url(TARGET), selection=selection, progress=notes)
+    engine = engine_for(server, TARGET, user)
+    target = server.url(TARGET, user.name if user else "root")
+    put_back(engine, taken, target, selection=selection, progress=notes)
 
 
 def test_rows_come_as_they_were_and_beside_those_that_are_there(
@@ -110,14 +119,14 @@ def test_a_row_that_goes_while_those_come_that_refer_to_it_is_missed(
     add(server, taken, "parent")
     looking = keys.refuse_broken
 
-    def look_meanwhile(*args: Any) -> None:
+    def look_meanwhile(*args: Any, **stopping: Any) -> None:
         with server.connect(TARGET) as other, other.cursor() as cursor:
             cursor.execute("SET autocommit = 0, foreign_key_checks = 0")
             cursor.execute("DELETE FROM parent")
             ending = Timer(1, other.commit)
             ending.start()
             try:
-                looking(*args)
+                looking(*args, **stopping)
             finally:
                 ending.join()
 
@@ -125,6 +134,52 @@ def test_a_row_that_goes_while_those_come_that_refer_to_it_is_missed(
     with pytest.raises(DatabaseError, match="foreign key has a parent"):
         add(server, taken, "child")
     assert server.rows(TARGET, "SELECT count(*) FROM child") == [(0,)]
+
+
+def test_looking_at_the_keys_can_be_cancelled(server: MysqlServer, taken: Taken) -> None:
+    server.execute(TARGET, "ALTER TABLE parent DROP FOREIGN KEY fk_child")
+    add(server, taken, "parent")
+    before = contents(server, TARGET)
+
+    class Impatient(Silent):
+        def advance(self, count: int) -> None:
+            running = server.rows(None, "SELECT INFO FROM information_schema.PROCESSLIST")
+            if any(
+                "LEFT JOIN" in str(query) and "SHARE MODE" in str(query) for (query,) in running
+            ):
+                raise Cancelled
+
+    with server.connect(TARGET) as other, other.cursor() as cursor:
+        cursor.execute("SET autocommit = 0, foreign_key_checks = 0")
+        cursor.execute("DELETE FROM parent")
+        with pytest.raises(Cancelled):
+            add(server, taken, "child", notes=Impatient())
+    assert contents(server, TARGET) == before
+
+
+def test_a_row_that_was_broken_before_is_told_as_such(server: MysqlServer, taken: Taken) -> None:
+    server.execute(TARGET, "SET foreign_key_checks = 0", "INSERT INTO child VALUES (99, 99)")
+    with pytest.raises(DatabaseError, match="added now or there before") as caught:
+        add(server, taken, "child", "parent")
+    assert "mended or removed" in caught.value.hint
+
+
+def test_a_restore_that_says_nothing_for_long_lets_its_locks_go(
+    server: MysqlServer, taken: Taken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert rows.SILENCE_SECONDS >= STALL_SECONDS
+    monkeypatch.setattr(rows, "SILENCE_SECONDS", 2)
+    before = contents(server, TARGET)
+    selection = Selection(("log",), with_structure=False)
+    options = RestoreOptions(server.url(TARGET), taken.inventory, selection=selection)
+    with pytest.raises(CovetError):
+        with engine_for(server, TARGET).restore(options, Silent()) as session:
+            fill(session, taken)
+            number = session._connection.id  # type: ignore[attr-defined]
+            query = f"SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = {number}"
+            assert eventually(lambda: not server.rows(None, query), seconds=60)
+            session.commit()
+    assert contents(server, TARGET) == before
 
 
 def test_what_newer_dump_programs_write_to_commit_rows_commits_none(server: MysqlServer) -> None:
@@ -175,6 +230,36 @@ def test_triggers_that_run_are_told(server: MysqlServer, taken: Taken) -> None:
     notes = Notes()
     add(server, taken, "log", notes=notes)
     assert "trigger t of log runs for every row" in notes.lines
+
+
+def test_triggers_keep_the_foreign_keys_of_what_they_write(
+    server: MysqlServer, taken: Taken, mariadb_user: MakeUser
+) -> None:
+    server.execute(
+        TARGET,
+        "ALTER TABLE parent DROP FOREIGN KEY fk_child",
+        "CREATE TABLE noted (child int, CONSTRAINT kept FOREIGN KEY (child) REFERENCES child (id))",
+        "CREATE TRIGGER t AFTER INSERT ON child FOR EACH ROW INSERT INTO noted VALUES (new.id)",
+    )
+    add(server, taken, "child", "parent")  # those that are referred to come first
+    assert server.rows(TARGET, "SELECT count(*) FROM noted") == [(taken.rows["child"],)]
+    trigger = "BEFORE INSERT ON kinds FOR EACH ROW INSERT INTO noted VALUES (-1)"
+    server.execute(TARGET, f"CREATE TRIGGER u {trigger}")
+    before = contents(server, TARGET)
+    blind = mariadb_user(f"SELECT, INSERT ON {TARGET}.*")  # it sees no triggers
+    for user in (None, blind):
+        with pytest.raises(DatabaseError, match="foreign key constraint fails"):
+            add(server, taken, "kinds", user=user)
+    assert contents(server, TARGET) == before
+
+
+def test_where_tables_refer_to_each_other_it_is_told_what_triggers_may_break(
+    server: MysqlServer, taken: Taken
+) -> None:
+    server.execute(TARGET, "CREATE TRIGGER t BEFORE INSERT ON child FOR EACH ROW SET @a = 1")
+    notes = Notes()
+    add(server, taken, "child", "parent", notes=notes)
+    assert keys.UNCHECKED in notes.lines
 
 
 def test_a_source_that_ends_early_or_a_cancel_adds_nothing(

@@ -112,6 +112,13 @@ def test_rows_that_were_lost_come_back(backup: Backup, mariadb_tidy: MysqlServer
             Level.WARNING,
             "item noting",
         ),
+        (
+            "ALTER TABLE item ADD CONSTRAINT own FOREIGN KEY (id) REFERENCES item (id); "
+            "CREATE TRIGGER noting BEFORE INSERT ON item FOR EACH ROW SET @a = 1",
+            "Triggers",
+            Level.WARNING,
+            "to themselves, so foreign keys are not kept",
+        ),
     ],
 )
 def test_what_will_happen_to_rows_is_said_before(

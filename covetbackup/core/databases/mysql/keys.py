@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 
 from covetbackup.core.databases.mysql.connection import Connection, quoted
+from covetbackup.core.databases.mysql.privileges import granted
 from covetbackup.core.errors import DatabaseError
 
 
@@ -41,10 +43,29 @@ def keys_of(connection: Connection, database: str, tables: Sequence[str]) -> lis
     ]
 
 
-def refuse_broken(connection: Connection, database: str, tables: Sequence[str]) -> None:
+def parents_first(
+    database: str, tables: Sequence[str], found: Sequence[ForeignKey]
+) -> list[str] | None:
+    """`tables` so that no row comes before one that it may refer to by the keys `found`; None if
+    there is no such order, as of a table that refers to itself."""
+    parents: dict[str, set[str]] = {table: set() for table in tables}
+    for key in found:
+        if key.place == database and key.to in parents:
+            parents[key.table].add(key.to)
+    try:
+        return list(TopologicalSorter(parents).static_order())
+    except CycleError:
+        return None
+
+
+def refuse_broken(
+    connection: Connection, database: str, tables: Sequence[str], *, stop: Callable[[], bool]
+) -> None:
     """Raises `DatabaseError` if a row of `tables` refers to one that is not there. Until the
-    transaction ends, no row that is referred to can go."""
+    transaction ends, no row that is referred to can go. Ends early when `stop` says so."""
     for key in keys_of(connection, database, tables):
+        if stop():
+            return
         pairs = [(f"c.{quoted(mine)}", f"p.{quoted(other)}") for mine, other in key.columns]
         equal = " AND ".join(f"{mine} = {other}" for mine, other in pairs)
         given = " AND ".join(f"{mine} IS NOT NULL" for mine, _ in pairs)
@@ -58,11 +79,18 @@ def refuse_broken(connection: Connection, database: str, tables: Sequence[str]) 
         )
         if connection.value(query) is not None:
             raise DatabaseError(
-                f"rows of {key.table} refer to rows that {key.to} does not have: foreign key"
-                f" {key.name}",
-                f"add the rows of {key.to} as well",
+                f"rows of {key.table}, added now or there before, refer to rows that {key.to} does"
+                f" not have: foreign key {key.name}",
+                f"add the rows of {key.to} as well; if rows that were there before are broken,"
+                " nothing can be added until they are mended or removed",
             )
 
+
+UNCHECKED = (
+    "the tables refer to each other or to themselves, so foreign keys are not kept while rows are"
+    " added: what triggers write or delete may break them, and nothing is cascaded"
+)
+"""What follows if there are triggers, and no order of the tables."""
 
 _TRIGGERS = """
 SELECT EVENT_OBJECT_TABLE, TRIGGER_NAME FROM information_schema.TRIGGERS
@@ -80,3 +108,8 @@ def triggers_of(
         for table, trigger in connection.rows(_TRIGGERS, [database])
         if table in tables
     ]
+
+
+def may_see_triggers(connection: Connection, database: str) -> bool:
+    """Else there may be some that `triggers_of` does not know."""
+    return "TRIGGER" in granted(connection, database).here

@@ -12,9 +12,11 @@ from types import TracebackType
 from covetbackup.core.databases.base import Piece, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory, TableFacts
 from covetbackup.core.databases.mysql import keys, places
+from covetbackup.core.databases.mysql.background import in_background
 from covetbackup.core.databases.mysql.choosing import rows_chosen
 from covetbackup.core.databases.mysql.connection import connect, translated
 from covetbackup.core.databases.mysql.inserting import StatementSink
+from covetbackup.core.databases.mysql.keys import ForeignKey
 from covetbackup.core.databases.mysql.partial import Contents
 from covetbackup.core.databases.mysql.places import Place
 from covetbackup.core.databases.mysql.settings import ConnectionSettings
@@ -27,6 +29,10 @@ from covetbackup.core.stream.secret import Secret
 
 LOCK_SECONDS = 60
 """Else one would wait for a day behind whoever alters a table, deaf to a cancel."""
+
+SILENCE_SECONDS = 900
+"""After that much of it the server undoes everything and lets its locks go: whoever wrote may have
+been cut off. As long as a stream of ours may rest; no storage makes it wait for longer."""
 
 _AS_DUMPED = "NO_AUTO_VALUE_ON_ZERO"
 _STRICT = f"{_AS_DUMPED},STRICT_ALL_TABLES,ALLOW_INVALID_DATES"
@@ -57,10 +63,10 @@ class RowsRestore:
         self.chosen: Chosen | None = None
         self._settings = own_target(settings, options.target)
         self._password = password
-        self._expected = options.expected
         self._selection = selection
         self._progress = progress
         self._contents = Contents()
+        self._order: list[str] = []
         self._loaded: dict[str, int] = {}
         self._tables: dict[Piece, str] = {}
 
@@ -81,18 +87,17 @@ class RowsRestore:
         yield from self._contents.groups(members)
         listing = self._contents.listing
         self.chosen = rows_chosen(listing, self._selection)
-        tables = sorted(self.chosen.tables)
         with translated(self._settings):
             found = self._begin(self.chosen.rows)
-        self._loaded = dict.fromkeys(tables, 0)
+        self._loaded = dict.fromkeys(sorted(found), 0)
         # One after the other: there is one transaction.
-        for table in tables:
+        for table in self._order:
             self._set_mode(_AS_DUMPED if found[table].is_as_in_backup else _STRICT)
             for piece in listing.rows(frozenset([table])):
                 self._tables[piece] = table
                 yield (piece,)
         with translated(self._settings):
-            keys.refuse_broken(self._connection, self._settings.database, tables)
+            self._refuse_broken()
 
     def sink(self, piece: Piece, progress: Progress) -> Sink:
         table = self._tables.get(piece)
@@ -116,7 +121,9 @@ class RowsRestore:
     def _begin(self, rows: Sequence[Rows]) -> dict[str, Place]:
         database, tables = self._settings.database, [one.name for one in rows]
         connection = self._connection
-        connection.execute(f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}")
+        connection.execute(
+            f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}, wait_timeout = {SILENCE_SECONDS}"
+        )
         found = places.look_at(connection, database, rows)
         between = keys.keys_of(connection, database, tables)
         obstacles = [
@@ -124,12 +131,40 @@ class RowsRestore:
             *places.unreadable(connection, database, between),
         ]
         places.refuse_misfits(obstacles)
-        for table, trigger in keys.triggers_of(connection, database, tables):
-            self._progress.note(f"trigger {trigger} of {table} runs for every row")
         connection.use(database)
         for statement in SESSION:
             connection.execute(statement)
+        self._order = sorted(tables)
+        self._heed(keys.triggers_of(connection, database, tables), between)
         return {place.rows.name: place for place in found}
+
+    def _heed(self, triggers: Sequence[tuple[str, str]], between: Sequence[ForeignKey]) -> None:
+        """What triggers write is looked at by nobody afterwards: so keys are kept meanwhile, if an
+        order of the tables allows that."""
+        for table, trigger in triggers:
+            self._progress.note(f"trigger {trigger} of {table} runs for every row")
+        if not triggers and keys.may_see_triggers(self._connection, self._settings.database):
+            return
+        order = keys.parents_first(self._settings.database, self._order, between)
+        if order is None:
+            self._progress.note(keys.UNCHECKED)
+        else:
+            self._order = order
+            self._connection.execute("SET SESSION foreign_key_checks = 1")
+
+    def _refuse_broken(self) -> None:
+        """In the background: it reads all of the tables, and waits for whoever deletes."""
+        running = in_background(
+            self._connection,
+            self._password,
+            lambda stop: keys.refuse_broken(
+                self._connection, self._settings.database, self._order, stop=stop
+            ),
+        )
+        try:
+            running.result(waiting=lambda: self._progress.advance(0))
+        finally:
+            running.stop()
 
     def _set_mode(self, mode: str) -> None:
         with translated(self._settings):
