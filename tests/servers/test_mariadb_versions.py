@@ -69,9 +69,10 @@ def test_a_split_table_and_its_rows_alone_come_back(
     newer.execute(
         database,
         "CREATE TABLE large (id int PRIMARY KEY, body char(200) NOT NULL DEFAULT 'x')",
-        "INSERT INTO large (id) SELECT seq FROM seq_1_to_60000",
+        "INSERT INTO large (id) SELECT seq FROM seq_1_to_400000",
         "ANALYZE TABLE large",
     )
+    newer.execute(None, "SET GLOBAL innodb_lock_wait_timeout = 1")
     engine = newer_engine(newer, database, programs)
     taken, before = take(engine, streams=3), contents(newer, database)
     members = [text for text in taken.members.values() if b"INSERT INTO `large`" in text]

@@ -50,6 +50,10 @@ from covetbackup.core.stream.secret import Secret
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
+LOAD_LOCK_SECONDS = 86_400
+"""Only clients of the same restore wait for each other there: for all of a range of the same table,
+where the dump program of MariaDB 11 made it one transaction. Servers would wait for 50 s."""
+
 
 class LogicalRestore:
     """A `RestoreSession` into a database that does not exist yet, or is replaced."""
@@ -227,7 +231,11 @@ class LogicalRestore:
         )
 
     def _started(self, progress: Progress) -> CommandSink:
-        client = replace(self._client, idle=self._lifeline.watching(lambda: progress.advance(0)))
+        client = replace(
+            self._client,
+            idle=self._lifeline.watching(lambda: progress.advance(0)),
+            session=f"{self._client.session}, innodb_lock_wait_timeout = {LOAD_LOCK_SECONDS}",
+        )
         return client.start(self._name)
 
     def _drop_key(self, key: ForeignKey) -> None:
