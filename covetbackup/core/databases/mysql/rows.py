@@ -32,7 +32,8 @@ LOCK_SECONDS = 60
 
 SILENCE_SECONDS = 900
 """After that much of it the server undoes everything and lets its locks go: whoever wrote may have
-been cut off. As long as a stream of ours may rest; no storage makes it wait for longer."""
+been cut off. A storage that does not answer is given up before, after 8 tries of 60 s each and a
+minute between them."""
 
 _AS_DUMPED = "NO_AUTO_VALUE_ON_ZERO"
 _STRICT = f"{_AS_DUMPED},STRICT_ALL_TABLES,ALLOW_INVALID_DATES"
