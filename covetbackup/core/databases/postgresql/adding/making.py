@@ -14,7 +14,7 @@ import psycopg
 from covetbackup.core.databases.postgresql.adding.places import listed
 from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.postgresql.load import memory_file
-from covetbackup.core.databases.postgresql.toc.closure import BETWEEN, is_needed_thing
+from covetbackup.core.databases.postgresql.toc.closure import SAID_OF, is_needed_thing
 from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
 from covetbackup.core.databases.postgresql.toc.writing import head_of_archive
 from covetbackup.core.databases.selection import Chosen
@@ -56,12 +56,13 @@ def present(connection: Connection, contents: Contents) -> list[Entry]:
 
 
 def without(contents: Contents, there: Sequence[Entry]) -> Contents:
-    """`contents` without these entries, and what is said of them."""
+    """`contents` without these entries, and what is said of them. A foreign key may need an
+    extension for how it compares, and stays."""
     gone = {entry.dump_id for entry in there}
     return contents.kept(
         lambda entry: (
             entry.dump_id not in gone
-            and not (entry.kind in BETWEEN and gone.intersection(entry.needs))
+            and not (entry.kind in SAID_OF and gone.intersection(entry.needs))
         )
     )
 

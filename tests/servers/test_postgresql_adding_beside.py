@@ -1,0 +1,98 @@
+"""What is added to a database that is there and what lives in it: neither harms the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from covetbackup.core.databases.base import RestoreOptions
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.postgresql.engine import PostgresEngine
+from covetbackup.core.databases.selection import Selection
+from tests.support.postgres import PostgresServer
+from tests.support.postgres_backup import Notes, Taken, engine_for, fill, take
+
+LIVING = "living"
+
+
+@dataclass
+class Shop:
+    """A backup of a database, and `LIVING`, to which some of it is added."""
+
+    server: PostgresServer
+    taken: Taken
+    notes: Notes = field(default_factory=Notes)
+
+    def add(
+        self,
+        *tables: str,
+        schemas_as: str = "",
+        engine: PostgresEngine | None = None,
+        url: str = "",
+        progress: Notes | None = None,
+        with_structure: bool = True,
+        **extra: object,
+    ) -> Inventory:
+        options = RestoreOptions(
+            url or self.server.url(LIVING),
+            self.taken.inventory,
+            extra=extra,
+            selection=Selection(
+                tables,
+                with_structure=with_structure,
+                schemas_as=(("public", schemas_as),) if schemas_as else (),
+            ),
+            adds=with_structure,
+        )
+        progress = progress or self.notes
+        with (engine or engine_for(self.server)).restore(options, progress) as session:
+            fill(session, self.taken.members, progress=progress)
+            inventory = session.inventory()
+            session.commit()
+        return inventory
+
+    def rows_of(self, *tables: str, **more: object) -> Inventory:
+        return self.add(*tables, with_structure=False, **more)  # type: ignore[arg-type]
+
+    def found(self, query: str) -> object:
+        return self.server.rows(LIVING, query)
+
+
+MakeShop = Callable[..., Shop]
+
+
+@pytest.fixture
+def shop(postgres_tidy: PostgresServer, postgres_database: str) -> MakeShop:
+    """A shop of these statements, whose living database is made by others of them."""
+
+    def make(*statements: str, living: tuple[str, ...] = ()) -> Shop:
+        postgres_tidy.execute(postgres_database, *statements)
+        postgres_tidy.create_database(LIVING)
+        postgres_tidy.execute(LIVING, *living)
+        return Shop(postgres_tidy, take(engine_for(postgres_tidy, postgres_database)))
+
+    return make
+
+
+CITEXT = "CREATE EXTENSION citext"
+MAKERS = (
+    "CREATE TABLE maker (id int PRIMARY KEY)",
+    "CREATE TABLE item (id int PRIMARY KEY, maker int REFERENCES maker)",
+    "INSERT INTO maker VALUES (1), (2)",
+    "INSERT INTO item VALUES (1, 1), (2, 2), (3, 2)",
+)
+
+
+def test_a_key_that_compares_by_an_extension_comes_as_well(shop: MakeShop) -> None:
+    """The extension is there, and nothing is made of it; the key is."""
+    one = shop(
+        CITEXT,
+        "CREATE TABLE maker (name citext PRIMARY KEY)",
+        "CREATE TABLE item (id int PRIMARY KEY, maker citext REFERENCES maker)",
+        living=(CITEXT,),
+    )
+    one.add("public.maker", "public.item")
+    query = "SELECT conname FROM pg_constraint WHERE contype = 'f' AND convalidated"
+    assert one.found(query) == [("item_maker_fkey",)]
