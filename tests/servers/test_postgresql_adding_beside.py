@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -96,3 +96,11 @@ def test_a_key_that_compares_by_an_extension_comes_as_well(shop: MakeShop) -> No
     one.add("public.maker", "public.item")
     query = "SELECT conname FROM pg_constraint WHERE contype = 'f' AND convalidated"
     assert one.found(query) == [("item_maker_fkey",)]
+
+
+def test_the_address_that_was_checked_is_the_one_connected_to(shop: MakeShop) -> None:
+    one = shop(*MAKERS)
+    settings = replace(one.server.settings(), host="no.such.host.invalid", address="127.0.0.1")
+    url = one.server.url(LIVING).replace("@127.0.0.1:", "@no.such.host.invalid:")
+    one.add("public.maker", engine=PostgresEngine(settings, one.server.password), url=url)
+    assert one.found("SELECT count(*) FROM maker") == [(2,)]
