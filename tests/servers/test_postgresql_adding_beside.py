@@ -104,3 +104,15 @@ def test_the_address_that_was_checked_is_the_one_connected_to(shop: MakeShop) ->
     url = one.server.url(LIVING).replace("@127.0.0.1:", "@no.such.host.invalid:")
     one.add("public.maker", engine=PostgresEngine(settings, one.server.password), url=url)
     assert one.found("SELECT count(*) FROM maker") == [(2,)]
+
+
+def test_keys_are_strict_again_beside_others_that_wait(shop: MakeShop) -> None:
+    waits = "ALTER TABLE item ADD self int DEFAULT 1 REFERENCES item DEFERRABLE INITIALLY DEFERRED"
+    one = shop(*MAKERS, waits, living=(*MAKERS[:2], waits))
+    other = "CREATE TABLE odd (id int PRIMARY KEY)"
+    odd = "ALTER TABLE item ADD odd int DEFAULT 1 REFERENCES odd DEFERRABLE INITIALLY DEFERRED"
+    one.server.execute(LIVING, other, "INSERT INTO odd VALUES (1)", odd)
+    one.rows_of("public.maker", "public.item")
+    query = "SELECT conname FROM pg_constraint WHERE contype = 'f' AND condeferrable ORDER BY 1"
+    assert one.found(query) == [("item_odd_fkey",), ("item_self_fkey",)]
+    assert one.found("SELECT count(*) FROM item") == [(3,)]
