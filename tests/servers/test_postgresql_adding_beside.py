@@ -13,6 +13,7 @@ from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.databases.selection import Selection
 from tests.support.postgres import PostgresServer
 from tests.support.postgres_backup import Notes, Taken, engine_for, fill, take
+from tests.support.postgres_encoded import encoded, run_script
 
 LIVING = "living"
 
@@ -116,3 +117,22 @@ def test_keys_are_strict_again_beside_others_that_wait(shop: MakeShop) -> None:
     query = "SELECT conname FROM pg_constraint WHERE contype = 'f' AND condeferrable ORDER BY 1"
     assert one.found(query) == [("item_odd_fkey",), ("item_self_fkey",)]
     assert one.found("SELECT count(*) FROM item") == [(3,)]
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_what_another_encoding_wrote_is_named_and_read_rightly(
+    postgres_tidy: PostgresServer, encoding: str
+) -> None:
+    """Beside a name that the dump's encoding cannot say at all."""
+    name = encoded(postgres_tidy, encoding)
+    script = 'CREATE TABLE "été" (a text); INSERT INTO "été" VALUES (\'déjà\')'
+    codec = {"LATIN1": "latin-1", "SQL_ASCII": "utf-8"}[encoding]
+    run_script(postgres_tidy, name, encoding, script.encode(codec))
+    postgres_tidy.create_database(LIVING)
+    postgres_tidy.execute(LIVING, "CREATE TABLE 商品 (a int)")
+    one = Shop(postgres_tidy, take(engine_for(postgres_tidy, name)))
+    assert [table.label for table in one.add("public.été").tables] == ["public.été"]
+    assert [table.rows for table in one.rows_of("public.été").tables] == [1]
+    one.add("public.été", schemas_as="商品")
+    assert one.found('TABLE "été"') == [("déjà",), ("déjà",)]
+    assert one.found('TABLE 商品."été"') == [("déjà",)]

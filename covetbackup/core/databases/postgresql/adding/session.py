@@ -18,6 +18,7 @@ from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql import preflight, roles
 from covetbackup.core.databases.postgresql.access import Access
 from covetbackup.core.databases.postgresql.adding.rows import AddedRows
+from covetbackup.core.databases.postgresql.adding.speaking import AsWritten
 from covetbackup.core.databases.postgresql.adding.tables import AddedTables
 from covetbackup.core.databases.postgresql.adding.trace import trace_of
 from covetbackup.core.databases.postgresql.background import in_background
@@ -130,9 +131,10 @@ class AddingRestore:
             return ScriptSink(self._take_head, HEAD_BYTES)
         if piece.member == GLOBALS:
             return ScriptSink(self._create_roles)
-        if self._places is None or self._addition is None:
+        if self._contents is None or self._places is None or self._addition is None:
             raise BadSetting(f"{piece.member} came before {HEAD}")
-        loader = Loader(self._connection, tally=self._count)
+        as_written = AsWritten(self._connection, self._contents)
+        loader = Loader(self._connection, self._count, as_written=as_written)
         place = self._places.of(piece)
         return PartSink(piece.member, place, self._addition.entries, loader, progress)
 

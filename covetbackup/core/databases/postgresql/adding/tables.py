@@ -11,6 +11,7 @@ from covetbackup.core.databases.postgresql import preflight, recount
 from covetbackup.core.databases.postgresql.adding import making
 from covetbackup.core.databases.postgresql.adding.aside import Aside
 from covetbackup.core.databases.postgresql.adding.outgoing import make, outgoing
+from covetbackup.core.databases.postgresql.adding.speaking import AsWritten
 from covetbackup.core.databases.postgresql.adding.waiting import Wait
 from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.postgresql.toc.closure import close
@@ -42,6 +43,7 @@ class AddedTables:
         self.entries = {entry.dump_id: entry for entry in contents.data_entries}
         self._structure = contents.kept(lambda entry: not entry.has_data)
         self._connection = connection
+        self._as_written = AsWritten(connection, contents)
         self._pg_restore = pg_restore
         self._wait = wait
         self._progress = progress
@@ -54,7 +56,8 @@ class AddedTables:
         making.refuse_present(self._connection, self.chosen)
         self._aside = Aside(self._connection, self.chosen.schemas_as)
         self._aside.step()
-        there = making.present(self._connection, self._structure)
+        with self._as_written:
+            there = making.present(self._connection, self._structure)
         for entry in there:
             kind = entry.kind.decode().lower()
             self._progress.note(f"used as it is there: {kind} {entry.name}")
@@ -64,8 +67,9 @@ class AddedTables:
 
     def finish(self) -> None:
         self._run("post-data")
-        for note in make(self._connection, self._keys, self._wait):
-            self._progress.note(note)
+        with self._as_written:
+            for note in make(self._connection, self._keys, self._wait):
+                self._progress.note(note)
         # Of another role, perhaps, since pg_restore's statements began.
         self._connection.execute("RESET ROLE")
         assert self._aside is not None
@@ -90,7 +94,8 @@ class AddedTables:
     def _run(self, *sections: str) -> None:
         idle = partial(self._progress.advance, 0)
         statements = making.script(self._pg_restore(), self._structure, *sections, idle=idle)
-        self._wait(partial(self._connection.execute, statements))
+        with self._as_written:
+            self._wait(partial(self._connection.execute, statements))
 
 
 def _never() -> bool:
