@@ -11,7 +11,7 @@ from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.databases.selection import Selection
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import PostgresRole, PostgresServer
 from tests.support.postgres_backup import Notes, Taken, engine_for, fill, take
 from tests.support.postgres_encoded import encoded, run_script
 
@@ -136,3 +136,15 @@ def test_what_another_encoding_wrote_is_named_and_read_rightly(
     one.add("public.été", schemas_as="商品")
     assert one.found('TABLE "été"') == [("déjà",), ("déjà",)]
     assert one.found('TABLE 商品."été"') == [("déjà",)]
+
+
+def test_a_public_schema_under_another_name_belongs_to_whoever_shall_own_all(
+    shop: MakeShop, postgres_role: Callable[..., PostgresRole]
+) -> None:
+    """And everybody may use it, as ever."""
+    one, owner, other = shop(*MAKERS), postgres_role(), postgres_role()
+    one.add("public.maker", schemas_as="monday", owner=owner.name)
+    schema = "FROM pg_namespace WHERE nspname = 'monday'"
+    assert one.found(f"SELECT pg_get_userbyid(nspowner) {schema}") == [(owner.name,)]
+    usage = f"SELECT has_schema_privilege('{other.name}', oid, 'USAGE') {schema}"
+    assert one.found(usage) == [(True,)]

@@ -18,12 +18,15 @@ from covetbackup.core.errors import TargetNotEmpty
 
 
 class Aside:
-    """`schemas_as` are pairs of a name in the backup and the one to be. Raises `TargetNotEmpty` if
-    one of the latter is taken."""
+    """`schemas_as` are pairs of a name in the backup and the one to be; `owner` is the role that
+    shall own all, "" if there is none. Raises `TargetNotEmpty` if one of the new names is taken."""
 
-    def __init__(self, connection: Connection, schemas_as: Sequence[tuple[str, str]]) -> None:
+    def __init__(
+        self, connection: Connection, schemas_as: Sequence[tuple[str, str]], *, owner: str = ""
+    ) -> None:
         self._connection = connection
         self._schemas_as = schemas_as
+        self._owner = owner
         self._stepped: dict[str, str] = {}
         taken = [new for _, new in schemas_as if self._is_there(new)]
         if taken:
@@ -37,14 +40,20 @@ class Aside:
                 self._stepped[old] = f"covet_aside_{secrets.token_hex(8)}"
                 self._rename(old, self._stepped[old])
             if old == _PUBLIC:
-                # The one schema that a dump takes for granted.
-                self._connection.execute("CREATE SCHEMA public")
+                self._make_public()
 
     def step_back(self) -> None:
         for old, new in self._schemas_as:
             self._rename(old, new)
         for old, aside in self._stepped.items():
             self._rename(aside, old)
+
+    def _make_public(self) -> None:
+        """The one schema that a dump takes for granted, with what everybody may do there."""
+        owner = sql.Identifier(self._owner) if self._owner else sql.SQL("CURRENT_USER")
+        statement = sql.SQL("CREATE SCHEMA public AUTHORIZATION {}")
+        self._connection.execute(statement.format(owner))
+        self._connection.execute("GRANT USAGE ON SCHEMA public TO PUBLIC")
 
     def _is_there(self, name: str) -> bool:
         query = "SELECT 1 FROM pg_namespace WHERE nspname = %s"

@@ -165,6 +165,7 @@ class AddingRestore:
                 contents,
                 self._selection,
                 pg_restore=self._pg_restore,
+                owner=self._choices.role,
                 wait=self._in_background,
                 progress=self._progress,
             )

@@ -22,7 +22,7 @@ from covetbackup.core.progress import Progress
 
 class AddedTables:
     """An `Addition` of tables with all that is theirs. `pg_restore` is the program with the options
-    that say whose they shall be."""
+    that say whose they shall be, `owner` the role if it is one for all."""
 
     def __init__(
         self,
@@ -31,6 +31,7 @@ class AddedTables:
         selection: Selection,
         *,
         pg_restore: Callable[[], Sequence[str]],
+        owner: str,
         wait: Wait,
         progress: Progress,
     ) -> None:
@@ -45,6 +46,7 @@ class AddedTables:
         self._connection = connection
         self._as_written = AsWritten(connection, contents)
         self._pg_restore = pg_restore
+        self._owner = owner
         self._wait = wait
         self._progress = progress
         self._aside: Aside | None = None
@@ -54,7 +56,7 @@ class AddedTables:
         if preflight.is_superuser(self._connection):
             self._progress.note(preflight.ALL_RIGHTS)
         making.refuse_present(self._connection, self.chosen)
-        self._aside = Aside(self._connection, self.chosen.schemas_as)
+        self._aside = Aside(self._connection, self.chosen.schemas_as, owner=self._owner)
         self._aside.step()
         with self._as_written:
             there = making.present(self._connection, self._structure)
