@@ -9,8 +9,12 @@ import pytest
 
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.postgresql.adding import making
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
-from covetbackup.core.databases.selection import Selection
+from covetbackup.core.databases.postgresql.parts.listing import Listing
+from covetbackup.core.databases.postgresql.parts.names import HEAD
+from covetbackup.core.databases.selection import Chosen, Selection
+from covetbackup.core.errors import BadSetting
 from tests.support.postgres import PostgresRole, PostgresServer
 from tests.support.postgres_backup import Notes, Taken, engine_for, fill, take
 from tests.support.postgres_encoded import encoded, run_script
@@ -40,11 +44,7 @@ class Shop:
             url or self.server.url(LIVING),
             self.taken.inventory,
             extra=extra,
-            selection=Selection(
-                tables,
-                with_structure=with_structure,
-                schemas_as=(("public", schemas_as),) if schemas_as else (),
-            ),
+            selection=selection_of(*tables, schemas_as=schemas_as, with_structure=with_structure),
             adds=with_structure,
         )
         progress = progress or self.notes
@@ -57,8 +57,19 @@ class Shop:
     def rows_of(self, *tables: str, **more: object) -> Inventory:
         return self.add(*tables, with_structure=False, **more)  # type: ignore[arg-type]
 
+    def chosen(self, *tables: str, schemas_as: str = "") -> Chosen:
+        """What the contents say of it, before anything runs."""
+        sizes = {name: len(content) for name, content in self.taken.members.items()}
+        listing = Listing(self.taken.members[HEAD], sizes)
+        return listing.chosen(selection_of(*tables, schemas_as=schemas_as))
+
     def found(self, query: str) -> object:
         return self.server.rows(LIVING, query)
+
+
+def selection_of(*tables: str, schemas_as: str, with_structure: bool = True) -> Selection:
+    pairs = (("public", schemas_as),) if schemas_as else ()
+    return Selection(tables, with_structure=with_structure, schemas_as=pairs)
 
 
 MakeShop = Callable[..., Shop]
@@ -148,3 +159,18 @@ def test_a_public_schema_under_another_name_belongs_to_whoever_shall_own_all(
     assert one.found(f"SELECT pg_get_userbyid(nspowner) {schema}") == [(owner.name,)]
     usage = f"SELECT has_schema_privilege('{other.name}', oid, 'USAGE') {schema}"
     assert one.found(usage) == [(True,)]
+
+
+def test_a_schema_that_holds_a_needed_extension_does_not_step_aside(shop: MakeShop) -> None:
+    """What comes would not find it; an extension that is not needed may be there."""
+    words = "CREATE TABLE word (name citext PRIMARY KEY)"
+    one = shop(CITEXT, words, *MAKERS, living=(CITEXT,))
+    chosen = one.chosen("public.word", schemas_as="monday")
+    with (
+        one.server.connect(LIVING) as connection,
+        pytest.raises(BadSetting, match="schema public .* extension citext"),
+    ):
+        making.refuse_present(connection, chosen)
+    with pytest.raises(BadSetting, match="schema public .* extension citext"):
+        one.add("public.word", schemas_as="monday")
+    one.add("public.item", "public.maker", schemas_as="monday")

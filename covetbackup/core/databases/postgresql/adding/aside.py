@@ -14,7 +14,22 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from covetbackup.core.databases.postgresql.connection import Connection
-from covetbackup.core.errors import TargetNotEmpty
+from covetbackup.core.databases.selection import Chosen
+from covetbackup.core.errors import BadSetting, TargetNotEmpty
+
+
+def refuse_needed_extensions(connection: Connection, chosen: Chosen) -> None:
+    """Raises `BadSetting` for a schema that would step aside with an extension in it that is
+    needed: what is made meanwhile would not find that."""
+    olds = [old for old, _ in chosen.schemas_as]
+    row = connection.execute(_EXTENSIONS, (olds, sorted(chosen.extensions))).fetchone()
+    if row is not None:
+        schema, extension = row
+        raise BadSetting(
+            f"schema {schema} cannot come under another name: in this database it holds"
+            f" extension {extension}, which what is selected needs",
+            "restore it under its own name, or into a new database",
+        )
 
 
 class Aside:
@@ -65,3 +80,7 @@ class Aside:
 
 
 _PUBLIC = "public"
+_EXTENSIONS = """
+SELECT n.nspname, e.extname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+WHERE n.nspname = ANY (%s) AND e.extname = ANY (%s) ORDER BY 1, 2 LIMIT 1
+"""

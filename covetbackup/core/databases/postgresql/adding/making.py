@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import psycopg
 
+from covetbackup.core.databases.postgresql.adding.aside import refuse_needed_extensions
 from covetbackup.core.databases.postgresql.adding.places import listed
 from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.postgresql.load import memory_file
@@ -33,7 +34,9 @@ _TIMEOUTS = (b"lock_timeout", b"transaction_timeout")
 
 
 def refuse_present(connection: Connection, chosen: Chosen) -> None:
-    """Raises `TargetNotEmpty` naming what is there of it under the names that it shall have."""
+    """Raises `TargetNotEmpty` naming what is there of it under the names that it shall have, and
+    `BadSetting` for a schema that cannot step aside."""
+    refuse_needed_extensions(connection, chosen)
     stepping_aside = [old for old, _ in chosen.schemas_as]
     wanted = [*chosen.tables, *chosen.sequences]
     there = [label for (label,) in connection.execute(_PRESENT, (wanted, stepping_aside))]
