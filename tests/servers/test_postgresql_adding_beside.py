@@ -9,6 +9,7 @@ import pytest
 
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.postgresql import connection as postgresql
 from covetbackup.core.databases.postgresql.adding import making
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.databases.postgresql.parts.listing import Listing
@@ -174,3 +175,19 @@ def test_a_schema_that_holds_a_needed_extension_does_not_step_aside(shop: MakeSh
     with pytest.raises(BadSetting, match="schema public .* extension citext"):
         one.add("public.word", schemas_as="monday")
     one.add("public.item", "public.maker", schemas_as="monday")
+
+
+def test_a_server_that_rests_in_the_midst_of_added_rows_is_not_lost(
+    shop: MakeShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For longer than what is sent may wait to be taken."""
+    monkeypatch.setitem(postgresql._KEEPALIVES, "tcp_user_timeout", 1000)
+    wide = "CREATE TABLE wide (g int, fat text)"
+    rows = "INSERT INTO wide SELECT g, repeat(md5(g::text), 30) FROM generate_series(1, 15000) g"
+    rests = (
+        "CREATE FUNCTION rests(g int) RETURNS bool IMMUTABLE LANGUAGE plpgsql AS"
+        " 'BEGIN IF g = 100 THEN PERFORM pg_sleep(6); END IF; RETURN true; END'"
+    )
+    one = shop(wide, rows, living=(wide, rests, "ALTER TABLE wide ADD CHECK (rests(g))"))
+    one.rows_of("public.wide")
+    assert one.found("SELECT count(*) FROM wide") == [(15000,)]

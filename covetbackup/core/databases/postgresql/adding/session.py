@@ -1,13 +1,13 @@
 """A restore into a database that is there: the scratch target is a transaction on the real one.
 
 One connection does all of it, as there is one transaction; whatever ends it before the commit
-undoes everything.
+undoes everything. Another one rests, and tells whether the server is still there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -35,6 +35,7 @@ from covetbackup.core.databases.postgresql.parts.restoring import (
     prepare,
     readable_contents,
 )
+from covetbackup.core.databases.postgresql.pulse import Felt, Pulse
 from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
 from covetbackup.core.databases.selection import Chosen, Selection
 from covetbackup.core.errors import BadSetting, ServerBusy
@@ -89,9 +90,13 @@ class AddingRestore:
         self._loaded: dict[str, int] = {}
 
     def __enter__(self) -> AddingRestore:
-        with translated(self._access.settings):
-            self._connection = self._access.connect()
+        with translated(self._access.settings), ExitStack() as stack:
+            self._connection = stack.enter_context(closing(self._access.connect()))
+            resting = stack.enter_context(closing(self._access.connect()))
+            self._pulse = Pulse(resting, self._access.settings)
+            self._progress = Felt(self._progress, self._pulse)
             self._connection.execute("BEGIN")
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
@@ -100,7 +105,7 @@ class AddingRestore:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._connection.close()  # without a commit this undoes everything
+        self._stack.close()  # without a commit this undoes everything
 
     @property
     def chosen(self) -> Chosen | None:
@@ -136,7 +141,8 @@ class AddingRestore:
         as_written = AsWritten(self._connection, self._contents)
         loader = Loader(self._connection, self._count, as_written=as_written)
         place = self._places.of(piece)
-        return PartSink(piece.member, place, self._addition.entries, loader, progress)
+        felt = Felt(progress, self._pulse)
+        return PartSink(piece.member, place, self._addition.entries, loader, felt)
 
     def inventory(self) -> Inventory:
         assert self._addition is not None

@@ -58,8 +58,10 @@ class Loader:
 
     def rows_begin(self) -> None:
         self._rows.enter_context(self._as_written)
+        let_rest(self.connection)
 
     def rows_end(self) -> None:
+        let_rest_no_more(self.connection)
         self._rows.close()
 
     def abort(self) -> None:
@@ -77,12 +79,6 @@ class OwnLoader(Loader):
 
     def begin(self) -> None:
         self.connection.execute("BEGIN")
-
-    def rows_begin(self) -> None:
-        let_rest(self.connection)
-
-    def rows_end(self) -> None:
-        let_rest_no_more(self.connection)
 
     def commit(self) -> None:
         self.connection.execute("COMMIT")
