@@ -10,7 +10,7 @@ import pytest
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql import connection as postgresql
-from covetbackup.core.databases.postgresql.adding import making
+from covetbackup.core.databases.postgresql.adding import making, session
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.databases.postgresql.parts.listing import Listing
 from covetbackup.core.databases.postgresql.parts.names import HEAD
@@ -191,3 +191,14 @@ def test_a_server_that_rests_in_the_midst_of_added_rows_is_not_lost(
     one = shop(wide, rows, living=(wide, rests, "ALTER TABLE wide ADD CHECK (rests(g))"))
     one.rows_of("public.wide")
     assert one.found("SELECT count(*) FROM wide") == [(15000,)]
+
+
+def test_tables_that_others_hold_locked_are_no_concern_of_others_that_come(
+    shop: MakeShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_LOCK_TIMEOUT", "SET lock_timeout = '1s'")
+    one = shop(*MAKERS, living=("CREATE TABLE held (id int)",))
+    with one.server.connect(LIVING) as other, other.transaction():
+        other.execute("LOCK TABLE held IN ACCESS EXCLUSIVE MODE")
+        added = one.add("public.maker")
+    assert [(table.label, table.rows) for table in added.tables] == [("public.maker", 2)]

@@ -78,20 +78,14 @@ class AddedTables:
         self._aside.step_back()
 
     def inventory(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
-        """Of the whole database the tables and sequences that were made."""
         part = self.chosen.of(expected)
-        labels = {one.label for one in part.tables} | {one.label for one in part.sequences}
-        reader = partial(recount.inventory, self._connection, _never, expected=part)
+        labels = [one.label for one in part.tables]
+        reader = partial(recount.part, self._connection, _never, expected=part)
         found: Inventory = self._wait(reader)
         if note := recount.uncounted(part, found):
             self._progress.note(note)
         self._wait(partial(recount.analyze, self._connection, _never, only=labels))
-        return replace(
-            found,
-            tables=tuple(one for one in found.tables if one.label in labels),
-            sequences=tuple(one for one in found.sequences if one.label in labels),
-            large_objects=0,
-        )
+        return found
 
     def _run(self, *sections: str) -> None:
         idle = partial(self._progress.advance, 0)
