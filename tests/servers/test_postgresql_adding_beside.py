@@ -202,3 +202,26 @@ def test_tables_that_others_hold_locked_are_no_concern_of_others_that_come(
         other.execute("LOCK TABLE held IN ACCESS EXCLUSIVE MODE")
         added = one.add("public.maker")
     assert [(table.label, table.rows) for table in added.tables] == [("public.maker", 2)]
+
+
+# An index makes ANALYZE call it.
+_FREE = """
+CREATE FUNCTION free(id int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM pg_locks WHERE pid = pg_backend_pid()
+             AND relation = 'public.maker'::regclass AND mode = 'ShareRowExclusiveLock')
+  THEN RAISE 'maker is locked'; END IF;
+  RETURN id;
+END $$
+"""
+
+
+def test_others_write_to_a_table_that_a_key_leads_to_until_all_else_is_done(
+    shop: MakeShop,
+) -> None:
+    one = shop(*MAKERS, _FREE, "CREATE INDEX ON item (free(id))", living=MAKERS[:1])
+    one.server.execute(LIVING, "INSERT INTO maker VALUES (1), (2)")
+    one.add("public.item")
+    keys = "SELECT conname FROM pg_constraint WHERE contype = 'f'"
+    assert one.found(keys) == [("item_maker_fkey",)]
+    assert one.found("SELECT count(*) > 0 FROM pg_stats WHERE tablename = 'item'") == [(True,)]

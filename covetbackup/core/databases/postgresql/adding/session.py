@@ -50,16 +50,15 @@ _LOCK_TIMEOUT = "SET lock_timeout = '60s'"
 class Addition(Protocol):
     """What is added: `entries` are what data of it is loaded, by dump id.
 
-    `begin` makes the database ready for the data, `finish` does what can be done once that is
-    there, and `inventory` is what has come, of all that the backup holds.
+    `begin` makes the database ready for the data, and `finish` does what can be done once that is
+    there: what has come, of all that was `expected`. `loaded` says how many rows each table took.
     """
 
     chosen: Chosen
     entries: dict[int, Entry]
 
     def begin(self) -> None: ...
-    def finish(self) -> None: ...
-    def inventory(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory: ...
+    def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory: ...
 
 
 class AddingRestore:
@@ -88,6 +87,7 @@ class AddingRestore:
         self._places: Places | None = None
         self._addition: Addition | None = None
         self._loaded: dict[str, int] = {}
+        self._found: Inventory | None = None
 
     def __enter__(self) -> AddingRestore:
         with translated(self._access.settings), ExitStack() as stack:
@@ -129,7 +129,7 @@ class AddingRestore:
         with_structure = self._selection.with_structure
         self._progress.phase("making indexes and keys" if with_structure else "checking keys")
         with self._reported():
-            addition.finish()
+            self._found = addition.finish(self._expected, self._loaded)
 
     def sink(self, piece: Piece, progress: Progress) -> Sink:
         if piece.member == HEAD:
@@ -145,9 +145,8 @@ class AddingRestore:
         return PartSink(piece.member, place, self._addition.entries, loader, felt)
 
     def inventory(self) -> Inventory:
-        assert self._addition is not None
-        with self._reported():
-            return self._addition.inventory(self._expected, self._loaded)
+        assert self._found is not None
+        return self._found
 
     def trace(self) -> str:
         with self._reported():

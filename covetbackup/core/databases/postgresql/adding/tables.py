@@ -16,7 +16,7 @@ from covetbackup.core.databases.postgresql.adding.waiting import Wait
 from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.postgresql.toc.closure import close
 from covetbackup.core.databases.postgresql.toc.values import Contents
-from covetbackup.core.databases.selection import Selection
+from covetbackup.core.databases.selection import Selection, renamed
 from covetbackup.core.progress import Progress
 
 
@@ -67,8 +67,10 @@ class AddedTables:
         # Of the data section only values of sequences are left.
         self._run("pre-data", "data")
 
-    def finish(self) -> None:
+    def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
         self._run("post-data")
+        found = self._counted(replace(self.chosen, schemas_as=()).of(expected))
+        # As late as can be: nobody else writes to the tables that they lead to until all is over.
         with self._as_written:
             for note in make(self._connection, self._keys, self._wait):
                 self._progress.note(note)
@@ -76,14 +78,16 @@ class AddedTables:
         self._connection.execute("RESET ROLE")
         assert self._aside is not None
         self._aside.step_back()
+        return renamed(found, self.chosen.schemas_as)
 
-    def inventory(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
-        part = self.chosen.of(expected)
-        labels = [one.label for one in part.tables]
-        reader = partial(recount.part, self._connection, _never, expected=part)
+    def _counted(self, expected: Inventory) -> Inventory:
+        """What is there of it, under the names of the backup."""
+        self._progress.phase("analyze")
+        reader = partial(recount.part, self._connection, _never, expected=expected)
         found: Inventory = self._wait(reader)
-        if note := recount.uncounted(part, found):
+        if note := recount.uncounted(expected, found):
             self._progress.note(note)
+        labels = [one.label for one in expected.tables]
         self._wait(partial(recount.analyze, self._connection, _never, only=labels))
         return found
 
