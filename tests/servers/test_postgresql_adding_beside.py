@@ -225,3 +225,16 @@ def test_others_write_to_a_table_that_a_key_leads_to_until_all_else_is_done(
     keys = "SELECT conname FROM pg_constraint WHERE contype = 'f'"
     assert one.found(keys) == [("item_maker_fkey",)]
     assert one.found("SELECT count(*) > 0 FROM pg_stats WHERE tablename = 'item'") == [(True,)]
+
+
+def test_a_key_out_of_a_schema_that_gets_another_name_is_left_out_and_said_so(
+    shop: MakeShop,
+) -> None:
+    """Neither is a key that leads to what comes from what does not."""
+    one = shop(*MAKERS, living=MAKERS[:1])
+    assert one.chosen("public.item").outgoing == ("public.item item_maker_fkey",)
+    assert one.chosen("public.maker").outgoing == ()
+    assert one.chosen("public.item", schemas_as="monday").outgoing == ()
+    one.add("public.item", schemas_as="monday")
+    left_out = "left out, as not both tables are selected: foreign key public.item item_maker_fkey"
+    assert [line for line in one.notes.lines if "foreign key" in line] == [left_out]

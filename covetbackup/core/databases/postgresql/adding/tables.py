@@ -10,7 +10,7 @@ from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql import preflight, recount
 from covetbackup.core.databases.postgresql.adding import making
 from covetbackup.core.databases.postgresql.adding.aside import Aside
-from covetbackup.core.databases.postgresql.adding.outgoing import make, outgoing
+from covetbackup.core.databases.postgresql.adding.outgoing import make
 from covetbackup.core.databases.postgresql.adding.speaking import AsWritten
 from covetbackup.core.databases.postgresql.adding.waiting import Wait
 from covetbackup.core.databases.postgresql.connection import Connection
@@ -36,8 +36,8 @@ class AddedTables:
         progress: Progress,
     ) -> None:
         closure = close(contents, selection)
-        self._keys = outgoing(contents, closure.dump_ids)
-        beyond = {key.name for key in self._keys}
+        self._keys = closure.outgoing
+        beyond = closure.chosen.outgoing
         skipped = tuple(name for name in closure.chosen.skipped if name not in beyond)
         self.chosen = replace(closure.chosen, skipped=skipped)
         contents = contents.kept(lambda entry: entry.dump_id in closure.dump_ids)
