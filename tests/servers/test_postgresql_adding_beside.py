@@ -15,7 +15,7 @@ from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.databases.postgresql.parts.listing import Listing
 from covetbackup.core.databases.postgresql.parts.names import HEAD
 from covetbackup.core.databases.selection import Chosen, Selection
-from covetbackup.core.errors import BadSetting
+from covetbackup.core.errors import BadSetting, Cancelled
 from tests.support.postgres import PostgresRole, PostgresServer
 from tests.support.postgres_backup import Notes, Taken, engine_for, fill, take
 from tests.support.postgres_encoded import encoded, run_script
@@ -238,3 +238,28 @@ def test_a_key_out_of_a_schema_that_gets_another_name_is_left_out_and_said_so(
     one.add("public.item", schemas_as="monday")
     left_out = "left out, as not both tables are selected: foreign key public.item item_maker_fkey"
     assert [line for line in one.notes.lines if "foreign key" in line] == [left_out]
+
+
+def test_a_cancel_is_heard_while_others_make_what_is_needed(
+    shop: MakeShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_LOCK_TIMEOUT", "SET lock_timeout = '5s'")
+    mood = "CREATE TYPE mood AS ENUM ('good', 'bad')"
+    one = shop(mood, "CREATE TABLE item (mood mood)")
+
+    class Cancelling(Notes):
+        def advance(self, count: int) -> None:
+            if one.server.rows("postgres", _WAITS):
+                raise Cancelled("somebody asked for it")
+
+    with one.server.connect(LIVING) as other, other.transaction():
+        other.execute(mood)
+        with pytest.raises(Cancelled):
+            one.add("public.item", progress=Cancelling())
+
+
+_WAITS = f"""
+SELECT 1 FROM pg_stat_activity WHERE datname = '{LIVING}'
+  AND application_name LIKE 'covetbackup %' AND wait_event_type = 'Lock'
+  AND query LIKE 'CREATE TYPE%'
+"""

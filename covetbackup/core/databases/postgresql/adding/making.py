@@ -98,6 +98,8 @@ def _is_there(connection: Connection, entry: Entry) -> bool:
             connection.execute(entry.definition)
     except _THERE:
         return True
+    except psycopg.errors.QueryCanceled:
+        raise  # nobody waits for the answer any more
     except psycopg.Error:
         pass  # it may need what is made later; if not, making it will tell
     return False

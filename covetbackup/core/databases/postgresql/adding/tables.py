@@ -59,7 +59,7 @@ class AddedTables:
         self._aside = Aside(self._connection, self.chosen.schemas_as, owner=self._owner)
         self._aside.step()
         with self._as_written:
-            there = making.present(self._connection, self._structure)
+            there = self._wait(partial(making.present, self._connection, self._structure))
         for entry in there:
             kind = entry.kind.decode().lower()
             self._progress.note(f"used as it is there: {kind} {entry.name}")
