@@ -71,6 +71,8 @@ class AddedTables:
         self._run("post-data")
         found = self._counted(replace(self.chosen, schemas_as=()).of(expected))
         # As late as can be: nobody else writes to the tables that they lead to until all is over.
+        if self._keys:
+            self._progress.phase("making keys to tables that are there")
         with self._as_written:
             for note in make(self._connection, self._keys, self._wait):
                 self._progress.note(note)
