@@ -96,13 +96,17 @@ def _remarks(chosen: Chosen, *, adds: bool) -> Iterator[Check]:
     if chosen.pulled:
         detail = f"Also restored, as it is needed: {listed(chosen.pulled, _NAMED)}."
         yield Check(Level.PASS, "Needed besides", detail)
-    if chosen.skipped and adds:
-        named = listed(chosen.skipped, _NAMED)
-        detail = f"To tables that are there they are made if the rows allow it: {named}."
-        fix = "The job's log says which were; add the others yourself."
+    tried = chosen.outgoing if adds else ()
+    if tried:
+        detail = (
+            "To tables that are there they are made if the rows allow it, and from then until all "
+            f"is done nobody else can write to those: {listed(tried, _NAMED)}."
+        )
+        fix = "Choose a quiet hour. The job's log says which were made; add the others yourself."
         yield Check(Level.WARNING, "Foreign keys", detail, fix)
-    elif chosen.skipped:
-        detail = f"Left out, as not both tables are chosen: {listed(chosen.skipped, _NAMED)}."
+    left_out = [name for name in chosen.skipped if name not in tried]
+    if left_out:
+        detail = f"Left out, as not both tables are chosen: {listed(left_out, _NAMED)}."
         yield Check(Level.WARNING, "Foreign keys", detail, "Choose the other tables as well.")
     for warning in chosen.warnings:
         yield Check(Level.WARNING, "Hidden needs", as_sentence(warning))

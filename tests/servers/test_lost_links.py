@@ -186,6 +186,23 @@ def test_a_restore_notices_and_what_it_leaves_goes_with_the_next_sweep(
     assert COPY in place.databases()
 
 
+def test_an_addition_notices_and_leaves_nothing(
+    postgres_tidy: PostgresServer, near: CommandLine
+) -> None:
+    """Though the rows that it sent may wait there for as long as the server likes."""
+    place = postgresql_place(postgres_tidy)
+    repository = near.local_repository()
+    near.run(*backup(place, near, "--repo", repository))
+    postgres_tidy.execute(SHOP, "TRUNCATE one")
+    access = ["--password-file", str(near.folder / "password"), "--key-file", "working.key"]
+    wish = ["--to", place.url(SHOP), "--table", "public.one", "--data-only"]
+    with lossy_link(place.port) as link:
+        far = Far(line_through(near, link, "seconds"), link, NOTICED["seconds"])
+        said = far.cut_off("restore", repository, "latest", *wish, *access)
+    assert "does not answer" in said
+    assert postgres_tidy.rows(SHOP, "SELECT count(*) FROM one") == [(0,)]
+
+
 _SLOW_THERE = """
 CREATE FUNCTION slow(number int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$
 BEGIN

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from covetbackup.core.errors import DatabaseError
 from tests.support.command_line import command_line
 from tests.support.postgres import PostgresServer
 from tests.support.postgres_backup import Taken, engine_for, put_back, take
+from tests.support.postgres_encoded import client, encoded, run_script
 
 COPY = "copy_of_encoded"
 CASES = [
@@ -100,40 +100,9 @@ def test_a_name_that_another_database_left_is_said(
         take(engine_for(postgres_tidy, postgres_database))
 
 
-def encoded(server: PostgresServer, encoding: str) -> str:
-    options = f"ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
-    return server.create_database(f"encoded_{encoding.lower()}", options)
-
-
-def run_script(server: PostgresServer, database: str, encoding: str, script: bytes) -> None:
-    client(
-        server,
-        "psql",
-        f"--dbname={database}",
-        "--set=ON_ERROR_STOP=1",
-        encoding=encoding,
-        fed=script,
-    )
-
-
 def dumped(server: PostgresServer, database: str) -> bytes:
     """All that pg_dump writes but for a key that is another one each time."""
     lines = client(server, "pg_dump", database).splitlines()
     return b"\n".join(
         line for line in lines if not line.startswith((b"\\restrict", b"\\unrestrict"))
     )
-
-
-def client(
-    server: PostgresServer, program: str, *arguments: str, encoding: str = "", fed: bytes = b""
-) -> bytes:
-    place = [f"--port={server.port}", "--host=127.0.0.1", "--username=postgres", "--no-password"]
-    environment = {"PGPASSWORD": server.password.reveal()}
-    if encoding:
-        environment["PGCLIENTENCODING"] = encoding
-    done = subprocess.run(
-        [server.binaries / program, *place, *arguments],
-        env=environment, input=fed, capture_output=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout

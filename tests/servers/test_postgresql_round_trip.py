@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from covetbackup.core.databases.inventory import differences
+from covetbackup.core.databases.postgresql.analyze import Analysis
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.databases.postgresql.url import to_url
 from covetbackup.core.errors import Incomplete
@@ -294,3 +295,22 @@ def test_every_table_is_analyzed_by_as_many_connections_as_load(
     query = "SELECT DISTINCT tablename FROM pg_stats WHERE schemaname = 'public'"
     analyzed = {name for (name,) in postgres_server.rows(copy, query)}
     assert analyzed == {"whole", "part", *(f"t{n}" for n in range(12))}
+
+
+def test_the_biggest_table_is_analyzed_first_though_its_rows_lie_in_partitions(
+    postgres_server: PostgresServer, postgres_database: str
+) -> None:
+    postgres_server.execute(
+        postgres_database,
+        "CREATE TABLE plain AS SELECT generate_series(1, 2000) g",
+        "CREATE TABLE parted (g int) PARTITION BY HASH (g)",
+        "CREATE TABLE part_a PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
+        "CREATE TABLE part_b PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+        "INSERT INTO parted SELECT generate_series(1, 3000)",
+    )
+    after_one = iter((False, True))
+    with postgres_server.connect(postgres_database) as connection:
+        Analysis()(connection, lambda: next(after_one))
+    query = "SELECT tablename FROM pg_stats WHERE schemaname = 'public' ORDER BY 1"
+    analyzed = postgres_server.rows(postgres_database, query)
+    assert analyzed == [("part_a",), ("part_b",), ("parted",)]

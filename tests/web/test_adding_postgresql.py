@@ -104,7 +104,8 @@ def test_a_dropped_table_comes_back_beside_the_others(
     plan = adding(backup, "public.item")
     checks = preflight(plan)
     assert not is_refused(checks)
-    assert "made if the rows allow it" in by_title(checks)["Foreign keys"].detail
+    keys = by_title(checks)["Foreign keys"].detail
+    assert "made if the rows allow it" in keys and "nobody else can write" in keys
     restore = confirmed(plan)
     work = run(restore)
     assert "leads to a table that was there: foreign key public.item item_maker_fkey" in work.notes
@@ -116,7 +117,9 @@ def test_a_table_comes_beside_the_living_one_under_another_schema(
     backup: Backup, postgres_tidy: PostgresServer
 ) -> None:
     before = change(postgres_tidy, backup, "DELETE FROM item WHERE id > 7")
-    restore = confirmed(adding(backup, "public.item", schemas_as=(("public", "monday"),)))
+    plan = adding(backup, "public.item", schemas_as=(("public", "monday"),))
+    assert "Left out" in by_title(preflight(plan))["Foreign keys"].detail
+    restore = confirmed(plan)
     run(restore)
     after = contents(postgres_tidy, backup.database.name)
     assert {name: after[name] for name in before} == before

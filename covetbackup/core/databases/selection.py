@@ -38,8 +38,9 @@ class Rows:
 class Chosen:
     """What a selection comes to: labels of everything that will be there.
 
-    `pulled` are tables that what was selected cannot do without; `skipped` are foreign keys to
-    tables that were not selected; `warnings` say what cannot be known from the contents. `roles`
+    `pulled` are tables that what was selected cannot do without; `skipped` are foreign keys
+    of which one table was not selected, `outgoing` those of them that can be made to that table if
+    it is there already; `warnings` say what cannot be known from the contents. `roles`
     and `tablespaces` are those that it speaks of, None where an engine cannot tell; `rows` what
     goes into tables that are there already, empty where it cannot. Labels are those of the backup,
     whatever its schemas will be called (`schemas_as`).
@@ -56,6 +57,7 @@ class Chosen:
     roles: frozenset[str] | None = None
     tablespaces: frozenset[str] | None = None
     rows: tuple[Rows, ...] = ()
+    outgoing: tuple[str, ...] = ()
 
     @property
     def lines(self) -> list[str]:

@@ -106,7 +106,8 @@ class PostgresEngine:
         target = parse_url(options.target)
         if not target.same_server(self._settings):
             raise BadSetting(f"the target is {target}, but the engine is for another server")
-        access = Access(target, self._password, f"covetbackup {secrets.token_hex(4)}")
+        settings = self._settings.on(target.database)  # with the address that was checked
+        access = Access(settings, self._password, f"covetbackup {secrets.token_hex(4)}")
         return AddingRestore(
             access, options, options.selection, choose=self._clients, progress=progress
         )

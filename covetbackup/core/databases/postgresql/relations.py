@@ -6,6 +6,7 @@ consistent one. Extension members are the extension's business, except its confi
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -72,7 +73,8 @@ SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text,
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN configured ON configured.oid = c.oid
-WHERE c.relkind = ANY (%s) AND c.relpersistence <> 't'
+WHERE c.relkind = ANY (%(kinds)s) AND c.relpersistence <> 't'
+  AND (%(labels)s::text[] IS NULL OR n.nspname || '.' || c.relname = ANY (%(labels)s::text[]))
   AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
   AND (configured.oid IS NOT NULL OR NOT EXISTS (
     SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
@@ -81,16 +83,21 @@ ORDER BY n.nspname, c.relname
 """
 
 
-def tables(connection: Connection) -> list[Relation]:
-    return _relations(connection, ["r", "p", "f"])
+def tables(connection: Connection, labels: Collection[str] | None = None) -> list[Relation]:
+    """Those of these `labels` alone if they are given: to ask for the size of a table is to wait
+    for whoever has locked it."""
+    return _relations(connection, ["r", "p", "f"], labels)
 
 
-def sequences(connection: Connection) -> list[Relation]:
-    return _relations(connection, ["S"])
+def sequences(connection: Connection, labels: Collection[str] | None = None) -> list[Relation]:
+    return _relations(connection, ["S"], labels)
 
 
-def _relations(connection: Connection, kinds: list[str]) -> list[Relation]:
-    return [Relation(*row) for row in connection.execute(_RELATIONS, (kinds,))]
+def _relations(
+    connection: Connection, kinds: list[str], labels: Collection[str] | None
+) -> list[Relation]:
+    asked = {"kinds": kinds, "labels": None if labels is None else list(labels)}
+    return [Relation(*row) for row in connection.execute(_RELATIONS, asked)]
 
 
 def readable(connection: Connection) -> frozenset[int]:

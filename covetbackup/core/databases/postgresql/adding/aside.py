@@ -14,16 +14,34 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from covetbackup.core.databases.postgresql.connection import Connection
-from covetbackup.core.errors import TargetNotEmpty
+from covetbackup.core.databases.selection import Chosen
+from covetbackup.core.errors import BadSetting, TargetNotEmpty
+
+
+def refuse_needed_extensions(connection: Connection, chosen: Chosen) -> None:
+    """Raises `BadSetting` for a schema that would step aside with an extension in it that is
+    needed: what is made meanwhile would not find that."""
+    olds = [old for old, _ in chosen.schemas_as]
+    row = connection.execute(_EXTENSIONS, (olds, sorted(chosen.extensions))).fetchone()
+    if row is not None:
+        schema, extension = row
+        raise BadSetting(
+            f"schema {schema} cannot come under another name: in this database it holds"
+            f" extension {extension}, which what is selected needs",
+            "restore it under its own name, or into a new database",
+        )
 
 
 class Aside:
-    """`schemas_as` are pairs of a name in the backup and the one to be. Raises `TargetNotEmpty` if
-    one of the latter is taken."""
+    """`schemas_as` are pairs of a name in the backup and the one to be; `owner` is the role that
+    shall own all, "" if there is none. Raises `TargetNotEmpty` if one of the new names is taken."""
 
-    def __init__(self, connection: Connection, schemas_as: Sequence[tuple[str, str]]) -> None:
+    def __init__(
+        self, connection: Connection, schemas_as: Sequence[tuple[str, str]], *, owner: str = ""
+    ) -> None:
         self._connection = connection
         self._schemas_as = schemas_as
+        self._owner = owner
         self._stepped: dict[str, str] = {}
         taken = [new for _, new in schemas_as if self._is_there(new)]
         if taken:
@@ -37,14 +55,20 @@ class Aside:
                 self._stepped[old] = f"covet_aside_{secrets.token_hex(8)}"
                 self._rename(old, self._stepped[old])
             if old == _PUBLIC:
-                # The one schema that a dump takes for granted.
-                self._connection.execute("CREATE SCHEMA public")
+                self._make_public()
 
     def step_back(self) -> None:
         for old, new in self._schemas_as:
             self._rename(old, new)
         for old, aside in self._stepped.items():
             self._rename(aside, old)
+
+    def _make_public(self) -> None:
+        """The one schema that a dump takes for granted, with what everybody may do there."""
+        owner = sql.Identifier(self._owner) if self._owner else sql.SQL("CURRENT_USER")
+        statement = sql.SQL("CREATE SCHEMA public AUTHORIZATION {}")
+        self._connection.execute(statement.format(owner))
+        self._connection.execute("GRANT USAGE ON SCHEMA public TO PUBLIC")
 
     def _is_there(self, name: str) -> bool:
         query = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
@@ -56,3 +80,7 @@ class Aside:
 
 
 _PUBLIC = "public"
+_EXTENSIONS = """
+SELECT n.nspname, e.extname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+WHERE n.nspname = ANY (%s) AND e.extname = ANY (%s) ORDER BY 1, 2 LIMIT 1
+"""

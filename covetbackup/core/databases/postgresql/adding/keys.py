@@ -66,9 +66,12 @@ class HeldBack:
     def release(self) -> None:
         """Has the server check them all now."""
         self._set("IMMEDIATE")
-        for key in self._keys:
-            if not key.is_deferrable:
-                self._alter(key, "NOT DEFERRABLE")
+        stiff = [key for key in self._keys if not key.is_deferrable]
+        if stiff:
+            # No table can be altered for which anything waits, be it another constraint.
+            self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        for key in stiff:
+            self._alter(key, "NOT DEFERRABLE")
 
     def _alter(self, key: ForeignKey, how: str) -> None:
         statement = sql.SQL("ALTER TABLE {} ALTER CONSTRAINT {} " + how)

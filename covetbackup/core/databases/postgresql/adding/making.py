@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 
 import psycopg
 
+from covetbackup.core.databases.postgresql.adding.aside import refuse_needed_extensions
 from covetbackup.core.databases.postgresql.adding.places import listed
 from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.postgresql.load import memory_file
-from covetbackup.core.databases.postgresql.toc.closure import BETWEEN, is_needed_thing
+from covetbackup.core.databases.postgresql.toc.closure import SAID_OF, is_needed_thing
 from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
 from covetbackup.core.databases.postgresql.toc.writing import head_of_archive
 from covetbackup.core.databases.selection import Chosen
@@ -33,7 +34,9 @@ _TIMEOUTS = (b"lock_timeout", b"transaction_timeout")
 
 
 def refuse_present(connection: Connection, chosen: Chosen) -> None:
-    """Raises `TargetNotEmpty` naming what is there of it under the names that it shall have."""
+    """Raises `TargetNotEmpty` naming what is there of it under the names that it shall have, and
+    `BadSetting` for a schema that cannot step aside."""
+    refuse_needed_extensions(connection, chosen)
     stepping_aside = [old for old, _ in chosen.schemas_as]
     wanted = [*chosen.tables, *chosen.sequences]
     there = [label for (label,) in connection.execute(_PRESENT, (wanted, stepping_aside))]
@@ -56,12 +59,13 @@ def present(connection: Connection, contents: Contents) -> list[Entry]:
 
 
 def without(contents: Contents, there: Sequence[Entry]) -> Contents:
-    """`contents` without these entries, and what is said of them."""
+    """`contents` without these entries, and what is said of them. A foreign key may need an
+    extension for how it compares, and stays."""
     gone = {entry.dump_id for entry in there}
     return contents.kept(
         lambda entry: (
             entry.dump_id not in gone
-            and not (entry.kind in BETWEEN and gone.intersection(entry.needs))
+            and not (entry.kind in SAID_OF and gone.intersection(entry.needs))
         )
     )
 
@@ -94,6 +98,8 @@ def _is_there(connection: Connection, entry: Entry) -> bool:
             connection.execute(entry.definition)
     except _THERE:
         return True
+    except psycopg.errors.QueryCanceled:
+        raise  # nobody waits for the answer any more
     except psycopg.Error:
         pass  # it may need what is made later; if not, making it will tell
     return False

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from psycopg import errors
 
 from covetbackup.core.databases.postgresql.adding.waiting import Wait
 from covetbackup.core.databases.postgresql.connection import Connection
-from covetbackup.core.databases.postgresql.toc.closure import FOREIGN_KEY, TABLES
-from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
+from covetbackup.core.databases.postgresql.toc.values import Entry
 
 _LEFT_OUT = (errors.IntegrityError, errors.ProgrammingError, errors.LockNotAvailable)
-
-
-def outgoing(contents: Contents, added: Collection[int]) -> list[Entry]:
-    """The keys of the tables with these dump ids that are not among them."""
-    entries = {entry.dump_id: entry for entry in contents.entries}
-    return [
-        entry
-        for entry in contents.entries
-        if entry.kind == FOREIGN_KEY
-        and entry.dump_id not in added
-        and any(_is_of(entry, entries[need]) for need in entry.needs if need in added)
-    ]
 
 
 def make(connection: Connection, keys: Sequence[Entry], wait: Wait) -> Iterator[str]:
@@ -38,10 +25,3 @@ def make(connection: Connection, keys: Sequence[Entry], wait: Wait) -> Iterator[
             yield f"left out: foreign key {key.name}: {str(error).splitlines()[0]}"
         else:
             yield f"leads to a table that was there: foreign key {key.name}"
-
-
-def _is_of(key: Entry, table: Entry) -> bool:
-    """The tag of a key is the name of its table, a space, its own."""
-    return (
-        table.kind in TABLES and table.schema == key.schema and key.tag.startswith(table.tag + b" ")
-    )

@@ -44,10 +44,11 @@ class AddedRows:
         self._keys = HeldBack(self._connection, keys_between(self._connection, self.chosen.rows))
         self._wait(self._keys.hold)
 
-    def finish(self) -> None:
+    def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
         self._wait(self._keys.release)
+        return self._taken(expected, loaded)
 
-    def inventory(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
+    def _taken(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
         """What the server says it took, as rows of others may be there too."""
         tables = replace(self.chosen, schemas_as=()).of(expected).tables
         found = Inventory(

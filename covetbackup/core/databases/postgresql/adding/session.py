@@ -1,13 +1,13 @@
 """A restore into a database that is there: the scratch target is a transaction on the real one.
 
 One connection does all of it, as there is one transaction; whatever ends it before the commit
-undoes everything.
+undoes everything. Another one rests, and tells whether the server is still there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -18,6 +18,7 @@ from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql import preflight, roles
 from covetbackup.core.databases.postgresql.access import Access
 from covetbackup.core.databases.postgresql.adding.rows import AddedRows
+from covetbackup.core.databases.postgresql.adding.speaking import AsWritten
 from covetbackup.core.databases.postgresql.adding.tables import AddedTables
 from covetbackup.core.databases.postgresql.adding.trace import trace_of
 from covetbackup.core.databases.postgresql.background import in_background
@@ -34,6 +35,7 @@ from covetbackup.core.databases.postgresql.parts.restoring import (
     prepare,
     readable_contents,
 )
+from covetbackup.core.databases.postgresql.pulse import Felt, Pulse
 from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
 from covetbackup.core.databases.selection import Chosen, Selection
 from covetbackup.core.errors import BadSetting, ServerBusy
@@ -48,16 +50,15 @@ _LOCK_TIMEOUT = "SET lock_timeout = '60s'"
 class Addition(Protocol):
     """What is added: `entries` are what data of it is loaded, by dump id.
 
-    `begin` makes the database ready for the data, `finish` does what can be done once that is
-    there, and `inventory` is what has come, of all that the backup holds.
+    `begin` makes the database ready for the data, and `finish` does what can be done once that is
+    there: what has come, of all that was `expected`. `loaded` says how many rows each table took.
     """
 
     chosen: Chosen
     entries: dict[int, Entry]
 
     def begin(self) -> None: ...
-    def finish(self) -> None: ...
-    def inventory(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory: ...
+    def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory: ...
 
 
 class AddingRestore:
@@ -86,11 +87,16 @@ class AddingRestore:
         self._places: Places | None = None
         self._addition: Addition | None = None
         self._loaded: dict[str, int] = {}
+        self._found: Inventory | None = None
 
     def __enter__(self) -> AddingRestore:
-        with translated(self._access.settings):
-            self._connection = self._access.connect()
+        with translated(self._access.settings), ExitStack() as stack:
+            self._connection = stack.enter_context(closing(self._access.connect()))
+            resting = stack.enter_context(closing(self._access.connect()))
+            self._pulse = Pulse(resting, self._access.settings)
+            self._progress = Felt(self._progress, self._pulse)
             self._connection.execute("BEGIN")
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
@@ -99,7 +105,7 @@ class AddingRestore:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._connection.close()  # without a commit this undoes everything
+        self._stack.close()  # without a commit this undoes everything
 
     @property
     def chosen(self) -> Chosen | None:
@@ -123,23 +129,24 @@ class AddingRestore:
         with_structure = self._selection.with_structure
         self._progress.phase("making indexes and keys" if with_structure else "checking keys")
         with self._reported():
-            addition.finish()
+            self._found = addition.finish(self._expected, self._loaded)
 
     def sink(self, piece: Piece, progress: Progress) -> Sink:
         if piece.member == HEAD:
             return ScriptSink(self._take_head, HEAD_BYTES)
         if piece.member == GLOBALS:
             return ScriptSink(self._create_roles)
-        if self._places is None or self._addition is None:
+        if self._contents is None or self._places is None or self._addition is None:
             raise BadSetting(f"{piece.member} came before {HEAD}")
-        loader = Loader(self._connection, tally=self._count)
+        as_written = AsWritten(self._connection, self._contents)
+        loader = Loader(self._connection, self._count, as_written=as_written)
         place = self._places.of(piece)
-        return PartSink(piece.member, place, self._addition.entries, loader, progress)
+        felt = Felt(progress, self._pulse)
+        return PartSink(piece.member, place, self._addition.entries, loader, felt)
 
     def inventory(self) -> Inventory:
-        assert self._addition is not None
-        with self._reported():
-            return self._addition.inventory(self._expected, self._loaded)
+        assert self._found is not None
+        return self._found
 
     def trace(self) -> str:
         with self._reported():
@@ -163,6 +170,7 @@ class AddingRestore:
                 contents,
                 self._selection,
                 pg_restore=self._pg_restore,
+                owner=self._choices.role,
                 wait=self._in_background,
                 progress=self._progress,
             )

@@ -10,18 +10,19 @@ from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql import preflight, recount
 from covetbackup.core.databases.postgresql.adding import making
 from covetbackup.core.databases.postgresql.adding.aside import Aside
-from covetbackup.core.databases.postgresql.adding.outgoing import make, outgoing
+from covetbackup.core.databases.postgresql.adding.outgoing import make
+from covetbackup.core.databases.postgresql.adding.speaking import AsWritten
 from covetbackup.core.databases.postgresql.adding.waiting import Wait
 from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.postgresql.toc.closure import close
 from covetbackup.core.databases.postgresql.toc.values import Contents
-from covetbackup.core.databases.selection import Selection
+from covetbackup.core.databases.selection import Selection, renamed
 from covetbackup.core.progress import Progress
 
 
 class AddedTables:
     """An `Addition` of tables with all that is theirs. `pg_restore` is the program with the options
-    that say whose they shall be."""
+    that say whose they shall be, `owner` the role if it is one for all."""
 
     def __init__(
         self,
@@ -30,19 +31,22 @@ class AddedTables:
         selection: Selection,
         *,
         pg_restore: Callable[[], Sequence[str]],
+        owner: str,
         wait: Wait,
         progress: Progress,
     ) -> None:
         closure = close(contents, selection)
-        self._keys = outgoing(contents, closure.dump_ids)
-        beyond = {key.name for key in self._keys}
+        self._keys = closure.outgoing
+        beyond = closure.chosen.outgoing
         skipped = tuple(name for name in closure.chosen.skipped if name not in beyond)
         self.chosen = replace(closure.chosen, skipped=skipped)
         contents = contents.kept(lambda entry: entry.dump_id in closure.dump_ids)
         self.entries = {entry.dump_id: entry for entry in contents.data_entries}
         self._structure = contents.kept(lambda entry: not entry.has_data)
         self._connection = connection
+        self._as_written = AsWritten(connection, contents)
         self._pg_restore = pg_restore
+        self._owner = owner
         self._wait = wait
         self._progress = progress
         self._aside: Aside | None = None
@@ -52,9 +56,10 @@ class AddedTables:
         if preflight.is_superuser(self._connection):
             self._progress.note(preflight.ALL_RIGHTS)
         making.refuse_present(self._connection, self.chosen)
-        self._aside = Aside(self._connection, self.chosen.schemas_as)
+        self._aside = Aside(self._connection, self.chosen.schemas_as, owner=self._owner)
         self._aside.step()
-        there = making.present(self._connection, self._structure)
+        with self._as_written:
+            there = self._wait(partial(making.present, self._connection, self._structure))
         for entry in there:
             kind = entry.kind.decode().lower()
             self._progress.note(f"used as it is there: {kind} {entry.name}")
@@ -62,35 +67,37 @@ class AddedTables:
         # Of the data section only values of sequences are left.
         self._run("pre-data", "data")
 
-    def finish(self) -> None:
+    def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
         self._run("post-data")
-        for note in make(self._connection, self._keys, self._wait):
-            self._progress.note(note)
+        found = self._counted(replace(self.chosen, schemas_as=()).of(expected))
+        # As late as can be: nobody else writes to the tables that they lead to until all is over.
+        if self._keys:
+            self._progress.phase("making keys to tables that are there")
+        with self._as_written:
+            for note in make(self._connection, self._keys, self._wait):
+                self._progress.note(note)
         # Of another role, perhaps, since pg_restore's statements began.
         self._connection.execute("RESET ROLE")
         assert self._aside is not None
         self._aside.step_back()
+        return renamed(found, self.chosen.schemas_as)
 
-    def inventory(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
-        """Of the whole database the tables and sequences that were made."""
-        part = self.chosen.of(expected)
-        labels = {one.label for one in part.tables} | {one.label for one in part.sequences}
-        reader = partial(recount.inventory, self._connection, _never, expected=part)
+    def _counted(self, expected: Inventory) -> Inventory:
+        """What is there of it, under the names of the backup."""
+        self._progress.phase("analyze")
+        reader = partial(recount.part, self._connection, _never, expected=expected)
         found: Inventory = self._wait(reader)
-        if note := recount.uncounted(part, found):
+        if note := recount.uncounted(expected, found):
             self._progress.note(note)
+        labels = [one.label for one in expected.tables]
         self._wait(partial(recount.analyze, self._connection, _never, only=labels))
-        return replace(
-            found,
-            tables=tuple(one for one in found.tables if one.label in labels),
-            sequences=tuple(one for one in found.sequences if one.label in labels),
-            large_objects=0,
-        )
+        return found
 
     def _run(self, *sections: str) -> None:
         idle = partial(self._progress.advance, 0)
         statements = making.script(self._pg_restore(), self._structure, *sections, idle=idle)
-        self._wait(partial(self._connection.execute, statements))
+        with self._as_written:
+            self._wait(partial(self._connection.execute, statements))
 
 
 def _never() -> bool:

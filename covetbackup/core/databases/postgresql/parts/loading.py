@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from threading import Lock
 
 import psycopg
@@ -30,16 +30,25 @@ from covetbackup.core.databases.postgresql.toc.values import BLOBS, Entry
 from covetbackup.core.errors import Incomplete, SinkFailed
 from covetbackup.core.progress import Progress
 
+_AS_IT_IS = nullcontext()
+
 
 class Loader:
     """A connection for one part after the other, in a transaction that somebody else ends; `tally`
-    is told how many rows each COPY brought to the table of that label."""
+    is told how many rows each COPY brought to the table of that label, and within `as_written` the
+    connection reads rows as they are."""
 
     def __init__(
-        self, connection: Connection, tally: Callable[[str, int], None] = lambda label, rows: None
+        self,
+        connection: Connection,
+        tally: Callable[[str, int], None] = lambda label, rows: None,
+        *,
+        as_written: AbstractContextManager[None] = _AS_IT_IS,
     ) -> None:
         self.connection = connection
         self.tally = tally
+        self._as_written = as_written
+        self._rows = ExitStack()
 
     def begin(self) -> None:
         pass
@@ -48,10 +57,12 @@ class Loader:
         pass
 
     def rows_begin(self) -> None:
-        pass
+        self._rows.enter_context(self._as_written)
+        let_rest(self.connection)
 
     def rows_end(self) -> None:
-        pass
+        let_rest_no_more(self.connection)
+        self._rows.close()
 
     def abort(self) -> None:
         # Before the end of a COPY, this is no end of its rows: nothing of it is kept.
@@ -68,12 +79,6 @@ class OwnLoader(Loader):
 
     def begin(self) -> None:
         self.connection.execute("BEGIN")
-
-    def rows_begin(self) -> None:
-        let_rest(self.connection)
-
-    def rows_end(self) -> None:
-        let_rest_no_more(self.connection)
 
     def commit(self) -> None:
         self.connection.execute("COMMIT")

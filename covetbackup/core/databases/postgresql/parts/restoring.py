@@ -29,7 +29,8 @@ from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
 
 HEAD_BYTES = 1 << 30
-_SETTINGS = (b"ENCODING", b"STDSTRINGS", b"SEARCHPATH")
+_ENCODING = b"ENCODING"
+_SETTINGS = (b"STDSTRINGS", b"SEARCHPATH")
 
 
 class PartedLoad:
@@ -122,6 +123,7 @@ class PartedLoad:
         connection = self._connect()
         try:
             prepare(connection, self._read_contents())
+            speak_as_written(connection, self._read_contents())
         except BaseException:
             connection.close()
             raise
@@ -151,12 +153,22 @@ def readable_contents(head: bytes) -> Contents:
 
 
 def prepare(connection: Connection, contents: Contents) -> None:
-    """Rows are then read as they were written, whatever the settings of server and role."""
-    for entry in contents.entries:
-        if entry.kind in _SETTINGS:
-            connection.execute(entry.definition)
+    """Values are then read as they were written, whatever the settings of server and role; in the
+    encoding of the connection."""
+    _set(connection, contents, *_SETTINGS)
     for statement in _SESSION:
         connection.execute(statement)
+
+
+def speak_as_written(connection: Connection, contents: Contents) -> None:
+    """From now on in the encoding of the dump."""
+    _set(connection, contents, _ENCODING)
+
+
+def _set(connection: Connection, contents: Contents, *kinds: bytes) -> None:
+    for entry in contents.entries:
+        if entry.kind in kinds:
+            connection.execute(entry.definition)
 
 
 def _structure(contents: Contents) -> Contents:

@@ -5,8 +5,8 @@ A pure function of the table of contents, so it can be shown before anything run
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from covetbackup.core.databases.postgresql.toc.needs import roles_of, tablespaces_of
 from covetbackup.core.databases.postgresql.toc.renaming import refuse_unfit_names
@@ -29,15 +29,18 @@ _BELONGING = (
     *(b"DEFAULT", b"CONSTRAINT", b"CHECK CONSTRAINT", b"INDEX", b"STATISTICS", b"SEQUENCE"),
     *(b"SEQUENCE OWNED BY", b"TRIGGER", b"RULE", b"POLICY", b"ROW SECURITY"),
 )
-BETWEEN = (b"COMMENT", b"ACL", b"SECURITY LABEL", b"INDEX ATTACH", FOREIGN_KEY, ATTACH)
+SAID_OF = (b"COMMENT", b"ACL", b"SECURITY LABEL")
+BETWEEN = (*SAID_OF, b"INDEX ATTACH", FOREIGN_KEY, ATTACH)
 
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """`dump_ids` are the entries to restore."""
+    """`dump_ids` are the entries to restore, `outgoing` the keys from these to tables that may be
+    there already."""
 
     dump_ids: frozenset[int]
     chosen: Chosen
+    outgoing: tuple[Entry, ...] = ()
 
 
 def is_needed_thing(entry: Entry) -> bool:
@@ -63,7 +66,10 @@ def close(contents: Contents, selection: Selection) -> Closure:
         if selection.with_data or search.entries[dump_id].kind not in _DATA
     }
     settings = {entry.dump_id for entry in contents.entries if entry.kind in _SETTINGS}
-    return Closure(frozenset(kept | settings), _described(search, wanted, selection))
+    keys = tuple(_outgoing(search, {old.encode(contents.codec) for old, _ in selection.schemas_as}))
+    chosen = _described(search, wanted, selection)
+    names = tuple(key.name for key in keys)
+    return Closure(frozenset(kept | settings), replace(chosen, outgoing=names), keys)
 
 
 class _Search:
@@ -186,7 +192,7 @@ def _described(search: _Search, wanted: list[Entry], selection: Selection) -> Ch
         sequences=frozenset(entry.name for entry in kept if entry.kind == _SEQUENCE),
         extensions=frozenset(entry.text(entry.tag) for entry in kept if entry.kind == b"EXTENSION"),
         pulled=tuple(entry.name for entry in tables if entry.name not in wanted_names),
-        skipped=tuple(_skipped(search)),
+        skipped=tuple(key.name for key in _skipped(search)),
         warnings=tuple(_warnings(search, kept, selection)),
         with_data=selection.with_data,
         schemas_as=selection.schemas_as,
@@ -195,11 +201,28 @@ def _described(search: _Search, wanted: list[Entry], selection: Selection) -> Ch
     )
 
 
-def _skipped(search: _Search) -> Iterator[str]:
+def _skipped(search: _Search) -> Iterator[Entry]:
     for entry in search.entries.values():
         if entry.kind == FOREIGN_KEY and entry.dump_id not in search.kept:
             if any(need in search.kept for need in entry.needs):
-                yield entry.name
+                yield entry
+
+
+def _outgoing(search: _Search, renamed: Collection[bytes]) -> Iterator[Entry]:
+    """Of the keys that are skipped those of tables that are kept. None to a schema that gets
+    another name: what is there under the old one is not what the tables lived with."""
+    for key in _skipped(search):
+        tables = [search.entries[need] for need in key.needs if need in search.entries]
+        tables = [table for table in tables if table.kind in TABLES]
+        is_kept = any(table.dump_id in search.kept for table in tables if _is_of(key, table))
+        others = {table.schema for table in tables if not _is_of(key, table)}
+        if is_kept and others.isdisjoint(renamed):
+            yield key
+
+
+def _is_of(key: Entry, table: Entry) -> bool:
+    """The tag of a key is the name of its table, a space, its own."""
+    return table.schema == key.schema and key.tag.startswith(table.tag + b" ")
 
 
 def _warnings(search: _Search, kept: list[Entry], selection: Selection) -> Iterator[str]:

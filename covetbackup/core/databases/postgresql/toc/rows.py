@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from covetbackup.core.databases.postgresql.toc.closure import (
     ATTACH,
@@ -53,16 +53,26 @@ def _rows(entry: Entry, names: Mapping[str, str]) -> Rows:
 
 def _with_partitions(contents: Contents, selection: Selection) -> list[Entry]:
     found = [entry for entry in selected(contents, selection) if entry.kind in TABLES]
-    entries = {entry.dump_id: entry for entry in contents.entries}
-    attached = [entry for entry in contents.entries if entry.kind == ATTACH]
+    partitions = _partitions(contents)
+    known = {table.dump_id for table in found}
     for table in found:  # which grows
-        for attach in attached:
-            others = [entries[need] for need in attach.needs if need != table.dump_id]
-            is_parent = table.dump_id in attach.needs and (table.schema, table.tag) != (
-                attach.schema,
-                attach.tag,
-            )
-            found += [other for other in others if is_parent and other not in found]
-        own = [one for one in contents.entries if table.dump_id in own_parents(one, entries)]
-        found += [one for one in own if one not in found]
+        for partition in partitions.get(table.dump_id, ()):
+            if partition.dump_id not in known:
+                known.add(partition.dump_id)
+                found.append(partition)
+    return found
+
+
+def _partitions(contents: Contents) -> Mapping[int, Sequence[Entry]]:
+    """Of each table that has some, by its dump id."""
+    entries = {entry.dump_id: entry for entry in contents.entries}
+    found: dict[int, list[Entry]] = {}
+    for entry in contents.entries:
+        for parent in own_parents(entry, entries):
+            found.setdefault(parent, []).append(entry)
+        if entry.kind == ATTACH:
+            tables = [entries[need] for need in entry.needs if need in entries]
+            own = [one for one in tables if (one.schema, one.tag) == (entry.schema, entry.tag)]
+            for parent in (one.dump_id for one in tables if one not in own):
+                found.setdefault(parent, []).extend(own)
     return found
