@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -193,7 +194,7 @@ def test_swapped_back_and_dropped(mariadb_server: MysqlServer, backup: Taken, sh
             replace.drop_kept(connection, "copy")
         client.close()
         while replace.sessions_in(connection, "copy"):
-            pass
+            time.sleep(0.05)
         connection.execute("USE information_schema")
         replace.drop_kept(connection, "copy")
     assert "copy" not in mariadb_server.databases()
@@ -354,7 +355,7 @@ def test_kill_9_leaves_a_plan_that_is_undone_or_finished(
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         while exchange.recover(connection) != ["kept"]:
-            pass  # the server has not noticed yet
+            time.sleep(0.05)  # the server has not noticed yet
         assert exchange.recover(connection) == []
     if not is_done:
         assert facts(mariadb_server, shop) == before

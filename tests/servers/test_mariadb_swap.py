@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-from functools import partial
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import pymysql
 import pytest
 
 from covetbackup.core.databases.mysql import exchange, holding
-from covetbackup.core.databases.mysql.connection import connect
-from covetbackup.core.errors import ServerBusy
-from tests.support.mariadb import MysqlServer, create_database
-from tests.support.mariadb_backup import settings_for
-from tests.support.mysql_writers import STRUCTURE, unaudited, writers
+from covetbackup.core.databases.mysql.handover import Handover
+from covetbackup.core.errors import DatabaseError, ServerBusy
+from tests.support.mariadb import MysqlServer
+from tests.support.mysql_swaps import ALL, INCOMING, KEPT, PAIRS, TARGET, make_pair, swap, things
+from tests.support.mysql_writers import TABLES, unaudited, writers
 
-TARGET, INCOMING, KEPT = "shop", "incoming", "shop_replaced_20260101_000000"
+OTHER_TRIGGERS = tuple(
+    f"CREATE TRIGGER only_new_{table} AFTER INSERT ON {table} FOR EACH ROW SET @new = 1"
+    for table in TABLES
+)
 
 
 @pytest.fixture
 def server(mariadb_tidy: MysqlServer) -> MysqlServer:
     """With a database to be replaced, and one alike to take its place."""
-    for name in (TARGET, INCOMING):
-        create_database(mariadb_tidy, name)
-        mariadb_tidy.execute(name, *STRUCTURE)
+    make_pair(mariadb_tidy, ALL, ALL)
     return mariadb_tidy
 
 
-def swap(server: MysqlServer) -> list[str]:
-    another = partial(connect, settings_for(server, TARGET), server.password)
-    with another() as connection:
-        return exchange.exchange(
-            connection, another, target=TARGET, incoming=INCOMING, kept_as=KEPT, awake=()
-        )
+@contextmanager
+def as_before(server: MysqlServer) -> Iterator[None]:
+    """After the body nothing has changed, and no row was written without its triggers."""
+    before = things(server, TARGET), things(server, INCOMING)
+    yield
+    assert (things(server, TARGET), things(server, INCOMING)) == before
+    assert KEPT not in server.databases()
+    assert unaudited(server, TARGET) == 0
 
 
 def test_no_row_is_written_without_its_triggers(server: MysqlServer) -> None:
@@ -40,30 +47,96 @@ def test_no_row_is_written_without_its_triggers(server: MysqlServer) -> None:
     assert unaudited(server, TARGET) == 0
 
 
+@pytest.mark.parametrize("pair", PAIRS)
+def test_databases_of_which_one_has_no_triggers_change_places(
+    mariadb_tidy: MysqlServer, pair: str
+) -> None:
+    make_pair(mariadb_tidy, *PAIRS[pair])
+    old, new = things(mariadb_tidy, TARGET), things(mariadb_tidy, INCOMING)
+    assert swap(mariadb_tidy) == []
+    assert things(mariadb_tidy, KEPT) == old
+    assert things(mariadb_tidy, TARGET) == new
+
+
 def test_a_table_that_stays_in_use_gives_the_others_back_with_their_triggers(
     server: MysqlServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It is taken after the look for tables in use, and it is the last that the statement wants."""
     monkeypatch.setattr(exchange, "_LOCK_SECONDS", 2)
-    monkeypatch.setattr(exchange, "_refuse_busy", lambda *_: None)  # it is taken right after that
+    monkeypatch.setattr(exchange, "_refuse_busy", lambda *_: None)
+    server.execute(TARGET, "CREATE TABLE zz (i int)")
+    server.execute(INCOMING, *OTHER_TRIGGERS)
     reader = server.connect(TARGET)
     with reader.cursor() as cursor:
         cursor.execute("BEGIN")
-        cursor.execute("SELECT * FROM audit")
-    before = server.rows(None, _TRIGGERS)
-    with pytest.raises(ServerBusy, match="in use"):
-        swap(server)
+        cursor.execute("SELECT * FROM zz")
+    with as_before(server), writers(server, TARGET):
+        with pytest.raises(ServerBusy, match="in use"):
+            swap(server)
     reader.close()
-    assert server.rows(None, _TRIGGERS) == before
-    assert KEPT not in server.databases()
+
+
+@pytest.mark.parametrize("point", ["hold", "_asked_for", "run", "_hold_behind"])
+def test_a_failure_while_writers_are_held_off_gives_the_triggers_back_before_they_come(
+    server: MysqlServer, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    real = getattr(Handover, point)
+
+    def failing(*given: Any) -> None:
+        if point == "hold":
+            real(*given)
+        monkeypatch.setattr(Handover, point, real)
+        raise pymysql.err.OperationalError(1, "no more")
+
+    monkeypatch.setattr(Handover, point, failing)
+    with as_before(server), writers(server, TARGET):
+        with pytest.raises(DatabaseError, match="no more"):
+            swap(server)
+
+
+def test_a_table_is_held_while_the_statement_waits_for_somebody_else(
+    server: MysqlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He has the table before it for himself, and waits for one more."""
+    server.execute(TARGET, "CREATE TABLE zz (i int)")
+    reader, other = server.connect(TARGET), server.connect(TARGET)
+    renaming = threading.Thread(
+        target=lambda: other.cursor().execute(
+            "RENAME TABLE audit TO audit_2, zz TO zz_2, audit_2 TO audit, zz_2 TO zz"
+        )
+    )
+    real_run, real_look = Handover.run, Handover._is_next
+    looks = []
+
+    def run(*given: Any) -> Any:
+        reader.cursor().execute("BEGIN")
+        reader.cursor().execute("SELECT * FROM zz")
+        renaming.start()
+        while not server.rows(None, _RENAMING):
+            pass
+        return real_run(*given)
+
+    def look(handover: Handover, place: tuple[str, str]) -> bool:
+        looks.append(place[1])
+        if len(looks) == 10:
+            assert set(looks) == {"child"}
+            reader.close()
+        return real_look(handover, place)
+
+    monkeypatch.setattr(Handover, "run", run)
+    monkeypatch.setattr(Handover, "_is_next", look)
     with writers(server, TARGET):
-        pass
+        assert swap(server) == []
+    renaming.join()
+    other.close()
+    assert unaudited(server, KEPT) == 0
     assert unaudited(server, TARGET) == 0
 
 
-_TRIGGERS = f"""
-SELECT TRIGGER_SCHEMA, TRIGGER_NAME, EVENT_OBJECT_TABLE, ACTION_ORDER, ACTION_STATEMENT
-FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA IN ('{TARGET}', '{INCOMING}') ORDER BY 1, 2
-"""
+_RENAMING = (
+    "SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO LIKE 'RENAME TABLE audit%'"
+    " AND STATE = 'Waiting for table metadata lock'"
+)
 
 
 def test_more_triggers_than_sessions_can_hold_are_replaced_all_the_same(

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -18,14 +19,27 @@ from covetbackup.core.databases.mysql import exchange, marks
 from covetbackup.core.databases.mysql.connection import connect
 from covetbackup.core.databases.mysql.handover import Handover
 from covetbackup.core.errors import CovetError
-from tests.support.mariadb import MysqlServer, create_database
+from tests.support.mariadb import MysqlServer
 from tests.support.mariadb_backup import contents, settings_for
 from tests.support.mariadb_server import mariadb, mariadb_installed, server_in
-from tests.support.mysql_writers import STRUCTURE, TABLES, unaudited
+from tests.support.mysql_swaps import (
+    ALL,
+    INCOMING,
+    KEPT,
+    TARGET,
+    drop_pair,
+    make_pair,
+    swap,
+)
+from tests.support.mysql_writers import TABLES, unaudited
 from tests.support.processes import is_running
 
-TARGET, INCOMING, KEPT = "shop", "incoming", "shop_replaced_20260101_000000"
 MANY = 150
+_TRIES = 20
+
+
+class TooLateError(Exception):
+    """The tables had all moved before anybody looked."""
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +53,10 @@ def directory() -> Iterator[Path]:
 
 def fill(server: MysqlServer) -> None:
     """A database with one row in each table, and one with none to take its place."""
-    for name in server.databases() & {TARGET, INCOMING, KEPT}:
-        server.execute(None, f"DROP DATABASE {name}")
-    for name in (TARGET, INCOMING):
-        create_database(server, name)
-        server.execute(name, *STRUCTURE, "CREATE VIEW seen AS SELECT what FROM audit")
-        server.execute(name, *(f"CREATE TABLE t{number} (i int)" for number in range(MANY)))
+    drop_pair(server)
+    more = tuple(f"CREATE TABLE t{number} (i int)" for number in range(MANY))
+    statements = (*ALL, "CREATE VIEW seen AS SELECT what FROM audit", *more)
+    make_pair(server, statements, statements)
     server.execute(TARGET, *(f"INSERT INTO {table} VALUES ()" for table in TABLES))
 
 
@@ -52,7 +64,7 @@ def kill(server: MysqlServer) -> None:
     process = int((server.directory / "pid").read_text())
     os.kill(process, signal.SIGKILL)
     while is_running(process):
-        pass
+        time.sleep(0.01)
 
 
 def hooks(server: MysqlServer, point: str, patch: pytest.MonkeyPatch) -> None:
@@ -70,7 +82,8 @@ def hooks(server: MysqlServer, point: str, patch: pytest.MonkeyPatch) -> None:
         running = handover._started(handover._runner, lambda: real(handover, statement, then))
         data = server.directory / "data"
         while len(list((data / KEPT).glob("t*.frm"))) < MANY / 3:
-            assert not running.has_ended(0.0005)
+            if running.has_ended(0.0005):
+                raise TooLateError
         kill(server)
         return running.result(waiting=lambda: None)
 
@@ -86,17 +99,9 @@ _BEFORE = ("write_plan", "_prepare", "hold", "run")
 def test_a_crash_of_the_server_at_any_step(
     directory: Path, point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with server_in(directory, mariadb()) as server:
-        fill(server)
-        before = _rows(server, TARGET)
-        another = partial(connect, settings_for(server, TARGET), server.password)
-        with another() as connection, monkeypatch.context() as patch:
-            hooks(server, point, patch)
-            try:
-                names = {"target": TARGET, "incoming": INCOMING, "kept_as": KEPT}
-                exchange.exchange(connection, another, **names, awake=())
-            except (CovetError, exchange.pymysql.err.Error):
-                pass  # a server that is gone has said so
+    with server_in(directory, mariadb()) as server, monkeypatch.context() as patch:
+        hooks(server, point, patch)
+        before = _killed_in_a_swap(server)
     with server_in(directory, mariadb()) as server:
         another = partial(connect, settings_for(server, TARGET), server.password)
         with another() as connection:
@@ -119,3 +124,18 @@ def test_a_crash_of_the_server_at_any_step(
 def _rows(server: MysqlServer, database: str) -> dict[str, str]:
     found = contents(server, database)
     return {name: digest for name, digest in found.items() if name not in marks.OURS}
+
+
+def _killed_in_a_swap(server: MysqlServer) -> dict[str, str]:
+    """What was in the database to be replaced."""
+    for _ in range(_TRIES):
+        fill(server)
+        before = _rows(server, TARGET)
+        try:
+            swap(server)
+        except TooLateError:
+            continue
+        except (CovetError, exchange.pymysql.err.Error):
+            pass  # a server that is gone has said so
+        return before
+    raise AssertionError("the tables moved too fast each time")

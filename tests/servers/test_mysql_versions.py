@@ -33,7 +33,7 @@ from tests.support.mariadb_backup import (
     take,
 )
 from tests.support.mariadb_server import mysql, run_product
-from tests.support.mysql_writers import STRUCTURE, unaudited, writers
+from tests.support.mysql_writers import STRUCTURE, TRIGGERS, unaudited, writers
 from tests.support.other_suites import MYSQL, Unobtainable, unpacked
 from tests.support.streams import eventually
 
@@ -209,7 +209,7 @@ def test_a_large_table_is_dumped_in_ranges(
 def test_no_row_is_written_without_its_triggers_in_a_swap(mysql_server: MysqlServer) -> None:
     target, incoming = create_database(mysql_server), create_database(mysql_server)
     for name in (target, incoming):
-        mysql_server.execute(name, *STRUCTURE)
+        mysql_server.execute(name, *STRUCTURE, *TRIGGERS)
     another = partial(connect, settings_for(mysql_server, target), mysql_server.password)
     with writers(mysql_server, target), another() as connection:
         names = {"target": target, "incoming": incoming, "kept_as": f"{target}_kept"}

@@ -21,15 +21,21 @@ from pymysql.constants import ER
 from covetbackup.core.databases.mysql import catalog, marks, swap
 from covetbackup.core.databases.mysql.connection import Connection, code_of, quoted, text_of
 from covetbackup.core.databases.mysql.holding import Mover, Plain, drop_of, mover, rename_of
-from covetbackup.core.databases.mysql.plan import Plan, make_plan, read_plan, write_plan
+from covetbackup.core.databases.mysql.plan import (
+    Plan,
+    has_begun,
+    make_plan,
+    names_in,
+    read_plan,
+    write_plan,
+)
 from covetbackup.core.databases.mysql.replace import refuse_unfit
 from covetbackup.core.databases.mysql.stored import (
-    Stored,
     account,
     create_stored,
     drop_stored,
+    give_back_triggers,
     put_events,
-    read_triggers,
 )
 from covetbackup.core.databases.mysql.tables import list_tables
 from covetbackup.core.errors import DatabaseError, ServerBusy, TargetNotEmpty
@@ -103,7 +109,7 @@ def _recovered(connection: Connection, kept: str) -> bool:
         if plan is None:
             # It died before it wrote the plan, and so before it touched anything.
             connection.execute(f"DROP DATABASE {quoted(kept)}")
-        elif _has_begun(connection, plan):
+        elif has_begun(connection, plan):
             _move_rest(connection, plan)
             _finish(connection, plan, _arm(connection, plan, Plain(connection, plan)))
         else:
@@ -182,7 +188,7 @@ def _refuse_busy(connection: Connection, target: str) -> None:
 
 def _move_rest(connection: Connection, plan: Plan) -> None:
     """All tables that have not moved yet."""
-    moved, waiting = _names(connection, plan.kept), _names(connection, plan.incoming)
+    moved, waiting = names_in(connection, plan.kept), names_in(connection, plan.incoming)
     moves = [
         (old, new)
         for old, new in plan.moves
@@ -192,21 +198,12 @@ def _move_rest(connection: Connection, plan: Plan) -> None:
         connection.execute(rename_of(moves))
 
 
-def _names(connection: Connection, database: str) -> set[str]:
-    query = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s"
-    return set(connection.strings(query, [database]))
-
-
 def _arm(connection: Connection, plan: Plan, moving: Mover) -> list[str]:
     """The routines and triggers of the new tables, which have moved; what was wrong with those that
     could not be created."""
     drop_stored(connection, plan.target, _ROUTINES)
     routines = [thing for thing in plan.new if thing.kind in _ROUTINES]
     return create_stored(connection, plan.target, routines) + moving.arm()
-
-
-def _has_begun(connection: Connection, plan: Plan) -> bool:
-    return bool(_names(connection, plan.kept) & set(plan.old_tables))
 
 
 @contextmanager
@@ -221,7 +218,7 @@ def _undone_on_failure(connection: Connection, plan: Plan) -> Iterator[None]:
 def _undo_after(connection: Connection, plan: Plan, error: BaseException) -> None:
     """The original as it was, then `error` in words, if words are needed."""
     try:
-        if _has_begun(connection, plan):
+        if has_begun(connection, plan):
             return  # what stopped us came after the tables had moved: `recover` goes on
         _undo(connection, plan)
     except pymysql.err.Error as second:
@@ -244,23 +241,14 @@ def _undo(connection: Connection, plan: Plan) -> None:
     both = ((plan.incoming, plan.new_triggers), (plan.target, plan.old_triggers))
     for database, triggers in both:
         if database in connection.strings("SHOW DATABASES"):
-            _give_back_triggers(connection, database, triggers)
+            problems = give_back_triggers(connection, database, triggers)
+            if problems:
+                raise pymysql.err.OperationalError(0, "; ".join(problems))
     put_events(connection, plan.target, plan.old, enable=True)
     for name in plan.marked:
         if marks.mark_of(connection, name) is not None:
             marks.unmark(connection, name)
     connection.execute(f"DROP DATABASE {quoted(plan.kept)}")
-
-
-def _give_back_triggers(connection: Connection, database: str, triggers: list[Stored]) -> None:
-    """All are made anew, if any is missing or another's: one that is left would come before those
-    it followed."""
-    if read_triggers(connection, database) == triggers:
-        return
-    drop_stored(connection, database, ["TRIGGER"])
-    problems = create_stored(connection, database, triggers)
-    if problems:
-        raise pymysql.err.OperationalError(0, "; ".join(problems))
 
 
 def _finish(connection: Connection, plan: Plan, wrong: list[str]) -> list[str]:
@@ -290,7 +278,7 @@ def _finish(connection: Connection, plan: Plan, wrong: list[str]) -> list[str]:
 
 def _drop_emptied(connection: Connection, name: str) -> None:
     """What the new tables came from, unless somebody has put something into it meanwhile."""
-    if _names(connection, name) - {marks.PLAN} - set(connection.strings(_VIEWS, [name])):
+    if names_in(connection, name) - {marks.PLAN} - set(connection.strings(_VIEWS, [name])):
         return
     connection.execute(f"DROP DATABASE IF EXISTS {quoted(name)}")
 

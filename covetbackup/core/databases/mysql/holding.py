@@ -9,39 +9,50 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from typing import Protocol
 
 import pymysql
 
 from covetbackup.core.databases.mysql.connection import Connection, code_of, quoted
 from covetbackup.core.databases.mysql.handover import Action, Handover
-from covetbackup.core.databases.mysql.plan import Place, Plan
+from covetbackup.core.databases.mysql.plan import Place, Plan, has_begun
 from covetbackup.core.databases.mysql.privileges import granted
-from covetbackup.core.databases.mysql.stored import Stored, create_stored, drop_stored
+from covetbackup.core.databases.mysql.stored import (
+    Stored,
+    create_stored,
+    drop_stored,
+    give_back_triggers,
+)
+from covetbackup.core.errors import CovetError
 
 _MOST = 50
 """Triggers, each of which may take two sessions in MariaDB, whose usual limit is 151."""
 
 
 class Mover(Protocol):
-    """`holds`: nobody can write to a table while it lacks the triggers that it should have."""
+    """`holds`: nobody can write to a table while it lacks the triggers that it should have, unless
+    this process dies or the server ends its sessions."""
 
     holds: bool
 
     def move(self) -> None:
-        """Drop the triggers of the old database, and move all tables: the commit point."""
+        """Drop the triggers of the old database, and move all tables: the commit point. Writers
+        are still held off."""
 
     def arm(self) -> list[str]:
-        """Create the triggers of the new tables; what was wrong with those that could not be."""
+        """Create the triggers of the new tables, and let writers in (MySQL: when the context is
+        left); what was wrong with those that could not be."""
 
 
 def mover(
     connection: Connection, plan: Plan, another: Callable[[], Connection]
 ) -> AbstractContextManager[Mover]:
-    """Holds writers off until its context is left, where that can be: not in MySQL when it uses
+    """Holds writers off until the triggers are there, where that can be: not in MySQL when it uses
     GTIDs and some tables have no transactions; in MariaDB it takes RELOAD, and no more than 50
-    triggers. `another` opens a session like `connection`."""
-    if not plan.old_triggers and not plan.new_triggers:
+    triggers. If its body fails before a table has moved, the old triggers are given back before
+    writers come in. `another` opens a session like `connection`."""
+    if not plan.guarded:
         return _unlocked(connection, plan, holds=True)
     if not connection.version.is_mariadb:
         return _locked(connection, plan)
@@ -91,6 +102,9 @@ def _locked(connection: Connection, plan: Plan) -> Iterator[Mover]:
         holds = False
     try:
         yield Plain(connection, plan, holds=holds)
+    except BaseException:
+        _give_back(connection, plan)
+        raise
     finally:
         with suppress(pymysql.err.Error):  # a session that is gone holds nothing
             connection.execute("UNLOCK TABLES")
@@ -100,12 +114,25 @@ ER_GTID_UNSAFE = 1785
 """With GTIDs MySQL locks no tables of several engines together; the driver has no name for it."""
 
 
+def _give_back(connection: Connection, plan: Plan) -> None:
+    """The old triggers, if no table has moved, in the session that has the tables locked."""
+    with suppress(pymysql.err.Error):  # what is still missing is given back when all is undone
+        if not has_begun(connection, plan):
+            give_back_triggers(connection, plan.target, plan.old_triggers)
+
+
 @contextmanager
 def _handed_over(
     connection: Connection, plan: Plan, another: Callable[[], Connection]
 ) -> Iterator[Mover]:
     with Handover(another, [place for move in plan.moves for place in move]) as handover:
-        yield _HandingOver(connection, plan, handover)
+        moving = _HandingOver(connection, plan, handover)
+        try:
+            yield moving
+        except BaseException:
+            with suppress(pymysql.err.Error, CovetError):  # as in `_give_back`
+                moving.give_up()
+            raise
 
 
 class _HandingOver:
@@ -117,26 +144,37 @@ class _HandingOver:
         self._connection = connection
         self._plan = plan
         self._handover = handover
-        names = {trigger.table for trigger in plan.new_triggers} & set(plan.old_tables)
-        self._held = names | {trigger.table for trigger in plan.old_triggers}
-        self._wrong: list[str] = []
 
     def move(self) -> None:
         plan = self._plan
-        places = [(plan.target, name) for name in sorted(self._held)]
-        self._handover.hold(places, [drop_of(plan.target, each) for each in plan.old_triggers])
-        then: dict[Place, list[Action]] = {}
-        for trigger in plan.new_triggers:
-            then.setdefault((plan.target, trigger.table), []).append(self._creating(trigger))
-        self._wrong = self._handover.run(rename_of(plan.moves), then)
+        drops = [drop_of(plan.target, each) for each in plan.old_triggers]
+        self._handover.hold(plan.guarded, drops, lambda first: _give_back(first, plan))
+        self._handover.run(rename_of(plan.moves), self._creating(plan.new_triggers))
 
     def arm(self) -> list[str]:
-        """Those of tables that nobody knew before."""
-        rest = [each for each in self._plan.new_triggers if each.table not in self._held]
-        return self._wrong + create_stored(self._connection, self._plan.target, rest)
+        """First those of tables that nobody knew before."""
+        guarded = {name for _, name in self._plan.guarded}
+        others = [each for each in self._plan.new_triggers if each.table not in guarded]
+        wrong = create_stored(self._connection, self._plan.target, others)
+        return wrong + self._handover.let_go()
 
-    def _creating(self, trigger: Stored) -> Action:
-        return lambda session: create_stored(session, self._plan.target, [trigger])
+    def give_up(self) -> None:
+        """Let writers in to what there is: the old tables with their triggers, or the new ones."""
+        self._handover.settle()
+        if not has_begun(self._connection, self._plan):
+            self._handover.instead(self._creating(self._plan.old_triggers))
+        self._handover.let_go()
+
+    def _creating(self, triggers: Sequence[Stored]) -> dict[Place, list[Action]]:
+        """Each in a session of its own, behind the one before: who writes comes after them all."""
+        found: dict[Place, list[Action]] = {}
+        for trigger in triggers:
+            place = (self._plan.target, trigger.table)
+            found.setdefault(place, []).append(partial(self._create, trigger))
+        return found
+
+    def _create(self, trigger: Stored, session: Connection) -> list[str]:
+        return create_stored(session, self._plan.target, [trigger])
 
 
 def drop_of(database: str, trigger: Stored) -> str:

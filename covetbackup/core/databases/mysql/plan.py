@@ -37,6 +37,14 @@ class Plan:
         ]
 
     @property
+    def guarded(self) -> list[Place]:
+        """The tables of `target` with triggers, or with triggers to come: nobody must write to one
+        while it lacks them."""
+        coming = {trigger.table for trigger in self.new_triggers} & set(self.old_tables)
+        having = {trigger.table for trigger in self.old_triggers}
+        return [(self.target, name) for name in sorted(coming | having)]
+
+    @property
     def old_triggers(self) -> list[Stored]:
         return [thing for thing in self.old if thing.kind == "TRIGGER"]
 
@@ -97,3 +105,14 @@ def read_plan(connection: Connection, kept: str) -> Plan | None:
             for thing in found[name]
         )
     return Plan(**found)
+
+
+def has_begun(connection: Connection, plan: Plan) -> bool:
+    """Whether any table of the old database has moved."""
+    return bool(names_in(connection, plan.kept) & set(plan.old_tables))
+
+
+def names_in(connection: Connection, database: str) -> set[str]:
+    """Of all tables, views and sequences."""
+    query = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s"
+    return set(connection.strings(query, [database]))

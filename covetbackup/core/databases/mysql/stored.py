@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import pymysql
@@ -145,11 +146,14 @@ def drop_stored(connection: Connection, database: str, kinds: Sequence[str] = ()
     found = connection.rows(_NAMES, [database] * 4)
     if connection.version.is_mariadb:
         connection.execute("SET SESSION sql_mode = 'ORACLE'")  # else there is no DROP PACKAGE
-    for kind, name in found:
-        if not kinds or kind in kinds:
-            # The body of a package may have gone with it.
-            connection.execute(f"DROP {kind} IF EXISTS {quoted(database)}.{quoted(name)}")
-    _as_usual(connection)
+    try:
+        for kind, name in found:
+            if not kinds or kind in kinds:
+                # The body of a package may have gone with it.
+                connection.execute(f"DROP {kind} IF EXISTS {quoted(database)}.{quoted(name)}")
+    finally:
+        with suppress(pymysql.err.Error):  # a session that is gone remembers nothing
+            _as_usual(connection)
 
 
 _NAMES = """
@@ -159,6 +163,20 @@ UNION ALL SELECT 'TRIGGER', TRIGGER_NAME FROM information_schema.TRIGGERS WHERE 
 UNION ALL SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES
   WHERE ROUTINE_SCHEMA = %s
 """
+
+
+def give_back_triggers(
+    connection: Connection, database: str, triggers: Sequence[Stored]
+) -> list[str]:
+    """`triggers` are those of `database` again; what was wrong with those that could not be made.
+
+    All are made anew, if any is missing or another's: one that is left would come before those it
+    followed.
+    """
+    if read_triggers(connection, database) == list(triggers):
+        return []
+    drop_stored(connection, database, ["TRIGGER"])
+    return create_stored(connection, database, triggers)
 
 
 def put_events(

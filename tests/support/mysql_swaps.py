@@ -1,0 +1,59 @@
+"""Two databases that are to change places, and what is asserted of them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from covetbackup.core.databases.mysql import exchange
+from covetbackup.core.databases.mysql.connection import connect
+from tests.support.mariadb import MysqlServer, create_database
+from tests.support.mariadb_backup import settings_for
+from tests.support.mysql_writers import STRUCTURE, TRIGGERS
+
+TARGET, INCOMING, KEPT = "shop", "incoming", "shop_replaced_20260101_000000"
+
+OTHERS = ("CREATE TABLE plain (id int PRIMARY KEY)",)
+ALL = (*STRUCTURE, *TRIGGERS)
+PAIRS = {
+    "the old has no triggers": (STRUCTURE, ALL),
+    "the old has no triggers and other tables": (OTHERS, ALL),
+    "the old is empty": ((), ALL),
+    "the new has no triggers": (ALL, STRUCTURE),
+    "the new has other tables": (ALL, OTHERS),
+    "the new is empty": (ALL, ()),
+    "neither has triggers": (STRUCTURE, OTHERS),
+}
+"""What makes the old database and the new one."""
+
+
+def make_pair(server: MysqlServer, old: tuple[str, ...], new: tuple[str, ...]) -> None:
+    for name, statements in ((TARGET, old), (INCOMING, new)):
+        create_database(server, name)
+        server.execute(name, *statements)
+
+
+def drop_pair(server: MysqlServer) -> None:
+    for name in server.databases() & {TARGET, INCOMING, KEPT}:
+        server.execute(None, f"DROP DATABASE {name}")
+
+
+def swap(server: MysqlServer) -> list[str]:
+    another = partial(connect, settings_for(server, TARGET), server.password)
+    with another() as connection:
+        return exchange.exchange(
+            connection, another, target=TARGET, incoming=INCOMING, kept_as=KEPT, awake=()
+        )
+
+
+def things(server: MysqlServer, database: str) -> list[tuple[Any, ...]]:
+    """The tables of a database but our own, and its triggers in the order in which they act."""
+    found = [each for query in _THINGS for each in server.rows(None, query.format(database))]
+    return [each for each in found if not str(each[0]).startswith("covet_")]
+
+
+_THINGS = (
+    "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{}' ORDER BY 1",
+    "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE, ACTION_ORDER, ACTION_STATEMENT FROM"
+    " information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = '{}' ORDER BY 1",
+)
