@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pymysql
@@ -137,6 +137,51 @@ _RENAMING = (
     "SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO LIKE 'RENAME TABLE audit%'"
     " AND STATE = 'Waiting for table metadata lock'"
 )
+
+
+def test_the_routines_that_triggers_call_are_there_before_who_writes(
+    server: MysqlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.execute(
+        INCOMING,
+        "CREATE FUNCTION one() RETURNS int DETERMINISTIC RETURN 1",
+        "CREATE TRIGGER calling AFTER INSERT ON single FOR EACH ROW SET @one = one()",
+    )
+    real = exchange._arm
+
+    def late(*given: Any) -> Any:
+        threading.Event().wait(0.3)  # time to write, for whoever is let in too early
+        return real(*given)
+
+    monkeypatch.setattr(exchange, "_arm", late)
+    with writers(server, TARGET):
+        assert swap(server) == []
+    assert unaudited(server, TARGET) == 0
+
+
+def test_a_function_that_writes_to_a_table_does_not_stop_the_swap(server: MysqlServer) -> None:
+    for name in (TARGET, INCOMING):
+        server.execute(
+            name,
+            "CREATE FUNCTION put() RETURNS int DETERMINISTIC BEGIN"
+            " INSERT INTO single VALUES (); RETURN 1; END",
+        )
+    stop = threading.Event()
+
+    def call() -> None:
+        with server.connect(TARGET) as connection, connection.cursor() as cursor:
+            while not stop.is_set():
+                with suppress(pymysql.err.OperationalError):  # it is missing for a moment
+                    cursor.execute("SELECT put()")
+
+    calling = threading.Thread(target=call)
+    calling.start()
+    try:
+        assert swap(server) == []
+    finally:
+        stop.set()
+        calling.join()
+    assert unaudited(server, TARGET) == 0
 
 
 def test_more_triggers_than_sessions_can_hold_are_replaced_all_the_same(

@@ -41,6 +41,7 @@ from covetbackup.core.databases.mysql.tables import list_tables
 from covetbackup.core.errors import DatabaseError, ServerBusy, TargetNotEmpty
 
 _LOCK_SECONDS = 30
+_BRIEF_SECONDS = 1
 _UNDO_SECONDS = 600
 """For giving triggers back: long, as giving up would leave a database in use without them."""
 
@@ -200,10 +201,29 @@ def _move_rest(connection: Connection, plan: Plan) -> None:
 
 def _arm(connection: Connection, plan: Plan, moving: Mover) -> list[str]:
     """The routines and triggers of the new tables, which have moved; what was wrong with those that
-    could not be created."""
+    could not be created.
+
+    Routines first, while writers are held off: triggers call them. But a function that is running
+    and waits to write to a table that is held would be waited for in vain, so it is not for long:
+    then the triggers come first, and a moment passes in which they may miss a routine and fail.
+    """
+    connection.execute(f"SET SESSION lock_wait_timeout = {_BRIEF_SECONDS}")
+    wrong: list[str] | None = None
+    try:
+        wrong = _put_routines(connection, plan)
+    except pymysql.err.OperationalError as error:
+        if code_of(error) != ER.LOCK_WAIT_TIMEOUT:
+            raise
+    connection.execute(f"SET SESSION lock_wait_timeout = {_LOCK_SECONDS}")
+    if wrong is not None:
+        return wrong + moving.arm()
+    return moving.arm() + _put_routines(connection, plan)
+
+
+def _put_routines(connection: Connection, plan: Plan) -> list[str]:
     drop_stored(connection, plan.target, _ROUTINES)
     routines = [thing for thing in plan.new if thing.kind in _ROUTINES]
-    return create_stored(connection, plan.target, routines) + moving.arm()
+    return create_stored(connection, plan.target, routines)
 
 
 @contextmanager
