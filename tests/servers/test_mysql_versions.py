@@ -12,7 +12,7 @@ import pytest
 
 from covetbackup.core.databases.base import BackupOptions, RestoreOptions
 from covetbackup.core.databases.inventory import differences
-from covetbackup.core.databases.mysql import exchange, marks, splitting
+from covetbackup.core.databases.mysql import exchange, holding, marks, splitting
 from covetbackup.core.databases.mysql.connection import connect
 from covetbackup.core.databases.mysql.engine import MysqlEngine
 from covetbackup.core.databases.selection import Selection
@@ -33,6 +33,17 @@ from tests.support.mariadb_backup import (
     take,
 )
 from tests.support.mariadb_server import mysql, run_product
+from tests.support.mysql_swaps import (
+    ALL,
+    INCOMING,
+    KEPT,
+    PAIRS,
+    TARGET,
+    drop_pair,
+    make_pair,
+    swap,
+    things,
+)
 from tests.support.mysql_writers import STRUCTURE, TRIGGERS, unaudited, writers
 from tests.support.other_suites import MYSQL, Unobtainable, unpacked
 from tests.support.streams import eventually
@@ -216,6 +227,27 @@ def test_no_row_is_written_without_its_triggers_in_a_swap(mysql_server: MysqlSer
         assert exchange.exchange(connection, another, **names, awake=()) == []
     assert unaudited(mysql_server, f"{target}_kept") == 0
     assert unaudited(mysql_server, target) == 0
+
+
+def test_databases_of_which_one_has_no_triggers_change_places(mysql_server: MysqlServer) -> None:
+    for old, new in PAIRS.values():
+        make_pair(mysql_server, old, new)
+        before = things(mysql_server, TARGET), things(mysql_server, INCOMING)
+        assert swap(mysql_server) == []
+        assert (things(mysql_server, KEPT), things(mysql_server, TARGET)) == before
+        drop_pair(mysql_server)
+
+
+def test_a_swap_that_fails_gives_the_triggers_back_before_writers_come(
+    mysql_server: MysqlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_pair(mysql_server, ALL, ALL)
+    monkeypatch.setattr(holding, "rename_of", lambda moves: "RENAME TABLE nowhere.a TO nowhere.b")
+    with writers(mysql_server, TARGET):
+        with pytest.raises(DatabaseError, match="not replaced"):
+            swap(mysql_server)
+    assert unaudited(mysql_server, TARGET) == 0
+    drop_pair(mysql_server)
 
 
 def _rows(server: MysqlServer, database: str) -> dict[str, str]:
