@@ -193,3 +193,13 @@ def test_more_triggers_than_sessions_can_hold_are_replaced_all_the_same(
     with writers(server, TARGET):
         pass
     assert unaudited(server, TARGET) == 0
+
+
+def test_a_swap_that_fails_says_that_writers_could_not_be_held_off(
+    server: MysqlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "_MOST", 3)
+    monkeypatch.setattr(holding, "rename_of", lambda moves: "RENAME TABLE nowhere.a TO nowhere.b")
+    with as_before(server), pytest.raises(DatabaseError, match="not replaced") as caught:
+        swap(server)
+    assert "could not be held off" in caught.value.hint

@@ -77,12 +77,12 @@ def exchange(
     try:
         plan = make_plan(connection, target, incoming, kept_as, awake)
         _write_down(connection, plan)
-        with _undone_on_failure(connection, plan):
+        with _undone_on_failure(connection, plan) as notes:
             _prepare(connection, plan)
             with mover(connection, plan, lambda: _as_needed(another())) as moving:
+                notes += [] if moving.holds else [_NOT_HELD.format(target)]
                 moving.move()
                 wrong = _arm(connection, plan, moving)
-        notes = [] if moving.holds else [_NOT_HELD.format(target)]
         return notes + _finish(connection, plan, wrong)
     finally:
         with suppress(pymysql.err.Error):  # a session that is gone holds nothing
@@ -227,15 +227,17 @@ def _put_routines(connection: Connection, plan: Plan) -> list[str]:
 
 
 @contextmanager
-def _undone_on_failure(connection: Connection, plan: Plan) -> Iterator[None]:
+def _undone_on_failure(connection: Connection, plan: Plan) -> Iterator[list[str]]:
+    """The list is for what a person should know, though it fails."""
+    notes: list[str] = []
     try:
-        yield
+        yield notes
     except BaseException as error:
-        _undo_after(connection, plan, error)
+        _undo_after(connection, plan, error, notes)
         raise
 
 
-def _undo_after(connection: Connection, plan: Plan, error: BaseException) -> None:
+def _undo_after(connection: Connection, plan: Plan, error: BaseException, notes: list[str]) -> None:
     """The original as it was, then `error` in words, if words are needed."""
     try:
         if has_begun(connection, plan):
@@ -251,9 +253,11 @@ def _undo_after(connection: Connection, plan: Plan, error: BaseException) -> Non
         if code_of(error) == ER.LOCK_WAIT_TIMEOUT:
             raise ServerBusy(
                 f"tables of {plan.target!r} are in use, so it was not replaced",
-                "end long transactions that use them, and try again",
+                "; ".join(["end long transactions that use them, and try again", *notes]),
             ) from error
-        raise DatabaseError(f"{plan.target!r} was not replaced: {text_of(error)}") from error
+        raise DatabaseError(
+            f"{plan.target!r} was not replaced: {text_of(error)}", "; ".join(notes)
+        ) from error
 
 
 def _undo(connection: Connection, plan: Plan) -> None:
