@@ -94,7 +94,16 @@ _BEFORE = ("write_plan", "_prepare", "hold", "run")
 
 
 @pytest.mark.parametrize(
-    "point", ["write_plan", "_prepare", "hold", "run", "_arm", "_finish", "drop_stored"]
+    "point",
+    [
+        "hold",
+        "run",
+        "_arm",
+        *(
+            pytest.param(point, marks=pytest.mark.slow)
+            for point in ("write_plan", "_prepare", "_finish", "drop_stored")
+        ),
+    ],
 )
 def test_a_crash_of_the_server_at_any_step(
     directory: Path, point: str, monkeypatch: pytest.MonkeyPatch
