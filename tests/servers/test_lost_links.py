@@ -168,6 +168,7 @@ def test_one_stream_of_pg_dump_notices(postgres_tidy: PostgresServer, near: Comm
     assert stored(repository) == []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_restore_notices_and_what_it_leaves_goes_with_the_next_sweep(
     place: Place, near: CommandLine, far: Far
