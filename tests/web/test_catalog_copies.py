@@ -66,7 +66,9 @@ def contents(repository: Repository) -> dict[str, bytes]:
 
 def damage(repository: Repository) -> None:
     member = next((folder_of(repository) / "b").rglob("main.sqlite.zst.cvb"))
-    member.write_bytes(member.read_bytes()[:-1] + b"?")
+    bad = bytearray(member.read_bytes())
+    bad[-1] ^= 1
+    member.write_bytes(bad)
 
 
 def copy_job() -> Job:

@@ -247,7 +247,9 @@ def test_a_damaged_backup_is_not_copied(keyring: Keyring) -> None:
     home, away = make_repository(), make_repository("away")
     label = make_backup(home, DATA, keyring).manifest.label
     name = next(n for n in names(home, label.folder) if "dump.bin.zst" in n)
-    replace(home, name, read(home, name)[:-1] + b"\0")
+    bad = bytearray(read(home, name))
+    bad[-1] ^= 1
+    replace(home, name, bytes(bad))
 
     with pytest.raises(IntegrityError):
         copy_backup(home, label, away, progress=Silent())
