@@ -54,3 +54,15 @@ def softened(check: Check, reason: str) -> Check:
 def counted(number: int, noun: str) -> str:
     """ "1 table", "2,000 tables"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def rows_there(tables: str) -> Check:
+    """Of the tables that get rows those that hold some, as a text for people; "" for none."""
+    if not tables:
+        return Check(Level.PASS, "Rows there", "The tables are empty, as far as can be seen.")
+    detail = (
+        f"{tables} hold rows. They stay, and those of the backup are added; where a key is there "
+        "already, nothing is added at all."
+    )
+    fix = "Empty the tables first if only the rows of the backup shall be there."
+    return Check(Level.WARNING, "Rows there", detail, fix)

@@ -19,7 +19,19 @@ from restores.targets.base import TargetKind
 from restores.targets.registry import kind_of
 
 
-class ReplaceForm(TargetForm):
+class _ExistingForm(TargetForm):
+    """Of databases that are there, at first the one that was backed up."""
+
+    @staticmethod
+    def servers(user: User, backup: Backup) -> QuerySet[Server]:
+        return replaceable_for(user, backup)
+
+    @staticmethod
+    def suggestion(backup: Backup) -> str:
+        return backup.database.name
+
+
+class ReplaceForm(_ExistingForm):
     """Which database `backup` takes the place of."""
 
     name = forms.CharField(
@@ -44,20 +56,12 @@ class ReplaceForm(TargetForm):
         """Some tables never take the place of a whole database."""
         return False
 
-    @staticmethod
-    def servers(user: User, backup: Backup) -> QuerySet[Server]:
-        return replaceable_for(user, backup)
-
-    @staticmethod
-    def suggestion(backup: Backup) -> str:
-        return backup.database.name
-
     @property
     def plan(self) -> Plan:
         return replace(super().plan, replaces=True, keep_days=self.cleaned_data["keep_days"])
 
 
-class AddForm(TargetForm):
+class AddForm(_ExistingForm):
     """Into which database what is chosen of `backup` goes."""
 
     into = forms.CharField(
@@ -86,14 +90,6 @@ class AddForm(TargetForm):
     def offered(kind: TargetKind) -> Sequence[Part]:
         makes_tables = kind.adding is not None and kind.adding.makes_tables
         return (Part.SOME, Part.STRUCTURE, Part.DATA) if makes_tables else (Part.DATA,)
-
-    @staticmethod
-    def servers(user: User, backup: Backup) -> QuerySet[Server]:
-        return replaceable_for(user, backup)
-
-    @staticmethod
-    def suggestion(backup: Backup) -> str:
-        return backup.database.name
 
     @property
     def plan(self) -> Plan:

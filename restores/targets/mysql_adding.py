@@ -20,7 +20,7 @@ from covetbackup.core.databases.mysql.connection import Connection, quoted
 from covetbackup.core.databases.mysql.privileges import account_of
 from covetbackup.core.databases.selection import Rows
 from covetbackup.core.errors import CovetError, as_sentence
-from restores.checks import Check, Level, counted, failed
+from restores.checks import Check, Level, counted, failed, rows_there
 from restores.targets.base import Adding, Wanted
 from restores.targets.mysql_connection import on_server
 from restores.targets.mysql_fitness import answer, difference, room, taken_from
@@ -76,7 +76,7 @@ def _rows(connection: Connection, database: str, rows: tuple[Rows, ...]) -> Iter
         detail = f"All are there and take the rows: {counted(len(found), 'table')}."
         yield Check(Level.PASS, "Tables", detail)
     yield from _definitions(found)
-    yield _what_is_there(places.with_rows(connection, database, found))
+    yield rows_there(places.listed(places.with_rows(connection, database, found)))
     yield from _triggers(connection, database, tables, between)
     yield from _keys(database, tables, between)
 
@@ -88,17 +88,6 @@ def _definitions(found: list[places.Place]) -> Iterator[Check]:
         detail = f"Not known to be defined as in the backup: {places.listed(other)}."
         fix = "The first value that does not fit stops the restore, and nothing is added."
         yield Check(Level.WARNING, "Types", detail, fix)
-
-
-def _what_is_there(names: list[str]) -> Check:
-    if not names:
-        return Check(Level.PASS, "Rows there", "The tables are empty, as far as can be seen.")
-    detail = (
-        f"{places.listed(names)} hold rows. They stay, and those of the backup are added; where a "
-        "key is there already, nothing is added at all."
-    )
-    fix = "Empty the tables first if only the rows of the backup shall be there."
-    return Check(Level.WARNING, "Rows there", detail, fix)
 
 
 def _triggers(

@@ -16,7 +16,7 @@ from covetbackup.core.databases.postgresql.adding.aside import Aside
 from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.selection import Chosen
 from covetbackup.core.errors import CovetError, ServerBusy, as_sentence
-from restores.checks import Check, Level, counted, failed
+from restores.checks import Check, Level, counted, failed, rows_there
 from restores.targets.base import Adding, Wanted
 from restores.targets.connected import over
 from restores.targets.postgresql_connection import database, maintenance
@@ -118,19 +118,8 @@ def _rows(connection: Connection, chosen: Chosen) -> Iterator[Check]:
     if not obstacles:
         detail = f"All are there and take the rows: {counted(len(found), 'table')}."
         yield Check(Level.PASS, "Tables", detail)
-    yield _what_is_there(places.with_rows(connection, found))
+    yield rows_there(places.listed(places.with_rows(connection, found)))
     yield from _effects(found, between)
-
-
-def _what_is_there(labels: list[str]) -> Check:
-    if not labels:
-        return Check(Level.PASS, "Rows there", "The tables are empty, as far as can be seen.")
-    detail = (
-        f"{places.listed(labels)} hold rows. They stay, and those of the backup are added; where a "
-        "key is there already, nothing is added at all."
-    )
-    fix = "Empty the tables first if only the rows of the backup shall be there."
-    return Check(Level.WARNING, "Rows there", detail, fix)
 
 
 def _effects(found: list[places.Place], between: list[keys.ForeignKey]) -> Iterator[Check]:
