@@ -14,6 +14,7 @@ from covetbackup.core.databases.base import (
     RestoreOptions,
     RestoreSession,
     Traced,
+    notes_of,
 )
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.selection import Chosen
@@ -58,6 +59,10 @@ class _Session:
         self._expected = expected
         self._announce = announce
         self._found = Inventory()
+
+    @property
+    def notes(self) -> Sequence[str]:
+        return notes_of(self._session)
 
     @property
     def chosen(self) -> Chosen | None:

@@ -158,6 +158,23 @@ class Traced(Protocol):
         """By what the engine is asked. For right before the commit."""
 
 
+@runtime_checkable
+class Noting(Protocol):
+    """A `RestoreSession` that has something to say about the database it restored.
+
+    `notes` are lines for the result: what is not as it was recorded, and what to do about it. They
+    are complete when the commit has returned, or without one when the target is filled.
+    """
+
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+
+def notes_of(session: RestoreSession) -> tuple[str, ...]:
+    """Return what `session` says for the result of the restore; nothing if it has no such word."""
+    return tuple(session.notes) if isinstance(session, Noting) else ()
+
+
 class DatabaseEngine(Protocol):
     """One database of one kind, reachable from here."""
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
 from covetbackup.core.crypto.keyring import Keyring
-from covetbackup.core.databases.base import DatabaseEngine, Piece, RestoreOptions, RestoreSession
+from covetbackup.core.databases.base import (
+    DatabaseEngine,
+    Piece,
+    RestoreOptions,
+    RestoreSession,
+    notes_of,
+)
 from covetbackup.core.databases.inventory import Inventory, differences
 from covetbackup.core.databases.registry import usual_jobs
 from covetbackup.core.databases.selection import Chosen, Selection
@@ -52,7 +58,8 @@ class RestoreRequest:
 @dataclass(frozen=True, slots=True)
 class RestoreResult:
     """What was restored, what of it the target really holds, what it replaced is called now, and
-    how many plain bytes were loaded."""
+    how many plain bytes were loaded. `problems` are damaged copies of keys that were not needed,
+    and what the engine has to say about the restored database."""
 
     manifest: Manifest
     inventory: Inventory
@@ -80,7 +87,7 @@ def restore_backup(
     with _filled(repository, label, engine, request, keyring, progress) as (session, result):
         progress.phase("making the target real")
         session.commit()
-    return result
+        return _with_notes(result, session)
 
 
 def drill_backup(
@@ -93,9 +100,13 @@ def drill_backup(
     progress: Progress,
 ) -> RestoreResult:
     """As `restore_backup`, but the scratch target is removed instead of made real: a drill."""
-    with _filled(repository, label, engine, request, keyring, progress) as (_, result):
+    with _filled(repository, label, engine, request, keyring, progress) as (session, result):
         progress.phase("removing the scratch target")
-    return result
+        return _with_notes(result, session)
+
+
+def _with_notes(result: RestoreResult, session: RestoreSession) -> RestoreResult:
+    return replace(result, problems=(*result.problems, *notes_of(session)))
 
 
 @contextmanager
