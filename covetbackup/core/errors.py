@@ -4,7 +4,7 @@
     ├─ ConfigurationError     ToolMissing · ToolTooOld · BadSetting
     ├─ StreamError            SourceFailed · SinkFailed · Stalled
     ├─ StorageError           ObjectNotFound · ObjectExists · StorageUnavailable (transient)
-    │                         StorageFull · AccessRefused · UploadLost
+    │                         StorageFull · AccessRefused · UploadLost · WrongEndpoint
     ├─ IntegrityError         NotAnArchive · Truncated · Tampered · DigestMismatch
     │                         ManifestInvalid · TooLarge · Untrusted
     ├─ KeyUnavailable         WrongKey · UnknownRecipient · WrongPassphrase
@@ -104,6 +104,10 @@ class StorageFull(StorageError):
 
 class AccessRefused(StorageError):
     """Credentials are missing, wrong, expired or not allowed to do this."""
+
+
+class WrongEndpoint(StorageError):
+    """What answers is not the storage: a redirect, a web page. Says nothing about its objects."""
 
 
 class UploadLost(StorageError):

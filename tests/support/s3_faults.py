@@ -55,6 +55,10 @@ class Proxy:
     def spoil(self, method: str, containing: str, action: Action, **details: Any) -> None:
         self._faults.append(Fault(method, containing, action, **details))
 
+    def forgive(self) -> None:
+        """Spoil nothing more."""
+        self._faults.clear()
+
     def count(self, method: str, containing: str) -> int:
         return sum(m == method and containing in path for m, path, _ in self.requests)
 

@@ -24,6 +24,7 @@ from covetbackup.core.errors import (
     StorageError,
     StorageUnavailable,
     Truncated,
+    WrongEndpoint,
 )
 from covetbackup.core.operations.sample import sample_object
 from covetbackup.core.progress import Progress
@@ -53,7 +54,7 @@ class Level(StrEnum):
 _FAULTS = (IntegrityError, StorageError, Incomplete)
 """What is wrong with a backup when reading it raises this, an unreadable sector included."""
 
-_NOT_ITS_FAULT = (StorageUnavailable, AccessRefused)
+_NOT_ITS_FAULT = (StorageUnavailable, AccessRefused, WrongEndpoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def verify_backup(
     it says content: the drill is apart.
 
     Damage is returned as findings. Raises only what says nothing about the backup:
-    `StorageUnavailable`, `AccessRefused`, `KeyUnavailable`, `Cancelled`.
+    `StorageUnavailable`, `AccessRefused`, `WrongEndpoint`, `KeyUnavailable`, `Cancelled`.
     """
     level = Level.CONTENT if level is Level.RESTORE else level
     run = _Verification(repository, label, progress, workers)

@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from covetbackup.core.errors import AccessRefused
+from covetbackup.core.storage.s3_answers import check_answer
 from covetbackup.core.storage.s3_errors import NotSupported, translated_error
 from covetbackup.core.storage.s3_settings import Addressing, S3Settings
 
@@ -91,7 +92,8 @@ class S3Connection:
             answer: dict[str, Any] = getattr(client, operation)(
                 Bucket=self.settings.bucket, **parameters
             )
-            return answer
+        check_answer(answer, operation, subject, self.settings.place)
+        return answer
 
     def _renewed(self, refused: Any) -> Any:
         with self._lock, self.translating("the connection"):
@@ -107,12 +109,23 @@ def _client(settings: S3Settings) -> Any:
         aws_secret_access_key=credentials.secret_access_key if credentials else None,
         aws_session_token=(credentials.session_token or None) if credentials else None,
     )
-    return session.client(
+    client = session.client(
         "s3",
         endpoint_url=settings.endpoint_url or None,
         region_name=settings.region or ("us-east-1" if settings.endpoint_url else None),
         config=_config(settings),
     )
+    client.meta.events.register("before-call.s3.HeadBucket", _accept_redirect)
+    return client
+
+
+def _accept_redirect(context: dict[str, Any], **_: Any) -> None:
+    """Let the redirect of a HEAD request for the bucket be its answer.
+
+    botocore sends that request to find the region after a redirect; an endpoint that redirects
+    every request would get another one for its answer, until Python's stack is full.
+    """
+    context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _config(settings: S3Settings) -> Config:

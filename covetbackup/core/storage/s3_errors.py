@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -30,7 +31,9 @@ from covetbackup.core.errors import (
     StorageError,
     StorageUnavailable,
     UploadLost,
+    WrongEndpoint,
 )
+from covetbackup.core.storage.s3_answers import is_web_page, redirect, region_of, web_page
 
 _CREDENTIAL_CODES = {
     "AccessDenied",
@@ -44,7 +47,9 @@ _CREDENTIAL_CODES = {
     "SignatureDoesNotMatch",
     "TokenRefreshRequired",
 }
+_REGION_CODES = {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 _PASSING_CODES = {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException"}
+_CAPITALISED = re.compile(r"([A-Z]+(?![a-z])|[A-Z][a-z])")
 _NO_CREDENTIALS = (
     CredentialRetrievalError,
     NoCredentialsError,
@@ -88,7 +93,10 @@ def translated_error(error: Exception, subject: str, place: str) -> CovetError:
         return BadSetting(f"{subject} in {place}: the request is not valid")
     if isinstance(error, BotoCoreError):
         return StorageError(f"{subject} in {place}: {_words(type(error).__name__)}")
-    return StorageUnavailable(f"the answer about {subject} from {place} is not S3")
+    return StorageUnavailable(
+        f"the answer about {subject} from {place} is not S3",
+        hint="is the endpoint an S3 store, or is a proxy in between?",
+    )
 
 
 def _details(error: Exception) -> str:
@@ -112,6 +120,14 @@ def _answer(error: ClientError, subject: str, place: str) -> CovetError:
             f"{place} dropped the upload of {subject}",
             hint="does a lifecycle rule abort uploads too early?",
         )
+    if 300 <= status < 400:
+        return redirect(error.response, place)
+    # An answer to HEAD has no body, so its label says nothing.
+    has_body = not error.operation_name.startswith("Head")
+    if has_body and code in ("", str(status)) and is_web_page(error.response):
+        return web_page(status, subject, place)
+    if code in _REGION_CODES and (region := region_of(error.response)):
+        return WrongEndpoint(f"{place} is in the region {region}", f"give region={region}")
     return _answer_by_status(code, status, subject, place)
 
 
@@ -125,7 +141,10 @@ def _answer_by_status(code: str, status: int, subject: str, place: str) -> Covet
     if status == 501:
         return NotSupported(f"{place} cannot do what {subject} needs: {_words(code)}")
     if code in _PASSING_CODES or status >= 500 or status == 429:
-        return StorageUnavailable(f"{place} cannot serve {subject} now: {_words(code)}")
+        return StorageUnavailable(
+            f"{place} cannot serve {subject} now: {_words(code)}",
+            hint="try again later; the store or a proxy in between is overloaded or out of order",
+        )
     if status == 404:
         return ObjectNotFound(f"{subject} does not exist in {place}")
     if status == 409:
@@ -134,10 +153,6 @@ def _answer_by_status(code: str, status: int, subject: str, place: str) -> Covet
         return BeyondEnd(f"{subject} in {place} has no bytes there")
     if status == 412:
         return ObjectExists(f"{subject} already exists in {place}")
-    if 300 <= status < 400:
-        return StorageError(
-            f"{place} redirects elsewhere", hint="is the region or the endpoint right?"
-        )
     return StorageError(f"{place} refused {subject}: {_words(code)} (status {status})")
 
 
@@ -155,5 +170,5 @@ def _skewed(error: ClientError, place: str) -> AccessRefused:
 
 def _words(code: str) -> str:
     """`SlowDown` as "slow down"; a peer's text is kept short and to letters and digits."""
-    letters = [f" {c.lower()}" if c.isupper() else c for c in code if c.isascii() and c.isalnum()]
-    return "".join(letters).strip()[:60]
+    plain = "".join(c for c in code if c.isascii() and c.isalnum())
+    return _CAPITALISED.sub(r" \1", plain).strip().lower()[:60]
