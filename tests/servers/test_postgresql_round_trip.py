@@ -264,7 +264,7 @@ def test_rows_its_own_role_may_not_see_are_restored_and_remarked(
     target = postgres_server.url("guarded_copy", restorer.name)
     engine = engine_for(postgres_server, "guarded_copy", restorer)
     put_back(engine, taken, target, owner="none", progress=notes)
-    assert notes.lines == ["1 tables cannot be counted by this role: public.guarded"]
+    assert notes.lines == ["1 tables could not be counted: public.guarded"]
     assert postgres_server.rows("guarded_copy", "SELECT count(*) FROM guarded") == [(9,)]
 
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Lock
 
+import psycopg
 from psycopg import sql
 
-from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.connection import Connection, line_of
 
 # Not partitions: whoever analyzes a partitioned table analyzes all that are in it.
 _TABLES = """
@@ -21,16 +22,32 @@ ORDER BY pg_relation_size(c.oid) + (
 """
 
 
+def analyze_table(connection: Connection, table: sql.Composable) -> None:
+    connection.execute(sql.SQL("ANALYZE {}").format(table))
+
+
+def not_analyzed(table: str, error: psycopg.Error) -> str:
+    """Of a table with an index whose expression fails: no reason to throw its rows away."""
+    return f"{table} has no statistics yet, run ANALYZE: {line_of(error)}"
+
+
 class Analysis:
-    """All tables of one database, for as many connections as call it, each in its own thread."""
+    """All tables of one database, for as many connections as call it, each in its own thread.
+    `notes` tell what could not be analyzed."""
 
     def __init__(self) -> None:
+        self.notes: list[str] = []
         self._lock = Lock()
         self._left: list[sql.Identifier] | None = None
 
     def __call__(self, connection: Connection, stop: Callable[[], bool]) -> None:
         while not stop() and (table := self._next(connection)) is not None:
-            connection.execute(sql.SQL("ANALYZE {}").format(table))
+            try:
+                analyze_table(connection, table)
+            except psycopg.Error as error:
+                if connection.closed or stop():
+                    raise
+                self.notes.append(not_analyzed(table.as_string(connection), error))
 
     def _next(self, connection: Connection) -> sql.Identifier | None:
         with self._lock:

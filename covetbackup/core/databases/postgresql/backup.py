@@ -13,7 +13,14 @@ from types import TracebackType
 
 from covetbackup.core.databases.base import Member, Outcome, Probe, Span
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.postgresql import catalog, relations, roles, survey
+from covetbackup.core.databases.postgresql import (
+    catalog,
+    counting,
+    relations,
+    roles,
+    survey,
+    unplannable,
+)
 from covetbackup.core.databases.postgresql.access import Access, Tool
 from covetbackup.core.databases.postgresql.background import in_background
 from covetbackup.core.databases.postgresql.clients import Clients
@@ -65,10 +72,9 @@ class PostgresBackup:
             self._snapshot = self._take_snapshot()
             self._warnings += survey.shortcomings(self._leader, self._snapshot)
             self._probe = probe(self._leader, self._clients)
-            self._survey = in_background(
-                self._leader,
-                lambda stop: survey.snapshot_inventory(self._leader, self._snapshot, stop),
-            )
+            self._unplannable = unplannable.unplannable(self._leader, self._snapshot.tables)
+            self._warnings += unplannable.warnings(self._snapshot.tables, self._unplannable)
+            self._survey = in_background(self._leader, self._read_inventory)
             stack.callback(self._survey.stop)
             self._stack = stack.pop_all()
         return self
@@ -130,8 +136,18 @@ class PostgresBackup:
             self._access,
             self._snapshot,
             Leader(self._leader, self._survey.has_ended),
+            unplannable=self._unplannable,
             psql=self._tool("psql") if self._clients.has_psql else None,
             stack=self._stack,
+        )
+
+    def _read_inventory(self, stop: Callable[[], bool]) -> Inventory:
+        return survey.snapshot_inventory(
+            self._leader,
+            self._snapshot,
+            stop,
+            skipped=self._unplannable,
+            warn=self._warnings.append,
         )
 
     def _complete(self, inventory: Inventory) -> Inventory:
@@ -140,7 +156,12 @@ class PostgresBackup:
             "dump_client": self._clients.version,
             "table_bytes": str(self._table_bytes()),
         }
-        return replace(inventory, settings={**(inventory.settings or {}), **about_the_dump})
+        assert self._dump is not None
+        tables = counting.with_counted(
+            inventory.tables, self._snapshot.tables, self._dump.counted_rows()
+        )
+        settings = {**(inventory.settings or {}), **about_the_dump}
+        return replace(inventory, tables=tables, settings=settings)
 
     def _table_bytes(self) -> int:
         return sum(table.pages_bytes for table in self._snapshot.tables)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from psycopg import sql
+import psycopg
+from psycopg import pq, sql
 
 from covetbackup.core.databases.inventory import TableFacts
-from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.connection import Connection, line_of
 from covetbackup.core.databases.postgresql.relations import Relation
 
 # About a second of a server's time; the dump of as much data takes ten times that.
@@ -27,21 +29,44 @@ def affordable(relations: Iterable[Relation], budget_bytes: int) -> list[Relatio
 
 
 def count(
-    connection: Connection, relations: Sequence[Relation], *, stop: Callable[[], bool]
+    connection: Connection,
+    relations: Sequence[Relation],
+    *,
+    stop: Callable[[], bool],
+    failed: Callable[[Relation, str], None],
 ) -> dict[int, int]:
-    """Exact rows by table oid, in the connection's own snapshot; less when `stop` says so."""
+    """Exact rows by table oid, in the connection's own snapshot; less when `stop` says so.
+
+    A table that the server cannot count is told to `failed` with the server's error, and the
+    transaction of `connection`, if it is in one, goes on. Raises the driver's error only when the
+    connection is lost or `stop` says so.
+    """
     counts = {}
+    savepoint = connection.info.transaction_status == pq.TransactionStatus.INTRANS
+    if savepoint:
+        connection.execute("SAVEPOINT counting")  # one for all: each costs a question more
     for relation in relations:
         if stop():
             break
-        # ONLY: children of an inheritance tree are tables of their own and are counted there.
-        query = sql.SQL("SELECT count(*) FROM ONLY {} {}").format(
-            relation.quoted, _condition(relation)
-        )
-        row = connection.execute(query).fetchone()
-        assert row is not None
-        counts[relation.oid] = int(row[0])
+        try:
+            counts[relation.oid] = _rows(connection, relation)
+        except psycopg.Error as error:
+            if connection.closed or stop():
+                raise
+            if savepoint:
+                connection.execute("ROLLBACK TO SAVEPOINT counting")
+            failed(relation, error.diag.message_primary or line_of(error))
+    if savepoint:
+        connection.execute("RELEASE SAVEPOINT counting")
     return counts
+
+
+def _rows(connection: Connection, relation: Relation) -> int:
+    # ONLY: children of an inheritance tree are tables of their own and are counted there.
+    query = sql.SQL("SELECT count(*) FROM ONLY {} {}").format(relation.quoted, _condition(relation))
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def _condition(relation: Relation) -> sql.Composable:
@@ -84,3 +109,20 @@ def _scattered_sums(relations: Sequence[Relation], counts: dict[int, int]) -> di
             rows = counts.get(relation.oid, 0)
             sums[relation.scattered] = sums.get(relation.scattered, 0) + rows
     return {root: rows for root, rows in sums.items() if root not in incomplete}
+
+
+def with_counted(
+    facts: Sequence[TableFacts], relations: Sequence[Relation], rows: Mapping[int, int]
+) -> tuple[TableFacts, ...]:
+    """Return `facts` with the exact `rows`, by table oid, of tables that were not counted."""
+    by_label = {
+        relation.label: rows[relation.oid]
+        for relation in relations
+        if relation.oid in rows and not relation.scattered
+    }
+    return tuple(
+        replace(fact, rows=by_label[fact.label], exact=True)
+        if not fact.exact and fact.label in by_label
+        else fact
+        for fact in facts
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
-from psycopg import sql
+import psycopg
 
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql import catalog, counting, relations
+from covetbackup.core.databases.postgresql.analyze import analyze_table, not_analyzed
 from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.postgresql.relations import Relation
 from covetbackup.core.databases.postgresql.survey import read_inventory
@@ -16,28 +18,64 @@ _NAMED = 20  # tables named in a note
 
 
 def inventory(
-    connection: Connection, stop: Callable[[], bool], *, expected: Inventory
+    connection: Connection,
+    stop: Callable[[], bool],
+    *,
+    expected: Inventory,
+    loaded: Mapping[str, int],
+    note: Callable[[str], None],
 ) -> Inventory:
-    """All of it, with exact row counts where `expected` has them and the role may count."""
+    """All of it, with exact row counts where `expected` has them and the role may count.
+
+    A table that the server cannot count has as many rows as were `loaded`, by label; else `note`
+    is told why it has no count."""
     tables = relations.tables(connection)
     if expected.tables:
         counted = _countable(connection, tables, expected)
     else:
         counted = [table for table in _readable(connection, tables) if table.kind == "r"]
-    return read_inventory(connection, tables, counted=counted, unlogged_lost=False, stop=stop)
+    failed = _Uncounted(loaded, note)
+    found = read_inventory(
+        connection, tables, counted=counted, unlogged_lost=False, stop=stop, failed=failed
+    )
+    return replace(found, tables=counting.with_counted(found.tables, tables, failed.rows))
 
 
-def part(connection: Connection, stop: Callable[[], bool], *, expected: Inventory) -> Inventory:
+def part(
+    connection: Connection,
+    stop: Callable[[], bool],
+    *,
+    expected: Inventory,
+    loaded: Mapping[str, int],
+    note: Callable[[str], None],
+) -> Inventory:
     """As `inventory`, of what `expected` names and of nothing else that lives there."""
     tables = relations.tables(connection, [table.label for table in expected.tables])
     labels = [sequence.label for sequence in expected.sequences]
     sequences = relations.sequences(connection, labels)
-    rows = counting.count(connection, _countable(connection, tables, expected), stop=stop)
+    failed = _Uncounted(loaded, note)
+    countable = _countable(connection, tables, expected)
+    rows = counting.count(connection, countable, stop=stop, failed=failed)
     return Inventory(
-        tables=counting.table_facts(tables, rows, unlogged_lost=False),
+        tables=counting.table_facts(tables, {**rows, **failed.rows}, unlogged_lost=False),
         sequences=catalog.sequence_facts(connection, sequences),
         extensions=tuple(sorted(catalog.extensions(connection))),
     )
+
+
+class _Uncounted:
+    """Takes the tables that cannot be counted; `rows` is what COPY counted of them, by oid."""
+
+    def __init__(self, loaded: Mapping[str, int], note: Callable[[str], None]) -> None:
+        self.rows: dict[int, int] = {}
+        self._loaded = loaded
+        self._note = note
+
+    def __call__(self, table: Relation, why: str) -> None:
+        if table.label in self._loaded:
+            self.rows[table.oid] = self._loaded[table.label]
+        else:
+            self._note(f"the rows of {table.label} cannot be counted: {why}")
 
 
 def _countable(
@@ -62,13 +100,26 @@ def uncounted(expected: Inventory, found: Inventory) -> str:
     labels = [one.label for one in expected.tables if one.exact and one.label not in counted]
     if not labels:
         return ""
-    return f"{len(labels)} tables cannot be counted by this role: {', '.join(labels[:_NAMED])}"
+    return f"{len(labels)} tables could not be counted: {', '.join(labels[:_NAMED])}"
 
 
-def analyze(connection: Connection, stop: Callable[[], bool], *, only: Collection[str]) -> None:
-    """The tables of these labels: without statistics the first queries are planned blindly."""
+def analyze(
+    connection: Connection,
+    stop: Callable[[], bool],
+    *,
+    only: Collection[str],
+    note: Callable[[str], None],
+) -> None:
+    """The tables of these labels: without statistics the first queries are planned blindly. What
+    cannot be analyzed is told to `note`."""
     for table in relations.tables(connection, only):
         if stop():
             return
         if table.kind in ("r", "p"):
-            connection.execute(sql.SQL("ANALYZE {}").format(table.quoted))
+            try:
+                with connection.transaction():
+                    analyze_table(connection, table.quoted)
+            except psycopg.Error as error:
+                if connection.closed or stop():
+                    raise
+                note(not_analyzed(table.label, error))

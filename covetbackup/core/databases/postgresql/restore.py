@@ -171,13 +171,19 @@ class PostgresRestore:
         # At once, as each keeps but one core of the server busy: of a restore of 650 MB, one after
         # the other took 4 s of 31.
         expected = self.chosen.of(self._expected) if self.chosen else self._expected
-        reader = partial(recount.inventory, expected=expected)
-        with self._analyzing() as analyses, self._on_scratch(reader) as reading:
+        notes: list[str] = []
+        reader = partial(
+            recount.inventory, expected=expected, loaded=self._parts.loaded, note=notes.append
+        )
+        analysis = Analysis()
+        with self._analyzing(analysis) as analyses, self._on_scratch(reader) as reading:
             found = reading.result(waiting=self._tick)
             self._progress.phase("analyze")
             for each in analyses:
                 each.result(waiting=self._tick)
-        if note := recount.uncounted(expected, found):
+        if uncounted := recount.uncounted(expected, found):
+            notes.append(uncounted)
+        for note in (*notes, *analysis.notes):
             self._progress.note(note)
         return found
 
@@ -315,8 +321,7 @@ class PostgresRestore:
         self._progress.advance(0)
 
     @contextmanager
-    def _analyzing(self) -> Iterator[Sequence[Background[None]]]:
-        analysis = Analysis()
+    def _analyzing(self, analysis: Analysis) -> Iterator[Sequence[Background[None]]]:
         with ExitStack() as stack:
             jobs = range(self._options.jobs)
             yield [stack.enter_context(self._on_scratch(analysis)) for _ in jobs]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql import catalog, counting, relations
@@ -18,6 +18,7 @@ def read_inventory(
     counted: Sequence[Relation],
     unlogged_lost: bool,
     stop: Callable[[], bool],
+    failed: Callable[[Relation, str], None],
 ) -> Inventory:
     """All that the connection's transaction sees; `counted` tables with exact row counts."""
     sequences = [
@@ -31,7 +32,7 @@ def read_inventory(
     objects = catalog.object_counts(connection)
     extensions = tuple(sorted(catalog.extensions(connection)))
     roles = catalog.roles(connection)
-    rows = counting.count(connection, counted, stop=stop)
+    rows = counting.count(connection, counted, stop=stop, failed=failed)
     return Inventory(
         tables=counting.table_facts(tables, rows, unlogged_lost=unlogged_lost),
         sequences=facts,
@@ -44,17 +45,29 @@ def read_inventory(
 
 
 def snapshot_inventory(
-    connection: Connection, snapshot: Snapshot, stop: Callable[[], bool]
+    connection: Connection,
+    snapshot: Snapshot,
+    stop: Callable[[], bool],
+    *,
+    skipped: Collection[int],
+    warn: Callable[[str], None],
 ) -> Inventory:
-    """The inventory of what a dump of `snapshot` holds; `connection` is the one that took it."""
+    """The inventory of what a dump of `snapshot` holds; `connection` is the one that took it.
+
+    Tables whose oids are `skipped` are not counted; `warn` is told of those that cannot be."""
     lost = snapshot.standby
-    countable = [table for table in snapshot.tables if not (table.unlogged and lost)]
+    countable = [
+        table
+        for table in snapshot.tables
+        if not (table.unlogged and lost) and table.oid not in skipped
+    ]
     return read_inventory(
         connection,
         snapshot.tables,
         counted=counting.affordable(countable, counting.COUNT_BUDGET_BYTES),
         unlogged_lost=lost,
         stop=stop,
+        failed=lambda table, why: warn(f"the rows of {table.label} were not counted: {why}"),
     )
 
 

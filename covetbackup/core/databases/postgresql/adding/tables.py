@@ -69,7 +69,7 @@ class AddedTables:
 
     def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
         self._run("post-data")
-        found = self._counted(replace(self.chosen, schemas_as=()).of(expected))
+        found = self._counted(replace(self.chosen, schemas_as=()).of(expected), loaded)
         # As late as can be: nobody else writes to the tables that they lead to until all is over.
         if self._keys:
             self._progress.phase("making keys to tables that are there")
@@ -82,15 +82,19 @@ class AddedTables:
         self._aside.step_back()
         return renamed(found, self.chosen.schemas_as)
 
-    def _counted(self, expected: Inventory) -> Inventory:
+    def _counted(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
         """What is there of it, under the names of the backup."""
         self._progress.phase("analyze")
-        reader = partial(recount.part, self._connection, _never, expected=expected)
-        found: Inventory = self._wait(reader)
-        if note := recount.uncounted(expected, found):
-            self._progress.note(note)
+        notes: list[str] = []
+        count = partial(recount.part, expected=expected, loaded=loaded, note=notes.append)
+        found: Inventory = self._wait(partial(count, self._connection, _never))
+        if uncounted := recount.uncounted(expected, found):
+            notes.append(uncounted)
         labels = [one.label for one in expected.tables]
-        self._wait(partial(recount.analyze, self._connection, _never, only=labels))
+        analyze = partial(recount.analyze, only=labels, note=notes.append)
+        self._wait(partial(analyze, self._connection, _never))
+        for note in notes:
+            self._progress.note(note)
         return found
 
     def _run(self, *sections: str) -> None:

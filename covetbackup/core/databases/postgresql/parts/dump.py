@@ -40,10 +40,12 @@ WORTH_A_CHILD = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """A part that was read to its end: its size and where in it blocks begin, by dump id."""
+    """A part that was read to its end: its size, where in it blocks begin, by dump id, and how many
+    rows of counted tables, by their oids, it holds."""
 
     size: int
     begun: Mapping[int, int]
+    rows: Mapping[int, int]
 
 
 class PartedDump:
@@ -87,6 +89,10 @@ class PartedDump:
         entries = self._contents.data_entries
         return frozenset(entry.oid for entry in entries if entry.kind == TABLE_DATA)
 
+    def counted_rows(self) -> dict[int, int]:
+        """Rows by table oid, of those that are counted while they are read."""
+        return {oid: n for stored in self._stored.values() for oid, n in stored.rows.items()}
+
     @contextmanager
     def _head(self) -> Iterator[Iterator[bytes]]:
         yield iter([head_of_archive(self._contents, self._offsets())])
@@ -122,31 +128,32 @@ class PartedDump:
             for piece in read(tuple(units), tally):
                 tally.size += len(piece)
                 yield piece
-        self._stored[part.number] = _Stored(tally.size, tally.begun)
+        self._stored[part.number] = _Stored(tally.size, tally.begun, tally.rows)
 
     def _is_for_a_child(self, unit: Unit) -> bool:
         return self._children is not None and unit.weight >= WORTH_A_CHILD and bool(unit.statement)
 
     def _by_child(self, units: Sequence[Unit], tally: _Tally) -> Iterator[bytes]:
         for unit in units:
-            yield from _block(unit, self._childs_rows(unit), tally)
+            yield from _block(unit, self._childs_rows(unit, tally), tally)
 
-    def _childs_rows(self, unit: Unit) -> Iterator[bytes]:
+    def _childs_rows(self, unit: Unit, tally: _Tally) -> Iterator[bytes]:
         assert self._children is not None
         try:
-            yield from framing.framed(self._children.rows(quoted_name(unit.entry), unit.statement))
+            rows = self._children.rows(quoted_name(unit.entry), unit.statement)
+            yield from framing.framed(tally.counted(unit, rows))
         except TableBusy:
-            yield from self._leader.read(partial(_data, unit))
+            yield from self._leader.read(partial(_data, unit, tally))
 
     def _by_reader(self, units: Sequence[Unit], tally: _Tally) -> Iterator[bytes]:
         tables = [quoted_name(unit.entry) for unit in units if unit.statement]
         try:
             with self._readers.lent(tables) as connection:
                 for unit in units:
-                    yield from _block(unit, _data(unit, connection), tally)
+                    yield from _block(unit, _data(unit, tally, connection), tally)
         except TableBusy:  # on entering, before anything was read
             for unit in units:
-                yield from _block(unit, self._leader.read(partial(_data, unit)), tally)
+                yield from _block(unit, self._leader.read(partial(_data, unit, tally)), tally)
 
 
 class _Tally:
@@ -155,6 +162,17 @@ class _Tally:
     def __init__(self) -> None:
         self.size = 0
         self.begun: dict[int, int] = {}
+        self.rows: dict[int, int] = {}
+
+    def counted(self, unit: Unit, rows: Iterable[bytes]) -> Iterator[bytes]:
+        """`rows` in COPY's text format, in which a line end ends a row and is in none."""
+        if not unit.counted:
+            yield from rows
+            return
+        self.rows[unit.entry.oid] = 0
+        for piece in rows:
+            self.rows[unit.entry.oid] += piece.count(b"\n")
+            yield piece
 
 
 def _block(unit: Unit, data: Iterable[bytes], tally: _Tally) -> Iterator[bytes]:
@@ -168,9 +186,10 @@ def _block(unit: Unit, data: Iterable[bytes], tally: _Tally) -> Iterator[bytes]:
         yield framing.END
 
 
-def _data(unit: Unit, connection: Connection) -> Iterator[bytes]:
+def _data(unit: Unit, tally: _Tally, connection: Connection) -> Iterator[bytes]:
     if unit.statement:
-        yield from framing.framed(copying.copy_out(connection, unit.statement))
+        rows = copying.copy_out(connection, unit.statement)
+        yield from framing.framed(tally.counted(unit, rows))
         return
     for oid, pieces in groupby(copying.large_objects(connection, unit.objects), itemgetter(0)):
         yield framing.object_beginning(oid)

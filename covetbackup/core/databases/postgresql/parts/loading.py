@@ -73,8 +73,13 @@ class OwnLoader(Loader):
     """A connection for one part alone, and a transaction for all that is in it. After the commit
     the connection goes to `give_back`."""
 
-    def __init__(self, connection: Connection, give_back: Callable[[Connection], None]) -> None:
-        super().__init__(connection)
+    def __init__(
+        self,
+        connection: Connection,
+        give_back: Callable[[Connection], None],
+        tally: Callable[[str, int], None],
+    ) -> None:
+        super().__init__(connection, tally)
         self._give_back = give_back
 
     def begin(self) -> None:
@@ -87,9 +92,11 @@ class OwnLoader(Loader):
 
 class Loaders:
     """Opens connections by `connect` as they are needed, and lends each to one part after the
-    other: a backup has hundreds of parts, and a server far away takes its time for each."""
+    other: a backup has hundreds of parts, and a server far away takes its time for each. `rows` is
+    how many came to each table, by its label."""
 
     def __init__(self, connect: Callable[[], Connection]) -> None:
+        self.rows: dict[str, int] = {}
         self._connect = connect
         self._lock = Lock()
         self._idle: list[Connection] = []
@@ -97,7 +104,7 @@ class Loaders:
     def lend(self) -> OwnLoader:
         with self._lock:
             connection = self._idle.pop() if self._idle else None
-        return OwnLoader(connection or self._connect(), self._take_back)
+        return OwnLoader(connection or self._connect(), self._take_back, self._tally)
 
     def close(self) -> None:
         """End the connections that nobody has."""
@@ -108,6 +115,10 @@ class Loaders:
     def _take_back(self, connection: Connection) -> None:
         with self._lock:
             self._idle.append(connection)
+
+    def _tally(self, label: str, rows: int) -> None:
+        with self._lock:
+            self.rows[label] = self.rows.get(label, 0) + rows
 
 
 class PartSink:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -26,10 +27,13 @@ def open_parts(
     snapshot: Snapshot,
     leader: Leader,
     *,
+    unplannable: Collection[int],
     psql: Tool | None,
     stack: ExitStack,
 ) -> PartedDump:
-    """A dump of `contents` whose readers are closed by `stack`. Raises `Unsupported`."""
+    """A dump of `contents` whose readers are closed by `stack`. Raises `Unsupported`.
+
+    Tables whose oids are `unplannable` are read by one plain COPY, which counts their rows."""
     readers = Readers(access.connect, snapshot.name, leader.encoding)
     stack.callback(readers.close)
     with readers.lent(()) as connection:
@@ -37,7 +41,7 @@ def open_parts(
         is_cut = major_of(connection) >= _SINCE_RANGES
         codec = leader.codec if leader.encoding == "SQL_ASCII" else connection.info.encoding
     heaps = {
-        table.oid: _heap(table, page_bytes if is_cut else 0, codec)
+        table.oid: _heap(table, page_bytes if is_cut else 0, codec, table.oid in unplannable)
         for table in snapshot.tables
         if table.kind == "r" and not (table.unlogged and snapshot.standby)
     }
@@ -80,7 +84,8 @@ def _measures(connection: Connection) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
-def _heap(table: Relation, page_bytes: int, codec: str) -> plan.Heap:
-    pages = table.pages_bytes // page_bytes if page_bytes and table.is_heap else 0
+def _heap(table: Relation, page_bytes: int, codec: str, counted: bool) -> plan.Heap:
+    is_cut = page_bytes and table.is_heap and not counted  # a range of pages has to be planned
+    pages = table.pages_bytes // page_bytes if is_cut else 0
     weight = table.pages_bytes + table.toast_bytes
-    return plan.Heap(weight, pages, table.condition.encode(codec))
+    return plan.Heap(weight, pages, table.condition.encode(codec), counted)

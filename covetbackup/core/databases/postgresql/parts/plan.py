@@ -34,11 +34,13 @@ _COST_OF_A_UNIT = 16 << 10  # a question and its answer take as long as so many 
 @dataclass(frozen=True, slots=True)
 class Heap:
     """What the server says of a table: `weight` in bytes, TOAST included; `pages` to cut it by,
-    0 if it cannot be cut; the `condition` of an extension on its rows."""
+    0 if it cannot be cut; the `condition` of an extension on its rows. The rows of a table that
+    is `counted` are counted while they are read."""
 
     weight: int
     pages: int = 0
     condition: bytes = b""
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Unit:
     objects: tuple[int, ...] = ()
     begins: bool = True
     ends: bool = True
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,8 @@ def _units(
 def _rows(entry: Entry, heap: Heap, chunk: int) -> Iterator[Unit]:
     count = min(heap.weight // chunk, heap.pages)
     if count <= 2 or heap.condition:
-        yield Unit(entry, heap.weight, sources.copy_out(entry, heap.condition))
+        statement = sources.copy_out(entry, heap.condition)
+        yield Unit(entry, heap.weight, statement, counted=heap.counted)
         return
     # The last range is open: rows of the snapshot may lie on pages added since it was measured.
     bounds = [number * heap.pages // count for number in range(count)]

@@ -78,6 +78,7 @@ class PartedLoad:
             if self._jobs == 1 or "deadlock detected" not in error.message:
                 raise
             self._empty_again()
+            self._loaders.rows.clear()
             yield from self._made_and_filled(contents)
             self._run_post_data(structure, 1)
 
@@ -106,6 +107,11 @@ class PartedLoad:
             raise BadSetting(f"{piece.member} came before {HEAD}")
         place = self._places.of(piece)
         return PartSink(piece.member, place, self._entries, self._loaders.lend(), progress)
+
+    @property
+    def loaded(self) -> Mapping[str, int]:
+        """How many rows each COPY brought, by the label of its table."""
+        return self._loaders.rows
 
     def close(self) -> None:
         """End what is still connected to the database."""
