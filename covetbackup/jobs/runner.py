@@ -38,6 +38,7 @@ from covetbackup.core.errors import (
     Stalled,
     StorageUnavailable,
 )
+from covetbackup.core.stream.diagnostics import without_rows
 from covetbackup.jobs.kernel import get_signal_when_parent_dies, name_process
 from covetbackup.jobs.line import Line
 from covetbackup.jobs.models import Job, JobState
@@ -179,7 +180,7 @@ def _failure(error: CovetError) -> dict[str, object]:
         "code": error.code,
         "message": error.message,
         "hint": error.hint,
-        "details": "".join(traceback.format_exception(error)),
+        "details": _details(error),
         "is_transient": isinstance(error, TRANSIENT) and not isinstance(error, LoginRefused),
     }
 
@@ -188,11 +189,16 @@ def _unforeseen(error: BaseException) -> dict[str, object]:
     return {
         "end": "failed",
         "code": type(error).__name__,
-        "message": f"an unforeseen error: {error}",
+        "message": f"an unforeseen error: {without_rows(str(error))}",
         "hint": "this is a fault of CovetBackup: please report it with the details below",
-        "details": "".join(traceback.format_exception(error)),
+        "details": _details(error),
         "is_transient": False,
     }
+
+
+def _details(error: BaseException) -> str:
+    """With the drivers' own errors, but no row contents of these."""
+    return without_rows("".join(traceback.format_exception(error)))
 
 
 def _end_with_the_supervisor() -> None:

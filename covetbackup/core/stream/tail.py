@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from covetbackup.core.stream.diagnostics import without_rows
 from covetbackup.core.stream.secret import Secret, longest_form, redacted
 
 _READ_BYTES = 64 << 10
@@ -46,7 +47,8 @@ class Tail:
         return clean[self._margin :] if self._is_cut else clean
 
     def text(self) -> str:
-        return self.content().decode(errors="replace")
+        """As a message, without row contents."""
+        return without_rows(self.content().decode(errors="replace"))
 
     def last_lines(self) -> str:
         """The last few lines as one, printable characters only."""

@@ -19,6 +19,7 @@ from covetbackup.core.errors import (
     LoginRefused,
     ServerBusy,
 )
+from covetbackup.core.stream.diagnostics import without_rows
 from covetbackup.core.stream.secret import Secret
 
 Row = tuple[Any, ...]
@@ -203,8 +204,8 @@ def code_of(error: BaseException) -> int:
 
 
 def text_of(error: BaseException) -> str:
-    """The server's own words, on one line."""
-    return " ".join(str(error.args[-1] if error.args else error).split())
+    """The server's own words without row contents, on one line."""
+    return " ".join(without_rows(str(error.args[-1] if error.args else error)).split())
 
 
 def _unavailable(settings: ConnectionSettings, error: Exception) -> CovetError:

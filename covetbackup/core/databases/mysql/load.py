@@ -29,6 +29,8 @@ _ARGUMENTS = (
     "--default-character-set=utf8mb4",
     "--max-allowed-packet=1G",
 )
+# Else it prints the statement, with up to 1 KiB of rows. Clients that print none do not know it.
+_IN_MARIADB = ("--loose-skip-print-query-on-error",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,13 @@ class ClientProgram:
         file = option_file(
             self.settings, self.password, client=self.clients.version, encrypted=self.encrypted
         )
+        own = _IN_MARIADB if self.clients.version.is_mariadb else ()
         return CommandSink(
             [
                 self.clients.client,
                 file,
                 *_ARGUMENTS,
+                *own,
                 f"--init-command={self.session}",
                 f"--database={database}",
             ],
@@ -60,7 +64,7 @@ class ClientProgram:
         )
 
     def run(self, script: Script, database: str) -> None:
-        """Run a whole script. Raises `SinkFailed`, with the statement."""
+        """Run a whole script. Raises `SinkFailed`."""
         sink = self.start(database)
         try:
             for at in range(0, len(script), _FED_BYTES):

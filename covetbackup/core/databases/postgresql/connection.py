@@ -17,6 +17,7 @@ from psycopg.conninfo import make_conninfo
 
 from covetbackup.core.databases.postgresql.refusals import refusal
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError, DatabaseUnavailable
+from covetbackup.core.stream.diagnostics import without_rows
 from covetbackup.core.stream.secret import Secret, SecretFile
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -197,8 +198,8 @@ def lost(what: str, error: psycopg.Error) -> DatabaseUnavailable:
 
 
 def line_of(error: psycopg.Error) -> str:
-    """The server's or the driver's own words, on one line."""
-    return " ".join(part.strip() for part in str(error).split("\n")[:2])
+    """The server's or the driver's own words without row contents, on one line."""
+    return " ".join(part.strip() for part in without_rows(str(error)).split("\n")[:2])
 
 
 def conninfo(database: str) -> str:
