@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.postgresql import catalog, counting, relations
+from covetbackup.core.databases.postgresql import catalog, comments, counting, relations
 from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.postgresql.relations import Relation
 from covetbackup.core.databases.postgresql.snapshot import Snapshot
@@ -29,7 +29,7 @@ def read_inventory(
     facts = catalog.sequence_facts(connection, sequences)
     settings = catalog.properties(connection)
     large_objects = catalog.large_object_count(connection)
-    objects = catalog.object_counts(connection)
+    objects = catalog.object_counts(connection) | comments.annotation_counts(connection)
     extensions = tuple(sorted(catalog.extensions(connection)))
     roles = catalog.roles(connection)
     rows = counting.count(connection, counted, stop=stop, failed=failed)

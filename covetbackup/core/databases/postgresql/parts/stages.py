@@ -31,18 +31,33 @@ def post_data_stages(contents: Contents) -> list[Stage]:
     attached = {entry.dump_id for entry in post_data if entry.kind == INDEX_ATTACH}
     if not attached:
         return [Stage(contents, is_parallel=True)]
-    # Comments have no section of their own and run with what is before them: wherever they are
-    # kept. They may be of anything, so they come last.
-    late = _needing(post_data, attached) | {
-        entry.dump_id for entry in post_data if entry.section == Section.NONE
-    }
-    early = {entry.dump_id for entry in post_data} - attached - late
+    annotations = {entry.dump_id for entry in post_data if entry.section == Section.NONE}
+    late = _needing(post_data, attached) - annotations
+    early = {entry.dump_id for entry in post_data} - attached - late - annotations
+    of_early, of_late = _annotations_of(post_data, early), _annotations_of(post_data, late)
     context = {entry.dump_id for entry in before}
     return [
-        _stage(contents, context | early, is_parallel=True),
+        _stage(contents, context | early | of_early - of_late, is_parallel=True),
         _stage(contents, context | attached, is_parallel=False),
-        _stage(contents, context | late, is_parallel=True),
+        _stage(contents, context | late | of_late, is_parallel=True),
     ]
+
+
+def _annotations_of(post_data: Collection[Entry], kept: Collection[int]) -> set[int]:
+    """Dump ids of the comments and security labels on what is `kept`. pg_restore takes them for a
+    part of the section of the entry before them: they must follow one of post-data, or it skips
+    them. Those that name no object there go with the entry before them."""
+    ids = {entry.dump_id for entry in post_data}
+    found: set[int] = set()
+    follows_kept = False
+    for entry in post_data:
+        if entry.section != Section.NONE:
+            follows_kept = entry.dump_id in kept
+        elif any(need in kept for need in entry.needs):
+            found.add(entry.dump_id)
+        elif follows_kept and ids.isdisjoint(entry.needs):
+            found.add(entry.dump_id)
+    return found
 
 
 def _stage(contents: Contents, kept: Collection[int], *, is_parallel: bool) -> Stage:
