@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120
@@ -43,7 +44,7 @@ class Dashboard:
 @contextmanager
 def run_dashboard(var: Path) -> Iterator[Dashboard]:
     """Set up in the empty folder `var`, serve on a free port, stop."""
-    port = _free_port()
+    port = free_port()
     made = manage(var, port, "init")
     log = var / "up.log"
     with open(log, "wb") as sink:
@@ -106,9 +107,3 @@ def _wait_until_it_answers(
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(log.read_text()) from None
             time.sleep(0.1)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -10,7 +10,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -24,6 +23,7 @@ from urllib.parse import quote
 import pymysql
 
 from covetbackup.core.stream.secret import Secret
+from tests.support.ports import free_port
 
 _START_SECONDS = 60
 _ROOT = "root"
@@ -203,7 +203,7 @@ def server_in(
     first_time = not (directory / "port").exists()
     if first_time:
         _write(directory / "password", (password or Secret(secrets.token_hex(8))).reveal(), account)
-        _write(directory / "port", str(port or _free_port()), account)
+        _write(directory / "port", str(port or free_port()), account)
     server = MysqlServer(
         directory,
         int((directory / "port").read_text()),
@@ -305,9 +305,3 @@ def _write(path: Path, content: str, account: str | None) -> None:
     path.write_text(content)
     path.chmod(0o600)
     _hand_over(path, account)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -12,7 +12,8 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,49 @@ def unpacked(origin: Origin) -> Path:
     Made at the first call, which takes about half a minute and 500 MB; later ones find it.
     """
     name = "-".join((origin.suite, *origin.packages))
-    root = _CACHE / f"{name}-{hashlib.sha256(repr(origin).encode()).hexdigest()[:8]}"
+
+    def make(root: Path) -> None:
+        _fetch(origin, root)
+        _make_runnable(origin, root)
+
+    return _cached(f"{name}-{hashlib.sha256(repr(origin).encode()).hexdigest()[:8]}", make)
+
+
+def unpacked_alone(suite: str, package: str) -> Path:
+    """The root below which the files of `package` lie, without what it depends on, as headers and
+    data need none of it. Raises `Unobtainable`."""
+
+    def make(root: Path) -> None:
+        apt = _private_apt(root, suite, "deb")
+        _run([*_apt_get(apt), "update"])
+        _run([*_apt_get(apt), "download", package], cwd=root)
+        for file in root.glob("*.deb"):
+            _run(["dpkg-deb", "--extract", str(file), str(root)])
+
+    return _cached(f"{suite}-{package}-alone", make)
+
+
+def unpacked_source(suite: str, package: str, folder: str) -> Path:
+    """The directory `folder` of the upstream source of a Debian source package. Raises
+    `Unobtainable`."""
+
+    def make(root: Path) -> None:
+        apt = _private_apt(root, suite, "deb-src")
+        _run([*_apt_get(apt), "update"])
+        _run([*_apt_get(apt), "source", "--download-only", package], cwd=root)
+        (archive,) = root.glob("*.orig.tar.*[!c]")
+        with tarfile.open(archive) as tar:
+            wanted = (m for m in tar if f"/{folder}/" in f"/{m.name}/")
+            tar.extractall(root, members=wanted, filter="data")
+        archive.unlink()
+
+    root = _cached(f"{suite}-{package}-source", make)
+    (top,) = root.glob(f"*/{folder}")
+    return top
+
+
+def _cached(name: str, make: Callable[[Path], None]) -> Path:
+    root = _CACHE / name
     _require_tools()
     _CACHE.mkdir(mode=0o755, exist_ok=True)
     if _CACHE.stat().st_uid != os.geteuid():
@@ -62,8 +105,7 @@ def unpacked(origin: Origin) -> Path:
     with _lock(root.with_suffix(".lock")):
         if not (root / "complete").exists():
             shutil.rmtree(root, ignore_errors=True)
-            _fetch(origin, root)
-            _make_runnable(origin, root)
+            make(root)
             (root / "complete").touch()
     return root
 
@@ -84,13 +126,8 @@ def _lock(path: Path) -> Iterator[None]:
 
 
 def _fetch(origin: Origin, root: Path) -> None:
-    apt = root / "apt"
-    for folder in ("etc/preferences.d", "lists/partial", "archives/partial"):
-        (apt / folder).mkdir(parents=True)
-    source = f"deb [signed-by={_KEYS}] {_mirror()} {origin.suite} main\n"
-    (apt / "etc/sources.list").write_text(source)
-    (apt / "status").touch()  # as if nothing was installed: the C library comes along
-    command = ["apt-get", "-qq", *_apt_options(apt)]
+    apt = _private_apt(root, origin.suite, "deb")
+    command = _apt_get(apt)
     _run([*command, "update"])
     # patchelf is a tool for what follows
     wanted = [*origin.packages, "patchelf"]
@@ -100,6 +137,21 @@ def _fetch(origin: Origin, root: Path) -> None:
     shutil.rmtree(apt)
     if (root / "lib").is_dir():  # suites before bookworm have libraries there too
         shutil.copytree(root / "lib", root / "usr/lib", symlinks=True, dirs_exist_ok=True)
+
+
+def _private_apt(root: Path, suite: str, kind: str) -> Path:
+    """Lists and a status of apt's own below `root`, for "deb" or "deb-src" of `suite`."""
+    apt = root / "apt"
+    for folder in ("etc/preferences.d", "lists/partial", "archives/partial"):
+        (apt / folder).mkdir(parents=True)
+    source = f"{kind} [signed-by={_KEYS}] {_mirror()} {suite} main\n"
+    (apt / "etc/sources.list").write_text(source)
+    (apt / "status").touch()  # as if nothing was installed: the C library comes along
+    return apt
+
+
+def _apt_get(apt: Path) -> list[str]:
+    return ["apt-get", "-qq", *_apt_options(apt)]
 
 
 def _apt_options(apt: Path) -> Iterator[str]:
@@ -152,10 +204,10 @@ def _is_dynamic(program: Path) -> bool:
     return start.startswith(b"\x7fELF") and b"ld-linux" in start
 
 
-def _run(command: Sequence[str]) -> str:
+def _run(command: Sequence[str], *, cwd: Path | None = None) -> str:
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=_APT_SECONDS
+            command, capture_output=True, text=True, check=True, timeout=_APT_SECONDS, cwd=cwd
         )
     except subprocess.CalledProcessError as error:
         raise Unobtainable(f"{command[0]} failed: {error.stderr.strip()[-500:]}") from error

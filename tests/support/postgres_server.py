@@ -9,7 +9,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -25,6 +24,7 @@ from psycopg import sql
 
 from covetbackup.core.databases.postgresql.connection import ConnectionSettings
 from covetbackup.core.stream.secret import Secret
+from tests.support.ports import free_port
 
 _START_SECONDS = 60
 _SETTINGS = """
@@ -176,7 +176,7 @@ def server_in(
         binaries = _reachable(binaries, directory)
     if not (directory / "port").exists():
         _initialise(binaries, directory, account, password or Secret(secrets.token_urlsafe(12)))
-        _write(directory / "port", str(port or _free_port()), account)
+        _write(directory / "port", str(port or free_port()), account)
     port = int((directory / "port").read_text())
     password = Secret((directory / "password").read_text())
     settings = f"{_SETTINGS}port = {port}\nunix_socket_directories = '{directory}'\n"
@@ -282,12 +282,6 @@ def _write(path: Path, content: str, account: str | None) -> None:
     path.chmod(0o600)
     if account is not None:
         shutil.chown(path, account)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def drop_databases(server: PostgresServer, names: set[str]) -> None:

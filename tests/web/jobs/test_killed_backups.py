@@ -4,7 +4,6 @@ none is taken twice, and the repository holds whole backups and nothing else."""
 from __future__ import annotations
 
 import shutil
-import socket
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.postgres import PostgresServer
 from tests.support.redis_server import RedisServer, run_redis
 from tests.web.catalog import make_file
@@ -142,12 +142,6 @@ def serves(place: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def report(office: Office, slaughter: Slaughter) -> None:
