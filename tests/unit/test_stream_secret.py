@@ -95,4 +95,4 @@ def test_messages_are_the_last_lines_without_control_characters():
     os.close(writer)
     assert tail.take() is False
     os.close(reader)
-    assert tail.last_lines() == "line 5; line 6; line 7; line 8;  [31mred [0m�"
+    assert tail.reason() == "line 5; line 6; line 7; line 8;  [31mred [0m�"

@@ -55,7 +55,7 @@ class CommandSource:
     """What a program writes to its standard output. One context at a time.
 
     The iterator ends only after the program exited with status 0; otherwise it raises
-    `SourceFailed` with the last lines of its messages, and `Stalled` when no byte came for
+    `SourceFailed` with the lines of its messages that say why, and `Stalled` when no byte came for
     `stall_seconds`. It yields b"" about once a second while it waits. Entering raises
     `ToolMissing`. Leaving early ends the program: TERM, `grace_seconds`, KILL.
     """
@@ -250,8 +250,8 @@ class _Started:
     output: Tail | None
 
     def failure(self, what: str) -> str:
-        lines = self.messages.last_lines()
-        return f"{self.label} {what}" + (f": {lines}" if lines else "")
+        reason = self.messages.reason()
+        return f"{self.label} {what}" + (f": {reason}" if reason else "")
 
 
 def _start(command: Command, *, feeds: bool, output_bytes: int = 0) -> _Started:

@@ -6,11 +6,11 @@ import os
 from collections.abc import Sequence
 
 from covetbackup.core.stream.diagnostics import without_rows
+from covetbackup.core.stream.reason import reason_lines
 from covetbackup.core.stream.secret import Secret, longest_form, redacted
 
 _READ_BYTES = 64 << 10
-_MESSAGE_LINES = 5
-_MESSAGE_CHARACTERS = 1000
+_MESSAGE_CHARACTERS = 1500
 
 
 class Tail:
@@ -50,8 +50,7 @@ class Tail:
         """As a message, without row contents."""
         return without_rows(self.content().decode(errors="replace"))
 
-    def last_lines(self) -> str:
-        """The last few lines as one, printable characters only."""
-        lines = [line.strip() for line in self.text().splitlines()]
-        joined = "; ".join([line for line in lines if line][-_MESSAGE_LINES:])
-        return "".join(c if c.isprintable() else " " for c in joined)[-_MESSAGE_CHARACTERS:]
+    def reason(self) -> str:
+        """The few that say why it failed (see `reason`) as one, printable characters only."""
+        joined = "; ".join(reason_lines(self.text()))
+        return "".join(c if c.isprintable() else " " for c in joined)[:_MESSAGE_CHARACTERS]

@@ -15,6 +15,7 @@ from covetbackup.core.errors import CovetError, Incomplete, ServerBusy, SourceFa
 from covetbackup.core.stream.base import Filter, Source
 from covetbackup.core.stream.process import CommandSource
 from covetbackup.core.stream.pump import filtered
+from covetbackup.core.stream.reason import reason_lines
 from covetbackup.core.stream.secret import Secret
 
 END_MARK = b"-- Dump completed"
@@ -132,7 +133,7 @@ def is_end(last: bytes) -> bool:
 def explained(error: SourceFailed, messages: str) -> CovetError:
     """The dump program's failure without its chatter, and with what to do about it."""
     lines = [line for line in messages.splitlines() if line and not line.startswith("-- ")]
-    text = "; ".join(lines[-3:]) or error.message
+    text = "; ".join(reason_lines("\n".join(lines))) or error.message
     if any(sign in text for sign in _CHANGED):
         return ServerBusy(
             f"a table was altered, emptied or dropped while it was dumped: {text}",

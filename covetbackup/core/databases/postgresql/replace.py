@@ -17,7 +17,7 @@ import psycopg
 from psycopg import errors, sql
 
 from covetbackup.core.databases.kept import Session, kept_name
-from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.connection import Connection, line_of
 from covetbackup.core.databases.postgresql.scratch import PREFIX
 from covetbackup.core.errors import BadSetting, DatabaseError, ServerBusy, TargetNotEmpty
 
@@ -124,7 +124,7 @@ def swap(
                 _rename(connection, target, kept_as)
                 _rename(connection, incoming, target)
     except errors.ObjectInUse as error:
-        left = "; ".join(refusals.values()) or _first(error)
+        left = "; ".join(refusals.values()) or line_of(error)
         raise DatabaseError(
             f"sessions in {target!r} could not be ended, so it was not replaced: {left}",
             "end them, or grant the role pg_signal_backend",
@@ -137,7 +137,7 @@ def swap(
             "is it being copied or altered? try again later",
         ) from error
     except errors.DatabaseError as error:
-        raise DatabaseError(f"database {target!r} was not replaced: {_first(error)}") from error
+        raise DatabaseError(f"database {target!r} was not replaced: {line_of(error)}") from error
 
 
 def _rename(connection: Connection, name: str, new: str) -> None:
@@ -171,13 +171,13 @@ def _end_once(usher: Connection, names: Sequence[str], refusals: dict[str, str])
     try:
         found = usher.execute(_INSIDE, (list(names),)).fetchall()
     except psycopg.Error as error:
-        refusals[""] = _first(error)
+        refusals[""] = line_of(error)
         return
     for pid, user in found:
         try:
             usher.execute("SELECT pg_terminate_backend(%s)", (pid,))
         except psycopg.Error as error:
-            refusals[user] = f"one of {user}: {_first(error)}"
+            refusals[user] = f"one of {user}: {line_of(error)}"
 
 
 _INSIDE = """
@@ -196,8 +196,4 @@ def drop_kept(connection: Connection, name: str) -> None:
             f"database {name!r} is in use and was not dropped", "end its sessions first"
         ) from error
     except errors.DatabaseError as error:
-        raise DatabaseError(f"cannot drop database {name!r}: {_first(error)}") from error
-
-
-def _first(error: Exception) -> str:
-    return str(error).splitlines()[0]
+        raise DatabaseError(f"cannot drop database {name!r}: {line_of(error)}") from error

@@ -32,6 +32,7 @@ from covetbackup.core.databases.postgresql.connection import (
     ConnectionSettings,
     connect,
     conninfo_to_send,
+    line_of,
     major_of,
     tool_environment,
     translated,
@@ -288,7 +289,7 @@ class PostgresRestore:
         return possible
 
     def _refuse_or_note(self, statement: sql.Composed, error: psycopg.Error) -> None:
-        text = f"{statement.as_string(self._keeper)}: {str(error).splitlines()[0]}"
+        text = f"{statement.as_string(self._keeper)}: {line_of(error)}"
         if self._choices.keeps_owner and self._options.selection is None:
             raise DatabaseError(
                 f"cannot give the database its properties: {text}",

@@ -17,6 +17,7 @@ from covetbackup.core.databases.postgresql.connection import (
     Connection,
     ConnectionSettings,
     connect,
+    line_of,
     major_of,
 )
 from covetbackup.core.errors import BadSetting, DatabaseError, DatabaseUnavailable, TargetNotEmpty
@@ -75,12 +76,12 @@ def create(connection: Connection, name: str, expected: Inventory, *, owner: str
         connection.execute(statement.format(sql.Identifier(name), sql.SQL(" ").join(options)))
     except errors.InsufficientPrivilege as error:
         raise DatabaseError(
-            f"the role {connection.info.user!r} may not create the database: {_first(error)}",
+            f"the role {connection.info.user!r} may not create the database: {line_of(error)}",
             "grant it CREATEDB, and membership in the role that shall own the database",
         ) from error
     except errors.DatabaseError as error:
         raise DatabaseError(
-            f"cannot create a database like the one backed up: {_first(error)}",
+            f"cannot create a database like the one backed up: {line_of(error)}",
             "does this server have the locale of the original?",
         ) from error
     revoke = sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC")
@@ -139,9 +140,9 @@ def rename(
             raise TargetNotEmpty(f"database {target!r} was created during the restore") from error
         except errors.ObjectInUse as error:
             if attempt == _RENAME_ATTEMPTS:
-                raise DatabaseError(f"cannot rename {name!r}: {_first(error)}") from error
+                raise DatabaseError(f"cannot rename {name!r}: {line_of(error)}") from error
         except errors.DatabaseError as error:
-            raise DatabaseError(f"cannot finish database {target!r}: {_first(error)}") from error
+            raise DatabaseError(f"cannot finish database {target!r}: {line_of(error)}") from error
 
 
 def _end_sessions(connection: Connection, name: str) -> None:
@@ -185,7 +186,3 @@ def _drop_abandoned(connection: Connection, name: str) -> bool:
     finally:
         connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (name,))
     return True
-
-
-def _first(error: Exception) -> str:
-    return str(error).splitlines()[0]

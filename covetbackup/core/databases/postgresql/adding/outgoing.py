@@ -8,7 +8,7 @@ from functools import partial
 from psycopg import errors
 
 from covetbackup.core.databases.postgresql.adding.waiting import Wait
-from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.connection import Connection, line_of
 from covetbackup.core.databases.postgresql.toc.values import Entry
 
 _LEFT_OUT = (errors.IntegrityError, errors.ProgrammingError, errors.LockNotAvailable)
@@ -22,6 +22,6 @@ def make(connection: Connection, keys: Sequence[Entry], wait: Wait) -> Iterator[
             with connection.transaction():
                 wait(partial(connection.execute, key.definition))
         except _LEFT_OUT as error:
-            yield f"left out: foreign key {key.name}: {str(error).splitlines()[0]}"
+            yield f"left out: foreign key {key.name}: {line_of(error)}"
         else:
             yield f"leads to a table that was there: foreign key {key.name}"
