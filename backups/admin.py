@@ -1,16 +1,20 @@
-"""The catalog in the admin site: connections and policies to be edited, history to be read.
+"""The catalog in the admin site: connections to be edited, history to be read.
 
 Sealed fields are not shown at all: passwords and credentials are entered on the pages, which test
-them. What a secret is sent to is changed there too, where it must be typed again.
+them. What a secret is sent to is changed there too, where it must be typed again. Schedules and
+retention policies are not shown: nothing acts on them yet.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
+from backups.discovery import is_included
 from backups.listing import HEAVY
 from backups.models import (
     Backup,
@@ -19,8 +23,6 @@ from backups.models import (
     EncryptionKey,
     Hold,
     Repository,
-    RetentionPolicy,
-    Schedule,
     Server,
 )
 from backups.searching import Sources, matching
@@ -52,11 +54,18 @@ class ServerAdmin(Fixed, admin.ModelAdmin):
 @admin.register(Database)
 class DatabaseAdmin(Fixed, admin.ModelAdmin):
     list_display = ("name", "server", "state", "is_included", "is_new", "seen_at")
-    list_filter = ("state", "is_included", "is_new")
+    list_filter = ("state", "inclusion", "is_included", "is_new")
     list_select_related = ("server",)
     search_fields = ("name", "server__name")
-    fields = ("name", "server", "state", "is_included", "is_new", "tags", "size_bytes", "seen_at")
-    readonly_fields = ("name", "server", "state", "size_bytes", "seen_at")
+    fields = (
+        *("name", "server", "state", "inclusion", "is_included", "is_new", "tags"),
+        *("size_bytes", "seen_at"),
+    )
+    readonly_fields = ("name", "server", "state", "is_included", "size_bytes", "seen_at")
+
+    def save_model(self, request: HttpRequest, obj: Database, form: Any, change: bool) -> None:
+        obj.is_included = is_included(obj, obj.server)
+        super().save_model(request, obj, form, change)
 
     def view_on_site(self, obj: Database) -> str:
         return reverse("database", args=[obj.pk])
@@ -72,21 +81,6 @@ class RepositoryAdmin(Fixed, admin.ModelAdmin):
 
     def view_on_site(self, obj: Repository) -> str:
         return reverse("repository", args=[obj.pk])
-
-
-@admin.register(RetentionPolicy)
-class RetentionPolicyAdmin(Audited, admin.ModelAdmin):
-    list_display = ("name", "team", "keep_last", "keep_daily", "keep_weekly", "keep_monthly")
-    list_filter = ("team",)
-    search_fields = ("name",)
-
-
-@admin.register(Schedule)
-class ScheduleAdmin(Audited, admin.ModelAdmin):
-    list_display = ("name", "team", "cron", "time_zone", "is_enabled")
-    list_filter = ("team", "is_enabled")
-    search_fields = ("name",)
-    autocomplete_fields = ("databases", "retention")
 
 
 @admin.register(EncryptionKey)

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from backups import engines
 from backups.models import Database, DatabaseState, Server
-from backups.models.source import ServerKind
+from backups.models.source import Inclusion, ServerKind
 from covetbackup.core.databases.kept import is_kept
 from covetbackup.core.databases.mysql import connection as mysql
 from covetbackup.core.databases.mysql import scratch as mysql_scratch
@@ -59,7 +59,7 @@ def discover(server: Server) -> Discovery:
     try:
         found, unusable = list_databases(server)
     except CovetError as error:
-        note_problem(server, str(error))
+        note_failure(server, error)
         raise
     with transaction.atomic():
         # One discovery of a server at a time: two would add the same names.
@@ -69,9 +69,15 @@ def discover(server: Server) -> Discovery:
     return result
 
 
-def note_problem(server: Server, problem: str) -> None:
+def note_problem(server: Server, problem: str, *, is_unreachable: bool = False) -> None:
     server.problem, server.checked_at = problem, timezone.now()
-    server.save(update_fields=["problem", "checked_at"])
+    server.is_unreachable = is_unreachable
+    server.save(update_fields=["problem", "checked_at", "is_unreachable"])
+
+
+def note_failure(server: Server, error: CovetError) -> None:
+    """Remember that `server` could not be used."""
+    note_problem(server, str(error), is_unreachable=isinstance(error, DatabaseUnavailable))
 
 
 def list_databases(server: Server) -> tuple[list[Found], list[str]]:
@@ -92,6 +98,20 @@ def is_wanted(name: str, include: str, exclude: str) -> bool:
         included = [pattern for pattern in included if "_replaced_" in pattern]
     wanted = takes_all or any(fnmatchcase(name, pattern) for pattern in included)
     return wanted and not any(fnmatchcase(name, pattern) for pattern in excluded)
+
+
+def is_included(row: Database, server: Server) -> bool:
+    """Whether `row` is backed up: what a user chose goes before the patterns of `server`."""
+    if row.inclusion:
+        return row.inclusion == Inclusion.INCLUDED
+    return is_wanted(row.name, server.include, server.exclude)
+
+
+def set_inclusion(row: Database, inclusion: Inclusion) -> None:
+    """Have `row` included or excluded from now on, whatever is discovered later."""
+    row.inclusion = inclusion
+    row.is_included = is_included(row, row.server)
+    row.save(update_fields=["inclusion", "is_included"])
 
 
 def _patterns(text: str) -> list[str]:
@@ -130,7 +150,7 @@ def _new(server: Server, entry: Found, now: datetime) -> Database:
 
 
 def _update(row: Database, server: Server, entry: Found | None, now: datetime) -> None:
-    row.is_included = is_wanted(row.name, server.include, server.exclude)
+    row.is_included = is_included(row, server)
     if entry is None:
         row.state = DatabaseState.GONE
         return

@@ -37,7 +37,7 @@ def probe_server(server: Server) -> ServerCheck:
     try:
         check = try_server(server)
     except CovetError as error:
-        discovery.note_problem(server, str(error))
+        discovery.note_failure(server, error)
         raise
     remember(server, check)
     return check
@@ -60,8 +60,8 @@ def remember(server: Server, check: ServerCheck) -> None:
     """Write to the saved `server` what its test found."""
     blocking = [finding.title for finding in check.findings if finding.is_blocking]
     server.version, server.checked_at = check.version[:64], timezone.now()
-    server.problem = "; ".join(blocking)
-    server.save(update_fields=["version", "checked_at", "problem"])
+    server.problem, server.is_unreachable = "; ".join(blocking), False
+    server.save(update_fields=["version", "checked_at", "problem", "is_unreachable"])
 
 
 def _probe(server: Server, password: Secret | None) -> Callable[[], ServerCheck]:

@@ -17,6 +17,8 @@ from covetbackup.core.operations.verify import Level
 from covetbackup.core.repository.manifest import Manifest
 
 GOOD_COPIES = (CopyState.STORED, CopyState.VERIFIED)
+DAMAGED_COPIES = (CopyState.MISSING, CopyState.CORRUPT)
+"""What a verification found to be lost."""
 
 
 def record_backup(backup: Backup, result: BackupResult, *, manifest_sha256: str = "") -> None:
@@ -123,6 +125,7 @@ def record_copied(copy: BackupCopy) -> None:
     copy.state, copy.stored_at, copy.problem = CopyState.STORED, timezone.now(), ""
     copy.save(update_fields=["state", "stored_at", "problem"])
     judge_copies(copy.backup)
+    _record_problems(copy.backup)
 
 
 def record_not_copied(copy: BackupCopy, problem: str) -> None:
@@ -133,15 +136,21 @@ def record_not_copied(copy: BackupCopy, problem: str) -> None:
         judge_copies(copy.backup)
 
 
-def record_verified(backup: Backup, level: Level, problem: str) -> None:
-    """The outcome of a verification of all copies; `problem` is "" when every one passed."""
+def record_verified(backup: Backup, level: Level) -> None:
+    """The outcome of a verification of all copies, each recorded by `record_copy_check`."""
     judge_copies(backup)
-    backup.verify_problem = problem
-    changed = ["verify_problem"]
-    if not problem:
+    _record_problems(backup)
+    if not backup.verify_problem:
         backup.verified_at, backup.verified_level = timezone.now(), level.value
-        changed += ["verified_at", "verified_level"]
-    backup.save(update_fields=changed)
+        backup.save(update_fields=["verified_at", "verified_level"])
+
+
+def _record_problems(backup: Backup) -> None:
+    """What is wrong with the copies that are there: "" once each damaged one was made again."""
+    damaged = backup.copies.filter(state__in=DAMAGED_COPIES).select_related("repository")
+    found = [f"{copy.repository}: {copy.problem or copy.state}" for copy in damaged.order_by("pk")]
+    backup.verify_problem = "; ".join(found)
+    backup.save(update_fields=["verify_problem"])
 
 
 def abandon_removal(backup: Backup) -> None:

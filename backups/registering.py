@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from backups import engines, secrets
-from backups.discovery import is_wanted
+from backups.discovery import is_included
 from backups.limits import within
 from backups.models import Database, Repository, Server
 from backups.rehearsal import Step, rehearse
@@ -39,16 +39,16 @@ _IMPATIENT = Retry(attempts=2, budget_seconds=8, cap_seconds=1)
 
 def save_server(server: Server, password: str | None) -> Server:
     """Save `server`; a new `password` is sealed, None keeps the stored one. Its databases are
-    included by its patterns as they are now. Raises `SecretsLocked`."""
+    included by its patterns as they are now, unless a user chose. Raises `SecretsLocked`."""
     if password is not None:
         secrets.require_open()
     with transaction.atomic():
         server.save()
         if password is not None:
             secrets.seal_field(server, "password", password)
-        databases = list(server.databases.only("name"))
+        databases = list(server.databases.only("name", "inclusion"))
         for database in databases:
-            database.is_included = is_wanted(database.name, server.include, server.exclude)
+            database.is_included = is_included(database, server)
         Database.objects.bulk_update(databases, ["is_included"], batch_size=200)
     return server
 

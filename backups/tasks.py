@@ -19,6 +19,7 @@ from backups.errors import Held
 from backups.models import Backup, BackupCopy, BackupState, CopyState
 from backups.models.backup import UNUSABLE_STATES
 from backups.phases import PhaseTimes
+from backups.reachability import noting_reachability
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.registry import Address, member_check
 from covetbackup.core.errors import Conflict, CovetError, IntegrityError, ObjectNotFound
@@ -45,6 +46,11 @@ def run_backup(work: Work) -> None:
         raise Conflict(f"{backup} is {backup.state}, so there is nothing left to do")
     if leftovers.has_leftovers(backup) and _settled(work, backup):
         return
+    with noting_reachability(backup.database.server):
+        _take(work, backup)
+
+
+def _take(work: Work, backup: Backup) -> None:
     address = engines.engine_for(backup.database)
     repositories, failures = leftovers.reachable(backup)
     if not repositories:
@@ -113,10 +119,12 @@ def run_verify(work: Work) -> None:
         result = _verify_copy(work, backup, copy, level)
         state = _state_after(copy, result)
         problem = _problem(result)
-        records.record_copy_check(copy, state, problem)
         if problem:
             faults.append(f"{copy.repository}: {problem}")
-    records.record_verified(backup, level, "; ".join(faults))
+        elif state is CopyState.CORRUPT:
+            problem = copy.problem
+        records.record_copy_check(copy, state, problem)
+    records.record_verified(backup, level)
     if faults:
         raise IntegrityError(
             f"{backup} is damaged: {'; '.join(faults)}", "restore from another copy or backup"

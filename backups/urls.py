@@ -17,6 +17,7 @@ urlpatterns = [
     path("databases/", databases.databases, name="databases"),
     path("databases/<int:pk>/", databases.database, name="database"),
     path("databases/<int:pk>/backup/", databases.database_backup, name="database-backup"),
+    path("databases/<int:pk>/inclusion/", databases.database_inclusion, name="database-inclusion"),
     path("backups/", backups.backups, name="backups"),
     path("backups/<uuid:pk>/", backups.backup, name="backup"),
     path("backups/<uuid:pk>/verify/", backups.backup_verify, name="backup-verify"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -13,13 +13,14 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from backups.models import Backup, Database, DatabaseState
-from backups.models.backup import FAILED_STATES, RESTORABLE_STATES, BackupState
+from backups.standing import Tally, fleet_of, tally_of
 from backups.totals import Statistics, statistics
+from backups.verdict import Tone, Verdict
 from covetbackup.access.decorators import requires
 from covetbackup.access.models import User
 from covetbackup.access.roles import Permission
-from covetbackup.access.templatetags.ui import ago, bytes_text
+from covetbackup.access.templatetags.ui import UNKNOWN, ago, bytes_text
+from covetbackup.attention import Concern, concerns_of
 from covetbackup.first_steps import Step, first_steps
 from covetbackup.jobs import figures
 from covetbackup.jobs.models import ACTIVE_STATES, Job
@@ -28,24 +29,25 @@ from covetbackup.week import Week, weeks_of
 MOST_ROWS = 50
 _MOST_TROUBLES = 10
 _MOST_JOBS = 10
+_LONGEST = "Longest time since last backup"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One database: `tone` and `word` are its verdict, the worst first when sorted by `order`."""
+    """One database and the verdict over it."""
 
     pk: int
-    order: int
-    tone: str
-    picture: str
-    word: str
+    verdict: Verdict
     name: str
     server: str
     url: str
     last_good_at: datetime | None
     stored_bytes: int | None
-    trouble: str
     week: Week | None = None
+
+    @property
+    def needs_attention(self) -> bool:
+        return self.verdict.tone in (Tone.BAD, Tone.WARN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Fleet:
     """Everything the page shows, decided. `hidden` rows, the best ones, are left out."""
 
     sentence: str
@@ -64,6 +66,7 @@ class Verdict:
     subtitle: str
     rows: list[Row]
     hidden: int
+    concerns: list[Concern]
     troubles: list[Row]
     more_troubles: int
     facts: list[Fact]
@@ -75,7 +78,7 @@ class Verdict:
 @requires(Permission.VIEW)
 def overview(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
-    context = {"verdict": judge_fleet(request.user, now), "now": now} | _running(request.user)
+    context = {"fleet": judge_fleet(request.user, now), "now": now} | _running(request.user)
     return render(request, "overview.html", context)
 
 
@@ -107,21 +110,22 @@ def _running(user: User) -> dict[str, object]:
     }
 
 
-def judge_fleet(user: User, now: datetime) -> Verdict:
+def judge_fleet(user: User, now: datetime) -> Fleet:
     """The verdict over all databases that `user` may see; few queries, whatever their number."""
-    rows = sorted((_row(database) for database in _databases(user)), key=lambda row: row.order)
-    unprotected = sum(1 for row in rows if row.tone == "bad")
-    attention = sum(1 for row in rows if row.tone == "warn")
-    troubles = [row for row in rows if row.trouble]
-    return Verdict(
-        sentence=_sentence(len(rows), unprotected),
-        title=_title(len(troubles)),
-        subtitle=_subtitle(unprotected, attention),
+    rows = sorted((_row(one) for one in fleet_of(user)), key=lambda row: row.verdict.order)
+    tally = tally_of(row.verdict for row in rows)
+    troubles = [row for row in rows if row.needs_attention]
+    concerns = concerns_of(user, now)
+    return Fleet(
+        sentence=_sentence(tally),
+        title=_title(len(troubles) + len(concerns)),
+        subtitle=_subtitle(tally, sum(row.verdict.tone is Tone.WARN for row in rows)),
         rows=_with_weeks(rows[:MOST_ROWS], now),
         hidden=max(len(rows) - MOST_ROWS, 0),
+        concerns=concerns,
         troubles=troubles[:_MOST_TROUBLES],
         more_troubles=max(len(troubles) - _MOST_TROUBLES, 0),
-        facts=_facts(rows, unprotected, statistics(user)),
+        facts=_facts(rows, tally, statistics(user)),
         can_restore=any(row.last_good_at for row in rows),
         steps=first_steps(user),
     )
@@ -132,82 +136,45 @@ def _with_weeks(rows: list[Row], now: datetime) -> list[Row]:
     return [replace(row, week=weeks[row.pk]) for row in rows]
 
 
-def _databases(user: User) -> QuerySet[Database]:
-    good = Backup.objects.filter(database=OuterRef("pk"), state__in=RESTORABLE_STATES)
-    newest = good.order_by("-created_at")
-    latest = Backup.objects.filter(database=OuterRef("pk")).order_by("-created_at", "-id")
-    return (
-        Database.objects.visible_to(user)
-        .filter(Q(is_included=True), ~Q(state=DatabaseState.GONE))
-        .select_related("server")
-        .annotate(
-            last_good_at=Subquery(newest.values("consistent_at")[:1]),
-            last_stored=Subquery(newest.values("stored_bytes")[:1]),
-            last_state=Subquery(latest.values("state")[:1]),
-            last_problem=Subquery(newest.values("verify_problem")[:1]),
-        )
-    )
-
-
-def _row(database: Database) -> Row:
-    order, tone, picture, word, trouble = _judge(database)
+def _row(database: Any) -> Row:
     return Row(
         pk=database.pk,
-        order=order,
-        tone=tone,
-        picture=picture,
-        word=word,
+        verdict=database.verdict,
         name=database.name,
         server=database.server.name,
         url=reverse("database", args=[database.pk]),
         last_good_at=database.last_good_at,
         stored_bytes=database.last_stored,
-        trouble=trouble,
     )
 
 
-def _judge(database: Database) -> tuple[int, str, str, str, str]:
-    if database.last_good_at is None:
-        return 0, "bad", "bad", "Not protected", "has no usable backup"
-    if database.last_problem:
-        trouble = f"newest backup failed its check: {database.last_problem}"
-        return 1, "bad", "bad", "Damaged", trouble
-    if database.last_state in FAILED_STATES:
-        trouble = f"has an older backup, but the last run {_ended(database.last_state)}"
-        return 2, "warn", "warn", f"Last run {database.last_state}", trouble
-    if database.last_state == "degraded":
-        return 3, "warn", "warn", "Copy missing", "newest backup is not in all repositories"
-    return 9, "ok", "ok", "Recoverable", ""
-
-
-def _ended(state: str) -> str:
-    return "failed" if state == BackupState.FAILED else f"was {state}"
-
-
-def _sentence(total: int, unprotected: int) -> str:
-    if not total:
+def _sentence(tally: Tally) -> str:
+    if not tally.total:
         return "Nothing is backed up yet"
-    if not unprotected:
-        return "Every database is recoverable" if total > 1 else "The database is recoverable"
-    return f"{total - unprotected} of {total} databases are recoverable"
+    if not tally.lost:
+        return "Every database is recoverable" if tally.total > 1 else "The database is recoverable"
+    return f"{tally.total - tally.lost} of {tally.total} databases are recoverable"
 
 
 def _title(troubles: int) -> str:
     return f"{troubles} problem{'' if troubles == 1 else 's'}" if troubles else "Overview"
 
 
-def _subtitle(unprotected: int, attention: int) -> str:
+def _subtitle(tally: Tally, attention: int) -> str:
     parts = []
-    if unprotected:
-        parts.append(f"{unprotected} {'is' if unprotected == 1 else 'are'} not")
+    if tally.lost:
+        parts.append(f"{tally.lost} {'is' if tally.lost == 1 else 'are'} not")
     if attention:
         parts.append(f"{attention} {'needs' if attention == 1 else 'need'} attention")
+    if tally.uncounted:
+        what = "maintenance databases and restored copies"
+        parts.append(f"{tally.uncounted} not counted ({what})")
     return ", ".join(parts)
 
 
-def _facts(rows: list[Row], unprotected: int, totals: Statistics) -> list[Fact]:
+def _facts(rows: list[Row], tally: Tally, totals: Statistics) -> list[Fact]:
     return [
-        Fact("Recoverable now", f"{len(rows) - unprotected} of {len(rows)}"),
+        Fact("Recoverable now", f"{tally.total - tally.lost} of {tally.total}"),
         _oldest(rows),
         Fact("Backups", f"{totals.backups:,}", f"{totals.failed_lately} failed in the last day"),
         Fact("Stored", bytes_text(totals.stored_bytes), _ratio(totals.ratio)),
@@ -218,10 +185,10 @@ def _oldest(rows: list[Row]) -> Fact:
     """What would be lost if every database were lost now, and can be restored at all."""
     good = [row for row in rows if row.last_good_at]
     if not good:
-        return Fact("Oldest newest backup", "–")
+        return Fact(_LONGEST, UNKNOWN)
     worst = min(good, key=lambda row: row.last_good_at or datetime.max)
-    return Fact("Oldest newest backup", ago(worst.last_good_at), worst.name)
+    return Fact(_LONGEST, ago(worst.last_good_at), worst.name)
 
 
 def _ratio(ratio: float | None) -> str:
-    return "" if ratio is None else f"{ratio:.1f} times smaller"
+    return "" if ratio is None else f"compression {ratio:.1f}:1"

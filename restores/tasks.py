@@ -17,6 +17,7 @@ from django.utils import timezone
 from backups.discovery import discover
 from backups.engines import engine_on, keyring_for, open_repository, target_on
 from backups.models import Hold, Server
+from backups.reachability import noting_reachability
 from covetbackup.access.models import User
 from covetbackup.audit.log import actor_of, record
 from covetbackup.audit.models import Outcome
@@ -72,7 +73,8 @@ def run_restore(work: Work) -> None:
     may_be_done = stage_of(restore) is Stage.PUBLISHING
     began = time.monotonic()
     try:
-        result = _restored(work, restore, plan)
+        with noting_reachability(plan.server):
+            result = _restored(work, restore, plan)
     except TargetNotEmpty as error:
         # Of what is added `became_real` has told that it was not.
         if may_be_done and not plan.adds:
@@ -84,7 +86,7 @@ def run_restore(work: Work) -> None:
             _write(restore, {})  # the server refused what was announced, so it did not happen
         raise
     _record_success(restore, result, seconds=time.monotonic() - began)
-    _tell_catalog(work, plan.server)
+    _tell_catalog(work, restore)
 
 
 def job_ended(job: Job) -> None:
@@ -218,12 +220,18 @@ def _identities(restore: Restore, kept_as: str) -> tuple[str, str]:
     return (found[0], found[1]) if found else ("", "")
 
 
-def _tell_catalog(work: Work, server: Server) -> None:
+def _tell_catalog(work: Work, restore: Restore) -> None:
     """Have the new database listed among the others; that it is not would be no failure."""
+    server = restore.target_server
     try:
         discover(server)
     except CovetError as error:
         work.progress.note(f"the new database is not listed yet: {error}")
+        return
+    if not restore.replaces and not restore.adds:
+        # One that has backups, under a name that was lost for example, is no mere copy.
+        made = server.databases.filter(name=restore.target_name, backups=None)
+        made.update(is_restored_copy=True)
 
 
 def _record_failure(restore: Restore, remains: Remains) -> None:

@@ -20,6 +20,8 @@ class Server(models.Model):
     `password` is sealed (`backups.secrets`) and must be typed again when where it goes changes,
     or an editor could point it at a server of his own. `authority` holds the certificates, in
     PEM, that must have signed the server's. `queue` names the workers that can reach it.
+    `problem` is what the last attempt to use it found; `is_unreachable` says that no connection
+    was to be had.
     """
 
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="servers")
@@ -39,6 +41,7 @@ class Server(models.Model):
     version = models.CharField(max_length=64, blank=True)
     checked_at = models.DateTimeField(null=True, editable=False)
     problem = models.TextField(blank=True, editable=False)
+    is_unreachable = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = TeamQuerySet.as_manager()
@@ -64,8 +67,20 @@ class DatabaseState(models.TextChoices):
     GONE = "gone"
 
 
+class Inclusion(models.TextChoices):
+    """Whether the server's patterns or a user decide that a database is backed up."""
+
+    BY_PATTERNS = "", "By the server's patterns"
+    INCLUDED = "included", "Always included"
+    EXCLUDED = "excluded", "Excluded"
+
+
 class Database(models.Model):
-    """One database in a server. One that was dropped stays, as gone, with its backups."""
+    """One database in a server. One that was dropped stays, as gone, with its backups.
+
+    `is_included` follows from `inclusion` and the server's patterns (`backups.discovery`).
+    `is_restored_copy`: a restore made it, under a name that had no backups.
+    """
 
     TEAM_PATH = "server__team"
 
@@ -74,7 +89,11 @@ class Database(models.Model):
     state = models.CharField(
         max_length=8, choices=DatabaseState, default=DatabaseState.PRESENT, editable=False
     )
-    is_included = models.BooleanField(default=True)
+    inclusion = models.CharField(
+        max_length=8, choices=Inclusion, default=Inclusion.BY_PATTERNS, blank=True
+    )
+    is_included = models.BooleanField(default=True, editable=False)
+    is_restored_copy = models.BooleanField(default=False, editable=False)
     is_new = models.BooleanField(default=True, help_text="Found, and not looked at by anybody yet")
     size_bytes = models.BigIntegerField(null=True, editable=False)
     tags = models.JSONField(default=list, blank=True)

@@ -17,6 +17,7 @@ from backups.listing import ORDERS, BackupFilter, backups_of
 from backups.models import Backup
 from backups.models.backup import RESTORABLE_STATES
 from backups.records import GOOD_COPIES
+from backups.standing import verdict_of
 from backups.views.lookup import command, look_up, signed_in, tell
 from covetbackup.access.decorators import reauthenticated, requires
 from covetbackup.access.forms import posted
@@ -158,11 +159,13 @@ def _is_last_good(found: Backup) -> bool:
 
 
 def _page(request: HttpRequest, found: Backup) -> dict[str, Any]:
+    verdict = verdict_of(found)
     log = list(found.job.events.order_by("-id")[:_LOG_LINES]) if found.job else []
     lacks_copies = found.copies.exclude(state__in=GOOD_COPIES).exists()
     may_be_copied = found.is_restorable and lacks_copies
     return {
         "backup": found,
+        "verdict": verdict,
         "team": found.database.server.team,
         "copies": found.copies.select_related("repository", "job").order_by("repository__name"),
         "may_be_copied": may_be_copied,

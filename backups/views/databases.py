@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import models
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.contrib import messages
+from django.db.models import Count, Q, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from backups import catalog
+from backups.discovery import set_inclusion
 from backups.forms.backups import BackupForm
 from backups.forms.searches import DatabaseFilter
 from backups.listing import ORDERS, backups_in
 from backups.listing import BackupFilter as Chosen
 from backups.models import Backup, Database, DatabaseState
 from backups.models.backup import RESTORABLE_STATES
+from backups.models.source import Inclusion
+from backups.standing import fleet_of, judged, judged_one, tally_of, with_standing
 from backups.views.lookup import command, look_up, signed_in, tell
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
@@ -40,12 +43,16 @@ def databases(request: HttpRequest) -> HttpResponse:
     user = signed_in(request)
     form = DatabaseFilter(request.GET, user=user)
     mine = Database.objects.visible_to(user)
-    rows = with_last_backup(_matching(mine, form).select_related("server"))
+    page = page_of(
+        with_standing(_matching(mine, form)), ("name", "id"), request.GET.get("cursor", "")
+    )
     context = {
         "form": form,
         "is_filtered": any(request.GET.get(name) for name in form.fields),
-        "page": page_of(rows, ("name", "id"), request.GET.get("cursor", "")),
-        "totals": _totals(mine),
+        "page": page,
+        "rows": judged(page.rows),
+        "tally": tally_of(row.verdict for row in fleet_of(user)),
+        "new": mine.filter(_STATES["new"]).count(),
     }
     return render(request, "backups/databases.html", context)
 
@@ -68,6 +75,23 @@ def database_backup(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "backups/database.html", _page(request, found, form), status=422)
 
 
+@require_POST
+@requires(Permission.CHANGE_DATABASE)
+def database_inclusion(request: HttpRequest, pk: int) -> HttpResponse:
+    """Exclude the database from backups or include it, whatever the server's patterns say."""
+    found = look_up(request, Database, pk, Permission.CHANGE_DATABASE)
+    chosen = request.POST.get("inclusion", "")
+    if chosen not in Inclusion.values:
+        messages.error(request, "Choose whether the database is included.")
+        return redirect("database", found.pk)
+    set_inclusion(found, Inclusion(chosen))
+    team, details = found.server.team, {"inclusion": chosen, "included": found.is_included}
+    record(request, "database.inclusion", team=team, subject=found, details=details)
+    is_what = "is included in backups" if found.is_included else "is excluded from backups"
+    messages.success(request, f"{found.name} {is_what}.")
+    return redirect("database", found.pk)
+
+
 def _back_up(request: HttpRequest, found: Database, form: BackupForm) -> HttpResponse:
     try:
         asked = catalog.asked_before(found, form.cleaned_data["backup_id"])
@@ -86,18 +110,6 @@ def _lead_on(asked: Backup) -> HttpResponse:
     return redirect("job", asked.job_id) if asked.job_id else redirect("backup", asked.pk)
 
 
-def with_last_backup(rows: QuerySet[Database]) -> QuerySet[Database]:
-    """Adds what a list says of each database: its newest good backup, and how the last run went."""
-    newest = Backup.objects.filter(database=OuterRef("pk")).order_by("-created_at", "-id")
-    good = newest.filter(state__in=RESTORABLE_STATES)
-    return rows.annotate(
-        last_good_at=Subquery(good.values("consistent_at")[:1]),
-        last_good_id=Subquery(good.values("id")[:1]),
-        last_stored=Subquery(good.values("stored_bytes")[:1]),
-        last_state=Subquery(newest.values("state")[:1], output_field=models.CharField()),
-    )
-
-
 def _matching(rows: QuerySet[Database], form: DatabaseFilter) -> QuerySet[Database]:
     form.is_valid()
     values = form.cleaned_data
@@ -107,18 +119,6 @@ def _matching(rows: QuerySet[Database], form: DatabaseFilter) -> QuerySet[Databa
     for word in (values.get("q") or "").split()[:5]:
         rows = rows.filter(Q(name__icontains=word) | Q(server__name__icontains=word))
     return rows
-
-
-def _totals(rows: QuerySet[Database]) -> dict[str, int]:
-    good = Backup.objects.filter(database=OuterRef("pk"), state__in=RESTORABLE_STATES)
-    protected = models.Exists(good)
-    included = _STATES[""]
-    totals: dict[str, int] = rows.aggregate(
-        all=Count("pk", filter=included),
-        new=Count("pk", filter=_STATES["new"]),
-        unprotected=Count("pk", filter=included & ~Q(protected)),
-    )
-    return totals
 
 
 def _page(request: HttpRequest, found: Database, form: BackupForm) -> dict[str, Any]:
@@ -131,8 +131,8 @@ def _page(request: HttpRequest, found: Database, form: BackupForm) -> dict[str, 
         "team": found.server.team,
         "form": form,
         "page": page,
+        "verdict": judged_one(found).verdict,
         "newest": good.order_by(*order).first(),
-        "totals": good.aggregate(count=Count("pk"), stored=models.Sum("stored_bytes")),
+        "totals": good.aggregate(count=Count("pk"), stored=Sum("stored_bytes")),
         "command": command("backup", found, "--wait"),
-        "schedules": found.schedules.select_related("retention"),
     }

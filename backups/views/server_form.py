@@ -110,7 +110,8 @@ def _save_untested(request: HttpRequest, form: ServerForm) -> HttpResponse:
         saved = form.save()
     except CovetError as error:
         return _page(request, form, status=422, problem=error)
-    note_problem(saved, "it was saved without a test, because it could not be reached")
+    problem = "it was saved without a test, because it could not be reached"
+    note_problem(saved, problem, is_unreachable=True)
     action = "server.add-untested" if is_new else "server.edit-untested"
     _note(request, form, action, Outcome.DONE, saved)
     messages.warning(request, "Saved without a test. Find its databases once it can be reached.")

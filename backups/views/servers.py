@@ -16,7 +16,7 @@ from backups.discovery import Discovery, discover
 from backups.models import DatabaseState, Server
 from backups.models.source import ServerKind
 from backups.probing import probe_server
-from backups.views.databases import with_last_backup
+from backups.standing import judged, with_standing
 from backups.views.lookup import command, look_up, signed_in, tell
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
@@ -86,14 +86,17 @@ def server_seen(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _page(request: HttpRequest, found: Server) -> dict[str, Any]:
-    rows = with_last_backup(found.databases.select_related("server"))
+    page = page_of(
+        with_standing(found.databases.all()), ("name", "id"), request.GET.get("cursor", "")
+    )
     counts = Server.objects.annotate(**_COUNTS).values(*_COUNTS).get(pk=found.pk)
     return {
         "server": found,
         "team": found.team,
         "command": command_for(found),
         "counts": counts,
-        "page": page_of(rows, ("name", "id"), request.GET.get("cursor", "")),
+        "page": page,
+        "rows": judged(page.rows),
     }
 
 
@@ -124,7 +127,8 @@ def find_databases(request: HttpRequest, found: Server) -> None:
 
 
 def _told(result: Discovery) -> str:
-    parts = [f"{len(result.present)} databases found"]
+    count = len(result.present)
+    parts = [f"{count} database{'' if count == 1 else 's'} found"]
     parts += [f"{len(names)} {what}" for names, what in _changes(result) if names]
     return ", ".join(parts) + "."
 

@@ -19,7 +19,7 @@ from backups.models import (
 )
 from covetbackup.access.models import Membership, Team, User
 from covetbackup.access.roles import Role
-from covetbackup.jobs.models import Job, JobState
+from covetbackup.jobs.models import Job, JobState, Node
 from restores.models import Restore
 
 PASSWORD = "correct horse battery"
@@ -109,3 +109,11 @@ def make_job(team: Team, **fields: Any) -> Job:
 def make_restore(backup: Backup, server: Server, **fields: Any) -> Restore:
     defaults = {"target_name": f"restored{next(_numbers)}"}
     return Restore.objects.create(backup=backup, target_server=server, **(defaults | fields))
+
+
+def make_worker(queue: str = "jobs", **fields: Any) -> Node:
+    """A worker that was heard of just now."""
+    now = timezone.now()
+    defaults = {"instance": uuid.uuid4(), "host": "here", "pid": 1, "version": "1", "capacity": 4}
+    times = {"started_at": now, "heartbeat_at": now}
+    return Node.objects.create(queue=queue, **(defaults | times | fields))

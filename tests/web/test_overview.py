@@ -23,6 +23,7 @@ from tests.web.factories import (
     make_repository_row,
     make_restore,
     make_server,
+    make_worker,
 )
 
 NOON = datetime(2026, 10, 25, 12, 0, tzinfo=UTC)
@@ -41,6 +42,7 @@ def test_the_title_counts_what_needs_attention(
     for name in ("lost", "shop"):
         make_database(server, name=name)
     make_backup_row(make_database(server, name="fine"))
+    make_worker()
     page = client_of(viewer).get(reverse("overview")).content.decode()
     assert "<title>2 problems · CovetBackup</title>" in page
     assert "1 of 3 databases are recoverable" in page
@@ -48,6 +50,7 @@ def test_the_title_counts_what_needs_attention(
 
 
 def test_one_problem_is_one(viewer: User, team: Team) -> None:
+    make_worker()
     make_database(make_server(team))
     assert judge_fleet(viewer, timezone.now()).title == "1 problem"
 

@@ -1,0 +1,54 @@
+"""What a user chose about a database, copies that restores made, and servers without connection.
+
+A verification's problem is cleared where every copy has been made good since.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import migrations, models
+
+
+def clear_settled_problems(apps: Any, _editor: Any) -> None:
+    backups = apps.get_model("backups", "Backup").objects.exclude(verify_problem="")
+    copies = apps.get_model("backups", "BackupCopy").objects
+    damaged = copies.filter(state__in=("missing", "corrupt")).values("backup")
+    backups.filter(copies__isnull=False).exclude(pk__in=damaged).update(verify_problem="")
+
+
+class Migration(migrations.Migration):
+    dependencies = [("backups", "0005_mysql_servers")]
+
+    operations = [
+        migrations.AddField(
+            model_name="database",
+            name="inclusion",
+            field=models.CharField(
+                blank=True,
+                choices=[
+                    ("", "By the server's patterns"),
+                    ("included", "Always included"),
+                    ("excluded", "Excluded"),
+                ],
+                default="",
+                max_length=8,
+            ),
+        ),
+        migrations.AddField(
+            model_name="database",
+            name="is_restored_copy",
+            field=models.BooleanField(default=False, editable=False),
+        ),
+        migrations.AlterField(
+            model_name="database",
+            name="is_included",
+            field=models.BooleanField(default=True, editable=False),
+        ),
+        migrations.AddField(
+            model_name="server",
+            name="is_unreachable",
+            field=models.BooleanField(default=False, editable=False),
+        ),
+        migrations.RunPython(clear_settled_problems, migrations.RunPython.noop),
+    ]
