@@ -20,6 +20,7 @@ _FAILED = (JobState.FAILED, JobState.INTERRUPTED)
 _RECENT = timedelta(days=7)
 _MOST_SERVERS = 10
 _MOST_RESTORES = 5
+_LOOKED_AT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def _restores(user: User, now: datetime) -> Iterator[Concern]:
     )
     seen: set[tuple[int, str]] = set()
     shown = 0
-    for row in rows.order_by("-created_at"):
+    for row in rows.order_by("-created_at")[:_LOOKED_AT]:
         target = (row.target_server_id, row.target_name)
         if row.job is None or row.job.is_active or target in seen:
             continue

@@ -7,6 +7,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import Group
 from django.urls import include, path
 from django.views.generic import RedirectView
+from django_q.models import Schedule
 
 from covetbackup.health import healthz, readyz
 from covetbackup.overview import overview, overview_live
@@ -18,6 +19,7 @@ handler500 = "covetbackup.problems.broken"
 
 admin.site.site_header = "CovetBackup: catalog"
 admin.site.unregister(Group)  # roles are ours: see covetbackup/access/roles.py
+admin.site.unregister(Schedule)  # of django-q2, whose scheduler is off: it would never run
 
 to_sign_in = login_not_required(RedirectView.as_view(pattern_name="sign-in", query_string=True))
 to_profile_password = RedirectView.as_view(pattern_name="profile-password")

@@ -9,6 +9,8 @@ from typing import Any
 
 from django.db import migrations, models
 
+from backups.models.policy import validate_cron, validate_time_zone
+
 
 def clear_settled_problems(apps: Any, _editor: Any) -> None:
     backups = apps.get_model("backups", "Backup").objects.exclude(verify_problem="")
@@ -49,6 +51,16 @@ class Migration(migrations.Migration):
             model_name="server",
             name="is_unreachable",
             field=models.BooleanField(default=False, editable=False),
+        ),
+        migrations.AlterField(
+            model_name="schedule",
+            name="cron",
+            field=models.CharField(max_length=100, validators=[validate_cron]),
+        ),
+        migrations.AlterField(
+            model_name="schedule",
+            name="time_zone",
+            field=models.CharField(default="UTC", max_length=64, validators=[validate_time_zone]),
         ),
         migrations.RunPython(clear_settled_problems, migrations.RunPython.noop),
     ]

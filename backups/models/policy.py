@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import zoneinfo
+
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 
+from backups.cron import check_cron
 from backups.models.source import Database
 from covetbackup.access.models import Team, TeamQuerySet
 
@@ -43,13 +47,26 @@ class RetentionPolicy(models.Model):
         return self.name
 
 
+def validate_cron(text: str) -> None:
+    try:
+        check_cron(text)
+    except ValueError as error:
+        raise ValidationError(f"Not a possible cron expression: {error}.") from error
+
+
+def validate_time_zone(name: str) -> None:
+    if name not in zoneinfo.available_timezones():
+        raise ValidationError("Not a time zone, such as Europe/Berlin or UTC.")
+
+
 class Schedule(models.Model):
-    """When the databases are backed up: a cron expression in an IANA time zone."""
+    """When the databases are backed up: a cron expression in an IANA time zone. Nothing acts on
+    schedules yet, so no page offers them; what is stored must be possible all the same."""
 
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="schedules")
     name = models.CharField(max_length=100)
-    cron = models.CharField(max_length=100)
-    time_zone = models.CharField(max_length=64, default="UTC")
+    cron = models.CharField(max_length=100, validators=[validate_cron])
+    time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
     is_enabled = models.BooleanField(default=True)
     databases = models.ManyToManyField(Database, related_name="schedules", blank=True)
     retention = models.ForeignKey(

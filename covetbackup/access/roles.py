@@ -37,7 +37,7 @@ TITLES: dict[Permission, str] = {
     Permission.TEST_RESTORE: "Test a restore",
     Permission.RESTORE_NEW: "Restore into a new database",
     Permission.RESTORE_OVERWRITE: "Restore over or into an existing database",
-    Permission.DOWNLOAD_BACKUP: "Download a backup",
+    Permission.DOWNLOAD_BACKUP: "Restore a backup to a server of another team",
     Permission.DELETE_BACKUP: "Delete a backup",
     Permission.CHANGE_DATABASE: "Add and change servers and databases",
     Permission.CHANGE_POLICY: "Change schedules and retention policies",
@@ -50,6 +50,18 @@ TITLES: dict[Permission, str] = {
     Permission.EXPORT_KEY: "Export encryption keys",
     Permission.EXPORT_AUDIT: "Export the audit log",
 }
+
+
+NOT_USED_YET = frozenset(
+    {
+        Permission.TEST_RESTORE,
+        Permission.CHANGE_POLICY,
+        Permission.ROTATE_KEY,
+        Permission.CHANGE_SETTINGS,
+        Permission.EXPORT_KEY,
+    }
+)
+"""Rights that no page asks for: they are not shown."""
 
 
 class Role(StrEnum):

@@ -15,7 +15,7 @@ from covetbackup.access import teams
 from covetbackup.access.decorators import reauthenticated, require, requires
 from covetbackup.access.forms import ROLES, InvitationForm, RoleForm, posted
 from covetbackup.access.models import Membership, Team
-from covetbackup.access.roles import PERMISSIONS, TITLES, Permission, Role
+from covetbackup.access.roles import NOT_USED_YET, PERMISSIONS, TITLES, Permission, Role
 from covetbackup.audit.log import record
 from covetbackup.core.errors import Conflict, sentence
 
@@ -24,7 +24,8 @@ from covetbackup.core.errors import Conflict, sentence
 @requires(Permission.VIEW)
 def team(request: HttpRequest) -> HttpResponse:
     seen = request.user.teams_with(Permission.VIEW)
-    rights = [(TITLES[one], [one in PERMISSIONS[role] for role in Role]) for one in Permission]
+    shown = [one for one in Permission if one not in NOT_USED_YET]
+    rights = [(TITLES[one], [one in PERMISSIONS[role] for role in Role]) for one in shown]
     context = {
         "teams": [(one, teams.members_of(one)) for one in seen],
         "roles": ROLES,

@@ -119,6 +119,7 @@ ROWS: list[Row] = [
     Row("databases", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
     Row("database", "database", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),
     Row("database-backup", "database", NOT_TAKEN, "302 404 403 302 302 302", BACK_UP),
+    Row("database-inclusion", "database", NOT_TAKEN, "302 404 403 403 302 302"),
     # backups: backups
     Row("backups", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
     Row("backup", "backup", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),

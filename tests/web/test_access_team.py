@@ -10,9 +10,10 @@ from django.test import Client
 
 from covetbackup.access import teams
 from covetbackup.access.models import Membership, Team, User
-from covetbackup.access.roles import Role
+from covetbackup.access.roles import NOT_USED_YET, TITLES, Permission, Role
 from covetbackup.audit.models import AuditEntry, Outcome
 from covetbackup.core.errors import Conflict
+from tests.shape.tree import ROOT, project_files
 from tests.web.conftest import ClientOf
 from tests.web.factories import make_member
 
@@ -135,6 +136,18 @@ def test_rights_in_one_team_are_none_in_another(
     answer = client_of(stranger).post(f"/team/{team.pk}/invite/", NEW)
     assert answer.status_code == 403
     assert AuditEntry.objects.get(outcome=Outcome.DENIED).team == team
+
+
+def test_only_rights_that_something_asks_for_are_listed(client_of: ClientOf, owner: User) -> None:
+    sources = [ROOT / name for name in project_files() if name.endswith((".py", ".html"))]
+    texts = [
+        one.read_text() for one in sources if one.name != "roles.py" and "tests" not in one.parts
+    ]
+    used = {one for one in Permission for text in texts if f"Permission.{one.name}" in text}
+    assert set(Permission) - NOT_USED_YET == used
+    page = client_of(owner).get("/team/").content.decode()
+    for one in Permission:
+        assert (TITLES[one] in page) is (one in used), one
 
 
 def test_hostile_names_are_inert(client_of: ClientOf, owner: User, team: Team) -> None:
