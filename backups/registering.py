@@ -131,8 +131,10 @@ def _made(storage: Storage, name: str) -> str:
     identity = initialise(storage, utc_now()).repository_id
     try:
         _require_all(storage, name)
-    except CovetError:
-        undo_initialise(storage)
+    except CovetError as error:
+        if left := undo_initialise(storage):
+            hint = f"{error.hint}; {left.message}: delete {MARKER} there before the next try"
+            raise type(error)(error.message, hint, error.details) from error
         raise
     return identity
 

@@ -4,7 +4,8 @@
     ├─ ConfigurationError     ToolMissing · ToolTooOld · BadSetting
     ├─ StreamError            SourceFailed · SinkFailed · Stalled
     ├─ StorageError           ObjectNotFound · ObjectExists · StorageUnavailable (transient)
-    │                         StorageFull · AccessRefused · UploadLost · WrongEndpoint
+    │                         StorageFull · AccessRefused (DeleteRefused) · UploadLost
+    │                         WrongEndpoint
     ├─ IntegrityError         NotAnArchive · Truncated · Tampered · DigestMismatch
     │                         ManifestInvalid · TooLarge · Untrusted
     ├─ KeyUnavailable         WrongKey · UnknownRecipient · WrongPassphrase
@@ -104,6 +105,10 @@ class StorageFull(StorageError):
 
 class AccessRefused(StorageError):
     """Credentials are missing, wrong, expired or not allowed to do this."""
+
+
+class DeleteRefused(AccessRefused):
+    """These credentials, or this user, may not delete; what was to be deleted is still there."""
 
 
 class WrongEndpoint(StorageError):

@@ -240,7 +240,9 @@ def rotate(given: Namespace) -> Report:
     manager = BackupManager(repository, _keyring(given, repository), progress=given.progress)
     new = _ring(repository, given.new_key_file, given.new_passphrase_file)
     results = manager.rotate_keys(new, min_slots=given.min_slots)
-    failed = [result for result in results if result.state is Rotation.FAILED]
+    states = [result.state for result in results]
+    failed, remaining = states.count(Rotation.FAILED), states.count(Rotation.OLD_KEYS_REMAIN)
+    hints = dict.fromkeys(result.error.hint for result in results if result.error)
     rows: list[dict[str, Any]] = [
         {
             "label": str(result.label),
@@ -250,9 +252,12 @@ def rotate(given: Namespace) -> Report:
         for result in results
     ]
     return Report(
-        {"backups": rows, "failed": len(failed)},
-        [f"{row['state']:8} {row['label']} {row['error']}".rstrip() for row in rows],
-        exits.FAILED if failed else exits.OK,
+        {"backups": rows, "failed": failed, "old_keys_remain": remaining},
+        [
+            *(f"{row['state']:8} {row['label']} {row['error']}".rstrip() for row in rows),
+            *(f"hint: {hint}" for hint in hints if hint),
+        ],
+        exits.FAILED if failed else exits.STORAGE if remaining else exits.OK,
     )
 
 
@@ -264,14 +269,19 @@ def sweep(given: Namespace) -> Report:
         )
     swept = BackupManager(_open(given.repo, given)).sweep(timedelta(hours=given.older_than))
     labels = [str(label) for label in swept.labels]
+    failures = {name: str(error) for name, error in swept.failures.items()}
+    hints = dict.fromkeys(error.hint for error in swept.failures.values())
     return Report(
-        {"labels": labels, "uploads": swept.uploads},
+        {"labels": labels, "uploads": swept.uploads, "failures": failures},
         [
             *(f"removed unfinished backup {label}" for label in labels),
             *(f"removed unfinished upload {name}" for name in swept.uploads),
+            *(f"not removed: {name}: {error}" for name, error in failures.items()),
+            *(f"hint: {hint}" for hint in hints if hint),
             f"removed {count_text(len(labels), 'unfinished backup')} and "
             f"{count_text(len(swept.uploads), 'unfinished upload')}",
         ],
+        exits.STORAGE if failures else exits.OK,
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from threading import Lock
 
@@ -20,6 +21,8 @@ from covetbackup.core.repository.keys_store import publish_key_records, write_ke
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.stream.fanout import FanOut
+
+logger = logging.getLogger(__name__)
 
 
 class Copies:
@@ -106,8 +109,10 @@ class Copies:
     def _discard(self, names: Iterable[str]) -> None:
         for name in names:
             # What made a copy fail may forbid cleaning it too; `sweep` gets what is left.
-            with suppress(CovetError):
+            try:
                 self._all[name].remove(self._label)
+            except CovetError as error:
+                logger.warning("%s keeps parts of a failed backup until a sweep: %s", name, error)
 
 
 def _check_distinct(repositories: Sequence[Repository]) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from covetbackup.core.errors import Conflict, ObjectNotFound
+from covetbackup.core.errors import Conflict, ObjectNotFound, StorageError
 from covetbackup.core.repository import layout
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.repository import Repository
@@ -15,10 +15,12 @@ _LATER_THAN_ALL = datetime(9999, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep removed: folders without a manifest, and unfinished uploads."""
+    """What a sweep removed: folders without a manifest, and unfinished uploads; `failures` name
+    what it could not remove, with the reason."""
 
     labels: tuple[Label, ...]
     uploads: tuple[str, ...]
+    failures: dict[str, StorageError] = field(default_factory=dict)
 
 
 def delete_backup(repository: Repository, label: Label) -> None:
@@ -49,8 +51,20 @@ def discard_backup(repository: Repository, label: Label) -> None:
 def sweep_repository(repository: Repository, before: datetime) -> Swept:
     """Remove unpublished folders whose newest object is older than `before` (aware), and uploads
     begun before it. `before` must lie further back than the longest backup takes: an unfinished
-    backup looks just like one that died. Damaged but published backups are never touched."""
-    labels = tuple(repository.unpublished(before))
-    for label in labels:
-        repository.remove(label)
-    return Swept(labels, tuple(repository.storage.sweep(before)))
+    backup looks just like one that died. Damaged but published backups are never touched.
+    Raises `StorageError` only if the repository cannot be listed."""
+    labels: list[Label] = []
+    uploads: tuple[str, ...] = ()
+    failures: dict[str, StorageError] = {}
+    for label in repository.unpublished(before):
+        try:
+            repository.remove(label)
+        except StorageError as error:
+            failures[str(label)] = error
+        else:
+            labels.append(label)
+    try:
+        uploads = tuple(repository.storage.sweep(before))
+    except StorageError as error:
+        failures["unfinished uploads"] = error
+    return Swept(tuple(labels), uploads, failures)

@@ -7,13 +7,20 @@ off is finished by running it again.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
 from covetbackup.core.crypto import canonical
 from covetbackup.core.crypto.envelope import check_wrapping, unwrap_dek, wrap_dek
 from covetbackup.core.crypto.keyring import Keyring
-from covetbackup.core.errors import CovetError, IntegrityError, KeyUnavailable, Tampered
+from covetbackup.core.errors import (
+    CovetError,
+    IntegrityError,
+    KeyUnavailable,
+    StorageError,
+    Tampered,
+)
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository.keys_store import (
     generations,
@@ -35,6 +42,8 @@ class Rotation(StrEnum):
     ROTATED = "rotated"
     PLAIN = "plain"
     """Not encrypted: nothing to rotate."""
+    OLD_KEYS_REMAIN = "old keys remain"
+    """Opens with the new keys, and with the old ones too: their object could not be deleted."""
     FAILED = "failed"
     """Opens with the keys it had before."""
 
@@ -71,33 +80,48 @@ def _rotate_all(
         progress.phase(f"rotating {label}")
         progress.advance(0)
         try:
-            yield Rotated(label, _rotate(repository, label, old, new, min_slots))
+            yield _rotate(repository, label, old, new, min_slots)
         except CovetError as error:
             yield Rotated(label, Rotation.FAILED, error)
 
 
 def _rotate(
     repository: Repository, label: Label, old: Keyring, new: Keyring, min_slots: int
-) -> Rotation:
+) -> Rotated:
     if repository.manifest(label).suite is None:
-        return Rotation.PLAIN
+        return Rotated(label, Rotation.PLAIN)
     storage = repository.storage
     newest = newest_generation(storage, label)
     copies = read_copies(storage, label, newest)
     if _is_current(storage, label, copies, new):
         write_keys(storage, label, newest, copies[0])
-        _remove_older(storage, label, newest)
-        return Rotation.CURRENT
+        return _finished(storage, label, newest, Rotation.CURRENT)
     dek = open_keys(storage, label, old).opened.dek
     data = wrap_dek(dek, label.backup_id, new, generation=newest + 1, min_slots=min_slots)
     write_keys(storage, label, newest + 1, data)
     try:
         _prove(storage, label, newest + 1, data, new)
     except BaseException:
-        remove_generation(storage, label, newest + 1)
+        with suppress(StorageError):  # why it was to be undone matters more
+            remove_generation(storage, label, newest + 1)
         raise
-    _remove_older(storage, label, newest + 1)
-    return Rotation.ROTATED
+    return _finished(storage, label, newest + 1, Rotation.ROTATED)
+
+
+def _finished(storage: Storage, label: Label, newest: int, state: Rotation) -> Rotated:
+    """The result once the keys object `newest` is proven: whether the older ones are gone."""
+    try:
+        _remove_older(storage, label, newest)
+    except StorageError as error:
+        remains = type(error)(
+            f"the new keys open it, and the old ones still do: {error.message}",
+            f"{error.hint}; then rotate again, which only deletes the old keys objects".lstrip(
+                "; "
+            ),
+            error.details,
+        )
+        return Rotated(label, Rotation.OLD_KEYS_REMAIN, remains)
+    return Rotated(label, state)
 
 
 def _is_current(storage: Storage, label: Label, copies: list[bytes], new: Keyring) -> bool:

@@ -17,6 +17,7 @@ from covetbackup.core.errors import (
     ManifestInvalid,
     ObjectExists,
     ObjectNotFound,
+    StorageError,
 )
 from covetbackup.core.repository import layout
 from covetbackup.core.repository.layout import Label
@@ -37,8 +38,9 @@ class KeysFound:
 def write_keys(storage: Storage, label: Label, generation: int, data: bytes) -> None:
     """Store both copies. A copy that is already there is left if equal.
 
-    Raises `ObjectExists` if it is not. After any error what this call wrote is gone, and nothing
-    else: the generation may be another process's, and the only one left.
+    Raises `ObjectExists` if it is not. After any error what this call wrote is gone, as far as the
+    storage lets it be deleted, and nothing else: the generation may be another process's, and the
+    only one left.
     """
     written: list[str] = []
     try:
@@ -47,7 +49,8 @@ def write_keys(storage: Storage, label: Label, generation: int, data: bytes) -> 
                 written.append(name)
     except BaseException:
         for name in written:
-            storage.delete(name)
+            with suppress(StorageError):  # why it was to be undone matters more
+                storage.delete(name)
         raise
 
 

@@ -49,7 +49,7 @@ def initialise(storage: Storage, now: datetime) -> Marker:
     """Make an empty storage a repository: marker first, then the recovery guides.
 
     Raises `Conflict` if anything is in the storage already. Whatever goes wrong, the storage is
-    as empty afterwards as it was.
+    as empty afterwards as it was, or the error says what is left in it.
     """
     with suppress(ObjectNotFound):  # a folder that is not there yet is empty too
         for found in storage.list():
@@ -63,14 +63,26 @@ def initialise(storage: Storage, now: datetime) -> Marker:
     try:
         for name in GUIDES:
             write_object(storage, name, (guides / name).read_bytes())
+    except StorageError as error:
+        if left := undo_initialise(storage):
+            raise type(error)(
+                error.message,
+                f"{error.hint}; {left.message}: delete {MARKER} there before the next try",
+                error.details,
+            ) from error
+        raise
     except BaseException:
         undo_initialise(storage)
         raise
     return marker
 
 
-def undo_initialise(storage: Storage) -> None:
-    """Make a repository that holds no backup yet an empty storage again."""
-    with suppress(StorageError):  # why it is undone matters more than that it cannot be
+def undo_initialise(storage: Storage) -> StorageError | None:
+    """Make a repository that holds no backup yet an empty storage again. Returns what kept it
+    from that instead of raising: why it is undone matters more."""
+    try:
         for name in (*GUIDES, MARKER):
             storage.delete(name)
+    except StorageError as error:
+        return error
+    return None

@@ -5,7 +5,7 @@ A backup exists if and only if its manifest does: the manifest is written last a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +14,7 @@ from covetbackup.core.errors import (
     BadSetting,
     Conflict,
     CovetError,
+    DeleteRefused,
     ManifestInvalid,
     ObjectNotFound,
 )
@@ -51,7 +52,8 @@ class Repository:
         except ObjectNotFound as error:
             raise BadSetting(
                 f"{name} is not a repository: it has no {MARKER}",
-                "is the disk mounted? a new repository is made with the init command",
+                "is the address right, and the disk mounted? a new repository is made with the "
+                "init command",
             ) from error
         return cls(storage, name=name, marker=Marker.from_bytes(data))
 
@@ -130,15 +132,34 @@ class Repository:
         """Remove a backup, published or not: manifest first, then volumes, the mirror of the keys
         and the keys. Idempotent: a run that was cut off is finished by running it again.
 
-        The keys go last because a sweep finds what was cut off by its folder only.
+        The keys go last because a sweep finds what was cut off by its folder only. Raises
+        `DeleteRefused` that says whether the backup is still there, and what of it is.
         """
-        self.storage.delete(label.manifest)
+        try:
+            self.storage.delete(label.manifest)
+        except DeleteRefused as error:
+            raise DeleteRefused(
+                f"nothing of backup {label} was removed: {error.message}",
+                error.hint,
+                error.details,
+            ) from error
         names = [found.name for found in self.objects(label)]
         keys = [name for name in names if layout.keys_generation(name) is not None]
         mirror = self.storage.list(layout.MIRROR + label.backup_id.hex())
         data = [name for name in names if name not in keys]
-        for name in [*data, *[found.name for found in mirror], *keys]:
-            self.storage.delete(name)
+        self._delete_all(label, [*data, *[found.name for found in mirror], *keys])
+
+    def _delete_all(self, label: Label, names: Sequence[str]) -> None:
+        for number, name in enumerate(names):
+            try:
+                self.storage.delete(name)
+            except DeleteRefused as error:
+                raise DeleteRefused(
+                    f"backup {label} is no longer listed, but objects of it are left "
+                    f"({len(names) - number}): {error.message}",
+                    f"{error.hint}; then delete the backup again by its whole label, or sweep",
+                    error.details,
+                ) from error
 
     def unpublished(self, before: datetime) -> Iterator[Label]:
         """Folders without a manifest whose newest object is older than `before` (aware)."""

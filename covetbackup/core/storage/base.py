@@ -57,11 +57,11 @@ class Storage(Protocol):
         """All committed objects whose name starts with `prefix`, complete, sorted by name."""
 
     def delete(self, name: str) -> None:
-        """Remove an object; deleting nothing is fine."""
+        """Remove an object; deleting nothing is fine. Raises `DeleteRefused`."""
 
     def sweep(self, before: datetime, prefix: str = "") -> Sequence[str]:
         """Remove uploads begun before `before` (aware UTC) and never committed, of objects whose
-        name starts with `prefix`; their names."""
+        name starts with `prefix`; their names. Raises `DeleteRefused`."""
 
 
 def check_name(name: str) -> str:

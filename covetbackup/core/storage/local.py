@@ -26,6 +26,7 @@ from covetbackup.core.errors import (
 from covetbackup.core.storage.base import MARKER, ObjectInfo, check_name
 from covetbackup.core.storage.local_tree import (
     TEMP_PREFIX,
+    deleting,
     directory,
     make_directory,
     prune,
@@ -87,7 +88,7 @@ class LocalStorage:
 
     def delete(self, name: str) -> None:
         *parts, last = check_name(name).split("/")
-        with suppress(ObjectNotFound), translated(self._root, name):
+        with suppress(ObjectNotFound), deleting(self._root, name):
             with directory(self._root, parts) as descriptor:
                 os.unlink(last, dir_fd=descriptor)
                 os.fsync(descriptor)
@@ -95,7 +96,7 @@ class LocalStorage:
 
     def sweep(self, before: datetime, prefix: str = "") -> Sequence[str]:
         swept = []
-        with translated(self._root):
+        with deleting(self._root):
             for parts, name, state in walk_temporary(self._root):
                 final = "/".join([*parts, _final_name(name)])
                 if state.st_mtime >= before.timestamp() or not final.startswith(prefix):

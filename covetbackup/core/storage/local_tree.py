@@ -17,6 +17,7 @@ from pathlib import Path
 from covetbackup.core.errors import (
     AccessRefused,
     BadSetting,
+    DeleteRefused,
     ObjectNotFound,
     StorageError,
     StorageFull,
@@ -43,6 +44,21 @@ def translated(root: Path, name: str = "") -> Iterator[None]:
         raise ObjectNotFound(f"{root / name} does not exist", hint) from error
     except OSError as error:
         raise _translation(error, root, root / name) from error
+
+
+@contextmanager
+def deleting(root: Path, name: str = "") -> Iterator[None]:
+    """As `translated`, but what may not be done is called a refused deletion."""
+    try:
+        with translated(root, name):
+            yield
+    except AccessRefused as error:
+        raise DeleteRefused(
+            f"{root / name} cannot be deleted: {error.message.rpartition(': ')[2]}",
+            "deleting needs write permission for the folder the file is in; is it another user's, "
+            "or mounted read-only?",
+            error.details,
+        ) from error
 
 
 def _translation(error: OSError, root: Path, subject: Path) -> StorageError:

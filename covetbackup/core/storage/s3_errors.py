@@ -26,17 +26,18 @@ from covetbackup.core.errors import (
     AccessRefused,
     BadSetting,
     CovetError,
+    DeleteRefused,
     ObjectExists,
     ObjectNotFound,
     StorageError,
+    StorageFull,
     StorageUnavailable,
     UploadLost,
     WrongEndpoint,
 )
 from covetbackup.core.storage.s3_answers import is_web_page, redirect, region_of, web_page
 
-_CREDENTIAL_CODES = {
-    "AccessDenied",
+_WRONG_CREDENTIALS = {
     "AccountProblem",
     "AuthorizationHeaderMalformed",
     "ExpiredToken",
@@ -47,8 +48,20 @@ _CREDENTIAL_CODES = {
     "SignatureDoesNotMatch",
     "TokenRefreshRequired",
 }
+_CREDENTIAL_CODES = {"AccessDenied", *_WRONG_CREDENTIALS}
+_FULL_CODES = {"QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull"}
 _REGION_CODES = {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 _PASSING_CODES = {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException"}
+_PERMISSIONS = {
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+    "DeleteObject": "s3:DeleteObject",
+    "GetObject": "s3:GetObject",
+    "HeadObject": "s3:GetObject and s3:ListBucket",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "ListObjectsV2": "s3:ListBucket",
+}
+"""By operation, in the words of Amazon's policies; all that is not here takes s3:PutObject."""
+_DELETIONS = ("AbortMultipartUpload", "DeleteObject")
 _CAPITALISED = re.compile(r"([A-Z]+(?![a-z])|[A-Z][a-z])")
 _NO_CREDENTIALS = (
     CredentialRetrievalError,
@@ -126,18 +139,39 @@ def _answer(error: ClientError, subject: str, place: str) -> CovetError:
     has_body = not error.operation_name.startswith("Head")
     if has_body and code in ("", str(status)) and is_web_page(error.response):
         return web_page(status, subject, place)
+    if code in _FULL_CODES or status == 507:
+        return StorageFull(
+            f"no room for {subject} in {place}: {_words(code)}",
+            hint="free space, raise the quota or keep fewer backups",
+        )
     if code in _REGION_CODES and (region := region_of(error.response)):
         return WrongEndpoint(f"{place} is in the region {region}", f"give region={region}")
+    if code in _CREDENTIAL_CODES or status in (401, 403, 405):
+        return _refused(error.operation_name, code, status, subject=subject, place=place)
     return _answer_by_status(code, status, subject, place)
 
 
-def _answer_by_status(code: str, status: int, subject: str, place: str) -> CovetError:
-    if code in _CREDENTIAL_CODES or status in (401, 403):
-        return AccessRefused(
-            f"{place} refused the credentials for {subject}: {_words(code or str(status))}",
-            hint="are they right, still valid and allowed to do this?",
-            details=f"{_words(code)} (status {status})",
+def _refused(
+    operation: str, code: str, status: int, *, subject: str, place: str
+) -> AccessRefused | StorageError:
+    details = f"{_words(code)} (status {status})"
+    permission = _PERMISSIONS.get(operation, "s3:PutObject")
+    if operation in _DELETIONS and code not in _WRONG_CREDENTIALS:
+        return DeleteRefused(
+            f"{place} does not let these credentials delete {subject}",
+            hint=f"allow them {permission} there, or use credentials that may delete",
+            details=details,
         )
+    if status == 405:
+        return StorageError(f"{place} refused {subject}: {details}")
+    return AccessRefused(
+        f"{place} refused the credentials for {subject}: {_words(code or str(status))}",
+        hint=f"are they right, still valid and allowed to do this? it takes {permission}",
+        details=details,
+    )
+
+
+def _answer_by_status(code: str, status: int, subject: str, place: str) -> CovetError:
     if status == 501:
         return NotSupported(f"{place} cannot do what {subject} needs: {_words(code)}")
     if code in _PASSING_CODES or status >= 500 or status == 429:
