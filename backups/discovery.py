@@ -19,6 +19,7 @@ from django.utils import timezone
 from backups import engines
 from backups.models import Database, DatabaseState, Server
 from backups.models.source import Inclusion, ServerKind
+from backups.roots import check_sqlite_folder
 from covetbackup.core.databases.kept import is_kept
 from covetbackup.core.databases.mysql import connection as mysql
 from covetbackup.core.databases.mysql import scratch as mysql_scratch
@@ -199,6 +200,7 @@ def _mysql(server: Server) -> tuple[list[Found], list[str]]:
 
 def _sqlite(server: Server) -> tuple[list[Found], list[str]]:
     folder = Path(server.folder)
+    check_sqlite_folder(folder)
     try:
         seen = [_look_at(folder / name) for name in sorted(os.listdir(folder))]
     except OSError as error:

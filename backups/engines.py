@@ -15,6 +15,7 @@ from backups.hosts import check_endpoint, checked_address
 from backups.models import Database, EncryptionKey, Repository, Server
 from backups.models.repository import KeyState, RepositoryKind
 from backups.models.source import ServerKind
+from backups.roots import check_sqlite_folder
 from covetbackup.access.models import Team
 from covetbackup.core.crypto import keyfile
 from covetbackup.core.crypto.keyring import Keyring
@@ -84,15 +85,17 @@ def _address(server: Server) -> str:
 
 def file_in(server: Server, name: str) -> Path:
     """The path of the SQLite database `name`. Raises `BadSetting` for anything that is not a
-    plain name in the server's folder, a link, and the dashboard's own catalog."""
+    plain name in the server's folder, a link, the dashboard's own catalog, and a folder that
+    `roots` does not allow."""
     folder = Path(server.folder)
     path = folder / name
     if not folder.is_absolute() or path.parent != folder or name in ("", ".", "..") or "\0" in name:
         raise BadSetting(f"{name[:80]!r} is not a file name in {server.folder}")
-    if path.is_symlink():
-        raise BadSetting(f"{path} is a link", "register the folder that holds the file itself")
     if is_own_catalog(path):
         raise BadSetting(f"{path} is the dashboard's own catalog", "choose another file")
+    check_sqlite_folder(folder)
+    if path.is_symlink():
+        raise BadSetting(f"{path} is a link", "register the folder that holds the file itself")
     return path
 
 

@@ -23,6 +23,8 @@ REPOSITORY_ROOTS = [
     Path(word).absolute() for word in ENV.words("COVET_REPOSITORY_ROOTS", str(VAR_DIR))
 ]
 """Local repositories lie below one of these."""
+SQLITE_ROOTS = [Path(word).absolute() for word in ENV.words("COVET_SQLITE_ROOTS", str(VAR_DIR))]
+"""Folders of SQLite files, which are backed up and restored to, are these or lie below them."""
 SOCKET_HOSTS_ALLOWED = ENV.flag("COVET_SOCKET_HOSTS")
 """Whether a PostgreSQL host may be the directory of a socket on this machine."""
 AMBIENT_S3_ALLOWED = ENV.flag("COVET_S3_AMBIENT")

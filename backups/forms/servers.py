@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 from django import forms
@@ -13,6 +14,7 @@ from backups.forms.owned import TeamForm
 from backups.models import Server
 from backups.models.source import ServerKind
 from backups.registering import save_server
+from backups.roots import VARIABLE, allowed_text, check_sqlite_folder
 from covetbackup.access.roles import Permission
 from covetbackup.core.errors import BadSetting, sentence
 from covetbackup.core.stream.secret import Secret
@@ -191,7 +193,6 @@ class SqliteServerForm(ServerForm):
 
     folder = forms.CharField(
         max_length=1000,
-        help_text="An absolute path on the workers' machine. The SQLite files in it are found.",
         widget=forms.TextInput(attrs={"placeholder": "/srv/shop", "spellcheck": "false"}),
     )
 
@@ -200,11 +201,23 @@ class SqliteServerForm(ServerForm):
         fields = ("team", "name", "folder", "include", "exclude", "queue")
         help_texts = HostServerForm.Meta.help_texts
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["folder"].help_text = (
+            "An absolute path on the workers' machine. The SQLite files in it are found. It must "
+            f"be one of these or lie below: {allowed_text()} ({VARIABLE})."
+        )
+
     def clean_folder(self) -> str:
         folder: str = self.cleaned_data["folder"]
         if not folder.startswith("/") or ".." in folder.split("/"):
             raise ValidationError("This must be an absolute path without “..”, such as /srv/shop.")
-        return folder.rstrip("/") or "/"
+        folder = folder.rstrip("/") or "/"
+        try:
+            check_sqlite_folder(Path(folder))
+        except BadSetting as error:
+            raise ValidationError(sentence(error)) from error
+        return folder
 
 
 SERVER_FORMS: dict[str, type[ServerForm]] = {

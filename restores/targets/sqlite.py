@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from backups.engines import file_in
 from backups.models import Server
+from backups.roots import check_sqlite_folder
 from covetbackup.core.cli.terminal import size_text
 from covetbackup.core.databases.sqlite.restore import refuse_taken
 from covetbackup.core.databases.sqlite.staging import (
@@ -100,6 +101,7 @@ def _is_free(server: Server, name: str) -> bool:
 
 
 def _sweep(server: Server, before: datetime) -> list[str]:
+    check_sqlite_folder(Path(server.folder))
     # A restore that begins at this moment locks its file right after making it: whatever is
     # older than this pause is locked if anybody is alive to hold it.
     time.sleep(max(0.0, _PAUSE_SECONDS - (timezone.now() - before).total_seconds()))

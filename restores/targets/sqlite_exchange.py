@@ -10,6 +10,7 @@ import psutil
 
 from backups.engines import file_in
 from backups.models import Server
+from backups.roots import check_sqlite_folder
 from covetbackup.core.cli.terminal import size_text
 from covetbackup.core.databases.kept import Session
 from covetbackup.core.databases.sqlite import replace
@@ -73,6 +74,7 @@ def _identity(server: Server, name: str) -> str | None:
 
 
 def _name_of(server: Server, identity: str) -> str | None:
+    check_sqlite_folder(Path(server.folder))
     try:
         return replace.name_of(Path(server.folder), identity)
     except OSError as error:

@@ -1,0 +1,58 @@
+"""Which folders of this machine may be registered as servers of SQLite files.
+
+Whoever may add a server could otherwise read, through a backup, any SQLite file that the worker's
+user can read, and write into any folder through a restore.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+
+from backups.models import Server
+from backups.models.source import ServerKind
+from covetbackup.core.errors import BadSetting
+
+VARIABLE = "COVET_SQLITE_ROOTS"
+
+
+def check_sqlite_folder(folder: Path) -> None:
+    """Raise `BadSetting` unless `folder`, links followed, is an allowed root or below one. The
+    folder that holds the catalog and the keys never is, but folders in it may be."""
+    shown = str(folder)[:200]
+    try:
+        place = folder.resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a zero byte
+        raise BadSetting(f"{shown!r} cannot be followed to a folder") from error
+    if place == settings.VAR_DIR.resolve():
+        raise BadSetting(
+            f"{shown} holds the dashboard's own files", "move the databases to a folder below it"
+        )
+    if not any(place.is_relative_to(root.resolve()) for root in settings.SQLITE_ROOTS):
+        leads = f" (it leads to {place})" if place != folder else ""
+        raise BadSetting(
+            f"{shown}{leads} is not below a folder that may hold SQLite databases",
+            f"allowed: {allowed_text()}; to allow another, set {VARIABLE} and restart",
+        )
+
+
+def allowed_text() -> str:
+    return ", ".join(map(str, settings.SQLITE_ROOTS)) or "none"
+
+
+def servers_outside() -> list[Server]:
+    """Return the registered folders that are not allowed, for example since an upgrade."""
+    return [
+        server
+        for server in Server.objects.filter(kind=ServerKind.SQLITE).order_by("pk")
+        if not _is_allowed(server)
+    ]
+
+
+def _is_allowed(server: Server) -> bool:
+    try:
+        check_sqlite_folder(Path(server.folder))
+    except BadSetting:
+        return False
+    return True
