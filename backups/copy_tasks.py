@@ -8,7 +8,6 @@ removed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 from django.utils import timezone
 
@@ -34,6 +33,7 @@ from covetbackup.core.progress import Progress
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.repository import Repository
 from covetbackup.jobs.models import Job, JobState
+from covetbackup.jobs.outage import with_patience
 from covetbackup.jobs.work import Work
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ def _make(work: Work, copy: BackupCopy) -> None:
         return
     phases = PhaseTimes(work.progress, before_publishing=work.confirm)
     failure: CovetError = Conflict(f"there is no good copy of {copy.backup}", "see each copy")
-    for source in _sources(copy):
+    for source in with_patience(lambda: _sources(copy)):
         try:
             opened = engines.open_repository(source.repository)
             _refuse_changed(opened, label, copy.backup)
@@ -107,9 +107,9 @@ def _make(work: Work, copy: BackupCopy) -> None:
     raise failure
 
 
-def _sources(copy: BackupCopy) -> Iterator[BackupCopy]:
+def _sources(copy: BackupCopy) -> list[BackupCopy]:
     others = copy.backup.copies.exclude(pk=copy.pk).filter(state__in=GOOD_COPIES)
-    yield from others.select_related("repository").order_by("pk")
+    return list(others.select_related("repository").order_by("pk"))
 
 
 def _refuse_changed(source: Repository, label: Label, backup: Backup) -> None:

@@ -1,9 +1,14 @@
-"""What became of backups: every change of a backup's state and of its copies is one update here."""
+"""What became of backups: every change of a backup's state and of its copies is one update here.
+
+Each bears repetition, and waits for a catalog that restarts: what a runner has done in hours must
+not be done again for that.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
@@ -15,12 +20,14 @@ from covetbackup.core.manager import PLAIN
 from covetbackup.core.operations.backup import BackupResult
 from covetbackup.core.operations.verify import Level
 from covetbackup.core.repository.manifest import Manifest
+from covetbackup.jobs.outage import patient, with_patience
 
 GOOD_COPIES = (CopyState.STORED, CopyState.VERIFIED)
 DAMAGED_COPIES = (CopyState.MISSING, CopyState.CORRUPT)
 """What a verification found to be lost."""
 
 
+@patient
 def record_backup(backup: Backup, result: BackupResult, *, manifest_sha256: str = "") -> None:
     """pending → available, or degraded if a copy failed: what the finished backup's manifest says.
 
@@ -94,6 +101,7 @@ def sha256_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+@patient
 def record_unusable(backup: Backup, state: BackupState, error: str, hint: str) -> None:
     """pending → `state`, one of `UNUSABLE_STATES`. Does nothing in any other state."""
     with transaction.atomic():
@@ -102,6 +110,7 @@ def record_unusable(backup: Backup, state: BackupState, error: str, hint: str) -
             backup.copies.update(state=CopyState.FAILED)
 
 
+@patient
 def record_copy_check(copy: BackupCopy, state: CopyState, problem: str) -> None:
     """What a verification found in one copy; the backup's own state follows from all copies."""
     copy.state, copy.problem, copy.checked_at = state, problem, timezone.now()
@@ -120,6 +129,7 @@ def judge_copies(backup: Backup) -> BackupState:
     return state
 
 
+@patient
 def record_copied(copy: BackupCopy) -> None:
     """The copy is there now, and may have been the last that was missing."""
     copy.state, copy.stored_at, copy.problem = CopyState.STORED, timezone.now(), ""
@@ -128,6 +138,7 @@ def record_copied(copy: BackupCopy) -> None:
     _record_problems(copy.backup)
 
 
+@patient
 def record_not_copied(copy: BackupCopy, problem: str) -> None:
     """What a verification found, that it is damaged or missing, stays as it is."""
     if copy.state in (CopyState.PENDING, CopyState.FAILED):
@@ -136,6 +147,7 @@ def record_not_copied(copy: BackupCopy, problem: str) -> None:
         judge_copies(copy.backup)
 
 
+@patient
 def record_verified(backup: Backup, level: Level) -> None:
     """The outcome of a verification of all copies, each recorded by `record_copy_check`."""
     judge_copies(backup)
@@ -153,6 +165,7 @@ def _record_problems(backup: Backup) -> None:
     backup.save(update_fields=["verify_problem"])
 
 
+@patient
 def abandon_removal(backup: Backup) -> None:
     """expiring → what its copies make of it: it was held after all."""
     if _move(backup, [BackupState.EXPIRING], BackupState.DEGRADED):
@@ -176,8 +189,16 @@ def begin_removal(backup: Backup) -> bool:
 
 def record_removed(backup: Backup) -> None:
     """expiring → gone. The row goes too, unless history refers to it: then it is removed."""
+    backup_id = backup.pk  # `delete` empties the row in hand, also if the commit is lost then
+    with_patience(lambda: _remove_row(backup_id))
+
+
+def _remove_row(backup_id: UUID) -> None:
     with transaction.atomic():
-        refuse_held(Backup.objects.select_for_update().get(pk=backup.pk))
+        backup = Backup.objects.select_for_update().filter(pk=backup_id).first()
+        if backup is None:
+            return  # the answer to an earlier commit was lost
+        refuse_held(backup)
         if _has_history(backup):
             _move(backup, [BackupState.EXPIRING], BackupState.REMOVED)
         else:

@@ -30,6 +30,7 @@ from covetbackup.core.operations.verify import Level, VerifyResult, verify_backu
 from covetbackup.core.repository.layout import Label, new_label, slug_of
 from covetbackup.core.stream.codec import CodecSpec
 from covetbackup.jobs.models import Job, JobState
+from covetbackup.jobs.outage import with_patience
 from covetbackup.jobs.work import Work
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def _take(work: Work, backup: Backup) -> None:
         clock=_now,
     )
     backup.phases = phases.finished()
-    backup.save(update_fields=["phases"])
+    with_patience(lambda: backup.save(update_fields=["phases"]))
     result = BackupResult(result.manifest, result.stored_in, {**failures, **result.failures})
     first = repositories[result.stored_in[0]]
     sha256 = records.sha256_of(first.manifest_bytes(result.manifest.label))
@@ -133,11 +134,12 @@ def run_verify(work: Work) -> None:
 
 def _verify_copy(work: Work, backup: Backup, copy: BackupCopy, level: Level) -> VerifyResult:
     work.progress.note(f"verifying the copy in {copy.repository}")
+    team = backup.database.server.team
     result = verify_backup(
         engines.open_repository(copy.repository),
         Label.parse(backup.label),
         level,
-        keyring=engines.keyring_for(backup.database.server.team),
+        keyring=with_patience(lambda: engines.keyring_for(team)),
         check=member_check,
         progress=work.progress,
         workers=default_workers(),

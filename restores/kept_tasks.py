@@ -18,6 +18,7 @@ from covetbackup.audit.log import actor_of, record
 from covetbackup.audit.models import Outcome
 from covetbackup.core.errors import AccessRefused, Conflict, CovetError, DatabaseUnavailable
 from covetbackup.jobs.models import Job, JobState
+from covetbackup.jobs.outage import AWAY, with_patience
 from covetbackup.jobs.work import Work
 from restores.keeping import drop_after, postpone, refuse_forbidden
 from restores.models import KeptDatabase, KeptState
@@ -55,12 +56,16 @@ def run_drop(work: Work) -> None:
 def run_swap_back(work: Work) -> None:
     """What was kept gets its place back, and what has it is kept. Raises `Conflict`."""
     kept = _found(work)
+    if kept.next_name and _was_swapped(kept):
+        work.progress.note("the attempt before this one had finished")
+        _swapped(kept, work.job)
+        return
     exchange, server, target = _exchange(kept), kept.restore.target_server, kept.restore.target_name
     _refuse_other(kept.name, exchange.identity(server, kept.name), kept.identity)
     _refuse_other(target, exchange.identity(server, target), kept.successor_identity)
     exchange.refuse_unfit(server, target)
     kept.next_name = exchange.free_name(server, target, timezone.now())
-    kept.save(update_fields=["next_name"])
+    with_patience(lambda: kept.save(update_fields=["next_name"]))
     work.progress.phase(f"swapping {kept.name} and {target}")
     work.confirm()
     lost = exchange.swap(server, target, kept.name, kept.next_name)
@@ -146,9 +151,8 @@ def _was_swapped(kept: KeptDatabase) -> bool:
 
 def _end(kept: KeptDatabase, state: KeptState, job: Job) -> None:
     kept.state, kept.ended_at, kept.ended_by = state, timezone.now(), job.requested_by
-    with transaction.atomic():
-        kept.save(update_fields=["state", "ended_at", "ended_by"])
-        _audit(kept, "kept.drop", job, Outcome.DONE, {"name": kept.name, "state": state.value})
+    details = {"name": kept.name, "state": state.value}
+    with_patience(lambda: _save_done(kept, "kept.drop", job, details))
 
 
 def _swapped(kept: KeptDatabase, job: Job) -> None:
@@ -157,10 +161,16 @@ def _swapped(kept: KeptDatabase, job: Job) -> None:
     kept.identity, kept.successor_identity = kept.successor_identity, kept.identity
     kept.is_original = not kept.is_original
     kept.state, kept.kept_at, kept.drop_after = KeptState.KEPT, now, drop_after(kept.restore, now)
+    details = {"back": before, "kept": kept.name}
+    with_patience(lambda: _save_done(kept, "kept.swap_back", job, details))
+
+
+def _save_done(kept: KeptDatabase, action: str, job: Job, details: dict[str, Any]) -> None:
     with transaction.atomic():
+        if not KeptDatabase.objects.filter(pk=kept.pk, state=KeptState.BUSY).exists():
+            return  # the answer to an earlier commit was lost
         kept.save()
-        details = {"back": before, "kept": kept.name}
-        _audit(kept, "kept.swap_back", job, Outcome.DONE, details)
+        _audit(kept, action, job, Outcome.DONE, details)
 
 
 def _failed(kept: KeptDatabase, job: Job, action: str) -> None:
@@ -185,6 +195,6 @@ def _audit(
 def _tell_catalog(work: Work, kept: KeptDatabase) -> None:
     """Have the databases listed as they are now; that they are not would be no failure."""
     try:
-        discover(kept.restore.target_server)
-    except CovetError as error:
+        with_patience(lambda: discover(kept.restore.target_server))
+    except (CovetError, *AWAY) as error:
         work.progress.note(f"the list of databases is not up to date yet: {error}")

@@ -32,6 +32,7 @@ from covetbackup.core.errors import (
 from covetbackup.core.operations.restore import RestoreRequest, RestoreResult, restore_backup
 from covetbackup.core.repository.layout import Label
 from covetbackup.jobs.models import Job, JobState
+from covetbackup.jobs.outage import AWAY, with_patience
 from covetbackup.jobs.work import Work
 from restores.keeping import keep
 from restores.models import Restore
@@ -67,7 +68,7 @@ def run_restore(work: Work) -> None:
     plan = plan_of(restore)
     _refuse_unfit(work, plan)
     _refuse_unsafe(restore)
-    if _was_finished_before(work, restore):
+    if stage_of(restore) is Stage.DONE or _was_finished_before(work, restore):
         return
     _sweep_before(work, plan.server)
     may_be_done = stage_of(restore) is Stage.PUBLISHING
@@ -199,7 +200,14 @@ def _record_success(restore: Restore, result: RestoreResult, *, seconds: float) 
 
 def _record_done(restore: Restore, summary: Summary) -> None:
     identities = _identities(restore, summary.kept_as)
+    with_patience(lambda: _write_done(restore, summary, identities))
+
+
+def _write_done(restore: Restore, summary: Summary, identities: tuple[str, str]) -> None:
     with transaction.atomic():
+        stored = Restore.objects.filter(pk=restore.pk, result__state=Stage.DONE.value)
+        if stored.exists():
+            return  # the answer to an earlier commit was lost
         _write(restore, summary.to_json(Stage.DONE))
         details = {"rows": summary.rows}
         if summary.kept_as:
@@ -224,8 +232,8 @@ def _tell_catalog(work: Work, restore: Restore) -> None:
     """Have the new database listed among the others; that it is not would be no failure."""
     server = restore.target_server
     try:
-        discover(server)
-    except CovetError as error:
+        with_patience(lambda: discover(server))
+    except (CovetError, *AWAY) as error:
         work.progress.note(f"the new database is not listed yet: {error}")
         return
     if not restore.replaces and not restore.adds:
@@ -248,7 +256,7 @@ def _record_failure(restore: Restore, remains: Remains) -> None:
 
 def _write(restore: Restore, result: dict[str, Any]) -> None:
     restore.result = result
-    restore.save(update_fields=["result"])
+    with_patience(lambda: restore.save(update_fields=["result"]))
 
 
 def _audit(restore: Restore, action: str, outcome: Outcome, details: dict[str, Any]) -> None:

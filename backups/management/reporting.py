@@ -14,8 +14,9 @@ from covetbackup.access.models import Team
 from covetbackup.core import errors
 from covetbackup.core.cli.exits import CANCELLED, EXITS, FAILED, exit_status
 from covetbackup.core.cli.report import Report
-from covetbackup.core.errors import BadSetting, Cancelled, CovetError
+from covetbackup.core.errors import BadSetting, Cancelled, CovetError, DatabaseUnavailable
 from covetbackup.jobs.models import Job, JobState
+from covetbackup.jobs.outage import AWAY, described
 
 EXIT_CODES = "Exit status: " + "; ".join(f"{code} {why}" for code, why in EXITS.items())
 
@@ -60,7 +61,7 @@ class ReportingCommand(BaseCommand):
         try:
             return self.report(**options)
         except DatabaseError as error:
-            if _has_tables():
+            if _has_tables(error):
                 raise
             raise BadSetting("the catalog is empty", "run manage.py init to begin one") from error
 
@@ -78,8 +79,13 @@ class ReportingCommand(BaseCommand):
         self.stdout.write(json.dumps(data, ensure_ascii=False, default=str))
 
 
-def _has_tables() -> bool:
-    return Team._meta.db_table in connection.introspection.table_names()
+def _has_tables(error: DatabaseError) -> bool:
+    """Raises `DatabaseUnavailable` if the catalog does not even answer that."""
+    try:
+        return Team._meta.db_table in connection.introspection.table_names()
+    except AWAY:
+        hint = "is its database running, and DATABASE_URL right?"
+        raise DatabaseUnavailable(described(error), hint) from error
 
 
 def _fault(error: CovetError) -> dict[str, str]:

@@ -10,11 +10,13 @@ import logging
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 
 from covetbackup.jobs.models import Job
+from covetbackup.jobs.outage import AWAY, described
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,10 @@ def settle(job_id: int) -> None:
     try:
         if path:
             import_string(path)(job)
+    except AWAY as error:
+        log.warning("the hook of job %s has to wait: %s", job_id, described(error))
+        connection.close()
+        return
     except Exception:  # another app's code, at the edge: it stays due
         log.exception("the hook of job %s failed", job_id)
         return

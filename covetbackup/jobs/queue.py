@@ -7,7 +7,8 @@
     queued → failed                         give_up: what a held job waited for will not come
     running → running                       beat: only the owner of the token
     running → succeeded | failed | cancelled  finish
-    running → queued                        retry (costs an attempt), requeue (drained: does not)
+    running → queued                        retry (costs an attempt), requeue (drained: does not),
+                                            requeue_after_outage (does not, a few times)
     running → queued | interrupted          interrupt: the runner or its worker is gone
 
 All times are the database's clock. No compare-and-set on times: SQLite keeps milliseconds of
@@ -39,6 +40,11 @@ CLAIM_LOCK = 0x636F766A
 
 ALWAYS = Q()
 
+MOST_OUTAGES = 5
+"""A catalog that fails more often in one job, for example with a full disk, is no restart."""
+
+_OUTAGE = "catalog away, requeued"
+
 HELD = timedelta(days=3650)
 """A held job is due so late that somebody must have released it before."""
 
@@ -57,7 +63,8 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How an attempt ended. `is_transient`: trying again later may help."""
+    """How an attempt ended. `is_transient`: trying again later may help. `is_outage`: the catalog
+    did not answer the runner, which says nothing about the work."""
 
     state: JobState
     code: str = ""
@@ -65,6 +72,7 @@ class End:
     hint: str = ""
     details: str = ""
     is_transient: bool = False
+    is_outage: bool = False
 
 
 @dataclass(slots=True)
@@ -247,6 +255,16 @@ def requeue(claim: Claim) -> bool:
     return _back_to_queue(
         claim, end, timedelta(0), outcome="drained", while_true=not_cancelled, given_back=1
     )
+
+
+def requeue_after_outage(claim: Claim, end: End) -> bool:
+    """running → queued because the catalog did not answer the runner: no attempt is lost, as
+    every kind of work can be started again. False as in `retry`, and after `MOST_OUTAGES`."""
+    if JobAttempt.objects.filter(job=claim.job_id, outcome=_OUTAGE).count() >= MOST_OUTAGES:
+        return False
+    wait = timedelta(seconds=settings.JOB_SECONDS["heartbeat"])
+    not_cancelled = Q(cancel_requested_at=None)
+    return _back_to_queue(claim, end, wait, outcome=_OUTAGE, while_true=not_cancelled, given_back=1)
 
 
 def interrupt(claim: Claim, reason: str, *, while_true: Q = ALWAYS) -> JobState | None:

@@ -42,6 +42,7 @@ from covetbackup.core.stream.diagnostics import without_rows
 from covetbackup.jobs.kernel import get_signal_when_parent_dies, name_process
 from covetbackup.jobs.line import Line
 from covetbackup.jobs.models import Job, JobState
+from covetbackup.jobs.outage import AWAY, described, with_patience
 from covetbackup.jobs.work import PermissionLost, Reporter, Work
 
 log = logging.getLogger(__name__)
@@ -114,6 +115,9 @@ def _run(job_id: int, token: uuid.UUID, line: Line) -> None:
         line.say(end="cancelled")
     except CovetError as error:
         line.say(**_failure(error))
+    except AWAY as error:
+        log.warning("job %s: %s", job_id, described(error))
+        line.say(**_outage(error))
     except BaseException as error:  # nothing may end here without its supervisor knowing why
         log.exception("job %s failed in a way that nobody foresaw", job_id)
         line.say(**_unforeseen(error))
@@ -125,7 +129,7 @@ def _run(job_id: int, token: uuid.UUID, line: Line) -> None:
 
 
 def _perform(job_id: int, token: uuid.UUID, reporter: Reporter) -> None:
-    job = Job.objects.get(pk=job_id, token=token, state=JobState.RUNNING)
+    job = with_patience(lambda: _job(job_id, token))
     permission = settings.JOB_PERMISSIONS.get(job.kind)
     user = job.requested_by
     if permission and user is not None and not user.may(permission, job.team_id):
@@ -135,6 +139,11 @@ def _perform(job_id: int, token: uuid.UUID, reporter: Reporter) -> None:
         )
     import_string(settings.JOB_KINDS[job.kind])(Work(job, token, reporter))
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is done stays done
+
+
+def _job(job_id: int, token: uuid.UUID) -> Job:
+    mine = Job.objects.select_related("requested_by")
+    return mine.get(pk=job_id, token=token, state=JobState.RUNNING)
 
 
 def _watch(line: Line, stop: threading.Event, reporter: Reporter) -> None:
@@ -182,6 +191,18 @@ def _failure(error: CovetError) -> dict[str, object]:
         "hint": error.hint,
         "details": _details(error),
         "is_transient": isinstance(error, TRANSIENT) and not isinstance(error, LoginRefused),
+    }
+
+
+def _outage(error: BaseException) -> dict[str, object]:
+    return {
+        "end": "failed",
+        "code": "CatalogUnavailable",
+        "message": described(error),
+        "hint": "is the catalog's database running? what was stored is kept, and settled later",
+        "details": "".join(traceback.format_exception(error)),
+        "is_transient": True,
+        "is_outage": True,
     }
 
 

@@ -16,12 +16,13 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 
 from covetbackup.jobs import bell, hooks, queue, runner
 from covetbackup.jobs.board import Board
 from covetbackup.jobs.here import CURRENT, Here
 from covetbackup.jobs.models import Job, JobState
+from covetbackup.jobs.outage import AWAY, described, with_patience
 from covetbackup.jobs.queue import Claim, End
 
 log = logging.getLogger(__name__)
@@ -50,14 +51,22 @@ def run(job_id: int) -> None:
     if not CURRENT:
         log.error("job %s: this process was not started by `manage.py worker`", job_id)
         return
-    claim = _claim_next(CURRENT[0])
-    if claim is None or claim.job_id != job_id:
-        bell.unring(job_id)
+    try:
+        claim = _claim_next(CURRENT[0])
+        if claim is None or claim.job_id != job_id:
+            bell.unring(job_id)
+    except AWAY as error:
+        log.warning("job %s is not started yet: %s", job_id, described(error))
+        connection.close()
+        return
     if claim is None:
         return
     log.info("job started job=%s attempt=%s", claim.job_id, claim.attempt)
     Supervision(claim, CURRENT[0]).run()
-    hooks.settle(claim.job_id)
+    try:
+        hooks.settle(claim.job_id)
+    except AWAY as error:
+        log.warning("the hook of job %s has to wait: %s", claim.job_id, described(error))
 
 
 def _claim_next(here: Here) -> Claim | None:
@@ -122,8 +131,8 @@ class Supervision:
         self._look_at = now + LOOK_SECONDS
         try:
             self._attend(now)
-        except (OperationalError, InterfaceError):
-            log.warning("job %s: the catalog does not answer", self._claim.job_id)
+        except AWAY as error:
+            log.warning("job %s: %s", self._claim.job_id, described(error))
             connection.close()
             if now - self._beat_at > self._lease * 2 / 3:
                 self._ask_to_stop(Stop.LOST, 0)
@@ -191,6 +200,8 @@ _CANCELLED = End(JobState.CANCELLED)
 
 
 def _fail(claim: Claim, end: End) -> bool:
+    if end.is_outage and queue.requeue_after_outage(claim, end):
+        return True
     return (end.is_transient and queue.retry(claim, end)) or queue.finish(claim, end)
 
 
@@ -202,6 +213,7 @@ def _failure(message: dict[str, Any]) -> End:
         hint=str(message.get("hint", "")),
         details=str(message.get("details", "")),
         is_transient=bool(message.get("is_transient")),
+        is_outage=bool(message.get("is_outage")),
     )
 
 
@@ -219,12 +231,4 @@ def _has_ended(process: int) -> bool:
 
 def _persistently(write: Callable[[], _T]) -> _T:
     """Try until the catalog takes it: a finished job must not be done again for an outage."""
-    deadline = time.monotonic() + OUTAGE_SECONDS
-    while True:
-        try:
-            return write()
-        except (OperationalError, InterfaceError):
-            connection.close()
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(1.0)
+    return with_patience(write, seconds=OUTAGE_SECONDS)

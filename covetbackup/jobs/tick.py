@@ -19,6 +19,7 @@ from django.utils.module_loading import import_string
 
 from covetbackup.jobs import bell, orphans, queue
 from covetbackup.jobs.models import Job, JobState
+from covetbackup.jobs.outage import AWAY, described
 from covetbackup.jobs.queue import Claim
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,10 @@ def _shown(claim: Claim) -> tuple[int, int]:
 def _tried(step: Callable[[], object]) -> bool:
     try:
         step()
+    except AWAY as error:
+        log.warning("a step of the tick has to wait: %s", described(error))
+        connection.close()
+        return False
     except Exception:  # a tick must never end its worker
         log.exception("a step of the tick failed")
         connection.close()

@@ -18,6 +18,7 @@ from covetbackup.core.errors import Cancelled, CovetError
 from covetbackup.core.progress import Progress
 from covetbackup.jobs.line import Line
 from covetbackup.jobs.models import Job, JobState
+from covetbackup.jobs.outage import with_patience
 
 REPORT_SECONDS = 0.5
 """The supervisor writes once a second; more reports than two for that would only cost time."""
@@ -47,11 +48,12 @@ class Work:
 
     def confirm(self) -> None:
         """To be called right before a result is published: raises `Cancelled` if the job is not
-        this attempt's any more, for example after this machine slept past its lease."""
+        this attempt's any more, for example after this machine slept past its lease. Waits for
+        a catalog that restarts."""
         mine = Job.objects.filter(
             pk=self.job.pk, token=self.token, state=JobState.RUNNING, lease_until__gt=Now()
         )
-        if not mine.exists():
+        if not with_patience(mine.exists):
             raise Cancelled("the job was given to another worker")
 
 

@@ -17,7 +17,7 @@ from importlib import metadata
 from types import FrameType
 
 from django.conf import settings
-from django.db import DatabaseError, connection, connections
+from django.db import Error, connection, connections
 from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 from django_q.cluster import Cluster
@@ -28,6 +28,7 @@ from covetbackup.jobs import bell, hooks, kernel, orphans, queue, wedge
 from covetbackup.jobs.here import CURRENT, Here
 from covetbackup.jobs.history import purge
 from covetbackup.jobs.models import Job, JobState, Node
+from covetbackup.jobs.outage import described
 from covetbackup.jobs.queue import Claim
 from covetbackup.jobs.tick import Ticker
 
@@ -130,8 +131,8 @@ class Worker:
         is_well = self._ticker.tick()
         try:
             self._beat(is_well)
-        except DatabaseError:
-            log.warning("the catalog does not answer", exc_info=True)
+        except Error as error:
+            log.warning("the worker's row is not up to date: %s", described(error))
             connection.close()
 
     def _beat(self, is_well: bool) -> None:
@@ -183,8 +184,8 @@ def _load_kinds() -> None:
 def _settle() -> None:
     try:
         hooks.settle_due()
-    except DatabaseError:
-        log.warning("cannot see which hooks are due", exc_info=True)
+    except Error as error:
+        log.warning("cannot see which hooks are due: %s", described(error))
     finally:
         connections.close_all()  # a thread has connections of its own
 
@@ -196,8 +197,8 @@ def _purge() -> None:
 def _tried(step: Callable[[], object]) -> None:
     try:
         step()
-    except DatabaseError:
-        log.warning("the catalog does not answer", exc_info=True)
+    except Error as error:
+        log.warning("%s", described(error))
         connection.close()
 
 

@@ -14,7 +14,8 @@ from tests.web.jobs.clerk import (  # isort: skip
 from django.conf import settings
 
 from backups import installation, registering
-from backups.catalog import request_backup
+from backups.catalog import request_backup, request_delete, request_verify
+from backups.copying import request_copy
 from backups.engines import open_repository
 from backups.models import Backup, BackupCopy, Database, Repository, Server
 from covetbackup.access.models import Team
@@ -72,10 +73,25 @@ def restore(backup_job: int, target: str) -> int:
     backup = Backup.objects.get(job=backup_job)
     plan = Plan(
         backup=backup, server=backup.database.server, name=target, jobs=3,
-        repository=Repository.objects.get(),
+        repository=Repository.objects.earliest("pk"),
     )  # fmt: skip
     asked = request_restore(plan, by=actor_of(None, via="command"))
     return int(asked.job_id)
+
+
+def verify(backup_job: int) -> int:
+    """Every stored byte of the backup that job took; the job."""
+    return request_verify(Backup.objects.get(job=backup_job), Level.CHECKSUM, user=None).pk
+
+
+def copy(backup_job: int, repository: str) -> int:
+    """Of the backup that job took to another repository; the job."""
+    row = Repository.objects.get(name=repository)
+    return request_copy(Backup.objects.get(job=backup_job), row, user=None).pk
+
+
+def delete(backup_job: int) -> int:
+    return request_delete(Backup.objects.get(job=backup_job), user=None).pk
 
 
 def remains(job: int) -> dict[str, Any]:
@@ -98,13 +114,13 @@ def hooks_due() -> int:
 
 
 def published() -> list[str]:
-    repository = open_repository(Repository.objects.get())
+    repository = open_repository(Repository.objects.earliest("pk"))
     return [str(found.label) for found in repository.backups()]
 
 
 def damaged() -> list[str]:
     """What a look at every stored byte finds wrong."""
-    repository = open_repository(Repository.objects.get())
+    repository = open_repository(Repository.objects.earliest("pk"))
     faults = []
     for label in published():
         result = verify_backup(
@@ -117,7 +133,7 @@ def damaged() -> list[str]:
 
 def sweep() -> list[str]:
     """Sweeps; what had been left."""
-    repository = open_repository(Repository.objects.get())
+    repository = open_repository(Repository.objects.earliest("pk"))
     swept = sweep_repository(repository, datetime.now(UTC) + timedelta(minutes=1))
     return [*map(str, swept.labels), *swept.uploads]
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
+from django.db import OperationalError
 
 from backups.tasks import run_backup
 from covetbackup.core.errors import LoginRefused, StorageUnavailable
@@ -74,6 +75,13 @@ def failing(work: Work) -> None:
 def unwelcome(work: Work) -> None:
     """The server has another password now."""
     raise LoginRefused("the server does not take the password", "enter the new one")
+
+
+def outage(work: Work) -> None:
+    """The catalog does not answer the first `times` times."""
+    with _logged(work):
+        if work.job.attempts.count() <= work.argument["times"]:
+            raise OperationalError("server closed the connection unexpectedly\n\tprobably")
 
 
 def unforeseen(work: Work) -> None:

@@ -14,6 +14,7 @@ JOB_KINDS = {
         "deaf",
         "killed",
         "failing",
+        "outage",
         "unforeseen",
         "unwelcome",
         "family",

@@ -191,6 +191,21 @@ def test_failures_are_repeated_only_if_that_may_help(office: Office) -> None:
     assert ended["error"] == ""
 
 
+def test_work_that_the_catalog_did_not_answer_is_begun_again_without_costing_an_attempt(
+    office: Office,
+) -> None:
+    office.worker()
+    job = office.enqueue("outage", argument={"times": 1})
+    lasting = office.enqueue("outage", argument={"times": 99})
+    ended = office.wait_for(job, "succeeded")
+    assert ended["attempts"] == [[1, "catalog away, requeued"], [1, "succeeded"]]
+    ended = office.wait_for(lasting, "failed")
+    assert ended["attempts"][-2:] == [[1, "catalog away, requeued"], [1, "failed"]]
+    message = "the catalog does not answer: server closed the connection unexpectedly"
+    assert (ended["error"], ended["error_code"]) == (message, "CatalogUnavailable")
+    assert "foresaw" not in office.messages()
+
+
 def test_who_lost_the_permission_gets_no_work_done(office: Office) -> None:
     office.worker()
     job = office.enqueue("failing", argument={"succeeds": 1}, requested_by="leaver")

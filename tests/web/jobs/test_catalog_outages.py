@@ -1,0 +1,149 @@
+"""A PostgreSQL catalog that dies and comes back while a job writes to it: nothing is done twice,
+and no attempt is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from tests.support.postgres import postgres_binaries
+from tests.support.postgres_server import PostgresServer, server_in
+from tests.web.catalog import make_file
+from tests.web.jobs.office import Office, wait_until
+
+pytestmark = pytest.mark.slow
+
+CONFIRM = "covetbackup.jobs.work.Work.confirm"
+SHOP = "shop.db"
+
+
+class Mortal:
+    """A PostgreSQL server that can be killed as by `pg_ctl -m immediate stop`, and started."""
+
+    def __init__(self) -> None:
+        binaries = postgres_binaries()
+        if not binaries:
+            pytest.skip("no PostgreSQL server is installed")
+        self._binaries = binaries[-1]
+        self._stack = ExitStack()
+        self._folder = Path(
+            self._stack.enter_context(tempfile.TemporaryDirectory(prefix="covet-mortal-"))
+        )
+        self._running = ExitStack()
+        self.server: PostgresServer
+        self.start()
+
+    def start(self) -> None:
+        self.server = self._running.enter_context(server_in(self._folder, self._binaries))
+
+    def kill(self) -> None:
+        words = (self._folder / "data" / "postmaster.pid").read_text().split()
+        os.kill(int(words[0]), signal.SIGQUIT)
+        self._running.close()
+
+    def close(self) -> None:
+        self._running.close()
+        self._stack.close()
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Iterator[Mortal]:
+    mortal = Mortal()
+    yield mortal
+    mortal.close()
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory, catalog: Mortal) -> Iterator[Office]:
+    """An office with a folder of SQLite files, its catalog on the server that can be killed."""
+    server = catalog.server
+    server.create_database("archive")
+    # Or a claim that was answered is forgotten by the crash, and the job begun by two.
+    server.execute("archive", "ALTER DATABASE archive SET synchronous_commit = on")
+    user = f"postgres:{quote(server.password.reveal())}"
+    url = f"postgresql://{user}@127.0.0.1:{server.port}/archive?sslmode=disable"
+    folder = tmp_path_factory.mktemp("outage")
+    office = Office(folder, url, clerk="archivist", settings="outage_settings")
+    (folder / "files").mkdir()
+    make_file(folder / "files" / SHOP, rows=50)
+    office.ask("furnish", str(folder / "files"), 1, "no server")
+    office.worker()
+    yield office
+    office.close()
+
+
+def outlived(office: Office, catalog: Mortal, point: str, job: int) -> dict[str, object]:
+    """The job at its end; the catalog died before the call `point`, and came back later."""
+    wait_until((office.folder / "paused").exists, 30)
+    catalog.kill()
+    (office.folder / "go").touch()
+    time.sleep(1.5)
+    catalog.start()
+    return office.wait_for(job, "succeeded", "failed", "interrupted", seconds=40)
+
+
+@pytest.fixture
+def pause(archive: Office) -> Iterator[Path]:
+    """The file that names where work waits."""
+    yield archive.folder / "pause"
+    for name in ("pause", "paused", "go"):
+        (archive.folder / name).unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("point", [CONFIRM, "backups.records.record_backup"])
+def test_a_backup_outlives_a_restart_of_the_catalog_while_it_is_published(
+    archive: Office, catalog: Mortal, pause: Path, point: str
+) -> None:
+    pause.write_text(point)
+    job = archive.ask("back_up", "files", SHOP, "none")
+    ended = outlived(archive, catalog, point, job)
+    assert (ended["state"], ended["attempts"]) == ("succeeded", [[1, "succeeded"]]), ended
+    mine = [one for one in archive.ask("backups") if one["job"] == job]
+    assert [one["state"] for one in mine] == ["available"]
+    assert mine[0]["label"] in archive.ask("published")
+    assert archive.ask("orphans") == []
+    assert "nobody foresaw" not in archive.messages()
+
+
+@pytest.fixture
+def backup(archive: Office) -> int:
+    job = int(archive.ask("back_up", "files", SHOP, "none"))
+    archive.wait_for(job, "succeeded")
+    return job
+
+
+@pytest.mark.parametrize(
+    ("kind", "point"),
+    [
+        ("verify", "backups.records.record_copy_check"),
+        ("verify", "backups.records.record_verified"),
+        ("copy", CONFIRM),
+        ("copy", "backups.copy_tasks.record_copied"),
+        ("delete", "backups.tasks._remove_copy"),
+        ("delete", "backups.records.record_removed"),
+        ("restore", CONFIRM),
+        ("restore", "restores.tasks._record_done"),
+        ("restore", "restores.tasks._tell_catalog"),
+    ],
+)
+def test_other_work_outlives_a_restart_of_the_catalog_too(
+    archive: Office, catalog: Mortal, backup: int, pause: Path, kind: str, point: str
+) -> None:
+    arguments = {"restore": [f"{point[-8:]}.db"], "copy": [f"r{point[-8:]}"]}.get(kind, [])
+    if kind == "copy":
+        archive.ask("add_repository", *arguments)
+    pause.write_text(point)
+    job = archive.ask(kind, backup, *arguments)
+    ended = outlived(archive, catalog, point, job)
+    assert ended["state"] == "succeeded", ended
+    assert [number for number, _ in ended["attempts"]] in ([1], [1, 1]), ended
+    assert "nobody foresaw" not in archive.messages()
+    assert archive.ask("damaged") == []
