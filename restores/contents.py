@@ -110,3 +110,5 @@ def _remarks(chosen: Chosen, *, adds: bool) -> Iterator[Check]:
         yield Check(Level.WARNING, "Foreign keys", detail, "Choose the other tables as well.")
     for warning in chosen.warnings:
         yield Check(Level.WARNING, "Hidden needs", as_sentence(warning))
+    for line in chosen.left_out:
+        yield Check(Level.WARNING, "Left out", as_sentence(line))

@@ -216,13 +216,14 @@ class RestoreManager:
         """The tables of a backup with their sizes, and what a selection of them would bring."""
         found = self._repository.find(label)
         manifest = open_backup(self._repository, found, self._keyring).manifest
-        plain = manifest.opened.plain
+        opened = manifest.opened
+        sizes = {name: facts.size for name, facts in opened.plain.items()}
 
         def read(member: str) -> bytes:
             with self.open_member(label, member) as chunks:
                 return b"".join(chunks)
 
-        return listing(manifest.kind, {name: facts.size for name, facts in plain.items()}, read)
+        return listing(manifest.kind, sizes, read, opened.inventory)
 
     def export(self, label: str, folder: Path) -> None:
         """Write a PostgreSQL backup into the new `folder` as pg_dump's directory form, from which

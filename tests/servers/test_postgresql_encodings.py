@@ -63,7 +63,8 @@ def test_it_comes_back_byte_for_byte(
 
 
 def listing(taken: Taken) -> Listing:
-    return Listing(taken.members[HEAD], {name: len(it) for name, it in taken.members.items()})
+    sizes = {name: len(it) for name, it in taken.members.items()}
+    return Listing(taken.members[HEAD], sizes, taken.inventory)
 
 
 def test_a_table_is_chosen_by_its_name(postgres_tidy: PostgresServer, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from covetbackup.core.databases.base import DatabaseEngine
+from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.selection import Listing
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.stream.base import Filter, Source
@@ -94,14 +95,17 @@ def member_check(kind: str, member: str) -> Filter | None:
     raise BadSetting(f"{kind!r} is not a database kind known here", "update CovetBackup?")
 
 
-def listing(kind: str, members: Mapping[str, int], read: Callable[[str], bytes]) -> Listing:
+def listing(
+    kind: str, members: Mapping[str, int], read: Callable[[str], bytes], expected: Inventory
+) -> Listing:
     """What a backup's `members` (name and plain size) say is in them; `read` gives one of them
-    whole. Raises `BadSetting` for kinds of which only all can be restored."""
+    whole, `expected` is the backup's inventory. Raises `BadSetting` for kinds of which only all can
+    be restored."""
     if kind == "postgresql":
         from covetbackup.core.databases.postgresql.parts.listing import Listing as PartsListing
         from covetbackup.core.databases.postgresql.parts.listing import head_of
 
-        return PartsListing(read(head_of(members)), members)
+        return PartsListing(read(head_of(members)), members, expected)
     if kind == "mysql":
         from covetbackup.core.databases.mysql.choosing import Listing as DumpListing
         from covetbackup.core.databases.mysql.parts import MAP, PROGRAMS, SCHEMA

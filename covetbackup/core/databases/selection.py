@@ -40,7 +40,9 @@ class Chosen:
 
     `pulled` are tables that what was selected cannot do without; `skipped` are foreign keys
     of which one table was not selected, `outgoing` those of them that can be made to that table if
-    it is there already; `warnings` say what cannot be known from the contents. `roles`
+    it is there already; `warnings` say what cannot be known from the contents, `left_out` what of
+    the backup stays out. `configuration` are tables and sequences that extensions make themselves,
+    of which rows and values of the backup come. `roles`
     and `tablespaces` are those that it speaks of, None where an engine cannot tell; `rows` what
     goes into tables that are there already, empty where it cannot. Labels are those of the backup,
     whatever its schemas will be called (`schemas_as`).
@@ -58,6 +60,8 @@ class Chosen:
     tablespaces: frozenset[str] | None = None
     rows: tuple[Rows, ...] = ()
     outgoing: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    configuration: frozenset[str] = frozenset()
 
     @property
     def lines(self) -> list[str]:
@@ -69,6 +73,7 @@ class Chosen:
                 for name in self.skipped
             ),
             *self.warnings,
+            *self.left_out,
         ]
 
     def of(self, whole: Inventory) -> Inventory:
@@ -80,7 +85,15 @@ class Chosen:
             sequences=tuple(sequences if self.with_data else map(_unused, sequences)),
             extensions=tuple(name for name in whole.extensions if name in self.extensions),
         )
-        return renamed(part, self.schemas_as)
+        return self._with_configuration(renamed(part, self.schemas_as), whole)
+
+    def _with_configuration(self, part: Inventory, whole: Inventory) -> Inventory:
+        """An extension stays in its schema, whatever name that gets for everything else."""
+        tables = (table for table in whole.tables if table.label in self.configuration)
+        sequences = (each for each in whole.sequences if each.label in self.configuration)
+        return replace(
+            part, tables=(*part.tables, *tables), sequences=(*part.sequences, *sequences)
+        )
 
 
 class Listing(Protocol):

@@ -106,7 +106,8 @@ def drill_backup(
 
 
 def _with_notes(result: RestoreResult, session: RestoreSession) -> RestoreResult:
-    return replace(result, problems=(*result.problems, *notes_of(session)))
+    left_out = session.chosen.left_out if session.chosen else ()
+    return replace(result, problems=(*result.problems, *left_out, *notes_of(session)))
 
 
 @contextmanager

@@ -8,7 +8,12 @@ from dataclasses import replace
 import psycopg
 
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.postgresql import catalog, counting, relations
+from covetbackup.core.databases.postgresql import (
+    catalog,
+    counting,
+    extension_facts,
+    relations,
+)
 from covetbackup.core.databases.postgresql.analyze import analyze_table, not_analyzed
 from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.postgresql.relations import Relation
@@ -39,6 +44,26 @@ def inventory(
         connection, tables, counted=counted, unlogged_lost=False, stop=stop, failed=failed
     )
     return replace(found, tables=counting.with_counted(found.tables, tables, failed.rows))
+
+
+def selection(
+    connection: Connection,
+    stop: Callable[[], bool],
+    *,
+    expected: Inventory,
+    loaded: Mapping[str, int],
+    note: Callable[[str], None],
+) -> Inventory:
+    """As `inventory`, without what extensions made by themselves and `expected` does not name."""
+    found = inventory(connection, stop, expected=expected, loaded=loaded, note=note)
+    wanted = {table.label for table in expected.tables}
+    wanted |= {sequence.label for sequence in expected.sequences}
+    brought = set(extension_facts.configuration_relations(connection)) - wanted
+    return replace(
+        found,
+        tables=tuple(table for table in found.tables if table.label not in brought),
+        sequences=tuple(each for each in found.sequences if each.label not in brought),
+    )
 
 
 def part(

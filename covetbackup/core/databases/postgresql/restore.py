@@ -37,11 +37,13 @@ from covetbackup.core.databases.postgresql.connection import (
     tool_environment,
     translated,
 )
+from covetbackup.core.databases.postgresql.extension_facts import advance_sequences
 from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink, SpooledLoad
 from covetbackup.core.databases.postgresql.parts.names import DUMP, HEAD, is_part
 from covetbackup.core.databases.postgresql.parts.restoring import PartedLoad
 from covetbackup.core.databases.postgresql.properties import property_statements
 from covetbackup.core.databases.postgresql.pulse import Felt, Pulse
+from covetbackup.core.databases.postgresql.rename import rename_schemas
 from covetbackup.core.databases.postgresql.snapshot import prepare_session
 from covetbackup.core.databases.postgresql.url import parse_url
 from covetbackup.core.databases.selection import Chosen
@@ -90,6 +92,7 @@ class PostgresRestore:
         self._stack = ExitStack()
         self._created_roles: list[str] = []
         self._properties: list[sql.Composed] = []
+        self._notes: list[str] = []
         self._committed = False
 
     def __enter__(self) -> PostgresRestore:
@@ -110,6 +113,7 @@ class PostgresRestore:
                 self._pg_restore,
                 self._connect_to_scratch,
                 jobs=self._options.jobs,
+                expected=self._expected,
                 selection=self._options.selection,
                 empty_again=self._start_over,
                 progress=self._progress,
@@ -142,8 +146,7 @@ class PostgresRestore:
         with translated(self._settings):
             self._properties = self._rehearsed_properties()
         yield from self._parts.groups() if HEAD in members else [(Piece(DUMP),)]
-        if self.chosen is not None and self.chosen.schemas_as:
-            self._rename_schemas(self.chosen.schemas_as)
+        self._finish_contents()
 
     def sink(self, piece: Piece, progress: Progress) -> Sink:
         if piece.member == GLOBALS:
@@ -165,6 +168,10 @@ class PostgresRestore:
         )
 
     @property
+    def notes(self) -> Sequence[str]:
+        return self._notes
+
+    @property
     def chosen(self) -> Chosen | None:
         return self._parts.chosen
 
@@ -173,9 +180,8 @@ class PostgresRestore:
         # the other took 4 s of 31.
         expected = self.chosen.of(self._expected) if self.chosen else self._expected
         notes: list[str] = []
-        reader = partial(
-            recount.inventory, expected=expected, loaded=self._parts.loaded, note=notes.append
-        )
+        count = recount.selection if self.chosen else recount.inventory
+        reader = partial(count, expected=expected, loaded=self._parts.loaded, note=notes.append)
         analysis = Analysis()
         with self._analyzing(analysis) as analyses, self._on_scratch(reader) as reading:
             found = reading.result(waiting=self._tick)
@@ -237,18 +243,20 @@ class PostgresRestore:
             preflight.refuse_unfit(self._keeper, self._needed, self._choices)
             self._say_what_is_lost()
 
-    def _rename_schemas(self, schemas_as: Sequence[tuple[str, str]]) -> None:
-        """All that refers to what is in them goes on doing so; only code that is kept as text
-        does not, of which the selection's warnings tell."""
+    def _finish_contents(self) -> None:
+        """All that refers to what is in a renamed schema goes on doing so; only code that is kept
+        as text does not, of which the selection's warnings tell."""
+        chosen, expected = self.chosen, self._expected
         settings = self._settings.on(self._name)
         with (
             translated(settings),
             connect(settings, self._password, application=self._application) as connection,
-            connection.transaction(),
         ):
-            for old, new in schemas_as:
-                names = sql.Identifier(old), sql.Identifier(new)
-                connection.execute(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(*names))
+            if chosen is None or chosen.with_data:
+                extensions = expected.extensions if chosen is None else chosen.extensions
+                self._notes += advance_sequences(connection, expected, extensions)
+            if chosen is not None:
+                rename_schemas(connection, chosen.schemas_as)
 
     def _say_risks(self) -> None:
         if preflight.is_superuser(self._keeper):

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql import catalog, comments, counting, relations
 from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.extension_facts import (
+    extension_settings,
+    sequence_warnings,
+)
 from covetbackup.core.databases.postgresql.relations import Relation
 from covetbackup.core.databases.postgresql.snapshot import Snapshot
 
@@ -61,7 +66,8 @@ def snapshot_inventory(
         for table in snapshot.tables
         if not (table.unlogged and lost) and table.oid not in skipped
     ]
-    return read_inventory(
+    of_extensions = extension_settings(connection)
+    found = read_inventory(
         connection,
         snapshot.tables,
         counted=counting.affordable(countable, counting.COUNT_BUDGET_BYTES),
@@ -69,6 +75,7 @@ def snapshot_inventory(
         stop=stop,
         failed=lambda table, why: warn(f"the rows of {table.label} were not counted: {why}"),
     )
+    return replace(found, settings={**(found.settings or {}), **of_extensions})
 
 
 def shortcomings(connection: Connection, snapshot: Snapshot) -> list[str]:
@@ -87,7 +94,7 @@ def shortcomings(connection: Connection, snapshot: Snapshot) -> list[str]:
         )
     for (name,) in connection.execute(_SUBSCRIPTIONS):
         lines.append(f"subscription {name} is not dumped: only a superuser can")
-    return lines
+    return [*lines, *sequence_warnings(connection)]
 
 
 # Counters, as pg_relation_size would wait for locks that nobody here holds.

@@ -31,6 +31,7 @@ class AddedRows:
             for entry in contents.data_entries
             if entry.dump_id in closure.dump_ids
         }
+        self.notes: list[str] = []
         self._connection = connection
         self._wait = wait
         self._keys = HeldBack(connection, [])

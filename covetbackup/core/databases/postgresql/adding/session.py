@@ -51,11 +51,13 @@ class Addition(Protocol):
     """What is added: `entries` are what data of it is loaded, by dump id.
 
     `begin` makes the database ready for the data, and `finish` does what can be done once that is
-    there: what has come, of all that was `expected`. `loaded` says how many rows each table took.
+    there: what has come, of all that was `expected`. `loaded` says how many rows each table took,
+    `notes` what has to be said in the result.
     """
 
     chosen: Chosen
     entries: dict[int, Entry]
+    notes: list[str]
 
     def begin(self) -> None: ...
     def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory: ...
@@ -106,6 +108,10 @@ class AddingRestore:
         trace: TracebackType | None,
     ) -> None:
         self._stack.close()  # without a commit this undoes everything
+
+    @property
+    def notes(self) -> Sequence[str]:
+        return self._addition.notes if self._addition else ()
 
     @property
     def chosen(self) -> Chosen | None:
@@ -194,7 +200,7 @@ class AddingRestore:
         return options
 
     def _take_head(self, head: bytes) -> None:
-        self._contents = readable_contents(head)
+        self._contents = readable_contents(head, self._expected)
 
     def _create_roles(self, script: bytes) -> None:
         created = roles.create_missing_roles(self._connection, script, self._needed().roles)

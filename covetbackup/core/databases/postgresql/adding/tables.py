@@ -14,8 +14,10 @@ from covetbackup.core.databases.postgresql.adding.outgoing import make
 from covetbackup.core.databases.postgresql.adding.speaking import AsWritten
 from covetbackup.core.databases.postgresql.adding.waiting import Wait
 from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.extension_facts import advance_sequences
 from covetbackup.core.databases.postgresql.toc.closure import close
-from covetbackup.core.databases.postgresql.toc.values import Contents
+from covetbackup.core.databases.postgresql.toc.recorded import EXTENSION, OF_RELATIONS
+from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
 from covetbackup.core.databases.selection import Selection, renamed
 from covetbackup.core.progress import Progress
 
@@ -43,6 +45,12 @@ class AddedTables:
         contents = contents.kept(lambda entry: entry.dump_id in closure.dump_ids)
         self.entries = {entry.dump_id: entry for entry in contents.data_entries}
         self._structure = contents.kept(lambda entry: not entry.has_data)
+        labels = closure.chosen.configuration
+        self._configuration = [
+            each for each in contents.entries if each.kind in OF_RELATIONS and each.name in labels
+        ]
+        self._made = set(closure.chosen.extensions)
+        self.notes: list[str] = []
         self._connection = connection
         self._as_written = AsWritten(connection, contents)
         self._pg_restore = pg_restore
@@ -64,11 +72,33 @@ class AddedTables:
             kind = entry.kind.decode().lower()
             self._progress.note(f"used as it is there: {kind} {entry.name}")
         self._structure = making.without(self._structure, there)
+        self._leave_configuration(there)
         # Of the data section only values of sequences are left.
         self._run("pre-data", "data")
 
+    def _leave_configuration(self, there: Sequence[Entry]) -> None:
+        """What an extension that is there has configured stays as it is: other tables of this
+        database live with it."""
+        gone = {entry.dump_id for entry in there if entry.kind == EXTENSION}
+        self._made -= {entry.text(entry.tag) for entry in there}
+        left = {each.name for each in self._configuration if gone.intersection(each.needs)}
+        for label in sorted(left):
+            self.notes.append(
+                f"left as it is there: {label}, of an extension that was there already; bring its"
+                " rows alone if they are missed"
+            )
+        self.chosen = replace(self.chosen, configuration=self.chosen.configuration - left)
+        self.entries = {
+            dump_id: entry for dump_id, entry in self.entries.items() if entry.name not in left
+        }
+        self._structure = self._structure.kept(
+            lambda entry: entry not in self._configuration or entry.name not in left
+        )
+
     def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
         self._run("post-data")
+        if self.chosen.with_data:
+            self.notes += advance_sequences(self._connection, expected, self._made)
         found = self._counted(replace(self.chosen, schemas_as=()).of(expected), loaded)
         # As late as can be: nobody else writes to the tables that they lead to until all is over.
         if self._keys:

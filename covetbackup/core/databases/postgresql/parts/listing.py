@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.parts.names import HEAD, is_part
 from covetbackup.core.databases.postgresql.toc.closure import close
 from covetbackup.core.databases.postgresql.toc.reading import NeedsMore, Unsupported, read_contents
+from covetbackup.core.databases.postgresql.toc.recorded import with_recorded_needs
 from covetbackup.core.databases.postgresql.toc.rows import close_rows
 from covetbackup.core.databases.postgresql.toc.values import TABLE_DATA
 from covetbackup.core.databases.selection import Chosen, Selection
@@ -14,11 +16,12 @@ from covetbackup.core.errors import BadSetting, Incomplete
 
 
 class Listing:
-    """`head` is the member `HEAD`; `sizes` are the plain sizes of all members in bytes."""
+    """`head` is the member `HEAD`; `sizes` are the plain sizes of all members in bytes, and
+    `expected` is what the backup holds."""
 
-    def __init__(self, head: bytes, sizes: Mapping[str, int]) -> None:
+    def __init__(self, head: bytes, sizes: Mapping[str, int], expected: Inventory) -> None:
         try:
-            self._contents = read_contents(head)
+            self._contents = with_recorded_needs(read_contents(head), expected.settings or {})
         except (NeedsMore, Unsupported) as error:
             raise Incomplete(f"the contents of the dump cannot be read: {error}") from error
         self._end = sum(size for name, size in sizes.items() if is_part(name))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from covetbackup.core.databases.base import Piece
+from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink, memory_file
 from covetbackup.core.databases.postgresql.parts.loading import Loaders, PartSink
@@ -21,6 +22,7 @@ from covetbackup.core.databases.postgresql.toc.reading import (
     Unsupported,
     read_contents,
 )
+from covetbackup.core.databases.postgresql.toc.recorded import with_recorded_needs
 from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
 from covetbackup.core.databases.postgresql.toc.writing import head_of_archive
 from covetbackup.core.databases.selection import Chosen, Selection
@@ -43,11 +45,13 @@ class PartedLoad:
         connect: Callable[[], Connection],
         *,
         jobs: int,
+        expected: Inventory,
         selection: Selection | None,
         empty_again: Callable[[], None],
         progress: Progress,
     ) -> None:
         self.chosen: Chosen | None = None
+        self._expected = expected
         self._selection = selection
         self._command = command
         self._empty_again = empty_again
@@ -118,7 +122,7 @@ class PartedLoad:
         self._loaders.close()
 
     def _take_head(self, head: bytes) -> None:
-        self._contents = readable_contents(head)
+        self._contents = readable_contents(head, self._expected)
 
     def _read_contents(self) -> Contents:
         if self._contents is None:
@@ -150,10 +154,11 @@ class PartedLoad:
             self._run(stage.contents, "--section=post-data", f"--jobs={count}")
 
 
-def readable_contents(head: bytes) -> Contents:
-    """Raises `Incomplete` for what cannot be read here."""
+def readable_contents(head: bytes, expected: Inventory) -> Contents:
+    """Return the contents with what `expected` records of them. Raises `Incomplete` for what cannot
+    be read here."""
     try:
-        return read_contents(head)
+        return with_recorded_needs(read_contents(head), expected.settings or {})
     except (NeedsMore, Unsupported) as error:
         raise Incomplete(f"the contents of the dump cannot be read: {error}") from error
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from covetbackup.core.databases.postgresql.toc.left_out import left_out_of, own_sequences
 from covetbackup.core.databases.postgresql.toc.needs import roles_of, tablespaces_of
+from covetbackup.core.databases.postgresql.toc.recorded import EXTENSION, is_configuration
 from covetbackup.core.databases.postgresql.toc.renaming import refuse_unfit_names
 from covetbackup.core.databases.postgresql.toc.values import Contents, Entry, Section
 from covetbackup.core.databases.selection import Chosen, Selection
@@ -68,8 +70,10 @@ def close(contents: Contents, selection: Selection) -> Closure:
     settings = {entry.dump_id for entry in contents.entries if entry.kind in _SETTINGS}
     keys = tuple(_outgoing(search, {old.encode(contents.codec) for old, _ in selection.schemas_as}))
     chosen = _described(search, wanted, selection)
+    left_out = tuple(left_out_of(contents, search.kept, wanted, selection))
     names = tuple(key.name for key in keys)
-    return Closure(frozenset(kept | settings), replace(chosen, outgoing=names), keys)
+    chosen = replace(chosen, outgoing=names, left_out=left_out)
+    return Closure(frozenset(kept | settings), chosen, keys)
 
 
 class _Search:
@@ -139,6 +143,8 @@ class _Search:
             return bool(needs) and all(need.dump_id in self.kept for need in needs)
         # The first need of a default, say, may be the sequence that it takes its values from.
         owners = [need for need in needs if need.kind in (*TABLES, _SEQUENCE)]
+        if is_configuration(entry, self.entries):
+            owners = [need for need in needs if need.kind == EXTENSION]
         return entry.kind in _BELONGING and any(
             need.dump_id in self.kept and not _is_only_used(entry, need) for need in owners
         )
@@ -162,7 +168,12 @@ def _is_only_used(entry: Entry, need: Entry) -> bool:
 
 def selected(contents: Contents, selection: Selection) -> list[Entry]:
     """What is named, and all of the schemas that are; raises as `close`."""
-    tables = [entry for entry in contents.entries if entry.kind in TABLES]
+    entries = {entry.dump_id: entry for entry in contents.entries}
+    tables = [
+        entry
+        for entry in contents.entries
+        if entry.kind in TABLES or (entry.has_data and is_configuration(entry, entries))
+    ]
     named = {entry.name: entry for entry in tables}
     found = []
     for label in selection.tables:
@@ -178,7 +189,9 @@ def selected(contents: Contents, selection: Selection) -> list[Entry]:
     if not (found or inside):
         raise BadSetting("nothing is selected")
     # What is between two things comes by itself when both are there.
-    return found + [entry for entry in inside if entry.kind not in (*BETWEEN, *_BELONGING)]
+    whole = [entry for entry in inside if entry.kind not in (*BETWEEN, *_BELONGING)]
+    schemas = {schema.encode(contents.codec) for schema in selection.schemas}
+    return found + whole + [each for each in own_sequences(contents) if each.schema in schemas]
 
 
 def _described(search: _Search, wanted: list[Entry], selection: Selection) -> Chosen:
@@ -190,7 +203,7 @@ def _described(search: _Search, wanted: list[Entry], selection: Selection) -> Ch
     return Chosen(
         tables=frozenset(entry.name for entry in tables),
         sequences=frozenset(entry.name for entry in kept if entry.kind == _SEQUENCE),
-        extensions=frozenset(entry.text(entry.tag) for entry in kept if entry.kind == b"EXTENSION"),
+        extensions=frozenset(entry.text(entry.tag) for entry in kept if entry.kind == EXTENSION),
         pulled=tuple(entry.name for entry in tables if entry.name not in wanted_names),
         skipped=tuple(key.name for key in _skipped(search)),
         warnings=tuple(_warnings(search, kept, selection)),
@@ -198,7 +211,12 @@ def _described(search: _Search, wanted: list[Entry], selection: Selection) -> Ch
         schemas_as=selection.schemas_as,
         roles=roles_of(kept),
         tablespaces=tablespaces_of(kept),
+        configuration=_configuration(search, kept) if selection.with_data else frozenset(),
     )
+
+
+def _configuration(search: _Search, kept: Iterable[Entry]) -> frozenset[str]:
+    return frozenset(entry.name for entry in kept if is_configuration(entry, search.entries))
 
 
 def _skipped(search: _Search) -> Iterator[Entry]:

@@ -102,8 +102,7 @@ class _Cursor:
 def _entry(cursor: _Cursor, version: tuple[int, int]) -> Entry:
     begin = cursor.at
     dump_id, has_data = cursor.integer(), cursor.integer()
-    cursor.text()  # the catalog that the oid is of
-    oid = cursor.text()
+    catalog, oid = cursor.text(), cursor.text()
     tag, kind = cursor.text(), cursor.text()
     section = cursor.integer()
     definition, _drop, copy_statement = cursor.text(), cursor.text(), cursor.text()
@@ -131,6 +130,7 @@ def _entry(cursor: _Cursor, version: tuple[int, int]) -> Entry:
             offset=offset if state == _POSITION_IS_SET else None,
             owner=owner,
             tablespace=tablespace,
+            catalog=int(catalog or 0),
         )
     except ValueError as error:
         raise NotAnArchive(f"entry {dump_id} of the archive makes no sense: {error}") from error

@@ -11,6 +11,7 @@ from covetbackup.core.databases.postgresql.toc.closure import (
     own_parents,
     selected,
 )
+from covetbackup.core.databases.postgresql.toc.left_out import large_objects_left_out
 from covetbackup.core.databases.postgresql.toc.renaming import refuse_unfit_names
 from covetbackup.core.databases.postgresql.toc.sources import column_names
 from covetbackup.core.databases.postgresql.toc.values import TABLE_DATA, Contents, Entry
@@ -41,6 +42,7 @@ def close_rows(contents: Contents, selection: Selection) -> Closure:
         roles=frozenset(),
         tablespaces=frozenset(),
         rows=tuple(_rows(entry, dict(selection.schemas_as)) for entry in data),
+        left_out=tuple(large_objects_left_out(contents, {entry.dump_id for entry in tables})),
     )
     return Closure(frozenset(entry.dump_id for entry in data), chosen)
 
@@ -52,7 +54,8 @@ def _rows(entry: Entry, names: Mapping[str, str]) -> Rows:
 
 
 def _with_partitions(contents: Contents, selection: Selection) -> list[Entry]:
-    found = [entry for entry in selected(contents, selection) if entry.kind in TABLES]
+    kinds = (*TABLES, TABLE_DATA)  # of a table that an extension makes only the rows are there
+    found = [entry for entry in selected(contents, selection) if entry.kind in kinds]
     partitions = _partitions(contents)
     known = {table.dump_id for table in found}
     for table in found:  # which grows

@@ -34,6 +34,7 @@ class Entry:
 
     `raw` is the entry as it was written, without its last field, which says where its data is:
     `offset` in bytes from the beginning of the archive, None where that is not written down.
+    `catalog` is the oid of the system catalog that has the object's own `oid`, 0 if it has none.
     """
 
     dump_id: int
@@ -51,6 +52,7 @@ class Entry:
     owner: bytes = b""
     tablespace: bytes = b""
     codec: str = "utf-8"
+    catalog: int = 0
 
     @property
     def name(self) -> str:
