@@ -14,9 +14,11 @@ from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting
 from tests.support.mariadb import MysqlServer, create_database
 from tests.support.mariadb_backup import (
+    checksums,
     contents,
     engine_for,
     fill_richly,
+    fill_with_floats,
     fresh_name,
     put_back,
     settings_for,
@@ -56,6 +58,14 @@ def test_it_comes_back_equal(newer: MysqlServer, programs: Path) -> None:
     taken = take(engine)
     assert differences(taken.inventory, put_back(engine, taken, newer.url(copy), jobs=2)) == []
     assert contents(newer, copy) == contents(newer, database)
+
+
+def test_a_float_comes_back_bit_for_bit(newer: MysqlServer, programs: Path) -> None:
+    database, copy = create_database(newer), fresh_name()
+    fill_with_floats(newer, database)
+    engine = newer_engine(newer, database, programs)
+    put_back(engine, take(engine), newer.url(copy), jobs=2)
+    assert checksums(newer, copy) == checksums(newer, database)
 
 
 @pytest.mark.parametrize("options", [dump._ALWAYS, _UNTIL_NOW], ids=["now", "until now"])

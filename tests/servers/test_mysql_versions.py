@@ -12,8 +12,8 @@ import pytest
 
 from covetbackup.core.databases.base import BackupOptions, RestoreOptions
 from covetbackup.core.databases.inventory import differences
-from covetbackup.core.databases.mysql import exchange, holding, marks, splitting
-from covetbackup.core.databases.mysql.connection import connect
+from covetbackup.core.databases.mysql import exchange, holding, marks, snapshot, splitting
+from covetbackup.core.databases.mysql.connection import Connection, connect
 from covetbackup.core.databases.mysql.engine import MysqlEngine
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting, DatabaseError, ToolMissing
@@ -21,12 +21,14 @@ from covetbackup.core.progress import Silent
 from covetbackup.core.stream.secret import Secret
 from tests.support.mariadb import MysqlServer, MysqlUser, create_database
 from tests.support.mariadb_backup import (
+    checksums,
     client,
     contents,
     definitions,
     engine_for,
     fill,
     fill_richly,
+    fill_with_floats,
     fresh_name,
     put_back,
     settings_for,
@@ -89,6 +91,29 @@ def test_a_rich_database_comes_back_equal(
     assert taken.rows["parted"] == 1000
     (warning,) = taken.outcome.warnings
     assert "old_engine" in warning
+
+
+@pytest.mark.parametrize("locks", [True, False])
+def test_a_float_comes_back_bit_for_bit(
+    mysql_server: MysqlServer, programs: Path, locks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a lock all rows, of every type, are read over one session."""
+    database, copy = create_database(mysql_server), fresh_name()
+    fill_richly(mysql_server, database, programs / "usr/bin/mysql")
+    fill_with_floats(mysql_server, database)
+    expected, before = checksums(mysql_server, database), contents(mysql_server, database)
+    source = engine(mysql_server, database, programs)
+    with monkeypatch.context() as patch:
+        if not locks:
+            patch.setattr(snapshot, "_lock", _refuse)
+        taken = take(source)
+    put_back(source, taken, mysql_server.url(copy), jobs=2)
+    assert checksums(mysql_server, copy) == expected
+    assert contents(mysql_server, copy) == before
+
+
+def _refuse(leader: Connection) -> None:
+    raise snapshot.NoLock("refused for the test")
 
 
 def test_a_dump_outlasts_storage_that_rests(mysql_server: MysqlServer, programs: Path) -> None:

@@ -201,3 +201,33 @@ _NAMES = {
 
 def fresh_name() -> str:
     return f"copy_{secrets.token_hex(4)}"
+
+
+FLOATS = (
+    "CREATE TABLE floats (id int PRIMARY KEY, f float, u float unsigned, short float(10, 3),"
+    " d double, n decimal(20, 5) zerofill, y year, at timestamp NULL, b bit(3), t text, v blob)",
+    "INSERT INTO floats VALUES (1, 16777216, 123456.789, 1234567.891, 0.1, 1.5, 2026,"
+    " '2026-03-29 02:30:00', b'101', 'it''s; \\\\ \\n', x'00ff'),"
+    " (2, 1.17549435e-38, 3.4e38, 0.001, 1e308, 0, 0, NULL, b'0', '', ''),"
+    " (3, -0e0, NULL, -0e0, -0e0, NULL, NULL, NULL, NULL, NULL, NULL)",
+    "CREATE TABLE computed (f float, tripled float AS (f * 3) STORED, third float AS (f / 3)"
+    " VIRTUAL, hidden float DEFAULT 0.1 INVISIBLE)",
+    "INSERT INTO computed (f, hidden) VALUES (16777216, 123456.789), (NULL, 8388609)",
+    "CREATE TABLE keyed (f float PRIMARY KEY, n int) PARTITION BY KEY (f) PARTITIONS 3",
+    "INSERT INTO keyed VALUES (16777216, 1), (16777215, 2), (16777214, 3)",
+    "CREATE TABLE empty_floats (f float)",
+)
+
+
+def fill_with_floats(server: MysqlServer, database: str) -> None:
+    """FLOAT columns whose values have more than 6 digits, in every place that there is."""
+    server.execute(database, "SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO'", *FLOATS)
+
+
+def checksums(server: MysqlServer, database: str) -> dict[str, int | None]:
+    """What CHECKSUM TABLE says of each table."""
+    tables = server.rows(database, "SHOW FULL TABLES WHERE Table_type LIKE '%BASE%'")
+    return {
+        str(name): server.rows(database, f"CHECKSUM TABLE {quoted(name)}")[0][1]
+        for name, _ in tables
+    }

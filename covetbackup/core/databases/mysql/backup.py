@@ -1,8 +1,9 @@
 """One logical backup: structure, rows in parallel parts, programs, events, accounts.
 
-Every part is what the stock dump program writes. By hand they are restored in this order:
-`schema.sql`, `data-*.sql`, `programs.sql` (routines, triggers, views), `events.sql`. Triggers come
-after the rows, or they would fire for each of them.
+Every part is what the stock dump program writes, but for rows with FLOAT values, which it would
+round: those are written in its form over a session of ours. By hand they are restored in this
+order: `schema.sql`, `data-*.sql`, `programs.sql` (routines, triggers, views), `events.sql`.
+Triggers come after the rows, or they would fire for each of them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from covetbackup.core.databases.mysql.clients import Clients
 from covetbackup.core.databases.mysql.connection import Connection, connect, translated
 from covetbackup.core.databases.mysql.definitions import Definitions, read_definitions
 from covetbackup.core.databases.mysql.dump import DumpProgram
+from covetbackup.core.databases.mysql.exact_rows import ExactRows
+from covetbackup.core.databases.mysql.exact_values import queries_of, tables_with_floats
 from covetbackup.core.databases.mysql.flavour import Version
 from covetbackup.core.databases.mysql.lifeline import Lifeline
 from covetbackup.core.databases.mysql.position import position_in_dump
@@ -30,6 +33,7 @@ from covetbackup.core.databases.mysql.sections import SectionScan, map_to_json
 from covetbackup.core.databases.mysql.settings import ConnectionSettings
 from covetbackup.core.databases.mysql.snapshot import (
     NoLock,
+    RowsSource,
     Snapshot,
     open_together,
     utc_now,
@@ -96,6 +100,7 @@ class LogicalBackup:
         refuse_unreadable(self._leader, self._listing)
         self._definitions = read_definitions(self._leader, database)
         self._found = survey.read_inventory(self._leader, database, self._listing)
+        self._with_floats = tables_with_floats(self._leader, database)
 
     def __exit__(
         self,
@@ -150,7 +155,8 @@ class LogicalBackup:
 
     def _parts(self) -> list[Part]:
         listing, database = self._listing, self._settings.database
-        return parts_of(self._leader, database, listing.tables, self._streams)
+        found = parts_of(self._leader, database, listing.tables, self._streams)
+        return [part for each in found for part in each.divided(self._with_floats)]
 
     def _shared(self, found: Sequence[Part]) -> list[Member]:
         """A member for each part, all of one snapshot, in which the rows are counted."""
@@ -171,12 +177,17 @@ class LogicalBackup:
     def _alone(self) -> list[Member]:
         """One member with all rows, whose snapshot nobody else has."""
         everything = Part(self._listing.tables, self._listing.size_bytes)
-        source = self._rows_of(everything, *self._position_options())
+        source = self._all_rows(everything)
         pieces = self._stack.enter_context(source)
         self._await_beginning(source)
         return [self._member(1, everything, source, pieces)]
 
-    def _await_beginning(self, source: CommandSource) -> None:
+    def _all_rows(self, everything: Part) -> RowsSource:
+        if self._with_floats:
+            return self._exact_rows(everything, with_position=self._leader.version.is_mariadb)
+        return self._dumped_rows(everything, *self._position_options())
+
+    def _await_beginning(self, source: RowsSource) -> None:
         deadline = time.monotonic() + STALL_SECONDS
         while not source.says(dump.SNAPSHOT_IS_OPEN, _TICK_SECONDS):
             self._lifeline.check()
@@ -193,7 +204,24 @@ class LogicalBackup:
         has_log = (self._found.settings or {}).get("log_bin") == "1"
         return ["--master-data=2"] if version.is_mariadb and has_log else []
 
-    def _rows_of(self, part: Part, *options: str) -> CommandSource:
+    def _rows_of(self, part: Part) -> RowsSource:
+        are_exact = self._with_floats.issuperset(table.name for table in part.tables)
+        return self._exact_rows(part) if are_exact else self._dumped_rows(part)
+
+    def _exact_rows(self, part: Part, *, with_position: bool = False) -> ExactRows:
+        database = self._settings.database
+        versioned = {table.name for table in part.tables if table.versioned}
+        history = versioned if self._keeps_history else set()
+        queries = queries_of(self._leader, database, history)
+        return ExactRows(
+            self._settings,
+            self._password,
+            [queries[table.name] for table in part.tables],
+            where=part.where,
+            with_position=with_position,
+        )
+
+    def _dumped_rows(self, part: Part, *options: str) -> CommandSource:
         wanted = {table.name for table in part.tables}
         others = [name for name in self._listing.names if name not in wanted]
         history = ["--dump-history"] if self._keeps_history else []
@@ -208,7 +236,7 @@ class LogicalBackup:
         self,
         number: int,
         part: Part,
-        source: CommandSource,
+        source: RowsSource,
         pieces: Iterator[bytes],
     ) -> Member:
         name = parts.data_name(number)
@@ -217,7 +245,7 @@ class LogicalBackup:
 
     @contextmanager
     def _looked_at(
-        self, source: CommandSource, pieces: Iterator[bytes], scan: SectionScan
+        self, source: RowsSource, pieces: Iterator[bytes], scan: SectionScan
     ) -> Iterator[Iterator[bytes]]:
         looks: list[Filter] = [self._lifeline.watch, scan, dump.end_check]
         try:

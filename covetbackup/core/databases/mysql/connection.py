@@ -8,7 +8,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pymysql
-from pymysql.constants import CR, ER
+from pymysql.constants import CR, ER, FIELD_TYPE
+from pymysql.cursors import SSCursor
 
 from covetbackup.core.databases.mysql.flavour import Version, version_of
 from covetbackup.core.databases.mysql.settings import ConnectionSettings
@@ -34,6 +35,7 @@ _PATIENCE = (
     (socket.TCP_USER_TIMEOUT, 60_000),
 )
 _PACKET_BYTES = 1 << 30
+_BINARY = 63  # the character set of results that are bytes, and of JSON in MySQL
 
 
 class Connection:
@@ -71,6 +73,18 @@ class Connection:
         """Run a statement as it is; how many rows it wrote."""
         with self._driver.cursor() as cursor:
             return int(cursor.execute(statement))
+
+    def stream(self, statement: str) -> tuple[list[bool], Iterator[Sequence[bytes | None]]]:
+        """Which columns of a long result are bytes, not text, and its rows, each value as the
+        server sent it. From now on this connection gives bytes; nothing else until the last row."""
+        self._driver.decoders, self._driver.use_unicode = {}, False
+        cursor = self._driver.cursor(SSCursor)
+        cursor.execute(statement)
+        fields = cursor._result.fields  # type: ignore[attr-defined]
+        are_bytes = [
+            field.charsetnr == _BINARY and field.type_code != FIELD_TYPE.JSON for field in fields
+        ]
+        return are_bytes, iter(cursor)
 
     def value(self, statement: str, values: Sequence[object] = ()) -> Any:
         """The first column of the first row, None if there is no row."""

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import TracebackType
+from typing import Protocol
 
 import pymysql
 from pymysql.constants import ER
@@ -20,7 +22,6 @@ from covetbackup.core.databases.mysql.connection import Connection, code_of
 from covetbackup.core.databases.mysql.dump import SNAPSHOT_IS_OPEN
 from covetbackup.core.databases.mysql.position import LogPosition, read_position
 from covetbackup.core.errors import CovetError
-from covetbackup.core.stream.process import CommandSource
 
 LOCK_SECONDS = 10
 _OPENING_SECONDS = 5  # longer than this nobody's writes are held up
@@ -35,6 +36,24 @@ class NoLock(CovetError):
     """The snapshot cannot be shared; the message says why."""
 
 
+class RowsSource(Protocol):
+    """A source of rows whose snapshot begins on entry, or a moment later."""
+
+    @property
+    def messages(self) -> str: ...
+
+    def __enter__(self) -> Iterator[bytes]: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def says(self, text: str, seconds: float) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What was true at the moment of it. `position` is None where `why_not` says so; `locked_ms`
@@ -47,7 +66,7 @@ class Snapshot:
 
 
 def open_together(
-    leader: Connection, sources: Sequence[CommandSource], programs: ExitStack
+    leader: Connection, sources: Sequence[RowsSource], programs: ExitStack
 ) -> tuple[list[Iterator[bytes]], Snapshot]:
     """Start the dump programs `sources` and a transaction on `leader`, all seeing the same.
 
@@ -71,7 +90,7 @@ def open_together(
     return pieces, Snapshot(taken_at, position, why_not, locked_ms)
 
 
-def _await_snapshot(source: CommandSource, seconds: float) -> None:
+def _await_snapshot(source: RowsSource, seconds: float) -> None:
     """Raises `NoLock` if the program has not said within `seconds` that it sees a snapshot."""
     if not source.says(SNAPSHOT_IS_OPEN, seconds):
         raise NoLock(f"a dump program did not begin within {_OPENING_SECONDS} s")

@@ -7,7 +7,7 @@ one makes streams of unlike length, and never loses a row, as the ranges cover a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from covetbackup.core.databases.mysql.connection import Connection, quoted
@@ -35,12 +35,24 @@ class Part:
     size_bytes: int
     where: str = ""
 
+    def divided(self, names: Collection[str]) -> Iterator[Part]:
+        """The part with the tables `names` alone, and the rest; none is empty."""
+        for are_named in (True, False):
+            tables = tuple(each for each in self.tables if (each.name in names) is are_named)
+            if tables:
+                size = self.size_bytes if len(tables) == len(self.tables) else _size(tables)
+                yield Part(tables, size, self.where)
+
+
+def _size(tables: Sequence[Table]) -> int:
+    return sum(table.size_bytes for table in tables)
+
 
 def parts_of(
     connection: Connection, database: str, tables: tuple[Table, ...], streams: int
 ) -> list[Part]:
     """At most `streams` parts, or a few more, the ranges first; each of about the same size."""
-    share = sum(table.size_bytes for table in tables) / streams
+    share = _size(tables) / streams
     large = [
         table
         for table in tables
@@ -55,7 +67,7 @@ def parts_of(
     split = {part.tables[0].name for part in ranges}
     rest = tuple(table for table in tables if table.name not in split)
     groups = balanced(rest, max(1, streams - len(ranges)))
-    return ranges + [Part(group, sum(each.size_bytes for each in group)) for group in groups]
+    return ranges + [Part(group, _size(group)) for group in groups]
 
 
 def _can_be_split(table: Table) -> bool:
