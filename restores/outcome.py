@@ -111,7 +111,7 @@ class Summary:
 @dataclass(frozen=True, slots=True)
 class Remains:
     """What a look at the target server found after a restore without success. `swept` scratch
-    databases are gone; `problem` says why nothing is known."""
+    databases are gone; `problem` says what could not be removed, or why nothing is known."""
 
     kept: Kept
     swept: list[str] = field(default_factory=list)

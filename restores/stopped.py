@@ -55,12 +55,14 @@ def _remains(
     server: Server, name: str, may_be_real: bool, kept_as: str, ended_at: datetime
 ) -> Remains:
     kind = kind_of(server)
-    swept = kind.sweep(server, ended_at)
+    left: list[str] = []
+    swept = kind.sweep(server, ended_at, left.append)
     if kept_as:
         is_real = kind.exchange.was_swapped(server, name, kept_as)
     else:
         is_real = may_be_real and not kind.is_free(server, name)
-    return Remains(Kept.TARGET if is_real else Kept.NOTHING, swept, kept_as=kept_as)
+    state = Kept.TARGET if is_real else Kept.NOTHING
+    return Remains(state, swept, problem="; ".join(left), kept_as=kept_as)
 
 
 def _remains_of_adding(restore: Restore) -> Remains:

@@ -141,7 +141,7 @@ def _was_finished_before(work: Work, restore: Restore) -> bool:
 def _sweep_before(work: Work, server: Server) -> None:
     """What killed restores left on this server goes now; that it cannot must not stop this one."""
     try:
-        swept = kind_of(server).sweep(server, timezone.now() - _OLD)
+        swept = kind_of(server).sweep(server, timezone.now() - _OLD, work.progress.note)
     except CovetError as error:
         work.progress.note(f"could not look for left-over scratch databases: {error}")
         return

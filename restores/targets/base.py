@@ -101,7 +101,8 @@ class TargetKind:
     joined_name   a database's name with something added, as short as names must be
     look          the checks of the server, made by contacting it; touches no catalog
     is_free       whether nothing on the server has the name. As `sweep`, raises `CovetError`
-    sweep         removes what restores killed before a moment left there, and returns the names
+    sweep         removes what restores killed before a moment left there, and returns the names;
+                  what cannot be removed is told to its last argument, with the reason
     command       how to connect to the restored database, without a password
     options       the engine's options for whom objects belong to, and whether roles are created
     exchange      how a database is replaced
@@ -115,7 +116,7 @@ class TargetKind:
     joined_name: Callable[[str, str], str]
     look: Callable[[Wanted], list[Check]]
     is_free: Callable[[Server, str], bool]
-    sweep: Callable[[Server, datetime], list[str]]
+    sweep: Callable[[Server, datetime, Callable[[str], None]], list[str]]
     command: Callable[[Server, str], str]
     options: Callable[[str, bool], dict[str, object]]
     exchange: Exchange

@@ -7,7 +7,7 @@ restore after it cannot disagree.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from backups.engines import mysql_settings, server_password
@@ -128,10 +128,10 @@ def _is_free(server: Server, name: str) -> bool:
         return True
 
 
-def _sweep(server: Server, before: datetime) -> list[str]:
+def _sweep(server: Server, before: datetime, say: Callable[[str], None]) -> list[str]:
     """First what died while it replaced a database: it may need its scratch database."""
     mysql_exchange.recover(server)
-    return scratch.sweep_scratch(mysql_settings(server), before, server_password(server))
+    return scratch.sweep_scratch(mysql_settings(server), before, server_password(server), say=say)
 
 
 def _command(server: Server, name: str) -> str:

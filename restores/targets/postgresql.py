@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from backups.engines import connection_settings, server_password, target_on
@@ -80,10 +80,10 @@ def _is_free(server: Server, name: str) -> bool:
         return True
 
 
-def _sweep(server: Server, before: datetime) -> list[str]:
+def _sweep(server: Server, before: datetime, say: Callable[[str], None]) -> list[str]:
     settings = connection_settings(server, server.maintenance_database or "postgres")
     with translated(settings):
-        return scratch.sweep_scratch(settings, before, server_password(server))
+        return scratch.sweep_scratch(settings, before, server_password(server), say=say)
 
 
 def _command(server: Server, name: str) -> str:

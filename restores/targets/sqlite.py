@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -100,7 +100,7 @@ def _is_free(server: Server, name: str) -> bool:
     return True
 
 
-def _sweep(server: Server, before: datetime) -> list[str]:
+def _sweep(server: Server, before: datetime, say: Callable[[str], None]) -> list[str]:
     check_sqlite_folder(Path(server.folder))
     # A restore that begins at this moment locks its file right after making it: whatever is
     # older than this pause is locked if anybody is alive to hold it.

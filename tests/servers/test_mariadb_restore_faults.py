@@ -438,3 +438,24 @@ def _with_settings(taken: Taken, change: dict[str, str]) -> Taken:
 
 def _scratch_databases(server: MysqlServer) -> list[str]:
     return [name for name in server.databases() if name.startswith(PREFIX)]
+
+
+def test_one_leftover_that_is_in_use_does_not_stop_the_sweep_of_others(
+    mariadb_server: MysqlServer, mariadb_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scratch, "_SAID_AFTER_SECONDS", 1)
+    monkeypatch.setattr(scratch, "_LIMIT_SECONDS", 2)
+    long_ago = datetime.now(UTC) - timedelta(days=1)
+    names = sorted(scratch.scratch_name(long_ago + timedelta(hours=n)) for n in range(2))
+    for name in names:
+        create_database(mariadb_server, name)
+        mariadb_server.execute(name, "CREATE TABLE t (i int) ENGINE = InnoDB")
+    settings = settings_for(mariadb_server, mariadb_database)
+    said: list[str] = []
+    with mariadb_server.connect(mariadb_database) as connection, connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute(f"SELECT * FROM {names[0]}.t")
+        swept = sweep_scratch(settings, datetime.now(UTC), mariadb_server.password, say=said.append)
+    assert swept == names[1:]
+    assert f"scratch database '{names[0]}' was not dropped within 2 s" in said[-1]
+    assert sweep_scratch(settings, datetime.now(UTC), mariadb_server.password) == names[:1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,10 @@ def _drill(given: Namespace) -> Report:
             target=target, workers=default_workers(), accept_untrusted=given.accept_untrusted
         )
         result = manager.test_restore(given.label, request, password=_password(given))
-    return _restored(result, f"{result.manifest.label}: restored, compared and removed again")
+    if not result.left:
+        return _restored(result, f"{result.manifest.label}: restored, compared and removed again")
+    report = _restored(result, f"{result.manifest.label}: restored and compared; {result.left}")
+    return replace(report, status=exits.DATABASE)
 
 
 def cat(given: Namespace) -> Report:
@@ -212,6 +216,7 @@ def _restored(result: RestoreResult, verdict: str) -> Report:
             "inventory": result.inventory.to_json(),
             "warnings": result.problems,
             "kept_as": result.kept_as,
+            "left": result.left,
         },
         [
             *(f"warning: {problem}" for problem in result.problems),

@@ -29,6 +29,7 @@ OK = 0
 FAILED = 1
 DAMAGED = 3
 STORAGE = 5
+DATABASE = 6
 CANCELLED = 130
 READER_LEFT = 141
 
@@ -37,7 +38,7 @@ _BY_ERROR: tuple[tuple[type[CovetError], int], ...] = (
     (IntegrityError, DAMAGED),
     (KeyUnavailable, 4),
     (StorageError, STORAGE),
-    (DatabaseError, 6),
+    (DatabaseError, DATABASE),
     (Conflict, 7),
 )
 

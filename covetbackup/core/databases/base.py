@@ -175,6 +175,11 @@ def notes_of(session: RestoreSession) -> tuple[str, ...]:
     return tuple(session.notes) if isinstance(session, Noting) else ()
 
 
+def left_of(session: RestoreSession) -> str:
+    """Return what a session that has ended says of what it could not remove; empty for nothing."""
+    return str(getattr(session, "left", ""))
+
+
 class DatabaseEngine(Protocol):
     """One database of one kind, reachable from here."""
 

@@ -14,6 +14,7 @@ from covetbackup.core.databases.base import (
     Piece,
     RestoreOptions,
     RestoreSession,
+    left_of,
     notes_of,
 )
 from covetbackup.core.databases.inventory import Inventory, differences
@@ -59,13 +60,15 @@ class RestoreRequest:
 class RestoreResult:
     """What was restored, what of it the target really holds, what it replaced is called now, and
     how many plain bytes were loaded. `problems` are damaged copies of keys that were not needed,
-    and what the engine has to say about the restored database."""
+    and what the engine has to say about the restored database; `left` is what a drill could not
+    remove, and why."""
 
     manifest: Manifest
     inventory: Inventory
     problems: tuple[str, ...]
     kept_as: str = ""
     plain_bytes: int = 0
+    left: str = ""
 
 
 def restore_backup(
@@ -99,10 +102,11 @@ def drill_backup(
     keyring: Keyring,
     progress: Progress,
 ) -> RestoreResult:
-    """As `restore_backup`, but the scratch target is removed instead of made real: a drill."""
+    """As `restore_backup`, but the scratch target is removed instead of made real: a drill. What
+    could not be removed is named in the result."""
     with _filled(repository, label, engine, request, keyring, progress) as (session, result):
         progress.phase("removing the scratch target")
-        return _with_notes(result, session)
+    return replace(_with_notes(result, session), left=left_of(session))
 
 
 def _with_notes(result: RestoreResult, session: RestoreSession) -> RestoreResult:

@@ -201,11 +201,16 @@ def translated(settings: ConnectionSettings) -> Iterator[None]:
     try:
         yield
     except pymysql.err.Error as error:
-        if code_of(error) in _LOST or isinstance(error, pymysql.err.InterfaceError):
+        if is_lost(error):
             raise DatabaseUnavailable(
                 f"lost the connection to {settings}: {text_of(error)}"
             ) from error
         raise DatabaseError(f"{settings} answered: {text_of(error)}") from error
+
+
+def is_lost(error: pymysql.err.Error) -> bool:
+    """Whether there is no session any more."""
+    return code_of(error) in _LOST or isinstance(error, pymysql.err.InterfaceError)
 
 
 _LOST = (CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, ER.SERVER_SHUTDOWN)

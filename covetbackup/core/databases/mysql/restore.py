@@ -59,6 +59,7 @@ class LogicalRestore:
     """A `RestoreSession` into a database that does not exist yet, or is replaced."""
 
     kept_as = ""
+    left = ""
 
     def __init__(
         self,
@@ -317,7 +318,9 @@ class LogicalRestore:
                     exchange.recover(connection)
                 scratch.end_sessions(connection, self._name)
                 scratch.drop_unfinished(connection, self._name)
-                scratch.drop(connection, self._name)
+                scratch.drop(connection, self._name, say=self._progress.note)
         except (CovetError, pymysql.err.Error) as error:
-            # The restore's own failure is on its way up already; a sweep will take this.
+            # The restore's own failure may be on its way up already; a sweep will take this.
             _log.warning("scratch database stays until a sweep scratch=%s %s", self._name, error)
+            self.left = f"scratch database {self._name!r} is left: {error}"
+            self._progress.note(self.left)

@@ -6,9 +6,12 @@ the name, so a sweep never takes a living one.
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import takewhile
 
 import pymysql
 from pymysql.constants import ER
@@ -18,6 +21,7 @@ from covetbackup.core.databases.mysql.connection import (
     Connection,
     code_of,
     connect,
+    is_lost,
     quoted,
     text_of,
     translated,
@@ -26,6 +30,8 @@ from covetbackup.core.databases.mysql.privileges import account_of
 from covetbackup.core.databases.mysql.settings import ConnectionSettings
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError, TargetNotEmpty
 from covetbackup.core.stream.secret import Secret
+
+_log = logging.getLogger(__name__)
 
 PREFIX = "covet_tmp_"
 UNFINISHED = "covet_restore_unfinished"
@@ -36,6 +42,8 @@ target is not whole, and belongs to the restore."""
 _NAME = re.compile(rf"{PREFIX}(\d{{8}}t\d{{6}})z_[0-9a-f]{{8}}")
 _STAMP = "%Y%m%dt%H%M%S"
 _LONGEST = 64
+_SAID_AFTER_SECONDS = 8
+_LIMIT_SECONDS = 60
 
 
 def scratch_name(now: datetime) -> str:
@@ -107,11 +115,31 @@ def end_sessions(connection: Connection, name: str) -> None:
             pass  # it ended by itself
 
 
-def drop(connection: Connection, name: str) -> None:
+def drop(connection: Connection, name: str, *, say: Callable[[str], None]) -> None:
     """Drop a scratch database with everything in it."""
     if not _NAME.fullmatch(name):
         raise DatabaseError(f"refused to drop {name!r}, which is not a scratch database")
-    connection.execute(f"DROP DATABASE IF EXISTS {quoted(name)}")
+    _drop_database(connection, name, say=say)
+
+
+def _drop_database(connection: Connection, name: str, *, say: Callable[[str], None]) -> None:
+    """Tells `say` after a few seconds that others hold its tables; raises `DatabaseError` after a
+    minute, when all of it is still there."""
+    why = "other sessions use its tables (SHOW PROCESSLIST)"
+    for seconds in (_SAID_AFTER_SECONDS, _LIMIT_SECONDS - _SAID_AFTER_SECONDS):
+        connection.execute(f"SET SESSION lock_wait_timeout = {seconds}")
+        try:
+            connection.execute(f"DROP DATABASE IF EXISTS {quoted(name)}")
+            return
+        except pymysql.err.Error as error:
+            if code_of(error) != ER.LOCK_WAIT_TIMEOUT:
+                raise
+        say(f"dropping database {name!r} waits: {why}")
+    raise DatabaseError(
+        f"scratch database {name!r} was not dropped within {_LIMIT_SECONDS} s: {why}; it is left"
+        " on the server, whole",
+        f"end those sessions, then run: DROP DATABASE {quoted(name)}",
+    )
 
 
 def note_target(connection: Connection, scratch: str, target: str) -> None:
@@ -169,17 +197,22 @@ def _is_empty(connection: Connection, database: str) -> bool:
 
 
 def sweep_scratch(
-    settings: ConnectionSettings, older_than: datetime, password: Secret | None = None
+    settings: ConnectionSettings,
+    older_than: datetime,
+    password: Secret | None = None,
+    *,
+    say: Callable[[str], None] = _log.warning,
 ) -> list[str]:
     """Drop what restores begun before `older_than` (aware UTC) left behind when they were killed:
     scratch databases, and targets that were not whole yet; their names. One whose restore still
-    runs, here or on another machine, is left alone."""
+    runs, here or on another machine, is left alone. One that cannot be dropped is told to `say`,
+    with the reason, and the others are dropped all the same."""
     with translated(settings), connect(settings, password) as connection:
         return [
             name
             for scratch in sorted(set(_unfinished(connection).values()))
             if _is_older(scratch, older_than)
-            for name in _drop_abandoned(connection, scratch)
+            for name in _drop_abandoned(connection, scratch, say)
         ]
 
 
@@ -197,7 +230,7 @@ def _is_older(name: str, older_than: datetime) -> bool:
     return datetime.strptime(match[1], _STAMP).replace(tzinfo=UTC) < older_than
 
 
-def _drop_abandoned(connection: Connection, scratch: str) -> list[str]:
+def _drop_abandoned(connection: Connection, scratch: str, say: Callable[[str], None]) -> list[str]:
     """Drop what a restore left, unless it lives; the names."""
     if connection.value("SELECT GET_LOCK(%s, 0)", [scratch]) != 1:
         return []
@@ -205,8 +238,21 @@ def _drop_abandoned(connection: Connection, scratch: str) -> list[str]:
         # Looked at again: until its lock was to be had, the restore may have made it real.
         left = [name for name, of in _unfinished(connection).items() if of == scratch]
         end_sessions(connection, scratch)
-        for name in left:
-            connection.execute(f"DROP DATABASE {quoted(name)}")
+        # A target is found by what is in its scratch database, which therefore outlives it.
+        return list(takewhile(lambda name: _is_dropped(connection, name, say), left))
     finally:
         connection.execute("DO RELEASE_LOCK(%s)", [scratch])
-    return left
+
+
+def _is_dropped(connection: Connection, name: str, say: Callable[[str], None]) -> bool:
+    try:
+        _drop_database(connection, name, say=say)
+    except DatabaseError as error:
+        say(str(error))
+        return False
+    except pymysql.err.Error as error:
+        if is_lost(error):
+            raise
+        say(f"scratch database {name!r} cannot be dropped: {text_of(error)}")
+        return False
+    return True

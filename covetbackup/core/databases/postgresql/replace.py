@@ -193,7 +193,8 @@ def drop_kept(connection: Connection, name: str) -> None:
         connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
     except errors.ObjectInUse as error:
         raise ServerBusy(
-            f"database {name!r} is in use and was not dropped", "end its sessions first"
+            f"database {name!r} is in use and was not dropped: {line_of(error)}",
+            "end its sessions, or drop its subscriptions and replication slots, first",
         ) from error
     except errors.DatabaseError as error:
         raise DatabaseError(f"cannot drop database {name!r}: {line_of(error)}") from error

@@ -60,6 +60,7 @@ class PostgresRestore:
     """A `RestoreSession` into a database that does not exist yet, or is replaced."""
 
     kept_as = ""
+    left = ""
 
     def __init__(
         self,
@@ -234,7 +235,7 @@ class PostgresRestore:
     def _start_over(self) -> None:
         self._progress.note("parallel loading ended in a deadlock: loading again with one job")
         with translated(self._settings):
-            scratch.drop(self._keeper, self._name)
+            self._drop_scratch(self._keeper)
             self._create_scratch()
 
     def _refuse_unfit_for(self, chosen: Chosen) -> None:
@@ -367,8 +368,15 @@ class PostgresRestore:
                 self._settings, self._password, application=self._application
             ) as connection:
                 end_sessions(connection, self._application)
-                scratch.drop(connection, self._name)
+                self._drop_scratch(connection)
                 roles.drop_roles(connection, self._created_roles)
         except (CovetError, psycopg.Error) as error:
-            # The restore's own failure is on its way up already; a sweep will take this.
+            # The restore's own failure may be on its way up already; a sweep will take this.
             _log.warning("scratch database stays until a sweep scratch=%s %s", self._name, error)
+            self.left = f"scratch database {self._name!r} is left: {error}"
+            self._progress.note(self.left)
+
+    def _drop_scratch(self, connection: Connection) -> None:
+        settings = self._settings.on(self._name)
+        enter = partial(connect, settings, self._password, application=self._application)
+        scratch.drop(connection, self._name, enter=enter, say=self._progress.note)

@@ -6,9 +6,12 @@ prevent. Its maker holds an advisory lock on the name, so a sweep never takes a 
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from psycopg import errors, sql
 
@@ -20,10 +23,20 @@ from covetbackup.core.databases.postgresql.connection import (
     line_of,
     major_of,
 )
-from covetbackup.core.errors import BadSetting, DatabaseError, DatabaseUnavailable, TargetNotEmpty
+from covetbackup.core.databases.postgresql.dropping import drop_database
+from covetbackup.core.errors import (
+    BadSetting,
+    CovetError,
+    DatabaseError,
+    DatabaseUnavailable,
+    TargetNotEmpty,
+)
 from covetbackup.core.stream.secret import Secret
 
+_log = logging.getLogger(__name__)
+
 PREFIX = "covet_restore_"
+_SWEEP = "covetbackup sweep"
 _NAME = re.compile(rf"{PREFIX}(\d{{8}}t\d{{6}})z_[0-9a-f]{{8}}")
 _STAMP = "%Y%m%dt%H%M%S"
 _MAINTENANCE = ("postgres", "template1")
@@ -109,12 +122,17 @@ def _creation_options(connection: Connection, settings: dict[str, str]) -> list[
     ]
 
 
-def drop(connection: Connection, name: str) -> None:
-    """Drop a scratch database with everything in it, whoever is connected."""
+def drop(
+    connection: Connection,
+    name: str,
+    *,
+    enter: Callable[[], Connection],
+    say: Callable[[str], None],
+) -> None:
+    """Drop a scratch database as `drop_database` does."""
     if not _NAME.fullmatch(name):
         raise DatabaseError(f"refused to drop {name!r}, which is not a scratch database")
-    statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
-    connection.execute(statement.format(sql.Identifier(name)))
+    drop_database(connection, name, enter=enter, say=say)
 
 
 def rename(
@@ -154,18 +172,28 @@ def _end_sessions(connection: Connection, name: str) -> None:
 
 
 def sweep_scratch(
-    settings: ConnectionSettings, older_than: datetime, password: Secret | None = None
+    settings: ConnectionSettings,
+    older_than: datetime,
+    password: Secret | None = None,
+    *,
+    say: Callable[[str], None] = _log.warning,
 ) -> list[str]:
     """Drop scratch databases created before `older_than` (aware UTC) that a killed restore left;
-    their names. One whose restore still runs, here or on another machine, is left alone."""
-    with connect_maintenance(settings, password, application="covetbackup sweep") as connection:
+    their names. One whose restore still runs, here or on another machine, is left alone. One that
+    cannot be dropped is told to `say`, with the reason, and the others are dropped all the same."""
+
+    def enter(name: str) -> Connection:
+        return connect(settings.on(name), password, application=_SWEEP)
+
+    with connect_maintenance(settings, password, application=_SWEEP) as connection:
         rows = connection.execute(
             "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY 1", (PREFIX,)
         ).fetchall()
         return [
             name
             for (name,) in rows
-            if _is_older(name, older_than) and _drop_abandoned(connection, name)
+            if _is_older(name, older_than)
+            and _drop_abandoned(connection, name, partial(enter, name), say)
         ]
 
 
@@ -176,13 +204,18 @@ def _is_older(name: str, older_than: datetime) -> bool:
     return datetime.strptime(match[1], _STAMP).replace(tzinfo=UTC) < older_than
 
 
-def _drop_abandoned(connection: Connection, name: str) -> bool:
+def _drop_abandoned(
+    connection: Connection, name: str, enter: Callable[[], Connection], say: Callable[[str], None]
+) -> bool:
     query = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
     row = connection.execute(query, (name,)).fetchone()
     if row is None or not row[0]:
         return False
     try:
-        drop(connection, name)
+        drop(connection, name, enter=enter, say=say)
+    except CovetError as error:
+        say(str(error))
+        return False
     finally:
         connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (name,))
     return True
