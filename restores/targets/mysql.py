@@ -81,7 +81,7 @@ def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     )
     yield tried("Client programs", "", lambda: _tools(connection))
     if wanted.replaces:
-        yield from mysql_exchange.checks(connection, wanted.name)
+        yield from mysql_exchange.checks(connection, wanted)
     else:
         yield tried(
             "Name",

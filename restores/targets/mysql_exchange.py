@@ -14,15 +14,17 @@ from covetbackup.core.databases.mysql.connection import Connection, connect
 from covetbackup.core.databases.mysql.tables import list_tables
 from covetbackup.core.errors import CovetError
 from restores.checks import Check, Level, failed
-from restores.targets.base import Exchange
+from restores.targets.base import Exchange, Wanted
 from restores.targets.connected import over
 from restores.targets.mysql_connection import on_server
 
 
-def checks(connection: Connection, name: str) -> Iterator[Check]:
+def checks(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     """Whether what is there can be replaced, and whom that would meet."""
+    name = wanted.name
     try:
         replace.refuse_unfit(connection, name)
+        replace.refuse_stationary(wanted.expected)
     except CovetError as error:
         yield failed("Name", error)
         return

@@ -148,14 +148,14 @@ class LogicalBackup:
             members = self._shared(self._parts())
         except NoLock as reason:
             self._warn(f"one stream and no exact row counts: {reason}")
-            members = self._alone() if self._listing.tables else []
+            members = self._alone() if self._listing.with_rows else []
             self._snapshot = Snapshot(utc_now())
         self._refuse_changes()
         return members
 
     def _parts(self) -> list[Part]:
         listing, database = self._listing, self._settings.database
-        found = parts_of(self._leader, database, listing.tables, self._streams)
+        found = parts_of(self._leader, database, listing.with_rows, self._streams)
         return [part for each in found for part in each.divided(self._with_floats)]
 
     def _shared(self, found: Sequence[Part]) -> list[Member]:
@@ -176,7 +176,7 @@ class LogicalBackup:
 
     def _alone(self) -> list[Member]:
         """One member with all rows, whose snapshot nobody else has."""
-        everything = Part(self._listing.tables, self._listing.size_bytes)
+        everything = Part(self._listing.with_rows, self._listing.size_bytes)
         source = self._all_rows(everything)
         pieces = self._stack.enter_context(source)
         self._await_beginning(source)
@@ -269,7 +269,7 @@ class LogicalBackup:
             return read_definitions(connection, self._settings.database)
 
     def _count(self, stop: Callable[[], bool]) -> dict[str, int]:
-        tables = counting.affordable(self._listing.tables)
+        tables = counting.affordable(self._listing.with_rows)
         return counting.count(self._leader, self._settings.database, tables, stop=stop)
 
     def finish(self) -> Outcome:

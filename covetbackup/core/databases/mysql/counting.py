@@ -62,7 +62,10 @@ _UNCOUNTABLE = (
 
 
 def table_facts(tables: Sequence[Table], counts: Mapping[str, int]) -> tuple[TableFacts, ...]:
-    return tuple(
-        TableFacts("", table.name, counts.get(table.name, table.estimate), table.name in counts)
-        for table in tables
-    )
+    return tuple(_facts(table, counts.get(table.name)) for table in tables)
+
+
+def _facts(table: Table, count: int | None) -> TableFacts:
+    if count is not None:
+        return TableFacts("", table.name, count, exact=True)
+    return TableFacts("", table.name, table.estimate if table.has_own_rows else None, exact=False)

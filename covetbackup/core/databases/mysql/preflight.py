@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from covetbackup.core.databases.base import RestoreOptions
@@ -99,6 +101,7 @@ def risks(connection: Connection, expected: Inventory, choices: RestoreChoices) 
             if choices.accounts
             else f"views and routines of missing accounts will fail when used: {listed}"
         )
+    lines += _missing_engines(connection, settings)
     here = str(connection.value("SELECT @@global.lower_case_table_names"))
     if settings.get("lower_case_table_names", here) != here:
         lines.append("this server treats upper and lower case in table names in another way")
@@ -106,3 +109,20 @@ def risks(connection: Connection, expected: Inventory, choices: RestoreChoices) 
     if packet < int(settings.get("max_allowed_packet", "0")):
         lines.append(f"max_allowed_packet is smaller here ({packet}): wide rows may not fit")
     return lines
+
+
+def _missing_engines(connection: Connection, settings: Mapping[str, str]) -> list[str]:
+    """Tables of an engine that is not there are created with another one, as the dump allows."""
+    there = {str(row[0]).upper() for row in connection.rows("SHOW ENGINES") if row[1] in _USABLE}
+    wanted = json.loads(settings.get("engines", "{}"))
+    missing = {engine: count for engine, count in wanted.items() if engine.upper() not in there}
+    if not missing:
+        return []
+    listed = ", ".join(f"{engine} ({count})" for engine, count in missing.items())
+    return [
+        f"engines of the backup are not here, so their tables get the default engine: {listed};"
+        " install the engines' plugins first to keep them"
+    ]
+
+
+_USABLE = ("YES", "DEFAULT")

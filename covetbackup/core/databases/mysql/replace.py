@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.kept import Session, kept_name
 from covetbackup.core.databases.mysql import marks
 from covetbackup.core.databases.mysql.connection import Connection, quoted
 from covetbackup.core.databases.mysql.privileges import account_of, granted
 from covetbackup.core.databases.mysql.scratch import PREFIX, UNFINISHED
 from covetbackup.core.databases.mysql.settings import SERVERS_OWN
-from covetbackup.core.databases.mysql.tables import list_tables
+from covetbackup.core.databases.mysql.tables import STATIONARY, list_tables
 from covetbackup.core.errors import BadSetting, DatabaseError, ServerBusy
 
 NAME_BYTES = 64
+_NAMED = 20
 _NEEDED = (
     *("SELECT", "INSERT", "UPDATE", "CREATE", "ALTER", "DROP", "LOCK TABLES", "TRIGGER", "EVENT"),
     *("CREATE VIEW", "SHOW VIEW", "CREATE ROUTINE", "ALTER ROUTINE", "EXECUTE"),
@@ -33,10 +36,27 @@ def refuse_unfit(connection: Connection, target: str) -> None:
         raise BadSetting(
             f"there is no database {target!r} to be replaced", "restore it as a new database"
         )
-    if UNFINISHED in list_tables(connection, target).names:
+    listing = list_tables(connection, target)
+    if UNFINISHED in listing.names:
         raise DatabaseError(f"a restore into {target!r} has not ended", "let it end, or sweep it")
+    fixed = [table.name for table in listing.tables if not table.can_change_database]
+    if fixed:
+        raise BadSetting(
+            f"{target!r} cannot be replaced: its {STATIONARY} tables cannot move to another"
+            f" database: {', '.join(fixed[:_NAMED])}",
+            "restore under a new name",
+        )
     _refuse_without_rights(connection, target)
     _refuse_referenced(connection, target)
+
+
+def refuse_stationary(expected: Inventory) -> None:
+    """Raises `BadSetting` if the backup has tables that cannot move into a replaced database."""
+    if STATIONARY in json.loads((expected.settings or {}).get("engines", "{}")):
+        raise BadSetting(
+            f"the backup has {STATIONARY} tables, which cannot move to another database",
+            "restore under a new name",
+        )
 
 
 def _refuse_without_rights(connection: Connection, target: str) -> None:

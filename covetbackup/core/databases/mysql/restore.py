@@ -189,6 +189,7 @@ class LogicalRestore:
             return
         exchange.recover(self._keeper)  # else half a replacement could be replaced
         replacing.refuse_unfit(self._keeper, target)
+        replacing.refuse_stationary(self._expected)
         self.kept_as = replacing.free_kept_name(self._keeper, target, datetime.now(UTC))
 
     def _replace(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from covetbackup.core.databases.inventory import Inventory
@@ -12,6 +12,7 @@ from covetbackup.core.databases.mysql.flavour import Version
 from covetbackup.core.databases.mysql.tables import Listing
 
 _HISTORY_SINCE = (10, 11, 0)  # of server and dump program
+_NAMED = 20
 
 
 def read_inventory(
@@ -41,9 +42,10 @@ def shortcomings(listing: Listing, *, with_history: bool) -> list[str]:
     lines = [
         f"table {table.name} is of engine {table.engine}, which has no snapshots: what was written"
         " to it during the backup may be in it or not"
-        for table in listing.tables
+        for table in listing.with_rows
         if not table.transactional
     ]
+    lines += _without_rows(listing)
     if not with_history:
         lines += [
             f"the history of system-versioned table {table.name} is not in the backup, only its"
@@ -52,3 +54,26 @@ def shortcomings(listing: Listing, *, with_history: bool) -> list[str]:
             if table.versioned
         ]
     return lines
+
+
+def _without_rows(listing: Listing) -> list[str]:
+    foreign = [
+        f"{table.name} ({table.engine})" for table in listing.tables if not table.has_own_rows
+    ]
+    lines = []
+    if foreign:
+        lines.append(
+            "of tables whose rows are those of other tables or lie outside of this server, the"
+            f" backup holds the definition alone: {_listed(foreign)}"
+        )
+    if listing.not_dumped:
+        lines.append(
+            "tables of engine S3 stay in their object storage and are not in the backup:"
+            f" {_listed(listing.not_dumped)}"
+        )
+    return lines
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

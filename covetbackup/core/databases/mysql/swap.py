@@ -37,11 +37,17 @@ def move_tables(connection: Connection, name: str, target: str) -> None:
         # A table with triggers may not change its database.
         connection.execute(f"DROP TRIGGER {quoted(name)}.{quoted(trigger)}")
     listing = list_tables(connection, name)
-    moving = [*(table.name for table in listing.tables), *listing.sequences]
+    tables = [table.name for table in listing.tables if table.can_change_database]
+    moving = [*tables, *listing.sequences]
     moves = [f"{quoted(name)}.{quoted(each)} TO {quoted(target)}.{quoted(each)}" for each in moving]
     if moves:
         connection.execute(f"RENAME TABLE {', '.join(moves)}")
     follow_sequences(connection, name, target)
+    connection.use(target)
+    for table in listing.tables:
+        if not table.can_change_database:
+            shown = connection.rows(f"SHOW CREATE TABLE {quoted(name)}.{quoted(table.name)}")
+            connection.execute(str(shown[0][1]))
 
 
 _DEFAULTS = """

@@ -22,6 +22,25 @@ class Table:
     transactional: bool
     versioned: bool
 
+    @property
+    def has_own_rows(self) -> bool:
+        """False if its rows are those of other tables, or lie outside of the server: then the dump
+        programs write its definition alone."""
+        return self.engine.upper() not in _ENGINES_WITHOUT_ROWS
+
+    @property
+    def can_change_database(self) -> bool:
+        """Whether RENAME TABLE takes it into another database."""
+        return self.engine.upper() != STATIONARY
+
+
+STATIONARY = "CONNECT"
+_ENGINES_WITHOUT_ROWS = {
+    "MRG_MYISAM", "MRG_ISAM", "FEDERATED", "CONNECT", "SPIDER", "OQGRAPH", "VP", "SPHINX",
+}  # fmt: skip
+_NOT_DUMPED = "S3"
+"""Tables that were moved to object storage, where a server finds them again by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
@@ -30,6 +49,11 @@ class Listing:
     tables: tuple[Table, ...]
     views: tuple[str, ...]
     sequences: tuple[str, ...]
+    not_dumped: tuple[str, ...] = ()
+
+    @property
+    def with_rows(self) -> tuple[Table, ...]:
+        return tuple(table for table in self.tables if table.has_own_rows)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -49,7 +73,7 @@ WHERE t.TABLE_SCHEMA = %s AND t.TABLE_NAME NOT IN (%s, %s) ORDER BY t.TABLE_NAME
 
 
 def list_tables(connection: Connection, database: str) -> Listing:
-    tables, views, sequences = [], [], []
+    tables, views, sequences, not_dumped = [], [], [], []
     for name, kind, engine, size, estimate, transactional in connection.rows(
         _TABLES, [database, *OURS]
     ):
@@ -57,6 +81,8 @@ def list_tables(connection: Connection, database: str) -> Listing:
             sequences.append(name)
         elif kind.endswith("VIEW"):
             views.append(name)
+        elif engine == _NOT_DUMPED:
+            not_dumped.append(name)
         else:
             tables.append(
                 Table(
@@ -68,7 +94,7 @@ def list_tables(connection: Connection, database: str) -> Listing:
                     versioned=kind == "SYSTEM VERSIONED",
                 )
             )
-    return Listing(tuple(tables), tuple(views), tuple(sequences))
+    return Listing(tuple(tables), tuple(views), tuple(sequences), tuple(not_dumped))
 
 
 def balanced(tables: tuple[Table, ...], parts: int) -> list[tuple[Table, ...]]:
