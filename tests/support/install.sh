@@ -9,6 +9,7 @@ for program in mariadbd mariadb-dump; do
     PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v $program >/dev/null || missing=" mariadb-server"
 done
 "$here/has_postgresql.sh" || missing="$missing postgresql"
+PATH="$PATH:/usr/sbin:/sbin" command -v pgbouncer >/dev/null || missing="$missing pgbouncer"
 net=""
 for program in ip tc; do # packets are dropped with them
     PATH="$PATH:/usr/sbin:/sbin" command -v $program >/dev/null || net=" iproute2"

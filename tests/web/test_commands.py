@@ -23,6 +23,7 @@ from covetbackup.access.models import Team
 from covetbackup.audit.models import AuditEntry
 from covetbackup.core.errors import BadSetting
 from covetbackup.jobs.models import Job, JobEvent
+from tests.support.pgbouncer import pooler
 from tests.support.postgres import PostgresRole, PostgresServer
 from tests.web.catalog import FakeWork, end, make_file, make_repository, reload
 from tests.web.factories import make_backup_row, make_database, make_job, make_server
@@ -93,6 +94,19 @@ def test_a_postgresql_server_is_added_with_its_password_sealed(
     server = Server.objects.get()
     assert secrets.unseal_field(server, "password") == postgres_server.password.reveal()
     assert server.password.startswith("v1:")
+
+
+def test_a_pooler_that_shares_sessions_is_not_added(
+    vault: Path, team: Team, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text(postgres_server.password.reveal())
+    file.chmod(0o600)
+    with pooler(postgres_server, "transaction") as there:
+        address = f"postgresql://{there.user}@{there.host}:{there.port}/postgres?sslmode=disable"
+        found = run_json("add_server", address, "--name", "PG", "--password-file", str(file))
+    assert found["status"] == 2 and "pooler in transaction mode" in found["error"]["message"]
+    assert "PostgreSQL server itself" in found["error"]["hint"] and not Server.objects.exists()
 
 
 def test_missing_rights_are_printed_with_what_to_run(

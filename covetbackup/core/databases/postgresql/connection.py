@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from covetbackup.core.databases.postgresql.pooler import refuse_transaction_pooler
 from covetbackup.core.databases.postgresql.refusals import refusal
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError, DatabaseUnavailable
 from covetbackup.core.stream.diagnostics import without_rows
@@ -100,9 +101,22 @@ def connect(
 ) -> Connection:
     """An autocommit connection with no time limits. Raises `DatabaseUnavailable`, `LoginRefused`
     when the server answered, `ServerBusy`, and `BadSetting` for a server older than any this
-    engine was tried on."""
+    engine was tried on and for a pooler that shares its sessions."""
+    connection = _opened(settings, password, application)
     try:
-        connection = psycopg.connect(
+        refuse_transaction_pooler(
+            connection, lambda: _opened(settings, password, application), where=str(settings)
+        )
+        _prepare(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _opened(settings: ConnectionSettings, password: Secret | None, application: str) -> Connection:
+    try:
+        return psycopg.connect(
             "",
             host=settings.host,
             hostaddr=settings.address or None,
@@ -116,17 +130,11 @@ def connect(
             client_encoding="UTF8",
             connect_timeout=_CONNECT_SECONDS,
             autocommit=True,
-            prepare_threshold=None,  # poolers between us and the server lose prepared statements
+            prepare_threshold=None,  # a pooler in between may lose prepared statements
             **_KEEPALIVES,
         )
     except psycopg.Error as error:
         raise _unavailable(settings, error) from error
-    try:
-        _prepare(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def major_of(connection: Connection) -> int:
