@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import os
 import signal
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from covetbackup.core.databases.postgresql.scratch import PREFIX, sweep_scratch
+from covetbackup.core.databases.postgresql.scratch import PREFIX
 from tests.support.command_line import CommandLine, command_line
 from tests.support.postgres import PostgresServer
 from tests.support.processes import descendants, is_running
@@ -54,13 +53,8 @@ def test_a_killed_restore_leaves_nothing_alive_and_the_next_one_succeeds(
         process.communicate()
     assert eventually(lambda: not any(map(is_running, started)), seconds=20), started
     assert COPY not in server.databases()
-    later = datetime.now(UTC) + timedelta(minutes=1)
-    swept: list[str] = []
-    assert eventually(
-        lambda: bool(
-            swept.extend(sweep_scratch(server.settings(), later, server.password)) or swept
-        )
-    )
+    sweep = ["sweep", server.url(""), "--older-than", "0.0001", *access[:2]]
+    assert eventually(lambda: near.json(*sweep)["restores"], seconds=20)
     assert [name for name in server.databases() if name.startswith(PREFIX)] == []
     assert eventually(lambda: server.rows("postgres", _SESSIONS) == [], seconds=20)
 

@@ -27,13 +27,12 @@ class CommandLine:
     module: str = "covetbackup.core"
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(
             [*self.prefix, sys.executable, "-m", self.module, *arguments],
             cwd=self.folder,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(self.folder)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            **options,
+            **{**streams, **options},
         )
 
     def run(self, *arguments: str, status: int = 0) -> str:

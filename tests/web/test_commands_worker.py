@@ -40,6 +40,18 @@ class Installation:
         assert found["status"] == done.returncode
         return found
 
+    def complaint(self, *arguments: str) -> str:
+        """What a command says of a standard output that its reader has closed."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        command = [sys.executable, "manage.py", *arguments]
+        with open(writing, "wb") as output:
+            done = subprocess.run(
+                command, cwd=ROOT, env=self.environment, stdout=output, stderr=subprocess.PIPE
+            )
+        assert done.returncode == 141
+        return done.stderr.decode()
+
     @contextmanager
     def worker(self) -> Iterator[None]:
         with (self.var / "worker.log").open("wb") as log:
@@ -71,6 +83,8 @@ def test_a_catalog_is_set_up_used_lost_and_rebuilt(tmp_path: Path) -> None:
         assert (backup["status"], backup["state"], backup["rows"]) == (0, "available", 500)
         verified = here.run("verify", backup["id"], "--wait", "--quiet")
         assert verified["ok"] is True
+        for command in ("backups", "jobs", "check_audit", "showmigrations", "check"):
+            assert here.complaint(command) == ""
         second = here.run("backup", "Shop/shop.db", "--wait", "--quiet")
         gone = here.run("delete_backup", second["id"], "--yes", "--wait", "--quiet")
         assert gone["job_state"] == "succeeded"

@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     _copy(_command(under, "copy", "copy a backup to another repository"))
     _delete(_command(under, "delete", "remove a backup for good"))
     _rotate(_command(under, "rotate", "rewrap all backups for new keys"))
-    _sweep(_command(under, "sweep", "remove what unfinished backups left behind"))
+    _sweep(_command(under, "sweep", "remove what killed backups and restores left"))
     return root
 
 
@@ -225,9 +225,15 @@ def _rotate(made: argparse.ArgumentParser) -> None:
 
 
 def _sweep(made: argparse.ArgumentParser) -> None:
-    made.add_argument("repo", metavar="REPO")
+    made.add_argument(
+        "place",
+        metavar="REPO|SERVER",
+        help="a repository; or a server's address, or a folder's (sqlite:////folder), for what "
+        "killed restores left there",
+    )
     made.add_argument("--older-than", type=float, default=24.0, metavar="HOURS")
     _storage(made)
+    _password(made)
 
 
 def _backup_in_repository(made: argparse.ArgumentParser) -> None:

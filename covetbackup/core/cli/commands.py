@@ -16,6 +16,7 @@ from covetbackup.core.cli.selecting import selection_of
 from covetbackup.core.cli.terminal import count_text, size_text
 from covetbackup.core.crypto.keyfile import read_passphrase
 from covetbackup.core.crypto.keyring import Keyring, new_keys, write_new_keys
+from covetbackup.core.databases.registry import is_address, sweep_restores
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting, CovetError
 from covetbackup.core.manager import (
@@ -24,6 +25,7 @@ from covetbackup.core.manager import (
     create_repository,
     default_workers,
     open_repository,
+    utc_now,
 )
 from covetbackup.core.operations.restore import RestoreRequest, RestoreResult
 from covetbackup.core.operations.rotate import Rotation
@@ -272,7 +274,9 @@ def sweep(given: Namespace) -> Report:
             f"--older-than {given.older_than} is not a time after which a backup is dead",
             f"give hours, more than the longest backup takes and up to {_LONGEST_HOURS}",
         )
-    swept = BackupManager(_open(given.repo, given)).sweep(timedelta(hours=given.older_than))
+    if is_address(given.place):
+        return _sweep_server(given)
+    swept = BackupManager(_open(given.place, given)).sweep(timedelta(hours=given.older_than))
     labels = [str(label) for label in swept.labels]
     failures = {name: str(error) for name, error in swept.failures.items()}
     hints = dict.fromkeys(error.hint for error in swept.failures.values())
@@ -287,6 +291,18 @@ def sweep(given: Namespace) -> Report:
             f"{count_text(len(swept.uploads), 'unfinished upload')}",
         ],
         exits.STORAGE if failures else exits.OK,
+    )
+
+
+def _sweep_server(given: Namespace) -> Report:
+    before = utc_now() - timedelta(hours=given.older_than)
+    swept = sweep_restores(given.place, before, _password(given))
+    return Report(
+        {"restores": swept},
+        [
+            *(f"removed unfinished restore {name}" for name in swept),
+            f"removed {count_text(len(swept), 'unfinished restore')}",
+        ],
     )
 
 

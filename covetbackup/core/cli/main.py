@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -13,25 +12,25 @@ from types import FrameType
 from typing import Any, TextIO
 
 from covetbackup.core.cli.arguments import parser
-from covetbackup.core.cli.exits import CANCELLED, READER_LEFT, exit_status
+from covetbackup.core.cli.exits import CANCELLED, exit_status
+from covetbackup.core.cli.output import run_until_read
 from covetbackup.core.cli.report import Report
 from covetbackup.core.cli.terminal import printable_text, terminal_progress
-from covetbackup.core.errors import Cancelled, CovetError
+from covetbackup.core.errors import Cancelled, CovetError, StorageError
 from covetbackup.core.progress import Silent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status (`exits.EXITS`). SIGINT and SIGTERM cancel: everything unfinished is
     undone before this returns."""
+    return run_until_read(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     given = parser().parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _cancel)
-    try:
-        status = _run(given)
-        sys.stdout.flush()
-        return status
-    except BrokenPipeError:
-        return _reader_left()
+    return _run(given)
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -42,6 +41,12 @@ def _run(given: argparse.Namespace) -> int:
     except CovetError as error:
         _print_error(given, error)
         return exit_status(error)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        fault = _system_error(error)
+        _print_error(given, fault)
+        return exit_status(fault)
     except Cancelled:
         print("cancelled; nothing unfinished was kept", file=sys.stderr)
         return CANCELLED
@@ -49,18 +54,20 @@ def _run(given: argparse.Namespace) -> int:
     return report.status
 
 
+def _system_error(error: OSError) -> CovetError:
+    """The sentence for what the operating system refused and nothing else has put into words."""
+    reason = (error.strerror or str(error)).lower()
+    subject = f"{error.filename}: " if error.filename else ""
+    return StorageError(
+        f"{subject}{reason}", "is there room, and may this user do that there?", repr(error)
+    )
+
+
 def _cancel(number: int, frame: FrameType | None) -> None:
     # The second signal of an impatient person must not stop the cleaning up after the first.
     for other in (signal.SIGINT, signal.SIGTERM):
         signal.signal(other, signal.SIG_IGN)
     raise Cancelled(signal.Signals(number).name)
-
-
-def _reader_left() -> int:
-    """Whoever read standard output has had enough, as `pg_restore -l` after the contents."""
-    # The interpreter flushes standard output once more when it ends; that must not fail again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return READER_LEFT
 
 
 def _print_report(given: argparse.Namespace, report: Report) -> None:

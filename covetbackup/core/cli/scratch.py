@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import quote
 
+from covetbackup.core.databases.sqlite.staging import staging_directory
 from covetbackup.core.errors import BadSetting
 
 
@@ -17,8 +16,8 @@ def scratch_target(kind: str, given: str) -> Iterator[str]:
     """An address no database has: in a folder of its own for SQLite, on the server `given` for
     the others. The drill itself removes what it makes there."""
     if kind == "sqlite":
-        with tempfile.TemporaryDirectory(prefix="covet-drill-") as folder:
-            yield f"sqlite:///{quote(str(Path(folder) / 'drill.sqlite'))}"
+        with staging_directory(None, 0) as folder:  # known to a sweep, should this be killed
+            yield f"sqlite:///{quote(str(folder / 'drill.sqlite'))}"
         return
     if not given:
         raise BadSetting(

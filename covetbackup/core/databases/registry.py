@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -65,6 +66,45 @@ def open_address(url: str, password: Secret | None = None) -> Address:
         f"{scheme[:40]!r} is not a database kind known here",
         "addresses begin with postgresql://, mysql://, mariadb:// or sqlite:///",
     )
+
+
+def is_address(url: str) -> bool:
+    """Return whether `url` has the scheme of a database address."""
+    return url.partition(":")[0] in ("postgresql", "postgres", "mysql", "mariadb", "sqlite")
+
+
+def sweep_restores(url: str, before: datetime, password: Secret | None = None) -> list[str]:
+    """Remove what restores begun before `before` (aware) and killed left on the server of `url`, or
+    in the folder that a `sqlite:` address names or its file is in; return the names.
+
+    The address need not name a database. A restore that still runs is left alone. Raises
+    `BadSetting`, `DatabaseError`, `AccessRefused`.
+    """
+    scheme = url.partition(":")[0]
+    if scheme in ("postgresql", "postgres"):
+        from covetbackup.core.databases.postgresql import scratch
+        from covetbackup.core.databases.postgresql.url import parse_url
+
+        entered = _with_database(url, KINDS["postgresql"].entered_by)
+        return scratch.sweep_scratch(parse_url(entered), before, password)
+    if scheme in ("mysql", "mariadb"):
+        from covetbackup.core.databases.mysql import scratch as mysql_scratch
+        from covetbackup.core.databases.mysql.url import parse_server
+
+        return mysql_scratch.sweep_scratch(parse_server(url), before, password)
+    from covetbackup.core.databases.sqlite.staging import sweep_folder
+    from covetbackup.core.databases.sqlite.url import parse_url as parse_path
+
+    return sweep_folder(parse_path(url.rstrip("/")), before)
+
+
+def _with_database(url: str, database: str) -> str:
+    """Return the address `url` with `database` where it names none."""
+    server, mark, parameters = url.partition("?")
+    place = server.partition("://")[2]
+    if "/" not in place:
+        server += "/"
+    return server + (database if server.endswith("/") else "") + mark + parameters
 
 
 def usual_jobs(kind: str, method: str) -> int:

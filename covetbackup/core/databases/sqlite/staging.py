@@ -14,15 +14,16 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from covetbackup.core.errors import StorageError, StorageFull
+from covetbackup.core.errors import AccessRefused, BadSetting, StorageError, StorageFull
 
 STAGING_PREFIX = "covet-sqlite-"
 RESTORE_PREFIX = ".covet-restore-"
 # Headroom for file system metadata beside the bytes asked for.
 _RESERVE_BYTES = 16 << 20
+_SETTLING = timedelta(seconds=1)
 
 
 @contextmanager
@@ -69,6 +70,25 @@ def sweep_scratch(directory: Path, before: datetime) -> list[Path]:
             _remove(path)
             removed.append(path)
     return removed
+
+
+def sweep_folder(place: Path, before: datetime) -> list[str]:
+    """As `sweep_scratch`, in the folder `place` or that of the file `place`; the paths.
+
+    Raises `BadSetting` if there is no such folder, `AccessRefused` if it cannot be read.
+    """
+    folder = place if place.is_dir() else place.parent
+    # A restore that begins now locks its file a moment after making it.
+    settled = min(before, datetime.now(UTC) - _SETTLING)
+    try:
+        return [str(path) for path in sweep_scratch(folder, settled)]
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BadSetting(f"{folder} is no folder", "name the folder restores went to") from error
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise AccessRefused(
+            f"{folder} cannot be swept: {reason}", "run the sweep as the user that restored"
+        ) from error
 
 
 def _is_abandoned(path: Path, before: datetime) -> bool:
