@@ -15,12 +15,12 @@ log = logging.getLogger(__name__)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    text = "The address or the form that your browser sent makes no sense to us."
-    return HttpResponse(_alone(request, "This request cannot be answered", text), status=400)
+    text = "The address or the form that your browser sent is not valid."
+    return HttpResponse(_alone(request, "Bad request", text), status=400)
 
 
 def denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    text = "An owner of your team can give you a role that allows it. The try was recorded."
+    text = "An owner of your team can give you a role that allows it. This attempt was logged."
     return _page(request, 403, "Your role does not allow this", text)
 
 
@@ -35,13 +35,13 @@ def forged(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     text = "It does not exist, or it belongs to a team that you are not in."
-    return _page(request, 404, "There is nothing here", text)
+    return _page(request, 404, "Page not found", text)
 
 
 def broken(request: HttpRequest) -> HttpResponse:
     """Looks at neither session nor catalog: they may be what is broken."""
     log.error("answered 500 path=%s request=%s", request.path, _id(request))
-    text = "This is a fault in CovetBackup or its catalog. Its log says more."
+    text = "This is a fault in CovetBackup or its catalog. See the server log."
     return HttpResponse(_alone(request, "Something went wrong here", text), status=500)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import Group
 from django.urls import include, path
 from django.views.generic import RedirectView
 from django_q.models import Schedule
 
+from covetbackup.access.sign_in import admin_sign_in
 from covetbackup.health import healthz, readyz
 from covetbackup.overview import overview, overview_live
 
@@ -21,7 +21,6 @@ admin.site.site_header = "CovetBackup: catalog"
 admin.site.unregister(Group)  # roles are ours: see covetbackup/access/roles.py
 admin.site.unregister(Schedule)  # of django-q2, whose scheduler is off: it would never run
 
-to_sign_in = login_not_required(RedirectView.as_view(pattern_name="sign-in", query_string=True))
 to_profile_password = RedirectView.as_view(pattern_name="profile-password")
 
 urlpatterns = [
@@ -36,7 +35,7 @@ urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
     # The admin site's own pages know neither throttle nor second factor.
-    path("admin/login/", to_sign_in, name="admin-sign-in"),
+    path("admin/login/", admin_sign_in, name="admin-sign-in"),
     path("admin/password_change/", to_profile_password, name="admin-password"),
     path("admin/", admin.site.urls),
 ]

@@ -14,10 +14,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from backups.models import Backup
-from backups.views.lookup import command, signed_in, tell
-from covetbackup.access.decorators import reauthenticated, requires
+from backups.views.lookup import signed_in, tell
+from covetbackup.access.decorators import requires
 from covetbackup.access.forms import posted
+from covetbackup.access.reauthentication import reauthenticated
 from covetbackup.access.roles import Permission
+from covetbackup.command_line import command
 from covetbackup.core.errors import BadSetting, CovetError, sentence
 from restores.asking import answered, ask, changing_by
 from restores.checks import Check

@@ -9,10 +9,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from backups.views.lookup import command, look_up, tell
-from covetbackup.access.decorators import reauthenticated, requires
+from backups.views.lookup import look_up, tell
+from covetbackup.access.decorators import requires
 from covetbackup.access.forms import posted
+from covetbackup.access.reauthentication import reauthenticated
 from covetbackup.access.roles import Permission
+from covetbackup.command_line import command
 from covetbackup.core.errors import BadSetting, CovetError, sentence
 from covetbackup.jobs.models import Job
 from restores.forms.confirm import TypedForm

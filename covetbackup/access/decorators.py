@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, TypeAlias
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import resolve_url
+from django.urls import reverse
 from django.utils.http import urlencode
 
 from covetbackup.access.models import Team, User
@@ -61,30 +62,11 @@ def requires(permission: Permission) -> Callable[[View], View]:
     return decorate
 
 
-def reauthenticated(view: View) -> View:
-    """A view for those who typed their password within `REAUTHENTICATION_SECONDS`.
-
-    Others are asked for it first. Stands below `requires`, which must have the first word.
-    """
-
-    @wraps(view)
-    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if is_recent(request):
-            return view(request, *args, **kwargs)
-        return _redirect(request, "sign-in-again", _page_to_return_to(request))
-
-    return checked
-
-
-def is_recent(request: HttpRequest) -> bool:
-    """Whether the password was typed a short while ago in this session."""
-    age = time.time() - request.session.get(AUTHENTICATED_AT, 0)
-    return 0 <= age < settings.REAUTHENTICATION_SECONDS
-
-
 def ask_to_sign_in(request: HttpRequest) -> HttpResponse:
     """To the sign-in page, and back to this page afterwards."""
-    return _redirect(request, settings.LOGIN_URL, _page_to_return_to(request))
+    if request.method == "POST" and request.path != reverse("sign-out"):
+        messages.warning(request, "You are signed out, so nothing was changed. Sign in, try again.")
+    return send_to(request, settings.LOGIN_URL, page_to_return_to(request))
 
 
 def _deny(request: HttpRequest, permission: Permission, team: Team | None) -> None:
@@ -94,15 +76,16 @@ def _deny(request: HttpRequest, permission: Permission, team: Team | None) -> No
     raise PermissionDenied(f"this needs the permission {permission}")
 
 
-def _page_to_return_to(request: HttpRequest) -> str:
-    """The page the visitor is on: what he sent cannot be sent again, nor is a fragment a page."""
+def page_to_return_to(request: HttpRequest) -> str:
+    """The page the visitor is on: neither the address of a form nor a fragment is a page."""
     is_page = request.method == "GET" and "HX-Request" not in request.headers
     if is_page:
         return request.get_full_path()
     return request.headers.get("HX-Current-URL") or request.headers.get("Referer", "")
 
 
-def _redirect(request: HttpRequest, page: str, back: str) -> HttpResponse:
+def send_to(request: HttpRequest, page: str, back: str) -> HttpResponse:
+    """To `page`, which leads on to `back`, if that is an address of this site."""
     url = f"{resolve_url(page)}?{urlencode({'next': back})}" if back else resolve_url(page)
     if "HX-Request" not in request.headers:
         return HttpResponseRedirect(url)

@@ -49,6 +49,17 @@ class PasswordForm(forms.Form):
     )
 
 
+class ConfirmPasswordForm(forms.Form):
+    """The same, named so that no field of the form it is added to is called alike."""
+
+    reauthentication_password = forms.CharField(
+        label="Password",
+        strip=False,
+        max_length=4096,
+        widget=forms.PasswordInput({"autocomplete": "current-password", "autofocus": True}),
+    )
+
+
 class SetUpForm(BaseUserCreationForm):
     """The first owner. `team` is asked for only if there is none yet."""
 

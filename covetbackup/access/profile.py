@@ -16,8 +16,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from covetbackup.access import second_factor
 from covetbackup.access.authentication import check_code
-from covetbackup.access.decorators import reauthenticated
 from covetbackup.access.forms import CodeForm, EmailForm, ProfileForm, posted
+from covetbackup.access.reauthentication import reauthenticated
 from covetbackup.access.throttle import TooManyTries
 from covetbackup.audit.log import record
 

@@ -24,9 +24,10 @@ LOCK = 0x736574
 """PostgreSQL advisory lock: two visitors with the link must not both become the first owner."""
 
 
-def set_up_link() -> str:
-    """The address of the set-up page, good for a day or until there is a user."""
-    token = signing.dumps("first owner", salt=SALT)
+def set_up_link(*, secret_key: str | None = None) -> str:
+    """The address of the set-up page, good for a day or until there is a user. `secret_key` is for
+    a process that was started before the file of the key was made."""
+    token = signing.dumps("first owner", key=secret_key, salt=SALT)
     return settings.SITE_URL.rstrip("/") + reverse("set-up", args=[token])
 
 

@@ -1,4 +1,4 @@
-"""Pages for signing in and out, and for typing the password again before a dangerous act."""
+"""Pages for signing in and out, and for typing the password again before a dangerous page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import urlencode
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from covetbackup.access.addresses import safe_next
 from covetbackup.access.authentication import (
@@ -26,12 +26,13 @@ from covetbackup.access.authentication import (
 )
 from covetbackup.access.forms import CodeForm, PasswordForm, SignInForm, posted
 from covetbackup.access.models import User
+from covetbackup.access.reauthentication import WRONG_PASSWORD
 from covetbackup.access.throttle import TooManyTries
 from covetbackup.audit.log import record
+from covetbackup.audit.models import Outcome
 
-WRONG = "This user name and password do not belong together."
-WRONG_CODE = "This code is not right, or not any more."
-WRONG_PASSWORD = "This is not your password."
+WRONG = "Incorrect user name or password."
+WRONG_CODE = "Incorrect or expired code."
 
 
 @require_http_methods(["GET", "POST"])
@@ -42,7 +43,8 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         return redirect(safe_next(request, "overview"))
     form = SignInForm(posted(request))
     if request.method == "GET" or not form.is_valid():
-        return _page(request, "access/sign_in.html", form)
+        has_no_user = not User.objects.exists()
+        return _page(request, "access/sign_in.html", form, has_no_user=has_no_user)
     try:
         user = check_password(request, **form.cleaned_data)
     except TooManyTries as error:
@@ -87,6 +89,21 @@ def sign_in_again(request: HttpRequest) -> HttpResponse:
         return _page(request, "access/sign_in_again.html", form)
     confirm_again(request)
     return redirect(safe_next(request, "overview"))
+
+
+@require_safe
+@login_not_required
+def admin_sign_in(request: HttpRequest) -> HttpResponse:
+    """Where the admin site sends whoever may not use it. A user who is signed in would be sent
+    back there at once, for ever."""
+    if not isinstance(request.user, User):
+        return redirect(f"{resolve_url('sign-in')}?{request.GET.urlencode('/')}")
+    if request.user.is_active and request.user.is_staff:
+        return redirect(safe_next(request, "admin:index"))
+    record(request, "access.denied", outcome=Outcome.DENIED, details={"path": "/admin/"})
+    text = "It is for users with staff status, which an administrator of this installation gives."
+    context = {"title": "You have no access to the admin site", "text": text}
+    return render(request, "access/problem.html", context, status=403)
 
 
 @require_POST

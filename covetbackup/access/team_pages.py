@@ -9,12 +9,14 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from covetbackup.access import teams
-from covetbackup.access.decorators import reauthenticated, require, requires
+from covetbackup.access.decorators import require, requires
 from covetbackup.access.forms import ROLES, InvitationForm, RoleForm, posted
 from covetbackup.access.models import Membership, Team
+from covetbackup.access.reauthentication import reauthenticated
 from covetbackup.access.roles import NOT_USED_YET, PERMISSIONS, TITLES, Permission, Role
 from covetbackup.audit.log import record
 from covetbackup.core.errors import Conflict, sentence
@@ -66,11 +68,14 @@ def team_role(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("team")
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @requires(Permission.MANAGE_TEAM)
 @reauthenticated
 def team_remove(request: HttpRequest, pk: int) -> HttpResponse:
+    """GET asks whether it is meant."""
     membership = _membership(request, pk)
+    if request.method == "GET":
+        return render(request, "ui/confirm.html", _removal(membership))
     with _conflicts_told(request):
         teams.remove(membership)
         record(request, "member.remove", team=membership.team, subject=membership)
@@ -86,6 +91,21 @@ def _invite(request: HttpRequest, team: Team, form: InvitationForm) -> str:
     details = {"role": membership.role}
     record(request, "member.invite", team=team, subject=membership, details=details)
     return link
+
+
+def _removal(membership: Membership) -> dict[str, object]:
+    user, team = membership.user, membership.team
+    return {
+        "question": f"Remove {user} from {team}?",
+        "consequences": (
+            f"{user} is {membership.role} of {team} and loses access to its servers and backups.",
+            "Backups and restores that this member started are kept.",
+        ),
+        "label": "Remove member",
+        "picture": "delete",
+        "back": reverse("team"),
+        "back_title": "Team and roles",
+    }
 
 
 @contextmanager

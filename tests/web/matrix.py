@@ -73,7 +73,7 @@ ROWS: list[Row] = [
     Row("overview-live", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
     Row("healthz", "", "200", "405"),
     Row("readyz", "", "200", "405"),
-    Row("admin-sign-in", "", DONE_BY_ALL_USERS, DONE_BY_ALL_USERS),
+    Row("admin-sign-in", "", "302 403 403 403 403 403", "405"),
     Row("admin-password", "", DONE_BY_ALL_USERS, DONE_BY_ALL_USERS),
     # access
     Row("sign-in", "", "200 302 302 302 302 302", "422 302 302 302 302 302"),
@@ -95,7 +95,7 @@ ROWS: list[Row] = [
     Row("team", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
     Row("team-invite", "team", "302 404 403 403 403 200", "302 404 403 403 403 200", INVITATION),
     Row("team-role", "membership", NOT_TAKEN, "302 404 403 403 403 302", {"role": "admin"}),
-    Row("team-remove", "membership", NOT_TAKEN, "302 404 403 403 403 302"),
+    Row("team-remove", "membership", "302 404 403 403 403 200", "302 404 403 403 403 302"),
     # audit
     Row("audit", "", "302 200 403 403 200 200", NOT_TAKEN),
     Row("audit-check", "", NOT_TAKEN, "302 302 403 403 302 302"),
@@ -107,7 +107,7 @@ ROWS: list[Row] = [
     Row("job", "job", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),
     Row("job-live", "job", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),
     Row("job-log", "job", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),
-    Row("job-cancel", "job", NOT_TAKEN, "302 404 403 302 302 302"),
+    Row("job-cancel", "job", "302 404 403 200 200 200", "302 404 403 302 302 302"),
     # backups: servers and databases
     Row("servers", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
     Row("server", "server", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),

@@ -14,6 +14,8 @@ from django.utils.safestring import SafeString
 
 from covetbackup.access.models import User
 from covetbackup.access.roles import Permission, roles_with
+from covetbackup.command_line import command
+from covetbackup.core.capitals import capitalised
 
 register = template.Library()
 
@@ -84,6 +86,12 @@ def icon(name: str) -> SafeString:
 
 
 @register.simple_tag
+def shell_command(*words: object) -> str:
+    """`{% shell_command "jobs" as text %}`: see `covetbackup.command_line`."""
+    return command(*words)
+
+
+@register.simple_tag
 def status_badge(state: str) -> SafeString:
     """A state as picture, word and colour: never by colour alone."""
     picture, word, tone = _BADGES.get(str(state), ("unknown", str(state).capitalize(), ""))
@@ -104,6 +112,12 @@ def bytes_text(size: int | None) -> SafeString | str:
 def printable(text: str) -> str:
     """What a program said, without what a terminal would obey: of no use on a page."""
     return _CONTROL.sub("", str(text))
+
+
+@register.filter(name="capitalised")
+def capitalised_text(text: str) -> str:
+    """A message with a capital, unless it begins with a name: see `core.capitals`."""
+    return capitalised(str(text))
 
 
 @register.filter
