@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+DAMAGED = "damaged: "
+"""A note that begins so is about a fault in what the present phase looks at."""
+
 
 class Progress(Protocol):
     """Receives what happens, from the thread that runs the operation."""

@@ -33,10 +33,11 @@ NODE_IS_FRESH = timedelta(seconds=30)
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a job stands in its queue (the next one is 1, None is not in sight), and what it
-    waits for."""
+    waits for. `is_retry`: until its next attempt is due."""
 
     position: int | None
     waits_for: str
+    is_retry: bool = False
 
 
 def startable(queue: str) -> list[int]:
@@ -63,7 +64,8 @@ def places(jobs: Iterable[Job]) -> dict[int, Place]:
         worker = _a_worker(queue)
         for position, verdict in enumerate(_verdicts(queue), start=1):
             found[verdict.job_id] = Place(position, verdict.waits_for or worker)
-    return {job.pk: found.get(job.pk) or _place_elsewhere(job) for job in waiting}
+    places = {job.pk: found.get(job.pk) or _place_elsewhere(job) for job in waiting}
+    return {pk: place for pk, place in places.items() if place is not None}
 
 
 def live_nodes() -> Any:
@@ -145,9 +147,18 @@ def _lanes(jobs: Any) -> list[Lanes]:
     return [Lanes(*row) for row in rows]
 
 
-def _place_elsewhere(job: Job) -> Place:
-    if Job.objects.filter(pk=job.pk, run_after__gt=Now()).exists():
-        return Place(None, "the time of its next attempt")
+def _place_elsewhere(job: Job) -> Place | None:
+    """None for a job that does not wait any more, whatever the row in hand says."""
+    waiting = Job.objects.filter(pk=job.pk, state=JobState.QUEUED)
+    if not waiting.exists():
+        return None
+    if waiting.filter(run_after__gt=Now()).exists():
+        is_retry = job.attempt > 0
+        return Place(
+            None,
+            "its next attempt" if is_retry else "another job to finish first",
+            is_retry=is_retry,
+        )
     return Place(None, f"the {LOOKED_AT} jobs before it")
 
 

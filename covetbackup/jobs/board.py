@@ -20,6 +20,7 @@ class Board:
     def __init__(self) -> None:
         self._columns: dict[str, Any] = {}
         self._events: list[tuple[str, str]] = []
+        self._said_at: list[float] = []
         self._event_count = 0
         self._done = self._done_before = 0
         self._rate = 0.0
@@ -42,11 +43,13 @@ class Board:
         columns = dict(self._columns)
         if "done_bytes" in columns:
             columns["rate"] = self._measure()
-        return Report(columns, list(self._events))
+        now = time.monotonic()
+        return Report(columns, list(self._events), [now - at for at in self._said_at])
 
     def written(self) -> None:
         self._columns.clear()
         self._events.clear()
+        self._said_at.clear()
 
     def _begin(self, name: str, total: Any) -> None:
         self._done = self._done_before = 0
@@ -56,10 +59,12 @@ class Board:
 
     def _add(self, kind: str, text: str) -> None:
         self._event_count += 1
-        if self._event_count < MOST_EVENTS:
-            self._events.append((kind, text))
-        elif self._event_count == MOST_EVENTS:
-            self._events.append(("note", "further lines of this attempt are not kept"))
+        if self._event_count > MOST_EVENTS:
+            return
+        if self._event_count == MOST_EVENTS:
+            kind, text = "note", "further lines of this attempt are not kept"
+        self._events.append((kind, text))
+        self._said_at.append(time.monotonic())
 
     def _measure(self) -> int:
         now = time.monotonic()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from covetbackup.core.progress import DAMAGED
 from covetbackup.jobs.models import Job, JobEvent, JobState
 
 SURE_AFTER = timedelta(seconds=20)
@@ -25,19 +26,36 @@ class Phase:
 
 
 def phases_of(job: Job, events: Iterable[JobEvent], now: datetime) -> list[Phase]:
-    """The phases of the current attempt, from its events in their order."""
-    begun = [event for event in events if event.kind == "phase" and event.attempt == job.attempt]
+    """The phases of the current attempt, from its events in their order.
+
+    Of work that goes on after it found damage, those phases failed that found some; of other work
+    that failed, the last one.
+    """
+    begun: list[JobEvent] = []
+    faulty: set[int] = set()
+    for event in events:
+        if event.attempt != job.attempt:
+            continue
+        if event.kind == "phase":
+            begun.append(event)
+        elif begun and event.kind == "note" and event.text.startswith(DAMAGED):
+            faulty.add(len(begun) - 1)
     ends = [event.at for event in begun[1:]] + [job.finished_at or now]
-    last = JobState.RUNNING if job.is_active else job.state
-    states = [JobState.SUCCEEDED.value] * (len(begun) - 1) + [last]
-    return (
-        [
-            Phase(event.text, max(end - event.at, timedelta(0)), state)
-            for event, end, state in zip(begun, ends, states, strict=True)
-        ]
-        if begun
-        else []
-    )
+    return [
+        Phase(event.text, max(end - event.at, timedelta(0)), _state_of(job, number, begun, faulty))
+        for number, (event, end) in enumerate(zip(begun, ends, strict=False))
+    ]
+
+
+def _state_of(job: Job, number: int, begun: list[JobEvent], faulty: set[int]) -> str:
+    if number in faulty:
+        return JobState.FAILED.value
+    if number < len(begun) - 1:
+        return JobState.SUCCEEDED.value
+    if job.is_active:
+        return JobState.RUNNING.value
+    is_found_elsewhere = job.state == JobState.FAILED and bool(faulty)
+    return JobState.SUCCEEDED.value if is_found_elsewhere else job.state
 
 
 def share_of(job: Job) -> float | None:

@@ -32,12 +32,18 @@ class Verdict:
 def allot(
     waiting: Iterable[Lanes], running: Iterable[Lanes], limits: Mapping[str, int]
 ) -> list[Verdict]:
-    """One verdict for each waiting job, in their order; those that may start count as running."""
-    load = _Load(limits)
+    """One verdict for each waiting job, in their order; those that may start count as running.
+
+    A job that is among both has just started: it waits for nothing, least of all for itself.
+    """
+    load, started = _Load(limits), set()
     for lanes in running:
         load.add(lanes)
+        started.add(lanes.job_id)
     verdicts = []
     for lanes in waiting:
+        if lanes.job_id in started:
+            continue
         verdict = Verdict(lanes.job_id, load.obstacle(lanes))
         if not verdict.waits_for:
             load.add(lanes)

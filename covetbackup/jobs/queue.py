@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 from django.conf import settings
@@ -77,10 +78,12 @@ class End:
 
 @dataclass(slots=True)
 class Report:
-    """What an owner writes with a heartbeat: changed columns, and lines for the log."""
+    """What an owner writes with a heartbeat: changed columns, and lines for the log, each said
+    so many seconds ago as `ages` tells: now, where it does not."""
 
     columns: dict[str, Any] = field(default_factory=dict)
     events: list[tuple[str, str]] = field(default_factory=list)
+    ages: list[float] = field(default_factory=list)
 
 
 def enqueue(
@@ -207,7 +210,7 @@ def beat(claim: Claim, report: Report) -> bool:
     with transaction.atomic():
         if not _owned(claim).update(**columns, **_fresh_lease()):
             return False
-        _log(claim, report.events)
+        _log(claim, report.events, report.ages)
     return True
 
 
@@ -359,10 +362,12 @@ def _close_attempt(claim: Claim, outcome: str, end: End) -> None:
         _log(claim, [(kind, end.message)])
 
 
-def _log(claim: Claim, events: Iterable[tuple[str, str]]) -> None:
-    for kind, text in events:
+def _log(claim: Claim, events: Sequence[tuple[str, str]], ages: Sequence[float] = ()) -> None:
+    known = [*ages, *repeat(0.0, len(events) - len(ages))]
+    for (kind, text), age in zip(events, known, strict=True):
+        at = Now() - timedelta(seconds=age) if age else Now()
         JobEvent.objects.create(
-            job_id=claim.job_id, attempt=claim.attempt, at=Now(), kind=kind, text=text
+            job_id=claim.job_id, attempt=claim.attempt, at=at, kind=kind, text=text
         )
 
 

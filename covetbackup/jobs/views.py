@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from covetbackup.access.decorators import require, requires
 from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
+from covetbackup.core.progress import DAMAGED
+from covetbackup.ignored import ignored
 from covetbackup.jobs import bell, figures, listing
 from covetbackup.jobs.models import ACTIVE_STATES, Job, JobEvent, JobState
 from covetbackup.jobs.queue import request_cancel
@@ -37,6 +40,7 @@ def jobs(request: HttpRequest) -> HttpResponse:
     context = {
         "page": page,
         "chosen": chosen,
+        "ignored": ignored(request.GET.dict(), () if chosen.state == "" else ("state",)),
         "states": JobState.choices,
         "counts": dict(active.order_by().values_list("state").annotate(Count("pk"))),
         "has_worker": bell.live_nodes().exists(),
@@ -84,17 +88,36 @@ def job_log(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "jobs/_log_more.html", context)
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @requires(Permission.CANCEL_JOB)
 def job_cancel(request: HttpRequest, pk: int) -> HttpResponse:
+    """GET asks whether it is meant."""
     found = _look_up(request, pk)
     require(request, Permission.CANCEL_JOB, found.team)
-    if request_cancel(found, request.user):
+    if request.method == "GET" and found.is_active:
+        return render(request, "ui/confirm.html", _cancellation(found))
+    if request.method == "POST" and request_cancel(found, request.user):
         record(request, "job.cancel", team=found.team, subject=found)
-        messages.success(request, "The job is asked to stop; nothing unfinished will be kept.")
+        messages.success(request, "Cancelling the job. Nothing unfinished is kept.")
     else:
         messages.warning(request, "The job had ended already.")
     return redirect("job", found.pk)
+
+
+def _cancellation(found: Job) -> dict[str, object]:
+    done = "It has not started yet."
+    if found.state == JobState.RUNNING:
+        phase = found.phase or "starting"
+        done = f"It is running: {phase}. What it has done so far is undone."
+    return {
+        "question": f"Cancel “{found.title}”?",
+        "consequences": (done, "A cancelled job is not tried again by itself."),
+        "label": "Cancel job",
+        "picture": "cancel",
+        "back": reverse("job", args=[found.pk]),
+        "back_title": f"Job {found.pk}",
+        "cancel": "Keep running",
+    }
 
 
 def _look_up(request: HttpRequest, pk: int) -> Job:
@@ -114,7 +137,8 @@ def _shows_the_newest(request: HttpRequest, pk: int) -> bool:
 def live_context(job: Job) -> dict[str, Any]:
     """What `jobs/_live.html` needs, on this app's pages and on others'."""
     now = timezone.now()
-    phases = job.events.filter(kind="phase", attempt=job.attempt)
+    is_of_a_phase = Q(kind="phase") | Q(kind="note", text__startswith=DAMAGED)
+    phases = job.events.filter(is_of_a_phase, attempt=job.attempt)
     share = figures.share_of(job)
     return {
         "job": job,

@@ -37,7 +37,9 @@ def state(visitor: Visitor) -> Locator:
 
 def cancel(visitor: Visitor, job: str) -> None:
     """Cancel the open job and see it cancelled, so that nothing ends it in another way first."""
-    visitor.button("Cancel the job").click()
+    visitor.page.get_by_role("link", name="Cancel job…").click()
+    visitor.is_at(job + "cancel")
+    visitor.button("Cancel job").click()
     expect(state(visitor)).to_contain_text("Cancelled", timeout=END)
     assert visitor.is_at(job) == job
 
@@ -68,10 +70,10 @@ def test_the_focus_stays_where_it_is_while_a_job_is_polled(
     with locked(postgres):
         job = start_backup(owner, lived_in)
         expect(state(owner)).to_contain_text("Running", timeout=END)
-        owner.button("Cancel the job").focus()
+        owner.page.get_by_role("link", name="Cancel job…").focus()
         before = state(owner).inner_text()
         expect(state(owner)).not_to_have_text(before, timeout=END)
-        expect(owner.button("Cancel the job")).to_be_focused()
+        expect(owner.page.get_by_role("link", name="Cancel job…")).to_be_focused()
         cancel(owner, job)
 
 
@@ -83,8 +85,8 @@ def test_a_job_is_cancelled_while_its_database_keeps_it_waiting(
         expect(state(owner)).to_contain_text("Running", timeout=END)
         cancel(owner, job)
         expect(owner.page.get_by_role("heading", level=1)).to_contain_text("was cancelled")
-        assert owner.button("Cancel the job").count() == 0
-    owner.page.get_by_role("link", name="Backup", exact=True).click()
+        assert owner.page.get_by_role("link", name="Cancel job…").count() == 0
+    owner.page.get_by_role("link", name="View backup", exact=True).click()
     owner.is_at(r"/backups/[\w-]+/")
     assert "was cancelled" in owner.heading()
     assert owner.page.get_by_role("link", name="Restore…").count() == 0

@@ -155,8 +155,21 @@ def test_cancelling_is_recorded_and_said(team: Team, operator: User) -> None:
     answer = signed_in(operator).post(f"/jobs/{job.pk}/cancel", follow=True)
     job.refresh_from_db()
     assert job.cancel_requested_by == operator
-    assert "otto asked it to stop" in answer.content.decode()
+    assert "Cancelling (requested by otto)" in answer.content.decode()
     assert AuditEntry.objects.filter(action="job.cancel", object_id=str(job.pk)).count() == 1
+
+
+def test_cancelling_asks_first_and_says_what_is_lost(team: Team, operator: User) -> None:
+    client = signed_in(operator)
+    running = make_job(team, state="running", title="Back up shop", phase="dumping data")
+    waiting = make_job(team, title="Back up till")
+    page = client.get(f"/jobs/{running.pk}/").content.decode()
+    assert f'href="/jobs/{running.pk}/cancel"' in page and "Cancel job…" in page
+    asked = client.get(f"/jobs/{running.pk}/cancel").content.decode()
+    assert "Cancel “Back up shop”?" in asked and "dumping data" in asked and "undone" in asked
+    assert "not started yet" in client.get(f"/jobs/{waiting.pk}/cancel").content.decode()
+    running.refresh_from_db()
+    assert running.cancel_requested_at is None
 
 
 def test_a_viewer_sees_why_he_may_not_cancel(team: Team, viewer: User) -> None:

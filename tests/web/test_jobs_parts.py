@@ -6,13 +6,15 @@ import socket
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
 from covetbackup.core.errors import Cancelled
+from covetbackup.jobs import board as board_module
 from covetbackup.jobs import figures
 from covetbackup.jobs.board import MOST_EVENTS, Board
-from covetbackup.jobs.lanes import Lanes, allot
+from covetbackup.jobs.lanes import Lanes, Verdict, allot
 from covetbackup.jobs.line import Line
 from covetbackup.jobs.models import Job, JobEvent
 from covetbackup.jobs.work import Reporter
@@ -45,6 +47,11 @@ def test_lanes_let_start_what_fits(
 def test_a_job_is_told_which_other_works_on_its_target() -> None:
     (verdict,) = allot([Lanes(2, lock_key="db")], [Lanes(1, lock_key="db")], LIMITS)
     assert verdict.waits_for == "job 1, which works on the same target"
+
+
+def test_a_job_that_has_just_started_does_not_wait_for_itself() -> None:
+    started = Lanes(1, "s", "r", "db")
+    assert allot([started, Lanes(2)], [started], LIMITS) == [Verdict(2)]
 
 
 @pytest.fixture
@@ -154,6 +161,33 @@ def test_phases_are_those_of_the_current_attempt() -> None:
         figures.Phase("dump", timedelta(seconds=40), "succeeded"),
         figures.Phase("commit", timedelta(seconds=20), "running"),
     ]
+
+
+def test_the_phases_that_found_damage_failed_and_not_the_one_after_them() -> None:
+    names = ("looking for objects", "reading a", "reading b")
+    events = [JobEvent(attempt=1, kind="phase", text=name, at=NOW) for name in names]
+    events.insert(2, JobEvent(attempt=1, kind="note", text="damaged: a: SHA-256 differs", at=NOW))
+
+    def states(state: str) -> list[str]:
+        return [phase.state for phase in figures.phases_of(job(state=state), events, NOW)]
+
+    assert states("failed") == ["succeeded", "failed", "succeeded"]
+    assert states("running") == ["succeeded", "failed", "running"]
+    assert states("cancelled") == ["succeeded", "failed", "cancelled"]
+    del events[2]
+    assert states("failed") == ["succeeded", "succeeded", "failed"]
+
+
+def test_a_line_of_the_log_has_the_time_when_it_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=10.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(board_module, "time", clock)
+    board = Board()
+    board.take({"phase": "dumping"})
+    clock.now = 10.25
+    board.take({"phase": "publishing"})
+    clock.now = 11.0
+    assert board.report().events == [("phase", "dumping"), ("phase", "publishing")]
+    assert board.report().ages == [1.0, 0.75]
 
 
 @pytest.mark.parametrize(

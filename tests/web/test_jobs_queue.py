@@ -19,7 +19,7 @@ from django_q.models import OrmQ
 from covetbackup.access.models import Team, User
 from covetbackup.jobs import bell, hooks, queue, tick
 from covetbackup.jobs.backoff import back_off
-from covetbackup.jobs.models import Job, JobState, Node
+from covetbackup.jobs.models import Job, JobEvent, JobState, Node
 from covetbackup.jobs.queue import Claim, End, Report
 from tests.web.factories import make_job
 
@@ -239,7 +239,28 @@ def test_a_waiting_job_knows_its_place_and_what_it_waits_for(team: Team) -> None
     )
     assert bell.queue_position(free) == bell.Place(1, "a free worker")
     assert bell.queue_position(full) == bell.Place(2, "its server, which takes at most 2 at once")
-    assert bell.queue_position(later) == bell.Place(None, "the time of its next attempt")
+    assert bell.queue_position(later) == bell.Place(None, "another job to finish first")
+
+
+def test_a_job_that_started_meanwhile_has_no_place(team: Team, node: Node) -> None:
+    make_node()
+    job = make_job(team, run_after=Now(), lock_key="db")
+    stale = Job.objects.get(pk=job.pk)
+    assert queue.claim(job.pk, node.instance, 1)
+    assert bell.queue_position(stale) is None
+    Job.objects.update(state="queued", token=None, attempt=1, run_after=Now() + MINUTE)
+    waiting = bell.queue_position(Job.objects.get())
+    assert waiting is not None and waiting.is_retry
+
+
+def test_a_line_said_a_while_ago_is_written_with_its_time(team: Team, node: Node) -> None:
+    make_node()
+    claim = queue.claim(make_job(team, run_after=Now()).pk, node.instance, 1)
+    assert claim is not None
+    report = Report(events=[("phase", "a"), ("phase", "b"), ("note", "c")], ages=[5.0, 2.0])
+    assert queue.beat(claim, report)
+    a, b, c = JobEvent.objects.order_by("id").values_list("at", flat=True)
+    assert 2.9 < (b - a).total_seconds() < 3.5 and 1.9 < (c - b).total_seconds() < 2.5
 
 
 @pytest.fixture

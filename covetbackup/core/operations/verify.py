@@ -27,7 +27,7 @@ from covetbackup.core.errors import (
     WrongEndpoint,
 )
 from covetbackup.core.operations.sample import sample_object
-from covetbackup.core.progress import Progress
+from covetbackup.core.progress import DAMAGED, Progress
 from covetbackup.core.repository import layout
 from covetbackup.core.repository.joined import Stream, open_stream, streams
 from covetbackup.core.repository.keys_store import generations, spare_problems
@@ -132,18 +132,23 @@ class _Verification:
     ) -> VerifyResult:
         return VerifyResult(self.label, level, tuple(findings), warnings)
 
+    def found(self, where: str, error: CovetError) -> Finding:
+        """A finding, told while the phase that found it is the present one."""
+        self.progress.note(f"{DAMAGED}{where}: {error}")
+        return Finding(where, error)
+
     def missing(self, manifest: Manifest) -> Iterator[Finding]:
         """Level exists: from one listing and arithmetic."""
         sizes = {found.name: found.size for found in self.repository.objects(self.label)}
         for stored in manifest.objects:
             size = sizes.get(self.label.folder + stored.name)
             if size is None:
-                yield Finding(stored.name, ObjectNotFound(f"{stored.name} is missing"))
+                yield self.found(stored.name, ObjectNotFound(f"{stored.name} is missing"))
             elif size != stored.size or not _possible(manifest, size):
                 error = Truncated(f"{stored.name} has {size} bytes instead of {stored.size}")
-                yield Finding(stored.name, error)
+                yield self.found(stored.name, error)
         if manifest.suite and not generations(self.repository.storage, self.label):
-            yield Finding("keys", ObjectNotFound(f"backup {self.label} has no keys object"))
+            yield self.found("keys", ObjectNotFound(f"backup {self.label} has no keys object"))
 
     def unexpected(self, manifest: Manifest) -> Iterator[str]:
         known = {self.label.folder + stored.name for stored in manifest.objects}
@@ -165,7 +170,7 @@ class _Verification:
             except _NOT_ITS_FAULT:
                 raise
             except _FAULTS as error:
-                yield Finding(stored.name, error)
+                yield self.found(stored.name, error)
 
     def unsound(self, opened: OpenedBackup) -> Iterator[Finding]:
         """Level sampled: a few random pieces of every volume."""
@@ -177,7 +182,7 @@ class _Verification:
                 except _NOT_ITS_FAULT:
                     raise
                 except _FAULTS as error:
-                    yield Finding(volume.name, error)
+                    yield self.found(volume.name, error)
 
     def unreadable(self, opened: OpenedBackup, check: MemberCheck) -> Iterator[Finding]:
         """Level content: everything, as a restore would read it."""
@@ -205,7 +210,7 @@ class _Verification:
         except _NOT_ITS_FAULT:
             raise
         except _FAULTS as error:
-            return Finding(stream.name, error)
+            return self.found(stream.name, error)
         return None
 
 
