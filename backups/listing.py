@@ -19,6 +19,12 @@ from backups.models.backup import RESTORABLE_STATES
 from backups.searching import Sources, matching, tagged
 from covetbackup.access.models import User
 
+PARAMETERS = (
+    *("q", "state", "server", "database", "repository", "since", "until", "tag"),
+    *("pinned", "unverified", "order"),
+)
+"""What `BackupFilter.of` reads."""
+
 RESTORABLE = "restorable"
 """What a list may ask for as if it were a state: all states that can be restored from."""
 
@@ -55,8 +61,8 @@ class BackupFilter:
 
     @classmethod
     def of(cls, values: Mapping[str, str]) -> BackupFilter:
-        """From the parameters of a page's address. What makes no sense is as good as not given:
-        a hand-edited link shows a list, not an error."""
+        """From the parameters of a page's address. What makes no sense is as good as not given,
+        and named by `wrong`: a hand-edited link shows a list, not an error."""
         state, order = values.get("state", ""), values.get("order", "")
         return cls(
             search=values.get("q", "").replace("\0", "").strip()[:200],
@@ -71,6 +77,13 @@ class BackupFilter:
             unverified=bool(values.get("unverified")),
             order=order if order in ORDERS else "newest",
         )
+
+    def wrong(self, values: Mapping[str, str]) -> list[str]:
+        """The names of parameters whose values made no sense to `of`."""
+        numbers = [n for n in ("server", "database", "repository") if getattr(self, n) is None]
+        moments = [name for name in ("since", "until") if getattr(self, name) is None]
+        texts = [name for name in ("state", "order") if getattr(self, name) != values.get(name)]
+        return [name for name in (*numbers, *moments, *texts) if values.get(name)]
 
     @property
     def is_narrow(self) -> bool:

@@ -13,6 +13,7 @@ from covetbackup.access.models import User
 from covetbackup.access.roles import Permission
 from covetbackup.access.templatetags.ui import ago
 from covetbackup.condition.workers import worker_troubles, workers
+from covetbackup.core.capitals import capitalised
 from covetbackup.jobs.models import JobState
 from restores.models import Restore
 
@@ -49,7 +50,7 @@ def _workers(user: User, now: datetime) -> Iterator[Concern]:
     may_look = user.may_anywhere(Permission.VIEW_SETTINGS)
     url = reverse("settings") if may_look else reverse("jobs")
     for trouble in worker_troubles(workers(now)):
-        yield Concern("bad", trouble.text[:1].upper() + trouble.text[1:], "", url, "Details")
+        yield Concern("bad", capitalised(trouble.text), "", url, "Details")
 
 
 def _servers(user: User) -> Iterator[Concern]:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from django.http import HttpRequest
 
-from backups.views.lookup import command
+from covetbackup.command_line import command
 from restores.checks import Check, is_refused
 from restores.forms.target import TargetForm
 from restores.plan import Plan

@@ -10,9 +10,10 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from backups.models import Backup
-from backups.views.lookup import command, signed_in
+from backups.views.lookup import signed_in
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
+from covetbackup.command_line import command
 from restores.asking import restorable_by
 from restores.contents import table_bytes
 from restores.forms.existing import AddForm

@@ -17,9 +17,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from backups.models import Backup
-from backups.views.lookup import command, look_up, signed_in, tell
+from backups.views.lookup import look_up, signed_in, tell
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
+from covetbackup.command_line import command
+from covetbackup.ignored import ignored
 from covetbackup.jobs.models import JobState
 from covetbackup.jobs.views import live_context
 from covetbackup.paging import page_of
@@ -46,7 +48,13 @@ def restores(request: HttpRequest) -> HttpResponse:
     rows = Restore.objects.visible_to(request.user).select_related(*_FOLLOWED)
     rows = rows.defer("preflight", "selection", "backup__inventory", "backup__phases")
     page = page_of(rows, _ORDER, request.GET.get("cursor", ""))
-    context = {"page": page, "rows": [(row, summary_of(row)) for row in page.rows]}
+    done = rows.filter(job__state=JobState.SUCCEEDED)
+    context = {
+        "page": page,
+        "rows": [(row, summary_of(row)) for row in page.rows],
+        "newest": done.order_by(*_ORDER).first(),
+        "ignored": ignored(request.GET.dict()),
+    }
     return render(request, "restores/restores.html", context)
 
 

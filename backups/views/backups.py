@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,18 +14,22 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from backups import catalog, copying
 from backups.forms.backups import DeleteForm, NoteForm, VerifyForm
 from backups.forms.searches import BackupSearch
-from backups.listing import ORDERS, BackupFilter, backups_of
-from backups.models import Backup
+from backups.listing import ORDERS, PARAMETERS, RESTORABLE, BackupFilter, backups_of
+from backups.models import Backup, BackupState, Database, Repository
 from backups.models.backup import RESTORABLE_STATES
 from backups.records import GOOD_COPIES
 from backups.standing import verdict_of
-from backups.views.lookup import command, look_up, signed_in, tell
-from covetbackup.access.decorators import reauthenticated, requires
+from backups.views.lookup import look_up, signed_in, tell
+from covetbackup.access.decorators import requires
 from covetbackup.access.forms import posted
+from covetbackup.access.models import User
+from covetbackup.access.reauthentication import reauthenticated
 from covetbackup.access.roles import Permission
 from covetbackup.access.templatetags.ui import printable
 from covetbackup.audit.log import record
+from covetbackup.command_line import command
 from covetbackup.core.errors import CovetError
+from covetbackup.ignored import ignored
 from covetbackup.paging import page_of
 
 _LOG_LINES = 200
@@ -35,13 +40,17 @@ _TABLES = 200
 @requires(Permission.VIEW)
 def backups(request: HttpRequest) -> HttpResponse:
     user = signed_in(request)
-    chosen = BackupFilter.of(request.GET.dict())
+    given = request.GET.dict()
+    chosen = BackupFilter.of(given)
     rows = backups_of(user, chosen)
+    is_first = "cursor" not in given and not chosen.is_narrow and chosen.order == "newest"
     context = {
+        "ignored": ignored(given, PARAMETERS, chosen.wrong(given)),
+        "newest": _newest_restorable(user) if is_first else None,
         "form": BackupSearch(request.GET or None, user=user),
         "is_filtered": chosen.is_narrow,
-        "is_first": "cursor" not in request.GET,
-        "command": _list_command(chosen),
+        "is_first": is_first,
+        "command": _list_command(chosen, user),
         "page": page_of(rows, ORDERS[chosen.order], request.GET.get("cursor", "")),
     }
     return render(request, "backups/backups.html", context)
@@ -135,8 +144,17 @@ def backup_note(request: HttpRequest, pk: UUID) -> HttpResponse:
     return redirect("backup", found.pk)
 
 
-def _list_command(chosen: BackupFilter) -> str:
+def _newest_restorable(user: User) -> Backup | None:
+    return backups_of(user, BackupFilter(state=RESTORABLE)).first()
+
+
+def _list_command(chosen: BackupFilter, user: User) -> str:
+    """The same list, as far as the command has its filters."""
+    database = Database.objects.visible_to(user).filter(pk=chosen.database).first()
+    repository = Repository.objects.visible_to(user).filter(pk=chosen.repository).first()
     options = {"search": chosen.search, "state": chosen.state}
+    options |= {"database": str(database or ""), "repository": str(repository or "")}
+    options |= {"order": chosen.order} if chosen.order != "newest" else {}
     words = [f"--{name}={value}" for name, value in options.items() if value]
     words += [f"--since={chosen.since:%Y-%m-%d}"] if chosen.since else []
     words += [f"--until={chosen.until:%Y-%m-%d}"] if chosen.until else []
@@ -183,16 +201,28 @@ def _page(request: HttpRequest, found: Backup) -> dict[str, Any]:
 def _commands(found: Backup, *, may_be_copied: bool) -> list[str]:
     name = found.label or found.pk
     copy = [command("copy_backup", name)] if may_be_copied else []
-    return [*copy, command("verify", name, "--level", "checksum")]
+    may_be_verified = found.is_restorable or (found.state == BackupState.FAILED and found.label)
+    check = [command("verify", name, "--level", "checksum")] if may_be_verified else []
+    return [*copy, *check]
 
 
 def _speed(found: Backup) -> dict[str, Any]:
-    if not found.started_at or not found.finished_at:
+    duration = _duration(found)
+    if duration is None:
         return {"duration": None, "rate": None}
-    duration = found.finished_at - found.started_at
     seconds = duration.total_seconds()
     rate = found.plain_bytes / seconds if found.plain_bytes and seconds else None
     return {"duration": duration, "rate": rate}
+
+
+def _duration(found: Backup) -> timedelta | None:
+    """As the page of its job tells it; of the backup alone where there is no such job."""
+    job = found.job
+    if job is not None and job.kind == "backup" and job.started_at and job.finished_at:
+        return job.finished_at - job.started_at
+    if found.started_at and found.finished_at:
+        return found.finished_at - found.started_at
+    return None
 
 
 def _contents(found: Backup, wanted: str) -> dict[str, Any]:

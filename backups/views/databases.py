@@ -20,11 +20,13 @@ from backups.models import Backup, Database, DatabaseState
 from backups.models.backup import RESTORABLE_STATES
 from backups.models.source import Inclusion
 from backups.standing import fleet_of, judged, judged_one, tally_of, with_standing
-from backups.views.lookup import command, look_up, signed_in, tell
+from backups.views.lookup import look_up, signed_in, tell
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
+from covetbackup.command_line import command
 from covetbackup.core.errors import CovetError
+from covetbackup.ignored import ignored
 from covetbackup.paging import page_of
 
 _GONE = Q(state=DatabaseState.GONE)
@@ -48,6 +50,7 @@ def databases(request: HttpRequest) -> HttpResponse:
     )
     context = {
         "form": form,
+        "ignored": ignored(request.GET.dict(), form.fields, form.errors),
         "is_filtered": any(request.GET.get(name) for name in form.fields),
         "page": page,
         "rows": judged(page.rows),

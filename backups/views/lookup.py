@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TypeVar, cast
 from uuid import UUID
 
@@ -44,11 +43,6 @@ def team_path(model: type[Model]) -> str:
 def signed_in(request: HttpRequest) -> User:
     """The user of a view behind `requires`."""
     return cast(User, request.user)
-
-
-def command(*words: object) -> str:
-    """The same act at a shell: whatever names hold, it is quoted for one."""
-    return shlex.join(["manage.py", *map(str, words)])
 
 
 def tell(request: HttpRequest, error: CovetError) -> None:

@@ -15,13 +15,15 @@ from backups.listing import ORDERS, BackupFilter, backups_in
 from backups.models import CopyState, Database, Repository
 from backups.models.repository import RepositoryKind
 from backups.registering import add_repository, check_repository, make_default
-from backups.views.lookup import command, look_up, signed_in
+from backups.views.lookup import look_up, signed_in
 from covetbackup.access.decorators import requires
 from covetbackup.access.forms import posted
 from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
 from covetbackup.audit.models import Outcome
+from covetbackup.command_line import command
 from covetbackup.core.errors import CovetError
+from covetbackup.ignored import ignored
 from covetbackup.paging import page_of
 
 _HELD = (CopyState.STORED, CopyState.VERIFIED)
@@ -33,7 +35,7 @@ def repositories(request: HttpRequest) -> HttpResponse:
     mine = Repository.objects.visible_to(signed_in(request)).select_related("team")
     context = {
         "page": page_of(mine, ("name", "id"), request.GET.get("cursor", "")),
-        "command": command("rebuild_catalog", "REPOSITORY"),
+        "ignored": ignored(request.GET.dict()),
         "totals": mine.aggregate(all=Count("pk"), troubled=Count("pk", filter=~Q(problem=""))),
     }
     return render(request, "backups/repositories.html", context)
@@ -91,7 +93,6 @@ def _form_page(
         "form": form,
         "problem": problem,
         "kinds": [(one.value, one.label) for one in RepositoryKind],
-        "command": command("rebuild_catalog", "REPOSITORY"),
     }
     status = 422 if form.errors or problem else 200
     return render(request, "backups/repository_form.html", context, status=status)

@@ -61,7 +61,7 @@ def _page(request: HttpRequest, form: ServerForm, status: int = 200, **result: A
         "form": form,
         "server": form.instance,
         "kinds": kinds,
-        "command": command_for(form.instance),
+        "command": "" if form.instance.pk else command_for(form.instance),
         **result,
     }
     is_part = request.htmx and "test" in request.POST

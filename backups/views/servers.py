@@ -17,13 +17,15 @@ from backups.models import DatabaseState, Server
 from backups.models.source import ServerKind
 from backups.probing import probe_server
 from backups.standing import judged, with_standing
-from backups.views.lookup import command, look_up, signed_in, tell
+from backups.views.lookup import look_up, signed_in, tell
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
 from covetbackup.audit.models import Outcome
+from covetbackup.command_line import command
 from covetbackup.core.databases.registry import KINDS
 from covetbackup.core.errors import CovetError
+from covetbackup.ignored import ignored
 from covetbackup.paging import page_of
 
 _GONE = Q(databases__state=DatabaseState.GONE)
@@ -42,6 +44,7 @@ def servers(request: HttpRequest) -> HttpResponse:
     troubled = Count("pk", filter=~Q(problem=""))
     context = {
         "page": page_of(rows, ("name", "id"), request.GET.get("cursor", "")),
+        "ignored": ignored(request.GET.dict()),
         "command": command_for(Server(kind=ServerKind.POSTGRESQL)),
         "totals": mine.aggregate(all=Count("pk"), troubled=troubled),
     }
@@ -93,7 +96,6 @@ def _page(request: HttpRequest, found: Server) -> dict[str, Any]:
     return {
         "server": found,
         "team": found.team,
-        "command": command_for(found),
         "counts": counts,
         "page": page,
         "rows": judged(page.rows),

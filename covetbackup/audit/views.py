@@ -12,6 +12,7 @@ from covetbackup.access.roles import Permission
 from covetbackup.audit.export import lines_of
 from covetbackup.audit.listing import ORDER, AuditFilter, entries_seen_by
 from covetbackup.audit.log import head, record, verify_chain
+from covetbackup.ignored import ignored
 from covetbackup.paging import page_of
 
 
@@ -24,6 +25,7 @@ def audit(request: HttpRequest) -> HttpResponse:
     sequence, digest = head()
     context = {
         "form": form,
+        "ignored": ignored(request.GET.dict(), form.fields, form.errors),
         "page": page_of(entries, ORDER, request.GET.get("cursor", "")),
         "sequence": sequence,
         "digest": digest,

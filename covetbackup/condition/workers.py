@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from backups.models import Server
+from covetbackup.command_line import command
 from covetbackup.condition.trouble import Trouble
 from covetbackup.jobs.bell import NODE_IS_FRESH
 from covetbackup.jobs.models import ACTIVE_STATES, Job, Node
@@ -36,8 +37,8 @@ def worker_troubles(found: list[Worker]) -> Iterator[Trouble]:
     jobs = Job.objects.filter(state__in=ACTIVE_STATES).order_by().values_list("queue", flat=True)
     for queue in sorted({"jobs", *servers.distinct(), *jobs.distinct()} - served):
         text = f"no worker serves the queue {queue!r}: its jobs do not start"
-        option = "" if queue == "jobs" else f" --queue {queue}"
-        yield Trouble("bad", text, f"start one: manage.py worker{option}")
+        words = ("worker",) if queue == "jobs" else ("worker", "--queue", queue)
+        yield Trouble("bad", text, f"start one: {command(*words)}")
 
 
 def _state(node: Node, now: datetime) -> str:

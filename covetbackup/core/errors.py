@@ -21,6 +21,8 @@ enough. `code` is stable: scripts, the catalog and exit statuses may rely on it.
 
 from __future__ import annotations
 
+from covetbackup.core.capitals import capitalised
+
 
 class CovetError(Exception):
     """Base of all: `str(error)` is one sentence for people, `hint` the next step."""
@@ -42,9 +44,10 @@ def sentence(error: CovetError) -> str:
 
 
 def as_sentence(text: str) -> str:
-    """One message or hint, with a capital and a full stop; "" stays empty."""
+    """One message or hint, with a capital, unless a name comes first, and a full stop; "" stays
+    empty."""
     end = "" if not text or text.endswith(("?", ".", "!", ";")) else "."
-    return f"{text[:1].upper()}{text[1:]}{end}"
+    return f"{capitalised(text)}{end}"
 
 
 class Cancelled(BaseException):

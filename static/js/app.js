@@ -17,10 +17,55 @@ document.addEventListener("click", async (event) => {
     toggle.setAttribute("aria-label", `Theme: ${root.dataset.theme}`);
   }
   const copy = event.target.closest("[data-copy]");
-  if (copy) {
-    await navigator.clipboard.writeText(document.getElementById(copy.dataset.copy).innerText.trim());
-    announce("Copied");
+  if (copy) await copyFrom(copy, document.getElementById(copy.dataset.copy));
+});
+
+// The clipboard API is missing on plain http; selecting the text and "copy" work there as well.
+async function copyFrom(button, source) {
+  let isDone = false;
+  try {
+    await navigator.clipboard.writeText(source.innerText.trim());
+    isDone = true;
+  } catch {
+    isDone = copySelected(source);
   }
+  const text = isDone ? "Copied" : "Selected: press Ctrl+C";
+  announce(text);
+  tellOn(button, text);
+}
+
+function copySelected(source) {
+  const area = document.createElement("textarea");
+  area.value = source.innerText.trim();
+  area.readOnly = true;
+  area.className = "hidden-label";
+  document.body.append(area);
+  area.select();
+  let isDone = false;
+  try {
+    isDone = document.execCommand("copy");
+  } catch {}
+  area.remove();
+  document.querySelector(`[data-copy="${source.id}"]`)?.focus();
+  if (!isDone) getSelection().selectAllChildren(source);
+  return isDone;
+}
+
+// Seen on the button for a while; its own label comes back.
+function tellOn(button, text) {
+  button.dataset.label ??= button.innerHTML;
+  clearTimeout(button.toldUntil);
+  button.textContent = text;
+  button.toldUntil = setTimeout(() => (button.innerHTML = button.dataset.label), 2000);
+}
+
+// The table chooser counts what is ticked on this page and was ticked before.
+document.addEventListener("change", (event) => {
+  const form = event.target.name === "pick" ? event.target.form : null;
+  const told = form?.querySelector("[data-picked]");
+  if (!told) return;
+  const count = form.querySelectorAll("input[name=pick]:checked").length;
+  told.textContent = count ? `${count} chosen, at most ${told.dataset.picked}.` : "Nothing is chosen.";
 });
 
 function announce(text) {

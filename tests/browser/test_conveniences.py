@@ -121,7 +121,7 @@ def invite(owner: Visitor, name: str, role: str) -> str:
     owner.page.get_by_label("User name").fill(name)
     owner.page.get_by_label("E-mail address").fill(f"{name}@example.org")
     owner.page.get_by_label("Role").select_option(role)
-    owner.button("Make the link").click()
+    owner.button("Create invite link").click()
     return owner.page.locator("#invitation").inner_text()
 
 

@@ -59,7 +59,7 @@ def back_up(visitor: Visitor, database: str) -> None:
     visitor.button("Back up now").click()
     visitor.is_at(r"/jobs/\d+/")
     expect(visitor.page.locator("[id^=job-]")).to_contain_text("Succeeded", timeout=2 * PATIENCE)
-    visitor.page.get_by_role("link", name="Backup", exact=True).click()
+    visitor.page.get_by_role("link", name="View backup", exact=True).click()
     visitor.is_at(r"/backups/[\w-]+/")
 
 

@@ -47,6 +47,29 @@ def test_the_ten_lines_of_python_work(tmp_path: Path) -> None:
         assert connection.execute("SELECT id FROM orders").fetchall() == [(1,)]
 
 
+def test_the_commands_that_set_the_dashboard_up_work(tmp_path: Path) -> None:
+    lines = re.findall(r"^    (\.venv/bin/python manage\.py .*?)(?: +#.*)?$", README, re.MULTILINE)
+    init, link, up, worker = lines
+    for number, line in enumerate((init, link)):
+        printed = _run(line, tmp_path / str(number))
+        assert ("sign in as owner" in printed) is (line == init)
+        assert ("/set-up/" in printed) is (line == link)
+    for line in (up, worker):
+        assert "usage: manage.py" in _run(f"{line} --help", tmp_path / "0")
+
+
+def _run(line: str, var: Path) -> str:
+    finished = subprocess.run(
+        ["sh", "-eu", "-c", line.replace(".venv/bin/python", sys.executable)],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "COVET_VAR": str(var)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert finished.returncode == 0, finished.stdout.decode()
+    return finished.stdout.decode()
+
+
 def test_every_exit_status_is_listed() -> None:
     assert dict(re.findall(r"^\| (\d+) \| (.*) \|$", README, re.MULTILINE)) == {
         str(status): why for status, why in EXITS.items()

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from backups.listing import ORDERS, BackupFilter, backups_in
+from backups.listing import ORDERS, RESTORABLE, BackupFilter, backups_in
 from backups.management.finding import find_database, find_repository
 from backups.management.reporting import ReportingCommand
 from backups.management.views import backup_json, backup_table
@@ -21,7 +21,7 @@ class Command(ReportingCommand):
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--database", default="", help="SERVER/DATABASE")
         parser.add_argument("--repository", default="")
-        parser.add_argument("--state", default="", choices=["", *BackupState.values])
+        parser.add_argument("--state", default="", choices=["", *BackupState.values, RESTORABLE])
         parser.add_argument("--search", default="", help="words in names, labels, notes and tags")
         parser.add_argument("--since", default="", metavar="DATE")
         parser.add_argument("--until", default="", metavar="DATE")

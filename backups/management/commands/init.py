@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandParser
 
 from backups.installation import SetUp, prepare_files, set_up
 from backups.management.finding import password_from
 from backups.management.reporting import ReportingCommand
+from covetbackup.access.models import User
+from covetbackup.access.set_up import set_up_link
 from covetbackup.audit.log import actor_of, record
 from covetbackup.core.cli.report import Report
 
@@ -27,6 +30,11 @@ class Command(ReportingCommand):
         parser.add_argument("--owner", default="owner", help='user name; "" makes no user')
         parser.add_argument("--email", default="")
         parser.add_argument(
+            "--link",
+            action="store_true",
+            help="make no user; print a link at which the first owner chooses name and password",
+        )
+        parser.add_argument(
             "--password-file", type=Path, metavar="FILE", help="default: a random one is printed"
         )
 
@@ -37,12 +45,19 @@ class Command(ReportingCommand):
         password = password_from(options["password_file"])
         made = set_up(
             team=options["team"],
-            owner=options["owner"],
+            owner="" if options["link"] else options["owner"],
             email=options["email"],
             password=password.reveal() if password else "",
         )
         record(actor_of(None), "installation.set-up", team=made.team)
-        return Report(_data(made), [*(f"made {path}" for path in made_files), *_lines(made)])
+        link = _link() if options["link"] and not User.objects.exists() else ""
+        lines = [*(f"made {path}" for path in made_files), *_lines(made)]
+        lines += [f"choose the first owner at {link}"] if link else []
+        return Report(_data(made) | {"link": link}, lines)
+
+
+def _link() -> str:
+    return set_up_link(secret_key=settings.SECRET_KEY_FILE.read_text(encoding="utf-8").strip())
 
 
 def _data(made: SetUp) -> dict[str, Any]:

@@ -1,0 +1,20 @@
+"""What of an address is not applied: a list that leaves out a filter in silence shows too much."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+_NEVER_FILTERS = ("cursor",)
+_MOST, _LONGEST = 10, 60
+
+
+def ignored(
+    given: Mapping[str, str], known: Collection[str] = (), wrong: Collection[str] = ()
+) -> list[str]:
+    """Each parameter of an address, as "name=value", that is not `known` or has a `wrong` value."""
+    found = [
+        f"{name}={value}"[:_LONGEST]
+        for name, value in given.items()
+        if value and name not in _NEVER_FILTERS and (name not in known or name in wrong)
+    ]
+    return found[:_MOST]
