@@ -11,6 +11,7 @@ from covetbackup.core.databases.base import (
     DatabaseEngine,
     Piece,
     Probe,
+    Reduced,
     RestoreOptions,
     RestoreSession,
     Traced,
@@ -67,6 +68,11 @@ class _Session:
     @property
     def chosen(self) -> Chosen | None:
         return self._session.chosen
+
+    def required(self, expected: Inventory) -> Inventory:
+        if not isinstance(self._session, Reduced):
+            return expected
+        return self._session.required(expected)
 
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
         return self._session.groups(members)

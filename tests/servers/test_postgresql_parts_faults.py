@@ -400,26 +400,6 @@ def test_a_killed_loader_leaves_no_database(
         restore_with(postgres_server, taken, acting, monkeypatch)
 
 
-def test_a_deadlock_among_pg_restores_jobs_loads_again_with_one(
-    postgres_server: PostgresServer, taken: Taken, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from covetbackup.core.databases.postgresql.parts.restoring import PartedLoad
-
-    made = PartedLoad._run_post_data
-    jobs_tried: list[int] = []
-
-    def deadlock(load: PartedLoad, structure: object, jobs: int) -> None:
-        jobs_tried.append(jobs)
-        made(load, structure, jobs)  # type: ignore[arg-type]
-        if jobs > 1:
-            raise SinkFailed("pg_restore ended with status 1: ERROR:  deadlock detected")
-
-    monkeypatch.setattr(PartedLoad, "_run_post_data", deadlock)
-    put_back(engine_for(postgres_server), taken, postgres_server.url(TARGET), jobs=3)
-    assert jobs_tried == [3, 1]
-    assert postgres_server.rows(TARGET, "SELECT count(*) FROM big") == [(4000,)]
-
-
 def test_parts_in_the_wrong_order_are_refused(
     postgres_server: PostgresServer, taken: Taken
 ) -> None:

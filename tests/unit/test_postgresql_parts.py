@@ -12,7 +12,10 @@ from covetbackup.core.databases.postgresql.parts import plan
 from covetbackup.core.databases.postgresql.parts.names import is_part
 from covetbackup.core.databases.postgresql.parts.places import Place, Places
 from covetbackup.core.databases.postgresql.parts.plan import Heap, plan_parts
-from covetbackup.core.databases.postgresql.parts.stages import post_data_stages
+from covetbackup.core.databases.postgresql.parts.stages import (
+    post_data_stages,
+    without_event_triggers,
+)
 from covetbackup.core.databases.postgresql.toc.reading import Unsupported, read_contents
 from covetbackup.core.databases.postgresql.toc.values import Contents, Entry, Section
 from covetbackup.core.errors import Incomplete
@@ -184,29 +187,46 @@ def post_data(dump_id: int, kind: bytes, *needs: int, section: int = 4) -> Entry
 
 
 def test_indexes_are_attached_by_one_job_between_the_others() -> None:
-    sample = read_contents(SAMPLE.read_bytes())
-    entries = (
-        *sample.entries[:3],
-        post_data(1, b"INDEX"),
-        post_data(2, b"INDEX"),
-        post_data(3, b"COMMENT", 1, section=1),
-        post_data(4, b"INDEX ATTACH", 1, 2),
-        post_data(5, b"FK CONSTRAINT", 4),
-        post_data(6, b"MATERIALIZED VIEW DATA", 5),
-        post_data(7, b"TRIGGER"),
+    stages = post_data_stages(
+        contents_with(
+            post_data(1, b"INDEX"),
+            post_data(2, b"INDEX"),
+            post_data(3, b"COMMENT", 1, section=1),
+            post_data(4, b"INDEX ATTACH", 1, 2),
+            post_data(5, b"FK CONSTRAINT", 4),
+            post_data(6, b"MATERIALIZED VIEW DATA", 5),
+            post_data(7, b"TRIGGER"),
+            post_data(8, b"SECURITY LABEL", 5, section=1),
+        )
     )
-    stages = post_data_stages(replace(sample, entries=entries))
     assert [stage.is_parallel for stage in stages] == [True, False, True]
     kept = [[entry.dump_id for entry in stage.contents.entries[3:]] for stage in stages]
-    assert kept == [[1, 2, 7], [4], [3, 5, 6]]
-    assert all(stage.contents.entries[:3] == sample.entries[:3] for stage in stages)
+    assert kept == [[1, 2, 3, 7], [4], [5, 6, 8]]
+    assert all(entry.is_setting for stage in stages for entry in stage.contents.entries[:3])
 
 
 def test_without_indexes_of_partitions_there_is_one_stage() -> None:
-    sample = read_contents(SAMPLE.read_bytes())
+    sample = read_contents(SAMPLE.read_bytes()).within(Section.POST_DATA)
     assert [stage.contents for stage in post_data_stages(sample)] == [sample]
-    nothing = sample.kept(lambda entry: entry.section != Section.POST_DATA)
+    nothing = sample.kept(lambda entry: entry.is_setting)
     assert post_data_stages(nothing) == []
+
+
+def test_event_triggers_are_made_apart_with_what_is_said_of_them() -> None:
+    others, triggers = without_event_triggers(
+        contents_with(
+            post_data(1, b"EVENT TRIGGER"),
+            post_data(2, b"COMMENT", 1, section=1),
+            post_data(3, b"MATERIALIZED VIEW DATA"),
+        )
+    )
+    assert [entry.dump_id for entry in others.entries[3:]] == [3]
+    assert [entry.dump_id for entry in triggers.entries[3:]] == [1, 2]
+
+
+def contents_with(*entries: Entry) -> Contents:
+    sample = read_contents(SAMPLE.read_bytes())
+    return replace(sample, entries=(*sample.entries[:3], *entries))
 
 
 def all_of(contents: Contents) -> list[int]:

@@ -180,6 +180,20 @@ def left_of(session: RestoreSession) -> str:
     return str(getattr(session, "left", ""))
 
 
+@runtime_checkable
+class Reduced(Protocol):
+    """A `RestoreSession` that may leave something out, by choice or because it cannot be there."""
+
+    def required(self, expected: Inventory) -> Inventory:
+        """What of `expected` the target must hold; its `notes` name the rest."""
+
+
+def required_of(session: RestoreSession, expected: Inventory) -> Inventory:
+    """Return what of the backup's inventory `expected` the target of `session` must hold."""
+    chosen = session.chosen.of(expected) if session.chosen else expected
+    return session.required(chosen) if isinstance(session, Reduced) else chosen
+
+
 class DatabaseEngine(Protocol):
     """One database of one kind, reachable from here."""
 

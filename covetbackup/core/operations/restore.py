@@ -16,6 +16,7 @@ from covetbackup.core.databases.base import (
     RestoreSession,
     left_of,
     notes_of,
+    required_of,
 )
 from covetbackup.core.databases.inventory import Inventory, differences
 from covetbackup.core.databases.registry import usual_jobs
@@ -204,7 +205,7 @@ def _refuse_ignored(chosen: Chosen | None, selection: Selection | None) -> None:
 def _compared(opened: OpenedBackup, session: RestoreSession, *, progress: Progress) -> Inventory:
     progress.phase("comparing with the manifest")
     inventory, expected = session.inventory(), opened.manifest.opened.inventory
-    found = differences(session.chosen.of(expected) if session.chosen else expected, inventory)
+    found = differences(required_of(session, expected), inventory)
     if found:
         raise ResultDiffers(
             f"the restored database differs from backup {opened.manifest.label}: "

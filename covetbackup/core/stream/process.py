@@ -159,12 +159,15 @@ class CommandSink:
         name: str = "",
         idle: Callable[[], None] = lambda: None,
         output_bytes: int = 0,
+        message_bytes: int = _STDERR_BYTES,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         self._idle = idle
         self._grace_seconds = grace_seconds
         command = Command(argv, env or {}, secrets, name)
-        self._started = _start(command, feeds=True, output_bytes=output_bytes)
+        self._started = _start(
+            command, feeds=True, output_bytes=output_bytes, message_bytes=message_bytes
+        )
         self._child = self._started.child
 
     def write(self, chunk: bytes) -> None:
@@ -189,7 +192,7 @@ class CommandSink:
 
     @property
     def messages(self) -> str:
-        """The last 64 KiB of the program's standard error, without secrets."""
+        """The last `message_bytes` of the program's standard error, without secrets."""
         return self._started.messages.text()
 
     @property
@@ -254,7 +257,9 @@ class _Started:
         return f"{self.label} {what}" + (f": {reason}" if reason else "")
 
 
-def _start(command: Command, *, feeds: bool, output_bytes: int = 0) -> _Started:
+def _start(
+    command: Command, *, feeds: bool, output_bytes: int = 0, message_bytes: int = _STDERR_BYTES
+) -> _Started:
     """Start a program whose input (`feeds`) or output is a pipe. Of the output of one that is
     fed, `output_bytes` are kept; every other stream is /dev/null."""
     with ExitStack() as theirs, ExitStack() as ours:  # ours are closed only when this fails
@@ -279,7 +284,7 @@ def _start(command: Command, *, feeds: bool, output_bytes: int = 0) -> _Started:
         )
         ours.pop_all()
     os.set_blocking(pipe, False)
-    messages = Tail(errors, limit=_STDERR_BYTES, secrets=command.secrets)
+    messages = Tail(errors, limit=message_bytes, secrets=command.secrets)
     kept = None if output is None else Tail(output, limit=output_bytes, secrets=command.secrets)
     tails = [tail for tail in (messages, kept) if tail]
     child = Child(our_line, tails, pipe=pipe, reap=process.wait)

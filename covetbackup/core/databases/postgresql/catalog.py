@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from covetbackup.core.databases.inventory import SequenceFacts
+from covetbackup.core.databases.postgresql import search_paths
 from covetbackup.core.databases.postgresql.connection import Connection, major_of
 from covetbackup.core.databases.postgresql.relations import Relation
 
@@ -161,6 +162,7 @@ def properties(connection: Connection) -> dict[str, str]:
         "configuration": json.dumps(_configuration(connection)),
         "tablespaces": json.dumps(_tablespaces(connection)),
         "extension_versions": json.dumps(extensions(connection)),
+        search_paths.RECORDED: search_paths.recorded_paths(connection),
     }
     return {name: str(value) for name, value in found.items()}
 

@@ -85,7 +85,8 @@ class PostgresEngine:
         not exist. `options.extra` may hold `owner`: "keep" (the default: owners and grants of the
         original, whose roles must exist), "none" (all belongs to the restoring role) or the name
         of the role that shall own all; and `globals`: True to create missing roles from
-        `globals.sql` first.
+        `globals.sql` first; `skip_failing`: True to leave out statements that the server refuses
+        and that no rows depend on, which the session's notes name.
 
         With `options.adds`, or a selection of rows without structure, the database must exist: what
         is selected goes into it in one transaction that the commit ends. Rows alone take no

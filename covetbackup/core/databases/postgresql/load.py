@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -12,10 +13,11 @@ from dataclasses import dataclass
 
 from covetbackup.core.errors import SinkFailed, StorageFull, TooLarge
 from covetbackup.core.stream.command import ChildFile, Environment
-from covetbackup.core.stream.process import CommandSink
+from covetbackup.core.stream.process import CommandSink, CommandSource
 from covetbackup.core.stream.secret import Secret
 
 _SCRIPT_BYTES = 64 << 20
+_TALK_BYTES = 32 << 20  # it says about 150 bytes of each entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,36 @@ class PgRestore:
         return CommandSink(
             [*self.argv, *arguments], env=self.env, secrets=self.secrets, idle=self.idle
         )
+
+    def start_talking(self, *arguments: str | ChildFile) -> CommandSink:
+        """As `start`, with all that it says of each entry in its messages."""
+        return CommandSink(
+            [*self.argv, "--verbose", *arguments],
+            env=self.env,
+            secrets=self.secrets,
+            idle=self.idle,
+            message_bytes=_TALK_BYTES,
+        )
+
+    def script(self, *arguments: str | ChildFile) -> bytes:
+        """The statements that it would run, as one text for the server."""
+        options = [option for option in self.argv if not option.startswith("--dbname=")]
+        pieces = []
+        with CommandSource([*options, *arguments, "--file=-"]) as chunks:
+            for chunk in chunks:
+                pieces.append(chunk)
+                self.idle()
+        return for_the_server(b"".join(pieces))
+
+
+_FOR_PSQL = re.compile(rb"^\\(?:un)?restrict \w+\n", re.MULTILINE)
+
+
+def for_the_server(script: bytes) -> bytes:
+    """Return a script of pg_restore without the lines that are for psql alone, which stand before
+    everything and after everything else."""
+    begin, end = script.find(b"\nSET "), script.rfind(b"\n-- PostgreSQL database dump complete")
+    return _FOR_PSQL.sub(b"", script[:begin]) + script[begin:end]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +93,14 @@ class SpooledLoad:
 
     It lies in the directory for temporary files (TMPDIR) and is gone with this process, however
     that ends. Raises `StorageFull` at once when `expected_bytes` do not fit there.
-
-    Two jobs of pg_restore can deadlock over the indexes of one partitioned table. Then the target
-    is emptied by `empty_again` and loaded with one job.
     """
 
     def __init__(
         self,
         command: PgRestore,
-        *,
+        *arguments: str,
         jobs: int,
         expected_bytes: int,
-        empty_again: Callable[[], None],
     ) -> None:
         directory = tempfile.gettempdir()
         free = shutil.disk_usage(directory).free
@@ -83,8 +111,7 @@ class SpooledLoad:
                 "restore with one job, or let TMPDIR name a larger place",
             )
         self._command = command
-        self._jobs = jobs
-        self._empty_again = empty_again
+        self._arguments = (*arguments, f"--jobs={jobs}")
         self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed by commit and abort
         self._running: CommandSink | None = None
 
@@ -99,29 +126,14 @@ class SpooledLoad:
             self._spool.flush()
         except OSError as error:
             raise _spool_error(error) from error
-        try:
-            self._load(self._jobs)
-        except SinkFailed as error:
-            # The server's words, which may be in another language: then it stays a failure.
-            if "deadlock detected" not in error.message:
-                raise
-            self._stop()
-            self._empty_again()
-            self._load(1)
-        self._spool.close()
-
-    def _load(self, jobs: int) -> None:
-        spool = SpoolFile(self._spool.fileno())
-        self._running = self._command.start(f"--jobs={jobs}", spool)
+        self._running = self._command.start(*self._arguments, SpoolFile(self._spool.fileno()))
         self._running.commit()
+        self._spool.close()
 
     def abort(self) -> None:
-        self._stop()
-        self._spool.close()
-
-    def _stop(self) -> None:
         if self._running is not None:
             self._running.abort()
+        self._spool.close()
 
 
 def _spool_error(error: OSError) -> StorageFull | SinkFailed:

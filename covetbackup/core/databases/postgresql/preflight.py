@@ -32,6 +32,7 @@ class RestoreChoices:
     owner: OwnerPolicy = OwnerPolicy.KEEP
     role: str = ""
     apply_globals: bool = False
+    skips_failing: bool = False
 
     @property
     def keeps_owner(self) -> bool:
@@ -40,16 +41,17 @@ class RestoreChoices:
 
 def read_choices(options: RestoreOptions) -> RestoreChoices:
     """Raises `BadSetting` for unknown names and values. (PostgreSQL allows no role "none".)"""
-    unknown = set(options.extra) - {"owner", "globals"}
+    unknown = set(options.extra) - {"owner", "globals", "skip_failing"}
     if unknown:
         raise BadSetting(f"unknown restore options: {', '.join(sorted(unknown))}")
     if options.jobs < 1:
         raise BadSetting(f"{options.jobs} jobs cannot restore anything")
     owner = str(options.extra.get("owner") or OwnerPolicy.KEEP)
     apply_globals = options.extra.get("globals") is True
+    skips_failing = options.extra.get("skip_failing") is True
     if owner in (OwnerPolicy.KEEP, OwnerPolicy.NONE):
-        return RestoreChoices(OwnerPolicy(owner), "", apply_globals)
-    return RestoreChoices(OwnerPolicy.ROLE, owner, apply_globals)
+        return RestoreChoices(OwnerPolicy(owner), "", apply_globals, skips_failing)
+    return RestoreChoices(OwnerPolicy.ROLE, owner, apply_globals, skips_failing)
 
 
 def needed(

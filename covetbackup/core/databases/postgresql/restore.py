@@ -6,6 +6,7 @@ see `replace`. Nothing that exists is ever dropped.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,10 +42,14 @@ from covetbackup.core.databases.postgresql.extension_facts import advance_sequen
 from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink, SpooledLoad
 from covetbackup.core.databases.postgresql.parts.names import DUMP, HEAD, is_part
 from covetbackup.core.databases.postgresql.parts.restoring import PartedLoad
+from covetbackup.core.databases.postgresql.parts.structure import StructureLoad
 from covetbackup.core.databases.postgresql.properties import property_statements
 from covetbackup.core.databases.postgresql.pulse import Felt, Pulse
 from covetbackup.core.databases.postgresql.rename import rename_schemas
+from covetbackup.core.databases.postgresql.search_paths import paths_of
 from covetbackup.core.databases.postgresql.snapshot import prepare_session
+from covetbackup.core.databases.postgresql.survey import object_counts
+from covetbackup.core.databases.postgresql.toc.omitted import without
 from covetbackup.core.databases.postgresql.url import parse_url
 from covetbackup.core.databases.selection import Chosen
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
@@ -110,13 +115,18 @@ class PostgresRestore:
             self._say_risks()
             stack.callback(self._undo)
             self._create_scratch()
-            self._parts = PartedLoad(
+            self._structure = StructureLoad(
                 self._pg_restore,
+                self._connect_to_scratch,
+                paths=paths_of(self._expected),
+                skips_failing=self._choices.skips_failing,
+            )
+            self._parts = PartedLoad(
+                self._structure,
                 self._connect_to_scratch,
                 jobs=self._options.jobs,
                 expected=self._expected,
                 selection=self._options.selection,
-                empty_again=self._start_over,
                 progress=self._progress,
             )
             stack.callback(self._parts.close)
@@ -146,7 +156,7 @@ class PostgresRestore:
             yield (Piece(GLOBALS),)
         with translated(self._settings):
             self._properties = self._rehearsed_properties()
-        yield from self._parts.groups() if HEAD in members else [(Piece(DUMP),)]
+        yield from self._parts.groups() if HEAD in members else self._parts.whole()
         self._finish_contents()
 
     def sink(self, piece: Piece, progress: Progress) -> Sink:
@@ -157,20 +167,19 @@ class PostgresRestore:
                 return self._parts.sink(piece, Felt(progress, self._pulse))
         if piece.member != DUMP:
             raise BadSetting(f"a PostgreSQL backup has no member {piece.member!r}")
-        return self._whole_sink()
+        return self._parts.whole_sink(self._start_whole)
 
-    def _whole_sink(self) -> Sink:
-        command = self._pg_restore("--exit-on-error")
-        if self._options.jobs == 1:
-            return command.start()
+    def _start_whole(self, *arguments: str) -> Sink:
+        jobs, command = self._options.jobs, self._pg_restore()
+        # All of it at once is left to one job: two can deadlock over indexes of partitions.
+        if jobs == 1 or "--section=data" not in arguments:
+            return command.start(*arguments)
         size = int((self._expected.settings or {}).get("table_bytes", "0"))
-        return SpooledLoad(
-            command, jobs=self._options.jobs, expected_bytes=size, empty_again=self._start_over
-        )
+        return SpooledLoad(command, *arguments, jobs=jobs, expected_bytes=size)
 
     @property
     def notes(self) -> Sequence[str]:
-        return self._notes
+        return [*self._notes, *self._structure.notes]
 
     @property
     def chosen(self) -> Chosen | None:
@@ -193,7 +202,18 @@ class PostgresRestore:
             notes.append(uncounted)
         for note in (*notes, *analysis.notes):
             self._progress.note(note)
-        return found
+        return self._with_event_triggers(found)
+
+    def _with_event_triggers(self, found: Inventory) -> Inventory:
+        """They would act on what the restore still does, and on each session that counts."""
+        with translated(self._settings.on(self._name)):
+            if not self._parts.make_event_triggers():
+                return found
+            with self._connect_to_scratch() as connection:
+                return dataclasses.replace(found, objects=object_counts(connection))
+
+    def required(self, expected: Inventory) -> Inventory:
+        return without(expected, self._structure.left_out)
 
     def commit(self) -> None:
         name, target = self._name, self._target.database
@@ -231,12 +251,6 @@ class PostgresRestore:
     def _create_scratch(self) -> None:
         owner = self._choices.role or None
         scratch.create(self._keeper, self._name, self._expected, owner=owner)
-
-    def _start_over(self) -> None:
-        self._progress.note("parallel loading ended in a deadlock: loading again with one job")
-        with translated(self._settings):
-            self._drop_scratch(self._keeper)
-            self._create_scratch()
 
     def _refuse_unfit_for(self, chosen: Chosen) -> None:
         self._needed = preflight.needed_by(chosen, self._expected)

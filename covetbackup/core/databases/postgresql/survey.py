@@ -34,7 +34,7 @@ def read_inventory(
     facts = catalog.sequence_facts(connection, sequences)
     settings = catalog.properties(connection)
     large_objects = catalog.large_object_count(connection)
-    objects = catalog.object_counts(connection) | comments.annotation_counts(connection)
+    objects = object_counts(connection)
     extensions = tuple(sorted(catalog.extensions(connection)))
     roles = catalog.roles(connection)
     rows = counting.count(connection, counted, stop=stop, failed=failed)
@@ -47,6 +47,11 @@ def read_inventory(
         roles=roles,
         settings=settings,
     )
+
+
+def object_counts(connection: Connection) -> dict[str, int]:
+    """Return how many objects of each kind there are, comments and security labels too."""
+    return catalog.object_counts(connection) | comments.annotation_counts(connection)
 
 
 def snapshot_inventory(

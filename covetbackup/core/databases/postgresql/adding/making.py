@@ -6,7 +6,6 @@ tables, views and sequences that are there already are refused.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 import psycopg
@@ -14,7 +13,7 @@ import psycopg
 from covetbackup.core.databases.postgresql.adding.aside import refuse_needed_extensions
 from covetbackup.core.databases.postgresql.adding.places import listed
 from covetbackup.core.databases.postgresql.connection import Connection
-from covetbackup.core.databases.postgresql.load import memory_file
+from covetbackup.core.databases.postgresql.load import for_the_server, memory_file
 from covetbackup.core.databases.postgresql.toc.closure import SAID_OF, is_needed_thing
 from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
 from covetbackup.core.databases.postgresql.toc.writing import head_of_archive
@@ -27,7 +26,6 @@ _THERE = (
     psycopg.errors.DuplicateFunction,
     psycopg.errors.DuplicateSchema,
 )
-_FOR_PSQL = re.compile(rb"^\\(?:un)?restrict \w+\n", re.MULTILINE)
 _EXTENSION = b"EXTENSION"
 # Whoever locks tables that live sets limits of his own; the last is not known to servers before 17.
 _TIMEOUTS = (b"lock_timeout", b"transaction_timeout")
@@ -81,13 +79,10 @@ def script(
             for chunk in chunks:
                 pieces.append(chunk)
                 idle()
-    text = b"".join(pieces)
-    # Lines for psql alone stand before everything and after everything else.
-    begin, end = text.find(b"\nSET "), text.rfind(b"\n-- PostgreSQL database dump complete")
-    body = text[begin:end]
+    text = for_the_server(b"".join(pieces))
     for setting in _TIMEOUTS:
-        body = body.replace(b"\nSET %s = 0;" % setting, b"", 1)
-    return _FOR_PSQL.sub(b"", text[:begin]) + body
+        text = text.replace(b"\nSET %s = 0;" % setting, b"", 1)
+    return text
 
 
 def _is_there(connection: Connection, entry: Entry) -> bool:

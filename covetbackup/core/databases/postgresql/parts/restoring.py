@@ -11,11 +11,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from covetbackup.core.databases.base import Piece
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.connection import Connection
-from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink, memory_file
+from covetbackup.core.databases.postgresql.load import ScriptSink
 from covetbackup.core.databases.postgresql.parts.loading import Loaders, PartSink
-from covetbackup.core.databases.postgresql.parts.names import HEAD
+from covetbackup.core.databases.postgresql.parts.names import DUMP, HEAD
 from covetbackup.core.databases.postgresql.parts.places import Places
-from covetbackup.core.databases.postgresql.parts.stages import post_data_stages
+from covetbackup.core.databases.postgresql.parts.stages import (
+    post_data_stages,
+    without_event_triggers,
+)
+from covetbackup.core.databases.postgresql.parts.structure import StructureLoad
+from covetbackup.core.databases.postgresql.parts.whole import WholeSink
 from covetbackup.core.databases.postgresql.toc.closure import close
 from covetbackup.core.databases.postgresql.toc.reading import (
     NeedsMore,
@@ -23,10 +28,9 @@ from covetbackup.core.databases.postgresql.toc.reading import (
     read_contents,
 )
 from covetbackup.core.databases.postgresql.toc.recorded import with_recorded_needs
-from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
-from covetbackup.core.databases.postgresql.toc.writing import head_of_archive
+from covetbackup.core.databases.postgresql.toc.values import Contents, Entry, Section
 from covetbackup.core.databases.selection import Chosen, Selection
-from covetbackup.core.errors import BadSetting, Incomplete, SinkFailed
+from covetbackup.core.errors import BadSetting, Incomplete
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
 
@@ -36,25 +40,23 @@ _SETTINGS = (b"STDSTRINGS", b"SEARCHPATH")
 
 
 class PartedLoad:
-    """`command` and `connect` reach the database that is filled; `empty_again` makes that as empty
-    as it was. First `HEAD` goes into its sink, then `open` looks at it."""
+    """`structure` and `connect` reach the database that is filled. First `HEAD` goes into its sink,
+    then `open` looks at it. A dump in one stream goes into the sink of `DUMP` instead."""
 
     def __init__(
         self,
-        command: Callable[[], PgRestore],
+        structure: StructureLoad,
         connect: Callable[[], Connection],
         *,
         jobs: int,
         expected: Inventory,
         selection: Selection | None,
-        empty_again: Callable[[], None],
         progress: Progress,
     ) -> None:
         self.chosen: Chosen | None = None
         self._expected = expected
         self._selection = selection
-        self._command = command
-        self._empty_again = empty_again
+        self._structure = structure
         self._connect = connect
         self._loaders = Loaders(self._opened)
         self._jobs = jobs
@@ -72,30 +74,43 @@ class PartedLoad:
 
     def groups(self) -> Iterator[Sequence[Piece]]:
         contents = self._read_contents()
-        self._entries = {entry.dump_id: entry for entry in contents.data_entries}
-        yield from self._made_and_filled(contents)
-        structure = _structure(contents)
-        try:
-            self._run_post_data(structure, self._jobs)
-        except SinkFailed as error:
-            # The server's words, which may be in another language: then it stays a failure.
-            if self._jobs == 1 or "deadlock detected" not in error.message:
-                raise
-            self._empty_again()
-            self._loaders.rows.clear()
-            yield from self._made_and_filled(contents)
-            self._run_post_data(structure, 1)
-
-    def _made_and_filled(self, contents: Contents) -> Iterator[Sequence[Piece]]:
         assert self._places is not None
+        self._entries = {entry.dump_id: entry for entry in contents.data_entries}
         self._progress.phase("making tables")
         # Of the data section only values of sequences are left, and (since archives of
         # PostgreSQL 17) the large objects, which have to be there before their content.
-        self._run(_structure(contents), "--section=pre-data", "--section=data")
+        self._structure.run(_structure(contents).within(Section.PRE_DATA, Section.DATA))
         pieces = self._places.data_pieces([entry.dump_id for entry in contents.data_entries])
         if pieces:
             yield pieces
             self._loaders.close()  # pg_restore's jobs may need their places on the server
+        self._make_post_data(contents)
+
+    def whole(self) -> Iterator[Sequence[Piece]]:
+        """As `groups`, of a dump in one stream."""
+        yield (Piece(DUMP),)
+        if self._contents is not None:
+            self._make_post_data(self._contents)
+
+    def whole_sink(self, load: Callable[..., Sink]) -> Sink:
+        """Where the stream goes. `load` starts pg_restore with more arguments, to be fed."""
+        return WholeSink(self._begin_whole, load)
+
+    def make_event_triggers(self) -> bool:
+        """Make what acts on whatever is made after it; whether there is any. For after everything
+        else, the comparison included."""
+        if self._contents is None:
+            return False
+        _, triggers = without_event_triggers(self._contents)
+        if all(entry.is_setting for entry in triggers.entries):
+            return False
+        self._structure.run(triggers)
+        return True
+
+    def _begin_whole(self, contents: Contents) -> None:
+        self._contents = contents
+        self._progress.phase("making tables")
+        self._structure.run(_structure(contents).within(Section.PRE_DATA))
 
     def _narrowed(self, contents: Contents, selection: Selection) -> Contents:
         closure = close(contents, selection)
@@ -139,19 +154,11 @@ class PartedLoad:
             raise
         return connection
 
-    def _run(self, contents: Contents, *arguments: str) -> None:
-        with memory_file("contents", head_of_archive(contents, {})) as file:
-            running = self._command().start("--exit-on-error", *arguments, file)
-            try:
-                running.commit()
-            finally:
-                running.abort()
-
-    def _run_post_data(self, structure: Contents, jobs: int) -> None:
+    def _make_post_data(self, contents: Contents) -> None:
         self._progress.phase("making indexes and keys")
-        for stage in post_data_stages(structure):
-            count = jobs if stage.is_parallel else 1
-            self._run(stage.contents, "--section=post-data", f"--jobs={count}")
+        contents, _ = without_event_triggers(contents)
+        for stage in post_data_stages(contents.within(Section.POST_DATA)):
+            self._structure.run(stage.contents, jobs=self._jobs if stage.is_parallel else 1)
 
 
 def readable_contents(head: bytes, expected: Inventory) -> Contents:

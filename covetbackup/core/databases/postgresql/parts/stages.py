@@ -5,63 +5,48 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from covetbackup.core.databases.postgresql.toc.values import Contents, Entry, Section
+from covetbackup.core.databases.postgresql.parts.failures import EVENT_TRIGGER
+from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
 
 INDEX_ATTACH = b"INDEX ATTACH"
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Contents whose post-data section one run of pg_restore makes, with several jobs or one."""
+    """Contents that one run of pg_restore makes, with several jobs or one."""
 
     contents: Contents
     is_parallel: bool
 
 
-def post_data_stages(contents: Contents) -> list[Stage]:
+def post_data_stages(post_data: Contents) -> list[Stage]:
     """Indexes of partitions are attached to their parents' by one job, between what comes before
     and what needs it: two jobs that do so can deadlock, and pg_restore does not see to that."""
-    begin = next(
-        (at for at, entry in enumerate(contents.entries) if entry.section == Section.POST_DATA),
-        len(contents.entries),
-    )
-    before, post_data = contents.entries[:begin], contents.entries[begin:]
-    if not post_data:
-        return []
-    attached = {entry.dump_id for entry in post_data if entry.kind == INDEX_ATTACH}
-    if not attached:
-        return [Stage(contents, is_parallel=True)]
-    annotations = {entry.dump_id for entry in post_data if entry.section == Section.NONE}
-    late = _needing(post_data, attached) - annotations
-    early = {entry.dump_id for entry in post_data} - attached - late - annotations
-    of_early, of_late = _annotations_of(post_data, early), _annotations_of(post_data, late)
-    context = {entry.dump_id for entry in before}
+    entries = [entry for entry in post_data.entries if not entry.is_setting]
+    attached = {entry.dump_id for entry in entries if entry.kind == INDEX_ATTACH}
+    late = _needing(entries, attached)
+    early = {entry.dump_id for entry in entries} - attached - late
+    stages = ((early, True), (attached, False), (late, True))
     return [
-        _stage(contents, context | early | of_early - of_late, is_parallel=True),
-        _stage(contents, context | attached, is_parallel=False),
-        _stage(contents, context | late | of_late, is_parallel=True),
+        Stage(_only(post_data, kept), is_parallel=is_parallel)
+        for kept, is_parallel in stages
+        if kept
     ]
 
 
-def _annotations_of(post_data: Collection[Entry], kept: Collection[int]) -> set[int]:
-    """Dump ids of the comments and security labels on what is `kept`. pg_restore takes them for a
-    part of the section of the entry before them: they must follow one of post-data, or it skips
-    them. Those that name no object there go with the entry before them."""
-    ids = {entry.dump_id for entry in post_data}
-    found: set[int] = set()
-    follows_kept = False
-    for entry in post_data:
-        if entry.section != Section.NONE:
-            follows_kept = entry.dump_id in kept
-        elif any(need in kept for need in entry.needs):
-            found.add(entry.dump_id)
-        elif follows_kept and ids.isdisjoint(entry.needs):
-            found.add(entry.dump_id)
-    return found
+def without_event_triggers(contents: Contents) -> tuple[Contents, Contents]:
+    """Return `contents` without event triggers, and these with what is said of them: they act on
+    whatever is made after them, REFRESH included, and so they are made last."""
+    triggers = {entry.dump_id for entry in contents.entries if entry.kind == EVENT_TRIGGER}
+    triggers |= {entry.dump_id for entry in contents.entries if triggers.intersection(entry.needs)}
+    return (
+        contents.kept(lambda entry: entry.dump_id not in triggers),
+        _only(contents, triggers),
+    )
 
 
-def _stage(contents: Contents, kept: Collection[int], *, is_parallel: bool) -> Stage:
-    return Stage(contents.kept(lambda entry: entry.dump_id in kept), is_parallel)
+def _only(contents: Contents, kept: Collection[int]) -> Contents:
+    return contents.kept(lambda entry: entry.dump_id in kept or entry.is_setting)
 
 
 def _needing(entries: Collection[Entry], needed: Collection[int]) -> set[int]:

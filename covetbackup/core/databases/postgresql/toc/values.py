@@ -59,6 +59,11 @@ class Entry:
         """For people."""
         return ".".join(self.text(word) for word in (self.schema, self.tag) if word)
 
+    @property
+    def is_setting(self) -> bool:
+        """Whether it says how the others are written, and is needed wherever one of these is."""
+        return self.kind in (b"ENCODING", b"STDSTRINGS", b"SEARCHPATH")
+
     def text(self, word: bytes) -> str:
         """A word of this entry for people."""
         return word.decode(self.codec, errors="replace")
@@ -89,6 +94,16 @@ class Contents:
         entries = tuple(entry for entry in self.entries if is_kept(entry))
         gone = sum(_size(entry) for entry in self.entries) - sum(map(_size, entries))
         return replace(self, entries=entries, size=self.size - gone)
+
+    def within(self, *sections: Section) -> Contents:
+        """Return the contents of these sections alone. Comments, labels and grants have none of
+        their own and are in that of the entry before them, as pg_restore sees it."""
+        current, found = Section.PRE_DATA, set()
+        for entry in self.entries:
+            current = entry.section if entry.section is not Section.NONE else current
+            if current in sections:
+                found.add(entry.dump_id)
+        return self.kept(lambda entry: entry.dump_id in found or entry.is_setting)
 
 
 OFFSET_BYTES = 8
