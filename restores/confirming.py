@@ -14,6 +14,7 @@ from restores.checks import Check, is_refused
 from restores.forms.target import TargetForm
 from restores.plan import Plan
 from restores.selecting import options_of, text_of
+from restores.targets.base import Switch
 from restores.targets.registry import kind_of
 
 
@@ -29,6 +30,7 @@ def check_context(
         "is_refused": is_refused(checks),
         "has_owners": _is_owned(plan),
         "owner_word": kind_of(plan.server).owner_word,
+        "switches": chosen_of(plan),
         "restore_id": request.POST.get("restore") or uuid.uuid4(),
         "answers": _answers(form),
         "again": urlencode(_answers(form)),
@@ -40,6 +42,11 @@ def check_context(
 def _is_owned(plan: Plan) -> bool:
     """Whether anything is made that belongs to somebody."""
     return kind_of(plan.server).has_owners and plan.has_structure
+
+
+def chosen_of(plan: Plan) -> list[Switch]:
+    """Return the further choices that were made."""
+    return [one for one in kind_of(plan.server).switches if one.name in plan.switches]
 
 
 def _answers(form: TargetForm) -> list[tuple[str, str]]:
@@ -62,4 +69,5 @@ def command_of(plan: Plan) -> str:
         words += ["--owner", plan.owner]
         words += [] if plan.adds else ["--jobs", plan.jobs]
         words += ["--create-roles"] if plan.creates_roles else []
+        words += [switch.flag for switch in chosen_of(plan)]
     return command("restore", plan.backup.label or plan.backup.pk, *words)

@@ -25,7 +25,8 @@ class Restore(models.Model):
     """A restore of one backup into a database on a server. Its state is its job's.
 
     One that `replaces` keeps what it replaced for `keep_days`, 0 is until somebody drops it; its
-    job is held until `safety_backup`, if there is one, has succeeded. Without a `selection` all of
+    job is held until `safety_backup`, if there is one, has succeeded. `switches` are names of
+    further choices (`restores.targets.base.Switch`). Without a `selection` all of
     the backup is restored; with one that `adds`, it goes into a database that is there.
     """
 
@@ -41,6 +42,7 @@ class Restore(models.Model):
     owner = models.CharField(max_length=OWNER_CHARACTERS, default="keep")
     jobs = models.PositiveIntegerField(default=1)
     creates_roles = models.BooleanField(default=False)
+    switches = models.JSONField(default=list)
     replaces = models.BooleanField(default=False)
     adds = models.BooleanField(default=False)
     keep_days = models.PositiveIntegerField(default=KEEP_DAYS)

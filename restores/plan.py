@@ -31,7 +31,7 @@ class Plan:
     dropped (0: by hand), or with `adds` one that is there and gets the selection besides.
 
     `owner`: "keep", "none" or the name of the role that shall own all; `creates_roles`: those that
-    are missing come from the backup.
+    are missing come from the backup. `switches` are the names of further choices that were made.
     """
 
     backup: Backup
@@ -45,6 +45,7 @@ class Plan:
     keep_days: int = KEEP_DAYS
     selection: Selection | None = None
     adds: bool = False
+    switches: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.backup} {'into' if self.adds else 'as'} {self.server}/{self.name}"
@@ -73,9 +74,16 @@ class Plan:
             raise BadSetting(f"{self.jobs} parallel jobs are not possible", f"1 to {MOST_JOBS} are")
         if not 0 <= self.keep_days <= MOST_DAYS:
             raise BadSetting(f"{self.keep_days} days are not possible", f"0 to {MOST_DAYS} are")
+        self._refuse_switches()
         self._refuse_selection()
         kind_of(self.server).refuse_owner(self.owner)
         kind_of(self.server).refuse_name(self.server, self.name)
+
+    def _refuse_switches(self) -> None:
+        known = {switch.name for switch in kind_of(self.server).switches}
+        unknown = sorted(set(self.switches) - known)
+        if unknown:
+            raise BadSetting(f"a restore to {self.server} has no choice {', '.join(unknown)}")
 
     def _refuse_selection(self) -> None:
         if self.adds:
@@ -137,6 +145,7 @@ def plan_of(restore: Restore) -> Plan:
         keep_days=restore.keep_days,
         selection=from_json(restore.selection),
         adds=restore.adds,
+        switches=tuple(restore.switches),
     )
 
 

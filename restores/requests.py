@@ -113,6 +113,7 @@ def _new(
         owner=plan.owner,
         jobs=plan.jobs,
         creates_roles=plan.creates_roles,
+        switches=list(plan.switches),
         replaces=plan.replaces,
         adds=plan.adds,
         keep_days=plan.keep_days,
@@ -180,6 +181,8 @@ def _details(restore: Restore) -> dict[str, str | int]:
     }
     if restore.selection is not None:
         details["selection"] = text_of(from_json(restore.selection))
+    if restore.switches:
+        details["choices"] = ", ".join(restore.switches)
     if restore.replaces:
         details |= {"replaces": restore.target_name, "keep_days": restore.keep_days}
     if restore.adds:

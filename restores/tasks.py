@@ -159,7 +159,9 @@ def _restored(work: Work, restore: Restore, plan: Plan) -> RestoreResult:
         RestoreRequest(
             target=target_on(plan.server, plan.name),
             jobs=plan.jobs if kind.has_owners else 1,
-            options=kind.options(plan.owner, plan.creates_roles) if plan.has_structure else {},
+            options=kind.options_of(plan.owner, plan.creates_roles, plan.switches)
+            if plan.has_structure
+            else {},
             replace=plan.replaces,
             selection=plan.selection,
             adds=plan.adds,

@@ -27,7 +27,7 @@ from covetbackup.jobs.views import live_context
 from covetbackup.paging import page_of
 from restores.asking import answered, ask, restorable_by
 from restores.checks import Check
-from restores.confirming import check_context, command_of
+from restores.confirming import check_context, chosen_of, command_of
 from restores.forms.existing import AddForm
 from restores.forms.parts import Part
 from restores.forms.target import TargetForm
@@ -144,6 +144,7 @@ def _page(request: HttpRequest, found: Restore) -> dict[str, Any]:
         "database": server.databases.filter(name=found.target_name).first(),
         "connect": kind_of(server).command(server, found.target_name),
         "owner_word": kind_of(server).owner_word,
+        "switches": chosen_of(plan_of(found)),
         "has_owners": kind_of(server).has_owners and plan_of(found).has_structure,
         "selected": text_of(from_json(found.selection)) if found.selection else "",
         "kept": KeptDatabase.objects.filter(restore=found).select_related("job").first(),

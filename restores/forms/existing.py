@@ -78,6 +78,7 @@ class AddForm(_ExistingForm):
         left_out = ["name", "jobs"]
         if not self.part.with_structure:
             left_out += ["owner", "role", "creates_roles"]
+            left_out += [switch.name for switch in self._switches]
         for name in left_out:
             self.fields.pop(name, None)
 

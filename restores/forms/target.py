@@ -26,7 +26,7 @@ from restores.plan import (
     targets_for,
     usual_jobs_of,
 )
-from restores.targets.base import TargetKind
+from restores.targets.base import Switch, TargetKind
 from restores.targets.registry import kind_of
 
 RENAMED = "as_"
@@ -178,8 +178,13 @@ class TargetForm(forms.Form):
             owner=data["role"] if owner == OwnerPolicy.ROLE else owner,
             jobs=data.get("jobs") or 1,
             creates_roles=data.get("creates_roles", False),
+            switches=tuple(switch.name for switch in self._switches if data.get(switch.name)),
             selection=self.selection,
         )
+
+    @property
+    def _switches(self) -> Sequence[Switch]:
+        return kind_of(self._backup.database.server).switches
 
     def _how(self, part: Part) -> dict[str, Any]:
         names = self.cleaned_data if hasattr(self, "cleaned_data") else self.initial
@@ -202,6 +207,10 @@ class TargetForm(forms.Form):
         else:
             for name in ("owner", "role", "jobs"):
                 del self.fields[name]
+        for switch in kind.switches:
+            self.fields[switch.name] = forms.BooleanField(
+                label=switch.label, help_text=switch.help_text, required=False
+            )
         if kind.creates_roles is None:
             del self.fields["creates_roles"]
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -86,6 +86,17 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Switch:
+    """A further choice of a kind, that is made or not: the engine's option `name`, asked for on the
+    pages by `label` and `help_text`, on the command line by `flag`."""
+
+    name: str
+    flag: str
+    label: str
+    help_text: str
+
+
+@dataclass(frozen=True, slots=True)
 class TargetKind:
     """`has_owners`: objects belong to roles, and several sessions can load at once.
     `creates_roles`: roles or accounts that are missing there can be created from the backup, and
@@ -95,6 +106,7 @@ class TargetKind:
     `owner_word`: what those are called that objects belong to.
     `has_schemas`: tables are in schemas, which can come under other names.
     `owner_help`: what is to be known about naming the owner.
+    `switches`: what else can be chosen when all of a backup, or tables of it, are created.
 
     refuse_name   raises `BadSetting` for a name that no new database may have; contacts nothing
     refuse_owner  raises `BadSetting` for what no role or account can be called; contacts nothing
@@ -124,3 +136,10 @@ class TargetKind:
     owner_word: str = "role"
     has_schemas: bool = False
     owner_help: str = ""
+    switches: tuple[Switch, ...] = ()
+
+    def options_of(
+        self, owner: str, creates_roles: bool, switches: Iterable[str]
+    ) -> dict[str, object]:
+        """Return the engine's options for all that was chosen."""
+        return {**self.options(owner, creates_roles), **dict.fromkeys(switches, True)}

@@ -13,7 +13,7 @@ from covetbackup.core.databases.postgresql.connection import Connection, transla
 from covetbackup.core.errors import BadSetting, CovetError, TargetNotEmpty
 from restores.checks import Check, Level, failed
 from restores.targets import postgresql_adding, postgresql_exchange
-from restores.targets.base import Question, TargetKind, Wanted
+from restores.targets.base import Question, Switch, TargetKind, Wanted
 from restores.targets.postgresql_connection import maintenance
 from restores.targets.postgresql_fitness import answer, fitness, narrowed
 from restores.targets.postgresql_rights import rights
@@ -90,6 +90,15 @@ def _command(server: Server, name: str) -> str:
     return shlex.join(["psql", target_on(server, name)])
 
 
+_SKIP_FAILING = Switch(
+    "skip_failing",
+    "--skip-failing",
+    "Leave out what the server refuses to create",
+    "An index, view, trigger or the like that fails is left out and named in the result. Tables "
+    "and rows never are.",
+)
+
+
 def _options(owner: str, creates_roles: bool) -> dict[str, object]:
     return {"owner": owner, "globals": creates_roles}
 
@@ -112,4 +121,5 @@ KIND = TargetKind(
     exchange=postgresql_exchange.EXCHANGE,
     adding=postgresql_adding.ADDING,
     has_schemas=True,
+    switches=(_SKIP_FAILING,),
 )

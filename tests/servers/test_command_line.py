@@ -336,3 +336,24 @@ def test_a_table_goes_beside_the_living_one_and_its_rows_into_it(
     assert [table["rows"] for table in made["inventory"]["tables"]] == [20_000]
     assert postgres_server.rows(name, "SELECT count(*) FROM orders") == [(20_000,)]
     cli.json("restore", *there, "--rename-schema", "public", status=2)
+
+
+def test_what_the_server_refuses_is_left_out_only_if_that_is_said(
+    cli: CommandLine, postgres_server: PostgresServer, postgres_database: str, postgres_shop: str
+) -> None:
+    postgres_server.execute(
+        postgres_database,
+        "CREATE FUNCTION picky() RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN IF"
+        " current_setting(''application_name'') LIKE ''covetbackup%'' THEN RAISE ''not for you'';"
+        " END IF; RETURN 1; END'",
+        "CREATE INDEX choosy ON orders ((id + picky()))",
+    )
+    password = ("--password-file", str(postgres_server.directory / "password"))
+    home = cli.local_repository()
+    cli.json("backup", postgres_shop, "--repo", home, *password, *KEY)
+    target = postgres_server.url(f"{postgres_database}_copy")
+    there = (home, "latest", "--to", target, *password, *KEY)
+    refused = cli.json("restore", *there, status=1)
+    assert "--skip-failing" in refused["error"]["hint"]
+    [warning] = cli.json("restore", *there, "--skip-failing")["warnings"]
+    assert warning.startswith("left out, as the server refused it: index public.choosy")

@@ -198,6 +198,11 @@ def _restore(made: argparse.ArgumentParser) -> None:
         action="store_true",
         help="not SQLite: roles or accounts that are missing there, from the backup",
     )
+    made.add_argument(
+        "--skip-failing",
+        action="store_true",
+        help="PostgreSQL: leave out what the server refuses to create, except tables, and name it",
+    )
     _password(made)
     _keys(made)
     _trust(made)

@@ -207,8 +207,12 @@ def restore(given: Namespace) -> Report:
 
 def _options(given: Namespace) -> dict[str, object]:
     """What was said, and nothing else: an engine may know neither."""
-    owner = {"owner": given.owner} if given.owner else {}
-    return {**owner, "globals": True} if given.create_roles else {**owner}
+    said = {
+        "owner": given.owner,
+        "globals": given.create_roles,
+        "skip_failing": given.skip_failing,
+    }
+    return {name: value for name, value in said.items() if value}
 
 
 def _restored(result: RestoreResult, verdict: str) -> Report:

@@ -24,7 +24,7 @@ from restores.outcome import aftermath, summary_of
 from restores.plan import MOST_JOBS, Plan, best_repository, suggested_name, usual_jobs_of
 from restores.preflight import preflight
 from restores.requests import Confirmation, request_restore
-from restores.targets.registry import kind_of
+from restores.targets.registry import all_switches, kind_of
 
 
 class Command(ReportingCommand):
@@ -52,6 +52,10 @@ class Command(ReportingCommand):
             help=f"parallel jobs, 1 to {MOST_JOBS} (not SQLite); default: 2 for a backup stored in "
             "parts, else 1",
         )
+        for switch in all_switches():
+            parser.add_argument(
+                switch.flag, dest=switch.name, action="store_true", help=switch.label.lower()
+            )
         parser.add_argument(
             "--check", action="store_true", help="only look whether it would work: status 0 or 7"
         )
@@ -143,6 +147,7 @@ def _plan(options: dict[str, Any]) -> Plan:
         owner=options["owner"],
         jobs=jobs,
         creates_roles=options["create_roles"],
+        switches=tuple(switch.name for switch in all_switches() if options[switch.name]),
         replaces=bool(options["replace"]),
         keep_days=options["keep_days"],
         selection=selection_of(

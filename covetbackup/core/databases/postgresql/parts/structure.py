@@ -9,6 +9,7 @@ search paths of the source. What fails still ends the restore, or is left out if
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import psycopg
@@ -23,8 +24,24 @@ from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
 from covetbackup.core.databases.postgresql.toc.writing import head_of_archive
 from covetbackup.core.errors import SinkFailed
 
-WAY_OUT = "restore with failing statements skipped to leave it out"
+WAY_OUT = "restore with --skip-failing (on the pages a choice) to leave it out"
 _EMPTY_PATH = b"SELECT pg_catalog.set_config('search_path', '', false);"
+
+
+_THERE = (
+    psycopg.errors.DuplicateTable,
+    psycopg.errors.DuplicateObject,
+    psycopg.errors.DuplicateFunction,
+    psycopg.errors.DuplicateSchema,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """How pg_restore ended, and all that it said."""
+
+    error: SinkFailed
+    messages: str
 
 
 class StructureLoad:
@@ -50,38 +67,41 @@ class StructureLoad:
     def run(self, contents: Contents, *, jobs: int = 1) -> None:
         """Create all of `contents`, which have no data. Raises `SinkFailed`."""
         while any(not entry.is_setting for entry in contents.entries):
-            failed = self._run_once(contents, jobs)
-            if failed:
-                self._again(contents, failed)
-            if jobs > 1 or not failed:
+            failure = self._run_once(contents, jobs)
+            if failure is None:
+                return
+            failed = failed_entries(failure.messages, contents)
+            if not failed:
+                raise failure.error
+            self._again(contents, failed, failure.error)
+            if jobs > 1:
                 return
             contents = after(contents, failed[-1])
 
-    def _run_once(self, contents: Contents, jobs: int) -> Sequence[Entry]:
-        """The entries that failed: one job stops at the first, several go on."""
+    def _run_once(self, contents: Contents, jobs: int) -> _Failure | None:
+        """One job stops at the first entry that fails, several go on."""
         options = ["--exit-on-error"] if jobs == 1 else [f"--jobs={jobs}"]
         with memory_file("contents", head_of_archive(contents, {})) as file:
             running = self._command().start_talking(*options, file)
             try:
                 running.commit()
-            except SinkFailed:
-                failed = failed_entries(running.messages, contents)
-                if not failed:
-                    raise
-                return failed
+            except SinkFailed as error:
+                return _Failure(error, running.messages)
             finally:
                 running.abort()
-        return ()
+        return None
 
-    def _again(self, contents: Contents, failed: Sequence[Entry]) -> None:
+    def _again(self, contents: Contents, failed: Sequence[Entry], error: SinkFailed) -> None:
         connection = self._connect()
         try:
             for entry in failed:
-                self._make(connection, contents, entry)
+                self._make(connection, contents, entry, error)
         finally:
             connection.close()
 
-    def _make(self, connection: Connection, contents: Contents, entry: Entry) -> None:
+    def _make(
+        self, connection: Connection, contents: Contents, entry: Entry, failure: SinkFailed
+    ) -> None:
         alone = contents.kept(lambda each: each is entry or each.is_setting)
         command = self._command()
         with memory_file("contents", head_of_archive(alone, {})) as file:
@@ -94,6 +114,8 @@ class StructureLoad:
             try:
                 running.result(waiting=command.idle)
                 return
+            except _THERE:
+                raise failure from None  # it was created: what failed is what follows, its owner
             except psycopg.Error as error:
                 if is_silence(error):
                     raise lost(f"creating {described(entry)} failed", error) from error
