@@ -42,11 +42,9 @@ from covetbackup.core.databases.postgresql.extension_facts import advance_sequen
 from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink, SpooledLoad
 from covetbackup.core.databases.postgresql.parts.names import DUMP, HEAD, is_part
 from covetbackup.core.databases.postgresql.parts.restoring import PartedLoad
-from covetbackup.core.databases.postgresql.parts.structure import StructureLoad
 from covetbackup.core.databases.postgresql.properties import property_statements
 from covetbackup.core.databases.postgresql.pulse import Felt, Pulse
 from covetbackup.core.databases.postgresql.rename import rename_schemas
-from covetbackup.core.databases.postgresql.search_paths import paths_of
 from covetbackup.core.databases.postgresql.snapshot import prepare_session
 from covetbackup.core.databases.postgresql.survey import object_counts
 from covetbackup.core.databases.postgresql.toc.omitted import without
@@ -115,15 +113,10 @@ class PostgresRestore:
             self._say_risks()
             stack.callback(self._undo)
             self._create_scratch()
-            self._structure = StructureLoad(
+            self._parts = PartedLoad(
                 self._pg_restore,
                 self._connect_to_scratch,
-                paths=paths_of(self._expected),
                 skips_failing=self._choices.skips_failing,
-            )
-            self._parts = PartedLoad(
-                self._structure,
-                self._connect_to_scratch,
                 jobs=self._options.jobs,
                 expected=self._expected,
                 selection=self._options.selection,
@@ -179,7 +172,7 @@ class PostgresRestore:
 
     @property
     def notes(self) -> Sequence[str]:
-        return [*self._notes, *self._structure.notes]
+        return [*self._notes, *self._parts.notes]
 
     @property
     def chosen(self) -> Chosen | None:
@@ -213,7 +206,7 @@ class PostgresRestore:
                 return dataclasses.replace(found, objects=object_counts(connection))
 
     def required(self, expected: Inventory) -> Inventory:
-        return without(expected, self._structure.left_out)
+        return without(expected, self._parts.left_out)
 
     def commit(self) -> None:
         name, target = self._name, self._target.database

@@ -79,15 +79,22 @@ class OwnLoader(Loader):
         give_back: Callable[[Connection], None],
         tally: Callable[[str, int], None],
     ) -> None:
-        super().__init__(connection, tally)
+        super().__init__(connection, self._keep)
         self._give_back = give_back
+        self._count = tally
+        self._counted: list[tuple[str, int]] = []
 
     def begin(self) -> None:
         self.connection.execute("BEGIN")
 
     def commit(self) -> None:
         self.connection.execute("COMMIT")
+        for label, rows in self._counted:
+            self._count(label, rows)
         self._give_back(self.connection)
+
+    def _keep(self, label: str, rows: int) -> None:
+        self._counted.append((label, rows))
 
 
 class Loaders:
@@ -149,6 +156,11 @@ class PartSink:
         except BaseException:
             loader.abort()  # nobody has this sink yet
             raise
+
+    @property
+    def entry(self) -> Entry | None:
+        """Whose rows came last."""
+        return self._entry
 
     def write(self, chunk: bytes) -> None:
         with self._reported():

@@ -7,21 +7,30 @@ than the table of contents for that, so the data is never staged.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from covetbackup.core.databases.base import Piece
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.connection import Connection
-from covetbackup.core.databases.postgresql.load import ScriptSink
+from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink
+from covetbackup.core.databases.postgresql.parts.checks import ReleasedChecks
 from covetbackup.core.databases.postgresql.parts.loading import Loaders, PartSink
 from covetbackup.core.databases.postgresql.parts.names import DUMP, HEAD
 from covetbackup.core.databases.postgresql.parts.places import Places
 from covetbackup.core.databases.postgresql.parts.stages import (
+    only,
     post_data_stages,
     without_event_triggers,
 )
 from covetbackup.core.databases.postgresql.parts.structure import StructureLoad
+from covetbackup.core.databases.postgresql.parts.tentative import Failure, TentativeSink
 from covetbackup.core.databases.postgresql.parts.whole import WholeSink
+from covetbackup.core.databases.postgresql.search_paths import paths_of
 from covetbackup.core.databases.postgresql.toc.closure import close
+from covetbackup.core.databases.postgresql.toc.configuration import (
+    configuration_rows,
+    extensions_with_needs,
+)
 from covetbackup.core.databases.postgresql.toc.reading import (
     NeedsMore,
     Unsupported,
@@ -40,14 +49,16 @@ _SETTINGS = (b"STDSTRINGS", b"SEARCHPATH")
 
 
 class PartedLoad:
-    """`structure` and `connect` reach the database that is filled. First `HEAD` goes into its sink,
-    then `open` looks at it. A dump in one stream goes into the sink of `DUMP` instead."""
+    """`command` and `connect` reach the database that is filled. First `HEAD` goes into its sink,
+    then `open` looks at it. A dump in one stream goes into the sink of `DUMP` instead. What the
+    server refuses to create is left out if `skips_failing`, but never what rows need."""
 
     def __init__(
         self,
-        structure: StructureLoad,
+        command: Callable[[], PgRestore],
         connect: Callable[[], Connection],
         *,
+        skips_failing: bool,
         jobs: int,
         expected: Inventory,
         selection: Selection | None,
@@ -56,7 +67,12 @@ class PartedLoad:
         self.chosen: Chosen | None = None
         self._expected = expected
         self._selection = selection
-        self._structure = structure
+        self._paths = paths_of(expected)
+        self._structure = StructureLoad(
+            command, connect, paths=self._paths, skips_failing=skips_failing
+        )
+        idle = partial(progress.advance, 0)
+        self._checks = ReleasedChecks(connect, self._paths, idle)
         self._connect = connect
         self._loaders = Loaders(self._opened)
         self._jobs = jobs
@@ -64,6 +80,8 @@ class PartedLoad:
         self._contents: Contents | None = None
         self._places: Places | None = None
         self._entries: dict[int, Entry] = {}
+        self._failures: list[Failure] = []
+        self._path = ""
 
     def open(self, sizes: Mapping[str, int]) -> None:
         """Find out what comes, and where it lies in members of these `sizes`."""
@@ -79,12 +97,44 @@ class PartedLoad:
         self._progress.phase("making tables")
         # Of the data section only values of sequences are left, and (since archives of
         # PostgreSQL 17) the large objects, which have to be there before their content.
-        self._structure.run(_structure(contents).within(Section.PRE_DATA, Section.DATA))
-        pieces = self._places.data_pieces([entry.dump_id for entry in contents.data_entries])
+        structure = _structure(contents).within(Section.PRE_DATA, Section.DATA)
+        early = extensions_with_needs(structure) if configuration_rows(contents) else set()
+        if early:
+            self._structure.run(only(structure, early))
+            yield from self._configured(contents)
+        self._structure.run(structure.kept(lambda entry: entry.dump_id not in early))
+        pieces = self._places.data_pieces(self._entries.keys())
         if pieces:
             yield pieces
-            self._loaders.close()  # pg_restore's jobs may need their places on the server
+        while self._failures:
+            yield self._to_repeat()
+        self._loaders.close()  # pg_restore's jobs may need their places on the server
         self._make_post_data(contents)
+
+    def _configured(self, contents: Contents) -> Iterator[Sequence[Piece]]:
+        """One after the other, as pg_dump has put them: there may be keys between them. Rows that
+        speak of what is made later are refused now, and loaded with all others."""
+        assert self._places is not None
+        for entry in configuration_rows(contents):
+            pieces = self._places.data_pieces([entry.dump_id])
+            if len(pieces) == 1:
+                yield pieces
+                if not self._failures:
+                    del self._entries[entry.dump_id]
+                self._failures.clear()
+
+    def _to_repeat(self) -> Sequence[Piece]:
+        """Pieces whose rows were refused, for another time: without the CHECK constraints of their
+        tables, and with the source's search path. Raises what failed if that changes nothing."""
+        failures, self._failures = self._failures, []
+        if not self._path and self._paths:
+            self._path = self._paths[0]
+            self._loaders.close()
+        for failure in failures:
+            entry = failure.entry
+            if not self._checks.release(entry.text(entry.schema), entry.text(entry.tag)):
+                raise failure.error
+        return [failure.piece for failure in failures]
 
     def whole(self) -> Iterator[Sequence[Piece]]:
         """As `groups`, of a dump in one stream."""
@@ -125,7 +175,18 @@ class PartedLoad:
         if self._places is None:
             raise BadSetting(f"{piece.member} came before {HEAD}")
         place = self._places.of(piece)
-        return PartSink(piece.member, place, self._entries, self._loaders.lend(), progress)
+        sink = PartSink(piece.member, place, self._entries, self._loaders.lend(), progress)
+        return TentativeSink(piece, sink, self._failures.append)
+
+    @property
+    def left_out(self) -> Sequence[Entry]:
+        """What was refused and left out."""
+        return self._structure.left_out
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the result has to say of it, and of constraints that do not hold."""
+        return [*self._structure.notes, *self._checks.notes]
 
     @property
     def loaded(self) -> Mapping[str, int]:
@@ -149,6 +210,8 @@ class PartedLoad:
         try:
             prepare(connection, self._read_contents())
             speak_as_written(connection, self._read_contents())
+            if self._path:
+                connection.execute("SELECT set_config('search_path', %s, false)", (self._path,))
         except BaseException:
             connection.close()
             raise
@@ -159,6 +222,7 @@ class PartedLoad:
         contents, _ = without_event_triggers(contents)
         for stage in post_data_stages(contents.within(Section.POST_DATA)):
             self._structure.run(stage.contents, jobs=self._jobs if stage.is_parallel else 1)
+        self._checks.put_back()
 
 
 def readable_contents(head: bytes, expected: Inventory) -> Contents:

@@ -28,7 +28,7 @@ def post_data_stages(post_data: Contents) -> list[Stage]:
     early = {entry.dump_id for entry in entries} - attached - late
     stages = ((early, True), (attached, False), (late, True))
     return [
-        Stage(_only(post_data, kept), is_parallel=is_parallel)
+        Stage(only(post_data, kept), is_parallel=is_parallel)
         for kept, is_parallel in stages
         if kept
     ]
@@ -41,11 +41,12 @@ def without_event_triggers(contents: Contents) -> tuple[Contents, Contents]:
     triggers |= {entry.dump_id for entry in contents.entries if triggers.intersection(entry.needs)}
     return (
         contents.kept(lambda entry: entry.dump_id not in triggers),
-        _only(contents, triggers),
+        only(contents, triggers),
     )
 
 
-def _only(contents: Contents, kept: Collection[int]) -> Contents:
+def only(contents: Contents, kept: Collection[int]) -> Contents:
+    """Return of `contents` the entries with these dump ids, and how they are written."""
     return contents.kept(lambda entry: entry.dump_id in kept or entry.is_setting)
 
 
