@@ -1,4 +1,4 @@
-"""A private server whose extensions are the installed ones and one of ours, written in SQL."""
+"""A private server whose extensions are the installed ones and two of ours, written in SQL."""
 
 from __future__ import annotations
 
@@ -21,6 +21,16 @@ SELECT pg_extension_config_dump('tickets', '');
 CREATE DOMAIN kind AS integer;
 CREATE FUNCTION kind_name(kind) RETURNS text LANGUAGE sql STABLE
   AS 'SELECT name FROM @extschema@.kinds WHERE id = $1';
+"""
+CODES = "codes"
+"""Its values are checked against its own configuration, as pointcloud's are."""
+_CODES = """
+CREATE TABLE code_list (code text PRIMARY KEY, of regclass);
+SELECT pg_extension_config_dump('code_list', '');
+CREATE FUNCTION is_known(text) RETURNS bool LANGUAGE plpgsql STABLE AS
+  'BEGIN IF NOT EXISTS (SELECT FROM @extschema@.code_list WHERE code = $1) THEN
+   RAISE ''no entry for %'', $1; END IF; RETURN true; END';
+CREATE DOMAIN code AS text CHECK (@extschema@.is_known(VALUE));
 """
 _PROGRAMS = ("postgres", "initdb", "pg_ctl")
 
@@ -46,8 +56,9 @@ def _copied(binaries: Path, root: Path) -> Path:
             (own / path.name).symlink_to(path)
     for path in (share / "extension").iterdir():
         (own / "extension" / path.name).symlink_to(path)
-    (own / "extension" / f"{EXTENSION}.control").write_text(_CONTROL)
-    (own / "extension" / f"{EXTENSION}--1.sql").write_text(_SCRIPT)
+    for name, script in ((EXTENSION, _SCRIPT), (CODES, _CODES)):
+        (own / "extension" / f"{name}.control").write_text(_CONTROL)
+        (own / "extension" / f"{name}--1.sql").write_text(script)
     programs = root / "lib/postgresql" / binaries.parent.name / "bin"
     programs.mkdir(parents=True)
     (programs.parent / "lib").symlink_to(binaries.parent / "lib")
