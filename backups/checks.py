@@ -1,23 +1,35 @@
-"""What `manage.py check` says about folders of SQLite files, and servers in the catalog."""
+"""What `manage.py check` says about the catalog itself and about folders of SQLite files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning, register
 from django.db import Error, connection
+from django.db.models import Model
 
-from backups.models import Server
+from backups.models import Installation, Server
+from backups.quarantine import HINT, REASON, is_quarantined
 from backups.roots import VARIABLE, servers_outside
+
+_T = TypeVar("_T")
 
 
 @register("servers")
 def check_sqlite_roots(**_: Any) -> list[CheckMessage]:
     """W009: a root that is no folder. W010: a registered folder outside the roots."""
     return [*_missing_roots(), *_outside()]
+
+
+@register("catalog")
+def check_quarantine(**_: Any) -> list[CheckMessage]:
+    """W011: a copied catalog, which runs no job."""
+    if not _ask(Installation, is_quarantined, default=False):
+        return []
+    return [Warning(REASON, hint=HINT, id="covetbackup.W011")]
 
 
 def _missing_roots() -> Iterator[CheckMessage]:
@@ -28,21 +40,21 @@ def _missing_roots() -> Iterator[CheckMessage]:
 
 
 def _outside() -> Iterator[CheckMessage]:
-    for server in _servers_outside():
+    for server in _ask(Server, servers_outside, default=[]):
         text = f"server {server}: {server.folder} may not hold SQLite databases: no backups of it"
         roots = ",".join(str(root) for root in [*settings.SQLITE_ROOTS, server.folder])
         hint = f"If its team may read and write there, set {VARIABLE}={roots} and restart."
         yield Warning(text, hint=hint, id="covetbackup.W010")
 
 
-def _servers_outside() -> list[Server]:
-    """None while there is no catalog to ask; it is not begun here."""
+def _ask(model: type[Model], question: Callable[[], _T], *, default: _T) -> _T:
+    """The answer of the catalog; `default` while there is none to ask. It is not begun here."""
     name = str(connection.settings_dict["NAME"])
     if connection.vendor == "sqlite" and not Path(name).exists():
-        return []
+        return default
     try:
-        if Server._meta.db_table not in connection.introspection.table_names():
-            return []
-        return servers_outside()
-    except Error:
-        return []
+        if model._meta.db_table not in connection.introspection.table_names():
+            return default
+        return question()
+    except Error:  # it does not answer, or its columns are not up to date: others say so
+        return default

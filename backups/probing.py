@@ -10,10 +10,12 @@ from functools import partial
 from django.utils import timezone
 
 from backups import discovery, engines
+from backups.catalog_place import place_of_catalog
 from backups.check import Finding, ServerCheck
 from backups.limits import within
 from backups.models import Server
 from backups.models.source import ServerKind
+from backups.own_catalog import catalog_on
 from backups.probing_mysql import MysqlProbe
 from covetbackup.core.databases.postgresql import relations
 from covetbackup.core.databases.postgresql.clients import choose_clients, find_clients
@@ -71,7 +73,8 @@ def _probe(server: Server, password: Secret | None) -> Callable[[], ServerCheck]
 
 def _postgresql(server: Server, password: Secret | None) -> Callable[[], ServerCheck]:
     settings = engines.connection_settings(server, server.maintenance_database or "postgres")
-    return _PostgresProbe(settings, _password(server, password), _wanted(server))
+    known = _password(server, password), _wanted(server)
+    return _PostgresProbe(settings, *known, place_of_catalog())
 
 
 def _mysql(server: Server, password: Secret | None) -> Callable[[], ServerCheck]:
@@ -133,6 +136,7 @@ class _PostgresProbe:
     settings: ConnectionSettings
     password: Secret | None
     wanted: Callable[[str], bool]
+    catalog: str
     role: str = ""
     major: int = 0
     findings: list[Finding] = field(default_factory=list)
@@ -145,6 +149,7 @@ class _PostgresProbe:
             assert row is not None
             self.role, is_superuser, may_create = row
             listed = connection.execute(_LISTED).fetchall()
+            self._note_catalog(catalog_on(connection, self.catalog))
         tool = self._tool()
         reachable = list(self._reachable([entry for entry in listed if self.wanted(entry[0])]))
         looked_at = len(reachable) if is_superuser else self._look(reachable)
@@ -195,6 +200,16 @@ class _PostgresProbe:
             grants = f"GRANT pg_read_all_data TO {self.role};\n-- or, one by one:\n{grants}"
         title = f"Database {name} cannot be read whole"
         self.findings.append(Finding(title, error.message, grants))
+
+    def _note_catalog(self, name: str | None) -> None:
+        if name is not None and self.wanted(name):
+            detail = (
+                "it is backed up like the others, but a restore never takes its place or changes "
+                "it, and a dashboard that is started on a copy begins in quarantine"
+            )
+            title = f"{name} is the catalog of this dashboard"
+            fix = "after a loss: a fresh installation, then manage.py rebuild_catalog"
+            self.findings.append(Finding(title, detail, fix, is_blocking=False))
 
     def _note_no_restores(self) -> None:
         self.findings.append(

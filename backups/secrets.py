@@ -20,6 +20,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 from django.db import models
 
+from backups.catalog_place import place_of_catalog
 from backups.errors import SecretsLocked
 from backups.models import EncryptionKey, Installation, Repository, Server
 from covetbackup.core.errors import BadSetting, Tampered
@@ -124,7 +125,8 @@ def set_canary() -> None:
     `BadSetting` if it is bound already or holds values sealed before."""
     if Installation.objects.exists() or has_sealed_values():
         raise BadSetting("this catalog has its key already", "check it with check_secrets")
-    Installation.objects.create(pk=1, canary=_seal(_keys()[0], _CANARY, _CANARY_PLACE))
+    canary = _seal(_keys()[0], _CANARY, _CANARY_PLACE)
+    Installation.objects.create(pk=1, canary=canary, place=place_of_catalog())
 
 
 def has_sealed_values() -> bool:

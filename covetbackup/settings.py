@@ -96,6 +96,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "covetbackup.access.context.shell",
+                "backups.context.quarantine",
             ],
             "builtins": ["covetbackup.access.templatetags.ui"],
         },
@@ -251,7 +252,9 @@ JOB_PERMISSIONS = {
 }
 """What the person who asked for a job must still be allowed to do when it starts."""
 
-JOB_TICKS = ["restores.tick.tick"]
+JOB_GATE = "backups.quarantine.refusal"
+"""Why no job may start now, "" if they may: no tick and no hook is called either."""
+JOB_TICKS = ["backups.quarantine.adopt", "restores.tick.tick"]
 """Called by every worker every few seconds; any number of them may do so at once."""
 
 JOB_LIMITS = {

@@ -11,6 +11,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from backups.catalog_place import place_of_catalog
 from backups.discovery import discover
 from backups.limits import within
 from covetbackup.access.models import User
@@ -46,6 +47,7 @@ def run_drop(work: Work) -> None:
             f"what replaced {kept.name} is not there any more, so it is not dropped by itself",
             "look into both, and drop it by hand if it may go",
         )
+    kind_of(server).refuse_catalog(server, kept.name, place_of_catalog())
     work.progress.phase(f"dropping {kept.name}")
     work.confirm()
     exchange.drop(server, kept.name)
@@ -63,6 +65,7 @@ def run_swap_back(work: Work) -> None:
     exchange, server, target = _exchange(kept), kept.restore.target_server, kept.restore.target_name
     _refuse_other(kept.name, exchange.identity(server, kept.name), kept.identity)
     _refuse_other(target, exchange.identity(server, target), kept.successor_identity)
+    kind_of(server).refuse_catalog(server, target, place_of_catalog())
     exchange.refuse_unfit(server, target)
     kept.next_name = exchange.free_name(server, target, timezone.now())
     with_patience(lambda: kept.save(update_fields=["next_name"]))

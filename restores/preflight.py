@@ -12,6 +12,7 @@ from functools import partial
 
 from django.utils import timezone
 
+from backups.catalog_place import place_of_catalog
 from backups.engines import keyring_for, open_repository
 from backups.limits import within
 from backups.models import Backup, Repository
@@ -20,6 +21,7 @@ from covetbackup.core.databases.kept import Session
 from covetbackup.core.databases.registry import member_check
 from covetbackup.core.databases.selection import Chosen, Selection
 from covetbackup.core.errors import (
+    Conflict,
     CovetError,
     DatabaseUnavailable,
     StorageUnavailable,
@@ -36,7 +38,7 @@ from restores.checks import Check, Level, failed, softened
 from restores.contents import look_at
 from restores.picking import inventory_of
 from restores.plan import Plan, names_on_their_way
-from restores.targets.base import Wanted
+from restores.targets.base import TargetKind, Wanted
 from restores.targets.registry import kind_of
 
 STORAGE_SECONDS = 10.0
@@ -178,8 +180,8 @@ def _target(plan: Plan, seen: _Seen) -> list[Check]:
     )
     try:
         kind = kind_of(plan.server)
-        look = kind.adding.look if plan.adds and kind.adding else kind.look
-        checks = within(SERVER_SECONDS, partial(look, wanted), late=late)
+        look = partial(_looked_at, kind, plan, wanted, place_of_catalog())
+        checks = within(SERVER_SECONDS, look, late=late)
     except CovetError as error:
         checks = [failed("Target server", error)]
     if plan.server.queue == _OWN_QUEUE:
@@ -187,6 +189,16 @@ def _target(plan: Plan, seen: _Seen) -> list[Check]:
     # Its workers may be the only ones that can reach it, and have other programs and folders.
     reason = f"This is as seen from here; the workers of queue {plan.server.queue} look again."
     return [softened(check, reason) for check in checks]
+
+
+def _looked_at(kind: TargetKind, plan: Plan, wanted: Wanted, catalog: str) -> list[Check]:
+    if plan.changes_what_is_there:
+        try:
+            kind.refuse_catalog(wanted.server, wanted.name, catalog)
+        except Conflict as error:
+            return [failed("Name", error)]
+    look = kind.adding.look if plan.adds and kind.adding else kind.look
+    return look(wanted)
 
 
 def _wanted(plan: Plan, seen: _Seen) -> Wanted:

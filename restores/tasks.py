@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from backups.catalog_place import place_of_catalog
 from backups.discovery import discover
 from backups.engines import engine_on, keyring_for, open_repository, target_on
 from backups.models import Hold, Server
@@ -114,6 +115,8 @@ def _refuse_unfit(work: Work, plan: Plan) -> None:
             raise AccessRefused("whoever asked for this restore is no user any more")
         refuse_forbidden(user, plan)
     plan.refuse_misfit()
+    if plan.changes_what_is_there:
+        kind_of(plan.server).refuse_catalog(plan.server, plan.name, place_of_catalog())
 
 
 def _refuse_unsafe(restore: Restore) -> None:

@@ -7,9 +7,12 @@ from django.db.models import Q
 
 
 class Installation(models.Model):
-    """`canary` is a sealed known text: opening it proves that the right key is at hand."""
+    """`canary` is a sealed known text: opening it proves that the right key is at hand. `place` is
+    where the catalog lies that this row was written in, "" while nobody has written it down: a
+    copy of the catalog has the row, but lies elsewhere (see `quarantine`)."""
 
     canary = models.TextField(editable=False)
+    place = models.CharField(max_length=100, blank=True, default="", editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -35,7 +35,7 @@ def worker_troubles(found: list[Worker]) -> Iterator[Trouble]:
     served = {worker.node.queue for worker in found if worker.state == "alive"}
     servers = Server.objects.order_by().values_list("queue", flat=True)
     jobs = Job.objects.filter(state__in=ACTIVE_STATES).order_by().values_list("queue", flat=True)
-    for queue in sorted({"jobs", *servers.distinct(), *jobs.distinct()} - served):
+    for queue in sorted({"jobs", *servers.union(jobs)} - served):
         text = f"no worker serves the queue {queue!r}: its jobs do not start"
         words = ("worker",) if queue == "jobs" else ("worker", "--queue", queue)
         yield Trouble("bad", text, f"start one: {command(*words)}")

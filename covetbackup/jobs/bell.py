@@ -19,6 +19,7 @@ from django.db.models.functions import Now
 from django_q.brokers import get_broker
 from django_q.tasks import async_task
 
+from covetbackup.jobs import gate
 from covetbackup.jobs.lanes import Lanes, Verdict, allot
 from covetbackup.jobs.models import Job, JobState, Node
 
@@ -163,6 +164,8 @@ def _place_elsewhere(job: Job) -> Place | None:
 
 
 def _a_worker(queue: str) -> str:
+    if closed := gate.refusal():
+        return f"an owner: {closed}"
     if live_nodes().filter(queue=queue).exists():
         return "a free worker"
     return f"a worker for the queue {queue}: none is running"

@@ -32,7 +32,8 @@ from django.db.models import Exists, F, Q
 from django.db.models.functions import Now
 
 from covetbackup.access.models import Team, User
-from covetbackup.jobs import bell
+from covetbackup.core.errors import Conflict
+from covetbackup.jobs import bell, gate
 from covetbackup.jobs.backoff import back_off
 from covetbackup.jobs.models import Job, JobAttempt, JobEvent, JobState, Node
 
@@ -104,10 +105,13 @@ def enqueue(
 
     A held one waits for `release`, or for `give_up`, outside of the lanes it would use.
     `argument` is plain JSON with ids only, never secrets. Of the jobs with the same `lock_key`
-    at most one runs at a time. Raises `ValueError` for a kind that `JOB_KINDS` does not name.
+    at most one runs at a time. Raises `ValueError` for a kind that `JOB_KINDS` does not name,
+    `Conflict` while no job may start.
     """
     if kind not in settings.JOB_KINDS:
         raise ValueError(f"no such kind of job: {kind}")
+    if closed := gate.refusal():
+        raise Conflict(closed, "see the page of settings")
     job = Job.objects.create(
         team=team,
         kind=kind,
@@ -159,7 +163,10 @@ def request_cancel(job: Job, user: User | None) -> bool:
 
 
 def claim(job_id: int, node: uuid.UUID, pid: int) -> Claim | None:
-    """Take the job if it waits, is due, its lanes are free and the node is not draining."""
+    """Take the job if it waits, is due, its lanes are free, the node is not draining, and jobs may
+    start at all."""
+    if gate.refusal():
+        return None
     token = uuid.uuid4()
     try:
         with transaction.atomic():

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db import connection
 
-from covetbackup.jobs import bell, hooks, queue, runner
+from covetbackup.jobs import bell, gate, hooks, queue, runner
 from covetbackup.jobs.board import Board
 from covetbackup.jobs.here import CURRENT, Here
 from covetbackup.jobs.models import Job, JobState
@@ -70,7 +70,7 @@ def run(job_id: int) -> None:
 
 
 def _claim_next(here: Here) -> Claim | None:
-    if here.is_draining:
+    if here.is_draining or gate.refusal():
         return None
     for job_id in bell.startable(here.queue):
         claim = queue.claim(job_id, here.instance, os.getpid())

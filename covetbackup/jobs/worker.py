@@ -24,7 +24,7 @@ from django_q.cluster import Cluster
 from django_q.conf import Conf
 
 from covetbackup.core.errors import Conflict
-from covetbackup.jobs import bell, hooks, kernel, orphans, queue, wedge
+from covetbackup.jobs import bell, gate, hooks, kernel, orphans, queue, wedge
 from covetbackup.jobs.here import CURRENT, Here
 from covetbackup.jobs.history import purge
 from covetbackup.jobs.models import Job, JobState, Node
@@ -69,6 +69,7 @@ class Worker:
         self._settling = threading.Thread()
         self._signal: int | None = None
         self._status: int | None = None
+        self._closed = ""
         self._chores = [
             Chore(self._look_for_the_dead, GONE_SECONDS),
             Chore(self._tick, settings.JOB_SECONDS["tick"]),
@@ -81,6 +82,7 @@ class Worker:
         _load_kinds()
         CURRENT[:] = [self._here]
         self._register()
+        self._look_at_the_gate()
         kernel.adopt_orphans()
         kernel.make_forks_die_with_their_parent()
         wedge.name_workers()
@@ -128,17 +130,26 @@ class Worker:
         )
 
     def _tick(self) -> None:
-        is_well = self._ticker.tick()
+        _tried(self._look_at_the_gate)
+        # Jobs that a copied catalog calls dead may live: nothing is reaped, asked for or swept.
+        is_well = not self._closed and self._ticker.tick()
         try:
             self._beat(is_well)
         except Error as error:
             log.warning("the worker's row is not up to date: %s", described(error))
             connection.close()
 
+    def _look_at_the_gate(self) -> None:
+        before, self._closed = self._closed, gate.refusal()
+        if self._closed != before:
+            log.critical("queue %s: %s", self._here.queue, self._closed or "jobs start again")
+
     def _beat(self, is_well: bool) -> None:
         ticked = {"ticked_at": Now()} if is_well else {}
         node = Node.objects.filter(pk=self._here.instance)
         node.update(heartbeat_at=Now(), **ticked)
+        if self._closed:
+            return
         due = Job.objects.filter(hook_due_at__lte=Now())
         if not self._settling.is_alive() and due.exists():
             # A hook may wait for a storage; the tick may not wait for a hook.
@@ -147,7 +158,8 @@ class Worker:
 
     def _look_for_the_dead(self) -> None:
         orphans.tend({self._cluster.sentinel.pid})
-        self._ticker.reap_here()
+        if not self._closed:
+            self._ticker.reap_here()
 
     def _look_for_a_wedge(self) -> None:
         if self._wedges.is_wedged(self._cluster.sentinel.pid):

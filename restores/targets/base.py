@@ -118,6 +118,8 @@ class TargetKind:
     command       how to connect to the restored database, without a password
     options       the engine's options for whom objects belong to, and whether roles are created
     exchange      how a database is replaced
+    refuse_catalog  raises `Conflict` if a database lies where the third argument says that the
+                  dashboard's own catalog does. Contacts the server, touches no catalog
     """
 
     has_owners: bool
@@ -137,6 +139,7 @@ class TargetKind:
     has_schemas: bool = False
     owner_help: str = ""
     switches: tuple[Switch, ...] = ()
+    refuse_catalog: Callable[[Server, str, str], None] = lambda server, name, catalog: None
 
     def options_of(
         self, owner: str, creates_roles: bool, switches: Iterable[str]

@@ -14,6 +14,7 @@ from covetbackup.core.errors import BadSetting, CovetError, TargetNotEmpty
 from restores.checks import Check, Level, failed
 from restores.targets import postgresql_adding, postgresql_exchange
 from restores.targets.base import Question, Switch, TargetKind, Wanted
+from restores.targets.postgresql_catalog import refuse_catalog
 from restores.targets.postgresql_connection import maintenance
 from restores.targets.postgresql_fitness import answer, fitness, narrowed
 from restores.targets.postgresql_rights import rights
@@ -122,4 +123,5 @@ KIND = TargetKind(
     adding=postgresql_adding.ADDING,
     has_schemas=True,
     switches=(_SKIP_FAILING,),
+    refuse_catalog=refuse_catalog,
 )

@@ -30,7 +30,7 @@ from covetbackup.core.repository.layout import Label
 from covetbackup.jobs.models import Job
 from restores.models import Restore
 from restores.plan import Plan
-from restores.requests import request_restore
+from restores.requests import Confirmation, request_restore
 
 __all__ = ["attempts", "events", "job", "nodes", "prepare", "states"]
 
@@ -77,6 +77,18 @@ def restore(backup_job: int, target: str) -> int:
     )  # fmt: skip
     asked = request_restore(plan, by=actor_of(None, via="command"))
     return int(asked.job_id)
+
+
+def replace(backup_job: int) -> int:
+    """What that job backed up is to take the place of what is there; the job."""
+    backup = Backup.objects.get(job=backup_job)
+    database = backup.database
+    plan = Plan(
+        backup=backup, server=database.server, name=database.name, replaces=True,
+        repository=Repository.objects.earliest("pk"),
+    )  # fmt: skip
+    confirmed = Confirmation(database.name, has_safety_backup=False)
+    return int(request_restore(plan, by=actor_of(None, "command"), confirmed=confirmed).job_id)
 
 
 def verify(backup_job: int) -> int:

@@ -1,0 +1,11 @@
+"""Whether jobs may start at all: asked of the app above, `settings.JOB_GATE`."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+
+def refusal() -> str:
+    """Return why no job may be asked for or start, "" if they may. Contacts the catalog."""
+    return str(import_string(settings.JOB_GATE)())
