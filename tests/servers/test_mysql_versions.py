@@ -116,6 +116,51 @@ def _refuse(leader: Connection) -> None:
     raise snapshot.NoLock("refused for the test")
 
 
+def test_tables_without_a_key_come_back_under_rules_about_keys(
+    mysql_server: MysqlServer, programs: Path
+) -> None:
+    database, copy, target = (create_database(mysql_server), *map(_fresh, "ct"))
+    mysql_server.execute(
+        database,
+        "CREATE TABLE keyless (a int, CONSTRAINT loose CHECK (a < 10) NOT ENFORCED)",
+        "INSERT INTO keyless VALUES (50)",
+        "CREATE TABLE merged (a int) ENGINE = MERGE",
+    )
+    source = engine(mysql_server, database, programs)
+    taken, shown = take(source), definitions(mysql_server, database)
+    rules = ("sql_generate_invisible_primary_key", "sql_require_primary_key")
+    user = MysqlUser(f"limited_{copy}", Secret("a-Word-0"))
+    mysql_server.execute(
+        None,
+        f"CREATE USER {user.name} IDENTIFIED BY '{user.password.reveal()}'",
+        f"GRANT ALL ON `%`.* TO {user.name}",
+        *(f"SET GLOBAL {rule} = ON" for rule in rules),
+    )
+    try:
+        put_back(source, taken, mysql_server.url(copy))
+        assert definitions(mysql_server, copy) == shown
+        assert mysql_server.rows(copy, "SELECT * FROM keyless") == [(50,)]
+        options = RestoreOptions(mysql_server.url(copy), taken.inventory, replace=True)
+        with engine(mysql_server, copy, programs).restore(options, Silent()) as session:
+            fill(session, taken)
+            session.commit()
+        assert definitions(mysql_server, copy).keys() >= shown.keys()
+        limited = MysqlEngine(
+            settings_for(mysql_server, database, user),
+            user.password,
+            client_directories=[programs / "usr/bin"],
+        )
+        with pytest.raises(BadSetting, match="sql_.*_primary_key is on") as refused:
+            put_back(limited, taken, mysql_server.url(target, user.name))
+        assert "GRANT SESSION_VARIABLES_ADMIN" in refused.value.hint
+    finally:
+        mysql_server.execute(None, *(f"SET GLOBAL {rule} = OFF" for rule in rules))
+
+
+def _fresh(suffix: str) -> str:
+    return f"{fresh_name()}_{suffix}"
+
+
 def test_a_dump_outlasts_storage_that_rests(mysql_server: MysqlServer, programs: Path) -> None:
     """The program has its session wait longer than the server's own 60 s for what nobody takes."""
     database = create_database(mysql_server)

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 import pymysql
 from pymysql.constants import ER
 
-from covetbackup.core.databases.mysql import catalog, marks, swap
+from covetbackup.core.databases.mysql import catalog, key_rules, marks, swap
 from covetbackup.core.databases.mysql.connection import Connection, code_of, quoted, text_of
 from covetbackup.core.databases.mysql.holding import Mover, Plain, drop_of, mover, rename_of
 from covetbackup.core.databases.mysql.plan import (
@@ -91,6 +91,7 @@ def exchange(
 
 def _as_needed(connection: Connection) -> Connection:
     connection.execute(f"SET SESSION lock_wait_timeout = {_LOCK_SECONDS}, foreign_key_checks = 0")
+    key_rules.set_off(connection)  # our own tables have no key
     return connection
 
 

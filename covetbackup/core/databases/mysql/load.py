@@ -183,6 +183,9 @@ _HINTS = {
     "ERROR 1227": "restore with owner none, or as an account that may set other definers",
     "ERROR 1419": "set log_bin_trust_function_creators, or restore as an administrator",
     "ERROR 1418": "set log_bin_trust_function_creators on the server",
+    "ERROR 3819": "was the row written under another time zone? restore the definitions alone, set"
+    " the constraint NOT ENFORCED, then restore the rows alone",
+    "ERROR 1434": "a FEDERATED table is created only while the server it reads can be reached",
     "ERROR 1153": "raise max_allowed_packet on the server",
     "ERROR 2006": "raise max_allowed_packet on the server?",
     "ERROR 1273": "does this server know the collations of the original?",

@@ -12,7 +12,7 @@ from pymysql.constants import ER
 from covetbackup.core.databases.mysql.connection import Connection, code_of, quoted
 from covetbackup.core.databases.mysql.keys import ForeignKey
 from covetbackup.core.databases.mysql.privileges import account_of
-from covetbackup.core.databases.mysql.structure import computed_in, definitions_in
+from covetbackup.core.databases.mysql.structure import checks_in, computed_in, definitions_in
 from covetbackup.core.databases.mysql.tables import Table, list_tables
 from covetbackup.core.databases.selection import Rows
 from covetbackup.core.errors import BadSetting
@@ -36,6 +36,12 @@ class Place:
     def is_as_in_backup(self) -> bool:
         """Whether every value fits as it fitted there."""
         return definitions_in(self.definition) == definitions_in(self.rows.definition)
+
+    @property
+    def has_checks_of_backup(self) -> bool:
+        """Whether no row that was accepted there is refused here for a CHECK constraint alone."""
+        mine, theirs = checks_in(self.definition), checks_in(self.rows.definition)
+        return self.is_as_in_backup and mine == theirs
 
     @property
     def differences(self) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.mysql import key_rules
 from covetbackup.core.databases.mysql.catalog import missing_accounts
 from covetbackup.core.databases.mysql.connection import Connection, quoted
 from covetbackup.core.databases.mysql.flavour import version_of
@@ -63,8 +64,9 @@ def read_choices(options: RestoreOptions) -> RestoreChoices:
 
 
 def refuse_unfit(connection: Connection, expected: Inventory) -> None:
-    """Raises `BadSetting` when the server is of the other flavour, older than the backup's, or one
-    that would take rows in force for history."""
+    """Raises `BadSetting` when the server is of the other flavour, older than the backup's, one
+    that would take rows in force for history, or would add keys to tables."""
+    key_rules.set_off(connection)
     text = (expected.settings or {}).get("server_version", "")
     if not text:
         return
@@ -101,6 +103,7 @@ def risks(connection: Connection, expected: Inventory, choices: RestoreChoices) 
             if choices.accounts
             else f"views and routines of missing accounts will fail when used: {listed}"
         )
+    lines += [line for line in (key_rules.risk(connection),) if line]
     lines += _missing_engines(connection, settings)
     here = str(connection.value("SELECT @@global.lower_case_table_names"))
     if settings.get("lower_case_table_names", here) != here:

@@ -17,8 +17,10 @@ from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql import (
     accounts,
     catalog,
+    check_constraints,
     counting,
     exchange,
+    key_rules,
     parts,
     preflight,
     programs,
@@ -150,7 +152,13 @@ class LogicalRestore:
 
     def inventory(self) -> Inventory:
         with translated(self._settings):
-            return self._in_background(self._read_inventory)
+            found = self._in_background(self._read_inventory)
+            broken = self._in_background(
+                lambda stop: check_constraints.broken(self._keeper, self._name, stop=stop)
+            )
+        if broken:
+            self._progress.note(check_constraints.note_of(broken))
+        return found
 
     def commit(self) -> None:
         self._lifeline.check()  # without it a sweep may have taken the scratch database
@@ -246,9 +254,13 @@ class LogicalRestore:
             connection.execute(f"ALTER TABLE {table} DROP FOREIGN KEY {quoted(key.name)}")
 
     def _client_program(self) -> ClientProgram:
-        session = f"SET SESSION wait_timeout = {A_YEAR}"
+        settings = [f"wait_timeout = {A_YEAR}"]
         if not self._choices.binary_log:
-            session += ", sql_log_bin = 0"
+            settings.append("sql_log_bin = 0")
+        if self._keeper.version.is_mariadb:
+            settings.append(check_constraints.UNCHECKED)
+        settings.append(key_rules.set_off(self._keeper))
+        session = f"SET SESSION {', '.join(filter(None, settings))}"
         return ClientProgram(
             self._settings,
             self._password,

@@ -6,12 +6,12 @@ Keys to other tables are looked at when all rows are there, as their order is th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 
 from covetbackup.core.databases.base import Piece, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory, TableFacts
-from covetbackup.core.databases.mysql import keys, places
+from covetbackup.core.databases.mysql import check_constraints, keys, places
 from covetbackup.core.databases.mysql.background import in_background
 from covetbackup.core.databases.mysql.choosing import rows_chosen
 from covetbackup.core.databases.mysql.connection import connect, translated
@@ -93,7 +93,7 @@ class RowsRestore:
         self._loaded = dict.fromkeys(sorted(found), 0)
         # One after the other: there is one transaction.
         for table in self._order:
-            self._set_mode(_AS_DUMPED if found[table].is_as_in_backup else _STRICT)
+            self._begin_table(found[table])
             for piece in listing.rows(frozenset([table])):
                 self._tables[piece] = table
                 yield (piece,)
@@ -155,21 +155,28 @@ class RowsRestore:
 
     def _refuse_broken(self) -> None:
         """In the background: it reads all of the tables, and waits for whoever deletes."""
-        running = in_background(
-            self._connection,
-            self._password,
-            lambda stop: keys.refuse_broken(
-                self._connection, self._settings.database, self._order, stop=stop
-            ),
-        )
+        connection, database, tables = self._connection, self._settings.database, self._order
+
+        def read(stop: Callable[[], bool]) -> list[str]:
+            keys.refuse_broken(connection, database, tables, stop=stop)
+            return check_constraints.broken(connection, database, tables=tables, stop=stop)
+
+        running = in_background(connection, self._password, read)
         try:
-            running.result(waiting=lambda: self._progress.advance(0))
+            broken = running.result(waiting=lambda: self._progress.advance(0))
         finally:
             running.stop()
+        if broken:
+            self._progress.note(check_constraints.note_of(broken))
 
-    def _set_mode(self, mode: str) -> None:
+    def _begin_table(self, place: Place) -> None:
+        mode = _AS_DUMPED if place.is_as_in_backup else _STRICT
+        settings = f"sql_mode = '{mode}'"
+        if self._connection.version.is_mariadb:
+            checked = "0" if place.has_checks_of_backup else "1"
+            settings += f", check_constraint_checks = {checked}"
         with translated(self._settings):
-            self._connection.execute(f"SET SESSION sql_mode = '{mode}'")
+            self._connection.execute(f"SET SESSION {settings}")
 
     def _count(self, table: str, rows: int) -> None:
         self._loaded[table] += rows

@@ -17,6 +17,7 @@ _FOREIGN_KEY = re.compile(
     re.MULTILINE,
 )
 _COLUMN = re.compile(rb"^  " + _NAME + rb" (.*?),?$", re.MULTILINE)
+_CHECK = re.compile(rb"^  (?:CONSTRAINT `(?:[^`]|``)*` )?CHECK .*$", re.MULTILINE)
 _CHARSET = re.compile(rb"^\) .*?(?:DEFAULT )?CHARSET=(\w+)", re.MULTILINE)
 _TEXT = re.compile(r"'(?:[^'\\]|''|\\.)*'")
 _SEQUENCE = re.compile(rb"(?:next|last)val\(" + _NAME + rb"\." + _NAME + rb"\)")
@@ -70,6 +71,11 @@ def definitions_in(statement: str) -> dict[str, str]:
     }
     charset = _CHARSET.search(statement.encode())
     return {**found, "": charset[1].decode() if charset else ""}
+
+
+def checks_in(statement: str) -> set[str]:
+    """The CHECK constraints of a table that are not part of a column's definition."""
+    return {found.rstrip(b",").decode() for found in _CHECK.findall(statement.encode())}
 
 
 def computed_in(statement: str) -> set[str]:
