@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from covetbackup.core.databases.inventory import differences
+from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from tests.support.other_suites import POSTGRESQL_18, Unobtainable, unpacked
 from tests.support.postgres import PostgresServer, postgres_binaries, run_server
-from tests.support.postgres_backup import contents, engine_for, put_back, schema_of, take
+from tests.support.postgres_backup import contents, put_back, schema_of, take
 from tests.support.postgres_regression import make_regression_database
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
@@ -28,13 +29,19 @@ def test_the_regression_database_comes_back_as_by_the_stock_programs(
 ) -> None:
     with _server(version) as server:
         source = _made(server)
-        taken = take(engine_for(server, source))
-        restored = put_back(engine_for(server), taken, server.url("ours"), jobs=2)
+        taken = take(_engine(server, source))
+        restored = put_back(_engine(server, "postgres"), taken, server.url("ours"), jobs=2)
         assert differences(taken.inventory, restored) == []
         _by_stock_programs(server, source, "stock", tmp_path / "regression.pgc")
         stock, ours = (schema_of(server, name).splitlines() for name in ("stock", "ours"))
         assert list(unified_diff(stock, ours, "stock", "ours", lineterm="")) == []
         assert contents(server, "ours") == contents(server, "stock")
+
+
+def _engine(server: PostgresServer, database: str) -> PostgresEngine:
+    return PostgresEngine(
+        server.settings(database), server.password, client_directories=[server.binaries]
+    )
 
 
 @contextmanager
