@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 # Not compiling 90 packages of which few modules are ever imported saves a quarter of the time.
 INSTALL := $(PIP) install --no-compile --require-hashes -r
+# Two processes, as tests of servers wait about half of their time; the tests of a file share servers.
+PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 PIP_TOOLS := pip-tools==7.6.2
 
 # Hashes have to be those of the public index, whatever mirrors or folders this machine's pip knows.
@@ -42,10 +44,10 @@ demo: $(VENV)/.demo ## back up, verify and restore two real databases, to disk a
 	@$(BIN)/python -m tests.demo
 
 test: tools lint ## everything but the slow tests
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 test-all: tools lint ## everything, slow tests too
-	@$(BIN)/python -m pytest -m 'slow or not slow'
+	@$(PYTEST) -m 'slow or not slow'
 
 bench: tools ## time the engine against shell pipelines, as ratios
 	@$(BIN)/python -m tests.bench

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -254,7 +255,7 @@ except CovetError as error:
 
 def _as_nobody(bank: Path) -> str:
     # The test's folder is closed to others: opened up to the database, as a real one would be.
-    for folder in (bank.parent, bank.parent.parent, bank.parent.parent.parent):
+    for folder in takewhile(lambda folder: not folder.stat().st_mode & 0o001, bank.parents):
         folder.chmod(folder.stat().st_mode | 0o011)
     command = [sys.executable, "-c", _NOBODY, bank]
     root = Path(__file__).parents[2]
