@@ -19,6 +19,7 @@ from restores.targets.postgresql_connection import maintenance
 from restores.targets.postgresql_fitness import answer, fitness, narrowed
 from restores.targets.postgresql_rights import rights
 from restores.targets.postgresql_room import room
+from restores.targets.postgresql_unread import lost
 
 _NAME_BYTES = 63
 
@@ -55,6 +56,7 @@ def _look(wanted: Wanted) -> list[Check]:
                 *_name(connection, wanted),
                 *rights(connection, wanted),
                 *room(connection, wanted),
+                *lost(connection, wanted),
             ]
     except CovetError as error:
         return [failed("Target server", error)]

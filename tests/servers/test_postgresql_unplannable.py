@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from covetbackup.core.databases.inventory import differences
-from covetbackup.core.databases.postgresql import counting, relations
+from covetbackup.core.databases.inventory import Inventory, differences
+from covetbackup.core.databases.postgresql import counting, relations, survey
+from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.postgresql.parts import dump
+from covetbackup.core.errors import DatabaseError
 from tests.support.postgres import PostgresServer
 from tests.support.postgres_backup import Notes, engine_for, put_back, take
 
@@ -75,3 +77,16 @@ def test_a_failing_count_leaves_the_snapshot_and_names_its_error(
         )
         assert counts == {} and told == ['type "earth" does not exist']
         assert connection.execute("SELECT pg_export_snapshot()").fetchone()
+
+
+def test_the_error_that_ended_the_snapshot_is_shown_and_not_what_came_of_it(
+    postgres_server: PostgresServer, postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(connection: Connection, *_: object, **__: object) -> Inventory:
+        connection.execute("SELECT 1 / 0")
+        raise AssertionError
+
+    postgres_server.execute(postgres_database, *_PLACES)
+    monkeypatch.setattr(survey, "read_inventory", fail)
+    with pytest.raises(DatabaseError, match="division by zero"):
+        take(engine_for(postgres_server, postgres_database))

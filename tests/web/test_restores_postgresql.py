@@ -9,11 +9,14 @@ from psycopg import sql
 
 from backups.models import Backup, Database
 from covetbackup.access.models import Team
+from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.scratch import PREFIX
 from covetbackup.core.errors import BadSetting, Cancelled, TargetNotEmpty
 from restores.checks import Check, Level
 from restores.outcome import Kept, Stage, aftermath, remains_of, summary_of
 from restores.preflight import preflight
+from restores.targets.base import Wanted
+from restores.targets.postgresql_unread import lost
 from tests.support.postgres import PostgresRole, PostgresServer
 from tests.support.postgres_backup import contents, fill_richly
 from tests.web.catalog import postgres_at
@@ -231,3 +234,20 @@ def test_a_nasty_name_is_only_a_name(source: Database, postgres_tidy: PostgresSe
     for name in ("dbname=x host=evil", "qu\"o'te $(id)", "--help", "é" * 31):
         run(asked(plan_for(backup, name)))
         assert postgres_tidy.rows(name, "SELECT count(*) FROM item") == [(1200,)]
+
+
+def test_what_the_backup_lacks_and_where_it_was_is_said_before(
+    source: Database, postgres_tidy: PostgresServer
+) -> None:
+    settings = {
+        "tablespace": "no_such_space",
+        "mappings_without_options": '[["clerk", "far"]]',
+        "subscriptions_left_out": '["follow"]',
+    }
+    wanted = Wanted(source.server, "new", "", Inventory(settings=settings), None)
+    with postgres_tidy.connect() as connection:
+        checks = list(lost(connection, wanted))
+    place, mapping, subscription = checks
+    assert place.level is Level.WARNING and "no_such_space" in place.detail and place.fix
+    assert "ALTER USER MAPPING FOR clerk SERVER far" in mapping.detail
+    assert "follow" in subscription.detail

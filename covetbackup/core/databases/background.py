@@ -41,6 +41,11 @@ class Background(Generic[T]):
             raise self._error
         return self._results[0]
 
+    @property
+    def failure(self) -> Exception | None:
+        """What the work raised, if it has ended so."""
+        return self._error
+
     def has_ended(self, seconds: float) -> bool:
         """Wait until the work is over, `seconds` at most."""
         self._thread.join(seconds)

@@ -20,6 +20,7 @@ from covetbackup.core.databases.postgresql import (
     roles,
     survey,
     unplannable,
+    unread,
 )
 from covetbackup.core.databases.postgresql.access import Access, Tool
 from covetbackup.core.databases.postgresql.background import in_background
@@ -38,7 +39,7 @@ from covetbackup.core.databases.postgresql.snapshot import Snapshot, busy, take_
 from covetbackup.core.databases.postgresql.toc.reading import Unsupported
 from covetbackup.core.databases.postgresql.toc.values import Contents
 from covetbackup.core.databases.postgresql.whole import WholeDump
-from covetbackup.core.errors import CovetError, Incomplete
+from covetbackup.core.errors import CovetError, Incomplete, SourceFailed
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.process import run
 
@@ -71,6 +72,8 @@ class PostgresBackup:
             self._clients = self._choose(major_of(self._leader))
             self._snapshot = self._take_snapshot()
             self._warnings += survey.shortcomings(self._leader, self._snapshot)
+            self._unread = unread.unread(self._leader)
+            self._warnings += unread.warnings(self._unread)
             self._probe = probe(self._leader, self._clients)
             self._unplannable = unplannable.unplannable(self._leader, self._snapshot.tables)
             self._warnings += unplannable.warnings(self._snapshot.tables, self._unplannable)
@@ -85,9 +88,14 @@ class PostgresBackup:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        cause = self._survey.failure
         self._stack.close()
         if kind is not None:
             self._access.end_sessions()
+        if cause is not None and isinstance(error, SourceFailed):
+            # Its statement ended the snapshot, which the readers then could not import.
+            with translated(self._access.settings):
+                raise cause from error
 
     def groups(self) -> Iterator[Sequence[Member]]:
         attempts = [
@@ -160,7 +168,7 @@ class PostgresBackup:
         tables = counting.with_counted(
             inventory.tables, self._snapshot.tables, self._dump.counted_rows()
         )
-        settings = {**(inventory.settings or {}), **about_the_dump}
+        settings = {**(inventory.settings or {}), **about_the_dump, **self._unread}
         return replace(inventory, tables=tables, settings=settings)
 
     def _table_bytes(self) -> int:

@@ -143,11 +143,12 @@ def properties(connection: Connection) -> dict[str, str]:
     row = connection.execute(
         "SELECT pg_encoding_to_char(encoding), datcollate, datctype,"
         " pg_get_userbyid(datdba), coalesce(shobj_description(oid, 'pg_database'), ''),"
-        " datconnlimit::text, to_jsonb(pg_database) FROM pg_database"
-        " WHERE datname = current_database()"
+        " datconnlimit::text, to_jsonb(pg_database), datistemplate,"
+        " (SELECT spcname FROM pg_tablespace s WHERE s.oid = dattablespace)"
+        " FROM pg_database WHERE datname = current_database()"
     ).fetchone()
     assert row is not None
-    encoding, collation, ctype, owner, comment, limit, record = row
+    encoding, collation, ctype, owner, comment, limit, record, is_template, tablespace = row
     found = {
         "server_version": _value(connection, "SHOW server_version"),
         "database": _value(connection, "SELECT current_database()"),
@@ -160,6 +161,9 @@ def properties(connection: Connection) -> dict[str, str]:
         **_locale(connection, record),
         "grants": json.dumps(_grants(connection)),
         "configuration": json.dumps(_configuration(connection)),
+        "tablespace": tablespace,
+        "is_template": "true" if is_template else "",
+        "security_labels": json.dumps(_security_labels(connection)),
         "tablespaces": json.dumps(_tablespaces(connection)),
         "extension_versions": json.dumps(extensions(connection)),
         search_paths.RECORDED: search_paths.recorded_paths(connection),
@@ -205,6 +209,15 @@ def _configuration(connection: Connection) -> list[list[str]]:
         " AND (s.setrole = 0 OR r.oid IS NOT NULL) ORDER BY 1, 2"
     )
     return [[role, *item.split("=", 1)] for role, item in rows]
+
+
+def _security_labels(connection: Connection) -> list[list[str]]:
+    """[provider, label] of the database itself."""
+    rows = connection.execute(
+        "SELECT provider, label FROM pg_shseclabel WHERE classoid = 'pg_database'::regclass AND"
+        " objoid = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1"
+    )
+    return [list(row) for row in rows]
 
 
 def _tablespaces(connection: Connection) -> list[str]:

@@ -141,6 +141,23 @@ def missing_tablespaces(connection: Connection, expected: Inventory) -> Collecti
     return sorted(set(needed) - _names(connection, "SELECT spcname FROM pg_tablespace"))
 
 
+def own_tablespace(connection: Connection, expected: Inventory) -> tuple[str, str]:
+    """Return the tablespace that the new database shall have, and why it has not the recorded one;
+    empty for the server's default, and when there is nothing to say."""
+    name = (expected.settings or {}).get("tablespace", "")
+    if name in ("", "pg_default"):
+        return "", ""
+    row = connection.execute(
+        "SELECT has_tablespace_privilege(spcname, 'CREATE') FROM pg_tablespace WHERE spcname = %s",
+        (name,),
+    ).fetchone()
+    if row == (True,):
+        return name, ""
+    why = "is missing here" if row is None else "is not open to this role (GRANT CREATE)"
+    lost = f"tablespace {name}, in which the database was, {why}: its files go to the default one"
+    return "", lost
+
+
 def is_superuser(connection: Connection) -> bool:
     row = connection.execute("SELECT current_setting('is_superuser')").fetchone()
     return row == ("on",)

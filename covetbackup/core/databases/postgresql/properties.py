@@ -1,4 +1,4 @@
-"""What belongs to a database but not to its dump: owner, grants, settings, comment.
+"""What belongs to a database but not to its dump: owner, grants, settings, comment, labels.
 
 pg_dump writes them only for `--create`, which would also bring back the old name. They are
 recorded in an inventory's settings (see `catalog`) and turned back into statements here.
@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Sequence
 
-from psycopg import sql
+import psycopg
+from psycopg import errors, sql
 
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.postgresql.connection import Connection, line_of
 from covetbackup.core.errors import BadSetting
+
+UNKNOWN_HERE = (errors.UndefinedObject, errors.InvalidParameterValue)
+"""A setting, or a provider of labels, that the server does not have: no reason to refuse the
+rows."""
 
 
 def property_statements(name: str, expected: Inventory, *, keep_owner: bool) -> list[sql.Composed]:
@@ -33,14 +40,46 @@ def property_statements(name: str, expected: Inventory, *, keep_owner: bool) -> 
     if settings.get("connection_limit", "-1") != "-1":
         limit = sql.Literal(int(settings["connection_limit"]))
         statements.append(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format(database, limit))
+    statements += _labels_and_template(database, settings)
     if not keep_owner:
         return [*statements, *_grants(database, None)]
+    grants = json.loads(settings.get("grants", "null"))
     if settings.get("owner"):
         # First: grants made before would be rewritten as if the new owner had made them.
         owner = sql.Identifier(settings["owner"])
         statements.append(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(database, owner))
-    statements += _grants(database, json.loads(settings.get("grants", "null")))
+        if grants is not None:  # those of the owner are among them, unless they were revoked
+            revoke = sql.SQL("REVOKE ALL ON DATABASE {} FROM {}")
+            statements.append(revoke.format(database, owner))
+    statements += _grants(database, grants)
     return [*statements, *_role_configuration(name, settings)]
+
+
+def rehearse(
+    connection: Connection, statements: Sequence[sql.Composed]
+) -> tuple[list[sql.Composed], list[tuple[str, psycopg.Error]]]:
+    """Run `statements` and roll them back; return those that work, and the others as text with
+    their errors."""
+    possible, failures = [], []
+    with connection.transaction(force_rollback=True):
+        for statement in statements:
+            try:
+                with connection.transaction():
+                    connection.execute(statement)
+                possible.append(statement)
+            except psycopg.Error as error:
+                failures.append((f"{statement.as_string(connection)}: {line_of(error)}", error))
+    return possible, failures
+
+
+def _labels_and_template(
+    database: sql.Identifier, settings: dict[str, str]
+) -> Iterator[sql.Composed]:
+    for provider, label in json.loads(settings.get("security_labels", "[]")):
+        statement = sql.SQL("SECURITY LABEL FOR {} ON DATABASE {} IS {}")
+        yield statement.format(sql.Identifier(provider), database, sql.Literal(label))
+    if settings.get("is_template") == "true":
+        yield sql.SQL("ALTER DATABASE {} IS_TEMPLATE true").format(database)
 
 
 def _grants(database: sql.Identifier, grants: list[list[object]] | None) -> list[sql.Composed]:

@@ -190,6 +190,10 @@ WHERE datname = ANY (%s) AND pid <> pg_backend_pid()
 def drop_kept(connection: Connection, name: str) -> None:
     """Drop a kept database in which nobody is. Raises `ServerBusy`, `DatabaseError`."""
     try:
+        query = "SELECT 1 FROM pg_database WHERE datname = %s AND datistemplate"
+        if connection.execute(query, (name,)).fetchone():  # which cannot be dropped
+            unmark = sql.SQL("ALTER DATABASE {} IS_TEMPLATE false")
+            connection.execute(unmark.format(sql.Identifier(name)))
         connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
     except errors.ObjectInUse as error:
         raise ServerBusy(

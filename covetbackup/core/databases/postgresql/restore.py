@@ -22,7 +22,14 @@ from psycopg import sql
 from covetbackup.core.databases.background import Background
 from covetbackup.core.databases.base import Piece, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.postgresql import preflight, recount, replace, roles, scratch
+from covetbackup.core.databases.postgresql import (
+    preflight,
+    recount,
+    replace,
+    roles,
+    scratch,
+    unread,
+)
 from covetbackup.core.databases.postgresql.access import end_sessions
 from covetbackup.core.databases.postgresql.analyze import Analysis
 from covetbackup.core.databases.postgresql.background import in_background
@@ -33,7 +40,6 @@ from covetbackup.core.databases.postgresql.connection import (
     ConnectionSettings,
     connect,
     conninfo_to_send,
-    line_of,
     major_of,
     tool_environment,
     translated,
@@ -42,7 +48,11 @@ from covetbackup.core.databases.postgresql.extension_facts import advance_sequen
 from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink, SpooledLoad
 from covetbackup.core.databases.postgresql.parts.names import DUMP, HEAD, is_part
 from covetbackup.core.databases.postgresql.parts.restoring import PartedLoad
-from covetbackup.core.databases.postgresql.properties import property_statements
+from covetbackup.core.databases.postgresql.properties import (
+    UNKNOWN_HERE,
+    property_statements,
+    rehearse,
+)
 from covetbackup.core.databases.postgresql.pulse import Felt, Pulse
 from covetbackup.core.databases.postgresql.rename import rename_schemas
 from covetbackup.core.databases.postgresql.snapshot import prepare_session
@@ -270,6 +280,10 @@ class PostgresRestore:
         if preflight.is_superuser(self._keeper):
             self._progress.note(preflight.ALL_RIGHTS)
         self._say_what_is_lost()
+        _, lost = preflight.own_tablespace(self._keeper, self._expected)
+        self._notes += [lost] if lost else []
+        if self._options.selection is None:
+            self._notes += unread.notes(self._expected)
 
     def _say_what_is_lost(self) -> None:
         if self._lost_tablespaces():
@@ -293,19 +307,15 @@ class PostgresRestore:
         wanted = property_statements(
             self._name, self._expected, keep_owner=self._choices.keeps_owner
         )
-        possible = []
-        with self._keeper.transaction(force_rollback=True):
-            for statement in wanted:
-                try:
-                    with self._keeper.transaction():
-                        self._keeper.execute(statement)
-                    possible.append(statement)
-                except psycopg.Error as error:
-                    self._refuse_or_note(statement, error)
+        possible, failures = rehearse(self._keeper, wanted)
+        for text, error in failures:
+            self._refuse_or_note(text, error)
         return possible
 
-    def _refuse_or_note(self, statement: sql.Composed, error: psycopg.Error) -> None:
-        text = f"{statement.as_string(self._keeper)}: {line_of(error)}"
+    def _refuse_or_note(self, text: str, error: psycopg.Error) -> None:
+        if isinstance(error, UNKNOWN_HERE):
+            self._notes.append(f"left out: {text}")
+            return
         if self._choices.keeps_owner and self._options.selection is None:
             raise DatabaseError(
                 f"cannot give the database its properties: {text}",

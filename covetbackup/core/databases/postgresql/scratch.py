@@ -24,6 +24,7 @@ from covetbackup.core.databases.postgresql.connection import (
     major_of,
 )
 from covetbackup.core.databases.postgresql.dropping import drop_database
+from covetbackup.core.databases.postgresql.preflight import own_tablespace
 from covetbackup.core.errors import (
     BadSetting,
     CovetError,
@@ -79,9 +80,13 @@ def refuse_taken(connection: Connection, target: str) -> None:
 
 def create(connection: Connection, name: str, expected: Inventory, *, owner: str | None) -> None:
     """A database of that name that only its owner and superusers can enter, with the encoding and
-    locale that `expected` records. Raises `DatabaseError`."""
+    locale that `expected` records, and in its tablespace if that is here. Raises
+    `DatabaseError`."""
     connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (name,))
     options = _creation_options(connection, expected.settings or {})
+    tablespace, _ = own_tablespace(connection, expected)
+    if tablespace:
+        options.append(sql.SQL("TABLESPACE {}").format(sql.Identifier(tablespace)))
     if owner is not None:
         options.append(sql.SQL("OWNER {}").format(sql.Identifier(owner)))
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 {}")

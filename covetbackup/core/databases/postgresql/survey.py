@@ -97,8 +97,6 @@ def shortcomings(connection: Connection, snapshot: Snapshot) -> list[str]:
             f"rows of table {table} are not dumped: it belongs to extension {extension},"
             " which does not declare it as configuration"
         )
-    for (name,) in connection.execute(_SUBSCRIPTIONS):
-        lines.append(f"subscription {name} is not dumped: only a superuser can")
     return [*lines, *sequence_warnings(connection)]
 
 
@@ -110,9 +108,4 @@ JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.ref
 WHERE c.relkind = 'r' AND c.oid <> ALL (coalesce(e.extconfig, '{}'))
   AND (c.relpages > 0 OR pg_stat_get_live_tuples(c.oid) > 0)
 ORDER BY 1
-"""
-_SUBSCRIPTIONS = """
-SELECT subname FROM pg_subscription
-WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) ORDER BY 1
 """

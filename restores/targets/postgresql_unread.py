@@ -1,0 +1,22 @@
+"""What of a PostgreSQL database is not in its backup, and what the server will not give it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from covetbackup.core.databases.postgresql import preflight, unread
+from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.errors import as_sentence
+from restores.checks import Check, Level
+from restores.targets.base import Wanted
+
+
+def lost(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+    """A warning for each thing that a whole restore will lack."""
+    _, why = preflight.own_tablespace(connection, wanted.expected)
+    if why:
+        fix = "Create it, or grant it to the restoring role, if its disk matters."
+        yield Check(Level.WARNING, "Database's tablespace", as_sentence(why), fix)
+    if wanted.chosen is None:
+        for line in unread.notes(wanted.expected):
+            yield Check(Level.WARNING, "Not in the backup", as_sentence(line))
