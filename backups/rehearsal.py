@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from covetbackup.core.errors import CovetError, DigestMismatch, ObjectNotFound
 from covetbackup.core.repository.objects import read_object, write_object
 from covetbackup.core.storage.base import Storage
+from covetbackup.core.storage.registry import shortcomings
 
 FOLDER = "probe/"
 _SIZE = 64 * 1024
@@ -27,10 +28,11 @@ class Step:
     problem: str = ""
     hint: str = ""
     details: str = ""
+    warning: str = ""
 
     @property
     def state(self) -> str:
-        return "fail" if self.problem else "pass"
+        return "fail" if self.problem else "warning" if self.warning else "pass"
 
 
 def rehearse(storage: Storage) -> list[Step]:
@@ -48,7 +50,14 @@ def rehearse(storage: Storage) -> list[Step]:
             break
     if len(steps) > 1 or not steps[0].problem:
         steps.append(_timed("Delete it", lambda: storage.delete(name)))
+    if not any(step.problem for step in steps):
+        steps += _warnings(storage)
     return steps
+
+
+def _warnings(storage: Storage) -> list[Step]:
+    """What works, though not as well as elsewhere: one step for each."""
+    return [Step("File system", 0, warning=text) for text in shortcomings(storage)]
 
 
 def _timed(title: str, act: Callable[[], None]) -> Step:

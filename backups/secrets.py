@@ -23,7 +23,9 @@ from django.db import models
 from backups.catalog_place import place_of_catalog
 from backups.errors import SecretsLocked
 from backups.models import EncryptionKey, Installation, Repository, Server
+from covetbackup.core.crypto import keyfile
 from covetbackup.core.errors import BadSetting, Tampered
+from covetbackup.core.stream import disk
 
 _VERSION = "v1"
 _CANARY_PLACE = "installation:1:canary"
@@ -151,10 +153,20 @@ def write_private(path: Path, text: str) -> None:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise BadSetting(f"{path} cannot be made: {error.strerror}") from error
-    with open(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            keyfile.refuse_exposed(handle, path)
+            file.write(text)
+            file.flush()
+            disk.sync(file.fileno())
+        disk.sync_folder(path.parent)
+    except OSError as error:
+        path.unlink()
+        reason = (error.strerror or str(error)).lower()
+        raise BadSetting(f"{path} cannot be written: {reason}", "is there room?") from error
+    except BaseException:
+        path.unlink()
+        raise
 
 
 def _seal(key: CatalogKey, text: str, at: str) -> str:

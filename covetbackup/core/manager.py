@@ -40,6 +40,7 @@ from covetbackup.core.repository.repository import Listed, Repository
 from covetbackup.core.repository.volumes import VOLUME_SIZE
 from covetbackup.core.storage.base import Storage
 from covetbackup.core.storage.registry import S3Credentials, open_storage
+from covetbackup.core.stream import disk
 from covetbackup.core.stream.base import Source
 from covetbackup.core.stream.codec import CodecSpec
 from covetbackup.core.stream.secret import Secret
@@ -227,14 +228,17 @@ class RestoreManager:
 
     def export(self, label: str, folder: Path) -> None:
         """Write a PostgreSQL backup into the new `folder` as pg_dump's directory form, from which
-        `pg_restore --jobs` loads. Raises `TargetNotEmpty` if it exists; what fails leaves none."""
+        `pg_restore --jobs` loads. Raises `TargetNotEmpty` if it exists, `StorageFull`,
+        `AccessRefused` or `StorageError` if it cannot be written; what fails leaves none."""
         kind = self._repository.manifest(self._repository.find(label)).kind
         try:
-            folder.mkdir(mode=0o700)
-        except OSError as error:
-            raise TargetNotEmpty(f"cannot make the folder {folder}: {error.strerror}") from error
+            with disk.translated(folder):
+                folder.mkdir(mode=0o700)
+        except FileExistsError as error:
+            raise TargetNotEmpty(f"{folder} exists already", "name a new folder") from error
         try:
-            export(kind, partial(self.open_member, label), folder)
+            with disk.translated(folder):
+                export(kind, partial(self.open_member, label), folder)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise

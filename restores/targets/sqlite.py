@@ -22,7 +22,14 @@ from covetbackup.core.databases.sqlite.staging import (
     STAGING_PREFIX,
     sweep_scratch,
 )
-from covetbackup.core.errors import AccessRefused, BadSetting, CovetError, TargetNotEmpty
+from covetbackup.core.errors import (
+    AccessRefused,
+    BadSetting,
+    CovetError,
+    TargetNotEmpty,
+    as_sentence,
+)
+from covetbackup.core.stream import disk
 from restores.checks import Check, Level, failed
 from restores.targets import sqlite_exchange
 from restores.targets.base import TargetKind, Wanted
@@ -58,6 +65,7 @@ def _look(wanted: Wanted) -> list[Check]:
         return [Check(Level.FAIL, "Folder", f"{folder} is not a folder here.", fix)]
     return [
         _writable(folder),
+        *_shortcomings(folder),
         *_name(wanted),
         _room(folder, wanted.plain_bytes),
     ]
@@ -68,6 +76,14 @@ def _writable(folder: Path) -> Check:
         return Check(Level.PASS, "Folder", f"{folder} can be written.")
     fix = f"Let the user that runs CovetBackup (uid {os.geteuid()}) write to it."
     return Check(Level.FAIL, "Folder", f"{folder} cannot be written.", fix)
+
+
+def _shortcomings(folder: Path) -> list[Check]:
+    try:
+        found = disk.shortcomings(folder)
+    except OSError:  # said by the check whether it can be written
+        return []
+    return [Check(Level.WARNING, "File system", as_sentence(text)) for text in found]
 
 
 def _name(wanted: Wanted) -> Iterator[Check]:

@@ -31,7 +31,7 @@ from covetbackup.core.operations.restore import RestoreRequest, RestoreResult
 from covetbackup.core.operations.rotate import Rotation
 from covetbackup.core.operations.verify import Level
 from covetbackup.core.repository.repository import Repository
-from covetbackup.core.storage.registry import s3_credentials_from_file
+from covetbackup.core.storage.registry import s3_credentials_from_file, shortcomings
 from covetbackup.core.stream.secret import Secret
 
 _LONGEST_HOURS = 100 * 366 * 24
@@ -51,7 +51,11 @@ def keygen(given: Namespace) -> Report:
 
 def init(given: Namespace) -> Report:
     made = create_repository(given.repo, _credentials(given.s3_credentials))
-    return Report({"repository": made.id}, [f"{given.repo} is now repository {made.id}"])
+    notes = shortcomings(made.storage)
+    return Report(
+        {"repository": made.id, "warnings": notes},
+        [*(f"warning: {note}" for note in notes), f"{given.repo} is now repository {made.id}"],
+    )
 
 
 def backup(given: Namespace) -> Report:

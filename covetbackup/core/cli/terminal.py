@@ -13,9 +13,10 @@ _INTERVAL_SECONDS = 0.2
 
 
 @contextmanager
-def terminal_progress(stream: TextIO = sys.stderr) -> Iterator[TerminalProgress]:
-    """A bar whose last line is finished before anybody else prints."""
-    bar = TerminalProgress(stream)
+def terminal_progress(stream: TextIO | None = None) -> Iterator[TerminalProgress]:
+    """A bar on `stream` (default: standard error) whose last line is finished before anybody else
+    prints."""
+    bar = TerminalProgress(stream or sys.stderr)
     try:
         yield bar
     finally:
@@ -25,7 +26,7 @@ def terminal_progress(stream: TextIO = sys.stderr) -> Iterator[TerminalProgress]
 class TerminalProgress:
     """A `Progress` on `stream`: phase, bytes, rate and, when the total is known, a bar."""
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._live = stream.isatty()
         self._name = ""

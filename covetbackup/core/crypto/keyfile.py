@@ -18,6 +18,7 @@ from covetbackup.core.crypto import bech32
 from covetbackup.core.crypto.keys import RawKey, Recipient, RecipientKey
 from covetbackup.core.crypto.signing import Signer, TrustedSigner
 from covetbackup.core.errors import BadSetting
+from covetbackup.core.stream import disk
 
 FileKey = RawKey | Recipient | RecipientKey | Signer | TrustedSigner
 
@@ -98,24 +99,37 @@ def create(path: Path, keys: Iterable[FileKey], *, title: str) -> None:
             f"{path} exists already", "key files are never overwritten; choose another name"
         ) from error
     except OSError as error:
-        raise BadSetting(f"{path} cannot be written: {error.strerror}") from error
+        raise BadSetting(f"{path} cannot be written: {_reason(error)}") from error
     try:
+        refuse_exposed(handle, path)
         _write_durably(handle, data, path.parent)
+    except OSError as error:
+        path.unlink()
+        raise BadSetting(f"{path} cannot be written: {_reason(error)}", "is there room?") from error
     except BaseException:
         path.unlink()
         raise
+
+
+def refuse_exposed(handle: int, path: Path) -> None:
+    """Raise `BadSetting` where a new file does not get the mode it was made with."""
+    if stat.S_IMODE(os.fstat(handle).st_mode) & 0o077:
+        raise BadSetting(
+            f"{path} would be readable by other users: its file system keeps no permissions",
+            "keep key files on another file system, or mount that one with umask=077",
+        )
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def _write_durably(handle: int, data: bytes, folder: Path) -> None:
     with open(handle, "wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
-    entry = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(entry)
-    finally:
-        os.close(entry)
+        disk.sync(file.fileno())
+    disk.sync_folder(folder)
 
 
 def _read_text(path: Path) -> tuple[str, bool]:
@@ -135,7 +149,10 @@ def _read_text(path: Path) -> tuple[str, bool]:
 
 
 def _exposed(path: Path) -> BadSetting:
-    return BadSetting(f"{path} holds a secret and other users may read it", f"chmod 600 {path}")
+    return BadSetting(
+        f"{path} holds a secret and other users may read it",
+        f"chmod 600 {path}; on a file system without permissions, mount it with umask=077",
+    )
 
 
 def _decode_at(entry: str, place: str) -> FileKey:

@@ -5,8 +5,6 @@ A crash at any point leaves the object whole or absent, and at most a temp file 
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import secrets
 import stat
@@ -34,10 +32,10 @@ from covetbackup.core.storage.local_tree import (
     walk,
     walk_temporary,
 )
+from covetbackup.core.stream import disk
 from covetbackup.core.stream.base import Sink
 
 _PIECE_BYTES = 256 * 1024
-_NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a fifo that somebody planted would otherwise wait for ever.
 _EXISTING_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -48,7 +46,7 @@ class LocalStorage:
 
     Files are mode 0600, directories 0700. Publishing never overwrites: it is a hard link, or, on
     a file system without them, a look and a rename under a lock on the directory, which
-    holds against processes of the same host only.
+    holds against processes of the same host only. What else a file system may lack: see `disk`.
     """
 
     def __init__(self, root: Path) -> None:
@@ -91,7 +89,7 @@ class LocalStorage:
         with suppress(ObjectNotFound), deleting(self._root, name):
             with directory(self._root, parts) as descriptor:
                 os.unlink(last, dir_fd=descriptor)
-                os.fsync(descriptor)
+                disk.sync(descriptor)
             prune(self._root, parts)
 
     def sweep(self, before: datetime, prefix: str = "") -> Sequence[str]:
@@ -106,6 +104,12 @@ class LocalStorage:
                 swept.append(final)
                 prune(self._root, parts)
         return sorted(swept)
+
+    def shortcomings(self) -> Sequence[str]:
+        """Return what the folder's file system cannot do, one sentence each. Raises
+        `StorageError`."""
+        with translated(self._root):
+            return disk.shortcomings(self._root)
 
     def _require_marker(self, name: str) -> None:
         # Asked each time: a disk can be unmounted while the process lives.
@@ -166,9 +170,9 @@ class _Upload:
     def commit(self) -> None:
         try:
             with translated(self._root, self._name):
-                os.fsync(self._file)
+                disk.sync(self._file)
                 self._publish()
-                os.fsync(self._directory)
+                disk.sync(self._directory)
         except ObjectNotFound as error:
             raise UploadLost(f"the temp file of {self._name} was swept away") from error
         self._close()
@@ -214,7 +218,7 @@ class _Upload:
         except FileExistsError as error:
             raise ObjectExists(f"{self._name} already exists in {self._root}") from error
         except OSError as error:
-            if error.errno not in _NO_HARD_LINKS:
+            if error.errno not in disk.NO_HARD_LINKS:
                 raise
             self._rename()
         else:
@@ -222,7 +226,7 @@ class _Upload:
             os.unlink(self._temporary, dir_fd=self._directory)
 
     def _rename(self) -> None:
-        fcntl.flock(self._directory, fcntl.LOCK_EX)  # released when the descriptor is closed
+        disk.lock(self._directory)  # released when the descriptor is closed
         self._refuse_taken(self._directory)
         os.rename(
             self._temporary,

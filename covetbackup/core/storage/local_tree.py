@@ -24,6 +24,7 @@ from covetbackup.core.errors import (
     StorageUnavailable,
 )
 from covetbackup.core.storage.base import check_name
+from covetbackup.core.stream import disk
 
 TEMP_PREFIX = ".tmp-"
 """Begins the names of unfinished files; no object name may begin with a dot."""
@@ -127,7 +128,7 @@ def _make(part: str, parent: int) -> None:
         os.mkdir(part, 0o700, dir_fd=parent)
     except FileExistsError:
         return
-    os.fsync(parent)
+    disk.sync(parent)
 
 
 def prune(root: Path, parts: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -59,6 +60,12 @@ def open_storage(
     raise BadSetting(
         f"unknown storage scheme {parts.scheme!r}", hint="file:///path or s3://bucket/prefix"
     )
+
+
+def shortcomings(storage: Storage) -> Sequence[str]:
+    """Return a sentence for each thing that the file system of a local storage cannot do; none for
+    storages of other kinds. Makes and removes a file there. Raises `StorageError`."""
+    return storage.shortcomings() if isinstance(storage, LocalStorage) else []
 
 
 def _local(parts: SplitResult) -> LocalStorage:

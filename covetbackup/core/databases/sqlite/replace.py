@@ -6,7 +6,6 @@ or journal beside it under its new name, and none of them is left to be taken fo
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import stat
@@ -27,6 +26,7 @@ from covetbackup.core.errors import (
     ServerBusy,
     TargetNotEmpty,
 )
+from covetbackup.core.stream import disk
 
 COMPANIONS = ("-wal", "-journal", "-shm")
 NAME_BYTES = 255 - len("-journal")
@@ -51,6 +51,23 @@ def refuse_unfit(target: Path) -> None:
             "a rename would leave that one behind: remove it, or restore under a new name",
         )
     refuse_network(target)
+    _require_hard_links(target.parent)
+
+
+def _require_hard_links(folder: Path) -> None:
+    try:
+        is_fit = disk.has_hard_links(folder)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise AccessRefused(
+            f"{folder} cannot be written: {reason}", "does it belong to the user that runs this?"
+        ) from error
+    if not is_fit:
+        raise BadSetting(
+            f"the file system of {folder} has no hard links, without which a database cannot be "
+            "replaced safely",
+            "restore under a new name and let the program use that one",
+        )
 
 
 def free_kept_path(target: Path, now: datetime) -> Path:
@@ -78,11 +95,11 @@ def exchange(target: Path, incoming: Path, kept_as: Path) -> None:
         try:
             _drop_companions(incoming)
             _drop_companions(target)
-            _sync(target.parent)
+            disk.sync_folder(target.parent)
             os.replace(incoming, target)
         finally:
             _drop_alias(target, kept_as)
-        _sync(target.parent)
+        disk.sync_folder(target.parent)
 
 
 def was_exchanged(target: Path, kept_as: Path) -> bool:
@@ -128,7 +145,7 @@ def drop_kept(path: Path) -> None:
     with _alone_in(path):
         _drop_companions(path)
         path.unlink()
-        _sync(path.parent)
+        disk.sync_folder(path.parent)
 
 
 @contextmanager
@@ -174,7 +191,9 @@ def _take_after(path: Path, old: os.stat_result) -> None:
         new = os.lstat(path)
         if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
             os.chown(path, old.st_uid, old.st_gid, follow_symlinks=False)
-        os.chmod(path, stat.S_IMODE(old.st_mode))
+        # Where there is one mode for all files, changing it is refused, and nothing to do.
+        if stat.S_IMODE(new.st_mode) != stat.S_IMODE(old.st_mode):
+            os.chmod(path, stat.S_IMODE(old.st_mode))
     except OSError as error:
         raise AccessRefused(
             f"{path.name} cannot be given to the owner of the database it would replace",
@@ -211,15 +230,7 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
     may take it for a leaving then. The lock dies with its holder."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        disk.lock(descriptor)
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)

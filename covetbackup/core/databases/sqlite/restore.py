@@ -4,7 +4,6 @@ put in the place of what is there (`replace`).
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import sqlite3
@@ -32,6 +31,7 @@ from covetbackup.core.errors import (
     TargetNotEmpty,
 )
 from covetbackup.core.progress import Progress
+from covetbackup.core.stream import disk
 from covetbackup.core.stream.base import Sink
 
 # SQLite would take a left-over journal or log of an older database for the new one's.
@@ -53,7 +53,7 @@ def restoring(
     scratch = target.with_name(f"{RESTORE_PREFIX}{secrets.token_hex(8)}")
     with _create(scratch) as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            disk.lock(file.fileno())
             yield RestoreToFile(target, scratch, file, progress=progress, kept_as=kept_as)
         finally:
             _unlink(scratch)
@@ -130,6 +130,7 @@ class RestoreToFile:
             self.inventory()
         if self._kept_as is None:
             refuse_taken(self._target)
+        _note_shortcomings(self._target.parent, self._progress)
         # Before it has its name: closing later would drop the locks of whoever in this process
         # has opened the new database already, see `held`.
         self._file.close()
@@ -168,7 +169,7 @@ class _ScratchSink:
     def commit(self) -> None:
         # Now rather than at the end: a disk that cannot keep the bytes says so before the proof.
         try:
-            os.fsync(self._descriptor)
+            disk.sync(self._descriptor)
         except OSError as error:
             raise SinkFailed(f"{self._path} is not on disk: {error.strerror}") from error
         self._received()
@@ -188,22 +189,23 @@ def _create(scratch: Path) -> FileIO:
 
 
 def _publish(scratch: Path, target: Path) -> None:
-    # link(2) is the one portable call that fails, atomically, when the name is taken.
     try:
-        os.link(scratch, target, follow_symlinks=False)
+        disk.publish(scratch, target)
+        disk.sync_folder(target.parent)
     except FileExistsError as error:
         raise TargetNotEmpty(f"{target} appeared during the restore") from error
     except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        state = "is there and whole, but not known to be on disk" if target.exists() else "is not"
         raise DatabaseError(
-            f"{target} cannot be linked into place: {error.strerror}",
-            "does the file system support hard links? restore to another one and move the file",
+            f"{target} {state}: {reason}", "is there room, and is the disk sound?"
         ) from error
-    _unlink(scratch)
-    directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+
+
+def _note_shortcomings(folder: Path, progress: Progress) -> None:
+    with suppress(OSError):  # what matters of it is met, and said, where it is needed
+        for sentence in disk.shortcomings(folder):
+            progress.note(f"{folder}: {sentence}")
 
 
 def _unlink(path: Path) -> None:

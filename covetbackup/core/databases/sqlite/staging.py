@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from covetbackup.core.errors import AccessRefused, BadSetting, StorageError, StorageFull
+from covetbackup.core.stream import disk
 
 STAGING_PREFIX = "covet-sqlite-"
 RESTORE_PREFIX = ".covet-restore-"
@@ -40,7 +41,7 @@ def staging_directory(parent: Path | None, needed_bytes: int) -> Iterator[Path]:
         raise StorageError(f"no staging directory in {base}: {error.strerror}") from error
     lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        disk.lock(lock)
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
@@ -65,7 +66,7 @@ def sweep_scratch(directory: Path, before: datetime) -> list[Path]:
     """
     removed: list[Path] = []
     for path in sorted(directory.iterdir()):
-        ours = path.name.startswith((STAGING_PREFIX, RESTORE_PREFIX))
+        ours = path.name.startswith((STAGING_PREFIX, RESTORE_PREFIX, disk.PROBE_PREFIX))
         if ours and _is_abandoned(path, before):
             _remove(path)
             removed.append(path)
@@ -104,14 +105,14 @@ def _is_abandoned(path: Path, before: datetime) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Where there are no locks, nobody can tell the dead from the living: nothing is removed.
+        return disk.lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
             raise
         return False
     finally:
         os.close(descriptor)
-    return True
 
 
 def _remove(path: Path) -> None:

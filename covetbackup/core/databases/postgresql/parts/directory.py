@@ -23,6 +23,7 @@ from covetbackup.core.databases.postgresql.toc.reading import (
 from covetbackup.core.databases.postgresql.toc.values import BLOBS, Contents, Entry
 from covetbackup.core.databases.postgresql.toc.writing import toc_of_directory
 from covetbackup.core.errors import Incomplete
+from covetbackup.core.stream import disk
 
 _SINCE_SEVERAL_LISTS = (1, 16)
 
@@ -129,7 +130,7 @@ class DirectoryWriter:
 def _to_disk(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        disk.sync(descriptor)
     finally:
         os.close(descriptor)
 
