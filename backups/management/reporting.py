@@ -16,7 +16,7 @@ from covetbackup.core.cli.exits import CANCELLED, EXITS, FAILED, exit_status
 from covetbackup.core.cli.report import Report
 from covetbackup.core.errors import BadSetting, Cancelled, CovetError, DatabaseUnavailable
 from covetbackup.jobs.models import Job, JobState
-from covetbackup.jobs.outage import AWAY, described
+from covetbackup.jobs.outage import AWAY, AWAY_HINT, described
 
 EXIT_CODES = "Exit status: " + "; ".join(f"{code} {why}" for code, why in EXITS.items())
 
@@ -84,8 +84,7 @@ def _has_tables(error: DatabaseError) -> bool:
     try:
         return Team._meta.db_table in connection.introspection.table_names()
     except AWAY:
-        hint = "is its database running, and DATABASE_URL right?"
-        raise DatabaseUnavailable(described(error), hint) from error
+        raise DatabaseUnavailable(described(error), AWAY_HINT) from error
 
 
 def _fault(error: CovetError) -> dict[str, str]:

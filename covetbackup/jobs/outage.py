@@ -20,6 +20,8 @@ AWAY = (OperationalError, InterfaceError)
 """What Django raises when the catalog does not answer. Only the catalog is reached through Django:
 errors of databases that are backed up have other types."""
 
+AWAY_HINT = "is the catalog's database running, and DATABASE_URL right?"
+
 PATIENCE_SECONDS = 60.0
 """Two thirds of the lease: after that the supervisor stops the runner anyway."""
 

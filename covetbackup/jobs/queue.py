@@ -36,6 +36,7 @@ from covetbackup.core.errors import Conflict
 from covetbackup.jobs import bell, gate
 from covetbackup.jobs.backoff import back_off
 from covetbackup.jobs.models import Job, JobAttempt, JobEvent, JobState, Node
+from covetbackup.jobs.outage import AWAY, with_patience
 
 CLAIM_LOCK = 0x636F766A
 """PostgreSQL advisory lock: two claims at once could both see the last free slot of a lane."""
@@ -169,6 +170,14 @@ def claim(job_id: int, node: uuid.UUID, pid: int) -> Claim | None:
         return None
     token = uuid.uuid4()
     try:
+        return _claimed(job_id, token, node, pid)
+    except AWAY:
+        # The claim may be in the catalog although its answer was lost: then it is this one's.
+        return with_patience(lambda: _claim_of(job_id, token))
+
+
+def _claimed(job_id: int, token: uuid.UUID, node: uuid.UUID, pid: int) -> Claim | None:
+    try:
         with transaction.atomic():
             _one_claim_at_a_time()
             if not bell.may_start(job_id) or not _take(job_id, token, node, pid):
@@ -185,6 +194,12 @@ def claim(job_id: int, node: uuid.UUID, pid: int) -> Claim | None:
     except IntegrityError:
         return None  # another job with this lock_key runs: the constraint has the last word
     return Claim(job_id, token, job.attempt, job.max_attempts)
+
+
+def _claim_of(job_id: int, token: uuid.UUID) -> Claim | None:
+    rows = Job.objects.filter(pk=job_id, token=token, state=JobState.RUNNING)
+    found = rows.values_list("pk", "token", "attempt", "max_attempts").first()
+    return Claim(*found) if found else None
 
 
 def _take(job_id: int, token: uuid.UUID, node: uuid.UUID, pid: int) -> int:

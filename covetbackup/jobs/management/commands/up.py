@@ -22,6 +22,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from covetbackup.jobs import kernel
 from covetbackup.jobs.children import LOOK_SECONDS, Child, Children
+from covetbackup.jobs.outage import AWAY, AWAY_HINT, described
 
 WEB_GRACE_SECONDS = 6.0
 WORKER_GRACE_SECONDS = 7.5
@@ -84,7 +85,10 @@ def _worker(queue: str) -> Child:
 
 
 def _refuse_without_tables() -> None:
-    executor = MigrationExecutor(connection)
+    try:
+        executor = MigrationExecutor(connection)
+    except AWAY as error:
+        raise CommandError(f"{described(error)}\n{AWAY_HINT}") from error
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         raise CommandError("the catalog is not up to date\nrun `manage.py migrate` first")
     connections.close_all()

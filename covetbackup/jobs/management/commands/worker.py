@@ -16,6 +16,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from covetbackup.core.errors import CovetError
+from covetbackup.jobs.outage import AWAY, AWAY_HINT, described
 from covetbackup.jobs.worker import Worker
 
 
@@ -25,6 +26,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--queue", default=settings.QUEUE or "jobs", help="default: jobs")
+
+    def check_migrations(self) -> None:
+        try:
+            super().check_migrations()
+        except AWAY as error:
+            raise CommandError(f"{described(error)}\n{AWAY_HINT}") from error
 
     def handle(self, *, queue: str, **_: Any) -> None:
         if settings.QUEUE != queue:
