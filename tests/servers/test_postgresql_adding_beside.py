@@ -61,7 +61,7 @@ class Shop:
     def chosen(self, *tables: str, schemas_as: str = "") -> Chosen:
         """What the contents say of it, before anything runs."""
         sizes = {name: len(content) for name, content in self.taken.members.items()}
-        listing = Listing(self.taken.members[HEAD], sizes)
+        listing = Listing(self.taken.members[HEAD], sizes, self.taken.inventory)
         return listing.chosen(selection_of(*tables, schemas_as=schemas_as))
 
     def found(self, query: str) -> object:
