@@ -16,7 +16,7 @@ from restores.targets import postgresql_adding, postgresql_exchange
 from restores.targets.base import Question, Switch, TargetKind, Wanted
 from restores.targets.postgresql_catalog import refuse_catalog
 from restores.targets.postgresql_connection import maintenance
-from restores.targets.postgresql_fitness import answer, fitness, narrowed
+from restores.targets.postgresql_fitness import answer, fitness, narrowed, writable
 from restores.targets.postgresql_rights import rights
 from restores.targets.postgresql_room import room
 from restores.targets.postgresql_unread import lost
@@ -52,6 +52,7 @@ def _look(wanted: Wanted) -> list[Check]:
         with maintenance(wanted.server) as connection:
             return [
                 answer(connection, wanted.server),
+                writable(connection),
                 *fitness(connection, wanted),
                 *_name(connection, wanted),
                 *rights(connection, wanted),

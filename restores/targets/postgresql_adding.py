@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from psycopg import errors
 
 from covetbackup.core.databases.postgresql.adding import keys, making, places, trace
-from covetbackup.core.databases.postgresql.adding.aside import Aside
+from covetbackup.core.databases.postgresql.adding.aside import refuse_taken
+from covetbackup.core.databases.postgresql.adding.requalify import schemas_that_stay
 from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.selection import Chosen
 from covetbackup.core.errors import CovetError, ServerBusy, as_sentence
@@ -20,7 +22,7 @@ from restores.checks import Check, Level, counted, failed, rows_there
 from restores.targets.base import Adding, Wanted
 from restores.targets.connected import over
 from restores.targets.postgresql_connection import database, maintenance
-from restores.targets.postgresql_fitness import answer, narrowed, needs
+from restores.targets.postgresql_fitness import answer, narrowed, needs, writable
 from restores.targets.postgresql_room import room
 
 # Less long than the look at the server may take: nobody would end a session that waits on.
@@ -35,6 +37,7 @@ def _look(wanted: Wanted) -> list[Check]:
             return [
                 answer(connection, wanted.server),
                 Check(Level.PASS, "Database", f"{wanted.name} is there."),
+                writable(connection),
                 *needs(connection, wanted),
                 *_fitness(connection, wanted),
                 *room(connection, wanted),
@@ -76,7 +79,7 @@ def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
 def _names(connection: Connection, chosen: Chosen) -> Check:
     try:
         making.refuse_present(connection, chosen)
-        Aside(connection, chosen.schemas_as)
+        refuse_taken(connection, chosen.schemas_as)
     except CovetError as error:
         return failed("Names", error)
     return Check(Level.PASS, "Names", "Nothing there is called as what is chosen.")
@@ -84,9 +87,10 @@ def _names(connection: Connection, chosen: Chosen) -> Check:
 
 def _rights(connection: Connection, chosen: Chosen, wanted: Wanted) -> Check:
     """To create in the schemas that are there, or schemas; and to have one step aside."""
-    part = chosen.of(wanted.expected)
+    part = replace(chosen, configuration=frozenset()).of(wanted.expected)
     schemas = sorted({one.schema for one in part.tables} | {one.schema for one in part.sequences})
-    olds = [old for old, _ in chosen.schemas_as]
+    staying = schemas_that_stay(connection, chosen)
+    olds = [old for old, _ in chosen.schemas_as if old not in staying]
     rows = connection.execute(_LACKING, (schemas, schemas, olds)).fetchall()
     if not rows:
         return Check(Level.PASS, "Rights", f"{wanted.server.user} may create what comes.")

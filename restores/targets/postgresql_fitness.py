@@ -37,6 +37,12 @@ def answer(connection: Connection, server: Server) -> Check:
     return Check(Level.PASS, "Target server", detail)
 
 
+def writable(connection: Connection) -> Check:
+    """Whether its sessions may write at all."""
+    good = "Sessions there may write."
+    return _tried("Writable", good, lambda: preflight.refuse_read_only(connection))
+
+
 def fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     """One check for each thing that is needed, in the order in which a restore would meet them."""
     settings = wanted.expected.settings or {}

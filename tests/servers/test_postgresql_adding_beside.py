@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import psycopg
 import pytest
 
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql import connection as postgresql
-from covetbackup.core.databases.postgresql.adding import making, session
+from covetbackup.core.databases.postgresql.adding import session
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.databases.postgresql.parts.listing import Listing
 from covetbackup.core.databases.postgresql.parts.names import HEAD
@@ -90,6 +91,17 @@ def shop(postgres_tidy: PostgresServer, postgres_database: str) -> MakeShop:
 
 
 CITEXT = "CREATE EXTENSION citext"
+WORDS = (
+    CITEXT,
+    "CREATE TYPE mood AS ENUM ('good', 'it''s public.mood')",
+    "CREATE SEQUENCE numbers START 7",
+    "CREATE TABLE word (id int DEFAULT nextval('numbers'), name citext PRIMARY KEY, mood mood"
+    " DEFAULT NULL CHECK (name <> 'public.word' OR mood IS NULL))",
+    "INSERT INTO word (name, mood) VALUES ('ACE', 'good')",
+    "CREATE FUNCTION size(text) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT length($1)'",
+    "CREATE VIEW said AS SELECT word.name::text, size(word.name::text) FROM public.word"
+    " WHERE word.name OPERATOR(public.=) 'ace'::citext",
+)
 MAKERS = (
     "CREATE TABLE maker (id int PRIMARY KEY)",
     "CREATE TABLE item (id int PRIMARY KEY, maker int REFERENCES maker)",
@@ -162,19 +174,38 @@ def test_a_public_schema_under_another_name_belongs_to_whoever_shall_own_all(
     assert one.found(usage) == [(True,)]
 
 
-def test_a_schema_that_holds_a_needed_extension_does_not_step_aside(shop: MakeShop) -> None:
-    """What comes would not find it; an extension that is not needed may be there."""
-    words = "CREATE TABLE word (name citext PRIMARY KEY)"
-    one = shop(CITEXT, words, *MAKERS, living=(CITEXT,))
-    chosen = one.chosen("public.word", schemas_as="monday")
-    with (
-        one.server.connect(LIVING) as connection,
-        pytest.raises(BadSetting, match="schema public .* extension citext"),
-    ):
-        making.refuse_present(connection, chosen)
-    with pytest.raises(BadSetting, match="schema public .* extension citext"):
-        one.add("public.word", schemas_as="monday")
-    one.add("public.item", "public.maker", schemas_as="monday")
+@pytest.mark.parametrize("living", [(CITEXT,), ()])
+def test_a_needed_extension_stays_in_a_schema_that_comes_under_another_name(
+    shop: MakeShop, living: tuple[str, ...]
+) -> None:
+    """Whether it is there or comes as well; and nothing that comes refers to what lives there."""
+    one = shop(*WORDS, living=(*living, "CREATE TABLE word (mine int)", WORDS[5]))
+    one.add("public.word", "public.said", schemas_as='mon"day')
+    assert one.found(
+        "SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'citext'"
+    ) == [("public",)]
+    assert one.found('SELECT name, size FROM "mon""day".said') == [("ACE", 3)]
+    one.server.execute(
+        LIVING,
+        "DROP TABLE public.word; DROP FUNCTION size(text); "
+        'INSERT INTO "mon""day".word (name) VALUES (\'two\')',
+    )
+    assert one.found('SELECT id, name, mood FROM "mon""day".word ORDER BY id') == [
+        (7, "ACE", "good"),
+        (8, "two", None),
+    ]
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        one.server.execute(LIVING, 'INSERT INTO "mon""day".word (name) VALUES (\'Two\')')
+
+
+def test_a_name_that_an_extension_has_as_well_is_refused(shop: MakeShop) -> None:
+    taken = (
+        "CREATE FUNCTION citext_eq(int) RETURNS citext LANGUAGE sql IMMUTABLE"
+        " AS 'SELECT ''a''::public.citext'"
+    )
+    one = shop(CITEXT, taken, "CREATE TABLE odd (a citext DEFAULT citext_eq(1))", living=(CITEXT,))
+    with pytest.raises(BadSetting, match=r"public.citext_eq\(integer\) is called as"):
+        one.add("public.odd", schemas_as="monday")
 
 
 def test_a_server_that_rests_in_the_midst_of_added_rows_is_not_lost(

@@ -99,6 +99,35 @@ def refuse_unfit(connection: Connection, expected: Inventory, choices: RestoreCh
         )
 
 
+def refuse_read_only(connection: Connection) -> None:
+    """Raises `BadSetting` where every statement of a restore would be refused: on a standby, and in
+    sessions that are read-only by a setting, naming where that is set."""
+    row = connection.execute(_WRITABLE).fetchone()
+    assert row is not None
+    is_standby, is_read_only, source, role, database = row
+    if is_standby:
+        raise BadSetting("the server is a standby, which is read-only", "restore to its primary")
+    if is_read_only:
+        fix = _READ_ONLY_BY.get(source, "set it to off for this role").format(role, database)
+        raise BadSetting(
+            f"sessions of role {role} are read-only here: default_transaction_read_only is on",
+            f"if that is not on purpose: {fix}",
+        )
+
+
+_WRITABLE = """
+SELECT pg_is_in_recovery(), setting = 'on', source, quote_ident(current_user),
+       quote_ident(current_database())
+FROM pg_settings WHERE name = 'default_transaction_read_only'
+"""
+_READ_ONLY_BY = {
+    "user": "ALTER ROLE {0} RESET default_transaction_read_only;",
+    "database": "ALTER DATABASE {1} RESET default_transaction_read_only;",
+    "database user": "ALTER ROLE {0} IN DATABASE {1} RESET default_transaction_read_only;",
+    "configuration file": "set it to off in the server's configuration and reload that",
+}
+
+
 def _refuse_older_server(connection: Connection, expected: Inventory) -> None:
     version = (expected.settings or {}).get("server_version", "")
     major = version_major(version)

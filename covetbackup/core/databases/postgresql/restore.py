@@ -116,6 +116,7 @@ class PostgresRestore:
             )
             stack.callback(self._keeper.close)
             self._pulse = Pulse(self._keeper, self._settings)
+            preflight.refuse_read_only(self._keeper)
             self._look_at_target()
             preflight.refuse_unfit(self._keeper, self._needed, self._choices)
             major = preflight.archive_major(self._expected) or major_of(self._keeper)

@@ -10,26 +10,36 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 
 from psycopg import sql
 
 from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.toc.values import Entry
 from covetbackup.core.databases.selection import Chosen
-from covetbackup.core.errors import BadSetting, TargetNotEmpty
+from covetbackup.core.errors import TargetNotEmpty
 
 
-def refuse_needed_extensions(connection: Connection, chosen: Chosen) -> None:
-    """Raises `BadSetting` for a schema that would step aside with an extension in it that is
-    needed: what is made meanwhile would not find that."""
-    olds = [old for old, _ in chosen.schemas_as]
-    row = connection.execute(_EXTENSIONS, (olds, sorted(chosen.extensions))).fetchone()
-    if row is not None:
-        schema, extension = row
-        raise BadSetting(
-            f"schema {schema} cannot come under another name: in this database it holds"
-            f" extension {extension}, which what is selected needs",
-            "restore it under its own name, or into a new database",
+def refuse_taken(connection: Connection, schemas_as: Sequence[tuple[str, str]]) -> None:
+    """Raises `TargetNotEmpty` if one of the new names is taken."""
+    taken = [new for _, new in schemas_as if _is_there(connection, new)]
+    if taken:
+        raise TargetNotEmpty(
+            f"schema {', '.join(taken)} is there already", "choose a name that is free"
         )
+
+
+def create_public(connection: Connection, name: str, *, owner: str) -> None:
+    """The one schema that a dump takes for granted, with what everybody may do there."""
+    role = sql.Identifier(owner) if owner else sql.SQL("CURRENT_USER")
+    schema = sql.Identifier(name)
+    connection.execute(sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(schema, role))
+    connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO PUBLIC").format(schema))
+
+
+def _is_there(connection: Connection, name: str) -> bool:
+    query = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
+    return connection.execute(query, (name,)).fetchone() is not None
 
 
 class Aside:
@@ -43,19 +53,16 @@ class Aside:
         self._schemas_as = schemas_as
         self._owner = owner
         self._stepped: dict[str, str] = {}
-        taken = [new for _, new in schemas_as if self._is_there(new)]
-        if taken:
-            raise TargetNotEmpty(
-                f"schema {', '.join(taken)} is there already", "choose a name that is free"
-            )
+        self.created: set[int] = set()
+        refuse_taken(connection, schemas_as)
 
     def step(self) -> None:
         for old, _ in self._schemas_as:
-            if self._is_there(old):
+            if _is_there(self._connection, old):
                 self._stepped[old] = f"covet_aside_{secrets.token_hex(8)}"
                 self._rename(old, self._stepped[old])
             if old == _PUBLIC:
-                self._make_public()
+                create_public(self._connection, old, owner=self._owner)
 
     def step_back(self) -> None:
         for old, new in self._schemas_as:
@@ -63,16 +70,17 @@ class Aside:
         for old, aside in self._stepped.items():
             self._rename(aside, old)
 
-    def _make_public(self) -> None:
-        """The one schema that a dump takes for granted, with what everybody may do there."""
-        owner = sql.Identifier(self._owner) if self._owner else sql.SQL("CURRENT_USER")
-        statement = sql.SQL("CREATE SCHEMA public AUTHORIZATION {}")
-        self._connection.execute(statement.format(owner))
-        self._connection.execute("GRANT USAGE ON SCHEMA public TO PUBLIC")
+    def entry(self, entry: Entry) -> Entry:
+        """Return it as it is: it is created under the names of the backup."""
+        return entry
 
-    def _is_there(self, name: str) -> bool:
-        query = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
-        return self._connection.execute(query, (name,)).fetchone() is not None
+    def text(self, statements: bytes) -> bytes:
+        """Return them as they are."""
+        return statements
+
+    def chosen(self, chosen: Chosen) -> Chosen:
+        """Return `chosen` as what is there before `step_back`."""
+        return replace(chosen, schemas_as=())
 
     def _rename(self, old: str, new: str) -> None:
         names = sql.Identifier(old), sql.Identifier(new)
@@ -80,7 +88,3 @@ class Aside:
 
 
 _PUBLIC = "public"
-_EXTENSIONS = """
-SELECT n.nspname, e.extname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
-WHERE n.nspname = ANY (%s) AND e.extname = ANY (%s) ORDER BY 1, 2 LIMIT 1
-"""

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 
 import psycopg
 
-from covetbackup.core.databases.postgresql.adding.aside import refuse_needed_extensions
 from covetbackup.core.databases.postgresql.adding.places import listed
 from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.postgresql.load import for_the_server, memory_file
@@ -32,9 +31,7 @@ _TIMEOUTS = (b"lock_timeout", b"transaction_timeout")
 
 
 def refuse_present(connection: Connection, chosen: Chosen) -> None:
-    """Raises `TargetNotEmpty` naming what is there of it under the names that it shall have, and
-    `BadSetting` for a schema that cannot step aside."""
-    refuse_needed_extensions(connection, chosen)
+    """Raises `TargetNotEmpty` naming what is there of it under the names that it shall have."""
     stepping_aside = [old for old, _ in chosen.schemas_as]
     wanted = [*chosen.tables, *chosen.sequences]
     there = [label for (label,) in connection.execute(_PRESENT, (wanted, stepping_aside))]

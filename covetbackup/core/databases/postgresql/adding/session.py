@@ -94,6 +94,7 @@ class AddingRestore:
     def __enter__(self) -> AddingRestore:
         with translated(self._access.settings), ExitStack() as stack:
             self._connection = stack.enter_context(closing(self._access.connect()))
+            preflight.refuse_read_only(self._connection)
             resting = stack.enter_context(closing(self._access.connect()))
             self._pulse = Pulse(resting, self._access.settings)
             self._progress = Felt(self._progress, self._pulse)

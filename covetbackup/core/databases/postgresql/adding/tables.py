@@ -11,6 +11,7 @@ from covetbackup.core.databases.postgresql import preflight, recount
 from covetbackup.core.databases.postgresql.adding import making
 from covetbackup.core.databases.postgresql.adding.aside import Aside
 from covetbackup.core.databases.postgresql.adding.outgoing import make
+from covetbackup.core.databases.postgresql.adding.requalify import Requalified
 from covetbackup.core.databases.postgresql.adding.speaking import AsWritten
 from covetbackup.core.databases.postgresql.adding.waiting import Wait
 from covetbackup.core.databases.postgresql.connection import Connection
@@ -18,7 +19,7 @@ from covetbackup.core.databases.postgresql.extension_facts import advance_sequen
 from covetbackup.core.databases.postgresql.toc.closure import close
 from covetbackup.core.databases.postgresql.toc.recorded import EXTENSION, OF_RELATIONS
 from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
-from covetbackup.core.databases.selection import Selection, renamed
+from covetbackup.core.databases.selection import Chosen, Selection, renamed
 from covetbackup.core.progress import Progress
 
 
@@ -57,24 +58,32 @@ class AddedTables:
         self._owner = owner
         self._wait = wait
         self._progress = progress
-        self._aside: Aside | None = None
+        self._names: Aside | Requalified | None = None
 
     def begin(self) -> None:
         """Raises `TargetNotEmpty` for what is there already."""
         if preflight.is_superuser(self._connection):
             self._progress.note(preflight.ALL_RIGHTS)
         making.refuse_present(self._connection, self.chosen)
-        self._aside = Aside(self._connection, self.chosen.schemas_as, owner=self._owner)
-        self._aside.step()
+        names = self._names = self._names_for(self.chosen)
         with self._as_written:
-            there = self._wait(partial(making.present, self._connection, self._structure))
+            self._wait(names.step)
+            created = self._structure.altered(names.entry)
+            there = self._wait(partial(making.present, self._connection, created))
+        self._structure = making.without(self._structure, there)
+        there = [entry for entry in there if entry.dump_id not in names.created]
         for entry in there:
             kind = entry.kind.decode().lower()
             self._progress.note(f"used as it is there: {kind} {entry.name}")
-        self._structure = making.without(self._structure, there)
         self._leave_configuration(there)
+        self.entries = {dump_id: names.entry(one) for dump_id, one in self.entries.items()}
         # Of the data section only values of sequences are left.
         self._run("pre-data", "data")
+
+    def _names_for(self, chosen: Chosen) -> Aside | Requalified:
+        if Requalified.is_needed(self._connection, self._structure, chosen):
+            return Requalified(self._connection, self._structure, chosen, owner=self._owner)
+        return Aside(self._connection, chosen.schemas_as, owner=self._owner)
 
     def _leave_configuration(self, there: Sequence[Entry]) -> None:
         """What an extension that is there has configured stays as it is: other tables of this
@@ -99,18 +108,20 @@ class AddedTables:
         self._run("post-data")
         if self.chosen.with_data:
             self.notes += advance_sequences(self._connection, expected, self._made)
-        found = self._counted(replace(self.chosen, schemas_as=()).of(expected), loaded)
+        assert self._names is not None
+        now = self._names.chosen(self.chosen)
+        found = self._counted(now.of(expected), loaded)
         # As late as can be: nobody else writes to the tables that they lead to until all is over.
         if self._keys:
             self._progress.phase("making keys to tables that are there")
         with self._as_written:
-            for note in make(self._connection, self._keys, self._wait):
+            keys = [self._names.entry(key) for key in self._keys]
+            for note in make(self._connection, keys, self._wait):
                 self._progress.note(note)
         # Of another role, perhaps, since pg_restore's statements began.
         self._connection.execute("RESET ROLE")
-        assert self._aside is not None
-        self._aside.step_back()
-        return renamed(found, self.chosen.schemas_as)
+        self._names.step_back()
+        return found if now.schemas_as else renamed(found, self.chosen.schemas_as)
 
     def _counted(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
         """What is there of it, under the names of the backup."""
@@ -130,6 +141,8 @@ class AddedTables:
     def _run(self, *sections: str) -> None:
         idle = partial(self._progress.advance, 0)
         statements = making.script(self._pg_restore(), self._structure, *sections, idle=idle)
+        assert self._names is not None
+        statements = self._names.text(statements)
         with self._as_written:
             self._wait(partial(self._connection.execute, statements))
 

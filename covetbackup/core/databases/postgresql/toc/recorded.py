@@ -33,11 +33,9 @@ def with_recorded_needs(contents: Contents, settings: Mapping[str, str]) -> Cont
         more[dump_id] = (*more.get(dump_id, ()), need)
     if not more:
         return contents
-    entries = (
-        replace(entry, needs=(*entry.needs, *more.get(entry.dump_id, ())))
-        for entry in contents.entries
+    return contents.altered(
+        lambda entry: replace(entry, needs=(*entry.needs, *more.get(entry.dump_id, ())))
     )
-    return replace(contents, entries=tuple(entries))
 
 
 def _extensions(contents: Contents) -> Mapping[str, int]:

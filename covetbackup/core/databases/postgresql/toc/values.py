@@ -105,6 +105,11 @@ class Contents:
                 found.add(entry.dump_id)
         return self.kept(lambda entry: entry.dump_id in found or entry.is_setting)
 
+    def altered(self, alter: Callable[[Entry], Entry]) -> Contents:
+        """The contents with other texts in their entries, to be looked at: in what is written of
+        them (`raw`) nothing changes."""
+        return replace(self, entries=tuple(map(alter, self.entries)))
+
 
 OFFSET_BYTES = 8
 
