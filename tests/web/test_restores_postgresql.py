@@ -140,6 +140,7 @@ def test_a_sound_plan_fails_no_check(source: Database) -> None:
         "Key": Level.PASS,
         "Signature": Level.PASS,
         "Target server": Level.PASS,
+        "Writable": Level.PASS,
         "Version": Level.PASS,
         "Client programs": Level.PASS,
         "Name": Level.PASS,
