@@ -97,6 +97,24 @@ def test_a_rich_database_comes_back_equal(fleet: Fleet, source: str, target: str
     assert contents(there, f"{name}_copy") == contents(here, name)
 
 
+@pytest.mark.parametrize("method", ["parallel", "logical"])
+def test_programs_of_18_alone_back_up_and_restore_an_older_server(
+    fleet: Fleet, method: str
+) -> None:
+    server, programs = fleet.server(INSTALLED), fleet.server("18").binaries
+    if server.major >= 17:
+        pytest.skip("the installed server is not older")
+    name = server.create_database(f"by_18_{method}")
+    fill_richly(server, name)
+    settings = server.settings(name)
+    engine = PostgresEngine(settings, server.password, client_directories=[programs])
+    taken = take(engine, method=method)
+    assert any("dumped by programs of PostgreSQL 18" in line for line in taken.outcome.warnings)
+    restored = put_back(engine, taken, server.url(f"{name}_copy"), jobs=2)
+    assert differences(taken.inventory, restored) == []
+    assert contents(server, f"{name}_copy") == contents(server, name)
+
+
 @pytest.mark.parametrize(
     ("source", "target"),
     [("13", INSTALLED), (INSTALLED, "17"), ("17", "18"), ("18", "18")],

@@ -24,7 +24,7 @@ from covetbackup.core.databases.postgresql import (
 )
 from covetbackup.core.databases.postgresql.access import Access, Tool
 from covetbackup.core.databases.postgresql.background import in_background
-from covetbackup.core.databases.postgresql.clients import Clients
+from covetbackup.core.databases.postgresql.clients import Clients, newer_than_server
 from covetbackup.core.databases.postgresql.connection import (
     Connection,
     conninfo,
@@ -74,6 +74,7 @@ class PostgresBackup:
             self._warnings += survey.shortcomings(self._leader, self._snapshot)
             self._unread = unread.unread(self._leader)
             self._warnings += unread.warnings(self._unread)
+            self._warnings += newer_than_server(self._clients, major_of(self._leader))
             self._probe = probe(self._leader, self._clients)
             self._unplannable = unplannable.unplannable(self._leader, self._snapshot.tables)
             self._warnings += unplannable.warnings(self._snapshot.tables, self._unplannable)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from covetbackup.core.databases.postgresql.older_server import sets_what_is_unknown
 from covetbackup.core.errors import StreamError, ToolMissing, ToolTooOld
 from covetbackup.core.stream.process import run
 
@@ -92,3 +93,17 @@ def choose_clients(found: Sequence[Clients], *, major: int) -> Clients:
             hint,
         )
     return min(fitting, key=lambda clients: clients.major)
+
+
+def newer_than_server(clients: Clients, major: int) -> list[str]:
+    """Warn of a dump that the programs of the server's own version cannot read."""
+    if clients.major == major:
+        return []
+    by_hand = ""
+    if sets_what_is_unknown(clients.major, major):
+        by_hand = f"; by hand into PostgreSQL {major} as the recovery guide says for older servers"
+    return [
+        f"dumped by programs of PostgreSQL {clients.major}, as none of {major} were found: only"
+        f" pg_restore {clients.major} or newer may read it{by_hand}; install"
+        f" postgresql-client-{major} for the next"
+    ]

@@ -11,6 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from covetbackup.core.databases.postgresql.older_server import (
+    SETTING,
+    RunOnOlderServer,
+    arguments_for_it,
+)
 from covetbackup.core.errors import SinkFailed, StorageFull, TooLarge
 from covetbackup.core.stream.command import ChildFile, Environment
 from covetbackup.core.stream.process import CommandSink, CommandSource
@@ -20,29 +25,47 @@ _SCRIPT_BYTES = 64 << 20
 _TALK_BYTES = 32 << 20  # it says about 150 bytes of each entry
 
 
+Running = CommandSink | RunOnOlderServer
+
+
 @dataclass(frozen=True, slots=True)
 class PgRestore:
-    """How to run pg_restore on the scratch database. `idle` may raise `Cancelled`."""
+    """How to run pg_restore on the scratch database. `idle` may raise `Cancelled`. If the server
+    is too old for the program (see `older_server`), it `goes_on` after errors, with one job."""
 
     argv: Sequence[str]
     env: Environment
     secrets: Sequence[Secret]
     idle: Callable[[], None]
+    goes_on: bool = False
 
-    def start(self, *arguments: str | ChildFile) -> CommandSink:
-        return CommandSink(
-            [*self.argv, *arguments], env=self.env, secrets=self.secrets, idle=self.idle
+    def start(self, *arguments: str | ChildFile) -> Running:
+        return self._run(
+            CommandSink(
+                [*self.argv, *self._fit(arguments)],
+                env=self.env,
+                secrets=self.secrets,
+                idle=self.idle,
+            )
         )
 
-    def start_talking(self, *arguments: str | ChildFile) -> CommandSink:
+    def start_talking(self, *arguments: str | ChildFile) -> Running:
         """As `start`, with all that it says of each entry in its messages."""
-        return CommandSink(
-            [*self.argv, "--verbose", *arguments],
-            env=self.env,
-            secrets=self.secrets,
-            idle=self.idle,
-            message_bytes=_TALK_BYTES,
+        return self._run(
+            CommandSink(
+                [*self.argv, "--verbose", *self._fit(arguments)],
+                env=self.env,
+                secrets=self.secrets,
+                idle=self.idle,
+                message_bytes=_TALK_BYTES,
+            )
         )
+
+    def _fit(self, arguments: Sequence[str | ChildFile]) -> Sequence[str | ChildFile]:
+        return arguments_for_it(arguments) if self.goes_on else arguments
+
+    def _run(self, running: CommandSink) -> Running:
+        return RunOnOlderServer(running) if self.goes_on else running
 
     def script(self, *arguments: str | ChildFile) -> bytes:
         """The statements that it would run, as one text for the server."""
@@ -52,7 +75,7 @@ class PgRestore:
             for chunk in chunks:
                 pieces.append(chunk)
                 self.idle()
-        return for_the_server(b"".join(pieces))
+        return for_the_server(b"".join(pieces)).replace(SETTING, b"", 1)
 
 
 _FOR_PSQL = re.compile(rb"^\\(?:un)?restrict \w+\n", re.MULTILINE)
@@ -113,7 +136,7 @@ class SpooledLoad:
         self._command = command
         self._arguments = (*arguments, f"--jobs={jobs}")
         self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed by commit and abort
-        self._running: CommandSink | None = None
+        self._running: Running | None = None
 
     def write(self, chunk: bytes) -> None:
         try:

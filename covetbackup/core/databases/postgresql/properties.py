@@ -17,7 +17,11 @@ from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.connection import Connection, line_of
 from covetbackup.core.errors import BadSetting
 
-UNKNOWN_HERE = (errors.UndefinedObject, errors.InvalidParameterValue)
+UNKNOWN_HERE = (
+    errors.UndefinedObject,
+    errors.InvalidParameterValue,
+    errors.FeatureNotSupported,
+)
 """A setting, or a provider of labels, that the server does not have: no reason to refuse the
 rows."""
 

@@ -24,6 +24,7 @@ from covetbackup.core.databases.base import Piece, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql import (
     preflight,
+    properties,
     recount,
     replace,
     roles,
@@ -46,13 +47,9 @@ from covetbackup.core.databases.postgresql.connection import (
 )
 from covetbackup.core.databases.postgresql.extension_facts import advance_sequences
 from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink, SpooledLoad
+from covetbackup.core.databases.postgresql.older_server import sets_what_is_unknown
 from covetbackup.core.databases.postgresql.parts.names import DUMP, HEAD, is_part
 from covetbackup.core.databases.postgresql.parts.restoring import PartedLoad
-from covetbackup.core.databases.postgresql.properties import (
-    UNKNOWN_HERE,
-    property_statements,
-    rehearse,
-)
 from covetbackup.core.databases.postgresql.pulse import Felt, Pulse
 from covetbackup.core.databases.postgresql.rename import rename_schemas
 from covetbackup.core.databases.postgresql.snapshot import prepare_session
@@ -305,16 +302,16 @@ class PostgresRestore:
     def _rehearsed_properties(self) -> list[sql.Composed]:
         """The statements for the commit point that this role may run, tried and rolled back: a
         failure must show now and not after hours of loading."""
-        wanted = property_statements(
+        wanted = properties.property_statements(
             self._name, self._expected, keep_owner=self._choices.keeps_owner
         )
-        possible, failures = rehearse(self._keeper, wanted)
+        possible, failures = properties.rehearse(self._keeper, wanted)
         for text, error in failures:
             self._refuse_or_note(text, error)
         return possible
 
     def _refuse_or_note(self, text: str, error: psycopg.Error) -> None:
-        if isinstance(error, UNKNOWN_HERE):
+        if isinstance(error, properties.UNKNOWN_HERE):
             self._notes.append(f"left out: {text}")
             return
         if self._choices.keeps_owner and self._options.selection is None:
@@ -342,6 +339,7 @@ class PostgresRestore:
             ),
             secrets=[] if self._password is None else [self._password],
             idle=self._tick,
+            goes_on=sets_what_is_unknown(self._clients.major, major_of(self._keeper)),
         )
 
     def _tick(self) -> None:

@@ -74,7 +74,7 @@ class StructureLoad:
             if not failed:
                 raise failure.error
             self._again(contents, failed, failure.error)
-            if jobs > 1:
+            if jobs > 1 or self._command().goes_on:
                 return
             contents = after(contents, failed[-1])
 
