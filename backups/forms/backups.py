@@ -70,7 +70,7 @@ class NoteForm(forms.Form):
     note = forms.CharField(
         max_length=2000, required=False, widget=forms.Textarea(attrs={"rows": 3})
     )
-    tags = forms.CharField(max_length=300, required=False, help_text="Words, separated by commas.")
+    tags = forms.CharField(max_length=300, required=False, help_text="Comma-separated")
 
     def clean_tags(self) -> list[str]:
         words = (word.strip() for word in self.cleaned_data["tags"].split(","))

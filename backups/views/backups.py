@@ -198,11 +198,12 @@ def _page(request: HttpRequest, found: Backup) -> dict[str, Any]:
     }
 
 
-def _commands(found: Backup, *, may_be_copied: bool) -> list[str]:
+def _commands(found: Backup, *, may_be_copied: bool) -> list[tuple[str, str]]:
+    """Each with what it does."""
     name = found.label or found.pk
-    copy = [command("copy_backup", name)] if may_be_copied else []
+    copy = [("Copy again", command("copy_backup", name))] if may_be_copied else []
     may_be_verified = found.is_restorable or (found.state == BackupState.FAILED and found.label)
-    check = [command("verify", name, "--level", "checksum")] if may_be_verified else []
+    check = [("Verify", command("verify", name, "--level", "checksum"))] if may_be_verified else []
     return [*copy, *check]
 
 

@@ -61,11 +61,11 @@ def owner_state(browser: Browser, dashboard: Dashboard) -> Any:
 
 
 @pytest.fixture(scope="package")
-def lived_in(
-    dashboard: Dashboard, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
-) -> LivedIn:
+def lived_in(dashboard: Dashboard, postgres: PostgresServer) -> LivedIn:
     """The dashboard with servers, backups, a restore and a failure to look at."""
-    return live_in(dashboard, postgres, tmp_path_factory.mktemp("sqlite"))
+    folder = dashboard.var / "tills"  # below the folder that may hold SQLite databases
+    folder.mkdir()
+    return live_in(dashboard, postgres, folder)
 
 
 @pytest.fixture

@@ -46,6 +46,7 @@ def pages_of(world: LivedIn) -> dict[str, str]:
         "keys": "/keys/",
         "team": "/team/",
         "team-invite": "/team/1/invite/",
+        "team-remove": "/team/member/1/remove/",
         "audit": "/audit/",
         "settings": "/settings/",
         "profile": "/profile/",

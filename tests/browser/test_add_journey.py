@@ -47,7 +47,7 @@ def choose(visitor: Visitor, table: str, *, what: str) -> None:
     visitor.button("Choose schemas and tables…").click()
     visitor.page.get_by_role("checkbox", name=table).check()
     visitor.page.get_by_label(what).check()
-    visitor.button("Restore what is ticked").click()
+    visitor.button("Continue").click()
 
 
 def confirm(visitor: Visitor, name: str) -> None:

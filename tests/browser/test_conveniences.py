@@ -115,6 +115,53 @@ _FOCUS = """() => {
 }"""
 
 
+@pytest.mark.parametrize("has_clipboard", [True, False], ids=["https", "plain_http"])
+def test_copying_works_without_the_clipboard_of_https_and_says_so(
+    owner: Visitor, has_clipboard: bool
+) -> None:
+    if has_clipboard:
+        owner.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    else:
+        owner.page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: null})")
+    owner.open("/jobs/")
+    owner.page.evaluate("document.addEventListener('copy', () => (window.copied = true))")
+    owner.page.get_by_text("Same from the command line").click()
+    button = owner.page.locator("[data-copy]")
+    button.click()
+    expect(button).to_have_text("Copied")
+    expect(button).to_be_focused()
+    if has_clipboard:
+        told = owner.page.evaluate("navigator.clipboard.readText()")
+        assert told == owner.page.locator("#command-0").inner_text()
+    else:
+        assert owner.page.evaluate("window.copied") is True
+    expect(button).to_have_text("Copy", timeout=PATIENCE)
+
+
+def test_the_table_chooser_counts_what_is_ticked(lived_in: LivedIn, owner: Visitor) -> None:
+    owner.open(f"/restores/new/{lived_in.backup}/choose/")
+    told, boxes = owner.page.locator("[data-picked]"), owner.page.locator("input[name=pick]")
+    expect(told).to_have_text("Tick what to restore.")
+    boxes.nth(1).check()
+    boxes.nth(2).check()
+    expect(told).to_contain_text("2 chosen")
+    boxes.nth(1).uncheck()
+    boxes.nth(2).uncheck()
+    expect(told).to_have_text("Nothing is chosen.")
+
+
+def test_removing_a_member_asks_first_without_scripts_too(owner_with: VisitorAs) -> None:
+    owner = owner_with(scripts=False)
+    invite(owner, "leaver", "viewer")
+    owner.open("/team/")
+    owner.page.get_by_role("row", name="leaver").get_by_role("link", name="Remove").click()
+    owner.is_at(r"/team/member/\d+/remove/")
+    assert owner.heading() == "Remove leaver from Operations?"
+    owner.button("Remove member").click()
+    owner.is_at("/team/")
+    assert owner.page.get_by_role("row", name="leaver").count() == 0
+
+
 def invite(owner: Visitor, name: str, role: str) -> str:
     """The link that an owner gives to somebody new."""
     owner.open("/team/1/invite/")

@@ -35,7 +35,7 @@ def test_some_tables_of_many_are_restored(
         tick(visitor, "_137", HOSTILE_NAME)
         if scripts:
             assert looks_well(visitor) == []
-        visitor.button("Restore what is ticked").click()
+        visitor.button("Continue").click()
         assert visitor.page.get_by_label("Name of the new database").input_value() == copy
         visitor.button("Run checks").click()
         checks = visitor.page.locator(".checks")
