@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Max, Q, QuerySet, Sum
 from django.utils import timezone
 
 from backups.models import Backup, Database, DatabaseState
@@ -23,7 +23,6 @@ class Statistics:
 
     servers: int
     databases: int
-    unprotected: int
     backups: int
     failed_lately: int
     plain_bytes: int
@@ -59,12 +58,7 @@ def _sources(user: User) -> dict[str, Any]:
     databases = Database.objects.visible_to(user).filter(
         state=DatabaseState.PRESENT, is_included=True
     )
-    protected = Exists(Backup.objects.filter(_GOOD, database=OuterRef("pk")))
-    return databases.aggregate(
-        servers=Count("server", distinct=True),
-        databases=Count("pk"),
-        unprotected=Count("pk", filter=~Q(protected)),
-    )
+    return databases.aggregate(servers=Count("server", distinct=True), databases=Count("pk"))
 
 
 def _restorable(user: User) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from backups.forms.repositories import REPOSITORY_FORMS, RepositoryForm
 from backups.listing import ORDERS, BackupFilter, backups_in
 from backups.models import CopyState, Database, Repository
+from backups.models.backup import UNUSABLE_STATES
 from backups.models.repository import RepositoryKind
+from backups.records import DAMAGED_COPIES
 from backups.registering import add_repository, check_repository, make_default
 from backups.views.lookup import look_up, signed_in
 from covetbackup.access.decorators import requires
@@ -33,8 +35,10 @@ _HELD = (CopyState.STORED, CopyState.VERIFIED)
 @requires(Permission.VIEW)
 def repositories(request: HttpRequest) -> HttpResponse:
     mine = Repository.objects.visible_to(signed_in(request)).select_related("team")
+    damaged = Count("copies", filter=Q(copies__state__in=DAMAGED_COPIES))
+    page = page_of(mine.annotate(damaged=damaged), ("name", "id"), request.GET.get("cursor", ""))
     context = {
-        "page": page_of(mine, ("name", "id"), request.GET.get("cursor", "")),
+        "page": page,
         "ignored": ignored(request.GET.dict()),
         "totals": mine.aggregate(all=Count("pk"), troubled=Count("pk", filter=~Q(problem=""))),
     }
@@ -115,7 +119,11 @@ def _added(request: HttpRequest, form: RepositoryForm) -> HttpResponse:
 def _page(found: Repository) -> dict[str, Any]:
     chosen = BackupFilter(repository=found.pk)
     rows = backups_in(Database.objects.filter(server__team=found.team), chosen)
-    states = found.copies.values_list("state").annotate(Count("pk")).order_by("state")
+    # Of a run that failed or was cancelled there never was a copy.
+    never = Q(state=CopyState.FAILED, backup__state__in=UNUSABLE_STATES)
+    states = (
+        found.copies.exclude(never).values_list("state").annotate(Count("pk")).order_by("state")
+    )
     counts = list(states)
     return {
         "repository": found,

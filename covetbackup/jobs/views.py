@@ -116,7 +116,7 @@ def _cancellation(found: Job) -> dict[str, object]:
         "picture": "cancel",
         "back": reverse("job", args=[found.pk]),
         "back_title": f"Job {found.pk}",
-        "cancel": "Keep running",
+        "cancel": "Keep job",
     }
 
 

@@ -267,7 +267,7 @@ def test_the_totals_count_what_is_restorable_and_mine(
 
     totals = statistics(viewer)
 
-    assert (totals.servers, totals.databases, totals.unprotected) == (1, 2, 1)
+    assert (totals.servers, totals.databases) == (1, 2)
     assert (totals.backups, totals.failed_lately, totals.stored_bytes) == (2, 2, 200)
     assert totals.ratio == 3.0
     assert statistics(stranger).backups == 0 and statistics(stranger).ratio is None

@@ -190,6 +190,20 @@ def test_a_damaged_copy_of_an_older_backup_is_not_forgotten(team: Team, backup: 
     assert verdict.badge == "copy damaged" and "an older backup" in verdict.reason
 
 
+def test_a_repository_with_a_damaged_copy_says_so(
+    client_of: ClientOf, viewer: User, backup: Backup
+) -> None:
+    verify(backup, CopyState.VERIFIED, CopyState.CORRUPT)
+    cancelled = make_backup_row(backup.database, state="cancelled", label="")
+    here = backup.copies.get(state=CopyState.CORRUPT).repository
+    BackupCopy.objects.create(backup=cancelled, repository=here, state=CopyState.FAILED)
+    client = client_of(viewer)
+    text = client.get(reverse("repositories")).content.decode()
+    assert text.count("Copy damaged") == 1 and "1 damaged copy" in text
+    page = client.get(reverse("repository", args=[here.pk])).content.decode()
+    assert "Corrupt</span> 1" in page and "Failed</span> 1" not in page
+
+
 def test_a_look_that_finds_nothing_does_not_take_back_damage(backup: Backup) -> None:
     verify(backup, CopyState.VERIFIED, CopyState.CORRUPT)
     verified_at = Backup.objects.get(pk=backup.pk).verified_at
