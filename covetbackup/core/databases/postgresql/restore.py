@@ -48,6 +48,7 @@ from covetbackup.core.databases.postgresql.connection import (
 from covetbackup.core.databases.postgresql.extension_facts import advance_sequences
 from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink, SpooledLoad
 from covetbackup.core.databases.postgresql.older_server import sets_what_is_unknown
+from covetbackup.core.databases.postgresql.outward import settle_outward
 from covetbackup.core.databases.postgresql.parts.names import DUMP, HEAD, is_part
 from covetbackup.core.databases.postgresql.parts.restoring import PartedLoad
 from covetbackup.core.databases.postgresql.pulse import Felt, Pulse
@@ -69,8 +70,7 @@ _log = logging.getLogger(__name__)
 class PostgresRestore:
     """A `RestoreSession` into a database that does not exist yet, or is replaced."""
 
-    kept_as = ""
-    left = ""
+    kept_as = left = ""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class PostgresRestore:
         self._stack = ExitStack()
         self._created_roles: list[str] = []
         self._properties: list[sql.Composed] = []
-        self._notes: list[str] = []
+        self._notes, self._outward = list[str](), list[str]()
         self._committed = False
 
     def __enter__(self) -> PostgresRestore:
@@ -224,6 +224,7 @@ class PostgresRestore:
             with translated(self._settings):
                 scratch.rename(self._keeper, name, target, statements=self._properties)
         self._committed = True
+        self._notes += self._outward
 
     def _look_at_target(self) -> None:
         target = self._target.database
@@ -273,6 +274,7 @@ class PostgresRestore:
                 self._notes += advance_sequences(connection, expected, extensions)
             if chosen is not None:
                 rename_schemas(connection, chosen.schemas_as)
+            self._outward = settle_outward(connection, expected, self._target.database)
 
     def _say_risks(self) -> None:
         if preflight.is_superuser(self._keeper):
