@@ -220,6 +220,7 @@ def _wanted(plan: Plan, seen: _Seen) -> Wanted:
         method=manifest.method if manifest else plan.backup.method,
         jobs=plan.jobs,
         creates_roles=plan.creates_roles,
+        switches=plan.switches,
         replaces=plan.replaces,
         chosen=seen.chosen,
         adds=plan.adds,

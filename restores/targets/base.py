@@ -28,6 +28,7 @@ class Wanted:
     method: str = ""
     jobs: int = 1
     creates_roles: bool = False
+    switches: tuple[str, ...] = ()
     replaces: bool = False
     chosen: Chosen | None = None
     adds: bool = False

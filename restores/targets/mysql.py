@@ -13,7 +13,7 @@ from datetime import datetime
 from backups.engines import mysql_settings, server_password
 from backups.models import Server
 from covetbackup.core.databases.base import RestoreOptions
-from covetbackup.core.databases.mysql import preflight, scratch
+from covetbackup.core.databases.mysql import preflight, references, scratch
 from covetbackup.core.databases.mysql.clients import choose_clients, find_clients
 from covetbackup.core.databases.mysql.connection import Connection, quoted
 from covetbackup.core.databases.mysql.privileges import account_of, granted
@@ -21,7 +21,7 @@ from covetbackup.core.databases.mysql.settings import SERVERS_OWN
 from covetbackup.core.errors import BadSetting, CovetError, TargetNotEmpty
 from restores.checks import Check, Level, failed
 from restores.targets import mysql_adding, mysql_exchange
-from restores.targets.base import Question, TargetKind, Wanted
+from restores.targets.base import Question, Switch, TargetKind, Wanted
 from restores.targets.mysql_connection import on_server
 from restores.targets.mysql_fitness import answer, difference, room, taken_from, tried
 
@@ -88,10 +88,33 @@ def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
             f"No database there is called {wanted.name}.",
             lambda: scratch.refuse_taken(connection, wanted.name),
         )
+    yield from _references(connection, wanted)
     extra = _options(wanted.owner, wanted.creates_roles)
     choices = preflight.read_choices(RestoreOptions("", expected, extra=extra))
     for risk in preflight.risks(connection, expected, choices):
         yield difference(risk)
+
+
+def _references(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+    """What the database needs of others, and what of a copy acts on the original."""
+    expected, chosen = wanted.expected, wanted.chosen
+    if references.needs_of(expected):
+        yield tried(
+            "Other databases",
+            "All that views and defaults need of them is there.",
+            lambda: references.refuse_missing(
+                connection, expected, chosen.tables if chosen else None
+            ),
+        )
+    acting = references.on_the_original(expected, wanted.name)
+    if acting:
+        fix = (
+            "Take the name out of these bodies: in the original, or in the copy before it is used."
+        )
+        yield Check(Level.WARNING, "Original", f"{acting[:1].upper()}{acting[1:]}.", fix)
+    events = references.events_of_a_copy(expected, wanted.name, replaces=wanted.replaces)
+    if events and not chosen and _ENABLE_EVENTS.name not in wanted.switches:
+        yield Check(Level.WARNING, "Events", f"{events[:1].upper()}{events[1:]}.")
 
 
 def _tools(connection: Connection) -> str:
@@ -147,6 +170,14 @@ def _options(owner: str, creates_roles: bool) -> dict[str, object]:
     return {"owner": owner, "globals": creates_roles}
 
 
+_ENABLE_EVENTS = Switch(
+    "enable_events",
+    "--enable-events",
+    "Let the events of a copy run",
+    "Without this the scheduled events of a database that is restored under another name are "
+    "disabled. Under its own name they are as they were.",
+)
+
 KIND = TargetKind(
     has_owners=True,
     creates_roles=Question(
@@ -165,6 +196,7 @@ KIND = TargetKind(
     options=_options,
     exchange=mysql_exchange.EXCHANGE,
     adding=mysql_adding.ADDING,
+    switches=(_ENABLE_EVENTS,),
     owner_word="account",
     owner_help="The definer of views and routines, as user@host.",
 )

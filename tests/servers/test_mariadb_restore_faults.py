@@ -202,7 +202,9 @@ def test_events_sleep_until_the_target_is_whole(
     )
     taken = take(engine_for(mariadb_server, mariadb_database))
     events = taken.members["events.sql"].replace(b" STARTS '2036-01-01 00:00:00'", b"")
-    options = RestoreOptions(mariadb_server.url(TARGET), taken.inventory)
+    options = RestoreOptions(
+        mariadb_server.url(TARGET), taken.inventory, extra={"enable_events": True}
+    )
     with engine_for(mariadb_server, TARGET).restore(options, Silent()) as session:
         fill(session, with_member(taken, "events.sql", events))
         (scratch,) = _scratch_databases(mariadb_server)

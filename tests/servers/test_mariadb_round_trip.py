@@ -38,7 +38,7 @@ def test_a_rich_database_comes_back_equal(
     engine = engine_for(mariadb_server, mariadb_database)
     taken = take(engine, streams=streams)
     copy = fresh_name()
-    restored = put_back(engine, taken, mariadb_server.url(copy), jobs=streams)
+    restored = put_back(engine, taken, mariadb_server.url(copy), jobs=streams, enable_events=True)
     assert differences(taken.inventory, restored) == []
     assert contents(mariadb_server, copy) == contents(mariadb_server, mariadb_database)
     assert definitions(mariadb_server, copy) == definitions(mariadb_server, mariadb_database)
@@ -86,7 +86,7 @@ def test_programs_of_any_length_are_restored(
     taken = take(engine)
     taken.members["programs.sql"] = _LONG_COMMENT + taken.members["programs.sql"]
     copy = fresh_name()
-    put_back(engine, taken, mariadb_server.url(copy))
+    put_back(engine, taken, mariadb_server.url(copy), enable_events=True)
     assert definitions(mariadb_server, copy) == definitions(mariadb_server, mariadb_database)
 
 

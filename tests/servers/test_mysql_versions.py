@@ -84,7 +84,7 @@ def test_a_rich_database_comes_back_equal(
     fill_richly(mysql_server, database, programs / "usr/bin/mysql")
     source = engine(mysql_server, database, programs)
     taken = take(source, streams=streams)
-    restored = put_back(source, taken, mysql_server.url(copy), jobs=streams)
+    restored = put_back(source, taken, mysql_server.url(copy), jobs=streams, enable_events=True)
     assert differences(taken.inventory, restored) == []
     assert contents(mysql_server, copy) == contents(mysql_server, database)
     assert definitions(mysql_server, copy) == definitions(mysql_server, database)

@@ -9,9 +9,12 @@ from covetbackup.core.databases.mysql.definitions import Definitions
 from covetbackup.core.databases.mysql.flavour import Flavour, version_of
 from covetbackup.core.databases.mysql.programs import with_definer, with_events_asleep
 from covetbackup.core.databases.mysql.renaming import (
+    Renaming,
+    databases_in,
+    in_database,
     mentions,
+    with_database,
     with_sequences_in,
-    without_database,
 )
 from covetbackup.core.databases.mysql.sections import SectionScan, map_from_json, map_to_json
 from covetbackup.core.databases.mysql.tables import Table, balanced
@@ -157,10 +160,43 @@ def test_only_the_definers_of_statements_are_replaced() -> None:
     assert b"CREATE DEFINER=`a`@`%` in a body" in script
 
 
-def test_only_names_of_the_old_database_in_views_go() -> None:
-    script = without_database(_SCRIPT, "shop")[:]
-    assert b"select `t`.`a` AS `a`,`f`() AS `f`,'`shop`.`t`.`a`' AS `s`,`shop`.`b` AS" in script
+def test_only_names_of_the_old_database_in_views_are_replaced() -> None:
+    script = with_database(_SCRIPT, Renaming("shop", "new"))[:]
+    expected = b"select `new`.`t`.`a` AS `a`,`new`.`f`() AS `f`,'`shop`.`t`.`a`' AS `s`,`shop`.`b`"
+    assert expected in script
     assert script.splitlines()[:-1] == _SCRIPT.splitlines()[:-1]
+
+
+@pytest.mark.parametrize(
+    ("view", "found"),
+    [
+        ("select 1 from `shop`.`t` `x`", "select 1 from `n``w`.`t` `x`"),
+        ("select 1 from ((`shop`.`t` join (`shop`.`u` `y`", None),
+        ("select `shop`.`t` AS `t` from `x` `shop`", "select `shop`.`t` AS `t` from `x` `shop`"),
+        ("select trim(both 'x' from `shop`.`t`) from `x` `shop`", ""),
+        ("select extract(year from `shop`.`t`) from `x` `shop`", ""),
+        ("select trim((select 1 from `shop`.`t`)) from `x`", None),
+        ("select nextval(`shop`.`s`),setval(`shop`.`s`,`shop`.`t`,1) from `x` `shop`",
+         "select nextval(`n``w`.`s`),setval(`n``w`.`s`,`shop`.`t`,1) from `x` `shop`"),
+        ("select `SHOP`.`f`(1),`shopping`.`f`(1)", ""),
+        ("select 'it''s from `shop`.`t`', '\\' from `shop`.`t`",
+         "select 'it''s from `shop`.`t`', '\\' from `n``w`.`t`"),
+    ],
+)  # fmt: skip
+def test_the_database_of_a_view_is_told_from_an_alias(view: str, found: str | None) -> None:
+    """None: wherever it is named; "": nowhere."""
+    expected = view.replace("`shop`", "`n``w`") if found is None else found or view
+    assert in_database(view.encode(), Renaming("shop", "n`w")).decode() == expected
+
+
+def test_databases_that_a_view_names_are_found() -> None:
+    view = b"select `a`.`f`(`b`.`t`.`c`) from `c`.`t` `x` where `x`.`y` = '`d`.`t`.`u`'"
+    assert databases_in(view) == {"a": {"f"}, "b": {"t"}, "c": {"t"}}
+
+
+def test_a_server_that_knows_no_case_means_the_same_by_another() -> None:
+    renaming = Renaming("shop", "new", folded=True)
+    assert in_database(b"select 1 from `Shop`.`t`", renaming) == b"select 1 from `new`.`t`"
 
 
 def test_events_are_put_to_sleep_and_strange_ones_refused() -> None:

@@ -16,12 +16,14 @@ from covetbackup.access.models import Team, User
 from covetbackup.core.databases.mysql.scratch import PREFIX
 from covetbackup.core.errors import BadSetting, Cancelled, DatabaseUnavailable
 from restores.checks import Level
+from restores.confirming import command_of
 from restores.outcome import Kept, remains_of, summary_of
 from restores.picking import items_of, selection_of
 from restores.preflight import preflight
 from restores.targets.registry import kind_of
 from tests.support.mariadb import MakeUser, MysqlServer, MysqlUser, create_database
 from tests.support.mariadb_backup import contents, fill_richly
+from tests.support.mysql_references import event_states
 from tests.web.conftest import ClientOf
 from tests.web.factories import make_database, make_server
 from tests.web.restoring import asked, ended, plan_for, run, taken
@@ -305,3 +307,38 @@ def test_an_account_that_may_create_none_is_told_so(
     [check] = [check for check in preflight(plan) if check.title == "Accounts"]
     mariadb_tidy.execute(None, check.fix.rstrip(".;"))
     assert "Accounts" not in [check.title for check in preflight(plan)]
+
+
+def test_what_of_a_copy_acts_on_the_original_is_said_beforehand(
+    source: Database, mariadb_tidy: MysqlServer
+) -> None:
+    """And its events run only if that was asked for."""
+    name = source.name
+    mariadb_tidy.execute(
+        name,
+        f"CREATE VIEW seen AS SELECT i.id FROM {name}.item i JOIN mysql.help_topic t USING (name)",
+        "CREATE EVENT nightly ON SCHEDULE EVERY 1 DAY STARTS '2036-01-01'"
+        f" DO DELETE FROM {name}.item",
+    )
+    backup, copy = taken(source), copy_of(source)
+    found = {check.title: check for check in preflight(plan_for(backup, copy))}
+    assert found["Other databases"].level is Level.PASS
+    assert "event nightly" in found["Original"].detail
+    assert found["Events"].level is Level.WARNING
+    plan = plan_for(backup, copy, switches=("enable_events",))
+    assert "Events" not in {check.title for check in preflight(plan)}
+    assert "--enable-events" in command_of(plan)
+    restore = asked(plan)
+    run(restore)
+    restore.refresh_from_db()
+    (problem,) = summary_of(restore).problems
+    assert "event nightly" in problem
+    assert event_states(mariadb_tidy, copy) == {"nightly": "ENABLED"}
+
+
+def test_the_form_asks_for_events_only_where_there_are_some(
+    source: Database, client_of: ClientOf, admin: User
+) -> None:
+    backup = taken(source)
+    page = client_of(admin).get(reverse("restore-start", args=[backup.pk])).content.decode()
+    assert 'name="enable_events"' in page and "checked" not in page

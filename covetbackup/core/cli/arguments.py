@@ -199,6 +199,11 @@ def _restore(made: argparse.ArgumentParser) -> None:
         help="not SQLite: roles or accounts that are missing there, from the backup",
     )
     made.add_argument(
+        "--enable-events",
+        action="store_true",
+        help="MySQL, MariaDB: let the scheduled events of a copy under another name run",
+    )
+    made.add_argument(
         "--skip-failing",
         action="store_true",
         help="PostgreSQL: leave out what the server refuses to create, except tables, and name it",

@@ -215,6 +215,7 @@ def _options(given: Namespace) -> dict[str, object]:
         "owner": given.owner,
         "globals": given.create_roles,
         "skip_failing": given.skip_failing,
+        "enable_events": given.enable_events,
     }
     return {name: value for name, value in said.items() if value}
 

@@ -17,7 +17,15 @@ from types import TracebackType
 from covetbackup.core.databases.background import Background
 from covetbackup.core.databases.base import BackupOptions, Member, Outcome, Probe, Span
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.mysql import catalog, counting, dump, parts, preflight, survey
+from covetbackup.core.databases.mysql import (
+    catalog,
+    counting,
+    dump,
+    parts,
+    preflight,
+    references,
+    survey,
+)
 from covetbackup.core.databases.mysql.background import in_background
 from covetbackup.core.databases.mysql.clients import Clients
 from covetbackup.core.databases.mysql.connection import Connection, connect, translated
@@ -285,6 +293,7 @@ class LogicalBackup:
         branch = (self._found.settings or {})["branch"]
         span = Span(position, position, branch, moment, moment)
         self._warnings += survey.shortcomings(self._listing, with_history=self._keeps_history)
+        self._warnings += references.warnings(self._found)
         return Outcome(span, self._complete(counts), self._probe(), METHOD, tuple(self._warnings))
 
     def _position(self) -> str:

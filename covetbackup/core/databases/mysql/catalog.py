@@ -11,6 +11,7 @@ import pymysql
 
 from covetbackup.core.databases.inventory import SequenceFacts
 from covetbackup.core.databases.mysql.connection import Connection, quoted
+from covetbackup.core.databases.mysql.options import read_options
 from covetbackup.core.databases.mysql.position import branch_of
 from covetbackup.core.databases.mysql.tables import Listing
 
@@ -79,20 +80,15 @@ def definers(connection: Connection, database: str) -> tuple[str, ...]:
 
 def properties(connection: Connection, database: str) -> dict[str, str]:
     """What a restore must recreate around the dump, and what a reader wants to know."""
-    row = connection.rows(
-        "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA"
-        " WHERE SCHEMA_NAME = %s",
-        [database],
-    )
-    charset, collation = row[0] if row else ("", "")
     names = ("lower_case_table_names", "max_allowed_packet", "time_zone", "log_bin")
     variables = {name: str(connection.value(f"SELECT @@global.{name}")) for name in names}
     return {
         "flavour": connection.version.flavour.value,
         "server_version": connection.version.text,
         "database": database,
-        "character_set": str(charset),
-        "collation": str(collation),
+        "character_set": "",
+        "collation": "",
+        **read_options(connection, database),
         "branch": branch_of(connection),
         "engines": json.dumps(_engines(connection, database)),
         **variables,

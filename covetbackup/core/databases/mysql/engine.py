@@ -72,9 +72,10 @@ class MysqlEngine:
         exist unless it is to be replaced. `options.extra` may hold `owner`, in whose name views,
         triggers, routines and events run: "keep" (the default: the original's definers), "none"
         (the restoring account) or an account as user@host; `globals`: True to create accounts
-        that are missing, as far as they belong to the database; and `binary_log`: False to keep
-        the restore out of it. Of a selection without structure the database must exist: rows are
-        added to its tables in one transaction.
+        that are missing, as far as they belong to the database; `binary_log`: False to keep the
+        restore out of it; and `enable_events`: True to let those of a copy under another name run.
+        Of a selection without structure the database must exist: rows are added to its tables in
+        one transaction.
         """
         selection = options.selection
         rows_alone = selection is not None and not selection.with_structure

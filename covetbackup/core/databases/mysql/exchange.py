@@ -21,6 +21,7 @@ from pymysql.constants import ER
 from covetbackup.core.databases.mysql import catalog, key_rules, marks, swap
 from covetbackup.core.databases.mysql.connection import Connection, code_of, quoted, text_of
 from covetbackup.core.databases.mysql.holding import Mover, Plain, drop_of, mover, rename_of
+from covetbackup.core.databases.mysql.options import in_statement, read_options
 from covetbackup.core.databases.mysql.plan import (
     Plan,
     has_begun,
@@ -82,7 +83,8 @@ def exchange(
             with mover(connection, plan, lambda: _as_needed(another())) as moving:
                 notes += [] if moving.holds else [_NOT_HELD.format(target)]
                 moving.move()
-                wrong = _arm(connection, plan, moving)
+                wrong, has_routines = _arm(connection, plan, moving)
+            wrong += [] if has_routines else _put_routines(connection, plan)
         return notes + _finish(connection, plan, wrong)
     finally:
         with suppress(pymysql.err.Error):  # a session that is gone holds nothing
@@ -113,7 +115,9 @@ def _recovered(connection: Connection, kept: str) -> bool:
             connection.execute(f"DROP DATABASE {quoted(kept)}")
         elif has_begun(connection, plan):
             _move_rest(connection, plan)
-            _finish(connection, plan, _arm(connection, plan, Plain(connection, plan)))
+            wrong, has_routines = _arm(connection, plan, Plain(connection, plan))
+            wrong += [] if has_routines else _put_routines(connection, plan)
+            _finish(connection, plan, wrong)
         else:
             _undo(connection, plan)
     finally:
@@ -125,7 +129,8 @@ def _write_down(connection: Connection, plan: Plan) -> None:
     """Make the database that will keep the old one, with the plan in it."""
     place = quoted(plan.kept)
     try:
-        connection.execute(f"CREATE DATABASE {place} {_charset(connection, plan.target)}")
+        options = in_statement(connection, read_options(connection, plan.target))
+        connection.execute(f"CREATE DATABASE {place} {options}")
     except pymysql.err.Error as error:
         if code_of(error) == ER.DB_CREATE_EXISTS:
             raise TargetNotEmpty(f"database {plan.kept!r} was created meanwhile") from error
@@ -137,16 +142,6 @@ def _write_down(connection: Connection, plan: Plan) -> None:
         with suppress(pymysql.err.Error):
             connection.execute(f"DROP DATABASE {place}")
         raise
-
-
-def _charset(connection: Connection, database: str) -> str:
-    """The options of a database, "" if it is gone."""
-    found = connection.rows(
-        "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA"
-        " WHERE SCHEMA_NAME = %s",
-        [database],
-    )
-    return f"CHARACTER SET {found[0][0]} COLLATE {found[0][1]}" if found else ""
 
 
 def _rehearse(connection: Connection, plan: Plan) -> None:
@@ -200,14 +195,18 @@ def _move_rest(connection: Connection, plan: Plan) -> None:
         connection.execute(rename_of(moves))
 
 
-def _arm(connection: Connection, plan: Plan, moving: Mover) -> list[str]:
+def _arm(connection: Connection, plan: Plan, moving: Mover) -> tuple[list[str], bool]:
     """The routines and triggers of the new tables, which have moved; what was wrong with those that
-    could not be created.
+    could not be created, and whether routines were: if not, they come once writers are let in.
 
     Routines first, while writers are held off: triggers call them. But a function that is running
     and waits to write to a table that is held would be waited for in vain, so it is not for long:
-    then the triggers come first, and a moment passes in which they may miss a routine and fail.
+    then the triggers come first, and a moment passes in which they may miss a routine and fail. So
+    it is in MySQL always, which changes no routine in a session that has tables locked, and makes
+    another session wait for those that views call.
     """
+    if not moving.allows_routines:
+        return moving.arm(), False
     connection.execute(f"SET SESSION lock_wait_timeout = {_BRIEF_SECONDS}")
     wrong: list[str] | None = None
     try:
@@ -217,8 +216,8 @@ def _arm(connection: Connection, plan: Plan, moving: Mover) -> list[str]:
             raise
     connection.execute(f"SET SESSION lock_wait_timeout = {_LOCK_SECONDS}")
     if wrong is not None:
-        return wrong + moving.arm()
-    return moving.arm() + _put_routines(connection, plan)
+        return wrong + moving.arm(), True
+    return moving.arm(), False
 
 
 def _put_routines(connection: Connection, plan: Plan) -> list[str]:
@@ -283,9 +282,12 @@ def _finish(connection: Connection, plan: Plan, wrong: list[str]) -> list[str]:
     drop_stored(connection, plan.target, ["VIEW", "EVENT"])
     swap.follow_sequences(connection, plan.target, plan.kept)
     swap.follow_sequences(connection, plan.incoming, plan.target)
-    options = _charset(connection, plan.incoming)
-    if options:
-        connection.execute(f"ALTER DATABASE {quoted(plan.target)} {options}")
+    options = read_options(connection, plan.incoming)
+    if options:  # else it was done before, and is gone
+        statement = in_statement(connection, options)
+        if "encryption" in read_options(connection, plan.target) and "encryption" not in options:
+            statement += " ENCRYPTION 'N'"
+        connection.execute(f"ALTER DATABASE {quoted(plan.target)} {statement}")
     others = [thing for thing in plan.new if thing.kind in ("VIEW", "EVENT")]
     wrong = wrong + create_stored(connection, plan.target, others)
     drop_stored(connection, plan.kept)

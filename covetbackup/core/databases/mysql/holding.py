@@ -32,9 +32,11 @@ _MOST = 50
 
 class Mover(Protocol):
     """`holds`: nobody can write to a table while it lacks the triggers that it should have, unless
-    this process dies or the server ends its sessions."""
+    this process dies or the server ends its sessions. `allows_routines`: those can be created and
+    dropped meanwhile."""
 
     holds: bool
+    allows_routines: bool
 
     def move(self) -> None:
         """Drop the triggers of the old database, and move all tables: the commit point. Writers
@@ -68,8 +70,16 @@ def _may_flush(connection: Connection) -> bool:
 class Plain:
     """The statements alone, in the session of `connection`, and who else it `holds` off."""
 
-    def __init__(self, connection: Connection, plan: Plan, *, holds: bool = False) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        plan: Plan,
+        *,
+        holds: bool = False,
+        allows_routines: bool = True,
+    ) -> None:
         self.holds = holds
+        self.allows_routines = allows_routines
         self._connection = connection
         self._plan = plan
 
@@ -101,7 +111,7 @@ def _locked(connection: Connection, plan: Plan) -> Iterator[Mover]:
             raise
         holds = False
     try:
-        yield Plain(connection, plan, holds=holds)
+        yield Plain(connection, plan, holds=holds, allows_routines=not holds)
     except BaseException:
         _give_back(connection, plan)
         raise
@@ -139,6 +149,7 @@ class _HandingOver:
     """Holds the tables that have triggers, or will have."""
 
     holds = True
+    allows_routines = True
 
     def __init__(self, connection: Connection, plan: Plan, handover: Handover) -> None:
         self._connection = connection

@@ -188,5 +188,6 @@ _HINTS = {
     "ERROR 1434": "a FEDERATED table is created only while the server it reads can be reached",
     "ERROR 1153": "raise max_allowed_packet on the server",
     "ERROR 2006": "raise max_allowed_packet on the server?",
+    "ERROR 3185": "set up a keyring on this server, as the original has one",
     "ERROR 1273": "does this server know the collations of the original?",
 }

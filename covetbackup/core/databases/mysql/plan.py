@@ -69,10 +69,10 @@ def make_plan(
         marked=tuple(
             name for name in (target, incoming) if marks.mark_of(connection, name) is None
         ),
-        old=tuple(read_stored(connection, target)),
+        old=tuple(read_stored(connection, target, becomes=kept)),
         new=tuple(
             replace(thing, enabled=thing.kind == "EVENT" and thing.name in awake)
-            for thing in read_stored(connection, incoming)
+            for thing in read_stored(connection, incoming, becomes=target)
         ),
     )
 

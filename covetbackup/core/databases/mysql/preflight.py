@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.mysql import key_rules
+from covetbackup.core.databases.mysql import key_rules, references
 from covetbackup.core.databases.mysql.catalog import missing_accounts
 from covetbackup.core.databases.mysql.connection import Connection, quoted
 from covetbackup.core.databases.mysql.flavour import version_of
@@ -29,11 +29,13 @@ older dump with history would all be history (seen with 10.11 and 11.8)."""
 class RestoreChoices:
     """The engine's own part of `RestoreOptions.extra`, checked. `owner` is `KEEP`, `NONE` or an
     account as user@host: in whose name views, triggers, routines and events will run. With
-    `accounts` those that are missing are created."""
+    `accounts` those that are missing are created. With `events` those of a copy under another name
+    run as they did in the original; without they are created disabled."""
 
     owner: str = KEEP
     binary_log: bool = True
     accounts: bool = False
+    events: bool = False
 
     @property
     def definer(self) -> str:
@@ -48,7 +50,7 @@ class RestoreChoices:
 
 def read_choices(options: RestoreOptions) -> RestoreChoices:
     """Raises `BadSetting` for unknown names and values."""
-    unknown = set(options.extra) - {"owner", "binary_log", "globals"}
+    unknown = set(options.extra) - {"owner", "binary_log", "globals", "enable_events"}
     if unknown:
         raise BadSetting(f"unknown restore options: {', '.join(sorted(unknown))}")
     if options.jobs < 1:
@@ -60,6 +62,7 @@ def read_choices(options: RestoreOptions) -> RestoreChoices:
         owner,
         options.extra.get("binary_log") is not False,
         options.extra.get("globals") is True,
+        options.extra.get("enable_events") is True,
     )
 
 
@@ -111,7 +114,7 @@ def risks(connection: Connection, expected: Inventory, choices: RestoreChoices) 
     packet = int(connection.value("SELECT @@global.max_allowed_packet"))
     if packet < int(settings.get("max_allowed_packet", "0")):
         lines.append(f"max_allowed_packet is smaller here ({packet}): wide rows may not fit")
-    return lines
+    return lines + references.risks(connection, expected)
 
 
 def _missing_engines(connection: Connection, settings: Mapping[str, str]) -> list[str]:

@@ -10,6 +10,7 @@ from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.kept import Session, kept_name
 from covetbackup.core.databases.mysql import marks
 from covetbackup.core.databases.mysql.connection import Connection, quoted
+from covetbackup.core.databases.mysql.options import is_read_only
 from covetbackup.core.databases.mysql.privileges import account_of, granted
 from covetbackup.core.databases.mysql.scratch import PREFIX, UNFINISHED
 from covetbackup.core.databases.mysql.settings import SERVERS_OWN
@@ -45,6 +46,11 @@ def refuse_unfit(connection: Connection, target: str) -> None:
             f"{target!r} cannot be replaced: its {STATIONARY} tables cannot move to another"
             f" database: {', '.join(fixed[:_NAMED])}",
             "restore under a new name",
+        )
+    if is_read_only(connection, target):
+        raise DatabaseError(
+            f"database {target!r} is read-only, so it cannot be replaced",
+            f"run ALTER DATABASE {quoted(target)} READ ONLY = 0",
         )
     _refuse_without_rights(connection, target)
     _refuse_referenced(connection, target)

@@ -18,12 +18,14 @@ from covetbackup.core.databases.mysql import (
     accounts,
     catalog,
     check_constraints,
+    copies,
     counting,
     exchange,
     key_rules,
     parts,
     preflight,
     programs,
+    references,
     renaming,
     scratch,
     survey,
@@ -36,6 +38,7 @@ from covetbackup.core.databases.mysql.connection import Connection, connect, quo
 from covetbackup.core.databases.mysql.flavour import A_YEAR, Version
 from covetbackup.core.databases.mysql.lifeline import Lifeline
 from covetbackup.core.databases.mysql.load import BytesSink, ClientProgram, DumpSink, ScriptSink
+from covetbackup.core.databases.mysql.options import make_read_only
 from covetbackup.core.databases.mysql.partial import PartialLoad
 from covetbackup.core.databases.mysql.scripts import Script, close
 from covetbackup.core.databases.mysql.settings import ConnectionSettings
@@ -58,7 +61,7 @@ where the dump program of MariaDB 11 made it one transaction. Servers would wait
 
 
 class LogicalRestore:
-    """A `RestoreSession` into a database that does not exist yet, or is replaced."""
+    """A `RestoreSession`, `Noting`, into a database that does not exist yet, or is replaced."""
 
     kept_as = ""
     left = ""
@@ -84,8 +87,16 @@ class LogicalRestore:
         self._stack = ExitStack()
         self._original = (options.expected.settings or {}).get("database", "")
         self._part = self._partial_load(options.selection)
+        self._chosen_names = options.selection.tables if options.selection else None
         self._scripts: list[Script] = []
         self._awake: set[str] = set()
+        self._copy = copies.Copy(
+            options.expected,
+            self._target.database,
+            replaces=options.replace,
+            enables_events=self._choices.events,
+        )
+        self.notes: list[str] = []
         self._accounts = ""
 
     def __enter__(self) -> LogicalRestore:
@@ -94,8 +105,8 @@ class LogicalRestore:
             stack.callback(self._keeper.close)
             self._look_at_target()
             preflight.refuse_unfit(self._keeper, self._expected)
-            for risk in preflight.risks(self._keeper, self._expected, self._choices):
-                self._progress.note(risk)
+            references.refuse_missing(self._keeper, self._expected, self._chosen_names)
+            self._say_risks()
             self._lifeline = stack.enter_context(
                 Lifeline(self._settings, self._password, holding=self._name)
             )
@@ -167,8 +178,16 @@ class LogicalRestore:
                 self._replace()
             else:
                 self._publish()
+            self._set_read_only()
+        self.notes += self._copy.notes
         if self._accounts:
             self._create_accounts()
+
+    def _set_read_only(self) -> None:
+        """Last, as nothing can be made in it then; that it cannot be is only told."""
+        if (self._expected.settings or {}).get("read_only") and self._part is None:
+            problem = make_read_only(self._keeper, self._target.database)
+            self.notes += [problem] if problem else []
 
     def _keep_accounts(self, script: bytes) -> None:
         self._accounts = script.decode()
@@ -189,6 +208,15 @@ class LogicalRestore:
             lines = [f"accounts that are missing were not created: {error.message}"]
         for line in lines:
             self._progress.note(line)
+
+    def _say_risks(self) -> None:
+        target = self._target.database
+        for line in (
+            *preflight.risks(self._keeper, self._expected, self._choices),
+            references.on_the_original(self._expected, target),
+        ):
+            if line:
+                self._progress.note(line)
 
     def _look_at_target(self) -> None:
         target = self._target.database
@@ -213,6 +241,7 @@ class LogicalRestore:
             )
         for note in notes:
             self._progress.note(note)
+        self.notes += notes
 
     def _session(self) -> Connection:
         connection = connect(self._settings, self._password)
@@ -274,19 +303,16 @@ class LogicalRestore:
         self._client.run(renaming.with_sequences_in(script, self._original, self._name), self._name)
 
     def _load_programs(self, script: Script) -> None:
-        script = self._with_definer(renaming.without_database(script, self._original))
-        if renaming.mentions(script, self._original):
-            self._progress.note(
-                f"views or routines name database {self._original!r}: they still mean it"
-            )
-        self._client.run(script, self._name)
-        self._keep(script)
+        script = self._with_definer(script)
+        self._client.run(copies.programs_in(script, self._expected, self._name), self._name)
+        self._copy.note_programs(script)
+        self._keep(copies.programs_in(script, self._expected, self._target.database))
 
     def _load_events(self, script: Script) -> None:
-        self._awake = programs.enabled_events(script)
-        asleep = self._with_definer(programs.with_events_asleep(script))
-        self._client.run(asleep, self._name)
-        self._keep(self._with_definer(script))
+        script = self._copy.with_past_events(script, self._keeper)
+        self._awake = self._copy.events_to_run(script)
+        self._client.run(self._with_definer(programs.with_events_asleep(script)), self._name)
+        self._keep(self._with_definer(programs.with_events_asleep(script, but=self._awake)))
 
     def _keep(self, script: Script) -> None:
         """For the target, in which it runs again."""

@@ -26,6 +26,7 @@ from covetbackup.core.databases.mysql.connection import (
     text_of,
     translated,
 )
+from covetbackup.core.databases.mysql.options import in_statement
 from covetbackup.core.databases.mysql.privileges import account_of
 from covetbackup.core.databases.mysql.settings import ConnectionSettings
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError, TargetNotEmpty
@@ -65,17 +66,13 @@ def refuse_taken(connection: Connection, target: str) -> None:
 
 
 def create(connection: Connection, name: str, expected: Inventory) -> None:
-    """A database of that name with the character set and collation that `expected` records.
+    """A database of that name with the options that `expected` records.
 
     Raises `TargetNotEmpty` if it exists, `DatabaseError`.
     """
-    settings = expected.settings or {}
-    options = ""
-    if settings.get("character_set") and settings.get("collation"):
-        charset, collation = (_word(settings[key]) for key in ("character_set", "collation"))
-        options = f" CHARACTER SET {charset} COLLATE {collation}"
+    options = in_statement(connection, expected.settings or {})
     try:
-        connection.execute(f"CREATE DATABASE {quoted(name)}{options}")
+        connection.execute(f"CREATE DATABASE {quoted(name)} {options}")
     except pymysql.err.Error as error:
         raise _not_created(connection, name, error) from error
 
@@ -90,13 +87,6 @@ def _not_created(connection: Connection, name: str, error: pymysql.err.Error) ->
     else:
         hint = "does this server have the character set and collation of the original?"
     return DatabaseError(f"cannot create database {name!r}: {text_of(error)}", hint)
-
-
-def _word(name: str) -> str:
-    # From a manifest, so never pasted into a statement unseen.
-    if not re.fullmatch(r"[A-Za-z0-9_]+", name):
-        raise BadSetting(f"{name!r} is no character set or collation")
-    return name
 
 
 def hold(connection: Connection, name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from covetbackup.core.databases.mysql.scripts import Script
@@ -17,7 +17,7 @@ _MULTILINE = re.MULTILINE | re.DOTALL
 _PLACE = rb"(?:" + _NAME + rb"\s*\.\s*)?"
 # As people wrote it: MariaDB keeps the words of a trigger's author.
 TRIGGER_HEAD = (
-    rb"^/\*!50003 CREATE\*/ (?:/\*!50017 [^\n]*?\*/ )?/\*!50003 TRIGGER"
+    rb"^/\*!50003 CREATE\*/ (?:/\*!50017 [^\n]*?\*/ )?/\*!50003 (?i:TRIGGER)"
     + rb"(?:" + _SPACE + rb"(?i:IF)" + _SPACE + rb"(?i:NOT)" + _SPACE + rb"(?i:EXISTS))?"
     + _SPACE + rb"(?P<place>" + _PLACE + rb")(?P<name>" + _NAME + rb")"
     + _SPACE + rb"(?i:BEFORE|AFTER)" + _SPACE + rb"(?i:INSERT|UPDATE|DELETE|OR|\s)+"
@@ -103,8 +103,31 @@ def read_statements(script: Script) -> Statements:
         triggers=tuple(triggers),
         routines={_plain(found["name"]): found[0] for found in _ROUTINE.finditer(script)},
         views={view.name: view for view in _views(script)},
-        unread=sum(1 for _ in _ANY_TRIGGER.finditer(script)) - len(triggers),
+        unread=count_unread_triggers(script),
     )
+
+
+def programs_that(script: Script, applies: Callable[[Script], bool]) -> list[str]:
+    """Return the triggers and routines of `script` to whose statement `applies`, as "trigger name"
+    and so on."""
+    return [
+        *(
+            f"trigger {_plain(found['name'])}"
+            for found in _TRIGGER.finditer(script)
+            if applies(found[0])
+        ),
+        *(
+            f"{found['kind'].decode().lower()} {_plain(found['name'])}"
+            for found in _ROUTINE.finditer(script)
+            if applies(found[0])
+        ),
+    ]
+
+
+def count_unread_triggers(script: Script) -> int:
+    """Return how many triggers of `script` are in a form that is not known here."""
+    read = sum(1 for _ in _TRIGGER.finditer(script))
+    return sum(1 for _ in _ANY_TRIGGER.finditer(script)) - read
 
 
 def _views(script: Script) -> Iterator[View]:

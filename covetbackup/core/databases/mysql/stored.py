@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 import pymysql
 
-from covetbackup.core.databases.mysql import renaming
 from covetbackup.core.databases.mysql.connection import Connection, quoted, text_of
+from covetbackup.core.databases.mysql.renaming import Renaming, in_database
 from covetbackup.core.databases.mysql.views import views_in_order
 from covetbackup.core.errors import DatabaseError
 
@@ -39,14 +39,15 @@ class Stored:
         return f"{self.kind.lower()} {self.name}"
 
 
-def read_stored(connection: Connection, database: str) -> list[Stored]:
-    """In an order in which they can be created: views may call routines. Raises `DatabaseError` for
-    what this account may not read. Leaves `database` in use."""
+def read_stored(connection: Connection, database: str, *, becomes: str) -> list[Stored]:
+    """In an order in which they can be created in the database that `database` `becomes`: views may
+    call routines. Raises `DatabaseError` for what this account may not read. Leaves `database` in
+    use."""
     connection.execute(f"USE {quoted(database)}")
     return [
         *_routines(connection, database),
         *read_triggers(connection, database),
-        *_views(connection, database),
+        *_views(connection, renaming_on(connection, database, becomes)),
         *_events(connection, database),
     ]
 
@@ -81,10 +82,16 @@ ORDER BY EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER
 """
 
 
-def _views(connection: Connection, database: str) -> Iterable[Stored]:
-    for name in views_in_order(connection, database):
+def renaming_on(connection: Connection, old: str, new: str) -> Renaming:
+    """Return how `old` is called `new` in what this server writes."""
+    folded = connection.value("SELECT @@global.lower_case_table_names") != 0
+    return Renaming(old, new, folded)
+
+
+def _views(connection: Connection, renaming: Renaming) -> Iterable[Stored]:
+    for name in views_in_order(connection, renaming.old):
         row = connection.rows(f"SHOW CREATE VIEW {quoted(name)}")[0]
-        statement = renaming.unqualified(str(row[1]).encode(), database).decode()
+        statement = in_database(str(row[1]).encode(), renaming).decode()
         yield _stored("VIEW", name, statement, collation_connection=row[3])
 
 

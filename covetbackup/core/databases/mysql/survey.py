@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.mysql import catalog, counting
+from covetbackup.core.databases.mysql import catalog, counting, references
 from covetbackup.core.databases.mysql.connection import Connection
 from covetbackup.core.databases.mysql.flavour import Version
 from covetbackup.core.databases.mysql.tables import Listing
@@ -28,7 +28,10 @@ def read_inventory(
         sequences=catalog.sequence_facts(connection, database, listing),
         objects=catalog.object_counts(connection, database),
         roles=catalog.definers(connection, database),
-        settings=catalog.properties(connection, database),
+        settings={
+            **catalog.properties(connection, database),
+            **references.read_references(connection, database),
+        },
     )
 
 
