@@ -14,8 +14,10 @@ from covetbackup.core.databases.postgresql.adding.outgoing import make
 from covetbackup.core.databases.postgresql.adding.requalify import Requalified
 from covetbackup.core.databases.postgresql.adding.speaking import AsWritten
 from covetbackup.core.databases.postgresql.adding.waiting import Wait
-from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.connection import Connection, major_of
 from covetbackup.core.databases.postgresql.extension_facts import advance_sequences
+from covetbackup.core.databases.postgresql.rights import refuse_forbidden
+from covetbackup.core.databases.postgresql.toc.adapted import adapted
 from covetbackup.core.databases.postgresql.toc.closure import close
 from covetbackup.core.databases.postgresql.toc.recorded import EXTENSION, OF_RELATIONS
 from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
@@ -65,6 +67,10 @@ class AddedTables:
         if preflight.is_superuser(self._connection):
             self._progress.note(preflight.ALL_RIGHTS)
         making.refuse_present(self._connection, self.chosen)
+        with self._as_written:
+            refuse_forbidden(self._connection, self._structure)
+        self._structure, notes = adapted(self._structure, major_of(self._connection))
+        self.notes += notes
         names = self._names = self._names_for(self.chosen)
         with self._as_written:
             self._wait(names.step)

@@ -7,11 +7,12 @@ than the table of contents for that, so the data is never staged.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 
 from covetbackup.core.databases.base import Piece
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.connection import Connection, major_of
 from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink
 from covetbackup.core.databases.postgresql.parts.checks import ReleasedChecks
 from covetbackup.core.databases.postgresql.parts.loading import Loaders, PartSink
@@ -22,10 +23,12 @@ from covetbackup.core.databases.postgresql.parts.stages import (
     post_data_stages,
     without_event_triggers,
 )
-from covetbackup.core.databases.postgresql.parts.structure import StructureLoad
+from covetbackup.core.databases.postgresql.parts.structure import WAY_OUT, StructureLoad
 from covetbackup.core.databases.postgresql.parts.tentative import Failure, TentativeSink
 from covetbackup.core.databases.postgresql.parts.whole import WholeSink
+from covetbackup.core.databases.postgresql.rights import refuse_forbidden
 from covetbackup.core.databases.postgresql.search_paths import paths_of
+from covetbackup.core.databases.postgresql.toc.adapted import adapted
 from covetbackup.core.databases.postgresql.toc.closure import close
 from covetbackup.core.databases.postgresql.toc.configuration import (
     configuration_rows,
@@ -65,6 +68,7 @@ class PartedLoad:
         progress: Progress,
     ) -> None:
         self.chosen: Chosen | None = None
+        self._skips_failing = skips_failing
         self._expected = expected
         self._selection = selection
         self._paths = paths_of(expected)
@@ -81,6 +85,7 @@ class PartedLoad:
         self._places: Places | None = None
         self._entries: dict[int, Entry] = {}
         self._failures: list[Failure] = []
+        self._adaptations: list[str] = []
         self._path = ""
 
     def open(self, sizes: Mapping[str, int]) -> None:
@@ -91,7 +96,7 @@ class PartedLoad:
             self._contents = self._narrowed(contents, self._selection)
 
     def groups(self) -> Iterator[Sequence[Piece]]:
-        contents = self._read_contents()
+        contents = self._contents = self._fitted(self._read_contents())
         assert self._places is not None
         self._entries = {entry.dump_id: entry for entry in contents.data_entries}
         self._progress.phase("making tables")
@@ -158,9 +163,19 @@ class PartedLoad:
         return True
 
     def _begin_whole(self, contents: Contents) -> None:
-        self._contents = contents
+        contents = self._contents = self._fitted(contents)
         self._progress.phase("making tables")
         self._structure.run(_structure(contents).within(Section.PRE_DATA))
+
+    def _fitted(self, contents: Contents) -> Contents:
+        """Contents that this server takes from this role. Raises `BadSetting`."""
+        with closing(self._connect()) as connection:
+            speak_as_written(connection, contents)
+            refuse_forbidden(
+                connection, contents, skips_failing=self._skips_failing, way_out=WAY_OUT
+            )
+            contents, self._adaptations = adapted(contents, major_of(connection))
+        return contents
 
     def _narrowed(self, contents: Contents, selection: Selection) -> Contents:
         closure = close(contents, selection)
@@ -186,7 +201,7 @@ class PartedLoad:
     @property
     def notes(self) -> Sequence[str]:
         """What the result has to say of it, and of constraints that do not hold."""
-        return [*self._structure.notes, *self._checks.notes]
+        return [*self._adaptations, *self._structure.notes, *self._checks.notes]
 
     @property
     def loaded(self) -> Mapping[str, int]:
