@@ -103,6 +103,15 @@ _SKIP_FAILING = Switch(
 )
 
 
+_LEAVE_OUT_SCHEDULER = Switch(
+    "leave_out_scheduler",
+    "--leave-out-scheduler",
+    "Leave out pg_cron",
+    "Its jobs will not run in the restored database; they lie there in schema left_out_cron. "
+    "Without this it is created where it can be, in the one database that the server names for it.",
+)
+
+
 def _options(owner: str, creates_roles: bool) -> dict[str, object]:
     return {"owner": owner, "globals": creates_roles}
 
@@ -125,6 +134,6 @@ KIND = TargetKind(
     exchange=postgresql_exchange.EXCHANGE,
     adding=postgresql_adding.ADDING,
     has_schemas=True,
-    switches=(_SKIP_FAILING,),
+    switches=(_SKIP_FAILING, _LEAVE_OUT_SCHEDULER),
     refuse_catalog=refuse_catalog,
 )

@@ -14,8 +14,10 @@ from backups.models import Server
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql import preflight
+from covetbackup.core.databases.postgresql.after_rename import why_not
 from covetbackup.core.databases.postgresql.clients import choose_clients, find_clients
 from covetbackup.core.databases.postgresql.connection import Connection, major_of
+from covetbackup.core.databases.postgresql.single_database import EXTENSIONS
 from covetbackup.core.errors import CovetError
 from restores.checks import Check, Level, failed
 from restores.targets.base import Wanted
@@ -66,6 +68,7 @@ def needs(connection: Connection, wanted: Wanted) -> Iterator[Check]:
         return
     yield _tried("Client programs", "", lambda: _tools(connection, settings))
     yield _extensions(connection, replace(alone, extensions=wanted.expected.extensions))
+    yield from _schedulers(connection, wanted)
     yield _roles(connection, wanted, owner)
     yield _tablespaces(connection, alone)
 
@@ -103,6 +106,17 @@ def _extensions(connection: Connection, needed: Inventory) -> Check:
     fix = "Other versions often work. Install the recorded ones if the restore fails or differs."
     detail = f"This server installs {', '.join(other)}."
     return Check(Level.WARNING, "Extensions", detail, fix)
+
+
+def _schedulers(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+    """Extensions that only one database of a server can have."""
+    for name in set(wanted.expected.extensions) & EXTENSIONS.keys():
+        reason = why_not(connection, name, wanted.name)
+        about = EXTENSIONS[name]
+        if reason:
+            detail = f"{name} is left out: {reason}. Its {about.what} come as a table of texts."
+            fix = f"Look for them in schema {about.aside} of the restored database."
+            yield Check(Level.WARNING, "Scheduler", detail, fix)
 
 
 def _roles(connection: Connection, wanted: Wanted, owner: str) -> Check:

@@ -51,21 +51,26 @@ def comes_back(server: PostgresServer, database: str, method: str = "parallel") 
     assert schema_of(server, copy) == schema_of(server, database)
 
 
-@pytest.mark.parametrize("size", [1, 300_000])
+@pytest.mark.parametrize(
+    ("size", "method"), [(1, "parallel"), (300_000, "parallel"), (300_000, "logical")]
+)
 def test_rows_that_an_extension_checks_come_after_its_own(
-    server: PostgresServer, size: int, monkeypatch: pytest.MonkeyPatch
+    server: PostgresServer, size: int, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("SMALLEST_CHUNK", "LARGEST_CHUNK"):
         monkeypatch.setattr(plan, name, size)
-    database = server.create_database(f"coded_{size}")
+    database = server.create_database(f"coded_{size}_{method}")
     server.execute(database, CODED)
-    comes_back(server, database)
+    comes_back(server, database, method)
 
 
-def test_its_rows_may_speak_of_tables_that_are_made_later(server: PostgresServer) -> None:
-    database = server.create_database("about_tables")
+@pytest.mark.parametrize("method", ["parallel", "logical"])
+def test_its_rows_may_speak_of_tables_that_are_made_later(
+    server: PostgresServer, method: str
+) -> None:
+    database = server.create_database(f"about_tables_{method}")
     server.execute(database, CODED, "TRUNCATE early.coded", ABOUT_TABLES)
-    comes_back(server, database)
+    comes_back(server, database, method)
 
 
 def test_a_type_may_be_looked_up_in_its_rows_when_a_table_is_created(

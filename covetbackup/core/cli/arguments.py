@@ -204,6 +204,11 @@ def _restore(made: argparse.ArgumentParser) -> None:
         help="MySQL, MariaDB: let the scheduled events of a copy under another name run",
     )
     made.add_argument(
+        "--leave-out-scheduler",
+        action="store_true",
+        help="PostgreSQL: leave out pg_cron; its jobs lie in schema left_out_cron",
+    )
+    made.add_argument(
         "--skip-failing",
         action="store_true",
         help="PostgreSQL: leave out what the server refuses to create, except tables, and name it",

@@ -216,6 +216,7 @@ def _options(given: Namespace) -> dict[str, object]:
         "globals": given.create_roles,
         "skip_failing": given.skip_failing,
         "enable_events": given.enable_events,
+        "leave_out_scheduler": given.leave_out_scheduler,
     }
     return {name: value for name, value in said.items() if value}
 

@@ -86,7 +86,9 @@ class PostgresEngine:
         original, whose roles must exist), "none" (all belongs to the restoring role) or the name
         of the role that shall own all; and `globals`: True to create missing roles from
         `globals.sql` first; `skip_failing`: True to leave out statements that the server refuses
-        and that no rows depend on, which the session's notes name.
+        and that no rows depend on, which the session's notes name;
+        and `leave_out_scheduler`: True to leave out extensions that only one database of a server
+        can have (`single_database`) even where they could be created.
 
         With `options.adds`, or a selection of rows without structure, the database must exist: what
         is selected goes into it in one transaction that the commit ends. Rows alone take no

@@ -121,7 +121,7 @@ class SpooledLoad:
     def __init__(
         self,
         command: PgRestore,
-        *arguments: str,
+        *arguments: str | ChildFile,
         jobs: int,
         expected_bytes: int,
     ) -> None:

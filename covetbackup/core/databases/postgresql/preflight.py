@@ -11,6 +11,7 @@ from enum import StrEnum
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.connection import Connection, major_of
+from covetbackup.core.databases.postgresql.single_database import installable
 from covetbackup.core.databases.selection import Chosen
 from covetbackup.core.errors import BadSetting
 
@@ -33,6 +34,7 @@ class RestoreChoices:
     role: str = ""
     apply_globals: bool = False
     skips_failing: bool = False
+    leaves_out_scheduler: bool = False
 
     @property
     def keeps_owner(self) -> bool:
@@ -41,17 +43,21 @@ class RestoreChoices:
 
 def read_choices(options: RestoreOptions) -> RestoreChoices:
     """Raises `BadSetting` for unknown names and values. (PostgreSQL allows no role "none".)"""
-    unknown = set(options.extra) - {"owner", "globals", "skip_failing"}
+    unknown = set(options.extra) - {"owner", "globals", "skip_failing", "leave_out_scheduler"}
     if unknown:
         raise BadSetting(f"unknown restore options: {', '.join(sorted(unknown))}")
     if options.jobs < 1:
         raise BadSetting(f"{options.jobs} jobs cannot restore anything")
     owner = str(options.extra.get("owner") or OwnerPolicy.KEEP)
     apply_globals = options.extra.get("globals") is True
-    skips_failing = options.extra.get("skip_failing") is True
-    if owner in (OwnerPolicy.KEEP, OwnerPolicy.NONE):
-        return RestoreChoices(OwnerPolicy(owner), "", apply_globals, skips_failing)
-    return RestoreChoices(OwnerPolicy.ROLE, owner, apply_globals, skips_failing)
+    is_policy = owner in (OwnerPolicy.KEEP, OwnerPolicy.NONE)
+    return RestoreChoices(
+        owner=OwnerPolicy(owner) if is_policy else OwnerPolicy.ROLE,
+        role="" if is_policy else owner,
+        apply_globals=apply_globals,
+        skips_failing=options.extra.get("skip_failing") is True,
+        leaves_out_scheduler=options.extra.get("leave_out_scheduler") is True,
+    )
 
 
 def needed(
@@ -89,7 +95,7 @@ def refuse_unfit(connection: Connection, expected: Inventory, choices: RestoreCh
     """Raises `BadSetting` when the server is older than the backup's, or lacks extensions or
     roles; each is named."""
     _refuse_older_server(connection, expected)
-    _refuse_missing_extensions(connection, expected.extensions)
+    _refuse_missing_extensions(connection, installable(expected))
     needed = _roles_needed(expected, choices)
     missing = sorted(needed - _names(connection, "SELECT rolname FROM pg_roles"))
     if missing:

@@ -32,6 +32,7 @@ from covetbackup.core.databases.postgresql import (
     unread,
 )
 from covetbackup.core.databases.postgresql.access import end_sessions
+from covetbackup.core.databases.postgresql.after_rename import make_waiting, not_tried
 from covetbackup.core.databases.postgresql.analyze import Analysis
 from covetbackup.core.databases.postgresql.background import in_background
 from covetbackup.core.databases.postgresql.backup import GLOBALS
@@ -61,6 +62,7 @@ from covetbackup.core.databases.selection import Chosen
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
+from covetbackup.core.stream.command import ChildFile
 from covetbackup.core.stream.secret import Secret
 
 T = TypeVar("T")
@@ -168,9 +170,9 @@ class PostgresRestore:
                 return self._parts.sink(piece, Felt(progress, self._pulse))
         if piece.member != DUMP:
             raise BadSetting(f"a PostgreSQL backup has no member {piece.member!r}")
-        return self._parts.whole_sink(self._start_whole)
+        return self._parts.whole_sink(self._start_whole, Felt(progress, self._pulse))
 
-    def _start_whole(self, *arguments: str) -> Sink:
+    def _start_whole(self, *arguments: str | ChildFile) -> Sink:
         jobs, command = self._options.jobs, self._pg_restore()
         # All of it at once is left to one job: two can deadlock over indexes of partitions.
         if jobs == 1 or "--section=data" not in arguments:
@@ -180,7 +182,8 @@ class PostgresRestore:
 
     @property
     def notes(self) -> Sequence[str]:
-        return [*self._notes, *self._parts.notes]
+        untried = () if self._committed else not_tried(self._parts)
+        return [*self._notes, *self._parts.notes, *untried]
 
     @property
     def chosen(self) -> Chosen | None:
@@ -203,7 +206,7 @@ class PostgresRestore:
             notes.append(uncounted)
         for note in (*notes, *analysis.notes):
             self._progress.note(note)
-        return self._with_event_triggers(found)
+        return self._parts.aside.without(self._with_event_triggers(found))
 
     def _with_event_triggers(self, found: Inventory) -> Inventory:
         """They would act on what the restore still does, and on each session that counts."""
@@ -225,6 +228,9 @@ class PostgresRestore:
                 scratch.rename(self._keeper, name, target, statements=self._properties)
         self._committed = True
         self._notes += self._outward
+        self._name = target
+        leaves_out = self._choices.leaves_out_scheduler
+        self._notes += make_waiting(self._keeper, target, self._parts, leaves_out=leaves_out)
 
     def _look_at_target(self) -> None:
         target = self._target.database
@@ -345,6 +351,8 @@ class PostgresRestore:
         )
 
     def _tick(self) -> None:
+        if self._committed:
+            return  # nothing can be cancelled any more
         self._pulse.check()
         self._progress.advance(0)
 

@@ -13,6 +13,7 @@ from covetbackup.core.databases.postgresql.extension_facts import (
     sequence_warnings,
 )
 from covetbackup.core.databases.postgresql.relations import Relation
+from covetbackup.core.databases.postgresql.single_database import EXTENSIONS
 from covetbackup.core.databases.postgresql.snapshot import Snapshot
 
 
@@ -96,6 +97,11 @@ def shortcomings(connection: Connection, snapshot: Snapshot) -> list[str]:
         lines.append(
             f"rows of table {table} are not dumped: it belongs to extension {extension},"
             " which does not declare it as configuration"
+        )
+    for name in sorted(EXTENSIONS.keys() & catalog.extensions(connection).keys()):
+        lines.append(
+            f"extension {name} can only be in one database of a server: a restore under another"
+            f" name leaves it out, with its {EXTENSIONS[name].what} in a schema beside"
         )
     return [*lines, *sequence_warnings(connection)]
 

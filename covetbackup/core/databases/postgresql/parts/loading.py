@@ -129,7 +129,8 @@ class Loaders:
 
 
 class PartSink:
-    """Loads a part through `loader`. While the server takes nothing, `progress` is told so."""
+    """Loads a part through `loader`. While the server takes nothing, `progress` is told so. Data
+    that is of none of `entries` is an error, or left aside if it `skips_others`."""
 
     def __init__(
         self,
@@ -138,8 +139,11 @@ class PartSink:
         entries: Mapping[int, Entry],
         loader: Loader,
         progress: Progress,
+        *,
+        skips_others: bool = False,
     ) -> None:
         self._progress = progress
+        self._skips_others = skips_others
         self._name = name
         self._place = place
         self._entries = entries
@@ -181,9 +185,11 @@ class PartSink:
     def _take(self, event: Event) -> None:
         match event:
             case Begun(dump_id):
-                if dump_id not in self._entries:
+                if dump_id not in self._entries and not self._skips_others:
                     raise Incomplete(f"{self._name} holds data that the contents do not list")
-                self._entry = self._entries[dump_id]
+                self._entry = self._entries.get(dump_id)
+            case Data() | ObjectBegun() if self._entry is None:
+                pass
             case Data(content) if self._blocks.block == TABLE:
                 self._copy_rows(content)
             case Data(content):

@@ -7,17 +7,17 @@ than the table of contents for that, so the data is never staged.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 
 from covetbackup.core.databases.base import Piece
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.connection import Connection, major_of
-from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink
+from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink, memory_file
 from covetbackup.core.databases.postgresql.parts.checks import ReleasedChecks
 from covetbackup.core.databases.postgresql.parts.loading import Loaders, PartSink
 from covetbackup.core.databases.postgresql.parts.names import DUMP, HEAD
-from covetbackup.core.databases.postgresql.parts.places import Places
+from covetbackup.core.databases.postgresql.parts.places import Place, Places
 from covetbackup.core.databases.postgresql.parts.stages import (
     only,
     post_data_stages,
@@ -28,6 +28,7 @@ from covetbackup.core.databases.postgresql.parts.tentative import Failure, Tenta
 from covetbackup.core.databases.postgresql.parts.whole import WholeSink
 from covetbackup.core.databases.postgresql.rights import refuse_forbidden
 from covetbackup.core.databases.postgresql.search_paths import paths_of
+from covetbackup.core.databases.postgresql.single_database import Aside, deferred
 from covetbackup.core.databases.postgresql.toc.adapted import adapted
 from covetbackup.core.databases.postgresql.toc.closure import close
 from covetbackup.core.databases.postgresql.toc.configuration import (
@@ -87,25 +88,29 @@ class PartedLoad:
         self._failures: list[Failure] = []
         self._adaptations: list[str] = []
         self._path = ""
+        self._aside = Aside(connect, None)
+        self._early: set[int] = set()
+        self._loaded: set[int] = set()
+        self._is_read_twice = False
+        self._files = ExitStack()
 
     def open(self, sizes: Mapping[str, int]) -> None:
         """Find out what comes, and where it lies in members of these `sizes`."""
         contents = self._read_contents()
         self._places = Places(contents, sizes)
         if self._selection is not None:
-            self._contents = self._narrowed(contents, self._selection)
+            contents = self._narrowed(contents, self._selection)
+        self._divide(contents)
 
     def groups(self) -> Iterator[Sequence[Piece]]:
         contents = self._contents = self._fitted(self._read_contents())
         assert self._places is not None
-        self._entries = {entry.dump_id: entry for entry in contents.data_entries}
         self._progress.phase("making tables")
         # Of the data section only values of sequences are left, and (since archives of
         # PostgreSQL 17) the large objects, which have to be there before their content.
         structure = _structure(contents).within(Section.PRE_DATA, Section.DATA)
-        early = extensions_with_needs(structure) if configuration_rows(contents) else set()
+        early = self._make_extensions(structure)
         if early:
-            self._structure.run(only(structure, early))
             yield from self._configured(contents)
         self._structure.run(structure.kept(lambda entry: entry.dump_id not in early))
         pieces = self._places.data_pieces(self._entries.keys())
@@ -115,6 +120,97 @@ class PartedLoad:
             yield self._to_repeat()
         self._loaders.close()  # pg_restore's jobs may need their places on the server
         self._make_post_data(contents)
+
+    def whole(self) -> Iterator[Sequence[Piece]]:
+        """As `groups`, of a dump in one stream: read twice if some rows have to come first."""
+        yield (Piece(DUMP),)
+        if self._is_read_twice:
+            yield (Piece(DUMP),)
+        if self._contents is not None:
+            self._make_post_data(self._contents)
+
+    def whole_sink(self, load: Callable[..., Sink], progress: Progress) -> Sink:
+        """Where the stream goes. `load` starts pg_restore with more arguments, to be fed."""
+
+        def begin(contents: Contents | None) -> tuple[Sink, bool]:
+            if contents is None:
+                return load("--exit-on-error"), True
+            if self._contents is None:
+                self._divide(contents)
+                self._contents = self._fitted(self._read_contents())
+                first = {each.dump_id: each for each in configuration_rows(self._read_contents())}
+                first |= {each.dump_id: each for each in self._aside.rows}
+                if first and not contents.is_compressed:
+                    self._early = self._make_extensions(self._whole_structure())
+                    return self._first_rows(first, progress), False
+            return self._rest_of_whole(contents, load), True
+
+        return WholeSink(begin)
+
+    def _first_rows(self, entries: Mapping[int, Entry], progress: Progress) -> Sink:
+        loader, place = self._loaders.lend(), Place(None, is_open=False)
+        sink = PartSink(DUMP, place, entries, loader, progress, skips_others=True)
+        self._loaded, self._is_read_twice = set(entries), True
+
+        def failed(failure: Failure) -> None:
+            if self._aside.rows:
+                raise failure.error
+            self._loaded.clear()
+
+        return TentativeSink(Piece(DUMP), sink, failed)
+
+    def _rest_of_whole(self, contents: Contents, load: Callable[..., Sink]) -> Sink:
+        self._loaders.close()
+        self._progress.phase("making tables")
+        structure = self._whole_structure()
+        self._structure.run(structure.kept(lambda entry: entry.dump_id not in self._early))
+        kept = {entry.dump_id for entry in self._read_contents().entries} - self._loaded
+        wanted = "".join(f"{each.dump_id};\n" for each in contents.entries if each.dump_id in kept)
+        file = self._files.enter_context(memory_file("entries", wanted.encode()))
+        return load("--exit-on-error", "--section=data", "-L", file)
+
+    def _whole_structure(self) -> Contents:
+        return _structure(self._read_contents()).within(Section.PRE_DATA)
+
+    def _divide(self, contents: Contents) -> None:
+        """What can only be made after the rename has to wait, its rows beside."""
+        self._aside = Aside(self._connect, deferred(contents))
+        waiting = {each.dump_id for each in self._aside.entries}
+        self._contents = contents.kept(lambda entry: entry.dump_id not in waiting)
+        entries = (*self._contents.data_entries, *self._aside.rows)
+        self._entries = {entry.dump_id: entry for entry in entries}
+
+    def _make_extensions(self, structure: Contents) -> set[int]:
+        """Make what has rows of its own that others may look at; the dump ids of all it took."""
+        self._aside.create()
+        if not configuration_rows(self._read_contents()):
+            return set()
+        early = extensions_with_needs(structure)
+        self._structure.run(only(structure, early))
+        return early
+
+    def make_event_triggers(self) -> bool:
+        """Make what acts on whatever is made after it; whether there is any. For after everything
+        else, the comparison included."""
+        if self._contents is None:
+            return False
+        _, triggers = without_event_triggers(self._contents)
+        if all(entry.is_setting for entry in triggers.entries):
+            return False
+        self._structure.run(triggers)
+        return True
+
+    @property
+    def aside(self) -> Aside:
+        """What waits for the rename."""
+        return self._aside
+
+    def make_waiting(self) -> None:
+        """Make it, in the database that has its name now. Raises `CovetError`, `psycopg.Error`."""
+        structure = _structure(self._aside.contents)
+        self._structure.run(structure.within(Section.PRE_DATA))
+        self._aside.move()
+        self._structure.run(structure.within(Section.DATA, Section.POST_DATA))
 
     def _configured(self, contents: Contents) -> Iterator[Sequence[Piece]]:
         """One after the other, as pg_dump has put them: there may be keys between them. Rows that
@@ -140,32 +236,6 @@ class PartedLoad:
             if not self._checks.release(entry.text(entry.schema), entry.text(entry.tag)):
                 raise failure.error
         return [failure.piece for failure in failures]
-
-    def whole(self) -> Iterator[Sequence[Piece]]:
-        """As `groups`, of a dump in one stream."""
-        yield (Piece(DUMP),)
-        if self._contents is not None:
-            self._make_post_data(self._contents)
-
-    def whole_sink(self, load: Callable[..., Sink]) -> Sink:
-        """Where the stream goes. `load` starts pg_restore with more arguments, to be fed."""
-        return WholeSink(self._begin_whole, load)
-
-    def make_event_triggers(self) -> bool:
-        """Make what acts on whatever is made after it; whether there is any. For after everything
-        else, the comparison included."""
-        if self._contents is None:
-            return False
-        _, triggers = without_event_triggers(self._contents)
-        if all(entry.is_setting for entry in triggers.entries):
-            return False
-        self._structure.run(triggers)
-        return True
-
-    def _begin_whole(self, contents: Contents) -> None:
-        contents = self._contents = self._fitted(contents)
-        self._progress.phase("making tables")
-        self._structure.run(_structure(contents).within(Section.PRE_DATA))
 
     def _fitted(self, contents: Contents) -> Contents:
         """Contents that this server takes from this role. Raises `BadSetting`."""
@@ -195,8 +265,8 @@ class PartedLoad:
 
     @property
     def left_out(self) -> Sequence[Entry]:
-        """What was refused and left out."""
-        return self._structure.left_out
+        """What was refused and left out, or waits for the rename."""
+        return [*self._structure.left_out, *self._aside.entries]
 
     @property
     def notes(self) -> Sequence[str]:
@@ -211,6 +281,7 @@ class PartedLoad:
     def close(self) -> None:
         """End what is still connected to the database."""
         self._loaders.close()
+        self._files.close()
 
     def _take_head(self, head: bytes) -> None:
         self._contents = readable_contents(head, self._expected)

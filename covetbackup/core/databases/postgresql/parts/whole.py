@@ -1,4 +1,4 @@
-"""The sink of a dump in one stream: its structure is created from the contents it begins with."""
+"""The sink of a dump in one stream: what it begins with, its contents, says where the rest goes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from covetbackup.core.stream.base import Sink
 
 
 class WholeSink:
-    """Calls `begin` with the contents when they are there, and feeds all to what `load` then starts
-    for the data alone. Of an archive that is not understood pg_restore makes everything."""
+    """Asks `begin` for a sink when the contents are there, and feeds it all; None for contents that
+    are not understood. What `begin` returns besides is whether it wants to have the contents."""
 
-    def __init__(self, begin: Callable[[Contents], None], load: Callable[..., Sink]) -> None:
+    def __init__(self, begin: Callable[[Contents | None], tuple[Sink, bool]]) -> None:
         self._begin = begin
-        self._load = load
         self._head = bytearray()
         self._next_try = 0
         self._loading: Sink | None = None
@@ -48,14 +47,14 @@ class WholeSink:
             self._loading.abort()
 
     def _try_to_begin(self) -> None:
+        contents: Contents | None = None
         try:
             contents = read_contents(bytes(self._head))
         except NeedsMore:
             return
         except Unsupported:
-            self._loading = self._load("--exit-on-error")
-        else:
-            self._begin(contents)
-            self._loading = self._load("--exit-on-error", "--section=data")
-        self._loading.write(bytes(self._head))
+            pass
+        self._loading, wants_contents = self._begin(contents)
+        skipped = 0 if wants_contents or contents is None else contents.size
+        self._loading.write(bytes(self._head[skipped:]))
         self._head.clear()

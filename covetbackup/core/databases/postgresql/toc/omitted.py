@@ -14,6 +14,7 @@ _ESSENTIAL = (
     *(b"TABLE", b"TABLE DATA", b"TABLE ATTACH", b"SEQUENCE", b"SEQUENCE SET", b"SCHEMA", b"TYPE"),
     *(b"DOMAIN", b"BLOB", b"BLOBS", b"BLOB METADATA", b"DEFAULT", b"SEQUENCE OWNED BY"),
 )
+_OF_TABLES = (b"FOREIGN TABLE", b"TABLE DATA")
 _COUNTED_AS = {
     b"FK CONSTRAINT": "foreign key",
     b"STATISTICS": "statistics object",
@@ -38,22 +39,24 @@ def described(entry: Entry) -> str:
 
 def without(expected: Inventory, entries: Iterable[Entry]) -> Inventory:
     """Return what of `expected` there must be when these were left out."""
+    entries = list(entries)
     gone = Counter(kind for entry in entries for kind in _counted(entry))
+    gone_tables = {entry.name for entry in entries if entry.kind in _OF_TABLES}
+    gone_sequences = {entry.name for entry in entries if entry.kind == b"SEQUENCE SET"}
     names = {entry.text(entry.tag) for entry in entries if entry.kind == b"EXTENSION"}
     counts = {kind: number - gone[kind] for kind, number in (expected.objects or {}).items()}
     return replace(
         expected,
         objects=counts if expected.objects is not None else None,
         extensions=tuple(name for name in expected.extensions if name not in names),
-        tables=tuple(one for one in expected.tables if one.label not in _foreign(entries)),
+        tables=tuple(one for one in expected.tables if one.label not in gone_tables),
+        sequences=tuple(one for one in expected.sequences if one.label not in gone_sequences),
     )
 
 
-def _foreign(entries: Iterable[Entry]) -> set[str]:
-    return {entry.name for entry in entries if entry.kind == b"FOREIGN TABLE"}
-
-
 def _counted(entry: Entry) -> Iterable[str]:
+    if entry.kind == b"COMMENT" and entry.tag.startswith(b"EXTENSION "):
+        return ()
     if entry.kind == b"CONSTRAINT":
         found = [name for word, name in _KEYS.items() if word in entry.definition]
         return (*found[:1], "index")
