@@ -17,6 +17,7 @@ from covetbackup.core.databases.postgresql.older_server import (
     arguments_for_it,
 )
 from covetbackup.core.errors import SinkFailed, StorageFull, TooLarge
+from covetbackup.core.stream.base import Sink
 from covetbackup.core.stream.command import ChildFile, Environment
 from covetbackup.core.stream.process import CommandSink, CommandSource
 from covetbackup.core.stream.secret import Secret
@@ -109,6 +110,16 @@ def memory_file(name: str, content: bytes) -> Iterator[SpoolFile]:
         while rest:
             rest = rest[file.write(rest) :]
         yield SpoolFile(file.fileno())
+
+
+def start_whole(
+    command: PgRestore, jobs: int, expected_bytes: int, *arguments: str | ChildFile
+) -> Sink:
+    """Return what takes a dump in one stream; several jobs load only its data side by side, as two
+    can deadlock over the indexes of partitions. Raises as `SpooledLoad` does."""
+    if jobs == 1 or "--section=data" not in arguments:
+        return command.start(*arguments)
+    return SpooledLoad(command, *arguments, jobs=jobs, expected_bytes=expected_bytes)
 
 
 class SpooledLoad:

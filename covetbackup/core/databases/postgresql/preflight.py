@@ -40,6 +40,12 @@ class RestoreChoices:
     def keeps_owner(self) -> bool:
         return self.owner is OwnerPolicy.KEEP
 
+    @property
+    def ownership_options(self) -> list[str]:
+        """What they mean to pg_restore."""
+        options = [] if self.keeps_owner else ["--no-owner", "--no-privileges"]
+        return [*options, f"--role={self.role}"] if self.role else options
+
 
 def read_choices(options: RestoreOptions) -> RestoreChoices:
     """Raises `BadSetting` for unknown names and values. (PostgreSQL allows no role "none".)"""

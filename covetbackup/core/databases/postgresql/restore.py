@@ -47,7 +47,7 @@ from covetbackup.core.databases.postgresql.connection import (
     translated,
 )
 from covetbackup.core.databases.postgresql.extension_facts import advance_sequences
-from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink, SpooledLoad
+from covetbackup.core.databases.postgresql.load import PgRestore, ScriptSink, start_whole
 from covetbackup.core.databases.postgresql.older_server import sets_what_is_unknown
 from covetbackup.core.databases.postgresql.outward import settle_outward
 from covetbackup.core.databases.postgresql.parts.names import DUMP, HEAD, is_part
@@ -62,7 +62,6 @@ from covetbackup.core.databases.selection import Chosen
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
-from covetbackup.core.stream.command import ChildFile
 from covetbackup.core.stream.secret import Secret
 
 T = TypeVar("T")
@@ -170,15 +169,9 @@ class PostgresRestore:
                 return self._parts.sink(piece, Felt(progress, self._pulse))
         if piece.member != DUMP:
             raise BadSetting(f"a PostgreSQL backup has no member {piece.member!r}")
-        return self._parts.whole_sink(self._start_whole, Felt(progress, self._pulse))
-
-    def _start_whole(self, *arguments: str | ChildFile) -> Sink:
-        jobs, command = self._options.jobs, self._pg_restore()
-        # All of it at once is left to one job: two can deadlock over indexes of partitions.
-        if jobs == 1 or "--section=data" not in arguments:
-            return command.start(*arguments)
         size = int((self._expected.settings or {}).get("table_bytes", "0"))
-        return SpooledLoad(command, *arguments, jobs=jobs, expected_bytes=size)
+        load = partial(start_whole, self._pg_restore(), self._options.jobs, size)
+        return self._parts.whole_sink(load, Felt(progress, self._pulse))
 
     @property
     def notes(self) -> Sequence[str]:
@@ -329,14 +322,11 @@ class PostgresRestore:
             ) from error
         self._progress.note(f"left out: {text}")
 
-    def _pg_restore(self, *options: str) -> PgRestore:
-        options = (*options, "--no-password", f"--dbname={conninfo_to_send(self._name)}")
-        if not self._choices.keeps_owner:
-            options += ("--no-owner", "--no-privileges")
-        if self._choices.role:
-            options += (f"--role={self._choices.role}",)
+    def _pg_restore(self) -> PgRestore:
+        options = ["--no-password", f"--dbname={conninfo_to_send(self._name)}"]
+        options += self._choices.ownership_options
         if self._lost_tablespaces():
-            options += ("--no-tablespaces",)
+            options.append("--no-tablespaces")
         return PgRestore(
             argv=[self._clients.path("pg_restore"), *options],
             env=tool_environment(

@@ -192,10 +192,7 @@ class AddingRestore:
     def _pg_restore(self) -> list[str]:
         major = preflight.archive_major(self._expected) or major_of(self._connection)
         options = [self._choose(major).path("pg_restore")]
-        if not self._choices.keeps_owner:
-            options += ["--no-owner", "--no-privileges"]
-        if self._choices.role:
-            options.append(f"--role={self._choices.role}")
+        options += self._choices.ownership_options
         if preflight.missing_tablespaces(self._connection, self._needed()):
             options.append("--no-tablespaces")
         return options
