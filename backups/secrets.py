@@ -23,6 +23,7 @@ from django.db import models
 from backups.catalog_place import place_of_catalog
 from backups.errors import SecretsLocked
 from backups.models import EncryptionKey, Installation, Repository, Server
+from covetbackup.command_line import command
 from covetbackup.core.crypto import keyfile
 from covetbackup.core.errors import BadSetting, Tampered
 from covetbackup.core.stream import disk
@@ -101,7 +102,7 @@ def require_open() -> None:
     installation = Installation.objects.first()
     if installation is None:
         raise SecretsLocked(
-            "this catalog was never set up, so its secrets have no key", "run manage.py init"
+            "this catalog was never set up, so its secrets have no key", f"run {command('init')}"
         )
     try:
         opened = unseal(installation.canary, _CANARY_PLACE)

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register
 
+from covetbackup.command_line import command
 from covetbackup.core.databases.mysql.clients import find_clients as mysql_clients
 from covetbackup.core.databases.postgresql.clients import find_clients
 
@@ -129,7 +130,7 @@ def _var_problems() -> Iterator[CheckMessage]:
     folder: Path = settings.VAR_DIR
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         text = f"the folder {folder} is missing or cannot be written to"
-        hint = "Run manage.py init, or set COVET_VAR to a folder that this user owns."
+        hint = f"Run {command('init')}, or set COVET_VAR to a folder that this user owns."
         yield Error(text, hint=hint, id="covetbackup.E002")
     elif folder.stat().st_mode & stat.S_IWOTH:
         text = f"every user of this machine can write to {folder}"
@@ -140,7 +141,7 @@ def _secret_key_problems() -> Iterator[CheckMessage]:
     path: Path = settings.SECRET_KEY_FILE
     text = _content(path)
     if text is None:
-        hint = "Run manage.py init, or put the file back: sessions and links depend on it."
+        hint = f"Run {command('init')}, or put the file back: sessions and links need it."
         yield Error(f"{path} is missing or unreadable", hint=hint, id="covetbackup.E003")
         return
     if len(text.strip()) < LEAST_KEY_LENGTH:
@@ -155,7 +156,7 @@ def _catalog_keys_problems() -> Iterator[CheckMessage]:
     path: Path = settings.CATALOG_KEYS_FILE
     if _content(path) is None:
         text = f"{path} is missing or unreadable: all that needs a stored password is locked"
-        hint = "Put the file back, or for a new installation run manage.py init."
+        hint = f"Put the file back, or for a new installation run {command('init')}."
         yield Warning(text, hint=hint, id="covetbackup.W003")
     elif path.stat().st_mode & 0o077:
         text = f"other users can read {path}: all that needs a stored password is locked"

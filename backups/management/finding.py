@@ -10,6 +10,7 @@ from django.db.models import Model, QuerySet
 from backups.models import Backup, BackupState, Database, Repository
 from backups.searching import id_begins
 from covetbackup.access.models import Team
+from covetbackup.command_line import command
 from covetbackup.core.crypto.keyfile import read_passphrase
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.stream.secret import Secret
@@ -52,7 +53,7 @@ def find_backup(text: str) -> Backup:
     found = rows.filter(label=text)
     if not found.exists():
         found = rows.filter(id_begins(text, digits=4))
-    return _only(found, f"backup {text!r}", "labels and ids are shown by manage.py backups")
+    return _only(found, f"backup {text!r}", f"labels and ids are shown by {command('backups')}")
 
 
 def password_from(path: Path | None) -> Secret | None:

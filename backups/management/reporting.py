@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, connection
 
 from covetbackup.access.models import Team
+from covetbackup.command_line import command
 from covetbackup.core import errors
 from covetbackup.core.cli.exits import CANCELLED, EXITS, FAILED, exit_status
 from covetbackup.core.cli.report import Report
@@ -63,7 +64,9 @@ class ReportingCommand(BaseCommand):
         except DatabaseError as error:
             if _has_tables(error):
                 raise
-            raise BadSetting("the catalog is empty", "run manage.py init to begin one") from error
+            raise BadSetting(
+                "the catalog is empty", f"run {command('init')} to begin one"
+            ) from error
 
     def _print_error(self, error: CovetError, *, as_json: bool) -> None:
         if as_json:

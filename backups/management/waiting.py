@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from django.db.models.functions import Now
 
+from covetbackup.command_line import command
 from covetbackup.core.cli.terminal import TerminalProgress
 from covetbackup.core.progress import Progress, Silent
 from covetbackup.jobs.models import Job, JobState, Node
@@ -62,5 +63,5 @@ class _Watch:
         alive = Node.objects.filter(queue=job.queue, heartbeat_at__gt=Now() - _ALIVE)
         if not alive.exists():
             self._bar.note(
-                f"no worker serves the queue {job.queue!r}: is manage.py worker running?"
+                f"no worker serves the queue {job.queue!r}: is {command('worker')} running?"
             )

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from covetbackup.command_line import command as shown
 from tests.web.catalog import make_file
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +25,7 @@ class Installation:
         self.var = var
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         self.environment = {**kept, "COVET_VAR": str(var), "COVET_LOG_LEVEL": "WARNING"}
+        self.environment["COVET_SQLITE_ROOTS"] = str(var.parent)
 
     def run(self, *arguments: str) -> dict[str, Any]:
         """What a command prints as JSON; its exit status is in it."""
@@ -92,7 +94,7 @@ def test_a_catalog_is_set_up_used_lost_and_rebuilt(tmp_path: Path) -> None:
     for file in here.var.glob("catalog.sqlite3*"):
         file.unlink()
     lost = here.run("backups")
-    assert (lost["status"], lost["error"]["hint"]) == (2, "run manage.py init to begin one")
+    assert (lost["status"], lost["error"]["hint"]) == (2, f"run {shown('init')} to begin one")
     here.run("init")
     key = made["recovery_file"]
     rebuilt = here.run("rebuild_catalog", "Local", "--key-file", key, "--keep-keys")

@@ -20,6 +20,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
+from covetbackup.command_line import command
 from covetbackup.jobs import kernel
 from covetbackup.jobs.children import LOOK_SECONDS, Child, Children
 from covetbackup.jobs.outage import AWAY, AWAY_HINT, described
@@ -90,7 +91,7 @@ def _refuse_without_tables() -> None:
     except AWAY as error:
         raise CommandError(f"{described(error)}\n{AWAY_HINT}") from error
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        raise CommandError("the catalog is not up to date\nrun `manage.py migrate` first")
+        raise CommandError(f"the catalog is not up to date\nrun {command('migrate')} first")
     connections.close_all()
 
 
