@@ -280,3 +280,26 @@ def test_the_command_line_says_what_of_a_copy_acts_on_the_original(
     scratch = ("--level", "restore", "--scratch", mariadb_tidy.url(""))
     drill = cli.json("verify", repository, "latest", *key, *password, *scratch)
     assert drill["warnings"] == []
+
+
+def test_directories_that_a_server_lacks_do_not_stop_a_restore(
+    mariadb_tidy: MysqlServer, mariadb_database: str
+) -> None:
+    folder = mariadb_tidy.directory / "elsewhere"
+    place = f"DATA DIRECTORY = '{folder}'"
+    mariadb_tidy.execute(
+        mariadb_database,
+        f"CREATE TABLE t (i int COMMENT '{place.replace(chr(39), '')}') {place}",
+        f"CREATE TABLE p (i int) PARTITION BY HASH (i) (PARTITION one {place}, PARTITION two)",
+        "INSERT INTO t VALUES (1)",
+        "INSERT INTO p VALUES (2)",
+    )
+    taken = take(engine_for(mariadb_tidy, mariadb_database))
+    held = contents(mariadb_tidy, mariadb_database)
+    mariadb_tidy.execute(None, f"DROP DATABASE {mariadb_database}")
+    engine, url = engine_for(mariadb_tidy, mariadb_database), mariadb_tidy.url(mariadb_database)
+    (note,), _ = restore_with_notes(engine, taken, url)
+    assert str(folder) in note
+    assert contents(mariadb_tidy, mariadb_database) == held
+    ((_, shown),) = mariadb_tidy.rows(mariadb_database, "SHOW CREATE TABLE t")
+    assert shown.count("DATA DIRECTORY") == 1  # of the comment

@@ -113,3 +113,30 @@ def test_the_default_encryption_of_mysql_comes_back(other: Other) -> None:
     with connect(settings_for(server, copy), server.password) as connection:
         scratch.create(connection, copy, taken.inventory)
     assert "ENCRYPTION='Y'" in server.rows(None, f"SHOW CREATE DATABASE {copy}")[0][1]
+
+
+def test_a_missing_tablespace_of_mysql_does_not_stop_a_restore(other: Other) -> None:
+    """One that is there is used."""
+    server, copy = other[0], "copied_tablespace"
+    if is_mariadb(other):
+        pytest.skip("only MySQL has general tablespaces")
+    database = create_database(server)
+    server.execute(
+        database,
+        "CREATE TABLESPACE fast ADD DATAFILE 'fast.ibd'",
+        "CREATE TABLE t (i int COMMENT ' /*!50100 TABLESPACE `fast` */') TABLESPACE fast",
+    )
+    taken = take(engine(other, database))
+    assert restore_with_notes(engine(other, copy), taken, server.url(copy))[0] == []
+    assert _table(server, copy).count("TABLESPACE `fast`") == 2
+    for name in (copy, database):
+        server.execute(None, f"DROP DATABASE {name}")
+    server.execute(None, "DROP TABLESPACE fast")
+    (note,), _ = restore_with_notes(engine(other, copy), taken, server.url(copy))
+    assert "tablespace fast" in note
+    shown = _table(server, copy)
+    assert shown.count("TABLESPACE `fast`") == 1  # of the comment
+
+
+def _table(server: MysqlServer, database: str) -> str:
+    return " ".join(str(server.rows(database, "SHOW CREATE TABLE t")[0][1]).split())

@@ -217,6 +217,7 @@ def test_events_are_put_to_sleep_and_strange_ones_refused() -> None:
 )
 def test_a_database_named_before_a_dot_is_noticed(text: bytes, found: bool) -> None:
     assert mentions(text, "shop") == found
+    assert mentions(text.upper(), "shop", folded=True) == found
 
 
 def test_only_sequences_of_the_old_database_are_looked_for_in_the_new_one() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql import programs
 from covetbackup.core.databases.mysql.connection import Connection
+from covetbackup.core.databases.mysql.placement import tablespaces_of, without_places
 from covetbackup.core.databases.mysql.references import is_copy, listed
 from covetbackup.core.databases.mysql.renaming import Renaming, mentions, with_database
 from covetbackup.core.databases.mysql.scripts import Script
@@ -22,11 +23,10 @@ def programs_in(script: Script, expected: Inventory, name: str) -> Script:
     """
     settings = expected.settings or {}
     original = settings.get("database", "")
-    found = with_database(
-        script, Renaming(original, name, settings.get("lower_case_table_names", "0") != "0")
-    )
+    folded = settings.get("lower_case_table_names", "0") != "0"
+    found = with_database(script, Renaming(original, name, folded))
     unread = count_unread_triggers(script)
-    if unread and original and mentions(script, original):
+    if unread and original and mentions(script, original, folded=folded):
         raise Incomplete(
             f"{unread} triggers of programs.sql are in a form not known here and may name database"
             f" {original!r}",
@@ -41,7 +41,9 @@ class Copy:
     def __init__(
         self, expected: Inventory, target: str, *, replaces: bool, enables_events: bool
     ) -> None:
-        self._original = (expected.settings or {}).get("database", "")
+        settings = expected.settings or {}
+        self._original = settings.get("database", "")
+        self._folded = settings.get("lower_case_table_names", "0") != "0"
         self._target = target
         self._is_copy = is_copy(expected, target)
         self._replaces = replaces
@@ -49,6 +51,7 @@ class Copy:
         self._naming: list[str] = []
         self._disabled: list[str] = []
         self._past: list[str] = []
+        self._places: list[str] = []
 
     @property
     def notes(self) -> list[str]:
@@ -63,6 +66,11 @@ class Copy:
                 f"events are disabled, as {self._target!r} is a copy of {self._original!r}:"
                 f" {listed(self._disabled)}; run ALTER EVENT name ENABLE for those that shall run"
             )
+        if self._places:
+            lines.append(
+                "files of tables are in the server's own data directory, not where the original's"
+                f" were: {listed(self._places)}"
+            )
         if self._past:
             lines.append(
                 "the time of these events is over, so they are kept disabled and will not run:"
@@ -70,9 +78,14 @@ class Copy:
             )
         return lines
 
+    def with_own_places(self, script: Script, connection: Connection) -> Script:
+        """Return `script` of tables with their files where this server keeps its own."""
+        found, self._places = without_places(script, tablespaces_of(connection))
+        return found
+
     def note_programs(self, script: Script) -> None:
         """Look for triggers and routines of `script` that will act on the original."""
-        if self._is_copy and mentions(script, self._original):
+        if self._is_copy and self._names_original(script):
             self._naming += programs_that(script, self._names_original)
 
     def events_to_run(self, script: Script) -> set[str]:
@@ -100,4 +113,4 @@ class Copy:
         return found
 
     def _names_original(self, statement: Script) -> bool:
-        return mentions(statement, self._original)
+        return mentions(statement, self._original, folded=self._folded)

@@ -68,23 +68,28 @@ class Need:
 def read_references(connection: Connection, database: str) -> dict[str, str]:
     """Return what of a backup's settings is about names of databases."""
     found: dict[str, str] = {}
+    folded = connection.value("SELECT @@global.lower_case_table_names") != 0
     naming = [
         f"{kind} {name}"
         for kind, name, body in connection.rows(_BODIES, [database] * 3)
-        if body is not None and mentions(str(body).encode(), database)
+        if body is not None and mentions(str(body).encode(), database, folded=folded)
     ]
     if naming:
         found[OWN] = json.dumps(sorted(naming))
-    needs = sorted(set(_needs(connection, database)), key=lambda need: (need.database, need.name))
+    own = Renaming(database, database, folded)
+    needs = sorted(set(_needs(connection, own)), key=_order_of)
     if needs:
         rows = [[need.kind, need.of, need.database, need.name] for need in needs]
         found[OTHERS] = json.dumps(rows)
     return found
 
 
-def _needs(connection: Connection, database: str) -> Iterator[Need]:
-    folded = connection.value("SELECT @@global.lower_case_table_names") != 0
-    own = Renaming(database, database, folded).applies_to
+def _order_of(need: Need) -> tuple[str, ...]:
+    return need.database, need.name, need.kind, need.of
+
+
+def _needs(connection: Connection, own_name: Renaming) -> Iterator[Need]:
+    database, own = own_name.old, own_name.applies_to
     for view, text in connection.rows(_VIEWS, [database]):
         for other, names in databases_in(str(text or "").encode()).items():
             yield from (Need(VIEW, view, other, name) for name in names if not own(other))

@@ -137,13 +137,14 @@ def with_sequences_in(script: Script, old: str, new: str) -> Script:
     )
 
 
-def mentions(script: Script, database: str) -> bool:
-    """Whether `script` seems to name `database` before a dot."""
+def mentions(script: Script, database: str, *, folded: bool = False) -> bool:
+    """Whether `script` seems to name `database` before a dot; if `folded`, in any case."""
     name = re.escape(database.encode())
-    return (
-        re.search(rb"(?<![\w`])(?:" + name + rb"|`" + name + rb"`)\s*\.\s*[\w`]", script)
-        is not None
+    naming = re.compile(
+        rb"(?<![\w`])(?:" + name + rb"|`" + name + rb"`)\s*\.\s*[\w`]",
+        re.IGNORECASE if folded else 0,
     )
+    return naming.search(script) is not None
 
 
 def _quoted(name: str) -> bytes:

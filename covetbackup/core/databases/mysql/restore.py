@@ -300,7 +300,8 @@ class LogicalRestore:
         )
 
     def _load_schema(self, script: Script) -> None:
-        self._client.run(renaming.with_sequences_in(script, self._original, self._name), self._name)
+        script = renaming.with_sequences_in(script, self._original, self._name)
+        self._client.run(self._copy.with_own_places(script, self._keeper), self._name)
 
     def _load_programs(self, script: Script) -> None:
         script = self._with_definer(script)
