@@ -91,7 +91,11 @@ class Plain:
     def arm(self) -> list[str]:
         # One that is left of an attempt that died would come before those it followed.
         drop_stored(self._connection, self._plan.target, ["TRIGGER"])
-        return create_stored(self._connection, self._plan.target, self._plan.new_triggers)
+        triggers = self._plan.new_triggers
+        if not create_stored(self._connection, self._plan.target, triggers):
+            return []
+        # What one that was killed a moment ago had told the server may have come in between.
+        return give_back_triggers(self._connection, self._plan.target, triggers)
 
 
 @contextmanager
