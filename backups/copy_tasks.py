@@ -26,9 +26,9 @@ from covetbackup.core.errors import (
     IntegrityError,
     StorageUnavailable,
 )
-from covetbackup.core.operations.copy import copy_backup
+from covetbackup.core.operations.copy import copy_backup, mend_indexes
 from covetbackup.core.operations.expire import delete_backup, discard_backup
-from covetbackup.core.operations.verify import Level, verify_backup
+from covetbackup.core.operations.verify import Level, VerifyResult, verify_backup
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.repository import Repository
@@ -90,7 +90,8 @@ def _make(work: Work, copy: BackupCopy) -> None:
     """From the first good copy that can be read."""
     label = Label.parse(copy.backup.label)
     target = engines.open_repository(copy.repository)
-    if _is_whole(target, label, work.progress):
+    checked = _checked(target, label, work.progress)
+    if checked and checked.ok and not checked.lost_indexes:
         return
     phases = PhaseTimes(work.progress, before_publishing=work.confirm)
     failure: CovetError = Conflict(f"there is no good copy of {copy.backup}", "see each copy")
@@ -98,6 +99,9 @@ def _make(work: Work, copy: BackupCopy) -> None:
         try:
             opened = engines.open_repository(source.repository)
             _refuse_changed(opened, label, copy.backup)
+            if checked and checked.ok:
+                mend_indexes(opened, label, target, progress=phases)
+                return
             _clear_damaged(opened, target, label, work.progress)
             copy_backup(opened, label, target, progress=phases)
             return
@@ -131,10 +135,16 @@ def _clear_damaged(
 
 
 def _is_whole(repository: Repository, label: Label, progress: Progress) -> bool:
-    """Whether it is there with every byte as it was written."""
+    """Whether all its data is there with every byte as it was written."""
+    result = _checked(repository, label, progress)
+    return result is not None and result.ok
+
+
+def _checked(repository: Repository, label: Label, progress: Progress) -> VerifyResult | None:
+    """What reading all of it finds; None if it is not there."""
     if not is_published(repository, label):
-        return False
-    result = verify_backup(
+        return None
+    return verify_backup(
         repository,
         label,
         Level.CHECKSUM,
@@ -142,4 +152,3 @@ def _is_whole(repository: Repository, label: Label, progress: Progress) -> bool:
         check=member_check,
         progress=progress,
     )
-    return result.ok

@@ -7,6 +7,7 @@ One job makes one copy. Its attempts are the policy: see `ATTEMPTS`.
 from __future__ import annotations
 
 from django.db import transaction
+from django.db.models import Q
 
 from backups.models import Backup, BackupCopy, BackupState, CopyState, Repository
 from backups.records import GOOD_COPIES
@@ -18,6 +19,9 @@ from covetbackup.jobs.queue import enqueue
 ATTEMPTS = 12
 """With the queue's back-off (30 s, doubling, half an hour at most) a repository may be away for
 some three hours; after that somebody has to ask for the copy again."""
+
+TO_BE_MADE = ~Q(state__in=GOOD_COPIES) | ~Q(problem="")
+"""Copies that are missing or damaged, and good ones without an index that makes reading faster."""
 
 
 def make_up_for(backup: Backup) -> None:
@@ -31,7 +35,7 @@ def make_up_for(backup: Backup) -> None:
 def request_missing(backup: Backup, *, user: User | None) -> list[Job]:
     """Ask for every copy that is not there. Raises `Conflict` if none is missing, and as
     `request_copy`."""
-    missing = backup.copies.exclude(state__in=GOOD_COPIES).select_related("repository")
+    missing = backup.copies.filter(TO_BE_MADE).select_related("repository")
     with transaction.atomic():
         jobs = [request_copy(backup, row.repository, user=user) for row in missing.order_by("pk")]
     if not jobs:
@@ -72,7 +76,7 @@ def request_again(copy: BackupCopy, job: Job) -> None:
 
 
 def _refuse_needless(copy: BackupCopy) -> None:
-    if copy.state in GOOD_COPIES:
+    if copy.state in GOOD_COPIES and not copy.problem:
         raise Conflict(f"{copy.backup} is in {copy.repository} already")
     if copy.job is not None and copy.job.hook_due_at is not None:
         # It would remove what the new job stores.

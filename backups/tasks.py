@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -26,7 +26,7 @@ from covetbackup.core.errors import Conflict, CovetError, IntegrityError, Object
 from covetbackup.core.manager import PLAIN, STREAMS, default_workers
 from covetbackup.core.operations.backup import BackupRequest, BackupResult, take_backup
 from covetbackup.core.operations.expire import delete_backup
-from covetbackup.core.operations.verify import Level, VerifyResult, verify_backup
+from covetbackup.core.operations.verify import Finding, Level, VerifyResult, verify_backup
 from covetbackup.core.repository.layout import Label, new_label, slug_of
 from covetbackup.core.stream.codec import CodecSpec
 from covetbackup.jobs.models import Job, JobState
@@ -124,6 +124,8 @@ def run_verify(work: Work) -> None:
             faults.append(f"{copy.repository}: {problem}")
         elif state is CopyState.CORRUPT:
             problem = copy.problem
+        elif result.lost_indexes:  # whole, but slower to read: "Copy again" mends it
+            problem = _shown(result.lost_indexes)
         records.record_copy_check(copy, state, problem)
     records.record_verified(backup, level)
     if faults:
@@ -162,8 +164,12 @@ def _state_after(copy: BackupCopy, result: VerifyResult) -> CopyState:
 
 
 def _problem(result: VerifyResult) -> str:
-    shown = [f"{found.where}: {found.error}" for found in result.findings[:5]]
-    more = len(result.findings) - len(shown)
+    return _shown(result.findings)
+
+
+def _shown(findings: Sequence[Finding]) -> str:
+    shown = [f"{found.where}: {found.error}" for found in findings[:5]]
+    more = len(findings) - len(shown)
     return "; ".join(shown) + (f"; and {more} more" if more > 0 else "")
 
 

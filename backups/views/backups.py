@@ -12,12 +12,12 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from backups import catalog, copying
+from backups.copying import TO_BE_MADE
 from backups.forms.backups import DeleteForm, NoteForm, VerifyForm
 from backups.forms.searches import BackupSearch
 from backups.listing import ORDERS, PARAMETERS, RESTORABLE, BackupFilter, backups_of
 from backups.models import Backup, BackupState, Database, Repository
 from backups.models.backup import RESTORABLE_STATES
-from backups.records import GOOD_COPIES
 from backups.standing import verdict_of
 from backups.views.lookup import look_up, signed_in, tell
 from covetbackup.access.decorators import requires
@@ -179,7 +179,7 @@ def _is_last_good(found: Backup) -> bool:
 def _page(request: HttpRequest, found: Backup) -> dict[str, Any]:
     verdict = verdict_of(found)
     log = list(found.job.events.order_by("-id")[:_LOG_LINES]) if found.job else []
-    lacks_copies = found.copies.exclude(state__in=GOOD_COPIES).exists()
+    lacks_copies = found.copies.filter(TO_BE_MADE).exists()
     may_be_copied = found.is_restorable and lacks_copies
     return {
         "backup": found,

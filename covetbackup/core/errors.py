@@ -122,6 +122,10 @@ class UploadLost(StorageError):
     """The storage dropped an unfinished upload; only starting the object again can help."""
 
 
+NOT_ITS_FAULT = (StorageUnavailable, AccessRefused, WrongEndpoint)
+"""Storage errors that say nothing about the object that was to be read."""
+
+
 class IntegrityError(CovetError):
     """Stored bytes are not the bytes that were written."""
 

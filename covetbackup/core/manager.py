@@ -18,10 +18,11 @@ from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.registry import export, listing, member_check, open_address
 from covetbackup.core.databases.selection import Listing
-from covetbackup.core.errors import BadSetting, TargetNotEmpty
+from covetbackup.core.errors import BadSetting, Conflict, TargetNotEmpty
 from covetbackup.core.operations.backup import BackupRequest, BackupResult, Clock, take_backup
-from covetbackup.core.operations.copy import copy_backup
+from covetbackup.core.operations.copy import copy_backup, mend_indexes
 from covetbackup.core.operations.expire import Swept, delete_backup, sweep_repository
+from covetbackup.core.operations.lost_index import LostIndexes
 from covetbackup.core.operations.restore import (
     RestoreRequest,
     RestoreResult,
@@ -160,9 +161,15 @@ class BackupManager:
         )
 
     def copy_backup(self, label: str, target: Repository) -> Manifest:
-        """Copy byte for byte into `target`; needs no key."""
+        """Copy byte for byte into `target`; needs no key. If the backup is there already, only
+        frame indexes that it has lost are copied; raises `Conflict` if there are none."""
         found = self._repository.find(label)
-        return copy_backup(self._repository, found, target, progress=self._progress)
+        try:
+            return copy_backup(self._repository, found, target, progress=self._progress)
+        except Conflict:
+            if not mend_indexes(self._repository, found, target, progress=self._progress):
+                raise
+            return target.manifest(found)
 
     def delete_backup(self, label: str) -> Label:
         """Remove a backup, or by its whole label what is left of it, for good; which it was."""
@@ -249,7 +256,12 @@ class RestoreManager:
         found = self._repository.find(label)
         opened = open_backup(self._repository, found, self._keyring)
         return open_stream(
-            self._repository, opened.manifest, member, dek=opened.dek, workers=default_workers()
+            self._repository,
+            opened.manifest,
+            member,
+            dek=opened.dek,
+            workers=default_workers(),
+            lost=LostIndexes().telling(self._progress),
         )
 
     def _run(

@@ -24,6 +24,7 @@ from covetbackup.core.errors import (
     IntegrityError,
     StorageUnavailable,
 )
+from covetbackup.core.operations.verify import Level
 from covetbackup.jobs.models import Job
 from tests.web.catalog import FakeWork, end, folder_of, make_repository, reload, stored_files
 from tests.web.factories import make_repository_row
@@ -156,6 +157,7 @@ import django; django.setup()
 from pathlib import Path
 from django.test import override_settings
 from backups.copy_tasks import run_copy
+from covetbackup.core.operations.verify import Level
 from covetbackup.jobs.models import Job
 from tests.web.catalog import FakeWork
 
@@ -303,3 +305,28 @@ def test_what_is_there_or_cannot_be_restored_is_not_copied(
     Backup.objects.update(state="failed")
     with pytest.raises(Conflict, match="nothing to copy"):
         request_missing(degraded, user=None)
+
+
+def test_a_lost_index_leaves_a_copy_good_and_is_mended_by_copying_again(
+    degraded: Backup, repository: Repository, away: Repository
+) -> None:
+    run_copy(FakeWork(copy_job()))
+    end(copy_job(), "succeeded")
+    whole = contents(away)
+    index = next((folder_of(away) / "b").rglob("*.index.cvb"))
+    index.write_bytes(index.read_bytes()[:-1])
+
+    check = request_verify(reload(degraded), Level.CONTENT, user=None)
+    tasks.run_verify(FakeWork(check))
+    end(check, "succeeded")
+    copy = degraded.copies.get(repository=away)
+    assert (copy.state, reload(degraded).state) == ("verified", "available")
+    assert "main.sqlite.index.cvb" in copy.problem
+
+    (job,) = request_missing(reload(degraded), user=None)
+    run_copy(FakeWork(job))
+    assert contents(away) == whole
+    copy.refresh_from_db()
+    assert (copy.state, copy.problem) == ("stored", "")
+    with pytest.raises(Conflict):
+        request_missing(reload(degraded), user=None)

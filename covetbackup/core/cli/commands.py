@@ -148,7 +148,7 @@ def _drill(given: Namespace) -> Report:
 
 def cat(given: Namespace) -> Report:
     repository = _open(given.repo, given)
-    manager = RestoreManager(repository, _keyring(given, repository))
+    manager = RestoreManager(repository, _keyring(given, repository), progress=given.progress)
     size = 0
     with manager.open_member(given.label, given.member) as chunks:
         for chunk in chunks:
@@ -160,13 +160,15 @@ def cat(given: Namespace) -> Report:
 
 def export(given: Namespace) -> Report:
     repository = _open(given.repo, given)
-    RestoreManager(repository, _keyring(given, repository)).export(given.label, given.to)
+    manager = RestoreManager(repository, _keyring(given, repository), progress=given.progress)
+    manager.export(given.label, given.to)
     return Report({"folder": str(given.to)}, [f"{given.to} is for pg_restore --jobs=N -d NAME"])
 
 
 def contents(given: Namespace) -> Report:
     repository = _open(given.repo, given)
-    listing = RestoreManager(repository, _keyring(given, repository)).contents(given.label)
+    manager = RestoreManager(repository, _keyring(given, repository), progress=given.progress)
+    listing = manager.contents(given.label)
     sizes = listing.table_bytes()
     selection = _selection(given)
     chosen = listing.chosen(selection) if selection else None

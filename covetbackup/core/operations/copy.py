@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from covetbackup.core.errors import IntegrityError, ObjectExists, ObjectNotFound
+from covetbackup.core.operations.lost_index import LostIndexes
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository import manifest_json
 from covetbackup.core.repository.keys_store import copy_keys
@@ -21,19 +22,44 @@ def copy_backup(
     Every byte is compared with the manifest's digests on the way. A copy that was cut off is
     finished by running it again: whole objects are kept, others made anew. Raises
     `IntegrityError` if the source is damaged, `Conflict` if the target has the backup already
-    (nothing of it is touched), `StorageError`.
+    (nothing of it is touched), `StorageError`. A frame index that the source has lost is left out.
     """
     data = source.manifest_bytes(label)
     manifest = manifest_json.decode(data, label)
     target.refuse_published(label)
+    indexes = manifest.index_names
     for stored in manifest.objects:
         progress.phase(f"copying {stored.name}", stored.size)
-        _copy_object(source, label, target, stored, progress)
+        try:
+            _copy_object(source, label, target, stored, progress)
+        except (IntegrityError, ObjectNotFound) as error:
+            if stored.name not in indexes:
+                raise
+            LostIndexes().add(progress, stored.name, error)
     progress.phase("publishing")
     if manifest.suite is not None:
         copy_keys(source.storage, target.storage, label)
     target.commit(label, data)
     return manifest
+
+
+def mend_indexes(
+    source: Repository, label: Label, target: Repository, *, progress: Progress
+) -> list[str]:
+    """Copy the frame indexes that `target` has lost of its backup `label` from `source`; return
+    their names. The data of `target` is not looked at.
+
+    Raises `IntegrityError` or `ObjectNotFound` if the source has lost one too, `StorageError`.
+    """
+    manifest = manifest_json.decode(source.manifest_bytes(label), label)
+    indexes, mended = manifest.index_names, []
+    for stored in manifest.objects:
+        if stored.name in indexes and not _is_whole(target, label, stored):
+            progress.phase(f"copying {stored.name}", stored.size)
+            target.storage.delete(label.folder + stored.name)
+            _send_object(source, label, target, stored, progress)
+            mended.append(stored.name)
+    return mended
 
 
 def _copy_object(

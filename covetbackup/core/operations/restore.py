@@ -23,6 +23,7 @@ from covetbackup.core.databases.registry import usual_jobs
 from covetbackup.core.databases.selection import Chosen, Selection
 from covetbackup.core.errors import BadSetting, ResultDiffers
 from covetbackup.core.operations.at_once import run_at_once
+from covetbackup.core.operations.lost_index import LostIndexes
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Details, Manifest
@@ -127,14 +128,14 @@ def _filled(
     """A scratch target that holds the whole backup, as compared with the manifest."""
     opened = _opened(repository, label, engine, request, keyring=keyring)
     options = _options(opened, request)
+    reading = _Reading(repository, opened, request.workers)
     with engine.restore(options, progress) as session:
-        size = _fill(
-            repository, opened, session, options, workers=request.workers, progress=progress
-        )
+        size = _fill(reading, session, options, progress=progress)
         inventory = _compared(opened, session, progress=progress)
+        problems = opened.problems + reading.lost.sentences
         yield (
             session,
-            RestoreResult(opened.manifest, inventory, opened.problems, session.kept_as, size),
+            RestoreResult(opened.manifest, inventory, problems, session.kept_as, size),
         )
 
 
@@ -170,20 +171,14 @@ def _options(opened: OpenedBackup, request: RestoreRequest) -> RestoreOptions:
 
 
 def _fill(
-    repository: Repository,
-    opened: OpenedBackup,
-    session: RestoreSession,
-    options: RestoreOptions,
-    *,
-    workers: int,
-    progress: Progress,
+    reading: _Reading, session: RestoreSession, options: RestoreOptions, *, progress: Progress
 ) -> int:
     """How many plain bytes it took. What an engine wants to have again counts once."""
-    manifest, details = opened.manifest, opened.manifest.opened
+    manifest, details = reading.opened.manifest, reading.opened.manifest.opened
     written: set[Piece] = set()
 
     def write(piece: Piece, progress: Progress) -> None:
-        source = _source(repository, opened, piece, workers=workers)
+        source = reading.source(piece, progress)
         pump(source, [watched(progress)], session.sink(piece, progress))
 
     sizes = {member.name: details.plain[member.name].size for member in manifest.members}
@@ -216,19 +211,36 @@ def _compared(opened: OpenedBackup, session: RestoreSession, *, progress: Progre
     return inventory
 
 
-def _source(repository: Repository, opened: OpenedBackup, piece: Piece, *, workers: int) -> Source:
-    manifest, dek = opened.manifest, opened.dek
-    if piece.length is None:
-        return open_member(repository, manifest, piece.member, dek=dek, workers=workers)
-    return open_range(
-        repository,
-        manifest,
-        piece.member,
-        offset=piece.offset,
-        length=piece.length,
-        dek=dek,
-        workers=workers,
-    )
+class _Reading:
+    """Reads pieces of a backup; `lost` are the frame indexes that it had to do without."""
+
+    def __init__(self, repository: Repository, opened: OpenedBackup, workers: int) -> None:
+        self._repository = repository
+        self._workers = workers
+        self.opened = opened
+        self.lost = LostIndexes()
+
+    def source(self, piece: Piece, progress: Progress) -> Source:
+        manifest, dek = self.opened.manifest, self.opened.dek
+        if piece.length is None:
+            return open_member(
+                self._repository,
+                manifest,
+                piece.member,
+                dek=dek,
+                workers=self._workers,
+                lost=self.lost.telling(progress),
+            )
+        return open_range(
+            self._repository,
+            manifest,
+            piece.member,
+            offset=piece.offset,
+            length=piece.length,
+            dek=dek,
+            workers=self._workers,
+            lost=self.lost.telling(progress),
+        )
 
 
 def _name(group: Sequence[Piece]) -> str:

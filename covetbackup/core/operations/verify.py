@@ -9,30 +9,29 @@ restore     it loads: a drill, see `restore.drill_backup`                    key
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from covetbackup.core.crypto.header import plausible_size
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.errors import (
-    AccessRefused,
+    NOT_ITS_FAULT,
     CovetError,
     Incomplete,
     IntegrityError,
     ObjectNotFound,
     StorageError,
-    StorageUnavailable,
     Truncated,
-    WrongEndpoint,
 )
+from covetbackup.core.operations.lost_index import LostIndexes
 from covetbackup.core.operations.sample import sample_object
-from covetbackup.core.progress import DAMAGED, Progress
+from covetbackup.core.progress import DAMAGED, Progress, Silent
 from covetbackup.core.repository import layout
 from covetbackup.core.repository.joined import Stream, open_stream, streams
 from covetbackup.core.repository.keys_store import generations, spare_problems
 from covetbackup.core.repository.layout import Label
-from covetbackup.core.repository.manifest import Manifest, Trust
+from covetbackup.core.repository.manifest import Manifest, StoredObject, Trust
 from covetbackup.core.repository.opening import OpenedBackup, open_backup
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.stream.base import Filter
@@ -54,8 +53,6 @@ class Level(StrEnum):
 _FAULTS = (IntegrityError, StorageError, Incomplete)
 """What is wrong with a backup when reading it raises this, an unreadable sector included."""
 
-_NOT_ITS_FAULT = (StorageUnavailable, AccessRefused, WrongEndpoint)
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -67,12 +64,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """`warnings` do not make a backup unusable: a damaged spare copy, an object too many."""
+    """`warnings` do not make a backup unusable: a damaged spare copy, an object too many.
+
+    `lost_indexes` are frame indexes that are missing or damaged, and in `warnings` too: all data is
+    restored without them, more slowly.
+    """
 
     label: Label
     level: Level
     findings: tuple[Finding, ...]
     warnings: tuple[str, ...]
+    lost_indexes: tuple[Finding, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -96,7 +98,7 @@ def verify_backup(
     `StorageUnavailable`, `AccessRefused`, `WrongEndpoint`, `KeyUnavailable`, `Cancelled`.
     """
     level = Level.CONTENT if level is Level.RESTORE else level
-    run = _Verification(repository, label, progress, workers)
+    run = _Verification(repository, label, progress, workers, LostIndexes())
     try:
         manifest = repository.manifest(label)
     except (IntegrityError, ObjectNotFound) as error:
@@ -126,11 +128,23 @@ class _Verification:
     label: Label
     progress: Progress
     workers: int
+    lost: LostIndexes
 
     def result(
         self, level: Level, findings: list[Finding], warnings: tuple[str, ...]
     ) -> VerifyResult:
-        return VerifyResult(self.label, level, tuple(findings), warnings)
+        lost = tuple(Finding(name, error) for name, error in sorted(self.lost.found.items()))
+        said = (*warnings, *self.lost.sentences)
+        return VerifyResult(self.label, level, tuple(findings), said, lost)
+
+    def fault_of(
+        self, stored: StoredObject, error: CovetError, indexes: Container[str]
+    ) -> Iterator[Finding]:
+        """The finding for a stored object, unless it is one that only makes reading faster."""
+        if stored.name in indexes:
+            self.lost.add(Silent(), stored.name, error)  # the result warns of it
+        else:
+            yield self.found(stored.name, error)
 
     def found(self, where: str, error: CovetError) -> Finding:
         """A finding, told while the phase that found it is the present one."""
@@ -139,14 +153,16 @@ class _Verification:
 
     def missing(self, manifest: Manifest) -> Iterator[Finding]:
         """Level exists: from one listing and arithmetic."""
+        indexes = manifest.index_names
         sizes = {found.name: found.size for found in self.repository.objects(self.label)}
         for stored in manifest.objects:
             size = sizes.get(self.label.folder + stored.name)
             if size is None:
-                yield self.found(stored.name, ObjectNotFound(f"{stored.name} is missing"))
+                missing = ObjectNotFound(f"{stored.name} is missing")
+                yield from self.fault_of(stored, missing, indexes)
             elif size != stored.size or not _possible(manifest, size):
                 error = Truncated(f"{stored.name} has {size} bytes instead of {stored.size}")
-                yield self.found(stored.name, error)
+                yield from self.fault_of(stored, error, indexes)
         if manifest.suite and not generations(self.repository.storage, self.label):
             yield self.found("keys", ObjectNotFound(f"backup {self.label} has no keys object"))
 
@@ -161,16 +177,19 @@ class _Verification:
 
     def damaged(self, manifest: Manifest) -> Iterator[Finding]:
         """Level checksum: every stored byte."""
+        indexes = manifest.index_names
         for stored in manifest.objects:
+            if stored.name in self.lost.found:
+                continue
             self.progress.phase(f"reading {stored.name}", stored.size)
             expect = Expect(stored.size, stored.sha256, stored.name)
             try:
                 source = self.repository.open_object(self.label, stored.name)
                 drain(source, [watched(self.progress), expect])
-            except _NOT_ITS_FAULT:
+            except NOT_ITS_FAULT:
                 raise
             except _FAULTS as error:
-                yield self.found(stored.name, error)
+                yield from self.fault_of(stored, error, indexes)
 
     def unsound(self, opened: OpenedBackup) -> Iterator[Finding]:
         """Level sampled: a few random pieces of every volume."""
@@ -179,7 +198,7 @@ class _Verification:
             for volume in member.volumes:
                 try:
                     sample_object(self.repository, opened, member, volume=volume)
-                except _NOT_ITS_FAULT:
+                except NOT_ITS_FAULT:
                     raise
                 except _FAULTS as error:
                     yield self.found(volume.name, error)
@@ -203,11 +222,16 @@ class _Verification:
         size = sum(manifest.opened.plain[member].size for member in stream.members)
         self.progress.phase(f"verifying {stream.name}", size)
         source = open_stream(
-            self.repository, manifest, stream.name, dek=opened.dek, workers=self.workers
+            self.repository,
+            manifest,
+            stream.name,
+            dek=opened.dek,
+            workers=self.workers,
+            lost=self.lost.telling(Silent()),
         )
         try:
             drain(source, [watched(self.progress), *filters])
-        except _NOT_ITS_FAULT:
+        except NOT_ITS_FAULT:
             raise
         except _FAULTS as error:
             return self.found(stream.name, error)

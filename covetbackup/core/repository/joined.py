@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.repository.manifest import Manifest
 from covetbackup.core.repository.repository import Repository
-from covetbackup.core.repository.volumes import open_member
+from covetbackup.core.repository.volumes import IndexLost, no_notes, open_member
 
 _PART = re.compile(r"(.+)\.\d{4}")
 
@@ -40,11 +40,17 @@ def streams(manifest: Manifest) -> list[Stream]:
 
 @contextmanager
 def open_stream(
-    repository: Repository, manifest: Manifest, name: str, *, dek: Dek | None, workers: int
+    repository: Repository,
+    manifest: Manifest,
+    name: str,
+    *,
+    dek: Dek | None,
+    workers: int,
+    lost: IndexLost = no_notes,
 ) -> Iterator[Iterator[bytes]]:
     """The plain bytes of the stream or member `name`: a source, as `volumes.open_member`."""
     found = [stream.members for stream in streams(manifest) if stream.name == name]
-    chunks = _joined(repository, manifest, found[0] if found else (name,), dek, workers)
+    chunks = _joined(repository, manifest, found[0] if found else (name,), dek, workers, lost)
     try:
         yield chunks
     finally:
@@ -57,7 +63,9 @@ def _joined(
     members: Sequence[str],
     dek: Dek | None,
     workers: int,
+    lost: IndexLost,
 ) -> Generator[bytes, None, None]:
     for member in members:
-        with open_member(repository, manifest, member, dek=dek, workers=workers) as chunks:
+        source = open_member(repository, manifest, member, dek=dek, workers=workers, lost=lost)
+        with source as chunks:
             yield from chunks

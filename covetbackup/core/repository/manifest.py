@@ -105,6 +105,11 @@ class Manifest:
     def objects(self) -> tuple[StoredObject, ...]:
         return tuple(stored for member in self.members for stored in member.objects)
 
+    @property
+    def index_names(self) -> frozenset[str]:
+        """Names of the objects that only make reading faster: all data is in the others."""
+        return frozenset(one.frame_index.name for one in self.members if one.frame_index)
+
     def member(self, name: str) -> StoredMember:
         """Raises `ManifestInvalid` naming the members there are."""
         for member in self.members:

@@ -16,7 +16,7 @@ from covetbackup.core.crypto.seek import SeekReader
 from covetbackup.core.errors import Truncated
 from covetbackup.core.repository.manifest import Manifest, StoredMember, StoredObject
 from covetbackup.core.repository.repository import Repository
-from covetbackup.core.repository.volumes import load_index, open_member
+from covetbackup.core.repository.volumes import IndexLost, load_index, no_notes, open_member
 from covetbackup.core.stream.codec import Codec
 from covetbackup.core.stream.decode import decompress
 from covetbackup.core.stream.frames import FrameIndex
@@ -44,6 +44,7 @@ def open_range(
     length: int,
     dek: Dek | None,
     workers: int,
+    lost: IndexLost = no_notes,
 ) -> Iterator[Iterator[bytes]]:
     """The plain bytes of the member from `offset`, exactly `length` of them: a source.
 
@@ -51,7 +52,7 @@ def open_range(
     fewer, and what `volumes.open_member` raises.
     """
     member = manifest.member(name)
-    index = load_index(repository, manifest, member, dek=dek)
+    index = load_index(repository, manifest, member, dek=dek, lost=lost)
     if manifest.codec.codec is Codec.NONE:
         source = _packed(repository, manifest, member, offset, length, dek)
         with filtered(_opened(source), []) as chunks:

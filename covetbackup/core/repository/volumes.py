@@ -6,16 +6,19 @@ whatever the size of the database.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 
 from covetbackup.core.crypto.chunks import Last, unseal
 from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.crypto.header import StreamId
 from covetbackup.core.errors import (
+    NOT_ITS_FAULT,
+    CovetError,
     IntegrityError,
     KeyUnavailable,
     ObjectNotFound,
+    StorageError,
     Tampered,
     WrongKey,
 )
@@ -26,6 +29,10 @@ from covetbackup.core.stream.decode import decompress
 from covetbackup.core.stream.frames import FrameIndex
 from covetbackup.core.stream.meter import Expect
 from covetbackup.core.stream.pump import filtered
+
+IndexLost = Callable[[str, CovetError], None]
+"""Told the name of a frame index that is missing or damaged, and why: its member is read without
+it, which is slower. May be called from several threads."""
 
 VOLUME_SIZE = 50 * 1024**3
 """10 000 S3 parts of 8 MiB are 78 GiB: a volume of 50 GiB stays well below."""
@@ -73,9 +80,19 @@ class Cutter:
         return False
 
 
+def no_notes(name: str, error: CovetError) -> None:
+    """For callers to whom slower reading makes no difference."""
+
+
 @contextmanager
 def open_member(
-    repository: Repository, manifest: Manifest, name: str, *, dek: Dek | None, workers: int
+    repository: Repository,
+    manifest: Manifest,
+    name: str,
+    *,
+    dek: Dek | None,
+    workers: int,
+    lost: IndexLost = no_notes,
 ) -> Iterator[Iterator[bytes]]:
     """The plain bytes of the member `name`: a source.
 
@@ -85,7 +102,7 @@ def open_member(
     """
     member = manifest.member(name)
     plain = manifest.opened.plain[name]
-    frames = load_index(repository, manifest, member, dek=dek)
+    frames = load_index(repository, manifest, member, dek=dek, lost=lost)
     filters: list[Filter] = [
         decompress(manifest.codec.codec, frames=frames, workers=workers),
         Expect(plain.size, plain.sha256, f"{name} of {manifest.label}"),
@@ -107,17 +124,26 @@ def packed(
 
 
 def load_index(
-    repository: Repository, manifest: Manifest, member: StoredMember, *, dek: Dek | None
+    repository: Repository,
+    manifest: Manifest,
+    member: StoredMember,
+    *,
+    dek: Dek | None,
+    lost: IndexLost = no_notes,
 ) -> FrameIndex | None:
-    """The member's frame index; None if it has none or it is lost, as it only makes reading
-    faster. A damaged one raises: damage is never passed over."""
+    """The member's frame index; None if it has none, or if it is missing or damaged, which `lost`
+    is told: it only makes reading faster, and the data proves itself. Raises `KeyUnavailable`, and
+    what says nothing about the object (`NOT_ITS_FAULT`)."""
     stored = member.frame_index
     if stored is None:
         return None
     try:
         with open_stored(repository, manifest, stored, dek=dek, last=Last.END) as chunks:
             return FrameIndex.from_bytes(b"".join(chunks))
-    except ObjectNotFound:
+    except NOT_ITS_FAULT:
+        raise
+    except (IntegrityError, StorageError) as error:
+        lost(stored.name, error)
         return None
 
 

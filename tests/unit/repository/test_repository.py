@@ -17,7 +17,7 @@ from covetbackup.core.errors import (
     StorageUnavailable,
 )
 from covetbackup.core.manager import BackupManager
-from covetbackup.core.operations.copy import copy_backup
+from covetbackup.core.operations.copy import copy_backup, mend_indexes
 from covetbackup.core.operations.expire import (
     delete_backup,
     discard_backup,
@@ -41,6 +41,7 @@ from tests.support.doubles import (
     sample_bytes,
 )
 from tests.unit.repository.test_backup import FullDisk
+from tests.unit.repository.test_keys import restored
 
 DATA = {"dump.bin": sample_bytes(50_000), "globals.sql": b"CREATE ROLE"}
 
@@ -254,6 +255,31 @@ def test_a_damaged_backup_is_not_copied(keyring: Keyring) -> None:
     with pytest.raises(IntegrityError):
         copy_backup(home, label, away, progress=Silent())
     assert list(away.backups()) == []
+
+
+@pytest.mark.parametrize("damage", ["cut", "missing"])
+def test_a_copy_of_a_backup_with_a_lost_index_has_all_its_data_and_is_mended(
+    keyring: Keyring, damage: str
+) -> None:
+    home, away = make_repository(), make_repository("away")
+    label = make_backup(home, DATA, keyring).manifest.label
+    good = {n: read(home, n) for n in names(home, label.folder)}
+    index = next(n for n in good if "dump.bin.index" in n)
+    home.storage.delete(index)
+    if damage == "cut":
+        replace(home, index, good[index][:-1])
+
+    copy_backup(home, label, away, progress=Silent())
+    assert restored(away, label, keyring) == DATA
+    with pytest.raises((IntegrityError, ObjectNotFound)):
+        mend_indexes(home, label, away, progress=Silent())
+
+    home.storage.delete(index)
+    replace(home, index, good[index])
+    BackupManager(home).copy_backup(str(label), away)
+    with pytest.raises(Conflict):
+        BackupManager(home).copy_backup(str(label), away)
+    assert {n: read(away, n) for n in names(away, label.folder)} == good
 
 
 def test_a_copy_that_was_cut_off_is_finished_by_the_next_run(keyring: Keyring) -> None:
