@@ -14,6 +14,7 @@ from django.db.models import Model
 from backups.models import Installation, Server
 from backups.quarantine import HINT, REASON, is_quarantined
 from backups.roots import VARIABLE, servers_outside
+from covetbackup.core.errors import as_sentence
 
 _T = TypeVar("_T")
 
@@ -29,7 +30,7 @@ def check_quarantine(**_: Any) -> list[CheckMessage]:
     """W011: a copied catalog, which runs no job."""
     if not _ask(Installation, is_quarantined, default=False):
         return []
-    return [Warning(REASON, hint=HINT, id="covetbackup.W011")]
+    return [Warning(REASON, hint=as_sentence(HINT), id="covetbackup.W011")]
 
 
 def _missing_roots() -> Iterator[CheckMessage]:
@@ -40,10 +41,11 @@ def _missing_roots() -> Iterator[CheckMessage]:
 
 
 def _outside() -> Iterator[CheckMessage]:
-    for server in _ask(Server, servers_outside, default=[]):
+    outside = _ask(Server, servers_outside, default=[])
+    folders = dict.fromkeys([*map(str, settings.SQLITE_ROOTS), *(one.folder for one in outside)])
+    for server in outside:
         text = f"server {server}: {server.folder} may not hold SQLite databases: no backups of it"
-        roots = ",".join(str(root) for root in [*settings.SQLITE_ROOTS, server.folder])
-        hint = f"If its team may read and write there, set {VARIABLE}={roots} and restart."
+        hint = f"If teams may read and write there, set {VARIABLE}={','.join(folders)} and restart."
         yield Warning(text, hint=hint, id="covetbackup.W010")
 
 

@@ -285,6 +285,8 @@ LOGGING = {
             "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
         }
     },
+    "filters": {"outage": {"()": "covetbackup.jobs.outage.InOneSentence"}},
+    "loggers": {"django-q": {"filters": ["outage"]}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": ENV.text("COVET_LOG_LEVEL", "INFO")},
 }

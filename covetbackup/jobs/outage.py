@@ -7,6 +7,7 @@ nothing about whether the catalog answers now.
 from __future__ import annotations
 
 import functools
+import logging
 import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -56,6 +57,18 @@ def patient(function: Callable[_P, _T]) -> Callable[_P, _T]:
         return with_patience(lambda: function(*arguments, **options))
 
     return call
+
+
+class InOneSentence(logging.Filter):
+    """Takes the traceback from what is logged of an outage: of the queue's library, which meets
+    one in many places, and of whose calls nothing can be learned."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, AWAY):
+            record.msg, record.args = f"{record.getMessage()}: {described(error)}", ()
+            record.exc_info = record.exc_text = None
+        return True
 
 
 def described(error: BaseException) -> str:

@@ -90,6 +90,7 @@ def _environment(var: Path, port: int) -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "HOME": str(var),
         "COVET_VAR": str(var),
+        "COVET_SQLITE_ROOTS": "/",
         "COVET_SITE_URL": f"http://127.0.0.1:{port}",
     }
 

@@ -95,8 +95,9 @@ def test_a_server_that_was_registered_outside_is_named_and_not_touched(
 ) -> None:
     server = make_server(team, name="old files", folder=str(outside))
     make_server(team, name="new files", folder=str(root / "shop"))
+    make_server(team, name="same files", folder=str(outside))
     found = findings()
-    assert len(found) == 1 and "covetbackup.W010 server old files" in found[0]
+    assert len(found) == 2 and "covetbackup.W010 server old files" in found[0]
     assert f"set COVET_SQLITE_ROOTS={root},{outside}" in found[0]
     with pytest.raises(BadSetting, match="not below"):
         discover(server)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from covetbackup import settings as real
 from tests.web.settings import *  # noqa: F403
 
 JOB_KINDS = {
@@ -38,6 +39,8 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(process)d %(name)s %(message)s"}},
+    "filters": real.LOGGING["filters"],
+    "loggers": real.LOGGING["loggers"],
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
 }
