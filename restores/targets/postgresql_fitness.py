@@ -17,6 +17,7 @@ from covetbackup.core.databases.postgresql import preflight
 from covetbackup.core.databases.postgresql.after_rename import why_not
 from covetbackup.core.databases.postgresql.clients import choose_clients, find_clients
 from covetbackup.core.databases.postgresql.connection import Connection, major_of
+from covetbackup.core.databases.postgresql.outward import before_restore
 from covetbackup.core.databases.postgresql.single_database import EXTENSIONS
 from covetbackup.core.errors import CovetError
 from restores.checks import Check, Level, failed
@@ -49,6 +50,8 @@ def fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     """One check for each thing that is needed, in the order in which a restore would meet them."""
     settings = wanted.expected.settings or {}
     yield from needs(connection, wanted)
+    for line in before_restore(wanted.expected, wanted.name):
+        yield Check(Level.WARNING, "Reaches out", f"{line[:1].upper()}{line[1:]}.")
     yield _encoding(connection, settings)
     yield _locale(connection, settings)
 

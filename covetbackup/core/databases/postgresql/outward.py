@@ -4,11 +4,54 @@ foreign servers that lead back to the original.
 
 from __future__ import annotations
 
+import json
+
 import psycopg
 from psycopg import sql
 
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.connection import Connection, line_of
+
+_NAMES = "subscriptions"
+_BACK = "servers_leading_back"
+
+
+def read_outward(connection: Connection) -> dict[str, str]:
+    """Return what of it a dump carries, for an inventory's settings: the names of subscriptions,
+    which only a superuser dumps, and of foreign servers that lead to a database of this name."""
+    database = connection.info.dbname
+    is_superuser = connection.execute(_IS_SUPERUSER).fetchone() == (True,)
+    found = {
+        _NAMES: [row[0] for row in connection.execute(_SUBSCRIPTIONS)] if is_superuser else [],
+        _BACK: [row[0] for row in connection.execute(_SERVERS, (f"dbname={database}",))],
+    }
+    return {name: json.dumps(value) for name, value in found.items() if value}
+
+
+def outward_names(settings: dict[str, str]) -> list[str]:
+    """Return all that `read_outward` found by kind and name."""
+    return [
+        *(f"subscription {name}" for name in json.loads(settings.get(_NAMES, "[]"))),
+        *(f"foreign server {name}" for name in json.loads(settings.get(_BACK, "[]"))),
+    ]
+
+
+def before_restore(expected: Inventory, target: str) -> list[str]:
+    """Return what to know before a restore as `target`, one line each."""
+    settings = expected.settings or {}
+    original = settings.get("database", "")
+    lines = []
+    names = json.loads(settings.get(_NAMES, "[]"))
+    if names:
+        slots = " and without a slot, as theirs is the original's" if target != original else ""
+        lines.append(f"subscriptions will be there disabled{slots}: {', '.join(names)}")
+    servers = json.loads(settings.get(_BACK, "[]"))
+    if servers and target != original:
+        lines.append(
+            f"foreign servers will lead to a database called {original!r}, not to {target!r}:"
+            f" {', '.join(servers)}"
+        )
+    return lines
 
 
 def settle_outward(connection: Connection, expected: Inventory, target: str) -> list[str]:
@@ -56,6 +99,7 @@ def _leading_back(connection: Connection, original: str) -> list[str]:
     ]
 
 
+_IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 _SUBSCRIPTIONS = """
 SELECT subname FROM pg_subscription
 WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1

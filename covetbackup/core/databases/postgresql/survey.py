@@ -12,6 +12,7 @@ from covetbackup.core.databases.postgresql.extension_facts import (
     extension_settings,
     sequence_warnings,
 )
+from covetbackup.core.databases.postgresql.outward import outward_names, read_outward
 from covetbackup.core.databases.postgresql.relations import Relation
 from covetbackup.core.databases.postgresql.single_database import EXTENSIONS
 from covetbackup.core.databases.postgresql.snapshot import Snapshot
@@ -81,7 +82,8 @@ def snapshot_inventory(
         stop=stop,
         failed=lambda table, why: warn(f"the rows of {table.label} were not counted: {why}"),
     )
-    return replace(found, settings={**(found.settings or {}), **of_extensions})
+    more = {**of_extensions, **read_outward(connection)}
+    return replace(found, settings={**(found.settings or {}), **more})
 
 
 def shortcomings(connection: Connection, snapshot: Snapshot) -> list[str]:
@@ -97,6 +99,12 @@ def shortcomings(connection: Connection, snapshot: Snapshot) -> list[str]:
         lines.append(
             f"rows of table {table} are not dumped: it belongs to extension {extension},"
             " which does not declare it as configuration"
+        )
+    outward = read_outward(connection)
+    if outward:
+        lines.append(
+            "a restore leaves subscriptions disabled, and foreign servers leading to a database of"
+            f" this name; see to them in a copy: {', '.join(outward_names(outward))}"
         )
     for name in sorted(EXTENSIONS.keys() & catalog.extensions(connection).keys()):
         lines.append(
