@@ -65,14 +65,11 @@ def without(contents: Contents, there: Sequence[Entry]) -> Contents:
     )
 
 
-def script(
-    pg_restore: Sequence[str], contents: Contents, *sections: str, idle: Callable[[], None]
-) -> bytes:
-    """The statements of `contents` in these sections, as one text for the server."""
-    options = [f"--section={section}" for section in sections]
+def script(pg_restore: Sequence[str], contents: Contents, *, idle: Callable[[], None]) -> bytes:
+    """The statements of `contents`, as one text for the server."""
     pieces = []
     with memory_file("contents", head_of_archive(contents, {})) as file:
-        with CommandSource([*pg_restore, *options, "--file=-", file]) as chunks:
+        with CommandSource([*pg_restore, "--file=-", file]) as chunks:
             for chunk in chunks:
                 pieces.append(chunk)
                 idle()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from covetbackup.core.databases.inventory import Inventory, TableFacts
@@ -32,6 +32,7 @@ class AddedRows:
             if entry.dump_id in closure.dump_ids
         }
         self.notes: list[str] = []
+        self.first: Sequence[int] = ()
         self._connection = connection
         self._wait = wait
         self._keys = HeldBack(connection, [])
@@ -44,6 +45,9 @@ class AddedRows:
         refuse_misfits(look_at(self._connection, self.chosen.rows))
         self._keys = HeldBack(self._connection, keys_between(self._connection, self.chosen.rows))
         self._wait(self._keys.hold)
+
+    def create(self) -> None:
+        """All tables are there."""
 
     def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
         self._wait(self._keys.release)

@@ -7,7 +7,8 @@ undoes everything. Another one rests, and tells whether the server is still ther
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from functools import partial
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -26,16 +27,21 @@ from covetbackup.core.databases.postgresql.backup import GLOBALS
 from covetbackup.core.databases.postgresql.clients import Clients
 from covetbackup.core.databases.postgresql.connection import major_of, translated
 from covetbackup.core.databases.postgresql.load import ScriptSink
+from covetbackup.core.databases.postgresql.parts.checks import ReleasedChecks
 from covetbackup.core.databases.postgresql.parts.listing import head_of
 from covetbackup.core.databases.postgresql.parts.loading import Loader, PartSink
 from covetbackup.core.databases.postgresql.parts.names import HEAD
 from covetbackup.core.databases.postgresql.parts.places import Places
+from covetbackup.core.databases.postgresql.parts.refused import Refused
 from covetbackup.core.databases.postgresql.parts.restoring import (
     HEAD_BYTES,
     prepare,
     readable_contents,
 )
+from covetbackup.core.databases.postgresql.parts.tentative import Failure, TentativeSink
 from covetbackup.core.databases.postgresql.pulse import Felt, Pulse
+from covetbackup.core.databases.postgresql.search_paths import paths_of
+from covetbackup.core.databases.postgresql.toc.omitted import without
 from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
 from covetbackup.core.databases.selection import Chosen, Selection
 from covetbackup.core.errors import BadSetting, ServerBusy
@@ -50,16 +56,19 @@ _LOCK_TIMEOUT = "SET lock_timeout = '60s'"
 class Addition(Protocol):
     """What is added: `entries` are what data of it is loaded, by dump id.
 
-    `begin` makes the database ready for the data, and `finish` does what can be done once that is
-    there: what has come, of all that was `expected`. `loaded` says how many rows each table took,
-    `notes` what has to be said in the result.
+    `begin` makes the database ready for the data of the entries `first`, in this order, `create`
+    for all other data, and `finish` does what can be done once that is there: what has come, of all
+    that was `expected`. `loaded` says how many rows each table took, `notes` what has to be said in
+    the result.
     """
 
     chosen: Chosen
     entries: dict[int, Entry]
     notes: list[str]
+    first: Sequence[int]
 
     def begin(self) -> None: ...
+    def create(self) -> None: ...
     def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory: ...
 
 
@@ -90,6 +99,13 @@ class AddingRestore:
         self._addition: Addition | None = None
         self._loaded: dict[str, int] = {}
         self._found: Inventory | None = None
+        self._failures: list[Failure] = []
+        self._done: set[int] = set()
+        paths = paths_of(options.expected)
+        self._refused = Refused(paths, skips_failing=self._choices.skips_failing)
+        self._checks = ReleasedChecks(
+            lambda: nullcontext(self._connection), paths, partial(progress.advance, 0)
+        )
 
     def __enter__(self) -> AddingRestore:
         with translated(self._access.settings), ExitStack() as stack:
@@ -112,7 +128,8 @@ class AddingRestore:
 
     @property
     def notes(self) -> Sequence[str]:
-        return self._addition.notes if self._addition else ()
+        added = self._addition.notes if self._addition else ()
+        return [*added, *self._refused.notes, *self._checks.notes]
 
     @property
     def chosen(self) -> Chosen | None:
@@ -131,12 +148,43 @@ class AddingRestore:
         with self._reported():
             addition.begin()
         # One after the other: there is one transaction.
-        for piece in self._places.data_pieces(addition.entries.keys()):
+        for dump_id in addition.first:
+            yield from self._load_first(dump_id)
+        with self._reported():
+            addition.create()
+        for piece in self._places.data_pieces(addition.entries.keys() - self._done):
             yield (piece,)
+        while self._failures:
+            yield from self._load_again()
         with_structure = self._selection.with_structure
         self._progress.phase("making indexes and keys" if with_structure else "checking keys")
         with self._reported():
+            self._checks.put_back()
             self._found = addition.finish(self._expected, self._loaded)
+
+    def _load_first(self, dump_id: int) -> Iterator[Sequence[Piece]]:
+        """Rows that speak of what is made later are refused now, and loaded with all others."""
+        assert self._places is not None
+        pieces = self._places.data_pieces([dump_id])
+        if len(pieces) == 1:
+            yield pieces
+            if not self._failures:
+                self._done.add(dump_id)
+            self._failures.clear()
+
+    def _load_again(self) -> Iterator[Sequence[Piece]]:
+        """Without the CHECK constraints of a table that was made here and refuses its rows."""
+        failures, self._failures = self._failures, []
+        for failure in failures:
+            entry = failure.entry
+            with self._reported():
+                table = entry.text(entry.schema), entry.text(entry.tag)
+                if not self._checks.release(*table):
+                    raise failure.error
+            yield (failure.piece,)
+
+    def required(self, expected: Inventory) -> Inventory:
+        return without(expected, self._refused.left_out)
 
     def sink(self, piece: Piece, progress: Progress) -> Sink:
         if piece.member == HEAD:
@@ -149,7 +197,10 @@ class AddingRestore:
         loader = Loader(self._connection, self._count, as_written=as_written)
         place = self._places.of(piece)
         felt = Felt(progress, self._pulse)
-        return PartSink(piece.member, place, self._addition.entries, loader, felt)
+        sink = PartSink(piece.member, place, self._addition.entries, loader, felt)
+        if not self._selection.with_structure:
+            return sink  # what is there decides which rows it takes
+        return TentativeSink(piece, sink, self._failures.append)
 
     def inventory(self) -> Inventory:
         assert self._found is not None
@@ -177,6 +228,7 @@ class AddingRestore:
                 contents,
                 self._selection,
                 pg_restore=self._pg_restore,
+                refused=self._refused,
                 owner=self._choices.role,
                 wait=self._in_background,
                 progress=self._progress,

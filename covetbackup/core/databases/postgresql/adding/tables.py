@@ -13,14 +13,23 @@ from covetbackup.core.databases.postgresql.adding.aside import Aside
 from covetbackup.core.databases.postgresql.adding.outgoing import make
 from covetbackup.core.databases.postgresql.adding.requalify import Requalified
 from covetbackup.core.databases.postgresql.adding.speaking import AsWritten
+from covetbackup.core.databases.postgresql.adding.statements import Statements
 from covetbackup.core.databases.postgresql.adding.waiting import Wait
 from covetbackup.core.databases.postgresql.connection import Connection, major_of
 from covetbackup.core.databases.postgresql.extension_facts import advance_sequences
+from covetbackup.core.databases.postgresql.parts.refused import WAY_OUT, Refused
+from covetbackup.core.databases.postgresql.parts.stages import only
 from covetbackup.core.databases.postgresql.rights import refuse_forbidden
 from covetbackup.core.databases.postgresql.toc.adapted import adapted
 from covetbackup.core.databases.postgresql.toc.closure import close
+from covetbackup.core.databases.postgresql.toc.configuration import extensions_with_needs
 from covetbackup.core.databases.postgresql.toc.recorded import EXTENSION, OF_RELATIONS
-from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
+from covetbackup.core.databases.postgresql.toc.values import (
+    TABLE_DATA,
+    Contents,
+    Entry,
+    Section,
+)
 from covetbackup.core.databases.selection import Chosen, Selection, renamed
 from covetbackup.core.progress import Progress
 
@@ -36,6 +45,7 @@ class AddedTables:
         selection: Selection,
         *,
         pg_restore: Callable[[], Sequence[str]],
+        refused: Refused,
         owner: str,
         wait: Wait,
         progress: Progress,
@@ -54,9 +64,19 @@ class AddedTables:
         ]
         self._made = set(closure.chosen.extensions)
         self.notes: list[str] = []
+        self.first: Sequence[int] = ()
+        self._early: set[int] = set()
         self._connection = connection
         self._as_written = AsWritten(connection, contents)
-        self._pg_restore = pg_restore
+        self._refused = refused
+        self._statements = Statements(
+            connection,
+            pg_restore,
+            as_written=self._as_written,
+            refused=refused,
+            wait=wait,
+            idle=partial(progress.advance, 0),
+        )
         self._owner = owner
         self._wait = wait
         self._progress = progress
@@ -68,7 +88,12 @@ class AddedTables:
             self._progress.note(preflight.ALL_RIGHTS)
         making.refuse_present(self._connection, self.chosen)
         with self._as_written:
-            refuse_forbidden(self._connection, self._structure)
+            refuse_forbidden(
+                self._connection,
+                self._structure,
+                skips_failing=self._refused.skips_failing,
+                way_out=WAY_OUT,
+            )
         self._structure, notes = adapted(self._structure, major_of(self._connection))
         self.notes += notes
         names = self._names = self._names_for(self.chosen)
@@ -83,8 +108,15 @@ class AddedTables:
             self._progress.note(f"used as it is there: {kind} {entry.name}")
         self._leave_configuration(there)
         self.entries = {dump_id: names.entry(one) for dump_id, one in self.entries.items()}
-        # Of the data section only values of sequences are left.
-        self._run("pre-data", "data")
+        rows = (each for each in self._configuration if each.kind == TABLE_DATA)
+        self.first = [each.dump_id for each in rows if each.dump_id in self.entries]
+        self._early = extensions_with_needs(self._structure) if self.first else set()
+        self._run(only(self._structure, self._early))
+
+    def create(self) -> None:
+        """Create the tables. Of the data section only values of sequences are left."""
+        structure = self._structure.within(Section.PRE_DATA, Section.DATA)
+        self._run(structure.kept(lambda entry: entry.dump_id not in self._early))
 
     def _names_for(self, chosen: Chosen) -> Aside | Requalified:
         if Requalified.is_needed(self._connection, self._structure, chosen):
@@ -111,7 +143,7 @@ class AddedTables:
         )
 
     def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
-        self._run("post-data")
+        self._run(self._structure.within(Section.POST_DATA))
         if self.chosen.with_data:
             self.notes += advance_sequences(self._connection, expected, self._made)
         assert self._names is not None
@@ -144,13 +176,9 @@ class AddedTables:
             self._progress.note(note)
         return found
 
-    def _run(self, *sections: str) -> None:
-        idle = partial(self._progress.advance, 0)
-        statements = making.script(self._pg_restore(), self._structure, *sections, idle=idle)
+    def _run(self, contents: Contents) -> None:
         assert self._names is not None
-        statements = self._names.text(statements)
-        with self._as_written:
-            self._wait(partial(self._connection.execute, statements))
+        self._statements.run(contents, self._names.text)
 
 
 def _never() -> bool:

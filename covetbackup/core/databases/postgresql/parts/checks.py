@@ -9,6 +9,7 @@ VALID: they guard new rows, and the result names them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import psycopg
@@ -52,7 +53,10 @@ class ReleasedChecks:
     `idle` is called while the server works. `notes` name what stays NOT VALID."""
 
     def __init__(
-        self, connect: Callable[[], Connection], paths: Sequence[str], idle: Callable[[], None]
+        self,
+        connect: Callable[[], AbstractContextManager[Connection]],
+        paths: Sequence[str],
+        idle: Callable[[], None],
     ) -> None:
         self.notes: list[str] = []
         self._connect = connect
@@ -94,6 +98,8 @@ class ReleasedChecks:
                         f"{check.about} does not hold for all restored rows and is NOT VALID:"
                         f" {line_of(error)}"
                     )
+            # Within a transaction of the caller's it would stay.
+            connection.execute("SELECT set_config('search_path', '', true)")
 
     def _run(
         self, connection: Connection, statements: Sequence[sql.Composed]

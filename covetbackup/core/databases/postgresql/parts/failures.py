@@ -36,6 +36,12 @@ def after(contents: Contents, failed: Entry) -> Contents:
     return contents.kept(lambda entry: entry.dump_id in left or entry.is_setting)
 
 
+def in_order(contents: Contents) -> list[Entry]:
+    """Return what `contents` create in the order in which one job makes it."""
+    made = [entry for entry in contents.entries if not entry.is_setting]
+    return sorted(made, key=_turn)
+
+
 def _turn(entry: Entry) -> int:
     is_of_event_trigger = entry.tag.startswith(EVENT_TRIGGER) and entry.kind not in _ACL
     if entry.kind in _LAST or is_of_event_trigger:

@@ -34,27 +34,34 @@ _AS_IT_IS = nullcontext()
 
 
 class Loader:
-    """A connection for one part after the other, in a transaction that somebody else ends; `tally`
-    is told how many rows each COPY brought to the table of that label, and within `as_written` the
-    connection reads rows as they are."""
+    """A connection for one part after the other; `tally` is told how many rows each COPY of a part
+    that was committed brought to the table of that label, and within `as_written` the connection
+    reads rows as they are."""
 
     def __init__(
         self,
         connection: Connection,
-        tally: Callable[[str, int], None] = lambda label, rows: None,
+        tally: Callable[[str, int], None],
         *,
         as_written: AbstractContextManager[None] = _AS_IT_IS,
     ) -> None:
         self.connection = connection
-        self.tally = tally
+        self._tally = tally
+        self._counted: list[tuple[str, int]] = []
         self._as_written = as_written
         self._rows = ExitStack()
 
     def begin(self) -> None:
-        pass
+        """Whatever comes until `commit` is kept or undone together."""
+        self.connection.execute("SAVEPOINT loading")
+
+    def count(self, label: str, rows: int) -> None:
+        self._counted.append((label, rows))
 
     def commit(self) -> None:
-        pass
+        self._end()
+        for label, rows in self._counted:
+            self._tally(label, rows)
 
     def rows_begin(self) -> None:
         self._rows.enter_context(self._as_written)
@@ -64,9 +71,18 @@ class Loader:
         let_rest_no_more(self.connection)
         self._rows.close()
 
+    def undo(self) -> None:
+        """After a refusal of the server: nothing of the part is kept, nor are the settings that
+        were made for its rows."""
+        self.connection.execute("ROLLBACK TO SAVEPOINT loading")
+        let_rest_no_more(self.connection)
+
     def abort(self) -> None:
         # Before the end of a COPY, this is no end of its rows: nothing of it is kept.
         self.connection.close()
+
+    def _end(self) -> None:
+        self.connection.execute("RELEASE SAVEPOINT loading")
 
 
 class OwnLoader(Loader):
@@ -79,22 +95,21 @@ class OwnLoader(Loader):
         give_back: Callable[[Connection], None],
         tally: Callable[[str, int], None],
     ) -> None:
-        super().__init__(connection, self._keep)
+        super().__init__(connection, tally)
         self._give_back = give_back
-        self._count = tally
-        self._counted: list[tuple[str, int]] = []
 
     def begin(self) -> None:
         self.connection.execute("BEGIN")
 
+    def undo(self) -> None:
+        self.abort()
+
     def commit(self) -> None:
-        self.connection.execute("COMMIT")
-        for label, rows in self._counted:
-            self._count(label, rows)
+        super().commit()
         self._give_back(self.connection)
 
-    def _keep(self, label: str, rows: int) -> None:
-        self._counted.append((label, rows))
+    def _end(self) -> None:
+        self.connection.execute("COMMIT")
 
 
 class Loaders:
@@ -179,6 +194,10 @@ class PartSink:
             self._end_copy()
             self._loader.commit()
 
+    def undo(self) -> None:
+        """After a refusal; the loader may be used again."""
+        self._loader.undo()
+
     def abort(self) -> None:
         self._loader.abort()
 
@@ -212,7 +231,7 @@ class PartSink:
         if self._copy is not None and self._entry is not None:
             self._wait(self._copy.finish())
             self._loader.rows_end()
-            self._loader.tally(self._entry.name, self._copy.rows)
+            self._loader.count(self._entry.name, self._copy.rows)
             self._copy = None
 
     def _write_object(self, content: memoryview) -> None:

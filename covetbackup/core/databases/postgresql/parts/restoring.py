@@ -18,12 +18,13 @@ from covetbackup.core.databases.postgresql.parts.checks import ReleasedChecks
 from covetbackup.core.databases.postgresql.parts.loading import Loaders, PartSink
 from covetbackup.core.databases.postgresql.parts.names import DUMP, HEAD
 from covetbackup.core.databases.postgresql.parts.places import Place, Places
+from covetbackup.core.databases.postgresql.parts.refused import WAY_OUT, Refused
 from covetbackup.core.databases.postgresql.parts.stages import (
     only,
     post_data_stages,
     without_event_triggers,
 )
-from covetbackup.core.databases.postgresql.parts.structure import WAY_OUT, StructureLoad
+from covetbackup.core.databases.postgresql.parts.structure import StructureLoad
 from covetbackup.core.databases.postgresql.parts.tentative import Failure, TentativeSink
 from covetbackup.core.databases.postgresql.parts.whole import WholeSink
 from covetbackup.core.databases.postgresql.rights import refuse_forbidden
@@ -73,9 +74,8 @@ class PartedLoad:
         self._expected = expected
         self._selection = selection
         self._paths = paths_of(expected)
-        self._structure = StructureLoad(
-            command, connect, paths=self._paths, skips_failing=skips_failing
-        )
+        self._refused = Refused(self._paths, skips_failing=skips_failing)
+        self._structure = StructureLoad(command, connect, self._refused)
         idle = partial(progress.advance, 0)
         self._checks = ReleasedChecks(connect, self._paths, idle)
         self._connect = connect
@@ -266,12 +266,12 @@ class PartedLoad:
     @property
     def left_out(self) -> Sequence[Entry]:
         """What was refused and left out, or waits for the rename."""
-        return [*self._structure.left_out, *self._aside.entries]
+        return [*self._refused.left_out, *self._aside.entries]
 
     @property
     def notes(self) -> Sequence[str]:
         """What the result has to say of it, and of constraints that do not hold."""
-        return [*self._adaptations, *self._structure.notes, *self._checks.notes]
+        return [*self._adaptations, *self._refused.notes, *self._checks.notes]
 
     @property
     def loaded(self) -> Mapping[str, int]:

@@ -13,20 +13,15 @@ from dataclasses import dataclass
 from functools import partial
 
 import psycopg
-from psycopg import sql
 
 from covetbackup.core.databases.postgresql.background import in_background
-from covetbackup.core.databases.postgresql.connection import Connection, is_silence, line_of, lost
+from covetbackup.core.databases.postgresql.connection import Connection
 from covetbackup.core.databases.postgresql.load import PgRestore, memory_file
 from covetbackup.core.databases.postgresql.parts.failures import after, failed_entries
-from covetbackup.core.databases.postgresql.toc.omitted import can_be_left_out, described
+from covetbackup.core.databases.postgresql.parts.refused import Refused
 from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
 from covetbackup.core.databases.postgresql.toc.writing import head_of_archive
 from covetbackup.core.errors import SinkFailed
-
-WAY_OUT = "restore with --skip-failing (on the pages a choice) to leave it out"
-_EMPTY_PATH = b"SELECT pg_catalog.set_config('search_path', '', false);"
-
 
 _THERE = (
     psycopg.errors.DuplicateTable,
@@ -45,24 +40,18 @@ class _Failure:
 
 
 class StructureLoad:
-    """`command` and `connect` reach the database that is filled; `paths` are the search paths of
-    the source. `left_out` are the entries that failed, if that is what `skips_failing` asks for,
-    and `notes` say why each was left out."""
+    """`command` and `connect` reach the database that is filled; `refused` tries again, or leaves
+    out, what pg_restore fails at."""
 
     def __init__(
         self,
         command: Callable[[], PgRestore],
         connect: Callable[[], Connection],
-        *,
-        paths: Sequence[str],
-        skips_failing: bool,
+        refused: Refused,
     ) -> None:
-        self.left_out: list[Entry] = []
-        self.notes: list[str] = []
+        self._refused = refused
         self._command = command
         self._connect = connect
-        self._paths = paths
-        self._skips_failing = skips_failing
 
     def run(self, contents: Contents, *, jobs: int = 1) -> None:
         """Create all of `contents`, which have no data. Raises `SinkFailed`."""
@@ -106,42 +95,17 @@ class StructureLoad:
         command = self._command()
         with memory_file("contents", head_of_archive(alone, {})) as file:
             script = command.script(file)
-        errors = []
-        # With the empty one first: jobs may have been in each other's way.
-        for path in ("", *self._paths):
-            statements = with_path(script, path, entry.codec)
+
+        def run(statements: bytes) -> None:
             running = in_background(connection, partial(_execute, connection, statements))
             try:
                 running.result(waiting=command.idle)
-                return
             except _THERE:
                 raise failure from None  # it was created: what failed is what follows, its owner
-            except psycopg.Error as error:
-                if is_silence(error):
-                    raise lost(f"creating {described(entry)} failed", error) from error
-                errors.append(error)
             finally:
                 running.stop()
-        self._leave_out(entry, errors[0])
 
-    def _leave_out(self, entry: Entry, error: psycopg.Error) -> None:
-        can_be = can_be_left_out(entry)
-        if not (can_be and self._skips_failing):
-            hint = WAY_OUT if can_be else ""
-            message = f"creating {described(entry)} failed: {line_of(error)}"
-            raise SinkFailed(message, hint) from error
-        self.left_out.append(entry)
-        self.notes.append(
-            f"left out, as the server refused it: {described(entry)}: {line_of(error)}"
-        )
-
-
-def with_path(script: bytes, path: str, codec: str) -> bytes:
-    """Return `script` of pg_restore, in the encoding `codec`, with another search path than the
-    empty one."""
-    value = sql.Literal(path).as_string(None)
-    setting = f"SELECT pg_catalog.set_config('search_path', {value}, false);"
-    return script.replace(_EMPTY_PATH, setting.encode(codec, errors="replace"), 1)
+        self._refused.retry(entry, script, run)
 
 
 def _execute(connection: Connection, statements: bytes, stop: Callable[[], bool]) -> None:

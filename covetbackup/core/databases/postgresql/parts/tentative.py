@@ -56,7 +56,7 @@ class TentativeSink:
         if entry is None or not _is_refusal(error.__cause__):
             raise error
         self._has_failed = True
-        self._sink.abort()
+        self._sink.undo()
         self._failed(Failure(self._piece, entry, error))
 
 
