@@ -16,6 +16,7 @@ from covetbackup.core import errors
 from covetbackup.core.cli.exits import CANCELLED, EXITS, FAILED, exit_status
 from covetbackup.core.cli.report import Report
 from covetbackup.core.errors import BadSetting, Cancelled, CovetError, DatabaseUnavailable
+from covetbackup.core.stream.disk import fault_of
 from covetbackup.jobs.models import Job, JobState
 from covetbackup.jobs.outage import AWAY, AWAY_HINT, described
 
@@ -61,6 +62,10 @@ class ReportingCommand(BaseCommand):
     def _reported(self, **options: Any) -> Report:
         try:
             return self.report(**options)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise fault_of(error) from error
         except DatabaseError as error:
             if _has_tables(error):
                 raise

@@ -122,8 +122,9 @@ class UploadLost(StorageError):
     """The storage dropped an unfinished upload; only starting the object again can help."""
 
 
-NOT_ITS_FAULT = (StorageUnavailable, AccessRefused, WrongEndpoint)
-"""Storage errors that say nothing about the object that was to be read."""
+NOT_ITS_FAULT = (StorageUnavailable, AccessRefused, WrongEndpoint, StorageFull)
+"""Storage errors that say nothing about the object that was to be read: no reading needs room, so
+what is full is this machine's own temporary directory."""
 
 
 class IntegrityError(CovetError):

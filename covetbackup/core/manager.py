@@ -243,6 +243,8 @@ class RestoreManager:
                 folder.mkdir(mode=0o700)
         except FileExistsError as error:
             raise TargetNotEmpty(f"{folder} exists already", "name a new folder") from error
+        except OSError as error:
+            raise BadSetting(f"{folder.parent} is not a directory", "create it first") from error
         try:
             with disk.translated(folder):
                 export(kind, partial(self.open_member, label), folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from covetbackup.core.cli.main import main
+from covetbackup.core.databases.sqlite.source import is_mount_point
 from covetbackup.core.errors import AccessRefused, StorageError, StorageFull
 from covetbackup.core.stream import disk
 
@@ -161,6 +163,32 @@ def test_a_restored_file_that_is_not_known_to_be_on_disk_is_called_that(
     assert run("restore", repository, "latest", "--to", f"sqlite:///{copy}") == 6
     assert f"{copy} is there and whole, but not known to be on disk" in capfd.readouterr().err
     assert rows(copy) == rows(shop)
+
+
+def test_a_full_temporary_directory_is_no_damage_to_a_backup(
+    run: Run,
+    shop: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    repository = f"file://{tmp_path}/repository"
+    run("init", repository, keyed=False)
+    run("backup", f"sqlite:///{shop}", "--repo", repository)
+    usage = shutil.disk_usage(tmp_path)._replace(free=4096)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    assert run("verify", repository, "latest") == 5
+    said = capfd.readouterr().err
+    assert "4096 bytes free" in said
+    assert "TMPDIR" in said
+
+
+def test_a_file_that_is_a_mount_is_not_replaced(tmp_path: Path) -> None:
+    shop = tmp_path / "my shop.db"
+    line = "36 35 8:1 / {} rw - ext4 /dev/sda1 rw\n"
+    above = line.format("/") + line.format(tmp_path)
+    assert not is_mount_point(shop, above)
+    assert is_mount_point(shop, above + line.format(str(shop).replace(" ", "\\040")))
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.template.loader import render_to_string
 
+from backups.management.commands import init
 from backups.rehearsal import rehearse
 from backups.secrets import write_private
 from covetbackup.core.errors import BadSetting
@@ -50,6 +53,19 @@ def test_the_check_before_a_restore_warns_of_what_the_folder_cannot_do(
     assert {check.level for check in checks} == {Level.WARNING}
     assert len(checks) == len(MISSING)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_that_the_system_refuses_ends_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def report(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", "/srv/var")
+
+    monkeypatch.setattr(init.Command, "report", report)
+    with pytest.raises(SystemExit) as ended:
+        call_command("init", stderr=sys.stderr)
+    assert ended.value.code == 5
+    assert "error: /srv/var cannot be used: read-only file system" in capsys.readouterr().err
 
 
 def test_a_secret_is_not_written_where_others_could_read_it(

@@ -16,8 +16,9 @@ from covetbackup.core.cli.exits import CANCELLED, exit_status
 from covetbackup.core.cli.output import run_until_read
 from covetbackup.core.cli.report import Report
 from covetbackup.core.cli.terminal import printable_text, terminal_progress
-from covetbackup.core.errors import Cancelled, CovetError, StorageError
+from covetbackup.core.errors import Cancelled, CovetError
 from covetbackup.core.progress import Silent
+from covetbackup.core.stream.disk import fault_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +45,7 @@ def _run(given: argparse.Namespace) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        fault = _system_error(error)
+        fault = fault_of(error)
         _print_error(given, fault)
         return exit_status(fault)
     except Cancelled:
@@ -52,15 +53,6 @@ def _run(given: argparse.Namespace) -> int:
         return CANCELLED
     _print_report(given, report)
     return report.status
-
-
-def _system_error(error: OSError) -> CovetError:
-    """The sentence for what the operating system refused and nothing else has put into words."""
-    reason = (error.strerror or str(error)).lower()
-    subject = f"{error.filename}: " if error.filename else ""
-    return StorageError(
-        f"{subject}{reason}", "is there room, and may this user do that there?", repr(error)
-    )
 
 
 def _cancel(number: int, frame: FrameType | None) -> None:

@@ -99,7 +99,10 @@ def create(path: Path, keys: Iterable[FileKey], *, title: str) -> None:
             f"{path} exists already", "key files are never overwritten; choose another name"
         ) from error
     except OSError as error:
-        raise BadSetting(f"{path} cannot be written: {_reason(error)}") from error
+        raise BadSetting(
+            f"{path} cannot be written: {_reason(error)}",
+            "is its folder there, and may the user that runs this write there?",
+        ) from error
     try:
         refuse_exposed(handle, path)
         _write_durably(handle, data, path.parent)

@@ -95,7 +95,7 @@ def verify_backup(
     it says content: the drill is apart.
 
     Damage is returned as findings. Raises only what says nothing about the backup:
-    `StorageUnavailable`, `AccessRefused`, `WrongEndpoint`, `KeyUnavailable`, `Cancelled`.
+    `NOT_ITS_FAULT`, `KeyUnavailable`, `SinkFailed`, `Cancelled`.
     """
     level = Level.CONTENT if level is Level.RESTORE else level
     run = _Verification(repository, label, progress, workers, LostIndexes())

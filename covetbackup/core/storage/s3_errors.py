@@ -187,7 +187,8 @@ def _answer_by_status(code: str, status: int, subject: str, place: str) -> Covet
         return BeyondEnd(f"{subject} in {place} has no bytes there")
     if status == 412:
         return ObjectExists(f"{subject} already exists in {place}")
-    return StorageError(f"{place} refused {subject}: {_words(code)} (status {status})")
+    hint = "does the endpoint speak S3, and http or https as given?" if code.isdigit() else ""
+    return StorageError(f"{place} refused {subject}: {_words(code)} (status {status})", hint)
 
 
 def _skewed(error: ClientError, place: str) -> AccessRefused:

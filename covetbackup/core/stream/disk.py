@@ -34,23 +34,28 @@ PROBE_PREFIX = ".covet-probe-"
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn an `OSError` about `path`, which is being written, into a `StorageError`; an
-    `FileExistsError` stays."""
+    """Turn an `OSError` about `path`, which is being written, into a `StorageError`; that a name is
+    taken, or that there is no such folder, stays as it is."""
     try:
         yield
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        subject = error.filename or path
-        if error.errno in _FULL:
-            raise StorageFull(f"no room for {subject}: {reason}", "free some space") from error
-        if error.errno in _REFUSED:
-            hint = "may the user that runs this write there?"
-            raise AccessRefused(f"{subject} cannot be written: {reason}", hint) from error
-        raise StorageError(
-            f"{subject} cannot be written: {reason}", "is the folder there, and the disk sound?"
-        ) from error
+        raise fault_of(error, path) from error
+
+
+def fault_of(error: OSError, path: Path | None = None) -> StorageError:
+    """Return the sentence for what the operating system refused and nothing else says in words."""
+    reason = (error.strerror or str(error)).lower()
+    subject = error.filename or path or "a file"
+    if error.errno in _FULL:
+        return StorageFull(f"no room for {subject}: {reason}", "free some space")
+    if error.errno in _REFUSED:
+        hint = "may the user that runs this write there, or is it mounted read-only?"
+        return AccessRefused(f"{subject} cannot be used: {reason}", hint)
+    return StorageError(
+        f"{subject} cannot be used: {reason}", "is it there, and is the disk sound?", repr(error)
+    )
 
 
 def sync(descriptor: int) -> bool:

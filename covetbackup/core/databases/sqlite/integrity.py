@@ -17,7 +17,7 @@ from covetbackup.core.databases.sqlite.pages import (
     header_page_size,
 )
 from covetbackup.core.databases.sqlite.staging import staging_directory
-from covetbackup.core.errors import Incomplete, StorageError, StorageFull
+from covetbackup.core.errors import Incomplete, SinkFailed, StorageFull
 
 _MOST_ERRORS = 20
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -48,14 +48,19 @@ def check_stream(chunks: Iterator[bytes], staging: Path | None) -> Iterator[byte
 
 
 def write_all(descriptor: int, chunk: bytes, path: Path) -> None:
-    """Append `chunk` to the file `path`, open at `descriptor`. Raises `StorageError`."""
+    """Append `chunk` to the file `path`, open at `descriptor`.
+
+    Raises `StorageFull`, and `SinkFailed` for what else keeps it from being written.
+    """
     view = memoryview(chunk)
     try:
         while view:
             view = view[os.write(descriptor, view) :]
     except OSError as error:
-        kind = StorageFull if error.errno in _NO_ROOM else StorageError
-        raise kind(f"{path} cannot be written: {error.strerror}", "free some space") from error
+        reason = f"{path} cannot be written: {(error.strerror or str(error)).lower()}"
+        if error.errno in _NO_ROOM:
+            raise StorageFull(reason, "free some space") from error
+        raise SinkFailed(reason, "is the disk sound?") from error
 
 
 def prove_length(path: Path) -> None:

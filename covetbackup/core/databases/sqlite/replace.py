@@ -17,7 +17,7 @@ from pathlib import Path
 from covetbackup.core.databases.kept import kept_name
 from covetbackup.core.databases.sqlite.birth import birth_of
 from covetbackup.core.databases.sqlite.connection import translated
-from covetbackup.core.databases.sqlite.source import refuse_network
+from covetbackup.core.databases.sqlite.source import is_mount_point, refuse_network
 from covetbackup.core.databases.sqlite.url import open_uri
 from covetbackup.core.errors import (
     AccessRefused,
@@ -51,6 +51,11 @@ def refuse_unfit(target: Path) -> None:
             "a rename would leave that one behind: remove it, or restore under a new name",
         )
     refuse_network(target)
+    if is_mount_point(target):
+        raise BadSetting(
+            f"{target} is mounted by itself, so no other file can take its place",
+            "mount the folder it is in, or restore under a new name",
+        )
     _require_hard_links(target.parent)
 
 

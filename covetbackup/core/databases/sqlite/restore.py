@@ -23,7 +23,6 @@ from covetbackup.core.databases.sqlite.inventory import take_inventory
 from covetbackup.core.databases.sqlite.snapshot import MEMBER
 from covetbackup.core.databases.sqlite.staging import RESTORE_PREFIX
 from covetbackup.core.errors import (
-    AccessRefused,
     BadSetting,
     DatabaseError,
     Incomplete,
@@ -181,11 +180,10 @@ class _ScratchSink:
 def _create(scratch: Path) -> FileIO:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        return FileIO(os.open(scratch, flags, 0o600), "r+")
+        with disk.translated(scratch.parent):
+            return FileIO(os.open(scratch, flags, 0o600), "r+")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BadSetting(f"{scratch.parent} is not a directory", "create it first") from error
-    except OSError as error:
-        raise AccessRefused(f"{scratch.parent} cannot be written: {error.strerror}") from error
 
 
 def _publish(scratch: Path, target: Path) -> None:

@@ -72,6 +72,13 @@ def refuse_network(path: Path, mounts: str | None = None) -> None:
         )
 
 
+def is_mount_point(path: Path, mounts: str | None = None) -> bool:
+    """Return whether the file `path` is mounted by itself, as containers do it: it has no name
+    that could be changed. `mounts` as in `refuse_network`."""
+    lines = (_MOUNTS.read_text() if mounts is None else mounts).splitlines()
+    return str(path.resolve()) in (_unescaped(line.split(" ")[4]) for line in lines)
+
+
 def _filesystem_of(path: Path, mounts: str) -> str:
     best, kind = -1, ""
     for line in mounts.splitlines():

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from covetbackup.core.errors import AccessRefused, BadSetting, StorageError, StorageFull
+from covetbackup.core.errors import AccessRefused, BadSetting, StorageFull
 from covetbackup.core.stream import disk
 
 STAGING_PREFIX = "covet-sqlite-"
@@ -31,14 +31,18 @@ _SETTLING = timedelta(seconds=1)
 def staging_directory(parent: Path | None, needed_bytes: int) -> Iterator[Path]:
     """An empty directory (0700) under `parent`, or the system's own temporary one, then removed.
 
-    Raises `StorageFull` if fewer than `needed_bytes` are free, `StorageError` if it cannot be made.
+    Raises `StorageFull` if fewer than `needed_bytes` are free, `AccessRefused` if none can be made.
     """
     base = Path(tempfile.gettempdir()) if parent is None else parent
     try:
         require_room(base, needed_bytes)
         path = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=base))
     except OSError as error:
-        raise StorageError(f"no staging directory in {base}: {error.strerror}") from error
+        reason = (error.strerror or str(error)).lower()
+        raise AccessRefused(
+            f"no staging directory can be made in {base}: {reason}",
+            "set TMPDIR to a folder that the user that runs this may write to",
+        ) from error
     lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         disk.lock(lock)
@@ -53,8 +57,8 @@ def require_room(directory: Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(directory).free
     if free < needed_bytes + _RESERVE_BYTES:
         raise StorageFull(
-            f"{directory} has {free} bytes free, {needed_bytes} are needed",
-            "free space, or name another staging directory",
+            f"{directory} has {free} bytes free, {needed_bytes + _RESERVE_BYTES} are needed",
+            "free space, or set TMPDIR to a folder with more room",
         )
 
 
