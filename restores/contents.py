@@ -15,7 +15,7 @@ from backups.models import Backup, Repository
 from covetbackup.core.cli.terminal import size_text
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.selection import Chosen, Selection
+from covetbackup.core.databases.selection import Chosen, PrivilegedListing, Selection
 from covetbackup.core.errors import CovetError, StorageUnavailable, as_sentence
 from covetbackup.core.manager import RestoreManager
 from covetbackup.core.repository.repository import Repository as EngineRepository
@@ -61,6 +61,18 @@ def look_at(
     return Brought(
         (_sum(chosen, whole, plain_bytes), *_remarks(chosen, adds=adds)), plain_bytes, chosen
     )
+
+
+def privileged_of(
+    repository: EngineRepository, label: str, keyring: Keyring, selection: Selection | None
+) -> tuple[str, ...]:
+    """What only a superuser may create of a backup, as far as its contents can be read and told.
+    Touches no catalog."""
+    try:
+        listing = RestoreManager(repository, keyring).contents(label)
+        return listing.privileged(selection) if isinstance(listing, PrivilegedListing) else ()
+    except CovetError:
+        return ()  # of a selection that is not possible another check tells
 
 
 def table_bytes(backup: Backup) -> dict[str, int]:

@@ -19,7 +19,7 @@ from backups.models import Backup, Repository
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.kept import Session
 from covetbackup.core.databases.registry import member_check
-from covetbackup.core.databases.selection import Chosen, Selection
+from covetbackup.core.databases.selection import Chosen
 from covetbackup.core.errors import (
     Conflict,
     CovetError,
@@ -35,7 +35,7 @@ from covetbackup.core.repository.manifest import Manifest, Trust
 from covetbackup.core.repository.opening import OpenedBackup, open_backup, signer_of
 from covetbackup.core.repository.repository import Repository as EngineRepository
 from restores.checks import Check, Level, failed, softened
-from restores.contents import look_at
+from restores.contents import look_at, privileged_of
 from restores.picking import inventory_of
 from restores.plan import Plan, names_on_their_way
 from restores.targets.base import TargetKind, Wanted
@@ -57,6 +57,7 @@ class _Seen:
     manifest: Manifest | None = None
     part_bytes: int | None = None
     chosen: Chosen | None = None
+    privileged: tuple[str, ...] = ()
 
 
 def preflight(plan: Plan) -> list[Check]:
@@ -108,20 +109,15 @@ def _look_at_repository(plan: Plan) -> _Seen:
         f"{plan.repository} did not answer within {STORAGE_SECONDS:.0f} s",
         "run the checks again; is the storage reachable from here?",
     )
-    look = partial(_looked, plan.repository, plan.backup.label, keyring, plan.selection, plan.adds)
+    look = partial(_looked, plan, plan.repository, keyring)
     try:
         return within(STORAGE_SECONDS, look, late=late)
     except CovetError as error:
         return _Seen((failed("Repository", error),))
 
 
-def _looked(
-    row: Repository,
-    text: str,
-    keyring: Keyring | CovetError,
-    selection: Selection | None,
-    adds: bool,
-) -> _Seen:
+def _looked(plan: Plan, row: Repository, keyring: Keyring | CovetError) -> _Seen:
+    text, selection = plan.backup.label, plan.selection
     repository, label = open_repository(row), Label.parse(text)
     present = _present(repository, label)
     if isinstance(keyring, CovetError):
@@ -135,11 +131,14 @@ def _looked(
         detail = "None needed: the backup is not encrypted."
     key = Check(Level.PASS, "Key", detail)
     checks = (present, key, _signature(opened))
+    has_superusers = kind_of(plan.server).has_superusers and plan.has_structure
+    named = privileged_of(repository, text, keyring, selection) if has_superusers else ()
     if selection is None:
-        return _Seen(checks, opened.manifest)
+        return _Seen(checks, opened.manifest, privileged=named)
     whole = opened.manifest.opened.inventory
-    brought = look_at(repository, text, keyring, selection=selection, whole=whole, adds=adds)
-    return _Seen((*checks, *brought.checks), opened.manifest, brought.plain_bytes, brought.chosen)
+    brought = look_at(repository, text, keyring, selection=selection, whole=whole, adds=plan.adds)
+    checks = (*checks, *brought.checks)
+    return _Seen(checks, opened.manifest, brought.plain_bytes, brought.chosen, named)
 
 
 def _signature(opened: OpenedBackup) -> Check:
@@ -225,4 +224,5 @@ def _wanted(plan: Plan, seen: _Seen) -> Wanted:
         chosen=seen.chosen,
         adds=plan.adds,
         with_structure=plan.has_structure,
+        privileged=seen.privileged,
     )

@@ -18,7 +18,8 @@ class Wanted:
     """The database to be created, or with `replaces` to be replaced, and what the backup holds;
     `plain_bytes` None if unknown. `method` is the engine's by which it was taken. Of what the
     backup holds only what is `chosen` comes, unless that is None: all of it, or not known. With
-    `adds` it goes into the database, rows alone if not `with_structure`."""
+    `adds` it goes into the database, rows alone if not `with_structure`. `privileged` names what
+    only a superuser may create of it; `switches` are the further choices that were made."""
 
     server: Server
     name: str
@@ -33,6 +34,7 @@ class Wanted:
     chosen: Chosen | None = None
     adds: bool = False
     with_structure: bool = True
+    privileged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class TargetKind:
     `adding`: how they go into a database that is there, None if they cannot.
     `owner_word`: what those are called that objects belong to.
     `has_schemas`: tables are in schemas, which can come under other names.
+    `has_superusers`: some objects of a backup only they may create, which its contents tell.
     `owner_help`: what is to be known about naming the owner.
     `switches`: what else can be chosen when all of a backup, or tables of it, are created.
 
@@ -138,6 +141,7 @@ class TargetKind:
     adding: Adding | None = None
     owner_word: str = "role"
     has_schemas: bool = False
+    has_superusers: bool = False
     owner_help: str = ""
     switches: tuple[Switch, ...] = ()
     refuse_catalog: Callable[[Server, str, str], None] = lambda server, name, catalog: None

@@ -134,6 +134,7 @@ KIND = TargetKind(
     exchange=postgresql_exchange.EXCHANGE,
     adding=postgresql_adding.ADDING,
     has_schemas=True,
+    has_superusers=True,
     switches=(_SKIP_FAILING, _LEAVE_OUT_SCHEDULER),
     refuse_catalog=refuse_catalog,
 )

@@ -23,6 +23,7 @@ from restores.targets.base import Adding, Wanted
 from restores.targets.connected import over
 from restores.targets.postgresql_connection import database, maintenance
 from restores.targets.postgresql_fitness import answer, narrowed, needs, writable
+from restores.targets.postgresql_rights import superuser_only
 from restores.targets.postgresql_room import room
 
 # Less long than the look at the server may take: nobody would end a session that waits on.
@@ -72,6 +73,7 @@ def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     elif wanted.with_structure:
         yield _names(connection, wanted.chosen)
         yield _rights(connection, wanted.chosen, wanted)
+        yield from superuser_only(connection, wanted)
     else:
         yield from _rows(connection, wanted.chosen)
 

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 from psycopg import sql
 
 from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.preflight import is_superuser
+from covetbackup.core.databases.postgresql.rights import untrusted_extensions
 from restores.checks import Check, Level
+from restores.selecting import listed
 from restores.targets.base import Wanted
 
 _SELF = "SELECT rolname, rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user"
@@ -15,19 +18,15 @@ _NOT_MEMBER = """
 SELECT rolname FROM pg_roles
 WHERE rolname = ANY (%s) AND NOT pg_has_role(current_user, oid, 'MEMBER') ORDER BY rolname
 """
-_UNTRUSTED = """
-SELECT name FROM pg_available_extension_versions v JOIN pg_available_extensions e USING (name)
-WHERE name = ANY (%s) AND name <> 'plpgsql' AND version = default_version
-  AND superuser AND NOT trusted ORDER BY name
-"""
+_SHOWN = 20
 
 
 def rights(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     """One check for each right that is needed; a superuser has them all."""
     row = connection.execute(_SELF).fetchone()
     assert row is not None
-    role, is_superuser, may_create = row
-    if is_superuser:
+    role, has_all, may_create = row
+    if has_all:
         detail = f"{role} is a superuser: whatever the backup holds runs with all rights."
         yield Check(Level.PASS, "Rights", detail)
         return
@@ -37,7 +36,7 @@ def rights(connection: Connection, wanted: Wanted) -> Iterator[Check]:
         fix = _text("ALTER ROLE {} CREATEDB;", connection, [role])
         yield Check(Level.FAIL, "Rights", f"{role} may not create databases.", fix)
     yield from _ownership(connection, wanted, role)
-    yield from _extensions(connection, wanted.expected.extensions)
+    yield from superuser_only(connection, wanted)
 
 
 def _ownership(connection: Connection, wanted: Wanted, role: str) -> Iterator[Check]:
@@ -63,11 +62,23 @@ def _ownership(connection: Connection, wanted: Wanted, role: str) -> Iterator[Ch
         yield Check(Level.WARNING, "Ownership", detail, fix)
 
 
-def _extensions(connection: Connection, names: Sequence[str]) -> Iterator[Check]:
-    untrusted = _names(connection, _UNTRUSTED, names)
-    if untrusted:
-        detail = f"On most servers only a superuser may create {', '.join(untrusted)}."
-        yield Check(Level.WARNING, "Extensions", detail, "Restore with a superuser's server entry.")
+def superuser_only(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+    """What most servers let no ordinary role create; nothing of that is known of a superuser. The
+    restore asks the server itself, before it loads rows."""
+    if is_superuser(connection):
+        return
+    extensions = untrusted_extensions(connection, wanted.expected.extensions)
+    names = [*(f"extension {name}" for name in extensions), *wanted.privileged]
+    if not names:
+        return
+    detail = f"On most servers only a superuser may create {listed(names, _SHOWN)}."
+    if "skip_failing" in wanted.switches:
+        fix = "What the server refuses is left out, unless rows need it."
+    elif wanted.adds:
+        fix = "Restore with a superuser's server entry."
+    else:
+        fix = "Restore with a superuser's server entry, or leave out what the server refuses."
+    yield Check(Level.WARNING, "Superuser", detail, fix)
 
 
 def _names(connection: Connection, query: str, names: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from psycopg import sql
@@ -189,6 +190,28 @@ def test_owners_that_cannot_be_kept_fail_with_the_grant(
     grant = found("Ownership", preflight(plan)).fix.partition(";")[0]
     postgres_tidy.execute("postgres", grant)
     assert [c.title for c in preflight(plan) if c.level is Level.FAIL] == []
+
+
+def test_what_only_a_superuser_may_create_is_named_with_both_ways_out(
+    source: Database, team: Team, postgres_tidy: PostgresServer, postgres_role: MakeRole
+) -> None:
+    statements = (
+        "CREATE FUNCTION noop() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'",
+        "CREATE EVENT TRIGGER loud ON ddl_command_end EXECUTE FUNCTION noop()",
+        "CREATE EXTENSION pageinspect; CREATE PUBLICATION everything FOR ALL TABLES",
+    )
+    postgres_tidy.execute(source.name, *statements)
+    server = postgres_at(team, postgres_tidy, postgres_role("CREATEDB"))
+    backup, name = taken(source), copy_of(source)
+    plan = plan_for(backup, name, server=server, owner="none")
+    check = found("Superuser", preflight(plan), Level.WARNING)
+    assert "or leave out" in check.fix
+    named = "extension pageinspect, publication everything, event trigger loud"
+    assert f"only a superuser may create {named}." in check.detail
+    skipping = replace(plan, switches=("skip_failing",))
+    assert "is left out" in found("Superuser", preflight(skipping), Level.WARNING).fix
+    titles = {check.title for check in preflight(plan_for(backup, name))}
+    assert "Superuser" not in titles
 
 
 def test_missing_roles_and_extensions_are_named(

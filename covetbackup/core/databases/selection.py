@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from covetbackup.core.databases.inventory import Inventory, SequenceFacts, TableFacts
 from covetbackup.core.errors import BadSetting
@@ -104,6 +104,14 @@ class Listing(Protocol):
 
     def chosen(self, selection: Selection) -> Chosen:
         """Raises `BadSetting` for what is not there."""
+
+
+@runtime_checkable
+class PrivilegedListing(Protocol):
+    """A `Listing` that can tell what an ordinary role may not create."""
+
+    def privileged(self, selection: Selection | None) -> tuple[str, ...]:
+        """Return kind and name of what only a superuser may create of `selection`, or of all."""
 
 
 def renamed(whole: Inventory, schemas_as: Iterable[tuple[str, str]]) -> Inventory:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.parts.names import HEAD, is_part
 from covetbackup.core.databases.postgresql.toc.closure import close
+from covetbackup.core.databases.postgresql.toc.omitted import described
+from covetbackup.core.databases.postgresql.toc.privileged import privileged
 from covetbackup.core.databases.postgresql.toc.reading import NeedsMore, Unsupported, read_contents
 from covetbackup.core.databases.postgresql.toc.recorded import with_recorded_needs
 from covetbackup.core.databases.postgresql.toc.rows import close_rows
@@ -40,6 +42,14 @@ class Listing:
         """What a restore of `selection` would bring. Raises `BadSetting`."""
         narrow = close if selection.with_structure else close_rows
         return narrow(self._contents, selection).chosen
+
+    def privileged(self, selection: Selection | None) -> tuple[str, ...]:
+        """Return what only a superuser may create, extensions apart. Raises `BadSetting`."""
+        entries = privileged(self._contents)
+        if selection is not None:
+            dump_ids = close(self._contents, selection).dump_ids
+            entries = [entry for entry in entries if entry.dump_id in dump_ids]
+        return tuple(described(entry) for entry in entries)
 
 
 def head_of(members: Mapping[str, int]) -> str:
