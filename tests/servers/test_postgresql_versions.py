@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions
+from covetbackup.core.databases.base import RestoreOptions, notes_of
 from covetbackup.core.databases.inventory import differences
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.databases.selection import Selection
@@ -160,3 +160,30 @@ def test_an_older_server_is_refused_before_anything_is_written(
     with pytest.raises(BadSetting, match=f"this server is {there.major}"):
         put_back(fleet.engine(there, "postgres"), taken, there.url("never"))
     assert there.databases() == before
+
+
+@pytest.mark.parametrize("method", ["parallel", "logical"])
+def test_an_unlogged_partitioned_table_comes_to_a_server_that_refuses_the_word(
+    fleet: Fleet, method: str
+) -> None:
+    here, there = fleet.server(INSTALLED), fleet.server("18")
+    if here.major >= 18:
+        pytest.skip("the installed server refuses it itself")
+    name = here.create_database(f"unlogged_{method}")
+    here.execute(
+        name,
+        "CREATE UNLOGGED TABLE p (id int) PARTITION BY RANGE (id)",
+        "CREATE UNLOGGED TABLE p1 PARTITION OF p FOR VALUES FROM (1) TO (9)",
+        "INSERT INTO p VALUES (1), (2)",
+    )
+    taken = take(fleet.engine(here, name), method=method)
+    options = RestoreOptions(there.url(f"{name}_copy"), taken.inventory)
+    with fleet.engine(there, "postgres").restore(options, Silent()) as session:
+        fill(session, taken.members)
+        assert differences(taken.inventory, session.inventory()) == []
+        (note,) = notes_of(session)
+        session.commit()
+    assert "table public.p is not unlogged any more" in note
+    assert there.rows(f"{name}_copy", "SELECT count(*) FROM p") == [(2,)]
+    kinds = "SELECT relpersistence::text FROM pg_class WHERE relname = 'p1'"
+    assert there.rows(f"{name}_copy", kinds) == [("u",)]
