@@ -84,7 +84,7 @@ def test_a_sqlite_database_comes_back_by_hand(desk: Desk) -> None:
         assert connection.execute("SELECT * FROM orders").fetchall() == [(1, "tea")]
 
 
-@pytest.mark.parametrize("way", ["by a file", "by a pipe"])
+@pytest.mark.parametrize("way", ["by a file", "by a pipe", "to an older server"])
 def test_a_postgresql_database_comes_back_by_hand(
     desk: Desk, postgres_tidy: PostgresServer, postgres_database: str, way: str
 ) -> None:
@@ -92,7 +92,7 @@ def test_a_postgresql_database_comes_back_by_hand(
     manager = BackupManager(desk.repository, desk.keyring)
     url = postgres_tidy.url(postgres_database)
     label = str(manager.create_backup(url, password=postgres_tidy.password).manifest.label)
-    fetch, restore, pipe = commands(4, label=label)
+    fetch, restore, older, pipe = commands(4, label=label)
     environment = environment_of(postgres_tidy)
     assert "both are whole" in desk.run(fetch)
     globals_line, create, fill = restore.splitlines(keepends=True)
@@ -100,7 +100,8 @@ def test_a_postgresql_database_comes_back_by_hand(
     if way == "by a file":
         desk.run(create + fill, **environment)
     else:
-        assert "restored" in desk.run(create + pipe, **environment)
+        fill = pipe if way == "by a pipe" else older
+        assert "restored" in desk.run(create + fill, **environment)
     assert contents(postgres_tidy, "newdb") == contents(postgres_tidy, postgres_database)
 
 
