@@ -13,12 +13,12 @@ from datetime import datetime
 from backups.engines import mysql_settings, server_password
 from backups.models import Server
 from covetbackup.core.databases.base import RestoreOptions
-from covetbackup.core.databases.mysql import preflight, references, scratch
+from covetbackup.core.databases.mysql import preflight, references, requirements, scratch
 from covetbackup.core.databases.mysql.clients import choose_clients, find_clients
 from covetbackup.core.databases.mysql.connection import Connection, quoted
 from covetbackup.core.databases.mysql.privileges import account_of, granted
 from covetbackup.core.databases.mysql.settings import SERVERS_OWN
-from covetbackup.core.errors import BadSetting, CovetError, TargetNotEmpty
+from covetbackup.core.errors import BadSetting, CovetError, TargetNotEmpty, as_sentence
 from restores.checks import Check, Level, failed
 from restores.targets import mysql_adding, mysql_exchange
 from restores.targets.base import Question, Switch, TargetKind, Wanted
@@ -79,6 +79,9 @@ def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
         taken_from(wanted),
         lambda: preflight.refuse_unfit(connection, expected),
     )
+    tables = None if wanted.chosen is None else wanted.chosen.tables
+    for one in requirements.unmet(connection, expected, tables):
+        yield Check(Level.FAIL, one.title, as_sentence(one.detail), as_sentence(one.fix))
     yield tried("Client programs", "", lambda: _tools(connection))
     if wanted.replaces:
         yield from mysql_exchange.checks(connection, wanted)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.mysql import keys, places, preflight
+from covetbackup.core.databases.mysql import keys, places, preflight, requirements
 from covetbackup.core.databases.mysql.connection import Connection, quoted
 from covetbackup.core.databases.mysql.privileges import account_of
 from covetbackup.core.databases.selection import Rows
@@ -59,14 +59,20 @@ def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
         detail = "What is chosen could not be read from the backup."
         yield Check(Level.UNKNOWN, "Tables", detail, "See the checks of the backup.")
     else:
-        yield from _rows(connection, wanted.name, wanted.chosen.rows)
+        yield from _rows(connection, wanted.name, wanted.chosen.rows, wanted.expected)
 
 
-def _rows(connection: Connection, database: str, rows: tuple[Rows, ...]) -> Iterator[Check]:
+def _rows(
+    connection: Connection,
+    database: str,
+    rows: tuple[Rows, ...],
+    expected: Inventory,
+) -> Iterator[Check]:
     tables = [one.name for one in rows]
     found = places.look_at(connection, database, rows)
     between = keys.keys_of(connection, database, tables)
     obstacles = [
+        *requirements.unmet(connection, requirements.of_rows(expected), tables),
         *places.obstacles(connection, database, found),
         *places.unreadable(connection, database, between),
     ]

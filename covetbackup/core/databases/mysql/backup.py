@@ -24,6 +24,7 @@ from covetbackup.core.databases.mysql import (
     parts,
     preflight,
     references,
+    requirements,
     survey,
 )
 from covetbackup.core.databases.mysql.background import in_background
@@ -131,7 +132,7 @@ class LogicalBackup:
 
     def _structure(self) -> Iterator[Member]:
         start, listing = self._program.start, self._listing
-        schema = start(dump.STRUCTURE, without=listing.views)
+        schema = self._dumped(dump.STRUCTURE, (*listing.table_names, *listing.sequences))
         yield Member(parts.SCHEMA, self._whole(schema))
         yield Member(parts.PROGRAMS, dump.one_after_another(self._programs()))
         if (self._found.objects or {}).get("event"):
@@ -141,7 +142,9 @@ class LogicalBackup:
     def _programs(self) -> list[Source]:
         """Routines, triggers, then the views, which may call routines."""
         listing = self._listing
-        quiet = set(listing.names) - catalog.with_triggers(self._leader, self._settings.database)
+        busy = catalog.with_triggers(self._leader, self._settings.database)
+        quiet = set(listing.names) - busy
+        quiet -= dump.not_told_apart(busy, quiet)
         sources = [self._program.start(dump.ROUTINES, without=sorted(quiet))]
         if listing.views:
             views = views_in_order(self._leader, self._settings.database)
@@ -230,11 +233,18 @@ class LogicalBackup:
         )
 
     def _dumped_rows(self, part: Part, *options: str) -> CommandSource:
-        wanted = {table.name for table in part.tables}
-        others = [name for name in self._listing.names if name not in wanted]
+        wanted = [table.name for table in part.tables]
         history = ["--dump-history"] if self._keeps_history else []
         where = [f"--where={part.where}"] if part.where else []
-        return self._program.start([*dump.ROWS, *history, *where, *options], without=others)
+        return self._dumped([*dump.ROWS, *history, *where, *options], wanted)
+
+    def _dumped(self, options: Sequence[str], wanted: Sequence[str]) -> CommandSource:
+        """The tables and sequences `wanted` alone, named only if leaving out others would not do:
+        for those it is given by name the program asks one by one under the lock."""
+        others = [name for name in self._listing.names if name not in set(wanted)]
+        if dump.not_told_apart(wanted, others):
+            return self._program.named(options, wanted)
+        return self._program.start(options, without=others)
 
     @property
     def _keeps_history(self) -> bool:
@@ -289,6 +299,7 @@ class LogicalBackup:
                 counts = self._survey.result(waiting=lambda: self._progress.advance(0))
             position = self._position()
             self._refuse_altered()
+            self._warnings += requirements.shortcomings(self._leader, self._listing, self._widest)
         moment = self._snapshot.taken_at
         branch = (self._found.settings or {})["branch"]
         span = Span(position, position, branch, moment, moment)
@@ -314,12 +325,17 @@ class LogicalBackup:
             "dump_client": self._program.clients.version.text,
             "locked_ms": str(self._snapshot.locked_ms),
             **self._about_history(),
+            **requirements.recorded(self._widest),
         }
         return replace(
             self._found,
             tables=counting.table_facts(self._listing.tables, counts),
             settings={**(self._found.settings or {}), **about_the_dump},
         )
+
+    @property
+    def _widest(self) -> dict[str, int]:
+        return requirements.widest([scan.longest for scan in self._scans.values()])
 
     def _about_history(self) -> dict[str, str]:
         is_in_it = self._keeps_history and any(t.versioned for t in self._listing.tables)

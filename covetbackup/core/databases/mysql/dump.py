@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -87,6 +88,18 @@ class DumpProgram:
             secrets=[] if self.password is None else [self.password],
             name="dump program",
         )
+
+
+def not_told_apart(names: Iterable[str], others: Iterable[str]) -> set[str]:
+    """Which of `others` the dump program takes for one of `names` when it is told to leave them
+    out: it looks at neither case nor accents."""
+    folded = {_folded(name) for name in names}
+    return {other for other in others if _folded(other) in folded}
+
+
+def _folded(name: str) -> str:
+    parts = unicodedata.normalize("NFKD", name.casefold())
+    return "".join(part for part in parts if not unicodedata.combining(part)).rstrip()
 
 
 @contextmanager

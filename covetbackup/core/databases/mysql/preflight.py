@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.mysql import key_rules, references
+from covetbackup.core.databases.mysql import key_rules, references, requirements
 from covetbackup.core.databases.mysql.catalog import missing_accounts
 from covetbackup.core.databases.mysql.connection import Connection, quoted
 from covetbackup.core.databases.mysql.flavour import version_of
@@ -112,7 +112,8 @@ def risks(connection: Connection, expected: Inventory, choices: RestoreChoices) 
     if settings.get("lower_case_table_names", here) != here:
         lines.append("this server treats upper and lower case in table names in another way")
     packet = int(connection.value("SELECT @@global.max_allowed_packet"))
-    if packet < int(settings.get("max_allowed_packet", "0")):
+    knows_rows = requirements.WIDEST in settings
+    if not knows_rows and packet < int(settings.get("max_allowed_packet", "0")):
         lines.append(f"max_allowed_packet is smaller here ({packet}): wide rows may not fit")
     return lines + references.risks(connection, expected)
 

@@ -23,10 +23,12 @@ from covetbackup.core.databases.mysql import (
     exchange,
     key_rules,
     parts,
+    places,
     preflight,
     programs,
     references,
     renaming,
+    requirements,
     scratch,
     survey,
     swap,
@@ -43,7 +45,7 @@ from covetbackup.core.databases.mysql.partial import PartialLoad
 from covetbackup.core.databases.mysql.scripts import Script, close
 from covetbackup.core.databases.mysql.settings import ConnectionSettings
 from covetbackup.core.databases.mysql.structure import ForeignKey
-from covetbackup.core.databases.mysql.tables import list_tables
+from covetbackup.core.databases.mysql.tables import Listing, list_tables
 from covetbackup.core.databases.mysql.url import own_target
 from covetbackup.core.databases.selection import Chosen, Selection
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
@@ -106,6 +108,9 @@ class LogicalRestore:
             self._look_at_target()
             preflight.refuse_unfit(self._keeper, self._expected)
             references.refuse_missing(self._keeper, self._expected, self._chosen_names)
+            places.refuse_misfits(
+                [*requirements.unmet(self._keeper, self._expected, self._chosen_names)]
+            )
             self._say_risks()
             self._lifeline = stack.enter_context(
                 Lifeline(self._settings, self._password, holding=self._name)
@@ -337,10 +342,22 @@ class LogicalRestore:
         listing = list_tables(keeper, name)
         wanted = {table.name for table in self._expected.tables if table.exact}
         all_of_them = not self._expected.tables
+        listing = self._as_recorded(listing)
         counted = [table for table in listing.tables if all_of_them or table.name in wanted]
         keeper.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
         rows = counting.count(keeper, name, counted, stop=stop)
         return survey.read_inventory(keeper, name, listing, counts=rows)
+
+    def _as_recorded(self, listing: Listing) -> Listing:
+        """With the names of the backup, where this server has them in small letters."""
+        if not requirements.lower_case(self._keeper):
+            return listing
+        recorded = {table.name.lower(): table.name for table in self._expected.tables}
+        tables = (
+            replace(table, name=recorded.get(table.name.lower(), table.name))
+            for table in listing.tables
+        )
+        return replace(listing, tables=tuple(tables))
 
     def _in_background(self, work: Callable[[Callable[[], bool]], T]) -> T:
         running = in_background(self._keeper, self._password, work)

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from covetbackup.core.databases.base import Piece, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory, TableFacts
-from covetbackup.core.databases.mysql import check_constraints, keys, places
+from covetbackup.core.databases.mysql import check_constraints, keys, places, requirements
 from covetbackup.core.databases.mysql.background import in_background
 from covetbackup.core.databases.mysql.choosing import rows_chosen
 from covetbackup.core.databases.mysql.connection import connect, translated
@@ -63,6 +63,7 @@ class RowsRestore:
             raise BadSetting("rows go into tables that are there: nothing is replaced or owned")
         self.chosen: Chosen | None = None
         self._settings = own_target(settings, options.target)
+        self._recorded = requirements.of_rows(options.expected)
         self._password = password
         self._selection = selection
         self._progress = progress
@@ -131,7 +132,7 @@ class RowsRestore:
             *places.obstacles(connection, database, found),
             *places.unreadable(connection, database, between),
         ]
-        places.refuse_misfits(obstacles)
+        places.refuse_misfits([*requirements.unmet(connection, self._recorded, tables), *obstacles])
         connection.use(database)
         for statement in SESSION:
             connection.execute(statement)

@@ -20,6 +20,7 @@ _COMMENT = b"\n--\n-- Dumping data for table "
 _COMMENT_END = b"`\n--\n"
 _FOOTER = b"\n/*!40103 SET TIME_ZONE=@OLD_TIME_ZONE"
 _FOOTER_WITHIN = 4096  # bytes from the end
+_LARGE_PIECE = 1 << 20  # within a smaller one no line can be of a wide row
 _BEGINNING = 4096  # bytes, in which the dump program says what it is a dump of
 
 
@@ -42,7 +43,9 @@ class Sections:
 
 class SectionScan:
     """A filter for a dump of the rows of the tables `names`. After the end of the stream
-    `sections` are known, or it raised `Incomplete`; `beginning` is the stream's first 4 KiB."""
+    `sections` are known, or it raised `Incomplete`; `beginning` is the stream's first 4 KiB, and
+    `longest` how long the longest line with rows is in bytes, by table: the bytes that a wide row
+    takes in a statement."""
 
     def __init__(self, names: Collection[str]) -> None:
         comments = {quoted(name).replace("\n", "\n-- ").encode(): name for name in names}
@@ -50,10 +53,12 @@ class SectionScan:
         self._begins: dict[str, int] = {}
         self.sections = Sections(0, {})
         self.beginning = b""
+        self.longest: dict[str, int] = {}
 
     def __call__(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         window, passed = b"", 0
         tail = b""
+        line, table = 0, ""
         for chunk in chunks:
             window += chunk
             if len(self.beginning) < _BEGINNING:
@@ -61,10 +66,26 @@ class SectionScan:
             done = self._scan(window, passed)
             window, passed = window[done:], passed + done
             tail = (tail + chunk[-_FOOTER_WITHIN:])[-_FOOTER_WITHIN:]
+            if (end := chunk.find(b"\n")) < 0:
+                line += len(chunk)
+            else:
+                self._measure(table, line + end)
+                if len(chunk) > _LARGE_PIECE:
+                    self._measure(table, max(map(len, chunk.split(b"\n"))))
+                line, table = len(chunk) - chunk.rfind(b"\n") - 1, self._newest
             yield chunk
         size = passed + len(window)
         footer = tail.rfind(_FOOTER)
         self._finish(size if footer < 0 else size - len(tail) + footer + 1)
+
+    @property
+    def _newest(self) -> str:
+        """The table whose rows come now."""
+        return next(reversed(self._begins), "")
+
+    def _measure(self, table: str, line: int) -> None:
+        if table:
+            self.longest[table] = max(line, self.longest.get(table, 0))
 
     def _scan(self, window: bytes, passed: int) -> int:
         """How much of `window`, which begins at byte `passed`, need not be looked at again."""

@@ -56,8 +56,12 @@ class Listing:
         return tuple(table for table in self.tables if table.has_own_rows)
 
     @property
+    def table_names(self) -> tuple[str, ...]:
+        return tuple(table.name for table in self.tables)
+
+    @property
     def names(self) -> tuple[str, ...]:
-        return (*(table.name for table in self.tables), *self.views, *self.sequences)
+        return (*self.table_names, *self.views, *self.sequences)
 
     @property
     def size_bytes(self) -> int:
