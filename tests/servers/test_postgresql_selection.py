@@ -259,8 +259,8 @@ def test_only_roles_that_what_is_selected_speaks_of_are_asked_for(
     ]
     postgres_server.execute(SOURCE, *gone, "DROP TABLE others")
     notes = Notes()
-    restore(postgres_server, place, "public.egg", slug="owned", notes=notes)
-    assert any("left out: ALTER DATABASE" in line and other.name in line for line in notes.lines)
+    problems = restore(postgres_server, place, "public.egg", slug="owned").problems
+    assert any("left out: ALTER DATABASE" in line and other.name in line for line in problems)
     drop_databases(postgres_server, {TARGET})
     with pytest.raises(BadSetting, match=f"roles missing on this server: {mine.name}$"):
         restore(postgres_server, place, "public.mine", slug="owned")
