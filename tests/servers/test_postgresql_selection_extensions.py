@@ -24,6 +24,8 @@ _SOURCE = (
     "CREATE TABLE booking (room int, during tstzrange, EXCLUDE USING gist (room WITH =,"
     " during WITH &&)); CREATE TABLE pairs (one int, EXCLUDE (twice(one) WITH =))",
     "CREATE SCHEMA desk; CREATE SEQUENCE desk.ticket START 500; SELECT nextval('desk.ticket')",
+    "CREATE SEQUENCE desk.named; CREATE SEQUENCE plain; CREATE TABLE desk.texts (one int"
+    " DEFAULT nextval('desk.named'::text), two int DEFAULT nextval('plain'::text))",
     "CREATE SEQUENCE desk.unused; CREATE TABLE desk.file (id serial, scan oid)",
     "INSERT INTO desk.file (scan) VALUES (lo_from_bytea(0, 'x'))",
 )
@@ -92,6 +94,14 @@ def test_what_only_the_index_of_a_constraint_needs_is_found(
     assert server.rows(TARGET, query) == [(2,)]
 
 
+def test_sequences_that_a_default_names_as_a_text_come_with_the_table(
+    server: PostgresServer, place: Place
+) -> None:
+    restore(server, place, "desk.texts")
+    server.execute(TARGET, "SET search_path = desk, public; INSERT INTO texts DEFAULT VALUES")
+    assert server.rows(TARGET, "SELECT one, two FROM desk.texts") == [(1, 1)]
+
+
 def test_a_schema_comes_with_its_sequences_and_says_that_large_objects_stay_out(
     server: PostgresServer, place: Place
 ) -> None:
@@ -110,7 +120,7 @@ def test_what_stays_out_is_said_in_the_contents_and_in_the_result(
     contents = RestoreManager(*place).contents(str(label))
     chosen = contents.chosen(Selection(("desk.file",)))
     sequences, objects = chosen.left_out
-    assert "desk.ticket, desk.unused" in sequences and "large objects" in objects
+    assert "desk.named, desk.ticket, desk.unused" in sequences and "large objects" in objects
     assert set(chosen.left_out) <= set(chosen.lines)
     assert restore(server, place, "desk.file").problems == chosen.left_out
     rows = contents.chosen(Selection(("desk.file",), with_structure=False))

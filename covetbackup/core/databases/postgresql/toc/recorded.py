@@ -1,7 +1,8 @@
 """What a backup recorded beside its dump, put into the dump's contents as needs. Pure.
 
 pg_dump writes no entry for the index of a constraint, so what only that index needs is in no entry,
-and none that says which extension a configuration table is of.
+and none that says which extension a configuration table is of. Sequences that defaults name as
+texts are found in the statements.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from covetbackup.core.databases.postgresql.toc.needs import unquoted
 from covetbackup.core.databases.postgresql.toc.values import TABLE_DATA, Contents, Entry
 
 RELATIONS = "extension_relations"
@@ -24,12 +26,20 @@ OF_RELATIONS = (TABLE_DATA, b"SEQUENCE SET")
 # Of backups without a record: the one extension that lets a GiST index take plain values.
 _BY_GIST = re.compile(rb"\bEXCLUDE USING gist\b|\bWITHOUT OVERLAPS\b")
 _FOR_GIST = b"btree_gist"
+_WITH_DEFAULTS = (b"TABLE", b"FOREIGN TABLE", b"DEFAULT")
+_WORD = rb"""(?:"[^"']+"|[a-z_\x80-\xff][\w$\x80-\xff]*)"""
+_BY_TEXT = re.compile(rb"nextval\(\('(?:(%(word)s)\.)?(%(word)s)'::text\)" % {b"word": _WORD})
 
 
 def with_recorded_needs(contents: Contents, settings: Mapping[str, str]) -> Contents:
     """Return `contents` whose entries also need what `settings` of an inventory say."""
     more: dict[int, tuple[int, ...]] = {}
-    for dump_id, need in (*_of_constraints(contents, settings), *_of_rows(contents, settings)):
+    found = (
+        *_of_constraints(contents, settings),
+        *_of_rows(contents, settings),
+        *_of_defaults(contents),
+    )
+    for dump_id, need in found:
         more[dump_id] = (*more.get(dump_id, ()), need)
     if not more:
         return contents
@@ -64,6 +74,18 @@ def _of_rows(contents: Contents, settings: Mapping[str, str]) -> Iterator[tuple[
         extension = recorded.get(entry.name)
         if entry.kind in OF_RELATIONS and extension in extensions:
             yield entry.dump_id, extensions[extension]
+
+
+def _of_defaults(contents: Contents) -> Iterator[tuple[int, int]]:
+    """A sequence that a default names as a text is no dependency to the server either."""
+    sequences = {(e.schema, e.tag): e.dump_id for e in contents.entries if e.kind == b"SEQUENCE"}
+    for entry in contents.entries:
+        if entry.kind in _WITH_DEFAULTS:
+            for schema, name in _BY_TEXT.findall(entry.definition):
+                # Without a schema it is found by the search path: beside the table, or in public.
+                schemas = [unquoted(schema)] if schema else [entry.schema, b"public"]
+                found = [(each, unquoted(name)) for each in schemas]
+                yield from ((entry.dump_id, sequences[one]) for one in found if one in sequences)
 
 
 def is_configuration(entry: Entry, entries: Mapping[int, Entry]) -> bool:
