@@ -17,7 +17,15 @@ from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import CovetError, sentence
 from restores.forms.parts import Part
 from restores.models import OWNER_CHARACTERS
-from restores.picking import Item, as_selection, items_of, picked_of, schemas_of, selection_of
+from restores.picking import (
+    Item,
+    as_selection,
+    inventory_of,
+    items_of,
+    picked_of,
+    schemas_of,
+    selection_of,
+)
 from restores.plan import (
     MOST_JOBS,
     Plan,
@@ -184,7 +192,9 @@ class TargetForm(forms.Form):
 
     @property
     def _switches(self) -> Sequence[Switch]:
-        return kind_of(self._backup.database.server).switches
+        held = ("", *inventory_of(self._backup).extensions)
+        offered = kind_of(self._backup.database.server).switches
+        return [switch for switch in offered if switch.extension in held]
 
     def _how(self, part: Part) -> dict[str, Any]:
         names = self.cleaned_data if hasattr(self, "cleaned_data") else self.initial
@@ -207,7 +217,7 @@ class TargetForm(forms.Form):
         else:
             for name in ("owner", "role", "jobs"):
                 del self.fields[name]
-        for switch in kind.switches:
+        for switch in self._switches:
             self.fields[switch.name] = forms.BooleanField(
                 label=switch.label, help_text=switch.help_text, required=False
             )

@@ -91,12 +91,14 @@ class Question:
 @dataclass(frozen=True, slots=True)
 class Switch:
     """A further choice of a kind, that is made or not: the engine's option `name`, asked for on the
-    pages by `label` and `help_text`, on the command line by `flag`."""
+    pages by `label` and `help_text`, on the command line by `flag`. The pages ask only of backups
+    that hold `extension`, if one is named."""
 
     name: str
     flag: str
     label: str
     help_text: str
+    extension: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,8 +107,9 @@ _LEAVE_OUT_SCHEDULER = Switch(
     "leave_out_scheduler",
     "--leave-out-scheduler",
     "Leave out pg_cron",
-    "Its jobs will not run in the restored database; they lie there in schema left_out_cron. "
-    "Without this it is created where it can be, in the one database that the server names for it.",
+    "Its jobs are kept as rows in schema left_out_cron and do not run. Otherwise pg_cron is created"
+    " again if the restored database is the one that cron.database_name names.",
+    extension="pg_cron",
 )
 
 

@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from backups.models.source import ServerKind
 from covetbackup.access.models import Team, User
+from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.errors import BadSetting, SinkFailed
 from restores.forms.target import TargetForm
 from restores.models import Restore
@@ -49,6 +50,16 @@ def test_what_fails_is_left_out_if_that_was_chosen_on_the_page(
     plain = TargetForm(given, backup=backup, user=operator)
     assert plain.is_valid()
     assert plain.plan.switches == ()
+
+
+@pytest.mark.parametrize("extensions", [("pg_cron",), ()])
+def test_a_choice_about_an_extension_is_offered_where_the_backup_holds_it(
+    team: Team, operator: User, extensions: tuple[str, ...]
+) -> None:
+    backup = make_backup_row(make_database(make_server(team)), repository=make_repository_row(team))
+    backup.inventory = Inventory(extensions=extensions).to_json()
+    form = TargetForm(backup=backup, user=operator)
+    assert ("leave_out_scheduler" in form.fields) == bool(extensions)
 
 
 def test_a_kind_without_a_choice_refuses_it(team: Team) -> None:
