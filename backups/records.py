@@ -124,7 +124,9 @@ def judge_copies(backup: Backup) -> BackupState:
     state = BackupState.DEGRADED if good else BackupState.FAILED
     if states and good == len(states):
         state = BackupState.AVAILABLE
-    fields = {} if good else {"error": "no copy of it is intact", "hint": "see each copy"}
+    fields = {"error": "", "hint": ""}
+    if not good:
+        fields = {"error": "no copy of it is intact", "hint": "see each copy"}
     _move(backup, [*RESTORABLE_STATES, BackupState.FAILED], state, **fields)
     return state
 

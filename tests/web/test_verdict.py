@@ -170,6 +170,18 @@ def test_a_damaged_copy_that_was_made_again_is_no_problem_any_more(
         assert 'class="notice notice--bad"><svg' not in text, page
 
 
+def test_a_backup_whose_copies_are_found_again_is_no_problem_any_more(
+    client_of: ClientOf, viewer: User, backup: Backup
+) -> None:
+    verify(backup, CopyState.MISSING, CopyState.MISSING)
+    verify(backup, CopyState.VERIFIED, CopyState.VERIFIED)
+    assert shown(client_of(viewer), backup)["backup"].startswith("shop can be restored to ")
+    text = client_of(viewer).get(reverse("backup", args=[backup.pk])).content.decode()
+    assert 'class="notice notice--bad"><svg' not in text
+    backup.refresh_from_db()
+    assert (backup.state, backup.error, backup.hint) == ("available", "", "")
+
+
 def test_a_damaged_newest_backup_leaves_the_older_one_and_a_warning(
     client_of: ClientOf, viewer: User, backup: Backup
 ) -> None:
