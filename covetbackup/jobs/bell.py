@@ -154,7 +154,8 @@ def _place_elsewhere(job: Job) -> Place | None:
     if not waiting.exists():
         return None
     if waiting.filter(run_after__gt=Now()).exists():
-        is_retry = job.attempt > 0
+        # One that an outage of the catalog put back has its attempt given back as well.
+        is_retry = job.attempt > 0 or job.attempts.exists()
         return Place(
             None,
             "its next attempt" if is_retry else "another job to finish first",

@@ -180,7 +180,7 @@ class Supervision:
         log.info("job ended job=%s end=%s stop=%s", claim.job_id, end.get("end"), stop)
         if stop == Stop.LOST:
             # No effect if another has the job; after an outage it saves waiting for the lease.
-            _persistently(lambda: queue.interrupt(claim, "its worker lost touch with the catalog"))
+            _persistently(lambda: _give_back(claim))
             return
         if self._board.has_news:
             _persistently(lambda: queue.beat(claim, self._board.report()))
@@ -203,6 +203,12 @@ def _fail(claim: Claim, end: End) -> bool:
     if end.is_outage and queue.requeue_after_outage(claim, end):
         return True
     return (end.is_transient and queue.retry(claim, end)) or queue.finish(claim, end)
+
+
+def _give_back(claim: Claim) -> bool:
+    reason = "its worker lost touch with the catalog"
+    end = End(JobState.FAILED, code="CatalogUnavailable", message=reason)
+    return queue.requeue_after_outage(claim, end) or bool(queue.interrupt(claim, reason))
 
 
 def _failure(message: dict[str, Any]) -> End:

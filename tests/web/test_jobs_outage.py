@@ -13,7 +13,8 @@ from django.conf import settings
 from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
-from covetbackup.jobs import outage, queue
+from covetbackup.jobs import bell, outage, queue, supervisor
+from covetbackup.jobs.here import Here
 from covetbackup.jobs.models import Job, JobAttempt, Node
 from tests.web.factories import make_job, make_team
 
@@ -63,6 +64,22 @@ def test_a_claim_whose_answer_was_lost_is_kept_if_the_catalog_has_it(
     else:
         assert claim is None and job.state == "queued"
     assert JobAttempt.objects.filter(job=job).count() == was_taken
+
+
+def test_a_job_whose_worker_lost_the_catalog_goes_back_without_costing_its_attempt(
+    job: Job, node: uuid.UUID
+) -> None:
+    claim = queue.claim(job.pk, node, 1)
+    assert claim is not None
+    lost = supervisor.Supervision(claim, Here("jobs"))
+    lost._stop = supervisor.Stop.LOST
+    lost._conclude(-9)
+    job.refresh_from_db()
+    assert (job.state, job.attempt, job.error_code) == ("queued", 0, "CatalogUnavailable")
+    place = bell.queue_position(job)
+    assert place is not None and place.is_retry
+    lost._conclude(-9)  # another has the job, or will
+    assert JobAttempt.objects.filter(job=job).count() == 1
 
 
 def test_a_write_is_tried_again_until_the_catalog_takes_it_or_time_is_over(
