@@ -205,11 +205,11 @@ class _PostgresProbe:
         if name is not None and self.wanted(name):
             detail = (
                 "it is backed up like the others, but a restore never takes its place or changes "
-                "it, and a dashboard that is started on a copy begins in quarantine"
+                "it, and a dashboard that is started on a copy begins in quarantine; after a loss "
+                "set up a fresh installation and fill its catalog with rebuild_catalog"
             )
             title = f"{name} is the catalog of this dashboard"
-            fix = "after a loss: a fresh installation, then manage.py rebuild_catalog"
-            self.findings.append(Finding(title, detail, fix, is_blocking=False))
+            self.findings.append(Finding(title, detail, "", is_blocking=False))
 
     def _note_no_restores(self) -> None:
         self.findings.append(

@@ -12,12 +12,13 @@ from django.http import HttpRequest
 from backups.catalog_place import is_same, place_of_catalog
 from backups.models import Installation
 from covetbackup.audit.log import Actor, record
+from covetbackup.command_line import command
 from covetbackup.core.errors import Conflict
 
 REASON = "this catalog is a copy and in quarantine: no job runs and nothing is deleted"
 HINT = (
     "if the original is stopped for good, an owner ends the quarantine on the page of settings, "
-    "or run manage.py quarantine --end"
+    f"or run {command('quarantine', '--end')}"
 )
 _NOWHERE = "none"
 """A place where no catalog lies."""
@@ -58,6 +59,6 @@ def begin(by: HttpRequest | Actor) -> None:
     with transaction.atomic():
         row = Installation.objects.select_for_update().first()
         if row is None:
-            raise Conflict("this catalog was never set up", "run manage.py init")
+            raise Conflict("this catalog was never set up", f"run {command('init')}")
         Installation.objects.update(place=_NOWHERE)
         record(by, "catalog.quarantine", subject=row, details={"was": row.place})

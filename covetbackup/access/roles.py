@@ -46,7 +46,7 @@ TITLES: dict[Permission, str] = {
     Permission.VIEW_AUDIT: "See the audit log",
     Permission.VIEW_SETTINGS: "See settings, workers and what is wrong with them",
     Permission.MANAGE_TEAM: "Invite, remove and change roles",
-    Permission.CHANGE_SETTINGS: "Change settings",
+    Permission.CHANGE_SETTINGS: "End the quarantine of a copied catalog",
     Permission.EXPORT_KEY: "Export encryption keys",
     Permission.EXPORT_AUDIT: "Export the audit log",
 }
@@ -57,7 +57,6 @@ NOT_USED_YET = frozenset(
         Permission.TEST_RESTORE,
         Permission.CHANGE_POLICY,
         Permission.ROTATE_KEY,
-        Permission.CHANGE_SETTINGS,
         Permission.EXPORT_KEY,
     }
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backups.models import Server
 from backups.own_catalog import catalog_on
+from covetbackup.command_line import command
 from covetbackup.core.errors import Conflict
 from restores.targets.postgresql_connection import maintenance
 
@@ -18,6 +19,7 @@ def refuse_catalog(server: Server, name: str, catalog: str) -> None:
     if is_own:
         raise Conflict(
             f"{name} is the catalog of this dashboard, which cannot replace or change it itself",
-            "set up a fresh installation with an empty catalog and fill it with manage.py "
-            "rebuild_catalog; or restore under another name and start a dashboard there",
+            "set up a fresh installation with an empty catalog and fill it with "
+            f"{command('rebuild_catalog')}; or restore under another name and start a dashboard "
+            "there",
         )
