@@ -108,7 +108,8 @@ def _cancellation(found: Job) -> dict[str, object]:
     done = "It has not started yet."
     if found.state == JobState.RUNNING:
         phase = found.phase or "starting"
-        done = f"It is running: {phase}. What it has done so far is undone."
+        made = "What it made so far is removed; what it deleted stays deleted."
+        done = f"It is running: {phase}. {made}"
     return {
         "question": f"Cancel “{found.title}”?",
         "consequences": (done, "A cancelled job is not tried again by itself."),
