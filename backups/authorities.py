@@ -53,6 +53,11 @@ def file_for(server: Server) -> str:
     return _of_this_machine() if server.sslmode in _JUDGING else ""
 
 
+def folder() -> Path:
+    """Where the files are."""
+    return Path(settings.VAR_DIR) / "authorities"
+
+
 def _of_this_machine() -> str:
     # libpq knows "system" only since version 16, and looks for ~/.postgresql/root.crt otherwise.
     known = ssl.get_default_verify_paths()
@@ -61,11 +66,10 @@ def _of_this_machine() -> str:
 
 def _written(text: str) -> Path:
     data = text.encode()
-    folder = Path(settings.VAR_DIR) / "authorities"
-    path = folder / f"{hashlib.sha256(data).hexdigest()}.pem"
+    path = folder() / f"{hashlib.sha256(data).hexdigest()}.pem"
     try:
         if not path.exists() or path.read_bytes() != data:
-            folder.mkdir(mode=0o700, exist_ok=True)
+            folder().mkdir(mode=0o700, exist_ok=True)
             _write(path, data)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

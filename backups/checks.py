@@ -13,7 +13,7 @@ from django.db.models import Model
 
 from backups.models import Installation, Server
 from backups.quarantine import HINT, REASON, is_quarantined
-from backups.roots import VARIABLE, servers_outside
+from backups.roots import VARIABLE, refused_servers
 from covetbackup.core.errors import as_sentence
 
 _T = TypeVar("_T")
@@ -41,11 +41,13 @@ def _missing_roots() -> Iterator[CheckMessage]:
 
 
 def _outside() -> Iterator[CheckMessage]:
-    outside = _ask(Server, servers_outside, default=[])
-    folders = dict.fromkeys([*map(str, settings.SQLITE_ROOTS), *(one.folder for one in outside)])
-    for server in outside:
-        text = f"server {server}: {server.folder} may not hold SQLite databases: no backups of it"
-        hint = f"If teams may read and write there, set {VARIABLE}={','.join(folders)} and restart."
+    refused = _ask(Server, refused_servers, default=[])
+    outside = [one.folder for one, error in refused if VARIABLE in error.hint]
+    folders = dict.fromkeys([*map(str, settings.SQLITE_ROOTS), *outside])
+    wider = f"If teams may read and write there, set {VARIABLE}={','.join(folders)} and restart."
+    for server, error in refused:
+        text = f"server {server}: {error.message}: no backups of it"
+        hint = wider if server.folder in outside else as_sentence(error.hint)
         yield Warning(text, hint=hint, id="covetbackup.W010")
 
 

@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from backups.discovery import discover
 from backups.engines import engine_on
-from backups.models import Database, Server
+from backups.models import Database, Repository, Server
 from backups.roots import check_sqlite_folder
 from covetbackup.access.models import Team, User
 from covetbackup.core.errors import BadSetting
@@ -68,7 +68,25 @@ def test_links_and_neighbours_do_not_lead_out_of_a_root(root: Path, outside: Pat
 def test_the_folder_of_the_catalog_holds_no_database_of_a_team() -> None:
     with pytest.raises(BadSetting, match="own files"):
         check_sqlite_folder(settings.VAR_DIR)
+    for name in ("static", "static/css", "authorities"):
+        with pytest.raises(BadSetting, match="own files"):
+            check_sqlite_folder(settings.VAR_DIR / name)
     check_sqlite_folder(settings.VAR_DIR / "sample" / "sqlite")
+
+
+def test_nothing_is_read_or_restored_among_the_backups_of_a_repository(
+    repository: Repository, team: Team, vault: Path
+) -> None:
+    inside = vault / "first" / "b"
+    for folder in (vault / "first", inside):
+        with pytest.raises(BadSetting, match="in a repository"):
+            check_sqlite_folder(folder)
+    check_sqlite_folder(vault)
+    make_server(team, name="inside", folder=str(inside))
+    (vault / "loop").symlink_to(vault / "loop")
+    make_server(team, name="loop", folder=str(vault / "loop"))
+    found = findings()
+    assert "is in a repository" in found[0] and "COVET_SQLITE_ROOTS" not in "".join(found)
 
 
 def test_page_and_command_refuse_a_folder_outside_and_say_what_is_allowed(
