@@ -32,8 +32,6 @@ from django.db.models import Exists, F, Q
 from django.db.models.functions import Now
 
 from covetbackup.access.models import Team, User
-from covetbackup.command_line import command
-from covetbackup.core.errors import Conflict
 from covetbackup.jobs import bell, gate
 from covetbackup.jobs.backoff import back_off
 from covetbackup.jobs.models import Job, JobAttempt, JobEvent, JobState, Node
@@ -112,8 +110,7 @@ def enqueue(
     """
     if kind not in settings.JOB_KINDS:
         raise ValueError(f"no such kind of job: {kind}")
-    if closed := gate.refusal():
-        raise Conflict(closed, f"what to do: see the page of settings, or {command('check')}")
+    gate.refuse()
     job = Job.objects.create(
         team=team,
         kind=kind,
