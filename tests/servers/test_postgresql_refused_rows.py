@@ -6,10 +6,18 @@ import pytest
 
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import differences
+from covetbackup.core.databases.postgresql.parts import plan
 from covetbackup.core.errors import SinkFailed
 from covetbackup.core.progress import Silent
 from tests.support.postgres import PostgresServer
-from tests.support.postgres_backup import contents, engine_for, fill, schema_of, take
+from tests.support.postgres_backup import (
+    contents,
+    engine_for,
+    fill,
+    put_back,
+    schema_of,
+    take,
+)
 
 # `allowed` is loaded after `asking`, and read by a plain name. The rest refuses its rows by now.
 CHECKED = """
@@ -29,15 +37,32 @@ CREATE TABLE ages (age aged[]); INSERT INTO ages VALUES ('{4}');
 CREATE TABLE parted (id int, CONSTRAINT in_parts CHECK (fresh(id))) PARTITION BY LIST (id);
 CREATE TABLE part PARTITION OF parted FOR VALUES IN (5); INSERT INTO parted VALUES (5);
 CREATE TABLE plain (id int CHECK (id > 0)); INSERT INTO plain VALUES (6);
+CREATE TABLE large (id int CONSTRAINT in_chunks CHECK (fresh(id)), word text
+  CONSTRAINT is_said CHECK (word <> 'is NOT VALID now'));
+INSERT INTO large SELECT 7, repeat('x', 100) FROM generate_series(1, 2000);
+"""
+CALLING = """
+CREATE SCHEMA app; SET search_path = app;
+CREATE FUNCTION two(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN 2 * $1; END';
+CREATE FUNCTION four(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+  'BEGIN RETURN two(two($1)); END';
+CREATE TABLE made (id int, more int GENERATED ALWAYS AS (four(id)) STORED);
+INSERT INTO made VALUES (1);
 """
 
 
+@pytest.mark.parametrize("method", ["parallel", "logical"])
 def test_rows_that_a_check_refuses_come_back_and_the_check_is_named(
-    postgres_server: PostgresServer, postgres_database: str
+    postgres_server: PostgresServer,
+    postgres_database: str,
+    method: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(plan, "SMALLEST_CHUNK", 60_000)
+    monkeypatch.setattr(plan, "LARGEST_CHUNK", 60_000)
     postgres_server.execute(postgres_database, CHECKED)
     engine, copy = engine_for(postgres_server, postgres_database), f"{postgres_database}_copy"
-    taken = take(engine)
+    taken = take(engine, method=method)
     options = RestoreOptions(postgres_server.url(copy), taken.inventory, 2)
     with engine.restore(options, Silent()) as session:
         fill(session, taken.members, jobs=2)
@@ -50,13 +75,25 @@ def test_rows_that_a_check_refuses_come_back_and_the_check_is_named(
         "check constraint is_older of table public.older",
         "check constraint is_aged of domain public.aged",
         "check constraint in_parts of table public.parted",
+        "check constraint in_chunks of table public.large",
     }
     valid = "SELECT conname FROM pg_constraint WHERE contype = 'c' AND NOT convalidated ORDER BY 1"
-    names = ["in_parts", "in_parts", "is_aged", "is_fresh", "is_fresh", "is_older"]
+    names = ["in_chunks", "in_parts", "in_parts", "is_aged", "is_fresh", "is_fresh", "is_older"]
     assert [name for (name,) in postgres_server.rows(copy, valid)] == names
     original = schema_of(postgres_server, postgres_database).splitlines()
-    gone = [line for line in original if line not in schema_of(postgres_server, copy).splitlines()]
+    restored = schema_of(postgres_server, copy).splitlines()
+    gone = [line for line in original if line not in restored]
     assert all("fresh" in line for line in gone if "CONSTRAINT" in line)
+
+
+def test_rows_of_columns_that_call_functions_by_plain_names_come_back(
+    postgres_server: PostgresServer, postgres_database: str
+) -> None:
+    path = f"ALTER DATABASE {postgres_database} SET search_path = app"
+    postgres_server.execute(postgres_database, path, CALLING)
+    engine, copy = engine_for(postgres_server, postgres_database), f"{postgres_database}_copy"
+    put_back(engine, take(engine), postgres_server.url(copy))
+    assert postgres_server.rows(copy, "SELECT * FROM app.made") == [(1, 4)]
 
 
 def test_a_check_that_is_not_to_blame_lets_the_error_through(

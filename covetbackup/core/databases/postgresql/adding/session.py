@@ -33,6 +33,7 @@ from covetbackup.core.databases.postgresql.parts.loading import Loader, PartSink
 from covetbackup.core.databases.postgresql.parts.names import HEAD
 from covetbackup.core.databases.postgresql.parts.places import Places
 from covetbackup.core.databases.postgresql.parts.refused import Refused
+from covetbackup.core.databases.postgresql.parts.repeating import Repetition
 from covetbackup.core.databases.postgresql.parts.restoring import (
     HEAD_BYTES,
     prepare,
@@ -104,8 +105,12 @@ class AddingRestore:
         paths = paths_of(options.expected)
         self._refused = Refused(paths, skips_failing=self._choices.skips_failing)
         self._checks = ReleasedChecks(
-            lambda: nullcontext(self._connection), paths, partial(progress.advance, 0)
+            lambda: nullcontext(self._connection),
+            paths,
+            partial(progress.advance, 0),
+            spares_older=True,
         )
+        self._repetition = Repetition(self._checks, paths)
 
     def __enter__(self) -> AddingRestore:
         with translated(self._access.settings), ExitStack() as stack:
@@ -173,15 +178,18 @@ class AddingRestore:
             self._failures.clear()
 
     def _load_again(self) -> Iterator[Sequence[Piece]]:
-        """Without the CHECK constraints of a table that was made here and refuses its rows."""
+        """Rows that a table which was made here refused, for another time."""
         failures, self._failures = self._failures, []
+        with self._reported():
+            self._repetition.prepare(failures)
+            self._search(self._repetition.path)
         for failure in failures:
-            entry = failure.entry
-            with self._reported():
-                table = entry.text(entry.schema), entry.text(entry.tag)
-                if not self._checks.release(*table):
-                    raise failure.error
             yield (failure.piece,)
+        with self._reported():
+            self._search("")
+
+    def _search(self, path: str) -> None:
+        self._connection.execute("SELECT set_config('search_path', %s, false)", (path,))
 
     def required(self, expected: Inventory) -> Inventory:
         return without(expected, self._refused.left_out)

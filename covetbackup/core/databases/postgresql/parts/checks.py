@@ -8,7 +8,7 @@ VALID: they guard new rows, and the result names them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -50,37 +50,45 @@ class _Check:
 
 class ReleasedChecks:
     """`connect` reaches the database that is filled, `paths` are search paths of the source, and
-    `idle` is called while the server works. `notes` name what stays NOT VALID."""
+    `idle` is called while the server works. With `spares_older` domains stay as they are that the
+    transaction of `connect` has not made. `notes` name what stays NOT VALID."""
 
     def __init__(
         self,
         connect: Callable[[], AbstractContextManager[Connection]],
         paths: Sequence[str],
         idle: Callable[[], None],
+        *,
+        spares_older: bool = False,
     ) -> None:
         self.notes: list[str] = []
         self._connect = connect
         self._paths = ("", *paths)
         self._idle = idle
         self._released: list[_Check] = []
-        self._tables: set[tuple[str, str]] = set()
+        self._spares_older = spares_older
 
-    def release(self, schema: str, table: str) -> bool:
-        """Take off all that checks rows of this table; False if there is nothing, or it is off."""
-        if (schema, table) in self._tables:
-            return False
-        self._tables.add((schema, table))
+    def release(self, tables: Iterable[tuple[str, str]]) -> bool:
+        """Take off all that checks rows of these tables, each a schema and a name; return whether
+        there was anything that was not off already."""
+        before = len(self._released)
+        for schema, table in tables:
+            of = {"schema": schema, "table": table, "spares_older": self._spares_older}
+            self._release((_OF_TABLE, _OF_ITS_DOMAINS), of)
+        return len(self._released) > before
+
+    def release_doubtful(self) -> None:
+        """Take off all in the database that may refuse rows which the source holds: what asks for
+        more than the row, or calls functions that are not the server's own."""
+        self._release((_DOUBTFUL_OF_TABLES, _DOUBTFUL_OF_DOMAINS), {})
+
+    def _release(self, queries: Sequence[str], of: Mapping[str, object]) -> None:
         with self._connect() as connection, connection.transaction():
             connection.execute("SET LOCAL search_path = ''")
-            found = [
-                _Check(*row)
-                for query in (_OF_TABLE, _OF_DOMAINS)
-                for row in connection.execute(query, {"schema": schema, "table": table})
-            ]
+            found = [_Check(*row) for query in queries for row in connection.execute(query, of)]
             for check in found:
                 connection.execute(check.alter("DROP"))
         self._released += found
-        return bool(found)
 
     def put_back(self) -> None:
         """Raises `SinkFailed` for one that cannot be made again."""
@@ -137,8 +145,30 @@ def _comment(check: _Check) -> Iterator[sql.Composed]:
         )
 
 
+_COLUMNS = """
+       c.conname, regexp_replace(pg_get_constraintdef(c.oid), ' NOT VALID$', ''),
+       obj_description(c.oid, 'pg_constraint')
+FROM pg_constraint c"""
+# Those of a table may also be NOT ENFORCED, and then refuse nothing.
+_TABLE_CHECKS = f"""
+SELECT false, n.nspname, r.relname, {_COLUMNS}
+JOIN pg_class r ON r.oid = c.conrelid JOIN pg_namespace n ON n.oid = r.relnamespace
+WHERE c.contype = 'c' AND c.conislocal AND pg_get_constraintdef(c.oid) !~ ' NOT ENFORCED$'"""
+_DOMAIN_CHECKS = f"""
+SELECT true, n.nspname, t.typname, {_COLUMNS}
+JOIN pg_type t ON t.oid = c.contypid JOIN pg_namespace n ON n.oid = t.typnamespace
+WHERE c.contype = 'c' AND NOT EXISTS (
+  SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid
+    AND d.deptype = 'e')"""
 # Inherited constraints can only be dropped where they come from, ancestors first.
-_OF_TABLE = """
+_ANCESTORS_FIRST = """
+ORDER BY (
+  WITH RECURSIVE over AS (
+    SELECT c.conrelid AS oid
+    UNION SELECT i.inhparent FROM pg_inherits i JOIN over ON over.oid = i.inhrelid
+  ) SELECT count(*) FROM over), 2, 3, 4
+"""
+_OF_TABLE = f"""
 WITH RECURSIVE own AS (
   SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname = %(schema)s AND c.relname = %(table)s
@@ -150,20 +180,11 @@ WITH RECURSIVE own AS (
   SELECT oid FROM above
   UNION SELECT i.inhrelid FROM pg_inherits i JOIN family ON family.oid = i.inhparent
 )
-SELECT false, n.nspname, r.relname, c.conname,
-       replace(pg_get_constraintdef(c.oid), ' NOT VALID', ''),
-       obj_description(c.oid, 'pg_constraint')
-FROM pg_constraint c JOIN family ON family.oid = c.conrelid
-JOIN pg_class r ON r.oid = c.conrelid JOIN pg_namespace n ON n.oid = r.relnamespace
-WHERE c.contype = 'c' AND c.conislocal AND c.conname IN (
+{_TABLE_CHECKS} AND c.conrelid IN (SELECT oid FROM family) AND c.conname IN (
   SELECT k.conname FROM pg_constraint k JOIN own ON own.oid = k.conrelid WHERE k.contype = 'c')
-ORDER BY (
-  WITH RECURSIVE over AS (
-    SELECT c.conrelid AS oid
-    UNION SELECT i.inhparent FROM pg_inherits i JOIN over ON over.oid = i.inhrelid
-  ) SELECT count(*) FROM over), 2, 3, 4
-"""
-_OF_DOMAINS = """
+{_ANCESTORS_FIRST}"""
+# The age of what this transaction made is 0 or less.
+_OF_ITS_DOMAINS = f"""
 WITH RECURSIVE used AS (
   SELECT a.atttypid AS oid FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
   JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -172,13 +193,19 @@ WITH RECURSIVE used AS (
   SELECT CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END
   FROM pg_type t JOIN used ON used.oid = t.oid WHERE t.typtype = 'd' OR t.typelem <> 0
 )
-SELECT true, n.nspname, t.typname, c.conname,
-       replace(pg_get_constraintdef(c.oid), ' NOT VALID', ''),
-       obj_description(c.oid, 'pg_constraint')
-FROM pg_constraint c JOIN used ON used.oid = c.contypid
-JOIN pg_type t ON t.oid = c.contypid JOIN pg_namespace n ON n.oid = t.typnamespace
-WHERE c.contype = 'c' AND NOT EXISTS (
-  SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid
-    AND d.deptype = 'e')
+{_DOMAIN_CHECKS} AND t.oid IN (SELECT oid FROM used)
+AND (NOT %(spares_older)s OR age(t.xmin) <= 0)
 ORDER BY 2, 3, 4
 """
+# What only combines values of the row by immutable functions of the server refuses nothing that
+# was let in once.
+_DOUBTFUL = r"""
+AND (c.conbin::text ~ 'SQLVALUEFUNCTION|COERCEVIAIO|COERCETODOMAIN' OR EXISTS (
+  SELECT 1 FROM regexp_matches(c.conbin::text, 'funcid (\d+)', 'g') AS called(ids)
+  JOIN pg_proc p ON p.oid = ids[1]::oid WHERE p.provolatile <> 'i' OR p.oid >= 16384))
+"""
+_DOUBTFUL_OF_TABLES = f"""{_TABLE_CHECKS} {_DOUBTFUL} AND NOT EXISTS (
+  SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = r.oid
+    AND d.deptype = 'e')
+{_ANCESTORS_FIRST}"""
+_DOUBTFUL_OF_DOMAINS = f"{_DOMAIN_CHECKS} {_DOUBTFUL} ORDER BY 2, 3, 4"

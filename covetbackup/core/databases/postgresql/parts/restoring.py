@@ -19,6 +19,7 @@ from covetbackup.core.databases.postgresql.parts.loading import Loaders, PartSin
 from covetbackup.core.databases.postgresql.parts.names import DUMP, HEAD
 from covetbackup.core.databases.postgresql.parts.places import Place, Places
 from covetbackup.core.databases.postgresql.parts.refused import WAY_OUT, Refused
+from covetbackup.core.databases.postgresql.parts.repeating import Repetition
 from covetbackup.core.databases.postgresql.parts.stages import (
     only,
     post_data_stages,
@@ -73,11 +74,12 @@ class PartedLoad:
         self._skips_failing = skips_failing
         self._expected = expected
         self._selection = selection
-        self._paths = paths_of(expected)
-        self._refused = Refused(self._paths, skips_failing=skips_failing)
+        paths = paths_of(expected)
+        self._refused = Refused(paths, skips_failing=skips_failing)
         self._structure = StructureLoad(command, connect, self._refused)
         idle = partial(progress.advance, 0)
-        self._checks = ReleasedChecks(connect, self._paths, idle)
+        self._checks = ReleasedChecks(connect, paths, idle)
+        self._repetition = Repetition(self._checks, paths)
         self._connect = connect
         self._loaders = Loaders(self._opened)
         self._jobs = jobs
@@ -87,7 +89,6 @@ class PartedLoad:
         self._entries: dict[int, Entry] = {}
         self._failures: list[Failure] = []
         self._adaptations: list[str] = []
-        self._path = ""
         self._aside = Aside(connect, None)
         self._early: set[int] = set()
         self._loaded: set[int] = set()
@@ -164,6 +165,7 @@ class PartedLoad:
         self._progress.phase("making tables")
         structure = self._whole_structure()
         self._structure.run(structure.kept(lambda entry: entry.dump_id not in self._early))
+        self._checks.release_doubtful()  # a stream is not loaded again for what it refuses
         kept = {entry.dump_id for entry in self._read_contents().entries} - self._loaded
         wanted = "".join(f"{each.dump_id};\n" for each in contents.entries if each.dump_id in kept)
         file = self._files.enter_context(memory_file("entries", wanted.encode()))
@@ -225,16 +227,10 @@ class PartedLoad:
                 self._failures.clear()
 
     def _to_repeat(self) -> Sequence[Piece]:
-        """Pieces whose rows were refused, for another time: without the CHECK constraints of their
-        tables, and with the source's search path. Raises what failed if that changes nothing."""
+        """Pieces whose rows were refused, for another time."""
         failures, self._failures = self._failures, []
-        if not self._path and self._paths:
-            self._path = self._paths[0]
-            self._loaders.close()
-        for failure in failures:
-            entry = failure.entry
-            if not self._checks.release(entry.text(entry.schema), entry.text(entry.tag)):
-                raise failure.error
+        self._repetition.prepare(failures)
+        self._loaders.close()  # what comes next is loaded with another search path, perhaps
         return [failure.piece for failure in failures]
 
     def _fitted(self, contents: Contents) -> Contents:
@@ -296,8 +292,8 @@ class PartedLoad:
         try:
             prepare(connection, self._read_contents())
             speak_as_written(connection, self._read_contents())
-            if self._path:
-                connection.execute("SELECT set_config('search_path', %s, false)", (self._path,))
+            if path := self._repetition.path:
+                connection.execute("SELECT set_config('search_path', %s, false)", (path,))
         except BaseException:
             connection.close()
             raise
