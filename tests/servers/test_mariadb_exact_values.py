@@ -93,7 +93,8 @@ def test_every_kind_of_value_beside_floats_comes_back_without_a_lock(
     assert [name for name in taken.members if name.startswith("data-")] == ["data-0001.sql"]
     assert taken.outcome.span.start_position
     copy = fresh_name()
-    put_back(engine_for(mariadb_server, mariadb_database), taken, mariadb_server.url(copy))
+    engine = engine_for(mariadb_server, mariadb_database)
+    put_back(engine, taken, mariadb_server.url(copy), enable_events=True)
     assert contents(mariadb_server, copy) == contents(mariadb_server, mariadb_database)
     assert definitions(mariadb_server, copy) == definitions(mariadb_server, mariadb_database)
     assert checksums(mariadb_server, copy) == checksums(mariadb_server, mariadb_database)

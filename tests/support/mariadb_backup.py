@@ -210,6 +210,9 @@ FLOATS = (
     " '2026-03-29 02:30:00', b'101', 'it''s; \\\\ \\n', x'00ff'),"
     " (2, 1.17549435e-38, 3.4e38, 0.001, 1e308, 0, 0, NULL, b'0', '', ''),"
     " (3, -0e0, NULL, -0e0, -0e0, NULL, NULL, NULL, NULL, NULL, NULL)",
+    # Doubles of more than 22 characters.
+    "INSERT INTO floats (id, d) VALUES (4, -1.7976931348623157e308), (5, 2.2250738585072014e-308),"
+    " (6, -1.2345678901234567e-150)",
     "CREATE TABLE computed (f float, tripled float AS (f * 3) STORED, third float AS (f / 3)"
     " VIRTUAL, hidden float DEFAULT 0.1 INVISIBLE)",
     "INSERT INTO computed (f, hidden) VALUES (16777216, 123456.789), (NULL, 8388609)",

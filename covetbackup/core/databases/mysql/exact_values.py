@@ -2,7 +2,8 @@
 
 The server shows a FLOAT with 6 digits, and the dump programs write what it shows: 16777216 becomes
 16777200. As a double it is shown with as many digits as it takes, and -0 is kept as a literal of
-type double, since -0 alone is an integer. Everything else is written as the dump programs do.
+type double, since -0 alone is an integer. Everything else, a DOUBLE column too, is written as the
+dump programs do.
 """
 
 from __future__ import annotations
@@ -100,7 +101,9 @@ def _query(
 def _text(column: str, kind: str) -> str:
     """The expression that writes a short value on the server, "" where the client does it."""
     if kind in _REALS:
-        return f"if({column} = 0 AND left({column}, 1) = '-', '-0e0', {column} * 1e0)"
+        # A DOUBLE as it is: MySQL cuts what a calculation gives to 22 characters.
+        shown = f"{column} * 1e0" if kind == "float" else column
+        return f"if({column} = 0 AND left({column}, 1) = '-', '-0e0', {shown})"
     if kind in _NUMBERS:
         return column
     return f"concat('''', {column}, '''')" if kind in _TIMES else ""
