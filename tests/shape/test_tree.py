@@ -14,6 +14,8 @@ TOP_LEVEL = {
     "backups",
     "covetbackup",
     "deploy",
+    "docs",
+    "findings",
     "manage.py",
     "pyproject.toml",
     "restores",
