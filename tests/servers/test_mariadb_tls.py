@@ -14,6 +14,7 @@ from covetbackup.core.errors import DatabaseUnavailable
 from tests.support.mariadb import MysqlServer, create_database
 from tests.support.mariadb_backup import fresh_name, put_back, take
 from tests.support.mariadb_server import mariadb_installed, run_mariadb
+from tests.support.paths import open_to_other_users
 from tests.support.postgres_tls import Authority
 
 _USER = "demanding"  # may not log in without TLS
@@ -29,8 +30,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "other.pem").write_text(Authority.new("other").pem())
     (folder / "server.pem").write_bytes(certificate)
     (folder / "server.key").write_bytes(key)
-    for path in (folder, *folder.parents[:2], *folder.iterdir()):
-        path.chmod(0o755)  # the server runs as another user; this key guards nothing
+    for path in folder.iterdir():
+        path.chmod(0o644)  # the server runs as another user; this key guards nothing
+    open_to_other_users(folder)
     return folder
 
 

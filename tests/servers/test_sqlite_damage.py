@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from covetbackup.core.errors import (
 )
 from covetbackup.core.progress import Silent
 from covetbackup.core.stream.pump import pump
+from tests.support.paths import open_to_other_users
 from tests.support.sqlite import assert_sound_bank, create_bank, read_image
 
 
@@ -255,8 +255,7 @@ except CovetError as error:
 
 def _as_nobody(bank: Path) -> str:
     # The test's folder is closed to others: opened up to the database, as a real one would be.
-    for folder in takewhile(lambda folder: not folder.stat().st_mode & 0o001, bank.parents):
-        folder.chmod(folder.stat().st_mode | 0o011)
+    open_to_other_users(bank.parent)
     command = [sys.executable, "-c", _NOBODY, bank]
     root = Path(__file__).parents[2]
     return subprocess.run(command, check=True, capture_output=True, text=True, cwd=root).stdout

@@ -91,6 +91,7 @@ def test_properties_of_roles_are_left_out_with_their_roles() -> None:
         'ALTER DATABASE "db" SET "work_mem" TO \'1MB\'',
         "COMMENT ON DATABASE \"db\" IS 'it''s'",
         'ALTER DATABASE "db" OWNER TO "old"',
+        'REVOKE ALL ON DATABASE "db" FROM "old"',
         'GRANT CONNECT ON DATABASE "db" TO PUBLIC',
         'GRANT CREATE ON DATABASE "db" TO "g""x" WITH GRANT OPTION',
         'ALTER ROLE "g" IN DATABASE "db" SET "my.setting" TO \'x\'',

@@ -102,6 +102,7 @@ ROWS: list[Row] = [
     Row("audit-export", "", "302 200 403 403 403 200", NOT_TAKEN),
     # settings
     Row("settings", "", "302 200 403 403 200 200", NOT_TAKEN),
+    Row("settings-quarantine", "", "302 200 403 403 403 200", "302 302 403 403 403 302"),
     # jobs
     Row("jobs", "", SEEN_BY_ALL_USERS, NOT_TAKEN),
     Row("job", "job", SEEN_BY_ALL_MEMBERS, NOT_TAKEN),
