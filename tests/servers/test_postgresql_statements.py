@@ -50,6 +50,16 @@ CREATE FUNCTION picky(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
 CREATE INDEX choosy ON t (picky(id)); COMMENT ON INDEX choosy IS 'of an index that is not there';
 CREATE INDEX plain ON t (id);
 """
+# Refused for the rows of a partition only: the index of the partitioned tables above is there.
+REFUSED_IN_PARTITION = """
+CREATE TABLE parted (id int, PRIMARY KEY (id)) PARTITION BY RANGE (id);
+CREATE TABLE part PARTITION OF parted FOR VALUES FROM (0) TO (9) PARTITION BY RANGE (id);
+CREATE TABLE leaf PARTITION OF part FOR VALUES FROM (0) TO (9); INSERT INTO parted VALUES (1), (2);
+CREATE FUNCTION picky(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+  'BEGIN IF current_setting(''application_name'') LIKE ''covetbackup%'' THEN
+   RAISE ''not for you''; END IF; RETURN 1; END';
+CREATE INDEX choosy ON parted (picky(id)); COMMENT ON INDEX choosy IS 'of an invalid index';
+"""
 LOGGING = """
 CREATE TABLE log (tag text); CREATE TABLE t AS SELECT 1 AS id;
 CREATE MATERIALIZED VIEW seen AS SELECT * FROM t;
@@ -116,3 +126,31 @@ def test_what_the_server_refuses_is_left_out_by_choice_only_and_named(
     ]
     indexes = "SELECT indexname FROM pg_indexes WHERE schemaname = 'public'"
     assert postgres_server.rows(copy, indexes) == [("plain",)]
+
+
+def test_the_index_of_a_partition_is_left_out_with_those_that_need_it(
+    postgres_server: PostgresServer, postgres_database: str
+) -> None:
+    postgres_server.execute(postgres_database, REFUSED_IN_PARTITION)
+    # Of two equal keys, as a damaged index lets them in, the copy's own index takes but one.
+    double = "ALTER INDEX leaf_pkey RENAME TO leaf_id; UPDATE pg_index SET indisunique = false"
+    postgres_server.execute(postgres_database, f"{double} WHERE indexrelid = 'leaf_id'::regclass")
+    postgres_server.execute(postgres_database, "INSERT INTO leaf VALUES (2)")
+    engine, copy = engine_for(postgres_server, postgres_database), f"{postgres_database}_copy"
+    taken = take(engine)
+    options = RestoreOptions(postgres_server.url(copy), taken.inventory, 2, {"skip_failing": True})
+    with engine.restore(options, Silent()) as session:
+        fill(session, taken.members, jobs=2)
+        found = session.inventory()
+        session.commit()
+        assert differences(required_of(session, taken.inventory), found) == []
+        notes = session.notes
+    broken = [note.split(" of a partitioned")[0] for note in notes if "no valid index" in note]
+    assert broken == [
+        "constraint public.parted parted_pkey",
+        "constraint public.part part_pkey",
+        "index public.choosy",
+        "index public.part_picky_idx",
+    ]
+    invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
+    assert postgres_server.rows(copy, invalid) == [(4,)]

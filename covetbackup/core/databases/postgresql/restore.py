@@ -56,7 +56,6 @@ from covetbackup.core.databases.postgresql.pulse import Felt, Pulse
 from covetbackup.core.databases.postgresql.rename import rename_schemas
 from covetbackup.core.databases.postgresql.snapshot import prepare_session
 from covetbackup.core.databases.postgresql.survey import object_counts
-from covetbackup.core.databases.postgresql.toc.omitted import without
 from covetbackup.core.databases.postgresql.url import parse_url
 from covetbackup.core.databases.selection import Chosen
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
@@ -210,7 +209,7 @@ class PostgresRestore:
                 return dataclasses.replace(found, objects=object_counts(connection))
 
     def required(self, expected: Inventory) -> Inventory:
-        return without(expected, self._parts.left_out)
+        return self._parts.required(expected)
 
     def commit(self) -> None:
         name, target = self._name, self._target.database

@@ -42,6 +42,7 @@ from covetbackup.core.databases.postgresql.parts.restoring import (
 from covetbackup.core.databases.postgresql.parts.tentative import Failure, TentativeSink
 from covetbackup.core.databases.postgresql.pulse import Felt, Pulse
 from covetbackup.core.databases.postgresql.search_paths import paths_of
+from covetbackup.core.databases.postgresql.toc.attached import invalid_notes
 from covetbackup.core.databases.postgresql.toc.omitted import without
 from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
 from covetbackup.core.databases.selection import Chosen, Selection
@@ -134,7 +135,9 @@ class AddingRestore:
     @property
     def notes(self) -> Sequence[str]:
         added = self._addition.notes if self._addition else ()
-        return [*added, *self._refused.notes, *self._checks.notes]
+        refused = self._refused
+        broken = invalid_notes(self._contents, refused.left_out) if self._contents else ()
+        return [*added, *refused.notes, *broken, *self._checks.notes]
 
     @property
     def chosen(self) -> Chosen | None:
@@ -192,7 +195,9 @@ class AddingRestore:
         self._connection.execute("SELECT set_config('search_path', %s, false)", (path,))
 
     def required(self, expected: Inventory) -> Inventory:
-        return without(expected, self._refused.left_out)
+        if self._contents is None:
+            return expected
+        return without(expected, self._refused.left_out, self._contents)
 
     def sink(self, piece: Piece, progress: Progress) -> Sink:
         if piece.member == HEAD:

@@ -32,11 +32,13 @@ from covetbackup.core.databases.postgresql.rights import refuse_forbidden
 from covetbackup.core.databases.postgresql.search_paths import paths_of
 from covetbackup.core.databases.postgresql.single_database import Aside, deferred
 from covetbackup.core.databases.postgresql.toc.adapted import adapted
+from covetbackup.core.databases.postgresql.toc.attached import invalid_notes
 from covetbackup.core.databases.postgresql.toc.closure import close
 from covetbackup.core.databases.postgresql.toc.configuration import (
     configuration_rows,
     extensions_with_needs,
 )
+from covetbackup.core.databases.postgresql.toc.omitted import without
 from covetbackup.core.databases.postgresql.toc.reading import (
     NeedsMore,
     Unsupported,
@@ -259,15 +261,18 @@ class PartedLoad:
         sink = PartSink(piece.member, place, self._entries, self._loaders.lend(), progress)
         return TentativeSink(piece, sink, self._failures.append)
 
-    @property
-    def left_out(self) -> Sequence[Entry]:
-        """What was refused and left out, or waits for the rename."""
-        return [*self._refused.left_out, *self._aside.entries]
+    def required(self, expected: Inventory) -> Inventory:
+        """Return what must be there of `expected` without what was refused and left out, or waits
+        for the rename."""
+        left_out = [*self._refused.left_out, *self._aside.entries]
+        return without(expected, left_out, self._read_contents()) if left_out else expected
 
     @property
     def notes(self) -> Sequence[str]:
         """What the result has to say of it, and of constraints that do not hold."""
-        return [*self._adaptations, *self._refused.notes, *self._checks.notes]
+        refused = self._refused
+        broken = invalid_notes(self._contents, refused.left_out) if self._contents else ()
+        return [*self._adaptations, *refused.notes, *broken, *self._checks.notes]
 
     @property
     def loaded(self) -> Mapping[str, int]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.postgresql.toc.values import Entry, Section
+from covetbackup.core.databases.postgresql.toc.attached import invalid, parents
+from covetbackup.core.databases.postgresql.toc.values import Contents, Entry, Section
 
 # Rows, and whatever holds rows or is needed to hold them: without it the backup would not be there.
 _ESSENTIAL = (
@@ -15,6 +16,8 @@ _ESSENTIAL = (
     *(b"DOMAIN", b"BLOB", b"BLOBS", b"BLOB METADATA", b"DEFAULT", b"SEQUENCE OWNED BY"),
 )
 _OF_TABLES = (b"FOREIGN TABLE", b"TABLE DATA")
+# Comments that an inventory leaves out, see `comments`.
+_OF_EXTENSION, _OF_PUBLIC = b"EXTENSION ", b"SCHEMA public"
 _COUNTED_AS = {
     b"FK CONSTRAINT": "foreign key",
     b"STATISTICS": "statistics object",
@@ -37,10 +40,15 @@ def described(entry: Entry) -> str:
     return f"{entry.text(entry.kind).lower()} {entry.name}"
 
 
-def without(expected: Inventory, entries: Iterable[Entry]) -> Inventory:
-    """Return what of `expected` there must be when these were left out."""
+def without(expected: Inventory, entries: Iterable[Entry], contents: Contents) -> Inventory:
+    """Return what of `expected` there must be when these of `contents` were left out."""
     entries = list(entries)
-    gone = Counter(kind for entry in entries for kind in _counted(entry))
+    attached = parents(contents)
+    gone = Counter(kind for entry in entries for kind in _counted(entry, attached))
+    # Neither these indexes nor what is said of them counts while they are not valid.
+    broken = {entry.dump_id for entry in invalid(contents, entries)}
+    gone["index"] += len(broken)
+    gone["comment"] += sum(_is_of_index(entry, broken) for entry in contents.entries)
     gone_tables = {entry.name for entry in entries if entry.kind in _OF_TABLES}
     gone_sequences = {entry.name for entry in entries if entry.kind == b"SEQUENCE SET"}
     names = {entry.text(entry.tag) for entry in entries if entry.kind == b"EXTENSION"}
@@ -54,10 +62,17 @@ def without(expected: Inventory, entries: Iterable[Entry]) -> Inventory:
     )
 
 
-def _counted(entry: Entry) -> Iterable[str]:
-    if entry.kind == b"COMMENT" and entry.tag.startswith(b"EXTENSION "):
-        return ()
+def _counted(entry: Entry, attached: Collection[int]) -> Iterable[str]:
+    if entry.kind == b"COMMENT":
+        is_counted = entry.tag != _OF_PUBLIC and not entry.tag.startswith(_OF_EXTENSION)
+        return ("comment",) if is_counted else ()
     if entry.kind == b"CONSTRAINT":
         found = [name for word, name in _KEYS.items() if word in entry.definition]
-        return (*found[:1], "index")
+        # Of a partition's constraint that belongs to its parent's only the index counts.
+        return (*found[: entry.dump_id not in attached], "index")
     return (_COUNTED_AS.get(entry.kind, entry.text(entry.kind).lower()),)
+
+
+def _is_of_index(entry: Entry, indexes: Collection[int]) -> bool:
+    is_comment = entry.kind == b"COMMENT" and entry.tag.startswith(b"INDEX ")
+    return is_comment and any(need in indexes for need in entry.needs)
