@@ -1,7 +1,7 @@
 """Which folders of this machine may be registered as servers of SQLite files.
 
-Whoever may add a server could otherwise read, through a backup, any SQLite file that the worker's
-user can read, and write into any folder through a restore.
+A user who may add a server could otherwise read, through a backup, any SQLite file that the
+worker's user can read, and write into any folder through a restore.
 """
 
 from __future__ import annotations

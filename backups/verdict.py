@@ -73,7 +73,7 @@ def judge_database(facts: DatabaseFacts) -> Verdict:
     """The verdict over a database.
 
     Maintenance databases and restored copies do not count before they are backed up or included
-    by hand: nobody lost anything that is only there.
+    by hand: what only they hold is no loss.
     """
     if facts.is_gone:
         return Verdict("gone", Tone.NEUTRAL, "is no longer on its server")

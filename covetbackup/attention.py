@@ -49,7 +49,7 @@ def concerns_of(user: User, now: datetime) -> list[Concern]:
 def _workers(user: User, now: datetime) -> Iterator[Concern]:
     may_look = user.may_anywhere(Permission.VIEW_SETTINGS)
     url = reverse("settings") if may_look else reverse("jobs")
-    for trouble in worker_troubles(workers(now)):
+    for trouble in worker_troubles(workers(now), user):
         yield Concern("bad", capitalised(trouble.text), "", url, "Details")
 
 

@@ -8,7 +8,7 @@ from django.db.models import Q
 
 class Installation(models.Model):
     """`canary` is a sealed known text: opening it proves that the right key is at hand. `place` is
-    where the catalog lies that this row was written in, "" while nobody has written it down: a
+    where the catalog lies that this row was written in, "" until it is written down: a
     copy of the catalog has the row, but lies elsewhere (see `quarantine`)."""
 
     canary = models.TextField(editable=False)

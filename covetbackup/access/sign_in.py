@@ -94,7 +94,7 @@ def sign_in_again(request: HttpRequest) -> HttpResponse:
 @require_safe
 @login_not_required
 def admin_sign_in(request: HttpRequest) -> HttpResponse:
-    """Where the admin site sends whoever may not use it. A user who is signed in would be sent
+    """Where the admin site sends those who may not use it. A user who is signed in would be sent
     back there at once, for ever."""
     if not isinstance(request.user, User):
         return redirect(f"{resolve_url('sign-in')}?{request.GET.urlencode('/')}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from backups.models import Server
+from covetbackup.access.models import User
 from covetbackup.command_line import command
 from covetbackup.condition.trouble import Trouble
 from covetbackup.jobs.bell import NODE_IS_FRESH
@@ -30,11 +31,13 @@ def workers(now: datetime) -> list[Worker]:
     return [Worker(node, _state(node, now)) for node in nodes[:_MOST]]
 
 
-def worker_troubles(found: list[Worker]) -> Iterator[Trouble]:
-    """Queues in which jobs would wait for ever."""
+def worker_troubles(found: list[Worker], user: User | None = None) -> Iterator[Trouble]:
+    """Queues in which jobs would wait for ever, of what `user` may see."""
     served = {worker.node.queue for worker in found if worker.state == "alive"}
-    servers = Server.objects.order_by().values_list("queue", flat=True)
-    jobs = Job.objects.filter(state__in=ACTIVE_STATES).order_by().values_list("queue", flat=True)
+    seen = Server.objects.visible_to(user) if user else Server.objects.all()
+    asked = Job.objects.visible_to(user) if user else Job.objects.all()
+    servers = seen.order_by().values_list("queue", flat=True)
+    jobs = asked.filter(state__in=ACTIVE_STATES).order_by().values_list("queue", flat=True)
     for queue in sorted({"jobs", *servers.union(jobs)} - served):
         text = f"no worker serves the queue {queue!r}: its jobs do not start"
         words = ("worker",) if queue == "jobs" else ("worker", "--queue", queue)

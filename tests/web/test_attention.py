@@ -52,6 +52,15 @@ def test_dead_workers_lead_the_overview_until_one_is_heard_of(
     assert told(viewer) == []
 
 
+def test_a_queue_of_another_team_without_worker_is_not_told(
+    viewer: User, stranger: User, team: Team
+) -> None:
+    make_worker()
+    make_server(team, queue="far")
+    assert told(viewer) == ["No worker serves the queue 'far': its jobs do not start"]
+    assert told(stranger) == []
+
+
 def test_servers_without_connection_come_before_servers_with_other_problems(
     viewer: User, stranger: User, team: Team
 ) -> None:
