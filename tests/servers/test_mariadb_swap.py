@@ -14,7 +14,19 @@ from covetbackup.core.databases.mysql import exchange, holding
 from covetbackup.core.databases.mysql.handover import Handover
 from covetbackup.core.errors import DatabaseError, ServerBusy
 from tests.support.mariadb import MysqlServer
-from tests.support.mysql_swaps import ALL, INCOMING, KEPT, PAIRS, TARGET, make_pair, swap, things
+from tests.support.mysql_swaps import (
+    ALL,
+    AS_WRITTEN,
+    INCOMING,
+    KEPT,
+    PAIRS,
+    TARGET,
+    TEXTS,
+    make_pair,
+    swap,
+    texts,
+    things,
+)
 from tests.support.mysql_writers import TABLES, unaudited, writers
 
 OTHER_TRIGGERS = tuple(
@@ -45,6 +57,13 @@ def test_no_row_is_written_without_its_triggers(server: MysqlServer) -> None:
         assert swap(server) == []
     assert unaudited(server, KEPT) == 0
     assert unaudited(server, TARGET) == 0
+
+
+def test_texts_in_triggers_views_and_events_mean_what_they_did(mariadb_tidy: MysqlServer) -> None:
+    make_pair(mariadb_tidy, TEXTS, TEXTS)
+    assert swap(mariadb_tidy, awake=("daily",)) == []
+    for name in (TARGET, KEPT):
+        assert texts(mariadb_tidy, name) == AS_WRITTEN
 
 
 @pytest.mark.parametrize("pair", PAIRS)

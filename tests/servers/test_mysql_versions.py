@@ -37,13 +37,16 @@ from tests.support.mariadb_backup import (
 from tests.support.mariadb_server import mysql, run_product
 from tests.support.mysql_swaps import (
     ALL,
+    AS_WRITTEN,
     INCOMING,
     KEPT,
     PAIRS,
     TARGET,
+    TEXTS,
     drop_pair,
     make_pair,
     swap,
+    texts,
     things,
 )
 from tests.support.mysql_writers import STRUCTURE, TRIGGERS, unaudited, writers
@@ -285,6 +288,14 @@ def test_a_large_table_is_dumped_in_ranges(
     assert [name for name in taken.members if name.startswith("data-")][2:] != []
     put_back(source, taken, mysql_server.url(copy), jobs=3)
     assert contents(mysql_server, copy) == contents(mysql_server, database)
+
+
+def test_texts_in_triggers_views_and_events_mean_what_they_did(mysql_server: MysqlServer) -> None:
+    make_pair(mysql_server, TEXTS, TEXTS)
+    assert swap(mysql_server, awake=("daily",)) == []
+    for name in (TARGET, KEPT):
+        assert texts(mysql_server, name) == AS_WRITTEN
+    drop_pair(mysql_server)
 
 
 def test_no_row_is_written_without_its_triggers_in_a_swap(mysql_server: MysqlServer) -> None:

@@ -15,6 +15,20 @@ TARGET, INCOMING, KEPT = "shop", "incoming", "shop_replaced_20260101_000000"
 
 OTHERS = ("CREATE TABLE plain (id int PRIMARY KEY)",)
 ALL = (*STRUCTURE, *TRIGGERS)
+TEXTS = (
+    "CREATE TABLE t (a text)",
+    r"CREATE TRIGGER escapes BEFORE INSERT ON t FOR EACH ROW"
+    r" SET NEW.a = concat(replace(NEW.a, '\\', '/'), 'it\'s')",
+    "CREATE TABLE u (a text)",
+    "SET collation_connection = utf8mb4_bin",
+    "CREATE EVENT daily ON SCHEDULE EVERY 1 DAY STARTS '2036-01-01' DO SET @a = 'a'",
+    "SET sql_mode = 'NO_BACKSLASH_ESCAPES'",
+    r"CREATE TRIGGER unescaped BEFORE INSERT ON u FOR EACH ROW SET NEW.a = '\'",
+    r"CREATE VIEW v AS SELECT '\' AS a",
+)
+"""Triggers, a view and an event whose meaning depends on escapes and on settings of a session."""
+AS_WRITTEN = [("a/bit's",), ("\\",), ("\\",), ("utf8mb4_bin",)]
+"""What `texts` returns then."""
 PAIRS = {
     "the old has no triggers": (STRUCTURE, ALL),
     "the old has no triggers and other tables": (OTHERS, ALL),
@@ -38,11 +52,11 @@ def drop_pair(server: MysqlServer) -> None:
         server.execute(None, f"DROP DATABASE {name}")
 
 
-def swap(server: MysqlServer) -> list[str]:
+def swap(server: MysqlServer, *, awake: tuple[str, ...] = ()) -> list[str]:
     another = partial(connect, settings_for(server, TARGET), server.password)
     with another() as connection:
         return exchange.exchange(
-            connection, another, target=TARGET, incoming=INCOMING, kept_as=KEPT, awake=()
+            connection, another, target=TARGET, incoming=INCOMING, kept_as=KEPT, awake=awake
         )
 
 
@@ -57,3 +71,11 @@ _THINGS = (
     "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE, ACTION_ORDER, ACTION_STATEMENT FROM"
     " information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = '{}' ORDER BY 1",
 )
+
+
+def texts(server: MysqlServer, database: str) -> list[tuple[Any, ...]]:
+    """What `TEXTS` do."""
+    server.execute(database, r"INSERT INTO t VALUES ('a\\b')", "INSERT INTO u VALUES ('')")
+    event = "SELECT COLLATION_CONNECTION FROM information_schema.EVENTS WHERE EVENT_SCHEMA = "
+    rows = "SELECT a FROM t UNION ALL SELECT a FROM u UNION ALL SELECT a FROM v"
+    return [*server.rows(database, rows), *server.rows(None, f"{event}'{database}'")]

@@ -16,14 +16,20 @@ _RESETTING = rb"(?:^/\*!50003 SET [^\n]*= @saved_[^\n]*;\n)*"
 _MULTILINE = re.MULTILINE | re.DOTALL
 _PLACE = rb"(?:" + _NAME + rb"\s*\.\s*)?"
 # As people wrote it: MariaDB keeps the words of a trigger's author.
-TRIGGER_HEAD = (
-    rb"^/\*!50003 CREATE\*/ (?:/\*!50017 [^\n]*?\*/ )?/\*!50003 (?i:TRIGGER)"
+_FROM_TRIGGER_TO_FOR = (
+    rb"(?i:TRIGGER)"
     + rb"(?:" + _SPACE + rb"(?i:IF)" + _SPACE + rb"(?i:NOT)" + _SPACE + rb"(?i:EXISTS))?"
     + _SPACE + rb"(?P<place>" + _PLACE + rb")(?P<name>" + _NAME + rb")"
     + _SPACE + rb"(?i:BEFORE|AFTER)" + _SPACE + rb"(?i:INSERT|UPDATE|DELETE|OR|\s)+"
     + _SPACE + rb"(?i:ON)"
     + _SPACE + rb"(?P<table_place>" + _PLACE + rb")(?P<table>" + _NAME + rb")" + _SPACE
     + rb"(?i:FOR)\b"
+)  # fmt: skip
+TRIGGER_HEAD = rb"^/\*!50003 CREATE\*/ (?:/\*!50017 [^\n]*?\*/ )?/\*!50003 " + _FROM_TRIGGER_TO_FOR
+_SHOWN_HEAD = re.compile(
+    rb"CREATE DEFINER=" + _NAME + rb"(?:@" + _NAME + rb")? " + _FROM_TRIGGER_TO_FOR
+    + _SPACE + rb"(?i:EACH)" + _SPACE + rb"(?i:ROW)\b",
+    re.DOTALL,
 )  # fmt: skip
 _TRIGGER = re.compile(
     _SETTING + rb"DELIMITER ;;\n" + TRIGGER_HEAD + rb".*?\*/;;\nDELIMITER ;\n" + _RESETTING,
@@ -122,6 +128,14 @@ def programs_that(script: Script, applies: Callable[[Script], bool]) -> list[str
             if applies(found[0])
         ),
     ]
+
+
+def body_of_trigger(shown: str) -> str | None:
+    """Return what comes after FOR EACH ROW in a statement of SHOW CREATE TRIGGER; None if its
+    beginning is in a form not known here."""
+    statement = shown.encode()
+    head = _SHOWN_HEAD.match(statement)
+    return statement[head.end() :].decode() if head else None
 
 
 def count_unread_triggers(script: Script) -> int:

@@ -16,6 +16,7 @@ import pymysql
 
 from covetbackup.core.databases.mysql.connection import Connection, quoted, text_of
 from covetbackup.core.databases.mysql.renaming import Renaming, in_database
+from covetbackup.core.databases.mysql.statements import body_of_trigger
 from covetbackup.core.databases.mysql.views import views_in_order
 from covetbackup.core.errors import DatabaseError
 
@@ -63,20 +64,24 @@ def _routines(connection: Connection, database: str) -> Iterable[Stored]:
 
 
 def read_triggers(connection: Connection, database: str) -> list[Stored]:
-    """Not as SHOW CREATE has them: it may name the database, and triggers that come later."""
+    """Heads are not as SHOW CREATE has them, which may name the database, and triggers that come
+    later; bodies are, as information_schema takes escapes out of texts. Raises `DatabaseError`."""
     triggers = []
-    for name, table, when, body, mode, collation, definer in connection.rows(_TRIGGERS, [database]):
-        owner = account(definer)
-        head = f"CREATE DEFINER={owner} TRIGGER {quoted(name)} {when} ON {quoted(table)}"
-        statement = f"{head} FOR EACH ROW {body}"
+    for name, table, when, definer in connection.rows(_TRIGGERS, [database]):
+        place = f"{quoted(database)}.{quoted(name)}"
+        _, mode, shown, _, collation, *_ = connection.rows(f"SHOW CREATE TRIGGER {place}")[0]
+        body = body_of_trigger(shown)
+        if body is None:
+            raise DatabaseError(f"trigger {name!r} of {database!r} is in a form not known here")
+        head = f"CREATE DEFINER={account(definer)} TRIGGER {quoted(name)} {when} ON {quoted(table)}"
+        statement = f"{head} FOR EACH ROW{body}"
         found = _stored("TRIGGER", name, statement, sql_mode=mode, collation_connection=collation)
         triggers.append(replace(found, table=table))
     return triggers
 
 
 _TRIGGERS = """
-SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE, concat(ACTION_TIMING, ' ', EVENT_MANIPULATION),
-       ACTION_STATEMENT, SQL_MODE, COLLATION_CONNECTION, DEFINER
+SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE, concat(ACTION_TIMING, ' ', EVENT_MANIPULATION), DEFINER
 FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s
 ORDER BY EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER
 """
@@ -92,7 +97,8 @@ def _views(connection: Connection, renaming: Renaming) -> Iterable[Stored]:
     for name in views_in_order(connection, renaming.old):
         row = connection.rows(f"SHOW CREATE VIEW {quoted(name)}")[0]
         statement = in_database(str(row[1]).encode(), renaming).decode()
-        yield _stored("VIEW", name, statement, collation_connection=row[3])
+        # Views keep no sql_mode: this is the one in which they are shown here.
+        yield _stored("VIEW", name, statement, sql_mode="", collation_connection=row[3])
 
 
 def _events(connection: Connection, database: str) -> Iterable[Stored]:
@@ -134,13 +140,17 @@ def create_stored(connection: Connection, database: str, things: Sequence[Stored
     problems = []
     for thing in things:
         try:
-            for variable, value in thing.session:
-                connection.execute(f"SET SESSION {variable} = {connection.literal(value)}")
+            _set_session(connection, thing)
             connection.execute(thing.statement)
         except pymysql.err.Error as error:
             problems.append(f"{thing}: {text_of(error)}")
     _as_usual(connection)
     return problems
+
+
+def _set_session(connection: Connection, thing: Stored) -> None:
+    for variable, value in thing.session:
+        connection.execute(f"SET SESSION {variable} = {connection.literal(value)}")
 
 
 def _as_usual(connection: Connection) -> None:
@@ -194,10 +204,13 @@ def put_events(
     others = connection.strings(
         query + " AND STATUS = %s", [database, "DISABLED" if enable else "ENABLED"]
     )
-    for event in things:
-        if event.enabled and event.name in others:
-            # Without a definer they would become ours.
-            connection.execute(
-                f"ALTER DEFINER={event.definer} EVENT {quoted(database)}.{quoted(event.name)}"
-                f" {'ENABLE' if enable else 'DISABLE'}"
-            )
+    changing = [thing for thing in things if thing.enabled and thing.name in others]
+    for event in changing:
+        # Without a definer and the session's settings they would become ours.
+        _set_session(connection, event)
+        connection.execute(
+            f"ALTER DEFINER={event.definer} EVENT {quoted(database)}.{quoted(event.name)}"
+            f" {'ENABLE' if enable else 'DISABLE'}"
+        )
+    if changing:
+        _as_usual(connection)
