@@ -35,6 +35,13 @@ def test_each_failed_entry_is_found_once_in_the_order_of_the_contents() -> None:
     assert [entry.dump_id for entry in failed_entries(messages, contents)] == [2, 3]
 
 
+def test_a_failure_whose_line_another_jobs_line_begins_is_found() -> None:
+    contents = contents_of(b"TABLE", b"INDEX")
+    mixed = FAILURE.format(2).replace("pg_restore: from", "pg_restore: pg_restore: creating\nfrom")
+    messages = BEGINNING + FAILURE.format(1) + mixed
+    assert [entry.dump_id for entry in failed_entries(messages, contents)] == [1, 2]
+
+
 def test_failures_that_are_not_all_known_are_none_to_go_on_from() -> None:
     contents = contents_of(b"TABLE")
     assert failed_entries(FAILURE.format(1), contents) == ()  # the beginning is cut off

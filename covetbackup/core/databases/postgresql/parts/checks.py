@@ -102,8 +102,10 @@ class ReleasedChecks:
                     raise SinkFailed(f"creating {check.about} failed: {line_of(error)}") from error
                 error = self._run(connection, [check.alter("VALIDATE")])
                 if error is not None:
+                    is_unchecked = isinstance(error, psycopg.errors.FeatureNotSupported)
+                    why = "cannot be checked" if is_unchecked else "does not hold"
                     self.notes.append(
-                        f"{check.about} does not hold for all restored rows and is NOT VALID:"
+                        f"{check.about} {why} for all restored rows and is NOT VALID:"
                         f" {line_of(error)}"
                     )
             # Within a transaction of the caller's it would stay.
@@ -149,15 +151,18 @@ _COLUMNS = """
        c.conname, regexp_replace(pg_get_constraintdef(c.oid), ' NOT VALID$', ''),
        obj_description(c.oid, 'pg_constraint')
 FROM pg_constraint c"""
+# Smaller oids are those of the server's own objects.
+_FIRST_OF_USERS = 16384
 # Those of a table may also be NOT ENFORCED, and then refuse nothing.
 _TABLE_CHECKS = f"""
 SELECT false, n.nspname, r.relname, {_COLUMNS}
 JOIN pg_class r ON r.oid = c.conrelid JOIN pg_namespace n ON n.oid = r.relnamespace
-WHERE c.contype = 'c' AND c.conislocal AND pg_get_constraintdef(c.oid) !~ ' NOT ENFORCED$'"""
+WHERE c.contype = 'c' AND c.oid >= {_FIRST_OF_USERS} AND c.conislocal
+AND pg_get_constraintdef(c.oid) !~ ' NOT ENFORCED$'"""
 _DOMAIN_CHECKS = f"""
 SELECT true, n.nspname, t.typname, {_COLUMNS}
 JOIN pg_type t ON t.oid = c.contypid JOIN pg_namespace n ON n.oid = t.typnamespace
-WHERE c.contype = 'c' AND NOT EXISTS (
+WHERE c.contype = 'c' AND c.oid >= {_FIRST_OF_USERS} AND NOT EXISTS (
   SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid
     AND d.deptype = 'e')"""
 # Inherited constraints can only be dropped where they come from, ancestors first.
@@ -199,13 +204,17 @@ ORDER BY 2, 3, 4
 """
 # What only combines values of the row by immutable functions of the server refuses nothing that
 # was let in once.
-_DOUBTFUL = r"""
-AND (c.conbin::text ~ 'SQLVALUEFUNCTION|COERCEVIAIO|COERCETODOMAIN' OR EXISTS (
+_DOUBTFUL = rf"""
+AND (c.conbin::text ~ 'SQLVALUEFUNCTION|COERCEVIAIO|COERCETODOMAIN ' OR EXISTS (
   SELECT 1 FROM regexp_matches(c.conbin::text, 'funcid (\d+)', 'g') AS called(ids)
-  JOIN pg_proc p ON p.oid = ids[1]::oid WHERE p.provolatile <> 'i' OR p.oid >= 16384))
+  JOIN pg_proc p ON p.oid = ids[1]::oid
+  WHERE p.provolatile <> 'i' OR p.oid >= {_FIRST_OF_USERS}))
 """
-_DOUBTFUL_OF_TABLES = f"""{_TABLE_CHECKS} {_DOUBTFUL} AND NOT EXISTS (
+_DOUBTFUL_OF_TABLES = f"""
+{_TABLE_CHECKS} {_DOUBTFUL} AND pg_has_role(r.relowner, 'USAGE') AND NOT EXISTS (
   SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = r.oid
     AND d.deptype = 'e')
 {_ANCESTORS_FIRST}"""
-_DOUBTFUL_OF_DOMAINS = f"{_DOMAIN_CHECKS} {_DOUBTFUL} ORDER BY 2, 3, 4"
+_DOUBTFUL_OF_DOMAINS = f"""
+{_DOMAIN_CHECKS} {_DOUBTFUL} AND pg_has_role(t.typowner, 'USAGE')
+ORDER BY 2, 3, 4"""

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from covetbackup.core.databases.postgresql.toc.values import Contents, Entry
 
 EVENT_TRIGGER = b"EVENT TRIGGER"
-_FAILED = re.compile(r"^pg_restore: from TOC entry (\d+);", re.MULTILINE)
+# Not anchored: jobs write to one pipe, and another's line may come after the program's name.
+_FAILED = re.compile(r"from TOC entry (\d+); \d+ \d+ ")
 _BEGINNING = "pg_restore: connecting to database"
 _ACL = (b"ACL", b"ACL LANGUAGE", b"DEFAULT ACL")
 _LAST = (EVENT_TRIGGER, b"MATERIALIZED VIEW DATA")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import replace
@@ -23,6 +24,7 @@ _COUNTED_AS = {
     b"STATISTICS": "statistics object",
     b"SERVER": "foreign server",
 }
+_CHECK = re.compile(rb"\n    CONSTRAINT [^\n]* CHECK \(")
 _KEYS = {
     b" PRIMARY KEY ": "primary key",
     b" UNIQUE ": "unique constraint",
@@ -70,7 +72,9 @@ def _counted(entry: Entry, attached: Collection[int]) -> Iterable[str]:
         found = [name for word, name in _KEYS.items() if word in entry.definition]
         # Of a partition's constraint that belongs to its parent's only the index counts.
         return (*found[: entry.dump_id not in attached], "index")
-    return (_COUNTED_AS.get(entry.kind, entry.text(entry.kind).lower()),)
+    checks = _CHECK.findall(entry.definition) if entry.kind == b"FOREIGN TABLE" else ()
+    kind = _COUNTED_AS.get(entry.kind, entry.text(entry.kind).lower())
+    return (kind, *("check constraint" for _ in checks))
 
 
 def _is_of_index(entry: Entry, indexes: Collection[int]) -> bool:
