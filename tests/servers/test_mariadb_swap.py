@@ -22,8 +22,10 @@ from tests.support.mysql_swaps import (
     PAIRS,
     TARGET,
     TEXTS,
+    granted_routines,
     make_pair,
     swap,
+    swap_routines,
     texts,
     things,
 )
@@ -64,6 +66,16 @@ def test_texts_in_triggers_views_and_events_mean_what_they_did(mariadb_tidy: Mys
     assert swap(mariadb_tidy, awake=("daily",)) == []
     for name in (TARGET, KEPT):
         assert texts(mariadb_tidy, name) == AS_WRITTEN
+
+
+def test_a_routine_that_is_the_same_stays_in_a_swap(mariadb_tidy: MysqlServer) -> None:
+    """So triggers that call it never miss it."""
+    swap_routines(mariadb_tidy)
+    assert granted_routines(mariadb_tidy) == [("same",)]
+    assert mariadb_tidy.rows(TARGET, "SELECT same(1), other()") == [(1, "new")]
+    assert mariadb_tidy.rows(TARGET, "CALL added()") == [(1,)]
+    assert mariadb_tidy.rows(KEPT, "SELECT same(1), other()") == [(1, KEPT)]
+    mariadb_tidy.execute(None, "DROP USER caller")
 
 
 @pytest.mark.parametrize("pair", PAIRS)

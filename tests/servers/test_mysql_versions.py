@@ -44,8 +44,10 @@ from tests.support.mysql_swaps import (
     TARGET,
     TEXTS,
     drop_pair,
+    granted_routines,
     make_pair,
     swap,
+    swap_routines,
     texts,
     things,
 )
@@ -295,6 +297,17 @@ def test_texts_in_triggers_views_and_events_mean_what_they_did(mysql_server: Mys
     assert swap(mysql_server, awake=("daily",)) == []
     for name in (TARGET, KEPT):
         assert texts(mysql_server, name) == AS_WRITTEN
+    drop_pair(mysql_server)
+
+
+def test_a_routine_that_is_the_same_stays_in_a_swap(mysql_server: MysqlServer) -> None:
+    """So triggers that call it never miss it."""
+    swap_routines(mysql_server)
+    assert granted_routines(mysql_server) == [("same",)]
+    assert mysql_server.rows(TARGET, "SELECT same(1), other()") == [(1, "new")]
+    assert mysql_server.rows(TARGET, "CALL added()") == [(1,)]
+    assert mysql_server.rows(KEPT, "SELECT same(1), other()") == [(1, KEPT)]
+    mysql_server.execute(None, "DROP USER caller")
     drop_pair(mysql_server)
 
 

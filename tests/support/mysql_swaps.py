@@ -73,6 +73,35 @@ _THINGS = (
 )
 
 
+ROUTINES = (
+    "CREATE FUNCTION same(x int) RETURNS int DETERMINISTIC RETURN x",
+    "CREATE FUNCTION other() RETURNS text DETERMINISTIC RETURN database()",
+)
+CHANGED = (
+    ROUTINES[0],
+    "CREATE FUNCTION other() RETURNS text DETERMINISTIC RETURN 'new'",
+    "CREATE PROCEDURE added() SELECT 1",
+)
+
+
+def granted_routines(server: MysqlServer) -> list[tuple[Any, ...]]:
+    """The routines of the target on which an account has rights of its own."""
+    return server.rows(
+        None, f"SELECT Routine_name FROM mysql.procs_priv WHERE Db = '{TARGET}' AND User = 'caller'"
+    )
+
+
+def swap_routines(server: MysqlServer) -> None:
+    """Swap databases of which one routine is the same, one another and one new."""
+    make_pair(server, ROUTINES, CHANGED)
+    server.execute(
+        TARGET,
+        "CREATE USER caller",
+        *(f"GRANT EXECUTE ON FUNCTION {TARGET}.{name} TO caller" for name in ("same", "other")),
+    )
+    assert swap(server) == []
+
+
 def texts(server: MysqlServer, database: str) -> list[tuple[Any, ...]]:
     """What `TEXTS` do."""
     server.execute(database, r"INSERT INTO t VALUES ('a\\b')", "INSERT INTO u VALUES ('')")

@@ -7,7 +7,7 @@ dies leaves the plan, and `recover` undoes it if no table has moved, else finish
 MySQL, and MariaDB since 10.6, make the statement all or nothing, for a crash of the server too: a
 10.11 killed with 50 of 150 tables moved had them all back. An older MariaDB may have moved some
 tables and not others: `recover` moves the rest. How nobody writes without triggers meanwhile:
-`holding`. Rights granted on single routines go with them, as the server has it.
+`holding`. Rights granted on single routines stay with those that are the same in both databases.
 """
 
 from __future__ import annotations
@@ -32,11 +32,13 @@ from covetbackup.core.databases.mysql.plan import (
 )
 from covetbackup.core.databases.mysql.replace import refuse_unfit
 from covetbackup.core.databases.mysql.stored import (
+    ROUTINES,
     account,
     create_stored,
     drop_stored,
     give_back_triggers,
     put_events,
+    put_routines,
 )
 from covetbackup.core.databases.mysql.tables import list_tables
 from covetbackup.core.errors import DatabaseError, ServerBusy, TargetNotEmpty
@@ -50,7 +52,6 @@ _NOT_HELD = (
     "writers to {} could not be held off while triggers were created again: what was written in"
     " that moment went without them"
 )
-_ROUTINES = ("PROCEDURE", "FUNCTION", "PACKAGE", "PACKAGE BODY")
 
 
 def exchange(
@@ -201,9 +202,9 @@ def _arm(connection: Connection, plan: Plan, moving: Mover) -> tuple[list[str], 
 
     Routines first, while writers are held off: triggers call them. But a function that is running
     and waits to write to a table that is held would be waited for in vain, so it is not for long:
-    then the triggers come first, and a moment passes in which they may miss a routine and fail. So
-    it is in MySQL always, which changes no routine in a session that has tables locked, and makes
-    another session wait for those that views call.
+    then the triggers come first, and a moment passes in which they may miss a routine that is new
+    or another, and fail. So it is in MySQL always, which changes no routine in a session that has
+    tables locked, and makes another session wait for those that views call.
     """
     if not moving.allows_routines:
         return moving.arm(), False
@@ -221,9 +222,8 @@ def _arm(connection: Connection, plan: Plan, moving: Mover) -> tuple[list[str], 
 
 
 def _put_routines(connection: Connection, plan: Plan) -> list[str]:
-    drop_stored(connection, plan.target, _ROUTINES)
-    routines = [thing for thing in plan.new if thing.kind in _ROUTINES]
-    return create_stored(connection, plan.target, routines)
+    routines = [thing for thing in plan.new if thing.kind in ROUTINES]
+    return put_routines(connection, plan.target, routines)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from covetbackup.core.databases.mysql.statements import body_of_trigger
 from covetbackup.core.databases.mysql.views import views_in_order
 from covetbackup.core.errors import DatabaseError
 
+ROUTINES = ("PROCEDURE", "FUNCTION", "PACKAGE", "PACKAGE BODY")
 _AWAKE = re.compile(r"( ON COMPLETION (?:NOT )?PRESERVE )ENABLE\b")
 
 
@@ -158,14 +159,37 @@ def _as_usual(connection: Connection) -> None:
         connection.execute(statement)
 
 
-def drop_stored(connection: Connection, database: str, kinds: Sequence[str] = ()) -> None:
-    """Drop all there are in `database`, or those of `kinds`."""
+def put_routines(connection: Connection, database: str, things: Sequence[Stored]) -> list[str]:
+    """Make `things` the routines of `database`; what was wrong with those that could not be made.
+
+    Functions and procedures that are the same stay, with the rights granted on them: triggers may
+    call them meanwhile. A package goes with its body.
+    """
+    connection.execute(f"USE {quoted(database)}")
+    same = [
+        thing
+        for thing in _routines(connection, database)
+        if thing in things and thing.kind in ("FUNCTION", "PROCEDURE")
+    ]
+    drop_stored(connection, database, ROUTINES, but=same)
+    return create_stored(connection, database, [each for each in things if each not in same])
+
+
+def drop_stored(
+    connection: Connection,
+    database: str,
+    kinds: Sequence[str] = (),
+    *,
+    but: Sequence[Stored] = (),
+) -> None:
+    """Drop all there are in `database`, or those of `kinds`, `but` not these."""
+    kept = {(thing.kind, thing.name) for thing in but}
     found = connection.rows(_NAMES, [database] * 4)
     if connection.version.is_mariadb:
         connection.execute("SET SESSION sql_mode = 'ORACLE'")  # else there is no DROP PACKAGE
     try:
         for kind, name in found:
-            if not kinds or kind in kinds:
+            if (not kinds or kind in kinds) and (kind, name) not in kept:
                 # The body of a package may have gone with it.
                 connection.execute(f"DROP {kind} IF EXISTS {quoted(database)}.{quoted(name)}")
     finally:
