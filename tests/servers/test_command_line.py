@@ -357,3 +357,6 @@ def test_what_the_server_refuses_is_left_out_only_if_that_is_said(
     assert "--skip-failing" in refused["error"]["hint"]
     [warning] = cli.json("restore", *there, "--skip-failing")["warnings"]
     assert warning.startswith("left out, as the server refused it: index public.choosy")
+    postgres_server.execute("postgres", f"DROP DATABASE {postgres_database}_copy")
+    said = cli.run("restore", *there, "--skip-failing")
+    assert "as the manifest says, apart from what the warnings say" in said

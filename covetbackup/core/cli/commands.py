@@ -224,6 +224,7 @@ def _options(given: Namespace) -> dict[str, object]:
 
 
 def _restored(result: RestoreResult, verdict: str) -> Report:
+    apart = ", apart from what the warnings say" if result.problems else ""
     return Report(
         {
             "label": str(result.manifest.label),
@@ -235,7 +236,7 @@ def _restored(result: RestoreResult, verdict: str) -> Report:
         [
             *(f"warning: {problem}" for problem in result.problems),
             verdict,
-            f"{views.contents_text(result.inventory)}, as the manifest says",
+            f"{views.contents_text(result.inventory)}, as the manifest says{apart}",
         ],
     )
 
