@@ -51,7 +51,7 @@ def drill(server: PostgresServer, taken: Taken, notes: Notes) -> str:
 
 @contextmanager
 def held(server: PostgresServer, database: str) -> Iterator[None]:
-    """Somebody's lock on a database, without being in it."""
+    """A lock of another session on a database, without being connected to it."""
     with server.connect() as connection, connection.transaction():
         connection.execute(f"COMMENT ON DATABASE {database} IS 'held'")  # type: ignore[arg-type]
         yield

@@ -23,7 +23,7 @@ from tests.web.restoring import asked, plan_for, run, taken
 
 pytest_plugins = ["tests.web.catalog_fixtures"]
 
-# Refused to whoever restores: the function looks who asks.
+# Refused to the restoring session: the function looks at its application name.
 REFUSED = """
 CREATE TABLE t AS SELECT 1 AS id;
 CREATE FUNCTION picky(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS

@@ -14,8 +14,8 @@ _INTERVAL_SECONDS = 0.2
 
 @contextmanager
 def terminal_progress(stream: TextIO | None = None) -> Iterator[TerminalProgress]:
-    """A bar on `stream` (default: standard error) whose last line is finished before anybody else
-    prints."""
+    """A bar on `stream` (default: standard error) whose last line is ended before other output
+    follows."""
     bar = TerminalProgress(stream or sys.stderr)
     try:
         yield bar

@@ -1,4 +1,4 @@
-"""Schemas of a restored database that get another name, before anybody else can see them.
+"""Schemas of a restored database that get another name, before other sessions can see them.
 
 A schema in which an extension is stays, as most extensions cannot be moved and refer to themselves
 by name: everything else in it moves to a new schema. What refers to an object goes on doing so.
