@@ -166,7 +166,8 @@ def test_cancelling_asks_first_and_says_what_is_lost(team: Team, operator: User)
     page = client.get(f"/jobs/{running.pk}/").content.decode()
     assert f'href="/jobs/{running.pk}/cancel"' in page and "Cancel job…" in page
     asked = client.get(f"/jobs/{running.pk}/cancel").content.decode()
-    assert "Cancel “Back up shop”?" in asked and "dumping data" in asked and "undone" in asked
+    assert "Cancel “Back up shop”?" in asked and "dumping data" in asked
+    assert "What it made so far is removed; what it deleted stays deleted." in asked
     assert "not started yet" in client.get(f"/jobs/{waiting.pk}/cancel").content.decode()
     running.refresh_from_db()
     assert running.cancel_requested_at is None
