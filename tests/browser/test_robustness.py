@@ -32,6 +32,10 @@ def test_when_the_session_ends_a_followed_job_leads_to_sign_in(
         assert job.strip("/").replace("/", "%2F") in owner.is_at(r"/sign-in/\?next=.*")
         assert owner.page.locator("form input[type=password]").count() == 1
         assert owner.page.locator("[id^=job-]").count() == 0
+    # Until it has ended, no other test can start a backup of the same database.
+    again = owner_with()
+    again.open(job)
+    expect(state(again)).to_contain_text("Succeeded", timeout=END)
 
 
 def test_a_followed_job_that_is_gone_is_not_asked_for_again(
