@@ -16,16 +16,8 @@ from django.urls import reverse
 
 from backups.discovery import is_included
 from backups.listing import HEAVY
-from backups.models import (
-    Backup,
-    BackupCopy,
-    Database,
-    EncryptionKey,
-    Hold,
-    Repository,
-    Server,
-)
-from backups.searching import Sources, matching
+from backups.models import Backup, BackupCopy, Database, EncryptionKey, Hold, Repository, Server
+from backups.search import Sources, matching
 from covetbackup.audit.admin import Audited, ReadOnly
 
 

@@ -11,12 +11,12 @@ import logging
 
 from django.utils import timezone
 
-from backups import engines
-from backups.copying import request_again
-from backups.leftovers import GIVE_UP_AFTER, PATIENCE, is_published
+from backups import engine_factory
+from backups.copy_requests import request_again
 from backups.models import Backup, BackupCopy
-from backups.phases import PhaseTimes
-from backups.records import GOOD_COPIES, record_copied, record_not_copied, sha256_of
+from backups.orphans import GIVE_UP_AFTER, PATIENCE, is_published
+from backups.phase_timings import PhaseTimes
+from backups.state import GOOD_COPIES, record_copied, record_not_copied, sha256_of
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.registry import member_check
 from covetbackup.core.errors import (
@@ -27,7 +27,7 @@ from covetbackup.core.errors import (
     StorageUnavailable,
 )
 from covetbackup.core.operations.copy import copy_backup, mend_indexes
-from covetbackup.core.operations.expire import delete_backup, discard_backup
+from covetbackup.core.operations.delete import delete_backup, discard_backup
 from covetbackup.core.operations.verify import Level, VerifyResult, verify_backup
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository.layout import Label
@@ -65,7 +65,7 @@ def copy_ended(job: Job) -> None:
     record_not_copied(copy, job.error or f"its job was {job.get_state_display().lower()}")
     label = Label.parse(copy.backup.label)
     try:
-        target = engines.open_repository(copy.repository, retry=PATIENCE)
+        target = engine_factory.open_repository(copy.repository, retry=PATIENCE)
         if not is_published(target, label):
             discard_backup(target, label)
         elif job.state == JobState.INTERRUPTED:
@@ -89,7 +89,7 @@ def _copy_of(work: Work) -> BackupCopy:
 def _make(work: Work, copy: BackupCopy) -> None:
     """From the first good copy that can be read."""
     label = Label.parse(copy.backup.label)
-    target = engines.open_repository(copy.repository)
+    target = engine_factory.open_repository(copy.repository)
     checked = _checked(target, label, work.progress)
     if checked and checked.ok and not checked.lost_indexes:
         return
@@ -97,7 +97,7 @@ def _make(work: Work, copy: BackupCopy) -> None:
     failure: CovetError = Conflict(f"there is no good copy of {copy.backup}", "see each copy")
     for source in with_patience(lambda: _sources(copy)):
         try:
-            opened = engines.open_repository(source.repository)
+            opened = engine_factory.open_repository(source.repository)
             _refuse_changed(opened, label, copy.backup)
             if checked and checked.ok:
                 mend_indexes(opened, label, target, progress=phases)

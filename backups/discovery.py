@@ -16,16 +16,16 @@ from pathlib import Path
 from django.db import transaction
 from django.utils import timezone
 
-from backups import engines
+from backups import engine_factory
 from backups.models import Database, DatabaseState, Server
 from backups.models.source import Inclusion, ServerKind
 from backups.roots import check_sqlite_folder
-from covetbackup.core.databases.kept import is_kept
-from covetbackup.core.databases.mysql import connection as mysql
-from covetbackup.core.databases.mysql import scratch as mysql_scratch
-from covetbackup.core.databases.mysql.settings import SERVERS_OWN
-from covetbackup.core.databases.postgresql.connection import connect, translated
-from covetbackup.core.databases.postgresql.scratch import PREFIX
+from covetbackup.core.databases.mysql.restore import scratch as mysql_scratch
+from covetbackup.core.databases.mysql.server import connection as mysql
+from covetbackup.core.databases.mysql.server.settings import SERVERS_OWN
+from covetbackup.core.databases.postgresql.restore.scratch import PREFIX
+from covetbackup.core.databases.postgresql.server.connection import connect, translated
+from covetbackup.core.databases.retained import is_kept
 from covetbackup.core.errors import CovetError, DatabaseUnavailable
 
 _SQLITE_HEAD = b"SQLite format 3\0"
@@ -169,8 +169,8 @@ WHERE datallowconn AND NOT datistemplate AND NOT starts_with(datname, %s) ORDER 
 
 
 def _postgresql(server: Server) -> tuple[list[Found], list[str]]:
-    settings = engines.connection_settings(server, server.maintenance_database or "postgres")
-    password = engines.server_password(server)
+    settings = engine_factory.connection_settings(server, server.maintenance_database or "postgres")
+    password = engine_factory.server_password(server)
     with (
         translated(settings),
         connect(settings, password, application="covetbackup discovery") as connection,
@@ -187,7 +187,10 @@ FROM information_schema.SCHEMATA ORDER BY SCHEMA_NAME
 
 
 def _mysql(server: Server) -> tuple[list[Found], list[str]]:
-    settings, password = engines.mysql_settings(server), engines.server_password(server)
+    settings, password = (
+        engine_factory.mysql_settings(server),
+        engine_factory.server_password(server),
+    )
     with mysql.translated(settings), mysql.connect(settings, password) as connection:
         rows = connection.rows(_SCHEMAS)
     found = [
@@ -215,7 +218,7 @@ def _sqlite(server: Server) -> tuple[list[Found], list[str]]:
 
 def _look_at(path: Path) -> Found | str | None:
     """The database at `path`, why what looks like one cannot be used, or None for other files."""
-    if path.is_symlink() or not path.is_file() or engines.is_own_catalog(path):
+    if path.is_symlink() or not path.is_file() or engine_factory.is_own_catalog(path):
         return None
     shown = path.name.encode(errors="backslashreplace").decode()[:200]
     try:

@@ -19,7 +19,7 @@ from django.utils import timezone
 from backups import secrets
 from backups.models import EncryptionKey, Installation, Repository
 from backups.models.repository import KeyState
-from backups.registering import add_repository
+from backups.onboarding import add_repository
 from covetbackup.access.models import Membership, Team, User
 from covetbackup.access.roles import Role
 from covetbackup.core.crypto import keyfile

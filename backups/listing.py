@@ -16,7 +16,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from backups.models import Backup, BackupCopy, BackupState, Database
 from backups.models.backup import RESTORABLE_STATES
-from backups.searching import Sources, matching, tagged
+from backups.search import Sources, matching, tagged
 from covetbackup.access.models import User
 
 PARAMETERS = (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from backups.catalog_place import SYSTEM, database_place, is_same
-from covetbackup.core.databases.postgresql.connection import Connection
+from backups.catalog_location import SYSTEM, database_place, is_same
+from covetbackup.core.databases.postgresql.server.connection import Connection
 
 
 def catalog_on(connection: Connection, catalog: str) -> str | None:

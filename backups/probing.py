@@ -9,17 +9,17 @@ from functools import partial
 
 from django.utils import timezone
 
-from backups import discovery, engines
-from backups.catalog_place import place_of_catalog
-from backups.check import Finding, ServerCheck
-from backups.limits import within
+from backups import discovery, engine_factory
+from backups.catalog_location import place_of_catalog
+from backups.connection_check import Finding, ServerCheck
 from backups.models import Server
 from backups.models.source import ServerKind
 from backups.own_catalog import catalog_on
 from backups.probing_mysql import MysqlProbe
-from covetbackup.core.databases.postgresql import relations
-from covetbackup.core.databases.postgresql.clients import choose_clients, find_clients
-from covetbackup.core.databases.postgresql.connection import (
+from backups.timeout import within
+from covetbackup.core.databases.postgresql.inventory import dumpable_objects
+from covetbackup.core.databases.postgresql.server.clients import choose_clients, find_clients
+from covetbackup.core.databases.postgresql.server.connection import (
     Connection,
     ConnectionSettings,
     connect,
@@ -72,13 +72,13 @@ def _probe(server: Server, password: Secret | None) -> Callable[[], ServerCheck]
 
 
 def _postgresql(server: Server, password: Secret | None) -> Callable[[], ServerCheck]:
-    settings = engines.connection_settings(server, server.maintenance_database or "postgres")
+    settings = engine_factory.connection_settings(server, server.maintenance_database or "postgres")
     known = _password(server, password), _wanted(server)
     return _PostgresProbe(settings, *known, place_of_catalog())
 
 
 def _mysql(server: Server, password: Secret | None) -> Callable[[], ServerCheck]:
-    settings = engines.mysql_settings(server)
+    settings = engine_factory.mysql_settings(server)
     return MysqlProbe(settings, _password(server, password), _wanted(server))
 
 
@@ -94,7 +94,7 @@ _PROBES = {
 
 
 def _password(server: Server, given: Secret | None) -> Secret | None:
-    return engines.server_password(server) if given is None and server.pk else given
+    return engine_factory.server_password(server) if given is None and server.pk else given
 
 
 def _wanted(server: Server) -> Callable[[str], bool]:
@@ -116,7 +116,7 @@ def _probe_sqlite(server: Server) -> ServerCheck:
             continue
         looked_at += 1
         try:
-            version = engines.engine_on(server, entry.name).engine.probe().server_version
+            version = engine_factory.engine_on(server, entry.name).engine.probe().server_version
         except CovetError as error:
             findings.append(Finding(f"{entry.name} cannot be opened", error.message, error.hint))
     return ServerCheck(version, version, len(found), looked_at, tuple(findings))
@@ -185,7 +185,7 @@ class _PostgresProbe:
             there = self.settings.on(name)
             try:
                 with translated(there), self._connection(there) as connection:
-                    relations.refuse_unreadable(connection)
+                    dumpable_objects.refuse_unreadable(connection)
             except Unreadable as error:
                 self._note_unreadable(name, error)
             except DatabaseUnavailable as error:

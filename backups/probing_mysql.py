@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from backups.check import Finding, ServerCheck
-from covetbackup.core.databases.mysql import privileges, scratch
-from covetbackup.core.databases.mysql.clients import choose_clients, find_clients
-from covetbackup.core.databases.mysql.connection import Connection, connect, translated
-from covetbackup.core.databases.mysql.settings import SERVERS_OWN, ConnectionSettings
-from covetbackup.core.databases.mysql.tables import list_tables
+from backups.connection_check import Finding, ServerCheck
+from covetbackup.core.databases.mysql.backup import privileges
+from covetbackup.core.databases.mysql.inventory.tables import list_tables
+from covetbackup.core.databases.mysql.restore import scratch
+from covetbackup.core.databases.mysql.server.clients import choose_clients, find_clients
+from covetbackup.core.databases.mysql.server.connection import Connection, connect, translated
+from covetbackup.core.databases.mysql.server.settings import SERVERS_OWN, ConnectionSettings
 from covetbackup.core.errors import ConfigurationError, Unreadable
 from covetbackup.core.stream.secret import Secret
 

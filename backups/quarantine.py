@@ -9,7 +9,7 @@ from __future__ import annotations
 from django.db import transaction
 from django.http import HttpRequest
 
-from backups.catalog_place import is_same, place_of_catalog
+from backups.catalog_location import is_same, place_of_catalog
 from backups.models import Installation
 from covetbackup.audit.log import Actor, record
 from covetbackup.command_line import command

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from django.db import transaction
 from django.utils import timezone
 
-from backups import engines
+from backups import engine_factory
 from backups.models import Backup, BackupCopy, BackupState, CopyState, Database, Repository, Server
 from backups.models.source import DatabaseState, ServerKind
-from backups.records import describe, judge_copies, sha256_of
+from backups.state import describe, judge_copies, sha256_of
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.registry import KINDS, member_check
 from covetbackup.core.errors import CovetError, KeyUnavailable
@@ -24,9 +24,8 @@ from covetbackup.core.operations.verify import Level, verify_backup
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest, Trust
-from covetbackup.core.repository.opening import open_backup, signer_of
-from covetbackup.core.repository.repository import Listed
-from covetbackup.core.repository.repository import Repository as EngineRepository
+from covetbackup.core.repository.open_backup import open_backup, signer_of
+from covetbackup.core.repository.repository import Listed, Repository as EngineRepository
 
 RECREATED = "recreated from backups: enter how to connect, then discover its databases"
 _SEALED_NAME = "sealed: "
@@ -51,7 +50,7 @@ def rebuild(repository: Repository, *, keyring: Keyring, progress: Progress) -> 
     `keyring` opens what is sealed; a backup that it does not open is listed under the name of its
     folder. Raises what the repository raises; what was added until then stays.
     """
-    opened = engines.open_repository(repository)
+    opened = engine_factory.open_repository(repository)
     run = _Run(repository, opened, keyring, progress)
     progress.phase("reading manifests")
     for listed in opened.backups():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from backups import authorities
+from backups import ca_certificates
 from backups.models import Server
 from backups.models.source import ServerKind
 from covetbackup.core.errors import BadSetting
@@ -55,7 +55,7 @@ def refused_servers() -> list[tuple[Server, BadSetting]]:
 
 def _refuse_own(place: Path, shown: str) -> None:
     var = settings.VAR_DIR.resolve()
-    own = (Path(settings.STATIC_ROOT).resolve(), authorities.folder().resolve())
+    own = (Path(settings.STATIC_ROOT).resolve(), ca_certificates.folder().resolve())
     if place == var or any(place.is_relative_to(one) for one in own):
         raise BadSetting(
             f"{shown} holds the dashboard's own files", "move the databases to a folder of theirs"

@@ -20,7 +20,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 from django.db import models
 
-from backups.catalog_place import place_of_catalog
+from backups.catalog_location import place_of_catalog
 from backups.errors import SecretsLocked
 from backups.models import EncryptionKey, Installation, Repository, Server
 from covetbackup.command_line import command

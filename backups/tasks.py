@@ -14,18 +14,18 @@ from datetime import UTC, datetime
 
 from django.utils import timezone
 
-from backups import copying, engines, leftovers, records
+from backups import copy_requests, engine_factory, orphans, state as records
 from backups.errors import Held
 from backups.models import Backup, BackupCopy, BackupState, CopyState
 from backups.models.backup import UNUSABLE_STATES
-from backups.phases import PhaseTimes
+from backups.phase_timings import PhaseTimes
 from backups.reachability import noting_reachability
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.registry import Address, member_check
 from covetbackup.core.errors import Conflict, CovetError, IntegrityError, ObjectNotFound
 from covetbackup.core.manager import PLAIN, STREAMS, default_workers
 from covetbackup.core.operations.backup import BackupRequest, BackupResult, take_backup
-from covetbackup.core.operations.expire import delete_backup
+from covetbackup.core.operations.delete import delete_backup
 from covetbackup.core.operations.verify import Finding, Level, VerifyResult, verify_backup
 from covetbackup.core.repository.layout import Label, new_label, slug_of
 from covetbackup.core.stream.codec import CodecSpec
@@ -45,15 +45,15 @@ def run_backup(work: Work) -> None:
     backup = _backup_of(work)
     if backup.state != BackupState.PENDING:
         raise Conflict(f"{backup} is {backup.state}, so there is nothing left to do")
-    if leftovers.has_leftovers(backup) and _settled(work, backup):
+    if orphans.has_leftovers(backup) and _settled(work, backup):
         return
     with noting_reachability(backup.database.server):
         _take(work, backup)
 
 
 def _take(work: Work, backup: Backup) -> None:
-    address = engines.engine_for(backup.database)
-    repositories, failures = leftovers.reachable(backup)
+    address = engine_factory.engine_for(backup.database)
+    repositories, failures = orphans.reachable(backup)
     if not repositories:
         raise next(iter(failures.values()))
     for name, error in failures.items():
@@ -63,7 +63,7 @@ def _take(work: Work, backup: Backup) -> None:
         address.engine,
         list(repositories.values()),
         _request(backup, address, _new_label(backup, address)),
-        keyring=engines.writing_keyring_for(backup.database.server.team),
+        keyring=engine_factory.writing_keyring_for(backup.database.server.team),
         progress=phases,
         clock=_now,
     )
@@ -79,7 +79,7 @@ def _settled(work: Work, backup: Backup) -> bool:
     """Whether the attempt before this one had published the backup. What it left is removed as
     far as its repositories can be reached."""
     try:
-        return leftovers.settle(backup)
+        return orphans.settle(backup)
     except CovetError as error:
         work.progress.note(f"what the attempt before left is not swept yet: {error}")
         return False
@@ -138,10 +138,10 @@ def _verify_copy(work: Work, backup: Backup, copy: BackupCopy, level: Level) -> 
     work.progress.note(f"verifying the copy in {copy.repository}")
     team = backup.database.server.team
     result = verify_backup(
-        engines.open_repository(copy.repository),
+        engine_factory.open_repository(copy.repository),
         Label.parse(backup.label),
         level,
-        keyring=with_patience(lambda: engines.keyring_for(team)),
+        keyring=with_patience(lambda: engine_factory.keyring_for(team)),
         check=member_check,
         progress=work.progress,
         workers=default_workers(),
@@ -193,7 +193,7 @@ def _remove_copy(backup: Backup, copy: BackupCopy) -> None:
     copy.save(update_fields=["state"])
     try:
         if backup.label:
-            repository = engines.open_repository(copy.repository)
+            repository = engine_factory.open_repository(copy.repository)
             with suppress(ObjectNotFound):
                 delete_backup(repository, Label.parse(backup.label))
     except CovetError as error:
@@ -216,7 +216,7 @@ def _backup_ended(job: Job) -> None:
     _record_end(job)
     backup = Backup.objects.filter(job=job).select_related("database__server__team").first()
     if backup is not None:
-        copying.make_up_for(backup)
+        copy_requests.make_up_for(backup)
 
 
 def _record_end(job: Job) -> None:
@@ -227,11 +227,11 @@ def _record_end(job: Job) -> None:
     state = _UNUSABLE.get(JobState(job.state), BackupState.FAILED)
     error = job.error or f"its job was {job.get_state_display().lower()}"
     try:
-        if leftovers.has_leftovers(backup) and leftovers.settle(backup):
+        if orphans.has_leftovers(backup) and orphans.settle(backup):
             return
     except CovetError:
         records.record_unusable(backup, state, error, job.hint)
-        if job.finished_at and timezone.now() - job.finished_at < leftovers.GIVE_UP_AFTER:
+        if job.finished_at and timezone.now() - job.finished_at < orphans.GIVE_UP_AFTER:
             raise
         log.warning("leftovers stay until a sweep backup=%s label=%s", backup.pk, backup.label)
     records.record_unusable(backup, state, error, job.hint)

@@ -12,9 +12,9 @@ from backups.models import Server
 from covetbackup.access.models import User
 from covetbackup.access.roles import Permission
 from covetbackup.access.templatetags.ui import ago
-from covetbackup.condition.workers import worker_troubles, workers
 from covetbackup.core.capitals import capitalised
 from covetbackup.jobs.models import JobState
+from covetbackup.system_status.workers import worker_troubles, workers
 from restores.models import Restore
 
 _FAILED = (JobState.FAILED, JobState.INTERRUPTED)

@@ -18,8 +18,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register
 
 from covetbackup.command_line import command
-from covetbackup.core.databases.mysql.clients import find_clients as mysql_clients
-from covetbackup.core.databases.postgresql.clients import find_clients
+from covetbackup.core.databases.mysql.server.clients import find_clients as mysql_clients
+from covetbackup.core.databases.postgresql.server.clients import find_clients
 
 LEAST_KEY_LENGTH = 32
 Q_CLUSTER_MUST: dict[str, tuple[Any, str]] = {

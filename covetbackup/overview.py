@@ -13,18 +13,18 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from backups.standing import Tally, fleet_of, tally_of
-from backups.totals import Statistics, statistics
+from backups.statistics import Statistics, statistics
 from backups.verdict import Tone, Verdict
+from backups.verdict_data import Tally, fleet_of, tally_of
 from covetbackup.access.decorators import requires
 from covetbackup.access.models import User
 from covetbackup.access.roles import Permission
 from covetbackup.access.templatetags.ui import UNKNOWN, ago, bytes_text
 from covetbackup.attention import Concern, concerns_of
 from covetbackup.first_steps import Step, first_steps
-from covetbackup.jobs import figures
+from covetbackup.history_chart import Week, weeks_of
+from covetbackup.jobs import progress_stats
 from covetbackup.jobs.models import ACTIVE_STATES, Job
-from covetbackup.week import Week, weeks_of
 
 MOST_ROWS = 50
 _MOST_TROUBLES = 10
@@ -101,7 +101,7 @@ def _running(user: User) -> dict[str, object]:
     visible = Job.objects.visible_to(user).filter(state__in=ACTIVE_STATES)
     jobs = list(visible.defer("argument", "details")[:_MOST_JOBS])
     for job in jobs:
-        share = figures.share_of(job)
+        share = progress_stats.share_of(job)
         job.percent = None if share is None else int(100 * share)
     return {
         "jobs": jobs,

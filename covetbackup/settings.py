@@ -129,7 +129,7 @@ PASSWORD_HASHERS = [
 OTP_TOTP_ISSUER = "CovetBackup"
 OTP_ADMIN_HIDE_SENSITIVE_DATA = True
 PASSWORD_RESET_TIMEOUT = 86400
-CSRF_FAILURE_VIEW = "covetbackup.problems.forged"
+CSRF_FAILURE_VIEW = "covetbackup.error_pages.forged"
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "sign-in"
@@ -223,8 +223,8 @@ JOB_KINDS = {
     "verify": "backups.tasks.run_verify",
     "delete": "backups.tasks.run_delete",
     "restore": "restores.tasks.run_restore",
-    "drop_kept": "restores.kept_tasks.run_drop",
-    "swap_back": "restores.kept_tasks.run_swap_back",
+    "drop_kept": "restores.retained_tasks.run_drop",
+    "swap_back": "restores.retained_tasks.run_swap_back",
 }
 """Kinds of work by dotted path: `jobs` imports neither `backups` nor `restores`."""
 JOB_HOOKS = {
@@ -233,8 +233,8 @@ JOB_HOOKS = {
     "verify": "backups.tasks.job_ended",
     "delete": "backups.tasks.job_ended",
     "restore": "restores.tasks.job_ended",
-    "drop_kept": "restores.kept_tasks.drop_ended",
-    "swap_back": "restores.kept_tasks.swap_back_ended",
+    "drop_kept": "restores.retained_tasks.drop_ended",
+    "swap_back": "restores.retained_tasks.swap_back_ended",
 }
 """Called with the job once its state is final, at least once: a hook must bear repetition.
 

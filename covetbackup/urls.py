@@ -12,10 +12,10 @@ from covetbackup.access.sign_in import admin_sign_in
 from covetbackup.health import healthz, readyz
 from covetbackup.overview import overview, overview_live
 
-handler400 = "covetbackup.problems.bad_request"
-handler403 = "covetbackup.problems.denied"
-handler404 = "covetbackup.problems.not_found"
-handler500 = "covetbackup.problems.broken"
+handler400 = "covetbackup.error_pages.bad_request"
+handler403 = "covetbackup.error_pages.denied"
+handler404 = "covetbackup.error_pages.not_found"
+handler500 = "covetbackup.error_pages.broken"
 
 admin.site.site_header = "CovetBackup: catalog"
 admin.site.unregister(Group)  # roles are ours: see covetbackup/access/roles.py
@@ -28,7 +28,7 @@ urlpatterns = [
     path("overview/live/", overview_live, name="overview-live"),
     path("", include("covetbackup.access.urls")),
     path("", include("covetbackup.audit.urls")),
-    path("", include("covetbackup.condition.urls")),
+    path("", include("covetbackup.system_status.urls")),
     path("", include("covetbackup.jobs.urls")),
     path("", include("backups.urls")),
     path("", include("restores.urls")),

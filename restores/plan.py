@@ -16,7 +16,7 @@ from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import AccessRefused, BadSetting, Conflict
 from covetbackup.jobs.models import ACTIVE_STATES
 from restores.models import KEEP_DAYS, Restore
-from restores.selecting import from_json
+from restores.selection_codec import from_json
 from restores.targets.registry import kind_of
 
 MOST_JOBS = 16

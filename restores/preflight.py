@@ -12,13 +12,13 @@ from functools import partial
 
 from django.utils import timezone
 
-from backups.catalog_place import place_of_catalog
-from backups.engines import keyring_for, open_repository
-from backups.limits import within
+from backups.catalog_location import place_of_catalog
+from backups.engine_factory import keyring_for, open_repository
 from backups.models import Backup, Repository
+from backups.timeout import within
 from covetbackup.core.crypto.keyring import Keyring
-from covetbackup.core.databases.kept import Session
 from covetbackup.core.databases.registry import member_check
+from covetbackup.core.databases.retained import Session
 from covetbackup.core.databases.selection import Chosen
 from covetbackup.core.errors import (
     Conflict,
@@ -27,17 +27,16 @@ from covetbackup.core.errors import (
     StorageUnavailable,
     as_sentence,
 )
-from covetbackup.core.operations.verify import Level as VerifyLevel
-from covetbackup.core.operations.verify import verify_backup
+from covetbackup.core.operations.verify import Level as VerifyLevel, verify_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest, Trust
-from covetbackup.core.repository.opening import OpenedBackup, open_backup, signer_of
+from covetbackup.core.repository.open_backup import OpenedBackup, open_backup, signer_of
 from covetbackup.core.repository.repository import Repository as EngineRepository
 from restores.checks import Check, Level, failed, softened
-from restores.contents import look_at, privileged_of
-from restores.picking import inventory_of
 from restores.plan import Plan, names_on_their_way
+from restores.selection_options import inventory_of
+from restores.selection_preview import look_at, privileged_of
 from restores.targets.base import TargetKind, Wanted
 from restores.targets.registry import kind_of
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.http import HttpRequest
 
-from backups.catalog import place_hold
 from backups.models import Server
+from backups.services import place_hold
 from covetbackup.access.models import User
 from covetbackup.audit.log import Actor, record
 from covetbackup.core.errors import BadSetting, Conflict
@@ -20,8 +20,8 @@ from covetbackup.jobs.queue import enqueue
 from restores.checks import Check, Level, is_refused
 from restores.models import Restore
 from restores.plan import Plan, names_on_their_way, refuse_forbidden
-from restores.safety import request_safety_backup
-from restores.selecting import from_json, text_of, to_json
+from restores.safety_backup import request_safety_backup
+from restores.selection_codec import from_json, text_of, to_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from backups.catalog_place import place_of_catalog
+from backups.catalog_location import place_of_catalog
 from backups.discovery import discover
-from backups.engines import engine_on, keyring_for, open_repository, target_on
+from backups.engine_factory import engine_on, keyring_for, open_repository, target_on
 from backups.models import Hold, Server
 from backups.reachability import noting_reachability
 from covetbackup.access.models import User
@@ -35,13 +35,13 @@ from covetbackup.core.repository.layout import Label
 from covetbackup.jobs.models import Job, JobState
 from covetbackup.jobs.outage import AWAY, with_patience
 from covetbackup.jobs.work import Work
-from restores.keeping import keep
+from restores.commit_hook import Announcing
+from restores.interrupted import became_real, look_at_remains
 from restores.models import Restore
-from restores.outcome import Kept, Remains, Stage, Summary, is_settled, stage_of, summary_of
 from restores.plan import Plan, plan_of, refuse_forbidden
-from restores.publishing import Announcing
-from restores.selecting import from_json
-from restores.stopped import became_real, look_at_remains
+from restores.result import Kept, Remains, Stage, Summary, is_settled, stage_of, summary_of
+from restores.retained import keep
+from restores.selection_codec import from_json
 from restores.targets.registry import kind_of
 
 _OLD = timedelta(minutes=1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from restores import safety
-from restores.keeping import drop_due
+from restores import safety_backup
+from restores.retained import drop_due
 
 
 def tick() -> None:
     """Idempotent, and right with any number of workers doing it at once."""
-    safety.let_go()
+    safety_backup.let_go()
     drop_due(timezone.now())

@@ -17,25 +17,25 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from backups.models import Backup
-from backups.views.lookup import look_up, signed_in, tell
+from backups.views.shared import look_up, signed_in, tell
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 from covetbackup.command_line import command
-from covetbackup.ignored import ignored
+from covetbackup.ignored_filters import ignored
 from covetbackup.jobs.models import JobState
 from covetbackup.jobs.views import live_context
 from covetbackup.paging import page_of
-from restores.asking import answered, ask, restorable_by
 from restores.checks import Check
-from restores.confirming import check_context, chosen_of, command_of
+from restores.confirmation import check_context, chosen_of, command_of
 from restores.forms.existing import AddForm
-from restores.forms.parts import Part
+from restores.forms.selection import Part
 from restores.forms.target import TargetForm
 from restores.models import KeptDatabase, Restore
-from restores.outcome import Stage, aftermath, heading, is_settled, stage_of, summary_of
 from restores.plan import plan_of, replaceable_for
 from restores.preflight import preflight
-from restores.selecting import from_json, options_of, text_of
+from restores.request_flow import answered, ask, restorable_by
+from restores.result import Stage, aftermath, heading, is_settled, stage_of, summary_of
+from restores.selection_codec import from_json, options_of, text_of
 from restores.targets.registry import kind_of
 
 _ORDER = ("-created_at", "-id")

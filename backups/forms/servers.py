@@ -9,11 +9,11 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from backups.authorities import checked
+from backups.ca_certificates import checked
 from backups.forms.owned import TeamForm
 from backups.models import Server
 from backups.models.source import ServerKind
-from backups.registering import save_server
+from backups.onboarding import save_server
 from backups.roots import VARIABLE, allowed_text, check_sqlite_folder
 from covetbackup.access.roles import Permission
 from covetbackup.core.errors import BadSetting, sentence

@@ -11,15 +11,15 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from backups import catalog, copying
-from backups.copying import TO_BE_MADE
+from backups import copy_requests, services
+from backups.copy_requests import TO_BE_MADE
 from backups.forms.backups import DeleteForm, NoteForm, VerifyForm
 from backups.forms.searches import BackupSearch
 from backups.listing import ORDERS, PARAMETERS, RESTORABLE, BackupFilter, backups_of
 from backups.models import Backup, BackupState, Database, Repository
 from backups.models.backup import RESTORABLE_STATES
-from backups.standing import verdict_of
-from backups.views.lookup import look_up, signed_in, tell
+from backups.verdict_data import verdict_of
+from backups.views.shared import look_up, signed_in, tell
 from covetbackup.access.decorators import requires
 from covetbackup.access.forms import posted
 from covetbackup.access.models import User
@@ -29,7 +29,7 @@ from covetbackup.access.templatetags.ui import printable
 from covetbackup.audit.log import record
 from covetbackup.command_line import command
 from covetbackup.core.errors import CovetError
-from covetbackup.ignored import ignored
+from covetbackup.ignored_filters import ignored
 from covetbackup.paging import page_of
 
 _LOG_LINES = 200
@@ -73,7 +73,7 @@ def backup_verify(request: HttpRequest, pk: UUID) -> HttpResponse:
         return redirect("backup", found.pk)
     level = form.cleaned_data["level"]
     try:
-        job = catalog.request_verify(found, level, user=signed_in(request))
+        job = services.request_verify(found, level, user=signed_in(request))
     except CovetError as error:
         tell(request, error)
         return redirect("backup", found.pk)
@@ -88,7 +88,7 @@ def backup_copy(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Make the copies that are missing from one that is there."""
     found = look_up(request, Backup, pk, Permission.RUN_BACKUP)
     try:
-        jobs = copying.request_missing(found, user=signed_in(request))
+        jobs = copy_requests.request_missing(found, user=signed_in(request))
     except CovetError as error:
         tell(request, error)
         return redirect("backup", found.pk)
@@ -124,7 +124,7 @@ def backup_pin(request: HttpRequest, pk: UUID) -> HttpResponse:
     is_pinned = request.POST.get("pinned") == "1"
     permission = Permission.RUN_BACKUP if is_pinned else Permission.DELETE_BACKUP
     found = look_up(request, Backup, pk, permission)
-    catalog.set_pinned(found, is_pinned)
+    services.set_pinned(found, is_pinned)
     action = "backup.pin" if is_pinned else "backup.unpin"
     record(request, action, team=found.database.server.team, subject=found)
     return redirect("backup", found.pk)
@@ -136,7 +136,7 @@ def backup_note(request: HttpRequest, pk: UUID) -> HttpResponse:
     found = look_up(request, Backup, pk, Permission.RUN_BACKUP)
     form = NoteForm(request.POST)
     if form.is_valid():
-        catalog.set_note(found, form.cleaned_data["note"], form.cleaned_data["tags"])
+        services.set_note(found, form.cleaned_data["note"], form.cleaned_data["tags"])
         record(request, "backup.note", team=found.database.server.team, subject=found)
         messages.success(request, "Saved.")
     else:
@@ -163,7 +163,7 @@ def _list_command(chosen: BackupFilter, user: User) -> str:
 
 def _delete(request: HttpRequest, found: Backup) -> HttpResponse:
     try:
-        job = catalog.request_delete(found, user=signed_in(request))
+        job = services.request_delete(found, user=signed_in(request))
     except CovetError as error:
         tell(request, error)
         return redirect("backup", found.pk)

@@ -10,23 +10,22 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from backups import catalog
+from backups import services
 from backups.discovery import set_inclusion
 from backups.forms.backups import BackupForm
 from backups.forms.searches import DatabaseFilter
-from backups.listing import ORDERS, backups_in
-from backups.listing import BackupFilter as Chosen
+from backups.listing import ORDERS, BackupFilter as Chosen, backups_in
 from backups.models import Backup, Database, DatabaseState
 from backups.models.backup import RESTORABLE_STATES
 from backups.models.source import Inclusion
-from backups.standing import fleet_of, judged, judged_one, tally_of, with_standing
-from backups.views.lookup import look_up, signed_in, tell
+from backups.verdict_data import fleet_of, judged, judged_one, tally_of, with_standing
+from backups.views.shared import look_up, signed_in, tell
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
 from covetbackup.command_line import command
 from covetbackup.core.errors import CovetError
-from covetbackup.ignored import ignored
+from covetbackup.ignored_filters import ignored
 from covetbackup.paging import page_of
 
 _GONE = Q(state=DatabaseState.GONE)
@@ -97,10 +96,10 @@ def database_inclusion(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _back_up(request: HttpRequest, found: Database, form: BackupForm) -> HttpResponse:
     try:
-        asked = catalog.asked_before(found, form.cleaned_data["backup_id"])
+        asked = services.asked_before(found, form.cleaned_data["backup_id"])
         if asked is not None:
             return _lead_on(asked)
-        backup = catalog.request_backup(found, user=signed_in(request), **form.cleaned_data)
+        backup = services.request_backup(found, user=signed_in(request), **form.cleaned_data)
     except CovetError as error:
         tell(request, error)
         return redirect("database", found.pk)

@@ -13,8 +13,8 @@ from django.views.decorators.http import require_safe
 from backups import secrets
 from backups.models import EncryptionKey
 from backups.models.repository import KeyState
-from backups.totals import encryption
-from backups.views.lookup import signed_in
+from backups.statistics import encryption
+from backups.views.shared import signed_in
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 

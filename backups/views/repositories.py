@@ -15,9 +15,9 @@ from backups.listing import ORDERS, BackupFilter, backups_in
 from backups.models import CopyState, Database, Repository
 from backups.models.backup import UNUSABLE_STATES
 from backups.models.repository import RepositoryKind
-from backups.records import DAMAGED_COPIES
-from backups.registering import add_repository, check_repository, make_default
-from backups.views.lookup import look_up, signed_in
+from backups.onboarding import add_repository, check_repository, make_default
+from backups.state import DAMAGED_COPIES
+from backups.views.shared import look_up, signed_in
 from covetbackup.access.decorators import requires
 from covetbackup.access.forms import posted
 from covetbackup.access.roles import Permission
@@ -25,7 +25,7 @@ from covetbackup.audit.log import record
 from covetbackup.audit.models import Outcome
 from covetbackup.command_line import command
 from covetbackup.core.errors import CovetError
-from covetbackup.ignored import ignored
+from covetbackup.ignored_filters import ignored
 from covetbackup.paging import page_of
 
 _HELD = (CopyState.STORED, CopyState.VERIFIED)

@@ -9,15 +9,15 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from backups.check import ServerCheck
+from backups.connection_check import ServerCheck
 from backups.discovery import note_problem
 from backups.forms.servers import SERVER_FORMS, ServerForm
-from backups.forms.untested import is_excused, leave_for
+from backups.forms.skip_test_token import is_excused, leave_for
 from backups.models import Server
 from backups.models.source import ServerKind
 from backups.probing import remember, try_server
-from backups.views.lookup import look_up, signed_in, tell
 from backups.views.servers import command_for, find_databases
+from backups.views.shared import look_up, signed_in, tell
 from covetbackup.access.decorators import requires
 from covetbackup.access.forms import posted
 from covetbackup.access.roles import Permission

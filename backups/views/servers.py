@@ -11,13 +11,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from backups.check import ServerCheck
+from backups.connection_check import ServerCheck
 from backups.discovery import Discovery, discover
 from backups.models import DatabaseState, Server
 from backups.models.source import ServerKind
 from backups.probing import probe_server
-from backups.standing import judged, with_standing
-from backups.views.lookup import look_up, signed_in, tell
+from backups.verdict_data import judged, with_standing
+from backups.views.shared import look_up, signed_in, tell
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
@@ -25,7 +25,7 @@ from covetbackup.audit.models import Outcome
 from covetbackup.command_line import command
 from covetbackup.core.databases.registry import KINDS
 from covetbackup.core.errors import CovetError
-from covetbackup.ignored import ignored
+from covetbackup.ignored_filters import ignored
 from covetbackup.paging import page_of
 
 _GONE = Q(databases__state=DatabaseState.GONE)

@@ -12,7 +12,7 @@ from covetbackup.access.roles import Permission
 from covetbackup.audit.export import lines_of
 from covetbackup.audit.listing import ORDER, AuditFilter, entries_seen_by
 from covetbackup.audit.log import head, record, verify_chain
-from covetbackup.ignored import ignored
+from covetbackup.ignored_filters import ignored
 from covetbackup.paging import page_of
 
 

@@ -21,7 +21,7 @@ from covetbackup.core.databases.selection import Listing
 from covetbackup.core.errors import BadSetting, Conflict, TargetNotEmpty
 from covetbackup.core.operations.backup import BackupRequest, BackupResult, Clock, take_backup
 from covetbackup.core.operations.copy import copy_backup, mend_indexes
-from covetbackup.core.operations.expire import Swept, delete_backup, sweep_repository
+from covetbackup.core.operations.delete import Swept, delete_backup, sweep_repository
 from covetbackup.core.operations.lost_index import LostIndexes
 from covetbackup.core.operations.restore import (
     RestoreRequest,
@@ -32,11 +32,11 @@ from covetbackup.core.operations.restore import (
 from covetbackup.core.operations.rotate import Rotated, rotate_keys
 from covetbackup.core.operations.verify import Level, VerifyResult, verify_backup
 from covetbackup.core.progress import Progress, Silent
-from covetbackup.core.repository.joined import open_stream
 from covetbackup.core.repository.layout import Label, slug_of
 from covetbackup.core.repository.manifest import Manifest
 from covetbackup.core.repository.marker import initialise
-from covetbackup.core.repository.opening import open_backup
+from covetbackup.core.repository.member_streams import open_stream
+from covetbackup.core.repository.open_backup import open_backup
 from covetbackup.core.repository.repository import Listed, Repository
 from covetbackup.core.repository.volumes import VOLUME_SIZE
 from covetbackup.core.storage.base import Storage

@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from covetbackup.jobs import kernel, orphans
+from covetbackup.jobs.worker import kernel, reaper
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Children:
         """One look at each; to be called every `LOOK_SECONDS`."""
         for child in self._children:
             child.keep_running()
-        orphans.tend({process.pid for process in self._processes().values()})
+        reaper.tend({process.pid for process in self._processes().values()})
 
     def stop(self) -> None:
         """Returns when nothing is left of any of them."""
@@ -97,11 +97,11 @@ class Children:
             for name, process in list(left.items()):
                 if process.poll() is None and time.monotonic() - began > graces[name]:
                     log.warning("%s did not stop in time", name)
-                    orphans.kill_group(process.pid)
+                    reaper.kill_group(process.pid)
                     process.wait()
                 if process.returncode is not None:
                     del left[name]
-        orphans.kill_all()
+        reaper.kill_all()
 
     def _processes(self) -> dict[str, subprocess.Popen[bytes]]:
         return {child.name: child.process for child in self._children if child.process is not None}

@@ -25,7 +25,7 @@ BATCHES = 20
 BELLS_LOOKED_AT = 1000
 """There are hardly ever any: a bell that was heard is gone."""
 
-RUN = "covetbackup.jobs.supervisor.run"
+RUN = "covetbackup.jobs.worker.supervisor.run"
 
 
 def purge() -> None:

@@ -32,7 +32,7 @@ from django.db.models import Exists, F, Q
 from django.db.models.functions import Now
 
 from covetbackup.access.models import Team, User
-from covetbackup.jobs import bell, gate
+from covetbackup.jobs import dispatch, gate
 from covetbackup.jobs.backoff import back_off
 from covetbackup.jobs.models import Job, JobAttempt, JobEvent, JobState, Node
 from covetbackup.jobs.outage import AWAY, with_patience
@@ -126,7 +126,7 @@ def enqueue(
     )
     job.refresh_from_db(fields=["run_after"])
     if not is_held:
-        transaction.on_commit(partial(bell.ring_for, job.pk, queue))
+        transaction.on_commit(partial(dispatch.ring_for, job.pk, queue))
     return job
 
 
@@ -134,7 +134,7 @@ def release(job: Job) -> bool:
     """Let a held job start when its turn comes. False if it does not wait any more."""
     changed = _held(job).update(run_after=Now(), version=F("version") + 1)
     if changed:
-        transaction.on_commit(partial(bell.ring_for, job.pk, job.queue))
+        transaction.on_commit(partial(dispatch.ring_for, job.pk, job.queue))
     return bool(changed)
 
 
@@ -178,7 +178,7 @@ def _claimed(job_id: int, token: uuid.UUID, node: uuid.UUID, pid: int) -> Claim 
     try:
         with transaction.atomic():
             _one_claim_at_a_time()
-            if not bell.may_start(job_id) or not _take(job_id, token, node, pid):
+            if not dispatch.may_start(job_id) or not _take(job_id, token, node, pid):
                 return None
             job = Job.objects.get(pk=job_id)
             JobAttempt.objects.create(
@@ -251,7 +251,7 @@ def finish(claim: Claim, end: End, *, while_true: Q = ALWAYS) -> bool:
         )
         if changed:
             _close_attempt(claim, end.state, end)
-    transaction.on_commit(bell.ring)
+    transaction.on_commit(dispatch.ring)
     return bool(changed)
 
 
@@ -338,7 +338,7 @@ def _back_to_queue(
         )
         if changed:
             _close_attempt(claim, outcome, end)
-    transaction.on_commit(bell.ring)
+    transaction.on_commit(dispatch.ring)
     return bool(changed)
 
 

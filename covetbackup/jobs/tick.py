@@ -17,10 +17,11 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 
-from covetbackup.jobs import bell, orphans, queue
+from covetbackup.jobs import dispatch, queue
 from covetbackup.jobs.models import Job, JobState
 from covetbackup.jobs.outage import AWAY, described
 from covetbackup.jobs.queue import Claim
+from covetbackup.jobs.worker import reaper
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Ticker:
     def tick(self) -> bool:
         """Whether all went well; False most often means that the catalog does not answer."""
         above = [import_string(path) for path in settings.JOB_TICKS]
-        steps: list[Callable[[], object]] = [*above, bell.ring, self._reap_when_steady]
+        steps: list[Callable[[], object]] = [*above, dispatch.ring, self._reap_when_steady]
         is_well = all([_tried(step) for step in steps])
         if not is_well:
             self._steady_since = None
@@ -70,9 +71,9 @@ def reap_dead_owners(place: str) -> int:
     their runner is left."""
     reaped = 0
     for claim, owner in _running(Q(owner__place=place)):
-        if owner is None or orphans.is_running(owner):
+        if owner is None or reaper.is_running(owner):
             continue
-        if orphans.end_runner(claim.token):
+        if reaper.end_runner(claim.token):
             continue  # it is cleaning up; it will be gone at one of the next looks
         if queue.interrupt(claim, "its worker was killed"):
             log.warning("owner is gone job=%s attempt=%s pid=%s", *_shown(claim), owner)

@@ -17,8 +17,8 @@ from covetbackup.access.decorators import require, requires
 from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
 from covetbackup.core.progress import DAMAGED
-from covetbackup.ignored import ignored
-from covetbackup.jobs import bell, figures, listing
+from covetbackup.ignored_filters import ignored
+from covetbackup.jobs import dispatch, listing, progress_stats
 from covetbackup.jobs.models import ACTIVE_STATES, Job, JobEvent, JobState
 from covetbackup.jobs.queue import request_cancel
 from covetbackup.paging import page_of
@@ -33,9 +33,9 @@ def jobs(request: HttpRequest) -> HttpResponse:
     chosen = listing.Chosen.of(request.GET)
     rows = listing.jobs_of(request.user, chosen)
     page = page_of(rows, listing.ORDER, request.GET.get("cursor", ""))
-    places = bell.places(page.rows)
+    places = dispatch.places(page.rows)
     for job in page.rows:
-        job.place, job.share = places.get(job.pk), figures.share_of(job)
+        job.place, job.share = places.get(job.pk), progress_stats.share_of(job)
     active = Job.objects.visible_to(request.user).filter(state__in=ACTIVE_STATES)
     context = {
         "page": page,
@@ -43,7 +43,7 @@ def jobs(request: HttpRequest) -> HttpResponse:
         "ignored": ignored(request.GET.dict(), () if chosen.state == "" else ("state",)),
         "states": JobState.choices,
         "counts": dict(active.order_by().values_list("state").annotate(Count("pk"))),
-        "has_worker": bell.live_nodes().exists(),
+        "has_worker": dispatch.live_nodes().exists(),
     }
     return render(request, "jobs/jobs.html", context)
 
@@ -140,17 +140,17 @@ def live_context(job: Job) -> dict[str, Any]:
     now = timezone.now()
     is_of_a_phase = Q(kind="phase") | Q(kind="note", text__startswith=DAMAGED)
     phases = job.events.filter(is_of_a_phase, attempt=job.attempt)
-    share = figures.share_of(job)
+    share = progress_stats.share_of(job)
     return {
         "job": job,
-        "place": bell.queue_position(job),
-        "phases": figures.phases_of(job, phases, now),
+        "place": dispatch.queue_position(job),
+        "phases": progress_stats.phases_of(job, phases, now),
         "percent": None if share is None else int(share * 100),
         "quarter": int((share or 0) * 4) * 25,
-        "time_left": figures.time_left(job, now),
+        "time_left": progress_stats.time_left(job, now),
         "elapsed": (job.finished_at or now) - job.started_at if job.started_at else None,
-        "is_suspect": figures.is_suspect(job, now),
-        "pace": figures.pace_of(job, now),
+        "is_suspect": progress_stats.is_suspect(job, now),
+        "pace": progress_stats.pace_of(job, now),
     }
 
 

@@ -16,9 +16,9 @@ from django.db.models.functions import Now
 
 from covetbackup.core.errors import Cancelled, CovetError
 from covetbackup.core.progress import Progress
-from covetbackup.jobs.line import Line
 from covetbackup.jobs.models import Job, JobState
 from covetbackup.jobs.outage import with_patience
+from covetbackup.jobs.worker.ipc import Line
 
 REPORT_SECONDS = 0.5
 """The supervisor writes once a second; more reports than two for that would only cost time."""

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 from backups.models import Backup, Server
 from covetbackup.access.models import User
-from restores.forms.parts import Part
+from restores.forms.selection import Part
 from restores.forms.target import TargetForm
 from restores.models import KEEP_DAYS
 from restores.plan import MOST_DAYS, Plan, replaceable_for

@@ -12,20 +12,11 @@ from django.http import QueryDict
 
 from backups.models import Backup, Repository, Server
 from covetbackup.access.models import User
-from covetbackup.core.databases.postgresql.preflight import OwnerPolicy
+from covetbackup.core.databases.postgresql.restore.check_server import OwnerPolicy
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import CovetError, sentence
-from restores.forms.parts import Part
+from restores.forms.selection import Part
 from restores.models import OWNER_CHARACTERS
-from restores.picking import (
-    Item,
-    as_selection,
-    inventory_of,
-    items_of,
-    picked_of,
-    schemas_of,
-    selection_of,
-)
 from restores.plan import (
     MOST_JOBS,
     Plan,
@@ -33,6 +24,15 @@ from restores.plan import (
     suggested_name,
     targets_for,
     usual_jobs_of,
+)
+from restores.selection_options import (
+    Item,
+    as_selection,
+    inventory_of,
+    items_of,
+    picked_of,
+    schemas_of,
+    selection_of,
 )
 from restores.targets.base import Switch, TargetKind
 from restores.targets.registry import kind_of

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from backups.models import Server
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.kept import Session
+from covetbackup.core.databases.retained import Session
 from covetbackup.core.databases.selection import Chosen
 from restores.checks import Check
 

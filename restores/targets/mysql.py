@@ -10,14 +10,15 @@ import shlex
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from backups.engines import mysql_settings, server_password
+from backups.engine_factory import mysql_settings, server_password
 from backups.models import Server
 from covetbackup.core.databases.base import RestoreOptions
-from covetbackup.core.databases.mysql import preflight, references, requirements, scratch
-from covetbackup.core.databases.mysql.clients import choose_clients, find_clients
-from covetbackup.core.databases.mysql.connection import Connection, quoted
-from covetbackup.core.databases.mysql.privileges import account_of, granted
-from covetbackup.core.databases.mysql.settings import SERVERS_OWN
+from covetbackup.core.databases.mysql.backup.privileges import account_of, granted
+from covetbackup.core.databases.mysql.inventory import references, requirements
+from covetbackup.core.databases.mysql.restore import check_server, scratch
+from covetbackup.core.databases.mysql.server.clients import choose_clients, find_clients
+from covetbackup.core.databases.mysql.server.connection import Connection, quoted
+from covetbackup.core.databases.mysql.server.settings import SERVERS_OWN
 from covetbackup.core.errors import BadSetting, CovetError, TargetNotEmpty, as_sentence
 from restores.checks import Check, Level, failed
 from restores.targets import mysql_adding, mysql_exchange
@@ -77,7 +78,7 @@ def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     yield tried(
         "Version",
         taken_from(wanted),
-        lambda: preflight.refuse_unfit(connection, expected),
+        lambda: check_server.refuse_unfit(connection, expected),
     )
     tables = None if wanted.chosen is None else wanted.chosen.tables
     for one in requirements.unmet(connection, expected, tables):
@@ -93,8 +94,8 @@ def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
         )
     yield from _references(connection, wanted)
     extra = _options(wanted.owner, wanted.creates_roles)
-    choices = preflight.read_choices(RestoreOptions("", expected, extra=extra))
-    for risk in preflight.risks(connection, expected, choices):
+    choices = check_server.read_choices(RestoreOptions("", expected, extra=extra))
+    for risk in check_server.risks(connection, expected, choices):
         yield difference(risk)
 
 

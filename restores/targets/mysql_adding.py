@@ -15,9 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.mysql import keys, places, preflight, requirements
-from covetbackup.core.databases.mysql.connection import Connection, quoted
-from covetbackup.core.databases.mysql.privileges import account_of
+from covetbackup.core.databases.mysql.backup.privileges import account_of
+from covetbackup.core.databases.mysql.inventory import requirements
+from covetbackup.core.databases.mysql.restore import check_server
+from covetbackup.core.databases.mysql.restore.into_existing import foreign_keys, table_checks
+from covetbackup.core.databases.mysql.server.connection import Connection, quoted
 from covetbackup.core.databases.selection import Rows
 from covetbackup.core.errors import CovetError, as_sentence
 from restores.checks import Check, Level, counted, failed, rows_there
@@ -25,7 +27,7 @@ from restores.targets.base import Adding, Wanted
 from restores.targets.mysql_connection import on_server
 from restores.targets.mysql_fitness import answer, difference, room, taken_from
 
-_NOBODY = preflight.RestoreChoices(owner=preflight.NONE)
+_NOBODY = check_server.RestoreChoices(owner=check_server.NONE)
 # Whoever alters a table has everybody wait: less long than the look at the server may take.
 _LOCK_TIMEOUT = "SET SESSION lock_wait_timeout = 5"
 _DATABASE = "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
@@ -53,7 +55,7 @@ def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
         return
     yield Check(Level.PASS, "Database", f"{wanted.name} is there.")
     alone = Inventory(settings=wanted.expected.settings)
-    for risk in preflight.risks(connection, alone, _NOBODY):
+    for risk in check_server.risks(connection, alone, _NOBODY):
         yield difference(risk)
     if wanted.chosen is None:
         detail = "What is chosen could not be read from the backup."
@@ -69,12 +71,12 @@ def _rows(
     expected: Inventory,
 ) -> Iterator[Check]:
     tables = [one.name for one in rows]
-    found = places.look_at(connection, database, rows)
-    between = keys.keys_of(connection, database, tables)
+    found = table_checks.look_at(connection, database, rows)
+    between = foreign_keys.keys_of(connection, database, tables)
     obstacles = [
         *requirements.unmet(connection, requirements.of_rows(expected), tables),
-        *places.obstacles(connection, database, found),
-        *places.unreadable(connection, database, between),
+        *table_checks.obstacles(connection, database, found),
+        *table_checks.unreadable(connection, database, between),
     ]
     for one in obstacles:
         yield Check(Level.FAIL, one.title, as_sentence(one.detail), as_sentence(one.fix))
@@ -82,33 +84,34 @@ def _rows(
         detail = f"All are there and take the rows: {counted(len(found), 'table')}."
         yield Check(Level.PASS, "Tables", detail)
     yield from _definitions(found)
-    yield rows_there(places.listed(places.with_rows(connection, database, found)))
+    yield rows_there(table_checks.listed(table_checks.with_rows(connection, database, found)))
     yield from _triggers(connection, database, tables, between)
     yield from _keys(database, tables, between)
 
 
-def _definitions(found: list[places.Place]) -> Iterator[Check]:
+def _definitions(found: list[table_checks.Place]) -> Iterator[Check]:
     there = [place for place in found if place.columns == place.rows.columns]
     other = [f"{place.rows.name}.{name}" for place in there for name in place.differences]
     if other:
-        detail = f"Not known to be defined as in the backup: {places.listed(other)}."
+        detail = f"Not known to be defined as in the backup: {table_checks.listed(other)}."
         fix = "The first value that does not fit stops the restore, and nothing is added."
         yield Check(Level.WARNING, "Types", detail, fix)
 
 
 def _triggers(
-    connection: Connection, database: str, tables: list[str], between: list[keys.ForeignKey]
+    connection: Connection, database: str, tables: list[str], between: list[foreign_keys.ForeignKey]
 ) -> Iterator[Check]:
     found = [
-        f"{table} {trigger}" for table, trigger in keys.triggers_of(connection, database, tables)
+        f"{table} {trigger}"
+        for table, trigger in foreign_keys.triggers_of(connection, database, tables)
     ]
-    unordered = keys.parents_first(database, tables, between) is None
-    broken = f" {as_sentence(keys.UNCHECKED)}" if unordered else ""
+    unordered = foreign_keys.parents_first(database, tables, between) is None
+    broken = f" {as_sentence(foreign_keys.UNCHECKED)}" if unordered else ""
     if found:
-        detail = f"They fire for what is added: {places.listed(found)}.{broken}"
+        detail = f"They fire for what is added: {table_checks.listed(found)}.{broken}"
         fix = "Drop them first if they shall not, and create them again after it."
         yield Check(Level.WARNING, "Triggers", detail, fix)
-    elif not keys.may_see_triggers(connection, database):
+    elif not foreign_keys.may_see_triggers(connection, database):
         account = account_of(connection)
         detail = (
             f"{account} may not see triggers. Those that the tables have fire for each row.{broken}"
@@ -117,7 +120,9 @@ def _triggers(
         yield Check(Level.UNKNOWN, "Triggers", detail, fix)
 
 
-def _keys(database: str, tables: list[str], between: list[keys.ForeignKey]) -> Iterator[Check]:
+def _keys(
+    database: str, tables: list[str], between: list[foreign_keys.ForeignKey]
+) -> Iterator[Check]:
     """Those that lead to tables whose rows do not come along."""
     out = [
         f"{key.table}.{key.name} to {key.to}"
@@ -125,7 +130,7 @@ def _keys(database: str, tables: list[str], between: list[keys.ForeignKey]) -> I
         if key.place != database or key.to not in tables
     ]
     if out:
-        detail = f"What they refer to must be there already: {places.listed(out)}."
+        detail = f"What they refer to must be there already: {table_checks.listed(out)}."
         fix = "Choose the other tables as well if their rows are missing."
         yield Check(Level.WARNING, "Foreign keys", detail, fix)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from backups.engines import mysql_settings, server_password
+from backups.engine_factory import mysql_settings, server_password
 from backups.models import Server
-from covetbackup.core.databases.mysql.connection import Connection, connect, translated
+from covetbackup.core.databases.mysql.server.connection import Connection, connect, translated
 
 
 @contextmanager

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 
-from backups.engines import server_password
+from backups.engine_factory import server_password
 from backups.models import Server
 from covetbackup.core.cli.terminal import size_text
-from covetbackup.core.databases.mysql import exchange, replace
-from covetbackup.core.databases.mysql.connection import Connection, connect
-from covetbackup.core.databases.mysql.tables import list_tables
+from covetbackup.core.databases.mysql.inventory.tables import list_tables
+from covetbackup.core.databases.mysql.replace import retained, swap
+from covetbackup.core.databases.mysql.server.connection import Connection, connect
 from covetbackup.core.errors import CovetError
 from restores.checks import Check, Level, failed
 from restores.targets.base import Exchange, Wanted
@@ -23,12 +23,12 @@ def checks(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     """Whether what is there can be replaced, and whom that would meet."""
     name = wanted.name
     try:
-        replace.refuse_unfit(connection, name)
-        replace.refuse_stationary(wanted.expected)
+        retained.refuse_unfit(connection, name)
+        retained.refuse_stationary(wanted.expected)
     except CovetError as error:
         yield failed("Name", error)
         return
-    kept = replace.free_kept_name(connection, name, _now_of(connection))
+    kept = retained.free_kept_name(connection, name, _now_of(connection))
     much = size_text(list_tables(connection, name).size_bytes)
     detail = f"{name} is there; what it holds now ({much}) will be kept as {kept}, or later."
     yield Check(Level.PASS, "Name", detail)
@@ -36,7 +36,7 @@ def checks(connection: Connection, wanted: Wanted) -> Iterator[Check]:
 
 
 def _live_sessions(connection: Connection, name: str) -> Check:
-    count = len(replace.sessions_in(connection, name))
+    count = len(retained.sessions_in(connection, name))
     if not count:
         return Check(Level.PASS, "Live sessions", f"Nobody that can be seen is using {name}.")
     detail = (
@@ -51,18 +51,16 @@ def _now_of(connection: Connection) -> datetime:
     return moment.replace(tzinfo=UTC)
 
 
-recover = over(on_server, exchange.recover)
+recover = over(on_server, swap.recover)
 """Undo or finish what died while it replaced a database there."""
 
-_identity = over(on_server, replace.identity_of)
+_identity = over(on_server, retained.identity_of)
 
 
 def _swap(server: Server, target: str, incoming: str, kept_as: str) -> list[str]:
     with on_server(server) as connection:
         another = partial(connect, connection.settings, server_password(server))
-        return exchange.exchange(
-            connection, another, target=target, incoming=incoming, kept_as=kept_as
-        )
+        return swap.exchange(connection, another, target=target, incoming=incoming, kept_as=kept_as)
 
 
 def _was_swapped(server: Server, target: str, kept_as: str) -> bool:
@@ -71,12 +69,12 @@ def _was_swapped(server: Server, target: str, kept_as: str) -> bool:
 
 
 EXCHANGE = Exchange(
-    refuse_unfit=over(on_server, replace.refuse_unfit),
-    sessions=over(on_server, replace.sessions_in),
+    refuse_unfit=over(on_server, retained.refuse_unfit),
+    sessions=over(on_server, retained.sessions_in),
     identity=_identity,
-    name_of=over(on_server, replace.name_of),
-    free_name=over(on_server, replace.free_kept_name),
+    name_of=over(on_server, retained.name_of),
+    free_name=over(on_server, retained.free_kept_name),
     swap=_swap,
     was_swapped=_was_swapped,
-    drop=over(on_server, replace.drop_kept),
+    drop=over(on_server, retained.drop_kept),
 )

@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from backups.engines import connection_settings, server_password, target_on
+from backups.engine_factory import connection_settings, server_password, target_on
 from backups.models import Server
-from covetbackup.core.databases.postgresql import scratch
-from covetbackup.core.databases.postgresql.connection import Connection, translated
+from covetbackup.core.databases.postgresql.restore import scratch
+from covetbackup.core.databases.postgresql.server.connection import Connection, translated
 from covetbackup.core.errors import BadSetting, CovetError, TargetNotEmpty
 from restores.checks import Check, Level, failed
 from restores.targets import postgresql_adding, postgresql_exchange

@@ -12,10 +12,15 @@ from dataclasses import replace
 
 from psycopg import errors
 
-from covetbackup.core.databases.postgresql.adding import keys, making, places, trace
-from covetbackup.core.databases.postgresql.adding.aside import refuse_taken
-from covetbackup.core.databases.postgresql.adding.requalify import schemas_that_stay
-from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.restore.into_existing import (
+    commit_status,
+    create_tables,
+    foreign_keys,
+    table_checks,
+)
+from covetbackup.core.databases.postgresql.restore.into_existing.requalify import schemas_that_stay
+from covetbackup.core.databases.postgresql.restore.into_existing.schema_rename import refuse_taken
+from covetbackup.core.databases.postgresql.server.connection import Connection
 from covetbackup.core.databases.selection import Chosen
 from covetbackup.core.errors import CovetError, ServerBusy, as_sentence
 from restores.checks import Check, Level, counted, failed, rows_there
@@ -80,7 +85,7 @@ def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
 
 def _names(connection: Connection, chosen: Chosen) -> Check:
     try:
-        making.refuse_present(connection, chosen)
+        create_tables.refuse_present(connection, chosen)
         refuse_taken(connection, chosen.schemas_as)
     except CovetError as error:
         return failed("Names", error)
@@ -116,37 +121,41 @@ ORDER BY 1
 
 
 def _rows(connection: Connection, chosen: Chosen) -> Iterator[Check]:
-    found = places.look_at(connection, chosen.rows)
-    between = keys.keys_between(connection, chosen.rows)
-    obstacles = [*places.obstacles(found), *keys.obstacles(between)]
+    found = table_checks.look_at(connection, chosen.rows)
+    between = foreign_keys.keys_between(connection, chosen.rows)
+    obstacles = [*table_checks.obstacles(found), *foreign_keys.obstacles(between)]
     for one in obstacles:
         yield Check(Level.FAIL, one.title, as_sentence(one.detail), as_sentence(one.fix))
     if not obstacles:
         detail = f"All are there and take the rows: {counted(len(found), 'table')}."
         yield Check(Level.PASS, "Tables", detail)
-    yield rows_there(places.listed(places.with_rows(connection, found)))
+    yield rows_there(table_checks.listed(table_checks.with_rows(connection, found)))
     yield from _effects(found, between)
 
 
-def _effects(found: list[places.Place], between: list[keys.ForeignKey]) -> Iterator[Check]:
+def _effects(
+    found: list[table_checks.Place], between: list[foreign_keys.ForeignKey]
+) -> Iterator[Check]:
     """What else happens there, and what does not."""
     triggers = [f"{place.label} {name}" for place in found for name in place.triggers]
     if triggers:
-        detail = f"They fire for what is added: {places.listed(triggers)}."
+        detail = f"They fire for what is added: {table_checks.listed(triggers)}."
         fix = "Disable them first if they shall not, and enable them after it."
         yield Check(Level.WARNING, "Triggers", detail, fix)
     waiting = [key.label for key in between if not key.is_deferrable and key.may_alter]
     if waiting:
         detail = (
             f"They are checked once all rows are there, and until then nobody else can write to "
-            f"their tables: {places.listed(waiting)}."
+            f"their tables: {table_checks.listed(waiting)}."
         )
         yield Check(Level.WARNING, "Foreign keys", detail, "Choose a quiet hour.")
     sequences = [name for place in found for name in place.sequences]
     if sequences:
-        named = places.listed(sequences)
+        named = table_checks.listed(sequences)
         detail = f"They stay where they are, and may give a number again: {named}."
         yield Check(Level.WARNING, "Sequences", detail, "Advance them after it, with setval().")
 
 
-ADDING = Adding(makes_tables=True, look=_look, was_added=over(maintenance, trace.was_committed))
+ADDING = Adding(
+    makes_tables=True, look=_look, was_added=over(maintenance, commit_status.was_committed)
+)

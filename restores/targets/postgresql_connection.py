@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from backups.engines import connection_settings, server_password
+from backups.engine_factory import connection_settings, server_password
 from backups.models import Server
-from covetbackup.core.databases.postgresql import scratch
-from covetbackup.core.databases.postgresql.connection import Connection, connect, translated
+from covetbackup.core.databases.postgresql.restore import scratch
+from covetbackup.core.databases.postgresql.server.connection import Connection, connect, translated
 
 _APPLICATION = "covetbackup preflight"
 

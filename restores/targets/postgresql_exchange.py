@@ -7,8 +7,8 @@ from datetime import datetime
 
 from backups.models import Server
 from covetbackup.core.cli.terminal import size_text
-from covetbackup.core.databases.postgresql import replace
-from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.replace import swap
+from covetbackup.core.databases.postgresql.server.connection import Connection
 from covetbackup.core.errors import CovetError
 from restores.checks import Check, Level, failed
 from restores.targets.base import Exchange, Wanted
@@ -19,11 +19,11 @@ from restores.targets.postgresql_connection import maintenance
 def checks(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     """Whether what is there can be replaced, and whom that would meet."""
     try:
-        replace.refuse_unfit(connection, wanted.name)
+        swap.refuse_unfit(connection, wanted.name)
     except CovetError as error:
         yield failed("Name", error)
         return
-    kept = replace.free_kept_name(connection, wanted.name, _now_of(connection))
+    kept = swap.free_kept_name(connection, wanted.name, _now_of(connection))
     size = connection.execute(_SIZE, (wanted.name,)).fetchone()
     much = f" ({size_text(size[0])})" if size and size[0] is not None else ""
     detail = f"{wanted.name} is there; what it holds now{much} will be kept as {kept}, or later."
@@ -39,7 +39,7 @@ FROM pg_database WHERE datname = %s
 
 
 def _live_sessions(connection: Connection, name: str) -> Check:
-    count = len(replace.sessions_in(connection, name))
+    count = len(swap.sessions_in(connection, name))
     if not count:
         return Check(Level.PASS, "Live sessions", f"Nobody is connected to {name}.")
     beyond = connection.execute(_BEYOND, (name,)).fetchone()
@@ -79,12 +79,12 @@ def _now_of(connection: Connection) -> datetime:
     return moment
 
 
-_identity = over(maintenance, replace.identity_of)
+_identity = over(maintenance, swap.identity_of)
 
 
 def _swap(server: Server, target: str, incoming: str, kept_as: str) -> list[str]:
     with maintenance(server) as connection, maintenance(server) as usher:
-        replace.swap(connection, usher, target=target, incoming=incoming, kept_as=kept_as)
+        swap.swap(connection, usher, target=target, incoming=incoming, kept_as=kept_as)
     return []  # a database there is renamed with all that is in it
 
 
@@ -93,12 +93,12 @@ def _was_swapped(server: Server, target: str, kept_as: str) -> bool:
 
 
 EXCHANGE = Exchange(
-    refuse_unfit=over(maintenance, replace.refuse_unfit),
-    sessions=over(maintenance, replace.sessions_in),
+    refuse_unfit=over(maintenance, swap.refuse_unfit),
+    sessions=over(maintenance, swap.sessions_in),
     identity=_identity,
-    name_of=over(maintenance, replace.name_of),
-    free_name=over(maintenance, replace.free_kept_name),
+    name_of=over(maintenance, swap.name_of),
+    free_name=over(maintenance, swap.free_kept_name),
     swap=_swap,
     was_swapped=_was_swapped,
-    drop=over(maintenance, replace.drop_kept),
+    drop=over(maintenance, swap.drop_kept),
 )

@@ -13,17 +13,17 @@ from dataclasses import replace
 from backups.models import Server
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.postgresql import preflight
-from covetbackup.core.databases.postgresql.after_rename import why_not
-from covetbackup.core.databases.postgresql.clients import choose_clients, find_clients
-from covetbackup.core.databases.postgresql.connection import Connection, major_of
-from covetbackup.core.databases.postgresql.outward import before_restore
-from covetbackup.core.databases.postgresql.single_database import EXTENSIONS
+from covetbackup.core.databases.postgresql.inventory.outward import before_restore
+from covetbackup.core.databases.postgresql.inventory.single_database import EXTENSIONS
+from covetbackup.core.databases.postgresql.restore import check_server
+from covetbackup.core.databases.postgresql.restore.after_rename import why_not
+from covetbackup.core.databases.postgresql.server.clients import choose_clients, find_clients
+from covetbackup.core.databases.postgresql.server.connection import Connection, major_of
 from covetbackup.core.errors import CovetError
 from restores.checks import Check, Level, failed
 from restores.targets.base import Wanted
 
-_NOBODY = preflight.RestoreChoices(owner=preflight.OwnerPolicy.NONE)
+_NOBODY = check_server.RestoreChoices(owner=check_server.OwnerPolicy.NONE)
 _ANYWHERE = ("", "C", "POSIX")
 
 
@@ -31,7 +31,7 @@ def narrowed(wanted: Wanted) -> Wanted:
     """With the needs of what is chosen instead of those of the whole backup."""
     if wanted.chosen is None:
         return wanted
-    return replace(wanted, expected=preflight.needed_by(wanted.chosen, wanted.expected))
+    return replace(wanted, expected=check_server.needed_by(wanted.chosen, wanted.expected))
 
 
 def answer(connection: Connection, server: Server) -> Check:
@@ -43,7 +43,7 @@ def answer(connection: Connection, server: Server) -> Check:
 def writable(connection: Connection) -> Check:
     """Whether its sessions may write at all."""
     good = "Sessions there may write."
-    return _tried("Writable", good, lambda: preflight.refuse_read_only(connection))
+    return _tried("Writable", good, lambda: check_server.refuse_read_only(connection))
 
 
 def fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
@@ -61,7 +61,7 @@ def needs(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     settings = dict(wanted.expected.settings or {})
     owner = settings.pop("owner", "")
     alone = Inventory(settings=settings)
-    unfit = preflight.refuse_unfit
+    unfit = check_server.refuse_unfit
     yield _tried(
         "Version",
         f"The backup is of PostgreSQL {settings.get('server_version', 'an unknown version')}.",
@@ -86,14 +86,16 @@ def _tried(title: str, good: str, act: Callable[[], str | None]) -> Check:
 
 def _tools(connection: Connection, settings: dict[str, str]) -> str:
     wanted = settings.get("dump_client") or settings.get("server_version") or ""
-    major = preflight.version_major(wanted) or major_of(connection)
+    major = check_server.version_major(wanted) or major_of(connection)
     found = choose_clients(find_clients(), major=major)
     return f"pg_restore {found.version} reads archives of version {major}."
 
 
 def _extensions(connection: Connection, needed: Inventory) -> Check:
     good = _all_there(needed.extensions)
-    check = _tried("Extensions", good, lambda: preflight.refuse_unfit(connection, needed, _NOBODY))
+    check = _tried(
+        "Extensions", good, lambda: check_server.refuse_unfit(connection, needed, _NOBODY)
+    )
     if check.level is not Level.PASS:
         return check
     recorded = json.loads((needed.settings or {}).get("extension_versions", "{}"))
@@ -124,19 +126,19 @@ def _schedulers(connection: Connection, wanted: Wanted) -> Iterator[Check]:
 
 def _roles(connection: Connection, wanted: Wanted, owner: str) -> Check:
     extra = {"owner": wanted.owner, "globals": wanted.creates_roles}
-    choices = preflight.read_choices(RestoreOptions("", wanted.expected, extra=extra))
+    choices = check_server.read_choices(RestoreOptions("", wanted.expected, extra=extra))
     owned = Inventory(roles=wanted.expected.roles, settings={"owner": owner})
     return _tried(
         "Roles",
         _roles_text(wanted),
-        lambda: preflight.refuse_unfit(connection, owned, choices),
+        lambda: check_server.refuse_unfit(connection, owned, choices),
     )
 
 
 def _roles_text(wanted: Wanted) -> str:
-    if wanted.owner == preflight.OwnerPolicy.NONE:
+    if wanted.owner == check_server.OwnerPolicy.NONE:
         return f"None needed: all will belong to {wanted.server.user}."
-    if wanted.owner != preflight.OwnerPolicy.KEEP:
+    if wanted.owner != check_server.OwnerPolicy.KEEP:
         return _all_there((wanted.owner,))
     if wanted.creates_roles:
         return (
@@ -150,7 +152,7 @@ def _all_there(names: tuple[str, ...]) -> str:
 
 
 def _tablespaces(connection: Connection, alone: Inventory) -> Check:
-    missing = preflight.missing_tablespaces(connection, alone)
+    missing = check_server.missing_tablespaces(connection, alone)
     if not missing:
         return Check(Level.PASS, "Tablespaces", "None is missing.")
     detail = f"{', '.join(missing)} missing: all goes to the default tablespace."

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from psycopg import sql
 
-from covetbackup.core.databases.postgresql.connection import Connection
-from covetbackup.core.databases.postgresql.preflight import is_superuser
-from covetbackup.core.databases.postgresql.rights import untrusted_extensions
+from covetbackup.core.databases.postgresql.restore.check_server import is_superuser
+from covetbackup.core.databases.postgresql.restore.superuser_objects import untrusted_extensions
+from covetbackup.core.databases.postgresql.server.connection import Connection
 from restores.checks import Check, Level
-from restores.selecting import listed
+from restores.selection_codec import listed
 from restores.targets.base import Wanted
 
 _SELF = "SELECT rolname, rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user"

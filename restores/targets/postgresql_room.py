@@ -10,8 +10,8 @@ from pathlib import Path
 import psycopg
 
 from covetbackup.core.cli.terminal import size_text
-from covetbackup.core.databases.postgresql.connection import Connection
-from covetbackup.core.databases.postgresql.whole import METHOD
+from covetbackup.core.databases.postgresql.backup.single_stream import METHOD
+from covetbackup.core.databases.postgresql.server.connection import Connection
 from restores.checks import Check, Level
 from restores.targets.base import Wanted
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from covetbackup.core.databases.postgresql import preflight, unread
-from covetbackup.core.databases.postgresql.connection import Connection
+from covetbackup.core.databases.postgresql.backup import unread
+from covetbackup.core.databases.postgresql.restore import check_server
+from covetbackup.core.databases.postgresql.server.connection import Connection
 from covetbackup.core.errors import as_sentence
 from restores.checks import Check, Level
 from restores.targets.base import Wanted
@@ -13,7 +14,7 @@ from restores.targets.base import Wanted
 
 def lost(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     """A warning for each thing that a whole restore will lack."""
-    _, why = preflight.own_tablespace(connection, wanted.expected)
+    _, why = check_server.own_tablespace(connection, wanted.expected)
     if why:
         fix = "Create it, or grant it to the restoring role, if its disk matters."
         yield Check(Level.WARNING, "Database's tablespace", as_sentence(why), fix)

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from django.utils import timezone
 
-from backups.engines import file_in
+from backups.engine_factory import file_in
 from backups.models import Server
 from backups.roots import check_sqlite_folder
 from covetbackup.core.cli.terminal import size_text
-from covetbackup.core.databases.sqlite.restore import refuse_taken
-from covetbackup.core.databases.sqlite.staging import (
+from covetbackup.core.databases.sqlite.restore.session import refuse_taken
+from covetbackup.core.databases.sqlite.restore.staging import (
     RESTORE_PREFIX,
     STAGING_PREFIX,
     sweep_scratch,

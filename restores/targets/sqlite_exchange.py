@@ -8,12 +8,12 @@ from pathlib import Path
 
 import psutil
 
-from backups.engines import file_in
+from backups.engine_factory import file_in
 from backups.models import Server
 from backups.roots import check_sqlite_folder
 from covetbackup.core.cli.terminal import size_text
-from covetbackup.core.databases.kept import Session
-from covetbackup.core.databases.sqlite import replace
+from covetbackup.core.databases.retained import Session
+from covetbackup.core.databases.sqlite.replace import swap
 from covetbackup.core.errors import CovetError, DatabaseUnavailable
 from restores.checks import Check, Level, failed
 from restores.targets.base import Exchange, Wanted
@@ -23,11 +23,11 @@ def checks(wanted: Wanted) -> Iterator[Check]:
     """Whether what is there can be replaced, and whom that would meet."""
     path = file_in(wanted.server, wanted.name)
     try:
-        replace.refuse_unfit(path)
+        swap.refuse_unfit(path)
     except CovetError as error:
         yield failed("Name", error)
         return
-    kept = replace.free_kept_path(path, datetime.now(UTC)).name
+    kept = swap.free_kept_path(path, datetime.now(UTC)).name
     size = size_text(path.stat().st_size)
     detail = f"{wanted.name} is there; what it holds now ({size}) will be kept as {kept}, or later."
     yield Check(Level.PASS, "Name", detail)
@@ -62,7 +62,7 @@ def programs_in(path: Path) -> list[Session]:
 
 
 def _refuse_unfit(server: Server, name: str) -> None:
-    replace.refuse_unfit(file_in(server, name))
+    swap.refuse_unfit(file_in(server, name))
 
 
 def _sessions(server: Server, name: str) -> list[Session]:
@@ -70,32 +70,32 @@ def _sessions(server: Server, name: str) -> list[Session]:
 
 
 def _identity(server: Server, name: str) -> str | None:
-    return replace.identity_of(file_in(server, name))
+    return swap.identity_of(file_in(server, name))
 
 
 def _name_of(server: Server, identity: str) -> str | None:
     check_sqlite_folder(Path(server.folder))
     try:
-        return replace.name_of(Path(server.folder), identity)
+        return swap.name_of(Path(server.folder), identity)
     except OSError as error:
         raise DatabaseUnavailable(f"{server.folder} cannot be read: {error.strerror}") from error
 
 
 def _free_name(server: Server, name: str, now: datetime) -> str:
-    return replace.free_kept_path(file_in(server, name), now).name
+    return swap.free_kept_path(file_in(server, name), now).name
 
 
 def _swap(server: Server, target: str, incoming: str, kept_as: str) -> list[str]:
-    replace.exchange(file_in(server, target), file_in(server, incoming), file_in(server, kept_as))
+    swap.exchange(file_in(server, target), file_in(server, incoming), file_in(server, kept_as))
     return []  # a file keeps all that is in it
 
 
 def _was_swapped(server: Server, target: str, kept_as: str) -> bool:
-    return replace.was_exchanged(file_in(server, target), file_in(server, kept_as))
+    return swap.was_exchanged(file_in(server, target), file_in(server, kept_as))
 
 
 def _drop(server: Server, name: str) -> None:
-    replace.drop_kept(file_in(server, name))
+    swap.drop_kept(file_in(server, name))
 
 
 EXCHANGE = Exchange(

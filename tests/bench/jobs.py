@@ -21,13 +21,8 @@ from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.base import Member
 from covetbackup.core.databases.registry import open_address
 from covetbackup.core.databases.selection import Selection
-from covetbackup.core.manager import (
-    BackupManager,
-    RestoreManager,
-    default_workers,
-    open_repository,
-)
-from covetbackup.core.operations.copies import Copies
+from covetbackup.core.manager import BackupManager, RestoreManager, default_workers, open_repository
+from covetbackup.core.operations.replicas import Copies
 from covetbackup.core.operations.restore import RestoreRequest
 from covetbackup.core.operations.store import MemberStore, Plan
 from covetbackup.core.progress import Silent

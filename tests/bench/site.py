@@ -34,7 +34,7 @@ from covetbackup.access.roles import Role  # noqa: E402
 from covetbackup.wsgi import application  # noqa: E402
 from tests.web import factories  # noqa: E402
 from tests.web.addresses import addresses  # noqa: E402
-from tests.web.fleet import make_fleet  # noqa: E402
+from tests.web.large_catalog import make_fleet  # noqa: E402
 
 
 def prepare(databases: int, backups_each: int) -> User:

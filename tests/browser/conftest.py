@@ -16,8 +16,8 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.dashboard import Dashboard, run_dashboard
-from tests.browser.lived_in import LivedIn, live_in
-from tests.browser.visitor import PATIENCE, Visitor, sign_in, visit
+from tests.browser.sample_dashboard import LivedIn, live_in
+from tests.browser.user import PATIENCE, Visitor, sign_in, visit
 from tests.support.postgres_server import PostgresServer, postgres_binaries, run_server
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.browser.lived_in import LivedIn
+from tests.browser.sample_dashboard import LivedIn
 
 REFUSALS = "status of 4(04|22)"
 """What the console says of the pages below that are no 200: one missing, one refused form."""

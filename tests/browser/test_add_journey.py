@@ -11,7 +11,7 @@ from tests.browser.dashboard import Dashboard
 from tests.browser.samples import ROWS, fill_postgres, rows_of
 from tests.browser.test_restore_journey import add_server, back_up
 from tests.browser.test_select_journey import looks_well
-from tests.browser.visitor import PATIENCE, Visitor, sign_in, visit
+from tests.browser.user import PATIENCE, Visitor, sign_in, visit
 from tests.support.postgres_server import PostgresServer
 
 

@@ -9,9 +9,9 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import VisitorAs
 from tests.browser.dashboard import Dashboard
-from tests.browser.lived_in import LivedIn
+from tests.browser.sample_dashboard import LivedIn
 from tests.browser.test_restore_journey import fill_address
-from tests.browser.visitor import PATIENCE, Visitor, sign_in, visit
+from tests.browser.user import PATIENCE, Visitor, sign_in, visit
 from tests.support.postgres_server import PostgresServer
 
 GROUND = "getComputedStyle(document.body).backgroundColor"

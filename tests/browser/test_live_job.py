@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from playwright.sync_api import Locator, expect
 
 from tests.browser.conftest import VisitorAs
-from tests.browser.lived_in import LivedIn
-from tests.browser.visitor import PATIENCE, Visitor
+from tests.browser.sample_dashboard import LivedIn
+from tests.browser.user import PATIENCE, Visitor
 from tests.support.postgres_server import PostgresServer
 
 END = 2 * PATIENCE

@@ -12,7 +12,7 @@ from tests.browser.conftest import VisitorAs
 from tests.browser.samples import ROWS, fill_mariadb
 from tests.browser.test_add_journey import choose, confirm
 from tests.browser.test_restore_journey import back_up, restore
-from tests.browser.visitor import PATIENCE, Visitor
+from tests.browser.user import PATIENCE, Visitor
 from tests.support.mariadb_server import MysqlServer, mariadb_installed, run_mariadb
 
 

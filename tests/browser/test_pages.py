@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.dashboard import Dashboard
-from tests.browser.lived_in import LivedIn
 from tests.browser.pages import REFUSALS, SIGNED_OUT, pages_of, shape
-from tests.browser.visitor import NARROW, WIDE, Visitor, visit
+from tests.browser.sample_dashboard import LivedIn
+from tests.browser.user import NARROW, WIDE, Visitor, visit
 
 Look = tuple[str, tuple[int, int]]
 

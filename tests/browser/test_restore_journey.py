@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser.dashboard import Dashboard
 from tests.browser.samples import ROWS, fill_postgres, rows_of
-from tests.browser.visitor import PATIENCE, Visitor, sign_in, visit
+from tests.browser.user import PATIENCE, Visitor, sign_in, visit
 from tests.support.postgres_server import PostgresServer
 
 

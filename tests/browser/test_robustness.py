@@ -7,11 +7,11 @@ import re
 from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import VisitorAs
-from tests.browser.lived_in import LivedIn
+from tests.browser.sample_dashboard import LivedIn
 from tests.browser.samples import POLLING_NAME
 from tests.browser.test_live_job import END, locked, start_backup, state
 from tests.browser.test_restore_journey import fill_address
-from tests.browser.visitor import PATIENCE, Visitor
+from tests.browser.user import PATIENCE, Visitor
 from tests.support.postgres_server import PostgresServer
 
 _MOVING = """() => [...document.querySelectorAll("*")].filter(element => {

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 from tests.browser.dashboard import Dashboard
 from tests.browser.samples import HOSTILE_NAME
 from tests.browser.test_restore_journey import add_server, back_up
-from tests.browser.visitor import NARROW, PATIENCE, WIDE, Visitor, sign_in, visit
+from tests.browser.user import NARROW, PATIENCE, WIDE, Visitor, sign_in, visit
 from tests.support.postgres_server import PostgresServer
 
 TABLES = (

@@ -13,12 +13,12 @@ import pytest
 from covetbackup.core.cli.main import main
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.errors import AccessRefused, DeleteRefused, StorageError, StorageFull
-from covetbackup.core.operations.expire import delete_backup, discard_backup, sweep_repository
+from covetbackup.core.operations.delete import delete_backup, discard_backup, sweep_repository
 from covetbackup.core.operations.rotate import Rotated, Rotation, rotate_keys
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository import layout
 from covetbackup.core.repository.marker import initialise
-from covetbackup.core.repository.opening import open_backup
+from covetbackup.core.repository.open_backup import open_backup
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.storage.local import LocalStorage
 from covetbackup.core.storage.resilient import ResilientStorage

@@ -14,9 +14,8 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.support.paths import ROOT
 from tests.support.postgres import PostgresServer
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow

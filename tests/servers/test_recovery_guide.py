@@ -18,8 +18,7 @@ from covetbackup.core.crypto.keyring import Keyring, new_keys, write_new_keys
 from covetbackup.core.manager import BackupManager, create_repository
 from covetbackup.core.repository.repository import Repository
 from tests.support.mariadb import MysqlServer
-from tests.support.mariadb_backup import contents as mariadb_contents
-from tests.support.mariadb_backup import fill_richly as mariadb_rich
+from tests.support.mariadb_backup import contents as mariadb_contents, fill_richly as mariadb_rich
 from tests.support.postgres import PostgresServer
 from tests.support.postgres_backup import contents, fill_richly
 

@@ -13,7 +13,7 @@ from tests.shape.tree import ROOT, imported_names, modules
 CORE = "covetbackup/core/"
 DRIVERS = "covetbackup/core/storage/"
 START_CHILDREN = {
-    "covetbackup/core/stream/guardian.py",  # the program that `process` runs each child under
+    "covetbackup/core/stream/process_supervisor.py",  # the parent of each child
     "covetbackup/core/stream/process.py",
 }
 CHILD_STARTERS = {

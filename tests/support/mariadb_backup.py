@@ -19,9 +19,9 @@ from covetbackup.core.databases.base import (
 )
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.engine import MysqlEngine
-from covetbackup.core.databases.mysql.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
 from covetbackup.core.databases.selection import Selection
-from covetbackup.core.operations.at_once import run_at_once
+from covetbackup.core.operations.parallel import run_at_once
 from covetbackup.core.progress import Progress, Silent
 from covetbackup.core.stream.meter import watched
 from covetbackup.core.stream.pump import pump

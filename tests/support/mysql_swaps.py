@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from covetbackup.core.databases.mysql import exchange
-from covetbackup.core.databases.mysql.connection import connect
+from covetbackup.core.databases.mysql.replace import swap as exchange
+from covetbackup.core.databases.mysql.server.connection import connect
 from tests.support.mariadb import MysqlServer, create_database
 from tests.support.mariadb_backup import settings_for
 from tests.support.mysql_writers import STRUCTURE, TRIGGERS

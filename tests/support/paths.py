@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import takewhile
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
+
 
 def open_to_other_users(folder: Path) -> None:
     """Let other users enter `folder`, whose parents pytest closed to all but the one it runs as."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from covetbackup.core.databases.postgresql.connection import ConnectionSettings
+from covetbackup.core.databases.postgresql.server.connection import ConnectionSettings
 from tests.support.postgres_server import PostgresServer
 
 _START_SECONDS = 20

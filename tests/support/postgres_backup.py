@@ -20,7 +20,7 @@ from covetbackup.core.databases.base import (
 )
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
-from covetbackup.core.operations.at_once import run_at_once
+from covetbackup.core.operations.parallel import run_at_once
 from covetbackup.core.progress import Progress, Silent
 from covetbackup.core.stream.meter import watched
 from covetbackup.core.stream.pump import pump

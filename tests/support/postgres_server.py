@@ -22,7 +22,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from covetbackup.core.databases.postgresql.connection import ConnectionSettings
+from covetbackup.core.databases.postgresql.server.connection import ConnectionSettings
 from covetbackup.core.stream.secret import Secret
 from tests.support.ports import free_port
 

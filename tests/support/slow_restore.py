@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from covetbackup.core.databases.postgresql.scratch import PREFIX
+from covetbackup.core.databases.postgresql.restore.scratch import PREFIX
 from tests.support.postgres import PostgresServer
 
 BRAKE = "slow_down"

@@ -16,7 +16,7 @@ from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.manager import BackupManager, RestoreManager, open_repository
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Trust
-from covetbackup.core.repository.opening import open_backup
+from covetbackup.core.repository.open_backup import open_backup
 from covetbackup.core.stream.frames import MAX_COMPRESSED_BYTES, MAX_PLAIN_BYTES, FrameIndex
 from tests.support.reader import Reader
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from django.utils import timezone
 
 from backups.models import Backup, Repository, Server
-from backups.registering import add_repository, save_server
+from backups.onboarding import add_repository, save_server
 from covetbackup.access.models import Team
 from covetbackup.core.errors import Cancelled
 from covetbackup.jobs.models import Job

@@ -8,15 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from backups.models import (
-    Backup,
-    BackupCopy,
-    BackupState,
-    CopyState,
-    Database,
-    Repository,
-    Server,
-)
+from backups.models import Backup, BackupCopy, BackupState, CopyState, Database, Repository, Server
 from covetbackup.access.models import Membership, Team, User
 from covetbackup.access.roles import Role
 from covetbackup.jobs.models import Job, JobState, Node

@@ -9,9 +9,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from backups import tasks
-from backups.catalog import request_backup
 from backups.discovery import discover
 from backups.models import Backup, Database, Repository, Server
+from backups.services import request_backup
 from covetbackup.access.models import Team, User
 from covetbackup.attention import concerns_of
 from covetbackup.core.errors import DatabaseUnavailable

@@ -12,8 +12,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from tests.web.conftest import signed_in
+from tests.web.fixtures import PERSONAS, World
 from tests.web.matrix import ROWS, Row
-from tests.web.world import PERSONAS, World
 
 CASES = [(row, method) for row in ROWS for method in ("GET", "POST")]
 

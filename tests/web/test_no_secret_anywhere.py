@@ -21,8 +21,8 @@ from backups import secrets
 from covetbackup.access.models import User
 from covetbackup.jobs.models import JobEvent
 from tests.web.conftest import signed_in
+from tests.web.fixtures import World
 from tests.web.matrix import ROWS
-from tests.web.world import World
 
 pytest_plugins = ["tests.web.catalog_fixtures"]
 

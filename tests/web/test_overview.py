@@ -12,9 +12,9 @@ from django.utils import timezone
 from backups.models import Backup
 from covetbackup.access.models import Team, User
 from covetbackup.first_steps import first_steps
+from covetbackup.history_chart import weeks_of
 from covetbackup.jobs.models import Job, JobState
 from covetbackup.overview import judge_fleet
-from covetbackup.week import weeks_of
 from tests.web.conftest import ClientOf
 from tests.web.factories import (
     make_backup_row,

@@ -19,7 +19,7 @@ from covetbackup.audit import listing as audit
 from covetbackup.jobs import listing as jobs
 from tests.web.addresses import addresses
 from tests.web.conftest import ClientOf
-from tests.web.fleet import make_fleet
+from tests.web.large_catalog import make_fleet
 
 MOST_QUERIES = 20
 

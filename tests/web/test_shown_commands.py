@@ -19,8 +19,8 @@ from covetbackup.jobs.models import Job
 from tests.shape.tree import ROOT
 from tests.web.conftest import ClientOf
 from tests.web.factories import make_backup_row, make_database, make_job, make_server
-from tests.web.replacing import replaced
-from tests.web.restoring import taken
+from tests.web.replacements import replaced
+from tests.web.restores_helper import taken
 
 pytest_plugins = ["tests.web.catalog_fixtures"]
 

@@ -10,21 +10,21 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from backups.authorities import checked
-from backups.check import ServerCheck
+from backups.ca_certificates import checked
+from backups.connection_check import ServerCheck
 from backups.discovery import Discovery, discover
-from backups.management.finding import TEAM_HELP, find_team, password_from
+from backups.management.lookups import TEAM_HELP, find_team, password_from
 from backups.management.reporting import ReportingCommand
 from backups.models import Server
 from backups.models.source import ServerKind
+from backups.onboarding import save_server
 from backups.probing import remember, try_server
-from backups.registering import save_server
 from covetbackup.access.models import Team
 from covetbackup.audit.log import actor_of, record
 from covetbackup.core.cli.report import Report
 from covetbackup.core.cli.terminal import count_text
-from covetbackup.core.databases.mysql import url as mysql_url
-from covetbackup.core.databases.postgresql.url import parse_url
+from covetbackup.core.databases.mysql.server import url as mysql_url
+from covetbackup.core.databases.postgresql.server.url import parse_url
 from covetbackup.core.errors import BadSetting
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from backups.catalog import request_backup
-from backups.management.finding import find_database, find_repository
+from backups.management.lookups import find_database, find_repository
 from backups.management.reporting import ReportingCommand, error_of, status_of
 from backups.management.views import backup_json, backup_lines, copies_json
 from backups.management.waiting import wait_for
 from backups.models import Backup, BackupState
+from backups.services import request_backup
 from covetbackup.audit.log import actor_of, record
 from covetbackup.core.cli.exits import STORAGE
 from covetbackup.core.cli.report import Report

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from backups.listing import ORDERS, RESTORABLE, BackupFilter, backups_in
-from backups.management.finding import find_database, find_repository
+from backups.management.lookups import find_database, find_repository
 from backups.management.reporting import ReportingCommand
 from backups.management.views import backup_json, backup_table
 from backups.models import BackupState, Database

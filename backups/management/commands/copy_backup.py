@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from backups.copying import request_copy, request_missing
-from backups.management.finding import find_backup, find_repository
+from backups.copy_requests import request_copy, request_missing
+from backups.management.lookups import find_backup, find_repository
 from backups.management.reporting import ReportingCommand, status_of
 from backups.management.views import copies_json
 from backups.management.waiting import wait_for

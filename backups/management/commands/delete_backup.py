@@ -6,10 +6,10 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from backups.catalog import request_delete
-from backups.management.finding import find_backup
+from backups.management.lookups import find_backup
 from backups.management.reporting import ReportingCommand, error_of, status_of
 from backups.management.waiting import wait_for
+from backups.services import request_delete
 from covetbackup.audit.log import actor_of, record
 from covetbackup.core.cli.report import Report
 from covetbackup.core.errors import BadSetting

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandParser
 
 from backups.installation import SetUp, prepare_files, set_up
-from backups.management.finding import password_from
+from backups.management.lookups import password_from
 from backups.management.reporting import ReportingCommand
 from covetbackup.access.models import User
 from covetbackup.access.set_up import set_up_link

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from backups import quarantine
-from backups.catalog_place import place_of_catalog
+from backups.catalog_location import place_of_catalog
 from backups.management.reporting import ReportingCommand
 from covetbackup.audit.log import actor_of
 from covetbackup.core.cli.report import Report

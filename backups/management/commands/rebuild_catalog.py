@@ -8,14 +8,14 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from backups import engines
+from backups import engine_factory
 from backups.installation import store_key
-from backups.management.finding import TEAM_HELP, find_repository, find_team
+from backups.management.lookups import TEAM_HELP, find_repository, find_team
 from backups.management.reporting import ReportingCommand
 from backups.models import Repository
 from backups.models.repository import KeyState
+from backups.onboarding import add_repository
 from backups.rebuild import Rebuilt, rebuild
-from backups.registering import add_repository
 from covetbackup.access.models import Team
 from covetbackup.audit.log import actor_of, record
 from covetbackup.core.cli.exits import DAMAGED
@@ -65,7 +65,7 @@ class Command(ReportingCommand):
             keep_keys(team, keys)
         quiet = options["quiet"] or not sys.stderr.isatty()
         progress = Silent() if quiet else TerminalProgress(sys.stderr)
-        ring = _joined(engines.keyring_for(team), keys)
+        ring = _joined(engine_factory.keyring_for(team), keys)
         result = rebuild(row, keyring=ring, progress=progress)
         details = {"added": len(result.added)}
         record(actor_of(None), "repository.rebuild", team=team, subject=row, details=details)
@@ -77,7 +77,7 @@ class Command(ReportingCommand):
             return find_repository(given, team)
         file = options["s3_credentials"]
         credentials = s3_credentials_from_file(file) if file else None
-        engines.check_place(given, has_credentials=credentials is not None)
+        engine_factory.check_place(given, has_credentials=credentials is not None)
         # A typing error must not make an empty repository somewhere.
         EngineRepository.open(open_storage(given, credentials), name=given)
         name = options["name"] or given.partition("?")[0][-100:]

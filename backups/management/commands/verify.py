@@ -6,11 +6,11 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from backups.catalog import request_verify
-from backups.management.finding import find_backup
+from backups.management.lookups import find_backup
 from backups.management.reporting import ReportingCommand, error_of, status_of
 from backups.management.views import copies_json
 from backups.management.waiting import wait_for
+from backups.services import request_verify
 from covetbackup.audit.log import actor_of, record
 from covetbackup.core.cli.report import Report
 from covetbackup.core.operations.verify import Level

@@ -12,7 +12,7 @@ from typing import Any
 from covetbackup.core.cli import exits, views
 from covetbackup.core.cli.report import Report
 from covetbackup.core.cli.scratch import scratch_target
-from covetbackup.core.cli.selecting import selection_of
+from covetbackup.core.cli.selection_args import selection_of
 from covetbackup.core.cli.terminal import count_text, size_text
 from covetbackup.core.crypto.keyfile import read_passphrase
 from covetbackup.core.crypto.keyring import Keyring, new_keys, write_new_keys

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
-from covetbackup.core.databases.sqlite.staging import staging_directory
+from covetbackup.core.databases.sqlite.restore.staging import staging_directory
 from covetbackup.core.errors import BadSetting
 
 

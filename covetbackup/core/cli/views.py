@@ -7,10 +7,10 @@ from typing import Any
 
 from covetbackup.core.cli.terminal import count_text, size_text
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.repository.fields import stamp
-from covetbackup.core.repository.joined import streams
+from covetbackup.core.repository.json_reader import stamp
 from covetbackup.core.repository.manifest import Manifest
-from covetbackup.core.repository.opening import signer_of
+from covetbackup.core.repository.member_streams import streams
+from covetbackup.core.repository.open_backup import signer_of
 from covetbackup.core.repository.repository import Listed
 
 _SHOWN_TABLES = 50

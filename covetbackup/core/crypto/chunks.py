@@ -14,13 +14,7 @@ from itertools import chain
 from cryptography.exceptions import InvalidTag
 
 from covetbackup.core.crypto.dek import Dek
-from covetbackup.core.crypto.header import (
-    CHUNK_LOG2,
-    HEADER_SIZE,
-    SALT_SIZE,
-    Header,
-    StreamId,
-)
+from covetbackup.core.crypto.header import CHUNK_LOG2, HEADER_SIZE, SALT_SIZE, Header, StreamId
 from covetbackup.core.crypto.suites import ChunkCipher, Piece, Suite
 from covetbackup.core.errors import BadSetting, Tampered, Truncated
 from covetbackup.core.stream.base import Filter

@@ -11,9 +11,9 @@ from typing import Any
 
 from covetbackup.core.crypto import canonical, slots
 from covetbackup.core.crypto.dek import Dek
-from covetbackup.core.crypto.derived import Purpose, check_mac, mac
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.crypto.keys import PASSPHRASE_MINIMUM, PassphraseKey
+from covetbackup.core.crypto.subkeys import Purpose, check_mac, mac
 from covetbackup.core.errors import (
     BadSetting,
     CovetError,

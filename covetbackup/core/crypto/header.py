@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 
 from covetbackup.core.crypto.dek import Dek
-from covetbackup.core.crypto.derived import hkdf
+from covetbackup.core.crypto.subkeys import hkdf
 from covetbackup.core.crypto.suites import ChunkCipher, Suite
 from covetbackup.core.errors import BadSetting, NotAnArchive, Tampered, Truncated, WrongKey
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from covetbackup.core.crypto import kdf
-from covetbackup.core.crypto.derived import hkdf
 from covetbackup.core.crypto.kdf import KdfParams
+from covetbackup.core.crypto.subkeys import hkdf
 from covetbackup.core.errors import BadSetting
 
 KEY_BYTES = 32

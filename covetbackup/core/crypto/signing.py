@@ -11,12 +11,9 @@ import os
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import (
-    Ed25519PrivateKey,
-    Ed25519PublicKey,
-)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from covetbackup.core.crypto.derived import Purpose
+from covetbackup.core.crypto.subkeys import Purpose
 from covetbackup.core.errors import BadSetting, Tampered
 
 

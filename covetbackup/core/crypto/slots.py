@@ -17,15 +17,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from covetbackup.core.crypto import canonical, kdf
 from covetbackup.core.crypto.dek import DEK_BYTES, Dek
-from covetbackup.core.crypto.derived import hkdf
 from covetbackup.core.crypto.kdf import KdfParams
 from covetbackup.core.crypto.keyring import Keyring
-from covetbackup.core.crypto.keys import (
-    PassphraseKey,
-    RawKey,
-    Recipient,
-    WrappingKey,
-)
+from covetbackup.core.crypto.keys import PassphraseKey, RawKey, Recipient, WrappingKey
+from covetbackup.core.crypto.subkeys import hkdf
 from covetbackup.core.errors import BadSetting, ManifestInvalid, WrongPassphrase
 
 RAW, PASSPHRASE, X25519 = "raw", "passphrase", "x25519"

@@ -82,18 +82,18 @@ def sweep_restores(url: str, before: datetime, password: Secret | None = None) -
     """
     scheme = url.partition(":")[0]
     if scheme in ("postgresql", "postgres"):
-        from covetbackup.core.databases.postgresql import scratch
-        from covetbackup.core.databases.postgresql.url import parse_url
+        from covetbackup.core.databases.postgresql.restore import scratch
+        from covetbackup.core.databases.postgresql.server.url import parse_url
 
         entered = _with_database(url, KINDS["postgresql"].entered_by)
         return scratch.sweep_scratch(parse_url(entered), before, password)
     if scheme in ("mysql", "mariadb"):
-        from covetbackup.core.databases.mysql import scratch as mysql_scratch
-        from covetbackup.core.databases.mysql.url import parse_server
+        from covetbackup.core.databases.mysql.restore import scratch as mysql_scratch
+        from covetbackup.core.databases.mysql.server.url import parse_server
 
         return mysql_scratch.sweep_scratch(parse_server(url), before, password)
-    from covetbackup.core.databases.sqlite.staging import sweep_folder
-    from covetbackup.core.databases.sqlite.url import parse_url as parse_path
+    from covetbackup.core.databases.sqlite.restore.staging import sweep_folder
+    from covetbackup.core.databases.sqlite.server.url import parse_url as parse_path
 
     return sweep_folder(parse_path(url.rstrip("/")), before)
 
@@ -120,16 +120,16 @@ _STORED_IN_PARTS = (("postgresql", "parallel"), ("mysql", "logical"))
 def member_check(kind: str, member: str) -> Filter | None:
     """The full check of `kind` for `member`, as `DatabaseEngine.check`, without a database."""
     if kind == "postgresql":
-        from covetbackup.core.databases.postgresql.archive import check_member
+        from covetbackup.core.databases.postgresql.archive.check import check_member
 
         return check_member(member)
     if kind == "mysql":
-        from covetbackup.core.databases.mysql.dump import check_member as check_dump
+        from covetbackup.core.databases.mysql.backup.dump import check_member as check_dump
 
         return check_dump(member)
     if kind == "sqlite":
+        from covetbackup.core.databases.sqlite.archive.integrity import check_stream
         from covetbackup.core.databases.sqlite.engine import MEMBER
-        from covetbackup.core.databases.sqlite.integrity import check_stream
 
         return partial(check_stream, staging=None) if member == MEMBER else None
     raise BadSetting(f"{kind!r} is not a database kind known here", "update CovetBackup?")
@@ -142,13 +142,15 @@ def listing(
     whole, `expected` is the backup's inventory. Raises `BadSetting` for kinds of which only all can
     be restored."""
     if kind == "postgresql":
-        from covetbackup.core.databases.postgresql.parts.listing import Listing as PartsListing
-        from covetbackup.core.databases.postgresql.parts.listing import head_of
+        from covetbackup.core.databases.postgresql.archive.listing import (
+            Listing as PartsListing,
+            head_of,
+        )
 
         return PartsListing(read(head_of(members)), members, expected)
     if kind == "mysql":
-        from covetbackup.core.databases.mysql.choosing import Listing as DumpListing
-        from covetbackup.core.databases.mysql.parts import MAP, PROGRAMS, SCHEMA
+        from covetbackup.core.databases.mysql.archive.members import MAP, PROGRAMS, SCHEMA
+        from covetbackup.core.databases.mysql.archive.selection import Listing as DumpListing
 
         return DumpListing(read(MAP), read(SCHEMA), read(PROGRAMS))
     raise BadSetting(f"backups of kind {kind!r} are restored whole: there is nothing to choose")
@@ -159,8 +161,8 @@ def export(kind: str, open_stream: Callable[[str], Source], folder: Path) -> Non
     programs know. Raises `BadSetting` for kinds that have none."""
     if kind != "postgresql":
         raise BadSetting(f"a backup of kind {kind!r} has no form of several files", "use cat")
-    from covetbackup.core.databases.postgresql.parts.directory import export as export_archive
-    from covetbackup.core.databases.postgresql.parts.names import DUMP
+    from covetbackup.core.databases.postgresql.archive.directory import export as export_archive
+    from covetbackup.core.databases.postgresql.archive.member_names import DUMP
 
     with open_stream(DUMP) as chunks:
         export_archive(chunks, folder)
@@ -168,7 +170,7 @@ def export(kind: str, open_stream: Callable[[str], Source], folder: Path) -> Non
 
 def _postgresql(url: str, password: Secret | None) -> Address:
     from covetbackup.core.databases.postgresql.engine import PostgresEngine
-    from covetbackup.core.databases.postgresql.url import parse_url
+    from covetbackup.core.databases.postgresql.server.url import parse_url
 
     settings = parse_url(url)
     where = f"{settings.host}:{settings.port}"
@@ -177,7 +179,7 @@ def _postgresql(url: str, password: Secret | None) -> Address:
 
 def _mysql(url: str, password: Secret | None) -> Address:
     from covetbackup.core.databases.mysql.engine import MysqlEngine
-    from covetbackup.core.databases.mysql.url import parse_url
+    from covetbackup.core.databases.mysql.server.url import parse_url
 
     settings = parse_url(url)
     return Address(MysqlEngine(settings, password), settings.where, settings.database)
@@ -185,7 +187,7 @@ def _mysql(url: str, password: Secret | None) -> Address:
 
 def _sqlite(url: str) -> Address:
     from covetbackup.core.databases.sqlite.engine import SqliteEngine
-    from covetbackup.core.databases.sqlite.url import parse_url
+    from covetbackup.core.databases.sqlite.server.url import parse_url
 
     path = parse_url(url)
     return Address(SqliteEngine(path), str(path.parent), path.name)

@@ -18,8 +18,8 @@ from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.base import BackupOptions, DatabaseEngine, Member, Outcome
 from covetbackup.core.errors import BadSetting, CovetError
-from covetbackup.core.operations.at_once import run_at_once
-from covetbackup.core.operations.copies import Copies
+from covetbackup.core.operations.parallel import run_at_once
+from covetbackup.core.operations.replicas import Copies
 from covetbackup.core.operations.store import MemberStore, Plan
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository import manifest_json

@@ -22,12 +22,12 @@ from covetbackup.core.databases.inventory import Inventory, differences
 from covetbackup.core.databases.registry import usual_jobs
 from covetbackup.core.databases.selection import Chosen, Selection
 from covetbackup.core.errors import BadSetting, ResultDiffers
-from covetbackup.core.operations.at_once import run_at_once
 from covetbackup.core.operations.lost_index import LostIndexes
+from covetbackup.core.operations.parallel import run_at_once
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Details, Manifest
-from covetbackup.core.repository.opening import OpenedBackup, open_backup
+from covetbackup.core.repository.open_backup import OpenedBackup, open_backup
 from covetbackup.core.repository.ranges import open_range
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.repository.volumes import open_member

@@ -13,7 +13,7 @@ from covetbackup.core.crypto.header import StreamId
 from covetbackup.core.crypto.seek import SeekReader
 from covetbackup.core.errors import IntegrityError
 from covetbackup.core.repository.manifest import Manifest, StoredMember, StoredObject
-from covetbackup.core.repository.opening import OpenedBackup
+from covetbackup.core.repository.open_backup import OpenedBackup
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.repository.volumes import load_index
 from covetbackup.core.storage.base import Storage

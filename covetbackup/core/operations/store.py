@@ -11,7 +11,7 @@ from covetbackup.core.crypto.header import INDEX_VOLUME, StreamId, object_number
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.base import Member
 from covetbackup.core.errors import Incomplete
-from covetbackup.core.operations.copies import Copies
+from covetbackup.core.operations.replicas import Copies
 from covetbackup.core.progress import Progress, Silent
 from covetbackup.core.repository import layout
 from covetbackup.core.repository.layout import Label

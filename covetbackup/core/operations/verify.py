@@ -28,11 +28,11 @@ from covetbackup.core.operations.lost_index import LostIndexes
 from covetbackup.core.operations.sample import sample_object
 from covetbackup.core.progress import DAMAGED, Progress, Silent
 from covetbackup.core.repository import layout
-from covetbackup.core.repository.joined import Stream, open_stream, streams
 from covetbackup.core.repository.keys_store import generations, spare_problems
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest, StoredObject, Trust
-from covetbackup.core.repository.opening import OpenedBackup, open_backup
+from covetbackup.core.repository.member_streams import Stream, open_stream, streams
+from covetbackup.core.repository.open_backup import OpenedBackup, open_backup
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.stream.base import Filter
 from covetbackup.core.stream.meter import Expect, watched

@@ -15,15 +15,15 @@ import zlib
 from dataclasses import replace
 from typing import Any
 
-from covetbackup.core.crypto import canonical, derived
+from covetbackup.core.crypto import canonical, subkeys
 from covetbackup.core.crypto.dek import Dek
-from covetbackup.core.crypto.derived import Purpose
 from covetbackup.core.crypto.signing import Signer, TrustedSigner
+from covetbackup.core.crypto.subkeys import Purpose
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.base import Span
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.errors import BadSetting, ConfigurationError, ManifestInvalid, Tampered
-from covetbackup.core.repository.fields import Fields, stamp
+from covetbackup.core.repository.json_reader import Fields, stamp
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import (
     Details,
@@ -51,7 +51,7 @@ def encode(manifest: Manifest, *, dek: Dek | None, signer: Signer | None) -> byt
     proven = canonical.dump(body)
     document = {**body, "mac": "", "signature": ""}
     if dek is not None:
-        mac = derived.mac(dek, manifest.label.backup_id, Purpose.MANIFEST, proven)
+        mac = subkeys.mac(dek, manifest.label.backup_id, Purpose.MANIFEST, proven)
         document["mac"] = base64.b64encode(mac).decode()
     if signer is not None:
         document["signature"] = base64.b64encode(signer.sign(proven, Purpose.MANIFEST)).decode()
@@ -97,10 +97,10 @@ def unlock(data: bytes, manifest: Manifest, dek: Dek) -> Manifest:
     what = f"manifest of {manifest.label}"
     document, body = _document(data, what)
     proven, tag = canonical.dump(body), _unbase64(document, "mac", what)
-    if not derived.check_mac(dek, manifest.label.backup_id, Purpose.MANIFEST, proven, tag=tag):
+    if not subkeys.check_mac(dek, manifest.label.backup_id, Purpose.MANIFEST, proven, tag=tag):
         raise Tampered(f"{what} was changed after it was written")
     sealed = _unbase64(body, "sealed", what)
-    plain = derived.open_bytes(dek, manifest.label.backup_id, Purpose.SEALED, sealed)
+    plain = subkeys.open_bytes(dek, manifest.label.backup_id, Purpose.SEALED, sealed)
     return _fitting(replace(manifest, details=_details(_inflate(plain, what), what)), what)
 
 
@@ -163,7 +163,7 @@ def _body(manifest: Manifest, dek: Dek | None) -> dict[str, Any]:
     if dek is None:
         return {**body, "details": details}
     packed = zlib.compress(canonical.dump(details), level=6)
-    sealed = derived.seal_bytes(dek, manifest.label.backup_id, Purpose.SEALED, packed)
+    sealed = subkeys.seal_bytes(dek, manifest.label.backup_id, Purpose.SEALED, packed)
     return {**body, "sealed": base64.b64encode(sealed).decode()}
 
 

@@ -10,7 +10,7 @@ from importlib import resources
 
 from covetbackup.core.crypto import canonical
 from covetbackup.core.errors import Conflict, ManifestInvalid, ObjectNotFound, StorageError
-from covetbackup.core.repository.fields import Fields, stamp
+from covetbackup.core.repository.json_reader import Fields, stamp
 from covetbackup.core.repository.objects import write_object
 from covetbackup.core.storage.base import MARKER, Storage
 

@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 
-from covetbackup.core.stream.guardian import LET_INPUT_END, REPORT, TERMINATE
+from covetbackup.core.stream.process_supervisor import LET_INPUT_END, REPORT, TERMINATE
 from covetbackup.core.stream.tail import Tail
 
 

@@ -26,7 +26,7 @@ from covetbackup.core.errors import (
     SourceFailed,
     Stalled,
 )
-from covetbackup.core.stream import guardian
+from covetbackup.core.stream import process_supervisor
 from covetbackup.core.stream.blocks import PIECE_BYTES
 from covetbackup.core.stream.child import Child, ending
 from covetbackup.core.stream.command import Arguments, Command, Environment
@@ -313,7 +313,7 @@ def _spawn(
     stdin, stdout, stderr = streams
     try:
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", guardian.__file__, *guarded],
+            [sys.executable, "-I", "-S", process_supervisor.__file__, *guarded],
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,

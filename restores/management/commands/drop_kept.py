@@ -9,8 +9,8 @@ from django.core.management.base import CommandParser
 from backups.management.reporting import ReportingCommand
 from covetbackup.audit.log import actor_of
 from covetbackup.core.cli.report import Report
-from restores.keeping import request_drop
-from restores.management.finding import add_arguments, find_kept, followed
+from restores.management.lookups import add_arguments, find_kept, followed
+from restores.retained import request_drop
 
 
 class Command(ReportingCommand):

@@ -8,22 +8,22 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from backups.management.finding import find_backup, find_repository
+from backups.management.lookups import find_backup, find_repository
 from backups.management.reporting import ReportingCommand, error_of, status_of
 from backups.management.waiting import wait_for
 from backups.models import Backup, Repository, Server
 from covetbackup.audit.log import actor_of
 from covetbackup.core.cli.exits import OK, exit_status
 from covetbackup.core.cli.report import Report
-from covetbackup.core.cli.selecting import selection_of
+from covetbackup.core.cli.selection_args import selection_of
 from covetbackup.core.errors import BadSetting, Conflict
 from covetbackup.jobs.models import Job
 from restores.checks import Check, Level, is_refused
 from restores.models import KEEP_DAYS, Restore
-from restores.outcome import aftermath, summary_of
 from restores.plan import MOST_JOBS, Plan, best_repository, suggested_name, usual_jobs_of
 from restores.preflight import preflight
 from restores.requests import Confirmation, request_restore
+from restores.result import aftermath, summary_of
 from restores.targets.registry import all_switches, kind_of
 
 

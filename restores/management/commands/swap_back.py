@@ -9,8 +9,8 @@ from django.core.management.base import CommandParser
 from backups.management.reporting import ReportingCommand
 from covetbackup.audit.log import actor_of
 from covetbackup.core.cli.report import Report
-from restores.keeping import request_swap_back
-from restores.management.finding import add_arguments, find_kept, followed
+from restores.management.lookups import add_arguments, find_kept, followed
+from restores.retained import request_swap_back
 
 
 class Command(ReportingCommand):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from covetbackup.core.crypto.canonical import decode_bytes, dump, encode_bytes, parse
 from covetbackup.core.errors import ManifestInvalid

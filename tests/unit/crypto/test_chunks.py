@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from covetbackup.core.crypto.chunks import PIECE_LIMIT, Last, StreamId, seal, unseal
 from covetbackup.core.crypto.header import (

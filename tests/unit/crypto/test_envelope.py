@@ -10,12 +10,12 @@ import pytest
 
 from covetbackup.core.crypto import canonical
 from covetbackup.core.crypto.dek import Dek
-from covetbackup.core.crypto.derived import Purpose, mac
 from covetbackup.core.crypto.envelope import unwrap_dek, wrap_dek
 from covetbackup.core.crypto.kdf import Pbkdf2Cost
 from covetbackup.core.crypto.keyring import Keyring, new_keys
 from covetbackup.core.crypto.keys import RawKey, RecipientKey, passphrase_key
 from covetbackup.core.crypto.slots import digest
+from covetbackup.core.crypto.subkeys import Purpose, mac
 from covetbackup.core.errors import (
     BadSetting,
     CovetError,

@@ -11,11 +11,11 @@ import pytest
 from covetbackup.core.crypto import canonical
 from covetbackup.core.crypto.chunks import Last, StreamId, unseal
 from covetbackup.core.crypto.dek import Dek
-from covetbackup.core.crypto.derived import Purpose, mac, open_bytes
 from covetbackup.core.crypto.envelope import unwrap_dek
 from covetbackup.core.crypto.header import Header, object_number
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.crypto.seek import SeekReader
+from covetbackup.core.crypto.subkeys import Purpose, mac, open_bytes
 from covetbackup.core.crypto.suites import Suite
 from tests.vectors.crypto import make
 

@@ -23,7 +23,7 @@ from covetbackup.core.progress import Silent
 from covetbackup.core.repository import keys_store
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Trust
-from covetbackup.core.repository.opening import open_backup
+from covetbackup.core.repository.open_backup import open_backup
 from covetbackup.core.repository.repository import Repository
 from tests.support.doubles import (
     MemoryEngine,

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from covetbackup.core.crypto import canonical, derived
+from covetbackup.core.crypto import canonical, subkeys
 from covetbackup.core.crypto.dek import new_dek
-from covetbackup.core.crypto.derived import Purpose
 from covetbackup.core.crypto.keyring import Keyring
+from covetbackup.core.crypto.subkeys import Purpose
 from covetbackup.core.errors import ManifestInvalid
 from covetbackup.core.operations.verify import Level, verify_backup
 from covetbackup.core.progress import Silent
@@ -75,13 +75,13 @@ def test_sealed_details_that_no_writer_of_ours_makes_are_refused(packed: bytes) 
     body = {
         **json.loads(read(repository, manifest.label.manifest)),
         "sealed": canonical.encode_bytes(
-            derived.seal_bytes(dek, backup_id, Purpose.SEALED, packed)
+            subkeys.seal_bytes(dek, backup_id, Purpose.SEALED, packed)
         ),
         "signer": "",
         "signature": "",
     }
     proven = {n: v for n, v in body.items() if n not in ("digest", "mac", "signature")}
-    tag = derived.mac(dek, backup_id, Purpose.MANIFEST, canonical.dump(proven))
+    tag = subkeys.mac(dek, backup_id, Purpose.MANIFEST, canonical.dump(proven))
     data = changed(body, ("mac",), canonical.encode_bytes(tag))
     decoded = manifest_json.decode(data, manifest.label)
 

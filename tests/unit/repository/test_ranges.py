@@ -8,7 +8,7 @@ import pytest
 
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.errors import CovetError, Truncated
-from covetbackup.core.repository.opening import OpenedBackup, open_backup
+from covetbackup.core.repository.open_backup import OpenedBackup, open_backup
 from covetbackup.core.repository.ranges import open_range
 from covetbackup.core.repository.repository import Repository
 from tests.support.doubles import (

@@ -18,11 +18,7 @@ from covetbackup.core.errors import (
 )
 from covetbackup.core.manager import BackupManager
 from covetbackup.core.operations.copy import copy_backup, mend_indexes
-from covetbackup.core.operations.expire import (
-    delete_backup,
-    discard_backup,
-    sweep_repository,
-)
+from covetbackup.core.operations.delete import delete_backup, discard_backup, sweep_repository
 from covetbackup.core.operations.verify import Level, verify_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.layout import Label, new_label, slug_of
@@ -40,7 +36,7 @@ from tests.support.doubles import (
     replace,
     sample_bytes,
 )
-from tests.unit.repository.test_backup import FullDisk
+from tests.unit.operations.test_backup import FullDisk
 from tests.unit.repository.test_keys import restored
 
 DATA = {"dump.bin": sample_bytes(50_000), "globals.sql": b"CREATE ROLE"}

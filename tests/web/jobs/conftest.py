@@ -1,4 +1,4 @@
-"""An office for each kind of catalog; emptied before each test."""
+"""An cluster for each kind of catalog; emptied before each test."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.postgres import PostgresServer
-from tests.web.jobs.office import Office
+from tests.web.jobs.cluster import Cluster
 
 
 @pytest.fixture(scope="session")
-def sqlite_office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    office = Office(tmp_path_factory.mktemp("office"))
-    yield office
-    office.close()
+def sqlite_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    yield cluster
+    cluster.close()
 
 
 @pytest.fixture(scope="session")
-def postgresql_office(
+def postgresql_cluster(
     tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer
-) -> Iterator[Office]:
-    postgres_server.create_database("office")
+) -> Iterator[Cluster]:
+    postgres_server.create_database("cluster")
     user = f"postgres:{quote(postgres_server.password.reveal())}"
-    url = f"postgresql://{user}@127.0.0.1:{postgres_server.port}/office?sslmode=disable"
-    office = Office(tmp_path_factory.mktemp("office"), url)
-    yield office
-    office.close()
-    postgres_server.execute("postgres", "DROP DATABASE office WITH (FORCE)")
+    url = f"postgresql://{user}@127.0.0.1:{postgres_server.port}/cluster?sslmode=disable"
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), url)
+    yield cluster
+    cluster.close()
+    postgres_server.execute("postgres", "DROP DATABASE cluster WITH (FORCE)")
 
 
 @pytest.fixture
-def office(sqlite_office: Office) -> Iterator[Office]:
+def cluster(sqlite_cluster: Cluster) -> Iterator[Cluster]:
     """With a SQLite catalog."""
-    sqlite_office.reset()
-    yield sqlite_office
-    sqlite_office.reset()
+    sqlite_cluster.reset()
+    yield sqlite_cluster
+    sqlite_cluster.reset()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def any_office(request: pytest.FixtureRequest) -> Iterator[Office]:
+def any_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """With each kind of catalog. What differs between them is raced for in `test_races`."""
-    office = request.getfixturevalue(f"{request.param}_office")
-    office.reset()
-    yield office
-    office.reset()
+    cluster = request.getfixturevalue(f"{request.param}_cluster")
+    cluster.reset()
+    yield cluster
+    cluster.reset()

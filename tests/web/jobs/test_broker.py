@@ -10,7 +10,7 @@ from django.conf import settings
 
 from covetbackup import checks
 from tests.support.redis_server import RedisServer, run_redis
-from tests.web.jobs.office import Office, wait_until
+from tests.web.jobs.cluster import Cluster, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -20,82 +20,84 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 
 @pytest.fixture(scope="module")
-def redis_office(
+def redis_cluster(
     redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Office]:
-    office = Office(tmp_path_factory.mktemp("office"), broker_url=redis_server.url)
-    yield office
-    office.close()
+) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), broker_url=redis_server.url)
+    yield cluster
+    cluster.close()
 
 
 @pytest.fixture
-def office(redis_office: Office, redis_server: RedisServer) -> Iterator[Office]:
-    redis_office.reset()
+def cluster(redis_cluster: Cluster, redis_server: RedisServer) -> Iterator[Cluster]:
+    redis_cluster.reset()
     redis_server.client.flushall()
-    yield redis_office
-    redis_office.reset()
+    yield redis_cluster
+    redis_cluster.reset()
 
 
-def test_jobs_run_and_leave_no_bell(office: Office, redis_server: RedisServer) -> None:
-    office.worker()
-    jobs = [office.enqueue("steps", argument={"seconds": 0.1}) for _ in range(6)]
-    wait_until(lambda: office.ask("states") == {"succeeded": 6}, 60)
-    assert len(office.lines("start")) == len(jobs)
-    assert office.ask("bells") == 0, "in the catalog"
+def test_jobs_run_and_leave_no_bell(cluster: Cluster, redis_server: RedisServer) -> None:
+    cluster.worker()
+    jobs = [cluster.enqueue("steps", argument={"seconds": 0.1}) for _ in range(6)]
+    wait_until(lambda: cluster.ask("states") == {"succeeded": 6}, 60)
+    assert len(cluster.lines("start")) == len(jobs)
+    assert cluster.ask("bells") == 0, "in the catalog"
     wait_until(lambda: redis_server.client.keys() == [], 30)
 
 
-def test_a_killed_broker_loses_no_job(office: Office, redis_server: RedisServer) -> None:
-    office.worker()
-    running = office.enqueue("steps", argument={"seconds": 4})
-    office.runner_of(running)
+def test_a_killed_broker_loses_no_job(cluster: Cluster, redis_server: RedisServer) -> None:
+    cluster.worker()
+    running = cluster.enqueue("steps", argument={"seconds": 4})
+    cluster.runner_of(running)
     redis_server.kill()
-    meanwhile = [office.enqueue("steps", argument={"seconds": 0.1}) for _ in range(3)]
-    assert office.wait_for(running, "succeeded")["attempts"] == [[1, "succeeded"]]
-    assert {office.job(job)["state"] for job in meanwhile} == {"queued"}
+    meanwhile = [cluster.enqueue("steps", argument={"seconds": 0.1}) for _ in range(3)]
+    assert cluster.wait_for(running, "succeeded")["attempts"] == [[1, "succeeded"]]
+    assert {cluster.job(job)["state"] for job in meanwhile} == {"queued"}
     redis_server.start()
     for job in meanwhile:
-        assert office.wait_for(job, "succeeded", seconds=60)["attempts"] == [[1, "succeeded"]]
-    assert "Traceback" not in office.messages()
-    assert "does not answer" in office.messages()
+        assert cluster.wait_for(job, "succeeded", seconds=60)["attempts"] == [[1, "succeeded"]]
+    assert "Traceback" not in cluster.messages()
+    assert "does not answer" in cluster.messages()
 
 
 def test_a_bell_that_the_broker_forgot_is_rung_again(
-    office: Office, redis_server: RedisServer
+    cluster: Cluster, redis_server: RedisServer
 ) -> None:
-    job = office.enqueue("steps", argument={"seconds": 0.1})
+    job = cluster.enqueue("steps", argument={"seconds": 0.1})
     assert len(redis_server.client.keys()) == 1
     redis_server.kill()
     redis_server.start()
-    office.worker()
-    office.wait_for(job, "succeeded", seconds=60)
+    cluster.worker()
+    cluster.wait_for(job, "succeeded", seconds=60)
 
 
 def test_a_worker_starts_while_the_broker_is_away(
-    office: Office, redis_server: RedisServer
+    cluster: Cluster, redis_server: RedisServer
 ) -> None:
     redis_server.kill()
-    office.worker()
-    job = office.enqueue("steps", argument={"seconds": 0.1})
+    cluster.worker()
+    job = cluster.enqueue("steps", argument={"seconds": 0.1})
     redis_server.start()
-    office.wait_for(job, "succeeded", seconds=60)
+    cluster.wait_for(job, "succeeded", seconds=60)
 
 
-def test_a_job_that_is_rolled_back_rings_no_bell(office: Office, redis_server: RedisServer) -> None:
-    office.ask("enqueue_and_roll_back", "steps", {"seconds": 0.1})
-    assert office.ask("states") == {} and redis_server.client.keys() == []
-    office.enqueue("steps", argument={"seconds": 0.1})
+def test_a_job_that_is_rolled_back_rings_no_bell(
+    cluster: Cluster, redis_server: RedisServer
+) -> None:
+    cluster.ask("enqueue_and_roll_back", "steps", {"seconds": 0.1})
+    assert cluster.ask("states") == {} and redis_server.client.keys() == []
+    cluster.enqueue("steps", argument={"seconds": 0.1})
     assert len(redis_server.client.keys()) == 1
 
 
 def test_two_dashboards_on_one_server_hear_their_own_bells_only(
-    office: Office, redis_server: RedisServer, tmp_path: Path
+    cluster: Cluster, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    other = Office(tmp_path, broker_url=redis_server.url, secret_key="of another dashboard, " * 3)
+    other = Cluster(tmp_path, broker_url=redis_server.url, secret_key="of another dashboard, " * 3)
     try:
         other.reset()
         other.worker()
-        office.enqueue("steps", argument={"seconds": 0.1})
+        cluster.enqueue("steps", argument={"seconds": 0.1})
         theirs = other.enqueue("steps", argument={"seconds": 0.1})
         other.wait_for(theirs, "succeeded", seconds=60)
         assert len(redis_server.client.keys()) == 1, "ours is still there"
@@ -127,7 +129,7 @@ def test_a_broker_that_cannot_be_reached_is_a_warning_without_its_password(
     redis_server.client.config_set("requirepass", "")
 
 
-def test_a_wrong_address_keeps_a_worker_from_starting(office: Office) -> None:
-    worker = office.start("worker", Q_CLUSTER_NAME="jobs", COVET_BROKER_URL="http://nowhere")
+def test_a_wrong_address_keeps_a_worker_from_starting(cluster: Cluster) -> None:
+    worker = cluster.start("worker", Q_CLUSTER_NAME="jobs", COVET_BROKER_URL="http://nowhere")
     assert worker.wait(60) == 1
-    assert "covetbackup.E008" in office.messages() and "Traceback" not in office.messages()
+    assert "covetbackup.E008" in cluster.messages() and "Traceback" not in cluster.messages()

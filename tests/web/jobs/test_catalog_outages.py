@@ -17,7 +17,7 @@ import pytest
 from tests.support.postgres import postgres_binaries
 from tests.support.postgres_server import PostgresServer, server_in
 from tests.web.catalog import make_file
-from tests.web.jobs.office import Office, wait_until
+from tests.web.jobs.cluster import Cluster, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -62,8 +62,8 @@ def catalog() -> Iterator[Mortal]:
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory, catalog: Mortal) -> Iterator[Office]:
-    """An office with a folder of SQLite files, its catalog on the server that can be killed."""
+def archive(tmp_path_factory: pytest.TempPathFactory, catalog: Mortal) -> Iterator[Cluster]:
+    """An cluster with a folder of SQLite files, its catalog on the server that can be killed."""
     server = catalog.server
     server.create_database("archive")
     # Or a claim that was answered is forgotten by the crash, and the job begun by two.
@@ -71,36 +71,36 @@ def archive(tmp_path_factory: pytest.TempPathFactory, catalog: Mortal) -> Iterat
     user = f"postgres:{quote(server.password.reveal())}"
     url = f"postgresql://{user}@127.0.0.1:{server.port}/archive?sslmode=disable"
     folder = tmp_path_factory.mktemp("outage")
-    office = Office(folder, url, clerk="archivist", settings="outage_settings")
+    cluster = Cluster(folder, url, shell="backup_shell", settings="outage_settings")
     (folder / "files").mkdir()
     make_file(folder / "files" / SHOP, rows=50)
-    office.ask("furnish", str(folder / "files"), 1, "no server")
-    office.worker()
-    yield office
-    office.close()
+    cluster.ask("furnish", str(folder / "files"), 1, "no server")
+    cluster.worker()
+    yield cluster
+    cluster.close()
 
 
-def outlived(office: Office, catalog: Mortal, point: str, job: int) -> dict[str, object]:
+def outlived(cluster: Cluster, catalog: Mortal, point: str, job: int) -> dict[str, object]:
     """The job at its end; the catalog died before the call `point`, and came back later."""
-    wait_until((office.folder / "paused").exists, 30)
+    wait_until((cluster.folder / "paused").exists, 30)
     catalog.kill()
-    (office.folder / "go").touch()
+    (cluster.folder / "go").touch()
     time.sleep(1.5)
     catalog.start()
-    return office.wait_for(job, "succeeded", "failed", "interrupted", seconds=40)
+    return cluster.wait_for(job, "succeeded", "failed", "interrupted", seconds=40)
 
 
 @pytest.fixture
-def pause(archive: Office) -> Iterator[Path]:
+def pause(archive: Cluster) -> Iterator[Path]:
     """The file that names where work waits."""
     yield archive.folder / "pause"
     for name in ("pause", "paused", "go"):
         (archive.folder / name).unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("point", [CONFIRM, "backups.records.record_backup"])
+@pytest.mark.parametrize("point", [CONFIRM, "backups.state.record_backup"])
 def test_a_backup_outlives_a_restart_of_the_catalog_while_it_is_published(
-    archive: Office, catalog: Mortal, pause: Path, point: str
+    archive: Cluster, catalog: Mortal, pause: Path, point: str
 ) -> None:
     pause.write_text(point)
     job = archive.ask("back_up", "files", SHOP, "none")
@@ -114,7 +114,7 @@ def test_a_backup_outlives_a_restart_of_the_catalog_while_it_is_published(
 
 
 @pytest.fixture
-def backup(archive: Office) -> int:
+def backup(archive: Cluster) -> int:
     job = int(archive.ask("back_up", "files", SHOP, "none"))
     archive.wait_for(job, "succeeded")
     return job
@@ -123,19 +123,19 @@ def backup(archive: Office) -> int:
 @pytest.mark.parametrize(
     ("kind", "point"),
     [
-        ("verify", "backups.records.record_copy_check"),
-        ("verify", "backups.records.record_verified"),
+        ("verify", "backups.state.record_copy_check"),
+        ("verify", "backups.state.record_verified"),
         ("copy", CONFIRM),
         ("copy", "backups.copy_tasks.record_copied"),
         ("delete", "backups.tasks._remove_copy"),
-        ("delete", "backups.records.record_removed"),
+        ("delete", "backups.state.record_removed"),
         ("restore", CONFIRM),
         ("restore", "restores.tasks._record_done"),
         ("restore", "restores.tasks._tell_catalog"),
     ],
 )
 def test_other_work_outlives_a_restart_of_the_catalog_too(
-    archive: Office, catalog: Mortal, backup: int, pause: Path, kind: str, point: str
+    archive: Cluster, catalog: Mortal, backup: int, pause: Path, kind: str, point: str
 ) -> None:
     arguments = {"restore": [f"{point[-8:]}.db"], "copy": [f"r{point[-8:]}"]}.get(kind, [])
     if kind == "copy":

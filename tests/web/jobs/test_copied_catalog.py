@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.postgres import PostgresServer
 from tests.web.catalog import make_file
-from tests.web.jobs.office import Office, stop, wait_until
+from tests.web.jobs.cluster import Cluster, stop, wait_until
 
 pytestmark = pytest.mark.slow
 SHOP = "shop.db"
@@ -26,8 +26,8 @@ def catalog_url(server: PostgresServer, name: str) -> str:
 @pytest.fixture
 def original(
     request: pytest.FixtureRequest, tmp_path: Path, postgres_tidy: PostgresServer
-) -> Office:
-    """An office whose catalog is as the parameter says, with a backup and a removal that waits."""
+) -> Cluster:
+    """An cluster whose catalog is as the parameter says, with a backup and a removal that waits."""
     folder = tmp_path / "original"
     (folder / "files").mkdir(parents=True)
     make_file(folder / "files" / SHOP, rows=50)
@@ -35,17 +35,17 @@ def original(
     if request.param == "postgresql":
         postgres_tidy.create_database("original")
         url = catalog_url(postgres_tidy, "original")
-    office = Office(folder, url, clerk="archivist", settings="archive_settings")
+    cluster = Cluster(folder, url, shell="backup_shell", settings="archive_settings")
     port, password = postgres_tidy.port, postgres_tidy.password.reveal()
-    office.ask("furnish", str(folder / "files"), port, password)
-    request.addfinalizer(office.close)
-    return office
+    cluster.ask("furnish", str(folder / "files"), port, password)
+    request.addfinalizer(cluster.close)
+    return cluster
 
 
 @pytest.mark.parametrize("original", ["sqlite", "postgresql"], indirect=True)
 def test_a_copied_catalog_touches_nothing_until_it_is_the_successor(
     request: pytest.FixtureRequest,
-    original: Office,
+    original: Cluster,
     tmp_path: Path,
     postgres_tidy: PostgresServer,
 ) -> None:
@@ -59,7 +59,7 @@ def test_a_copied_catalog_touches_nothing_until_it_is_the_successor(
         postgres_tidy.create_database("copied", "TEMPLATE original")
         url = catalog_url(postgres_tidy, "copied")
     shutil.copytree(original.folder, tmp_path / "copy")
-    copy = Office(tmp_path / "copy", url, clerk="archivist", settings="archive_settings")
+    copy = Cluster(tmp_path / "copy", url, shell="backup_shell", settings="archive_settings")
     request.addfinalizer(copy.close)
     roots = {"COVET_REPOSITORY_ROOTS": str(original.folder)}
     copy.worker(**roots)
@@ -73,7 +73,7 @@ def test_a_copied_catalog_touches_nothing_until_it_is_the_successor(
 
 
 @pytest.mark.parametrize("original", ["postgresql"], indirect=True)
-def test_the_catalog_is_backed_up_by_itself_and_not_replaced_by_itself(original: Office) -> None:
+def test_the_catalog_is_backed_up_by_itself_and_not_replaced_by_itself(original: Cluster) -> None:
     original.worker()
     backup = original.ask("back_up", "postgres", "original", "zstd:3")
     original.wait_for(backup, "succeeded", seconds=60)

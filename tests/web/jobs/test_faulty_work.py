@@ -11,22 +11,22 @@ from tests.support.lossy_link import lossy_link
 from tests.support.mariadb import MysqlServer
 from tests.support.postgres import PostgresServer
 from tests.support.slow_restore import BRAKE, SLOW, is_standing
-from tests.web.jobs.office import Office, kill, wait_until
+from tests.web.jobs.cluster import Cluster, kill, wait_until
 
 SHOP = "shop_of_jobs"
 COPY = "copy_of_jobs"
 
 
 @pytest.fixture
-def archive(tmp_path: Path, postgres_tidy: PostgresServer) -> Iterator[Office]:
-    """An office with a PostgreSQL server, whose database `SHOP` is there and empty."""
+def archive(tmp_path: Path, postgres_tidy: PostgresServer) -> Iterator[Cluster]:
+    """An cluster with a PostgreSQL server, whose database `SHOP` is there and empty."""
     postgres_tidy.create_database(SHOP)
-    office = Office(tmp_path, clerk="archivist", settings="impatient_settings")
+    cluster = Cluster(tmp_path, shell="backup_shell", settings="short_timeout_settings")
     (tmp_path / "files").mkdir()
     password = postgres_tidy.password.reveal()
-    office.ask("furnish", str(tmp_path / "files"), postgres_tidy.port, password)
-    yield office
-    office.close()
+    cluster.ask("furnish", str(tmp_path / "files"), postgres_tidy.port, password)
+    yield cluster
+    cluster.close()
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def port_of_postgres(postgres_tidy: PostgresServer) -> int:
 
 
 @pytest.fixture
-def port_of_mariadb(mariadb_tidy: MysqlServer, archive: Office) -> int:
+def port_of_mariadb(mariadb_tidy: MysqlServer, archive: Cluster) -> int:
     mariadb_tidy.execute(None, f"CREATE DATABASE {SHOP}")
     rows = "SELECT seq AS g, repeat(md5(seq), 30) AS fat FROM seq_1_to_30000"
     mariadb_tidy.execute(SHOP, f"CREATE TABLE one AS {rows}")
@@ -48,7 +48,7 @@ def port_of_mariadb(mariadb_tidy: MysqlServer, archive: Office) -> int:
 
 @pytest.mark.parametrize("server", ["postgres", pytest.param("mariadb", marks=pytest.mark.slow)])
 def test_a_backup_that_lost_its_link_is_tried_again_and_then_succeeds(
-    archive: Office, request: pytest.FixtureRequest, server: str
+    archive: Cluster, request: pytest.FixtureRequest, server: str
 ) -> None:
     with lossy_link(request.getfixturevalue(f"port_of_{server}")) as link:
         archive.worker(prefix=link.prefix)
@@ -67,7 +67,7 @@ def test_a_backup_that_lost_its_link_is_tried_again_and_then_succeeds(
 
 
 def test_a_restore_that_is_killed_ends_interrupted_and_another_one_succeeds(
-    archive: Office, postgres_tidy: PostgresServer
+    archive: Cluster, postgres_tidy: PostgresServer
 ) -> None:
     table = "CREATE TABLE one AS SELECT generate_series(1, 10) AS g"
     postgres_tidy.execute(SHOP, SLOW, table, "CREATE INDEX ON one (slow(g))")

@@ -18,8 +18,8 @@ from tests.support.ports import free_port
 from tests.support.postgres import PostgresServer
 from tests.support.redis_server import RedisServer, run_redis
 from tests.web.catalog import make_file
-from tests.web.jobs.office import Office, stop, wait_until
-from tests.web.jobs.slaughter import Slaughter
+from tests.web.jobs.chaos import Slaughter
+from tests.web.jobs.cluster import Cluster, stop, wait_until
 from tests.web.jobs.test_chaos import overlaps
 
 CODECS = ("zstd:3", "lzma:6")
@@ -42,29 +42,29 @@ def archive(
     tmp_path: Path,
     broker: RedisServer,
     postgres_tidy: PostgresServer,
-) -> Iterator[Office]:
-    """An office with real databases, its catalog as the parameter says."""
-    folder = tmp_path / "office"
+) -> Iterator[Cluster]:
+    """An cluster with real databases, its catalog as the parameter says."""
+    folder = tmp_path / "cluster"
     folder.mkdir()
     url = ""
     if request.param == "postgresql":
         postgres_tidy.create_database("archive")
         user = f"postgres:{quote(postgres_tidy.password.reveal())}"
         url = f"postgresql://{user}@127.0.0.1:{postgres_tidy.port}/archive?sslmode=disable"
-    office = Office(
-        folder, url, broker_url=broker.url, clerk="archivist", settings="archive_settings"
+    cluster = Cluster(
+        folder, url, broker_url=broker.url, shell="backup_shell", settings="archive_settings"
     )
     (folder / "files").mkdir()
-    office.ask(
+    cluster.ask(
         "furnish", str(folder / "files"), postgres_tidy.port, postgres_tidy.password.reveal()
     )
-    yield office
-    office.close()
+    yield cluster
+    cluster.close()
 
 
 @pytest.mark.parametrize("archive", ["sqlite"], indirect=True)
 def test_a_few_backups_outlive_some_kills(
-    archive: Office, broker: RedisServer, postgres_tidy: PostgresServer
+    archive: Cluster, broker: RedisServer, postgres_tidy: PostgresServer
 ) -> None:
     names = make_databases(archive, postgres_tidy, each=2, rows=20_000)
     outlive(archive, broker, names, kill_seconds=8, pause=0.6)
@@ -74,17 +74,17 @@ def test_a_few_backups_outlive_some_kills(
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("archive", ["sqlite", "postgresql"], indirect=True)
 def test_fifty_backups_outlive_every_kill(
-    archive: Office, broker: RedisServer, postgres_tidy: PostgresServer
+    archive: Cluster, broker: RedisServer, postgres_tidy: PostgresServer
 ) -> None:
     names = make_databases(archive, postgres_tidy, each=25, rows=40_000)
     outlive(archive, broker, names, kill_seconds=150, pause=1.5)
 
 
 def make_databases(
-    office: Office, postgres: PostgresServer, *, each: int, rows: int
+    cluster: Cluster, postgres: PostgresServer, *, each: int, rows: int
 ) -> list[tuple[str, str]]:
     """As many of either kind: their servers' names and their own."""
-    first = make_file(office.folder / "files" / "shop0.db", rows=rows // 3)
+    first = make_file(cluster.folder / "files" / "shop0.db", rows=rows // 3)
     postgres.execute(postgres.create_database("shop0"), ROWS.format(rows=rows))
     for number in range(1, each):
         shutil.copyfile(first, first.with_name(f"shop{number}.db"))
@@ -94,7 +94,7 @@ def make_databases(
 
 
 def outlive(
-    office: Office,
+    cluster: Cluster,
     broker: RedisServer,
     names: list[tuple[str, str]],
     *,
@@ -102,37 +102,37 @@ def outlive(
     pause: float,
 ) -> None:
     place = f"127.0.0.1:{free_port()}"
-    up = office.start("up", "--bind", place)
-    wait_until(lambda: bool(office.ask("nodes")), 30)
-    jobs = [office.ask("back_up", *name, CODECS[n // 2 % 2]) for n, name in enumerate(names)]
-    slaughter = Slaughter(office, up.pid, broker, seed=7)
+    up = cluster.start("up", "--bind", place)
+    wait_until(lambda: bool(cluster.ask("nodes")), 30)
+    jobs = [cluster.ask("back_up", *name, CODECS[n // 2 % 2]) for n, name in enumerate(names)]
+    slaughter = Slaughter(cluster, up.pid, broker, seed=7)
     done = {"succeeded": len(jobs)}
     slaughter.go_on(
-        while_so=lambda: office.ask("states") != done, seconds=kill_seconds, pause=pause
+        while_so=lambda: cluster.ask("states") != done, seconds=kill_seconds, pause=pause
     )
-    wait_while_it_moves(office, done)
-    wait_until(lambda: office.ask("hooks_due") == 0, 60)
+    wait_while_it_moves(cluster, done)
+    wait_until(lambda: cluster.ask("hooks_due") == 0, 60)
     wait_until(lambda: serves(place), 60)
     stop(up, seconds=10)
-    report(office, slaughter)
+    report(cluster, slaughter)
     assert sum(slaughter.killed.values()) > 0
-    assert overlaps(office) == []
-    found = office.ask("backups")
+    assert overlaps(cluster) == []
+    found = cluster.ask("backups")
     assert sorted(backup["job"] for backup in found) == sorted(jobs)
     assert {backup["state"] for backup in found} == {"available"}
-    assert sorted(backup["label"] for backup in found) == sorted(office.ask("published"))
-    print(f"left before the sweep: {office.ask('orphans')}, swept: {office.ask('sweep')}")
-    assert office.ask("orphans") == []
-    assert office.ask("damaged") == []
+    assert sorted(backup["label"] for backup in found) == sorted(cluster.ask("published"))
+    print(f"left before the sweep: {cluster.ask('orphans')}, swept: {cluster.ask('sweep')}")
+    assert cluster.ask("orphans") == []
+    assert cluster.ask("damaged") == []
 
 
-def wait_while_it_moves(office: Office, done: dict[str, int]) -> None:
+def wait_while_it_moves(cluster: Cluster, done: dict[str, int]) -> None:
     """Until all is done; a quarter of an hour is long, two minutes without an end are too long."""
     seen, since = 0, time.monotonic()
-    while (states := office.ask("states")) != done:
+    while (states := cluster.ask("states")) != done:
         if states.get("succeeded", 0) != seen:
             seen, since = states["succeeded"], time.monotonic()
-        assert time.monotonic() - since < 120, (states, office.messages())
+        assert time.monotonic() - since < 120, (states, cluster.messages())
         time.sleep(0.5)
 
 
@@ -144,13 +144,13 @@ def serves(place: str) -> bool:
         return False
 
 
-def report(office: Office, slaughter: Slaughter) -> None:
+def report(cluster: Cluster, slaughter: Slaughter) -> None:
     seconds = [
         (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
-        for _, _, start, end in office.ask("attempts")
+        for _, _, start, end in cluster.ask("attempts")
         if start and end
     ]
     print(
-        f"killed: {dict(slaughter.killed)}, jobs: {office.ask('states')}, "
+        f"killed: {dict(slaughter.killed)}, jobs: {cluster.ask('states')}, "
         f"attempts: {len(seconds)}, {median(seconds):.1f} s each, at most {max(seconds):.1f} s"
     )

@@ -8,22 +8,22 @@ from pathlib import Path
 import pytest
 
 from tests.web.catalog import make_file
-from tests.web.jobs.office import Office, wait_until
+from tests.web.jobs.cluster import Cluster, wait_until
 
 
 @pytest.fixture
-def archive(tmp_path: Path) -> Iterator[Office]:
+def archive(tmp_path: Path) -> Iterator[Cluster]:
     """With two repositories, and one SQLite file to back up."""
     (tmp_path / "files").mkdir()
     make_file(tmp_path / "files" / "shop.db")
-    office = Office(tmp_path, clerk="archivist", settings="archive_settings")
-    office.ask("furnish", str(tmp_path / "files"), 5432, "never asked for")
-    office.ask("add_repository", "away")
-    yield office
-    office.close()
+    cluster = Cluster(tmp_path, shell="backup_shell", settings="archive_settings")
+    cluster.ask("furnish", str(tmp_path / "files"), 5432, "never asked for")
+    cluster.ask("add_repository", "away")
+    yield cluster
+    cluster.close()
 
 
-def test_a_repository_that_was_away_gets_its_copy_when_it_is_back(archive: Office) -> None:
+def test_a_repository_that_was_away_gets_its_copy_when_it_is_back(archive: Cluster) -> None:
     away = archive.folder / "away"
     away.rename(archive.folder / "unmounted")
     archive.worker()

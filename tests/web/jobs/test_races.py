@@ -8,47 +8,47 @@ from collections import Counter
 
 import pytest
 
-from tests.web.jobs.office import ROOT, Office
+from tests.web.jobs.cluster import ROOT, Cluster
 
 RACERS = 4
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def office(request: pytest.FixtureRequest) -> Office:
-    office: Office = request.getfixturevalue(f"{request.param}_office")
-    office.reset()
-    return office
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    cluster: Cluster = request.getfixturevalue(f"{request.param}_cluster")
+    cluster.reset()
+    return cluster
 
 
-def test_each_job_is_claimed_once(office: Office) -> None:
-    jobs = [office.enqueue("steps") for _ in range(40)]
-    assert sorted(race(office, jobs, limit=1000)) == sorted(jobs)
+def test_each_job_is_claimed_once(cluster: Cluster) -> None:
+    jobs = [cluster.enqueue("steps") for _ in range(40)]
+    assert sorted(race(cluster, jobs, limit=1000)) == sorted(jobs)
 
 
-def test_no_lane_takes_more_than_its_limit(office: Office) -> None:
+def test_no_lane_takes_more_than_its_limit(cluster: Cluster) -> None:
     lanes = {"one": 0, "two": 0}
     jobs = {
-        office.enqueue("steps", server_lane=lane, repository_lane="shelf"): lane
+        cluster.enqueue("steps", server_lane=lane, repository_lane="shelf"): lane
         for lane in lanes
         for _ in range(12)
     }
-    won = race(office, list(jobs), limit=3)
+    won = race(cluster, list(jobs), limit=3)
     assert len(won) == 3, "of the repository and of all"
     assert max(Counter(jobs[job] for job in won).values()) <= 2, "of each server"
 
 
-def test_of_the_jobs_for_one_target_one_runs(office: Office) -> None:
-    jobs = [office.enqueue("steps", lock_key="shop") for _ in range(20)]
-    assert len(race(office, jobs, limit=1000)) == 1
+def test_of_the_jobs_for_one_target_one_runs(cluster: Cluster) -> None:
+    jobs = [cluster.enqueue("steps", lock_key="shop") for _ in range(20)]
+    assert len(race(cluster, jobs, limit=1000)) == 1
 
 
-def race(office: Office, jobs: list[int], *, limit: int) -> list[int]:
+def race(cluster: Cluster, jobs: list[int], *, limit: int) -> list[int]:
     """The jobs that were won, by whomever."""
-    node = office.ask("add_node")
-    environment = office.environment | {"COVET_TEST_LIMIT": str(limit)}
+    node = cluster.ask("add_node")
+    environment = cluster.environment | {"COVET_TEST_LIMIT": str(limit)}
     racers = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.web.jobs.racer", node, *map(str, jobs)],
+            [sys.executable, "-m", "tests.web.jobs.claimer", node, *map(str, jobs)],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,

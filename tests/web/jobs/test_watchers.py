@@ -12,32 +12,32 @@ from datetime import datetime
 
 import pytest
 
-from tests.web.jobs.office import Office, wait_until
+from tests.web.jobs.cluster import Cluster, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 JOBS, WATCHERS, SECONDS = 8, 20, 20
 
 
-def test_eight_jobs_with_twenty_watchers_never_find_the_catalog_locked(office: Office) -> None:
+def test_eight_jobs_with_twenty_watchers_never_find_the_catalog_locked(cluster: Cluster) -> None:
     at = f"127.0.0.1:{free_port()}"
-    office.start("up", "--bind", at, COVET_WORKERS=str(JOBS), COVET_TEST_LIMIT=str(JOBS))
-    wait_until(lambda: bool(office.ask("nodes")), 60)
-    cookie = office.ask("watcher")
-    jobs = [office.enqueue("steps", argument={"seconds": SECONDS}) for _ in range(JOBS)]
-    wait_until(lambda: office.ask("states") == {"running": JOBS}, 90)
+    cluster.start("up", "--bind", at, COVET_WORKERS=str(JOBS), COVET_TEST_LIMIT=str(JOBS))
+    wait_until(lambda: bool(cluster.ask("nodes")), 60)
+    cookie = cluster.ask("watcher")
+    jobs = [cluster.enqueue("steps", argument={"seconds": SECONDS}) for _ in range(JOBS)]
+    wait_until(lambda: cluster.ask("states") == {"running": JOBS}, 90)
 
     addresses = [f"http://{at}/jobs/{jobs[n % JOBS]}/live" for n in range(WATCHERS)]
     with ThreadPoolExecutor(WATCHERS) as people:
         answers = list(people.map(lambda address: watch(address, cookie), addresses))
 
-    writes = [office.job(job)["version"] for job in jobs]
+    writes = [cluster.job(job)["version"] for job in jobs]
     print(f"\nanswers: {dict(sum(answers, Counter()))}, writes of the jobs: {writes}")
-    assert office.ask("states") == {"succeeded": JOBS}
+    assert cluster.ask("states") == {"succeeded": JOBS}
     assert all(each[200] >= 2 for each in answers), "everybody sees it move, and end"
-    messages = (office.folder / "messages").read_text()
+    messages = (cluster.folder / "messages").read_text()
     assert "database is locked" not in messages and "Traceback" not in messages, messages
-    for job in map(office.job, jobs):
+    for job in map(cluster.job, jobs):
         assert job["version"] <= lasted(job) + 4, "more than one write a second, claim and end"
 
 

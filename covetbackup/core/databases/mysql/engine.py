@@ -13,14 +13,15 @@ from covetbackup.core.databases.base import (
     RestoreOptions,
     RestoreSession,
 )
-from covetbackup.core.databases.mysql import backup, restore
-from covetbackup.core.databases.mysql.clients import Clients, choose_clients, find_clients
-from covetbackup.core.databases.mysql.connection import connect, translated
-from covetbackup.core.databases.mysql.dump import check_member
-from covetbackup.core.databases.mysql.flavour import Version
-from covetbackup.core.databases.mysql.rows import RowsRestore
-from covetbackup.core.databases.mysql.settings import ConnectionSettings
-from covetbackup.core.databases.mysql.tables import list_tables
+from covetbackup.core.databases.mysql.backup import session
+from covetbackup.core.databases.mysql.backup.dump import check_member
+from covetbackup.core.databases.mysql.inventory.tables import list_tables
+from covetbackup.core.databases.mysql.restore import new_database
+from covetbackup.core.databases.mysql.restore.into_existing.data_only import RowsRestore
+from covetbackup.core.databases.mysql.server.clients import Clients, choose_clients, find_clients
+from covetbackup.core.databases.mysql.server.connection import connect, translated
+from covetbackup.core.databases.mysql.server.flavour import Version
+from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter
@@ -34,7 +35,7 @@ class MysqlEngine:
     """
 
     kind = "mysql"
-    methods = (backup.METHOD,)
+    methods = (session.METHOD,)
 
     def __init__(
         self,
@@ -49,9 +50,9 @@ class MysqlEngine:
 
     def probe(self) -> Probe:
         with translated(self._settings), connect(self._settings, self._password) as connection:
-            backup.refuse_absent(connection)
+            session.refuse_absent(connection)
             listing = list_tables(connection, self._settings.database)
-            return backup.probe_of(connection, self._clients(connection.version), listing)
+            return session.probe_of(connection, self._clients(connection.version), listing)
 
     def backup(
         self, options: BackupOptions, progress: Progress
@@ -59,7 +60,7 @@ class MysqlEngine:
         """Also raises `Unreadable` on entry, naming what this account cannot dump."""
         if options.method not in ("", *self.methods):
             raise BadSetting(f"MySQL has no backup method {options.method!r}", "use logical")
-        return backup.LogicalBackup(
+        return session.LogicalBackup(
             self._settings, self._password, options, choose=self._clients, progress=progress
         )
 
@@ -85,7 +86,7 @@ class MysqlEngine:
             )
         if selection is not None and rows_alone:
             return RowsRestore(self._settings, self._password, options, selection, progress)
-        return restore.LogicalRestore(
+        return new_database.LogicalRestore(
             self._settings, self._password, options, choose=self._clients, progress=progress
         )
 

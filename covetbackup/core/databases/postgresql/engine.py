@@ -14,20 +14,25 @@ from covetbackup.core.databases.base import (
     RestoreOptions,
     RestoreSession,
 )
-from covetbackup.core.databases.postgresql import backup, restore
-from covetbackup.core.databases.postgresql.access import Access
-from covetbackup.core.databases.postgresql.adding.session import AddingRestore
-from covetbackup.core.databases.postgresql.archive import check_member
-from covetbackup.core.databases.postgresql.clients import Clients, choose_clients, find_clients
-from covetbackup.core.databases.postgresql.connection import (
+from covetbackup.core.databases.postgresql.archive.check import check_member
+from covetbackup.core.databases.postgresql.backup import session
+from covetbackup.core.databases.postgresql.backup.parallel import METHOD as PARALLEL
+from covetbackup.core.databases.postgresql.backup.single_stream import METHOD as LOGICAL
+from covetbackup.core.databases.postgresql.restore import new_database
+from covetbackup.core.databases.postgresql.restore.into_existing.session import AddingRestore
+from covetbackup.core.databases.postgresql.server.access import Access
+from covetbackup.core.databases.postgresql.server.clients import (
+    Clients,
+    choose_clients,
+    find_clients,
+)
+from covetbackup.core.databases.postgresql.server.connection import (
     ConnectionSettings,
     connect,
     major_of,
     translated,
 )
-from covetbackup.core.databases.postgresql.parts.dump import METHOD as PARALLEL
-from covetbackup.core.databases.postgresql.url import parse_url
-from covetbackup.core.databases.postgresql.whole import METHOD as LOGICAL
+from covetbackup.core.databases.postgresql.server.url import parse_url
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter
@@ -60,7 +65,7 @@ class PostgresEngine:
             translated(self._settings),
             connect(self._settings, self._password, application="covetbackup") as connection,
         ):
-            return backup.probe(connection, self._clients(major_of(connection)))
+            return session.probe(connection, self._clients(major_of(connection)))
 
     def backup(
         self, options: BackupOptions, progress: Progress
@@ -72,7 +77,7 @@ class PostgresEngine:
                 f"one of: {', '.join(self.methods)}",
             )
         access = Access(self._settings, self._password, f"covetbackup {secrets.token_hex(4)}")
-        return backup.PostgresBackup(
+        return session.PostgresBackup(
             access, options.method or PARALLEL, choose=self._clients, progress=progress
         )
 
@@ -96,7 +101,7 @@ class PostgresEngine:
         """
         if options.adds or (options.selection and not options.selection.with_structure):
             return self._adding(options, progress)
-        return restore.PostgresRestore(
+        return new_database.PostgresRestore(
             self._settings, self._password, options, choose=self._clients, progress=progress
         )
 

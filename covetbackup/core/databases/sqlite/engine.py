@@ -11,22 +11,26 @@ from pathlib import Path
 
 from covetbackup.core.databases import selection
 from covetbackup.core.databases.base import BackupOptions, Probe, RestoreOptions
-from covetbackup.core.databases.sqlite.connection import live_connection, pragma, require_sqlite
-from covetbackup.core.databases.sqlite.held import held_descriptor
-from covetbackup.core.databases.sqlite.integrity import check_stream
-from covetbackup.core.databases.sqlite.inventory import COUNT_BUDGET_BYTES
-from covetbackup.core.databases.sqlite.methods import (
+from covetbackup.core.databases.sqlite.archive.integrity import check_stream
+from covetbackup.core.databases.sqlite.backup.pages import HEADER_BYTES
+from covetbackup.core.databases.sqlite.backup.session import MEMBER, FixedState, Snapshot, counting
+from covetbackup.core.databases.sqlite.backup.snapshot_methods import (
     Method,
     fix_by_backup,
     fix_by_copy,
     fix_by_vacuum,
     fix_by_wal,
 )
-from covetbackup.core.databases.sqlite.pages import HEADER_BYTES
-from covetbackup.core.databases.sqlite.restore import RestoreToFile, restoring
-from covetbackup.core.databases.sqlite.snapshot import MEMBER, FixedState, Snapshot, counting
-from covetbackup.core.databases.sqlite.source import SourceFile, find_source
-from covetbackup.core.databases.sqlite.url import checked_path, parse_url
+from covetbackup.core.databases.sqlite.inventory.build import COUNT_BUDGET_BYTES
+from covetbackup.core.databases.sqlite.restore.session import RestoreToFile, restoring
+from covetbackup.core.databases.sqlite.server.connection import (
+    live_connection,
+    pragma,
+    require_sqlite,
+)
+from covetbackup.core.databases.sqlite.server.fd_cache import held_descriptor
+from covetbackup.core.databases.sqlite.server.source import SourceFile, find_source
+from covetbackup.core.databases.sqlite.server.url import checked_path, parse_url
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter

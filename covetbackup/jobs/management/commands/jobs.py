@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from covetbackup.jobs.bell import queue_position
+from covetbackup.jobs.dispatch import queue_position
 from covetbackup.jobs.models import ACTIVE_STATES, Job, JobState
 
 

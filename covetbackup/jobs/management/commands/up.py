@@ -21,9 +21,9 @@ from django.db import connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from covetbackup.command_line import command
-from covetbackup.jobs import kernel
 from covetbackup.jobs.children import LOOK_SECONDS, Child, Children
 from covetbackup.jobs.outage import AWAY, AWAY_HINT, described
+from covetbackup.jobs.worker import kernel
 
 WEB_GRACE_SECONDS = 6.0
 WORKER_GRACE_SECONDS = 7.5

@@ -17,7 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from covetbackup.core.errors import CovetError
 from covetbackup.jobs.outage import AWAY, AWAY_HINT, described
-from covetbackup.jobs.worker import Worker
+from covetbackup.jobs.worker.cluster import Worker
 
 
 class Command(BaseCommand):

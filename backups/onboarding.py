@@ -1,0 +1,156 @@
+"""Adding servers and repositories to the catalog, with their secrets sealed; testing a repository.
+
+The storage is contacted before any row is written: no transaction waits for a network.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from django.db import transaction
+from django.utils import timezone
+
+from backups import engine_factory, secrets
+from backups.discovery import is_included
+from backups.models import Database, Repository, Server
+from backups.repository_check import Step, rehearse
+from backups.timeout import within
+from covetbackup.access.models import Team
+from covetbackup.core.errors import (
+    BadSetting,
+    CovetError,
+    ObjectNotFound,
+    StorageError,
+    StorageUnavailable,
+)
+from covetbackup.core.manager import utc_now
+from covetbackup.core.repository.marker import initialise, undo_initialise
+from covetbackup.core.repository.repository import Repository as EngineRepository
+from covetbackup.core.storage.base import MARKER, Storage
+from covetbackup.core.storage.registry import S3Credentials, open_storage
+from covetbackup.core.storage.retry import Retry
+
+PATIENCE_SECONDS = 15.0
+"""How long somebody waits at a page for a storage."""
+
+_IMPATIENT = Retry(attempts=2, budget_seconds=8, cap_seconds=1)
+
+
+def save_server(server: Server, password: str | None) -> Server:
+    """Save `server`; a new `password` is sealed, None keeps the stored one. Its databases are
+    included by its patterns as they are now, unless a user chose. Raises `SecretsLocked`."""
+    if password is not None:
+        secrets.require_open()
+    with transaction.atomic():
+        server.save()
+        if password is not None:
+            secrets.seal_field(server, "password", password)
+        databases = list(server.databases.only("name", "inclusion"))
+        for database in databases:
+            database.is_included = is_included(database, server)
+        Database.objects.bulk_update(databases, ["is_included"], batch_size=200)
+    return server
+
+
+def add_repository(row: Repository, credentials: S3Credentials | None) -> Repository:
+    """Make the empty place at the unsaved `row`'s URL a repository, or take the one that is
+    there, test it, and save the row.
+
+    Raises `Conflict` if something else is there, `BadSetting`, `SecretsLocked`, `StorageError`;
+    then no row is saved, and a place that was empty is empty.
+    """
+    secrets.require_open()
+    row.kind = engine_factory.check_place(row.url, has_credentials=credentials is not None)
+    storage = open_storage(row.url, credentials, retry=_IMPATIENT)
+    row.engine_id = within(PATIENCE_SECONDS, lambda: _opened(storage, row.name), late=_late(row))
+    engine_factory.refuse_shared(row)
+    row.checked_at = timezone.now()
+    with transaction.atomic():
+        if row.is_default:
+            _end_default(row)
+        row.save(force_insert=True)
+        text = json.dumps(asdict(credentials)) if credentials else ""
+        secrets.seal_field(row, "credentials", text)
+    return row
+
+
+def make_default(row: Repository) -> None:
+    """New backups of the team go to `row` unless told otherwise."""
+    with transaction.atomic():
+        _end_default(row)
+        Repository.objects.filter(pk=row.pk).update(is_default=True)
+
+
+def _end_default(row: Repository) -> None:
+    # One at a time: of two who do so at once the second would break the constraint.
+    Team.objects.select_for_update().get(pk=row.team_id)
+    row.team.repositories.filter(is_default=True).update(is_default=False)
+
+
+def check_repository(row: Repository) -> list[Step]:
+    """Open the repository, then write, read, list and delete a small object; the row remembers
+    what was wrong. What could not even begin is the one step there is."""
+    try:
+        storage = engine_factory.storage_of(row, retry=_IMPATIENT)
+        expected = row.engine_id
+        steps = within(
+            PATIENCE_SECONDS, lambda: _steps(storage, row.name, expected), late=_late(row)
+        )
+    except CovetError as error:
+        steps = [Step("Open the repository", 0, error.message, error.hint, error.details)]
+    row.problem = next((step.problem for step in steps if step.problem), "")
+    row.checked_at = timezone.now()
+    row.save(update_fields=["problem", "checked_at"])
+    return steps
+
+
+def _steps(storage: Storage, name: str, expected: str) -> list[Step]:
+    opened = EngineRepository.open(storage, name=name)
+    if expected and opened.id != expected:
+        raise BadSetting(
+            f"the place of {name} holds another repository, {opened.id}",
+            "was a different disk mounted there?",
+        )
+    return rehearse(storage)
+
+
+def _opened(storage: Storage, name: str) -> str:
+    """The id of the repository in `storage`, which is made one if there is nothing yet, and can
+    do all that backups need of it."""
+    try:
+        storage.stat(MARKER)
+    except ObjectNotFound:
+        return _made(storage, name)
+    opened = EngineRepository.open(storage, name=name)
+    _require_all(storage, name)
+    return opened.id
+
+
+def _made(storage: Storage, name: str) -> str:
+    identity = initialise(storage, utc_now()).repository_id
+    try:
+        _require_all(storage, name)
+    except CovetError as error:
+        if left := undo_initialise(storage):
+            hint = f"{error.hint}; {left.message}: delete {MARKER} there before the next try"
+            raise type(error)(error.message, hint, error.details) from error
+        raise
+    return identity
+
+
+def _require_all(storage: Storage, name: str) -> None:
+    failed = next((step for step in rehearse(storage) if step.problem), None)
+    if failed is not None:
+        raise StorageError(
+            f"{name} cannot hold backups: {failed.title.lower()}: {failed.problem}",
+            failed.hint,
+            failed.details,
+        )
+
+
+def _late(row: Repository) -> CovetError:
+    return StorageUnavailable(
+        f"{row.name} did not answer within {PATIENCE_SECONDS:.0f} s",
+        "is the endpoint reachable from here, or the network disk mounted?",
+    )

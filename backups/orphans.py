@@ -1,0 +1,103 @@
+"""What a backup whose runner died left behind: taken up if it is whole, else removed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from backups import engine_factory
+from backups.models import Backup
+from backups.state import record_backup, sha256_of
+from covetbackup.core.errors import CovetError, ObjectNotFound
+from covetbackup.core.operations.backup import BackupResult
+from covetbackup.core.operations.delete import discard_backup
+from covetbackup.core.repository.layout import Label
+from covetbackup.core.repository.manifest import Manifest
+from covetbackup.core.repository.open_backup import open_backup
+from covetbackup.core.repository.repository import Repository
+from covetbackup.core.storage.retry import Retry
+
+PATIENCE = Retry(attempts=3, budget_seconds=20)
+"""Whoever settles has other jobs to look after."""
+
+GIVE_UP_AFTER = timedelta(days=1)
+"""How long the end of a job waits for a repository that cannot be reached; the sweep of that
+repository gets what is left."""
+
+
+def has_leftovers(backup: Backup) -> bool:
+    """Whether a run of `backup` began to store, and nobody knows what came of it."""
+    return bool(backup.label) and not backup.copies.exclude(stored_at=None).exists()
+
+
+def settle(backup: Backup) -> bool:
+    """End a run of `backup` whose process is dead. True if it had been published: it is recorded
+    as if the run had ended well. Else its objects and uploads are removed and its label is free.
+
+    Raises the first `CovetError` that left a repository unsettled; the label stays for another
+    try.
+    """
+    label = Label.parse(backup.label)
+    repositories, failures = reachable(backup, retry=PATIENCE)
+    published: dict[str, Repository] = {}
+    for name, repository in repositories.items():
+        if is_published(repository, label):
+            published[name] = repository
+            continue
+        try:
+            discard_backup(repository, label)
+        except CovetError as error:
+            failures[name] = error
+    if published:
+        _record(backup, label, published, failures, missing=repositories.keys() - published.keys())
+        return True
+    for error in failures.values():
+        raise error
+    backup.label = ""
+    backup.save(update_fields=["label"])
+    return False
+
+
+def reachable(
+    backup: Backup, *, retry: Retry | None = None
+) -> tuple[dict[str, Repository], dict[str, CovetError]]:
+    """The repositories that `backup` goes to, by name: those that open, and why others do not."""
+    opened: dict[str, Repository] = {}
+    failures: dict[str, CovetError] = {}
+    for copy in backup.copies.select_related("repository").order_by("pk"):
+        row = copy.repository
+        try:
+            opened[row.name] = engine_factory.open_repository(row, retry=retry)
+        except CovetError as error:
+            failures[row.name] = error
+    return opened, failures
+
+
+def is_published(repository: Repository, label: Label) -> bool:
+    try:
+        repository.storage.stat(label.manifest)
+    except ObjectNotFound:
+        return False
+    return True
+
+
+def _record(
+    backup: Backup,
+    label: Label,
+    published: dict[str, Repository],
+    failures: dict[str, CovetError],
+    *,
+    missing: set[str],
+) -> None:
+    repository = next(iter(published.values()))
+    manifest = opened_manifest(backup, repository, label)
+    unfinished = ObjectNotFound("the run ended before this copy was published")
+    failures = {**failures, **{name: unfinished for name in missing}}
+    result = BackupResult(manifest, tuple(published), failures)
+    sha256 = sha256_of(repository.manifest_bytes(label))
+    record_backup(backup, result, manifest_sha256=sha256)
+
+
+def opened_manifest(backup: Backup, repository: Repository, label: Label) -> Manifest:
+    """The manifest with its details opened by the team's keys."""
+    keyring = engine_factory.keyring_for(backup.database.server.team)
+    return open_backup(repository, label, keyring).manifest

@@ -1,0 +1,160 @@
+"""Some tables of a backup instead of all: what that comes to, and which bytes it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from covetbackup.core.databases.base import Piece
+from covetbackup.core.databases.mysql.archive.dump_index import Sections, map_from_json
+from covetbackup.core.databases.mysql.archive.spool import Script
+from covetbackup.core.databases.mysql.archive.stored_objects import Statements, read_statements
+from covetbackup.core.databases.mysql.archive.tables import ForeignKey, Structure, read_structure
+from covetbackup.core.databases.selection import Chosen, Rows, Selection
+from covetbackup.core.errors import BadSetting
+
+_NOT_BROUGHT = (
+    "routines and events are not restored with single tables, but for functions that a view calls;"
+    " they are in programs.sql and events.sql"
+)
+_TRIGGERS = (
+    "triggers come along ({}): what else their statements use is not looked for, so choose it too"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a selection comes to. `tables` and `sequences` are those with a structure of their own;
+    `views` are created after them."""
+
+    tables: frozenset[str]
+    views: frozenset[str]
+    sequences: frozenset[str]
+    chosen: Chosen
+
+
+class Listing:
+    """What is in a backup, told from its map, its structure and its programs alone."""
+
+    def __init__(self, sections: bytes, schema: Script, programs: Script) -> None:
+        self._members: Mapping[str, Sections] = map_from_json(sections)
+        self.structure: Structure = read_structure(schema)
+        self.statements: Statements = read_statements(programs)
+
+    def table_bytes(self) -> dict[str, int]:
+        """Of tables their rows, of views their definition."""
+        sizes = {name: len(view.text) for name, view in self.statements.views.items()}
+        for sections in self._members.values():
+            for table, section in sections.tables.items():
+                sizes[table] = sizes.get(table, 0) + section.length
+        return sizes
+
+    def chosen(self, selection: Selection) -> Chosen:
+        if not selection.with_structure:
+            return rows_chosen(self, selection)
+        return self.choose(selection).chosen
+
+    def choose(self, selection: Selection) -> Choice:
+        """Raises `BadSetting` for what is not there. What views read is pulled in, and sequences; a
+        foreign key to a table that was not selected is left out."""
+        self._refuse_unfit(selection)
+        asked = frozenset(selection.tables)
+        needed = self._with_needs(asked)
+        views = needed & self.statements.views.keys()
+        tables = needed - views
+        sequences = {name for table in tables for name in self.structure.sequences_of(table)}
+        functions = self._functions_of(views)
+        chosen = Chosen(
+            tables=needed,
+            sequences=frozenset(sequences),
+            extensions=frozenset(),
+            pulled=(*sorted(needed - asked), *(f"function {name}" for name in functions)),
+            skipped=tuple(f"{key.table}.{key.name}" for key in self.skipped(tables)),
+            warnings=(*self._triggers_of(tables), _NOT_BROUGHT),
+            with_data=selection.with_data,
+        )
+        return Choice(tables, views, frozenset(sequences), chosen)
+
+    def _refuse_unfit(self, selection: Selection) -> None:
+        if selection.schemas:
+            raise BadSetting(
+                "tables of MySQL are in no schema", "name tables, or restore the whole backup"
+            )
+        if not selection.tables:
+            raise BadSetting("nothing is selected")
+        known = self.structure.tables.keys() | self.statements.views.keys()
+        missing = sorted(set(selection.tables) - known)
+        if missing:
+            raise BadSetting(f"the backup has no table or view {', '.join(missing[:20])}")
+
+    def _with_needs(self, asked: frozenset[str]) -> frozenset[str]:
+        """With the tables and views that the views among them read."""
+        known = self.structure.tables.keys() | self.statements.views.keys()
+        found: set[str] = set()
+        new = set(asked)
+        while new:
+            found |= new
+            views = [self.statements.views[name] for name in new & self.statements.views.keys()]
+            new = {name for view in views for name in view.reads & known} - found
+        return frozenset(found)
+
+    def _functions_of(self, views: frozenset[str]) -> list[str]:
+        calls = {name for view in views for name in self.statements.views[view].calls}
+        return sorted(calls & self.statements.routines.keys())
+
+    def _triggers_of(self, tables: frozenset[str]) -> list[str]:
+        names = [each.name for each in self.statements.triggers if each.table in tables]
+        lines = [_TRIGGERS.format(", ".join(names))] if names else []
+        if self.statements.unread:
+            lines.append(
+                f"{self.statements.unread} triggers are in a form not known here and stay out"
+            )
+        return lines
+
+    def skipped(self, tables: frozenset[str]) -> list[ForeignKey]:
+        """The foreign keys of `tables` that lead out of them."""
+        keys = [key for table in sorted(tables) for key in self.structure.foreign_keys(table)]
+        return [key for key in keys if key.to not in tables]
+
+    def beginnings(self, tables: frozenset[str]) -> Iterator[Piece]:
+        """Of each member that holds rows of `tables`, what belongs before any of them."""
+        for member, sections in self._members.items():
+            if tables & sections.tables.keys():
+                yield Piece(member, 0, sections.header)
+
+    def rows(self, tables: frozenset[str]) -> Iterator[Piece]:
+        """The ranges that hold the rows of `tables`; neighbours are one."""
+        for member, sections in self._members.items():
+            found = [section for name, section in sections.tables.items() if name in tables]
+            begin = end = -1
+            for section in sorted(found, key=lambda each: each.offset):
+                if section.offset != end:
+                    if end > begin:
+                        yield Piece(member, begin, end - begin)
+                    begin = section.offset
+                end = section.offset + section.length
+            if end > begin:
+                yield Piece(member, begin, end - begin)
+
+
+def rows_chosen(listing: Listing, selection: Selection) -> Chosen:
+    """What a selection without structure comes to: rows of the tables it names, and no more."""
+    views = sorted(set(selection.tables) & listing.statements.views.keys())
+    if views:
+        raise BadSetting(f"{', '.join(views[:20])} is a view, which has no rows of its own")
+    tables = listing.choose(selection).tables
+    return Chosen(
+        tables=tables,
+        sequences=frozenset(),
+        extensions=frozenset(),
+        pulled=(),
+        skipped=(),
+        warnings=("sequences stay where they are",) if listing.structure.sequences else (),
+        with_data=True,
+        rows=tuple(_rows(listing.structure, table) for table in sorted(tables)),
+    )
+
+
+def _rows(structure: Structure, table: str) -> Rows:
+    definition = structure.tables[table].decode(errors="replace")
+    return Rows("", table, tuple(structure.columns(table)), definition)

@@ -1,0 +1,112 @@
+"""One snapshot that several dump programs and our own session share.
+
+MySQL and MariaDB cannot hand a snapshot from one session to another. So all writes are held off for
+the moment in which every session opens its own: FLUSH TABLES WITH READ LOCK, start them, wait until
+each says that it has begun, note the position in the binary log, UNLOCK TABLES.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Protocol
+
+import pymysql
+from pymysql.constants import ER
+
+from covetbackup.core.databases.mysql.backup.dump import SNAPSHOT_IS_OPEN
+from covetbackup.core.databases.mysql.backup.position import LogPosition, read_position
+from covetbackup.core.databases.mysql.server.connection import Connection, code_of
+from covetbackup.core.errors import CovetError
+
+LOCK_SECONDS = 10
+_OPENING_SECONDS = 5  # longer than this nobody's writes are held up
+_NO_LOCK = {
+    ER.LOCK_WAIT_TIMEOUT: f"a statement kept the lock from us for {LOCK_SECONDS} s",
+    ER.SPECIFIC_ACCESS_DENIED_ERROR: "this account lacks RELOAD",
+    ER.ACCESS_DENIED_ERROR: "this server lets no account lock all tables",
+}
+
+
+class NoLock(CovetError):
+    """The snapshot cannot be shared; the message says why."""
+
+
+class RowsSource(Protocol):
+    """A source of rows whose snapshot begins on entry, or a moment later."""
+
+    @property
+    def messages(self) -> str: ...
+
+    def __enter__(self) -> Iterator[bytes]: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def says(self, text: str, seconds: float) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What was true at the moment of it. `position` is None where `why_not` says so; `locked_ms`
+    is how long writes were held off, 0 if they were not."""
+
+    taken_at: datetime
+    position: LogPosition | None = None
+    why_not: str = ""
+    locked_ms: int = 0
+
+
+def open_together(
+    leader: Connection, sources: Sequence[RowsSource], programs: ExitStack
+) -> tuple[list[Iterator[bytes]], Snapshot]:
+    """Start the dump programs `sources` and a transaction on `leader`, all seeing the same.
+
+    `programs` will end them; the iterators have not been read from. Raises `NoLock` if that
+    cannot be done here and now; then none of them runs.
+    """
+    _lock(leader)
+    locked_at = time.monotonic()
+    try:
+        leader.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+        taken_at = utc_now()
+        with ExitStack() as started:
+            pieces = [started.enter_context(source) for source in sources]
+            for source in sources:
+                _await_snapshot(source, _OPENING_SECONDS - (time.monotonic() - locked_at))
+            position, why_not = read_position(leader)
+            programs.push(started.pop_all())
+    finally:
+        leader.execute("UNLOCK TABLES")
+        locked_ms = round((time.monotonic() - locked_at) * 1000)
+    return pieces, Snapshot(taken_at, position, why_not, locked_ms)
+
+
+def _await_snapshot(source: RowsSource, seconds: float) -> None:
+    """Raises `NoLock` if the program has not said within `seconds` that it sees a snapshot."""
+    if not source.says(SNAPSHOT_IS_OPEN, seconds):
+        raise NoLock(f"a dump program did not begin within {_OPENING_SECONDS} s")
+
+
+def _lock(leader: Connection) -> None:
+    leader.execute(f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}")
+    try:
+        leader.execute("FLUSH TABLES WITH READ LOCK")
+    except pymysql.err.Error as error:
+        # What was got before the timeout may be kept by the session.
+        leader.execute("UNLOCK TABLES")
+        if code_of(error) not in _NO_LOCK:
+            raise
+        raise NoLock(_NO_LOCK[code_of(error)]) from error
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,1 @@
+"""What a database holds: objects, row counts, and what must be compared after a restore."""

@@ -1,0 +1,71 @@
+"""Row counts: exact where that is affordable, the engine's estimates, marked as such, elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import pymysql
+from pymysql.constants import ER
+
+from covetbackup.core.databases.inventory import TableFacts
+from covetbackup.core.databases.mysql.inventory.tables import Table
+from covetbackup.core.databases.mysql.server.connection import Connection, code_of, quoted
+
+# A second or two of a server's time; the dump of as much data takes ten times that.
+COUNT_BUDGET_BYTES = 1 << 30
+
+
+def affordable(tables: Sequence[Table]) -> list[Table]:
+    """The tables to count exactly, smallest first. Those without snapshots are not comparable."""
+    chosen = []
+    budget = COUNT_BUDGET_BYTES
+    for table in sorted(tables, key=lambda each: (each.size_bytes, each.name)):
+        budget -= table.size_bytes
+        if budget < 0:
+            break
+        if table.transactional:
+            chosen.append(table)
+    return chosen
+
+
+def count(
+    connection: Connection, database: str, tables: Sequence[Table], *, stop: Callable[[], bool]
+) -> dict[str, int]:
+    """Exact rows by table, as the connection's transaction sees them, which this ends; fewer when
+    `stop` says so.
+
+    A counted table stays locked against ALTER until the transaction ends. One that waited for us
+    could make the dump programs wait for it, and us for them: so a table not to be had within
+    the session's lock_wait_timeout goes uncounted.
+    """
+    counts = {}
+    for table in tables:
+        if stop():
+            break
+        query = f"SELECT count(*) FROM {quoted(database)}.{quoted(table.name)}"
+        try:
+            counts[table.name] = int(connection.value(query))
+        except pymysql.err.Error as error:
+            if code_of(error) not in _UNCOUNTABLE:
+                raise
+    connection.execute("ROLLBACK")
+    return counts
+
+
+# Altered since the snapshot, or about to be. If its dump did not come first, that will fail.
+_UNCOUNTABLE = (
+    ER.TABLE_DEF_CHANGED,
+    ER.NO_SUCH_TABLE,
+    ER.LOCK_WAIT_TIMEOUT,
+    ER.LOCK_DEADLOCK,
+)
+
+
+def table_facts(tables: Sequence[Table], counts: Mapping[str, int]) -> tuple[TableFacts, ...]:
+    return tuple(_facts(table, counts.get(table.name)) for table in tables)
+
+
+def _facts(table: Table, count: int | None) -> TableFacts:
+    if count is not None:
+        return TableFacts("", table.name, count, exact=True)
+    return TableFacts("", table.name, table.estimate if table.has_own_rows else None, exact=False)

@@ -1,0 +1,55 @@
+"""Where a server keeps the files of tables: directories and general tablespaces of the original,
+which another server need not have, and in which two databases could not have the same table.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pymysql
+
+from covetbackup.core.databases.mysql.archive.spool import Script, rewritten
+from covetbackup.core.databases.mysql.server.connection import Connection
+
+_NAME = rb"`(?:[^`]|``)*`"
+_TEXT = rb"'(?:[^'\\]|\\.|'')*'"
+_PLACE = re.compile(
+    _TEXT
+    + rb"|" + _NAME
+    + rb"|(?P<directory> (?:DATA|INDEX) DIRECTORY ?= ?" + _TEXT + rb")"
+    + rb"|(?P<tablespace> /\*!50100 TABLESPACE (?P<name>" + _NAME + rb") \*/)",
+    re.DOTALL,
+)  # fmt: skip
+
+
+def without_places(script: Script, tablespaces: set[str]) -> tuple[Script, list[str]]:
+    """Return `script` of tables without directories, and without general tablespaces that are not
+    among `tablespaces`, and what was left out."""
+    left_out: dict[str, None] = {}
+
+    def kept(found: re.Match[bytes]) -> bytes:
+        if found["tablespace"]:
+            name = found["name"].decode()[1:-1].replace("``", "`")
+            if name in tablespaces:
+                return found[0]
+            left_out[f"tablespace {name}"] = None
+            return b""
+        if found["directory"]:
+            left_out[found[0].decode(errors="replace").strip().lower()] = None
+            return b""
+        return found[0]
+
+    return rewritten(script, _PLACE, kept), list(left_out)
+
+
+def tablespaces_of(connection: Connection) -> set[str]:
+    """Return the names of the tablespaces of a server; none if it knows or tells none."""
+    if connection.version.is_mariadb:
+        return set()
+    try:
+        return set(connection.strings(_TABLESPACES))
+    except pymysql.err.Error:
+        return set()
+
+
+_TABLESPACES = "SELECT TABLESPACE_NAME FROM information_schema.TABLESPACES_EXTENSIONS"

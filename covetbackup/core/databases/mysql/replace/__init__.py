@@ -1,0 +1,1 @@
+"""Replacing a database: the swap, its locks, and the retained database."""

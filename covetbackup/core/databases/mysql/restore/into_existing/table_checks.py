@@ -1,0 +1,207 @@
+"""The tables that rows are to go into, as the target has them: whether the rows fit. Asks the
+catalogs, changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pymysql
+from pymysql.constants import ER
+
+from covetbackup.core.databases.mysql.archive.tables import checks_in, computed_in, definitions_in
+from covetbackup.core.databases.mysql.backup.privileges import account_of
+from covetbackup.core.databases.mysql.inventory.tables import Table, list_tables
+from covetbackup.core.databases.mysql.restore.into_existing.foreign_keys import ForeignKey
+from covetbackup.core.databases.mysql.server.connection import Connection, code_of, quoted
+from covetbackup.core.databases.selection import Rows
+from covetbackup.core.errors import BadSetting
+
+_NAMED = 20
+_DENIED = (ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Of one table; without a `table` that is there nothing else is true. `definition` is the
+    statement that creates it, "" if the account may not see it."""
+
+    rows: Rows
+    table: Table | None = None
+    columns: tuple[str, ...] = ()
+    definition: str = ""
+    may_insert: bool = False
+
+    @property
+    def is_as_in_backup(self) -> bool:
+        """Whether every value fits as it fitted there."""
+        return definitions_in(self.definition) == definitions_in(self.rows.definition)
+
+    @property
+    def has_checks_of_backup(self) -> bool:
+        """Whether no row that was accepted there is refused here for a CHECK constraint alone."""
+        mine, theirs = checks_in(self.definition), checks_in(self.rows.definition)
+        return self.is_as_in_backup and mine == theirs
+
+    @property
+    def differences(self) -> list[str]:
+        """Columns that are defined otherwise than in the backup."""
+        here, there = definitions_in(self.definition), definitions_in(self.rows.definition)
+        return [name for name in self.columns if here.get(name) != there.get(name)]
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why the rows certainly cannot go there, and what to do."""
+
+    title: str
+    detail: str
+    fix: str
+
+
+def look_at(connection: Connection, database: str, rows: Sequence[Rows]) -> list[Place]:
+    there = {table.name: table for table in list_tables(connection, database).tables}
+    return [
+        _place(connection, database, one, there[one.name]) if one.name in there else Place(one)
+        for one in rows
+    ]
+
+
+def obstacles(connection: Connection, database: str, places: Sequence[Place]) -> Iterator[Obstacle]:
+    """One for each kind of misfit, naming the tables."""
+    account = account_of(connection)
+    there = [place for place in places if place.table is not None]
+    closed = [place.rows.name for place in there if not place.may_insert]
+    seen = [place for place in there if place.may_insert]  # else columns may be hidden
+    for title, meaning, bad, fix in (
+        (
+            "Tables",
+            f"tables that {database!r} does not have, as far as {account} can see",
+            [place.rows.name for place in places if place.table is None],
+            "create them first, or restore under a new name",
+        ),
+        (
+            "Tables",
+            "tables of which rows cannot be taken back, as their engine has no transactions",
+            [place.rows.name for place in there if place.table and not place.table.transactional],
+            "restore them under a new name and copy the rows from there",
+        ),
+        (
+            "Tables",
+            "tables that keep a history, which rows alone would falsify",
+            [place.rows.name for place in there if place.table and place.table.versioned],
+            "restore them under a new name",
+        ),
+        (
+            "Rights",
+            f"tables that {account} may not insert into",
+            closed,
+            _grants("INSERT", database, closed, account),
+        ),
+        (
+            "Columns",
+            "tables with other columns than in the backup",
+            [_columns(place) for place in seen if place.columns != place.rows.columns],
+            "give the tables the columns of the backup, in its order, or restore under a new name",
+        ),
+        (
+            "Columns",
+            "columns that are computed in the backup and not there, or the other way round",
+            [name for place in seen for name in _computed(place)],
+            "define them as in the backup, or restore under a new name",
+        ),
+    ):
+        if bad:
+            yield Obstacle(title, f"{meaning}: {listed(bad)}", fix)
+
+
+def unreadable(
+    connection: Connection, database: str, keys: Sequence[ForeignKey]
+) -> Iterator[Obstacle]:
+    """That foreign keys cannot be checked: it takes reading the columns on either side."""
+    closed = [key for key in keys if not _may_read(connection, database, key)]
+    if closed:
+        account = account_of(connection)
+        sides = [f"{quoted(database)}.{quoted(key.table)}" for key in closed]
+        sides += [f"{quoted(key.place)}.{quoted(key.to)}" for key in closed]
+        grants = [f"GRANT SELECT ON {side} TO {account};" for side in dict.fromkeys(sides)]
+        named = listed([f"{key.table}.{key.name}" for key in closed])
+        detail = f"foreign keys that {account} may not check: {named}"
+        yield Obstacle("Rights", detail, " ".join(grants[:_NAMED]))
+
+
+def refuse_misfits(found: Sequence[Obstacle]) -> None:
+    """Raises `BadSetting` naming everything that stands in the way."""
+    if found:
+        raise BadSetting("; ".join(each.detail for each in found), found[0].fix)
+
+
+def with_rows(connection: Connection, database: str, places: Sequence[Place]) -> list[str]:
+    """Those that hold rows already, as far as this account may see that."""
+    held = []
+    for place in places:
+        query = f"SELECT 1 FROM {quoted(database)}.{quoted(place.rows.name)} LIMIT 1"
+        if place.table is not None and _rows(connection, query):
+            held.append(place.rows.name)
+    return held
+
+
+def listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _place(connection: Connection, database: str, rows: Rows, table: Table) -> Place:
+    name = f"{quoted(database)}.{quoted(table.name)}"
+    shown = _rows(connection, f"SHOW CREATE TABLE {name}")
+    return Place(
+        rows,
+        table,
+        columns=tuple(connection.strings(_COLUMNS, [database, table.name])),
+        definition=shown[0][1] if shown else "",
+        # No catalog knows what roles and patterns of names come to. This inserts nothing.
+        may_insert=_rows(connection, f"EXPLAIN INSERT INTO {name} () VALUES ()") is not None,
+    )
+
+
+def _rows(connection: Connection, query: str) -> list[tuple[str, ...]] | None:
+    """None if this account may not ask."""
+    try:
+        return connection.rows(query)
+    except pymysql.err.Error as error:
+        if code_of(error) in _DENIED:
+            return None
+        raise
+
+
+def _may_read(connection: Connection, database: str, key: ForeignKey) -> bool:
+    mine = ", ".join(quoted(column) for column, _ in key.columns)
+    theirs = ", ".join(quoted(other) for _, other in key.columns)
+    queries = (
+        f"SELECT {mine} FROM {quoted(database)}.{quoted(key.table)} LIMIT 0",
+        f"SELECT {theirs} FROM {quoted(key.place)}.{quoted(key.to)} LIMIT 0",
+    )
+    return all(_rows(connection, query) is not None for query in queries)
+
+
+def _grants(right: str, database: str, tables: Sequence[str], account: str) -> str:
+    names = [f"{quoted(database)}.{quoted(table)}" for table in tables[:_NAMED]]
+    return " ".join(f"GRANT {right} ON {name} TO {account};" for name in names)
+
+
+def _columns(place: Place) -> str:
+    here, wanted = ", ".join(place.columns), ", ".join(place.rows.columns)
+    return f"{place.rows.name} ({here} instead of {wanted})"
+
+
+def _computed(place: Place) -> list[str]:
+    if not place.definition:
+        return []  # then what does not fit is refused with the first row
+    other = computed_in(place.definition) ^ computed_in(place.rows.definition)
+    return [f"{place.rows.name}.{name}" for name in place.columns if name in other]
+
+
+_COLUMNS = """
+SELECT COLUMN_NAME FROM information_schema.COLUMNS
+WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s ORDER BY ORDINAL_POSITION
+"""

@@ -1,0 +1,128 @@
+"""Loads the chosen tables of a backup into a scratch database, reading no more than it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from covetbackup.core.databases.base import Piece
+from covetbackup.core.databases.mysql.archive import members as parts
+from covetbackup.core.databases.mysql.archive.selection import Choice, Listing
+from covetbackup.core.databases.mysql.archive.spool import Script, close
+from covetbackup.core.databases.mysql.archive.tables import ForeignKey
+from covetbackup.core.databases.mysql.restore.loaders import BytesSink, ScriptSink, range_sink
+from covetbackup.core.databases.selection import Chosen, Selection
+from covetbackup.core.errors import BadSetting
+from covetbackup.core.progress import Progress
+from covetbackup.core.stream.base import Sink
+from covetbackup.core.stream.process import CommandSink
+
+
+class PartialLoad:
+    """`create` runs the structure of the chosen tables, `finish` their triggers and the views,
+    `drop` removes a foreign key that leads out of them, `start` gives a client that rows are fed
+    to. `chosen` is None until all that it depends on has been read."""
+
+    def __init__(
+        self,
+        selection: Selection,
+        *,
+        create: Callable[[Script], None],
+        finish: Callable[[Script], None],
+        drop: Callable[[ForeignKey], None],
+        start: Callable[[Progress], CommandSink],
+        tell: Callable[[str], None],
+    ) -> None:
+        self._selection = selection
+        self._create = create
+        self._finish = finish
+        self._drop = drop
+        self._start = start
+        self._tell = tell
+        self._contents = Contents()
+        self._choice: Choice | None = None
+
+    @property
+    def chosen(self) -> Chosen | None:
+        return None if self._choice is None else self._choice.chosen
+
+    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
+        yield from self._contents.groups(members)
+        listing = self._contents.listing
+        choice = self._choice = listing.choose(self._selection)
+        for line in choice.chosen.lines:
+            self._tell(line)
+        self._create(listing.structure.script(set(choice.tables), set(choice.sequences)))
+        for key in listing.skipped(choice.tables):
+            self._drop(key)
+        if choice.chosen.with_data:
+            yield from self._contents.rows(choice.tables)
+        self._finish(listing.statements.script(tables=choice.tables, views=choice.views))
+        self._contents.close()
+
+    def sink(self, piece: Piece, progress: Progress) -> Sink:
+        kept = self._contents.sink(piece)
+        if kept is not None:
+            return kept
+        return range_sink(self._start(progress), self._contents.beginning(piece))
+
+
+class Contents:
+    """What of a backup says what is in it, read and kept; and its rows by table."""
+
+    def __init__(self) -> None:
+        self._map = b""
+        self._scripts: dict[str, Script] = {}
+        self._beginnings: dict[str, bytes] = {}
+        self._reads_beginnings = False
+        self._listing: Listing | None = None
+
+    @property
+    def listing(self) -> Listing:
+        if self._listing is None:
+            self._listing = Listing(
+                self._map, self._scripts[parts.SCHEMA], self._scripts[parts.PROGRAMS]
+            )
+        return self._listing
+
+    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
+        for needed in (parts.MAP, parts.SCHEMA, parts.PROGRAMS):
+            if needed not in members:
+                raise BadSetting(f"this backup has no {needed}", "restore all of it")
+            yield (Piece(needed),)
+
+    def rows(self, tables: frozenset[str]) -> Iterator[Sequence[Piece]]:
+        self._reads_beginnings = True
+        beginnings = tuple(self.listing.beginnings(tables))
+        if beginnings:
+            yield beginnings
+        self._reads_beginnings = False
+        found = tuple(self.listing.rows(tables))
+        if found:
+            yield found
+
+    def sink(self, piece: Piece) -> Sink | None:
+        """For all but rows."""
+        if piece.member == parts.MAP:
+            return BytesSink(self._keep_map)
+        if piece.member in (parts.SCHEMA, parts.PROGRAMS):
+            return ScriptSink(lambda script: self._keep_script(piece.member, script))
+        if self._reads_beginnings:
+            return BytesSink(lambda content: self._keep_beginning(piece.member, content))
+        return None
+
+    def beginning(self, piece: Piece) -> bytes:
+        """What belongs before any rows of its member."""
+        return self._beginnings[piece.member]
+
+    def close(self) -> None:
+        for script in self._scripts.values():
+            close(script)
+
+    def _keep_map(self, content: bytes) -> None:
+        self._map = content
+
+    def _keep_script(self, member: str, script: Script) -> None:
+        self._scripts[member] = script
+
+    def _keep_beginning(self, member: str, content: bytes) -> None:
+        self._beginnings[member] = content

@@ -1,0 +1,28 @@
+"""Long statements of a connection in a thread, ended from a second connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import pymysql
+
+from covetbackup.core.databases.background import Background
+from covetbackup.core.databases.mysql.server.connection import Connection, connect
+from covetbackup.core.errors import CovetError
+from covetbackup.core.stream.secret import Secret
+
+T = TypeVar("T")
+
+
+def in_background(
+    connection: Connection, password: Secret | None, work: Callable[[Callable[[], bool]], T]
+) -> Background[T]:
+    def kill() -> None:
+        try:
+            with connect(connection.settings, password) as other:
+                other.execute(f"KILL QUERY {connection.id}")
+        except (CovetError, pymysql.err.Error):
+            pass  # the server is gone, and the thread will notice
+
+    return Background(work, interrupt=kill)

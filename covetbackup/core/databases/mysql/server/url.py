@@ -1,0 +1,68 @@
+"""Reads `mysql://user@host:port/database` addresses. Knows no server and no password."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.url_format import Grammar
+from covetbackup.core.errors import BadSetting
+
+_GRAMMAR = Grammar("MySQL", ("mysql", "mariadb"), ("socket", "sslmode", "sslrootcert"))
+
+
+def parse_url(url: str) -> ConnectionSettings:
+    """The settings in `mysql://user@host:port/database?sslmode=…&sslrootcert=…`.
+
+    `mariadb://` means the same: the server says what it is. User and database are
+    percent-decoded. A socket file is given as `?socket=/file` with no host before it. Raises
+    `BadSetting` for anything else.
+    """
+    settings = parse_server(url)
+    if not settings.database:
+        raise BadSetting("the MySQL address names no database", _GRAMMAR.shape)
+    return settings
+
+
+def parse_server(url: str) -> ConnectionSettings:
+    """As `parse_url`, of an address that need not name a database."""
+    parts, parameters = _GRAMMAR.read(url)
+    host, socket = unquote(parts.hostname or ""), parameters.get("socket", "")
+    if host and socket:
+        raise BadSetting("a MySQL address names a host and a socket", "name one of them")
+    return ConnectionSettings(
+        host=host,
+        port=3306 if parts.port is None else parts.port,
+        user=unquote(parts.username or ""),
+        database=unquote(parts.path[1:]),
+        socket=socket,
+        sslmode=parameters.get("sslmode", "prefer"),
+        sslrootcert=parameters.get("sslrootcert", ""),
+    )
+
+
+def own_target(settings: ConnectionSettings, target: str) -> ConnectionSettings:
+    """The database of the address `target`, on the server of `settings`. Raises `BadSetting` for
+    another server or account: the password at hand belongs to that one and to no other."""
+    found = parse_url(target)
+    if not found.same_server(settings):
+        raise BadSetting(
+            f"the target is {found}, but the engine was made for another server or account",
+            "make an engine with the target's settings",
+        )
+    return settings.on(found.database)
+
+
+def to_url(settings: ConnectionSettings) -> str:
+    """The inverse of `parse_server`."""
+    return _GRAMMAR.write(
+        user=settings.user,
+        host=settings.host,
+        port=settings.port,
+        database=settings.database,
+        parameters={
+            "socket": settings.socket,
+            "sslmode": settings.sslmode,
+            "sslrootcert": settings.sslrootcert,
+        },
+    )

@@ -1,1 +1,0 @@
-"""Restoring into a database that is there: in one transaction, all of it or nothing."""

@@ -1,0 +1,81 @@
+"""What a selection comes to that brings rows only, for tables that are there already. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from covetbackup.core.databases.postgresql.archive.contents import TABLE_DATA, Contents, Entry
+from covetbackup.core.databases.postgresql.archive.copy_sql import column_names
+from covetbackup.core.databases.postgresql.archive.dependencies import (
+    ATTACH,
+    TABLES,
+    Closure,
+    own_parents,
+    selected,
+)
+from covetbackup.core.databases.postgresql.archive.schema_names import refuse_unfit_names
+from covetbackup.core.databases.postgresql.archive.selection_warnings import large_objects_left_out
+from covetbackup.core.databases.selection import Chosen, Rows, Selection
+
+
+def close_rows(contents: Contents, selection: Selection) -> Closure:
+    """As `close`, of the rows of what is selected and of its partitions, for tables that are there
+    already, and of nothing else."""
+    tables = _with_partitions(contents, selection)
+    names = {(entry.schema, entry.tag) for entry in tables}
+    data = [
+        entry
+        for entry in contents.data_entries
+        if entry.kind == TABLE_DATA and (entry.schema, entry.tag) in names
+    ]
+    there = {entry.text(entry.schema) for entry in data}
+    refuse_unfit_names(selection.schemas_as, there, taken=())
+    chosen = Chosen(
+        tables=frozenset(entry.name for entry in tables),
+        sequences=frozenset(),
+        extensions=frozenset(),
+        pulled=(),
+        skipped=(),
+        warnings=(),
+        with_data=True,
+        schemas_as=selection.schemas_as,
+        roles=frozenset(),
+        tablespaces=frozenset(),
+        rows=tuple(_rows(entry, dict(selection.schemas_as)) for entry in data),
+        left_out=tuple(large_objects_left_out(contents, {entry.dump_id for entry in tables})),
+    )
+    return Closure(frozenset(entry.dump_id for entry in data), chosen)
+
+
+def _rows(entry: Entry, names: Mapping[str, str]) -> Rows:
+    schema = entry.text(entry.schema)
+    name = entry.text(entry.tag)
+    return Rows(names.get(schema, schema), name, column_names(entry))
+
+
+def _with_partitions(contents: Contents, selection: Selection) -> list[Entry]:
+    kinds = (*TABLES, TABLE_DATA)  # of a table that an extension makes only the rows are there
+    found = [entry for entry in selected(contents, selection) if entry.kind in kinds]
+    partitions = _partitions(contents)
+    known = {table.dump_id for table in found}
+    for table in found:  # which grows
+        for partition in partitions.get(table.dump_id, ()):
+            if partition.dump_id not in known:
+                known.add(partition.dump_id)
+                found.append(partition)
+    return found
+
+
+def _partitions(contents: Contents) -> Mapping[int, Sequence[Entry]]:
+    """Of each table that has some, by its dump id."""
+    entries = {entry.dump_id: entry for entry in contents.entries}
+    found: dict[int, list[Entry]] = {}
+    for entry in contents.entries:
+        for parent in own_parents(entry, entries):
+            found.setdefault(parent, []).append(entry)
+        if entry.kind == ATTACH:
+            tables = [entries[need] for need in entry.needs if need in entries]
+            own = [one for one in tables if (one.schema, one.tag) == (entry.schema, entry.tag)]
+            for parent in (one.dump_id for one in tables if one not in own):
+                found.setdefault(parent, []).extend(own)
+    return found

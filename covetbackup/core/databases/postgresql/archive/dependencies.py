@@ -1,0 +1,263 @@
+"""What a selection of tables comes to: everything these need, and what belongs to them.
+
+A pure function of the table of contents, so it can be shown before anything runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry, Section
+from covetbackup.core.databases.postgresql.archive.recorded import EXTENSION, is_configuration
+from covetbackup.core.databases.postgresql.archive.schema_names import refuse_unfit_names
+from covetbackup.core.databases.postgresql.archive.selection_warnings import (
+    left_out_of,
+    own_sequences,
+)
+from covetbackup.core.databases.postgresql.archive.server_requirements import (
+    roles_of,
+    tablespaces_of,
+)
+from covetbackup.core.databases.selection import Chosen, Selection
+from covetbackup.core.errors import BadSetting
+
+_SETTINGS = (b"ENCODING", b"STDSTRINGS", b"SEARCHPATH")
+TABLES = (b"TABLE", b"FOREIGN TABLE", b"VIEW", b"MATERIALIZED VIEW")
+_SEQUENCE = b"SEQUENCE"
+FOREIGN_KEY = b"FK CONSTRAINT"
+ATTACH = b"TABLE ATTACH"
+_DATA = (b"TABLE DATA", b"SEQUENCE SET", b"MATERIALIZED VIEW DATA")
+_CODE = (b"FUNCTION", b"PROCEDURE", b"AGGREGATE")
+_PUBLIC = "public"  # in a new database from the beginning
+# What is made with the object it needs. What these need besides is made with them: the function
+# of a trigger. Not so where everything they need has to be chosen by itself.
+_BELONGING = (
+    *_DATA,
+    *(b"DEFAULT", b"CONSTRAINT", b"CHECK CONSTRAINT", b"INDEX", b"STATISTICS", b"SEQUENCE"),
+    *(b"SEQUENCE OWNED BY", b"TRIGGER", b"RULE", b"POLICY", b"ROW SECURITY"),
+)
+SAID_OF = (b"COMMENT", b"ACL", b"SECURITY LABEL")
+BETWEEN = (*SAID_OF, b"INDEX ATTACH", FOREIGN_KEY, ATTACH)
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """`dump_ids` are the entries to restore, `outgoing` the keys from these to tables that may be
+    there already."""
+
+    dump_ids: frozenset[int]
+    chosen: Chosen
+    outgoing: tuple[Entry, ...] = ()
+
+
+def is_needed_thing(entry: Entry) -> bool:
+    """Whether it is there for others: a type, a function, a schema, an extension."""
+    return entry.section is Section.PRE_DATA and entry.kind not in (
+        *TABLES,
+        *_BELONGING,
+        *BETWEEN,
+        *_SETTINGS,
+    )
+
+
+def close(contents: Contents, selection: Selection) -> Closure:
+    """Raises `BadSetting` for a table or schema that is not there, for an empty selection, and for
+    a new name that a schema cannot get."""
+    search = _Search(contents)
+    wanted = selected(contents, selection)
+    search.keep(wanted)
+    search.complete()
+    kept = {
+        dump_id
+        for dump_id in search.kept
+        if selection.with_data or search.entries[dump_id].kind not in _DATA
+    }
+    settings = {entry.dump_id for entry in contents.entries if entry.kind in _SETTINGS}
+    keys = tuple(_outgoing(search, {old.encode(contents.codec) for old, _ in selection.schemas_as}))
+    chosen = _described(search, wanted, selection)
+    left_out = tuple(left_out_of(contents, search.kept, wanted, selection))
+    names = tuple(key.name for key in keys)
+    chosen = replace(chosen, outgoing=names, left_out=left_out)
+    return Closure(frozenset(kept | settings), chosen, keys)
+
+
+class _Search:
+    def __init__(self, contents: Contents) -> None:
+        self.entries = {entry.dump_id: entry for entry in contents.entries}
+        self.kept: set[int] = set()
+        self._schemas = {entry.tag: entry for entry in contents.entries if entry.kind == b"SCHEMA"}
+        attached = {
+            (each.schema, each.tag): each for each in contents.entries if each.kind == ATTACH
+        }
+        # Rows of a hash partition on an enum belong to other partitions in another database.
+        through_root = {
+            (each.schema, each.tag)
+            for each in contents.data_entries
+            if each.definition.startswith(b"-- load via partition root")
+        }
+        # A partition is made as a table and attached later: it does without its parent.
+        self._parents = {
+            entry.dump_id: frozenset(attached[entry.schema, entry.tag].needs) - {entry.dump_id}
+            for entry in contents.entries
+            if entry.kind in TABLES
+            and (entry.schema, entry.tag) in attached
+            and (entry.schema, entry.tag) not in through_root
+        }
+
+    def keep(self, entries: Iterable[Entry]) -> None:
+        """Keep them with everything they need."""
+        waiting = list(entries)
+        while waiting:
+            entry = waiting.pop()
+            if entry.dump_id not in self.kept:
+                self.kept.add(entry.dump_id)
+                waiting += self.needed_by(entry)
+
+    def needed_by(self, entry: Entry) -> Iterator[Entry]:
+        if entry.schema in self._schemas:
+            yield self._schemas[entry.schema]
+        spared = self._parents.get(entry.dump_id, frozenset())
+        for need in entry.needs:
+            if need not in self.entries or need in spared:
+                continue
+            # The index of a partition needs that of its parent to be attached, not to be made.
+            if entry.kind == b"INDEX" and self.entries[need].kind == b"INDEX":
+                continue
+            yield self.entries[need]
+
+    def complete(self) -> None:
+        """Keep what belongs to what is kept, until nothing more does."""
+        before = -1
+        while before != len(self.kept):
+            before = len(self.kept)
+            for entry in self.entries.values():
+                if entry.dump_id not in self.kept and self._belongs(entry):
+                    self.keep([entry])
+
+    def _belongs(self, entry: Entry) -> bool:
+        needs = [self.entries[need] for need in entry.needs if need in self.entries]
+        if entry.kind == ATTACH:
+            # A partition belongs to its parent; not the other way round.
+            return any(
+                need.dump_id in self.kept and (need.schema, need.tag) != (entry.schema, entry.tag)
+                for need in needs
+            )
+        if attached_to := own_parents(entry, self.entries):
+            return bool(attached_to & self.kept)
+        if entry.kind in BETWEEN:
+            return bool(needs) and all(need.dump_id in self.kept for need in needs)
+        # The first need of a default, say, may be the sequence that it takes its values from.
+        owners = [need for need in needs if need.kind in (*TABLES, _SEQUENCE)]
+        if is_configuration(entry, self.entries):
+            owners = [need for need in needs if need.kind == EXTENSION]
+        return entry.kind in _BELONGING and any(
+            need.dump_id in self.kept and not _is_only_used(entry, need) for need in owners
+        )
+
+
+def own_parents(entry: Entry, entries: Mapping[int, Entry]) -> set[int]:
+    """Dump ids of the tables of which this one makes itself a partition: so it is in dumps of
+    servers before PostgreSQL 14, which have no entry for that."""
+    if entry.kind not in TABLES or b" ATTACH PARTITION " not in entry.definition:
+        return set()
+    needs = [need for need in entry.needs if need in entries]
+    return {need for need in needs if b"PARTITION BY " in entries[need].definition}
+
+
+def _is_only_used(entry: Entry, need: Entry) -> bool:
+    """Whether `need` is not what `entry` is of: its tag is the name of that, a space, its own."""
+    if entry.kind not in (b"DEFAULT", b"TRIGGER", b"RULE", b"POLICY", b"CONSTRAINT"):
+        return False
+    return not entry.tag.startswith(need.tag + b" ")
+
+
+def selected(contents: Contents, selection: Selection) -> list[Entry]:
+    """What is named, and all of the schemas that are; raises as `close`."""
+    entries = {entry.dump_id: entry for entry in contents.entries}
+    tables = [
+        entry
+        for entry in contents.entries
+        if entry.kind in TABLES or (entry.has_data and is_configuration(entry, entries))
+    ]
+    named = {entry.name: entry for entry in tables}
+    found = []
+    for label in selection.tables:
+        if label not in named:
+            raise BadSetting(
+                f"the backup has no table {label}", "write SCHEMA.TABLE as contents do"
+            )
+        found.append(named[label])
+    inside = [e for e in contents.entries if e.text(e.schema) in selection.schemas]
+    missing = set(selection.schemas) - {entry.text(entry.schema) for entry in inside}
+    if missing:
+        raise BadSetting(f"the backup has nothing in schema {min(missing)}")
+    if not (found or inside):
+        raise BadSetting("nothing is selected")
+    # What is between two things comes by itself when both are there.
+    whole = [entry for entry in inside if entry.kind not in (*BETWEEN, *_BELONGING)]
+    schemas = {schema.encode(contents.codec) for schema in selection.schemas}
+    return found + whole + [each for each in own_sequences(contents) if each.schema in schemas]
+
+
+def _described(search: _Search, wanted: list[Entry], selection: Selection) -> Chosen:
+    kept = [search.entries[dump_id] for dump_id in sorted(search.kept)]
+    tables = [entry for entry in kept if entry.kind in TABLES]
+    wanted_names = {entry.name for entry in wanted}
+    there = {entry.text(entry.schema) for entry in kept if entry.schema}
+    refuse_unfit_names(selection.schemas_as, there, taken={*there, _PUBLIC})
+    return Chosen(
+        tables=frozenset(entry.name for entry in tables),
+        sequences=frozenset(entry.name for entry in kept if entry.kind == _SEQUENCE),
+        extensions=frozenset(entry.text(entry.tag) for entry in kept if entry.kind == EXTENSION),
+        pulled=tuple(entry.name for entry in tables if entry.name not in wanted_names),
+        skipped=tuple(key.name for key in _skipped(search)),
+        warnings=tuple(_warnings(search, kept, selection)),
+        with_data=selection.with_data,
+        schemas_as=selection.schemas_as,
+        roles=roles_of(kept),
+        tablespaces=tablespaces_of(kept),
+        configuration=_configuration(search, kept) if selection.with_data else frozenset(),
+    )
+
+
+def _configuration(search: _Search, kept: Iterable[Entry]) -> frozenset[str]:
+    return frozenset(entry.name for entry in kept if is_configuration(entry, search.entries))
+
+
+def _skipped(search: _Search) -> Iterator[Entry]:
+    for entry in search.entries.values():
+        if entry.kind == FOREIGN_KEY and entry.dump_id not in search.kept:
+            if any(need in search.kept for need in entry.needs):
+                yield entry
+
+
+def _outgoing(search: _Search, renamed: Collection[bytes]) -> Iterator[Entry]:
+    """Of the keys that are skipped those of tables that are kept. None to a schema that gets
+    another name: what is there under the old one is not what the tables lived with."""
+    for key in _skipped(search):
+        tables = [search.entries[need] for need in key.needs if need in search.entries]
+        tables = [table for table in tables if table.kind in TABLES]
+        is_kept = any(table.dump_id in search.kept for table in tables if _is_of(key, table))
+        others = {table.schema for table in tables if not _is_of(key, table)}
+        if is_kept and others.isdisjoint(renamed):
+            yield key
+
+
+def _is_of(key: Entry, table: Entry) -> bool:
+    """The tag of a key is the name of its table, a space, its own."""
+    return table.schema == key.schema and key.tag.startswith(table.tag + b" ")
+
+
+def _warnings(search: _Search, kept: list[Entry], selection: Selection) -> Iterator[str]:
+    code = [entry.name for entry in kept if entry.kind in _CODE]
+    if code:
+        yield f"what these read cannot be seen from outside: {', '.join(code)}"
+    if code and selection.schemas_as:
+        # Everything else refers to objects, not to names, once it is made.
+        old = ", ".join(old for old, _ in selection.schemas_as)
+        yield f"kept as text, which still says {old} where it did: {', '.join(code)}"
+    for entry in search.entries.values():
+        is_partition = entry.kind == ATTACH and entry.dump_id not in search.kept
+        if is_partition and any(need in search.kept for need in entry.needs):
+            yield f"{entry.name} becomes a table of its own: its parent is not selected"

@@ -1,0 +1,1 @@
+"""Backups: one snapshot and the readers that share it."""

@@ -1,0 +1,91 @@
+"""Puts a dump in parts together: what there is to read, cut into parts, and who reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import ExitStack
+from dataclasses import replace
+
+from covetbackup.core.databases.postgresql.archive.contents import BLOBS, Contents
+from covetbackup.core.databases.postgresql.backup import plan
+from covetbackup.core.databases.postgresql.backup.leader import Leader
+from covetbackup.core.databases.postgresql.backup.parallel import PartedDump
+from covetbackup.core.databases.postgresql.backup.psql import PsqlReaders
+from covetbackup.core.databases.postgresql.backup.readers import Readers
+from covetbackup.core.databases.postgresql.backup.snapshot import Snapshot
+from covetbackup.core.databases.postgresql.inventory.dumpable_objects import Relation
+from covetbackup.core.databases.postgresql.server.access import Access, Tool
+from covetbackup.core.databases.postgresql.server.connection import Connection, major_of
+
+_SINCE_RANGES = 14
+"""Before, a range of pages was read by reading the whole table."""
+
+
+def open_parts(
+    contents: Contents,
+    access: Access,
+    snapshot: Snapshot,
+    leader: Leader,
+    *,
+    unplannable: Collection[int],
+    psql: Tool | None,
+    stack: ExitStack,
+) -> PartedDump:
+    """A dump of `contents` whose readers are closed by `stack`. Raises `Unsupported`.
+
+    Tables whose oids are `unplannable` are read by one plain COPY, which counts their rows."""
+    readers = Readers(access.connect, snapshot.name, leader.encoding)
+    stack.callback(readers.close)
+    with readers.lent(()) as connection:
+        page_bytes, object_bytes = _measures(connection)
+        is_cut = major_of(connection) >= _SINCE_RANGES
+        codec = leader.codec if leader.encoding == "SQL_ASCII" else connection.info.encoding
+    heaps = {
+        table.oid: _heap(table, page_bytes if is_cut else 0, codec, table.oid in unplannable)
+        for table in snapshot.tables
+        if table.kind == "r" and not (table.unlogged and snapshot.standby)
+    }
+    count = sum(len(oids) for oids in _object_lists(contents))
+    total = sum(heap.weight for heap in heaps.values()) + object_bytes
+    parts = plan.plan_parts(
+        contents,
+        heaps,
+        object_weight=object_bytes // max(1, count),
+        chunk=plan.chunk_bytes(total),
+    )
+    return PartedDump(
+        contents,
+        parts,
+        readers=readers,
+        leader=leader,
+        children=None if psql is None else _children(psql, access, snapshot, leader, stack),
+    )
+
+
+def _object_lists(contents: Contents) -> list[list[int]]:
+    return [plan.objects(contents, entry) for entry in contents.data_entries if entry.kind == BLOBS]
+
+
+def _children(
+    psql: Tool, access: Access, snapshot: Snapshot, leader: Leader, stack: ExitStack
+) -> PsqlReaders:
+    told = replace(psql, environment={**psql.environment, "PGCLIENTENCODING": leader.encoding})
+    children = PsqlReaders(told, access.settings.database, snapshot.name)
+    stack.callback(children.close)
+    return children
+
+
+def _measures(connection: Connection) -> tuple[int, int]:
+    """The bytes of a page, and of all large objects."""
+    row = connection.execute(
+        "SELECT current_setting('block_size')::int, pg_relation_size('pg_catalog.pg_largeobject')"
+    ).fetchone()
+    assert row is not None
+    return int(row[0]), int(row[1])
+
+
+def _heap(table: Relation, page_bytes: int, codec: str, counted: bool) -> plan.Heap:
+    is_cut = page_bytes and table.is_heap and not counted  # a range of pages has to be planned
+    pages = table.pages_bytes // page_bytes if is_cut else 0
+    weight = table.pages_bytes + table.toast_bytes
+    return plan.Heap(weight, pages, table.condition.encode(codec), counted)

@@ -1,0 +1,55 @@
+"""The dump as one stream of pg_dump: slower than in parts, and right whatever the server is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from covetbackup.core.databases.base import Member
+from covetbackup.core.databases.postgresql.archive.check import listing_check
+from covetbackup.core.databases.postgresql.archive.member_names import DUMP
+from covetbackup.core.databases.postgresql.backup.pgdump import PgDump
+from covetbackup.core.errors import Incomplete
+from covetbackup.core.stream.pump import filtered
+
+METHOD = "logical"
+
+
+class WholeDump:
+    """The member `dump.pgc`."""
+
+    method = METHOD
+
+    def __init__(self, pg_dump: PgDump, *, pg_restore: str, size_hint: int | None) -> None:
+        self._pg_dump = pg_dump
+        self._pg_restore = pg_restore
+        self._size_hint = size_hint
+        self._found: dict[str, frozenset[int]] | None = None
+        self._has_ended = False
+
+    def groups(self) -> Iterator[Sequence[Member]]:
+        yield (Member(DUMP, self._source(), size_hint=self._size_hint),)
+
+    def dumped_tables(self) -> frozenset[int] | None:
+        """Oids of the tables whose rows are in the dump; None when its list is too long to tell.
+        Raises `Incomplete` if it was not read to its end."""
+        if not self._has_ended:
+            raise Incomplete("the dump was not read to its end")
+        return None if self._found is None else self._found["TABLE DATA"]
+
+    def counted_rows(self) -> dict[int, int]:
+        """Nothing: rows are not told apart in the stream."""
+        return {}
+
+    @contextmanager
+    def _source(self) -> Iterator[Iterator[bytes]]:
+        look = listing_check(self._pg_restore, found=self._remember)
+        with filtered(self._pg_dump.archive(), [look]) as chunks:
+            yield self._noting_the_end(chunks)
+
+    def _noting_the_end(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        yield from chunks
+        self._has_ended = True
+
+    def _remember(self, found: dict[str, frozenset[int]]) -> None:
+        self._found = found

@@ -1,0 +1,1 @@
+"""Restores: into a new database or an existing one, with the checks before them."""

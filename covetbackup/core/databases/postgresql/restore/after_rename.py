@@ -1,0 +1,67 @@
+"""What a restore does once its database has its name: extensions that only this one can have.
+
+The restore has come about by then, so nothing here fails it: what cannot be done is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+
+from covetbackup.core.databases.postgresql.archive.contents import Section
+from covetbackup.core.databases.postgresql.archive.omitted import described
+from covetbackup.core.databases.postgresql.archive.recorded import OF_RELATIONS
+from covetbackup.core.databases.postgresql.inventory.single_database import EXTENSIONS, database_of
+from covetbackup.core.databases.postgresql.restore.parallel import PartedLoad
+from covetbackup.core.databases.postgresql.server.connection import Connection, line_of
+from covetbackup.core.errors import CovetError
+
+
+def make_waiting(
+    connection: Connection, target: str, load: PartedLoad, *, leaves_out: bool
+) -> Iterator[str]:
+    """Make in `target` what `load` had to leave for now, and yield what there is to say of it."""
+    names = load.aside.extensions
+    if not names:
+        return
+    reasons = [reason for name in names if (reason := why_not(connection, name, target))]
+    if leaves_out:
+        reasons = ["that was chosen"]
+    if not reasons:
+        try:
+            load.make_waiting()
+            return
+        except CovetError as error:
+            reasons = [error.message]
+        except psycopg.Error as error:
+            reasons = [line_of(error)]
+    yield f"left out: {_listed(load)}, as {'; '.join(reasons)}; {_where(names)}"
+
+
+def not_tried(load: PartedLoad) -> Iterator[str]:
+    """Yield what there is to say of it when there is no rename."""
+    if load.aside.extensions:
+        yield f"not tried, as it is created after the rename: {_listed(load)}"
+
+
+def why_not(connection: Connection, name: str, target: str) -> str:
+    """Return why database `target` of this server cannot have the extension, "" if it can."""
+    home = database_of(connection, name)
+    if home is None or home == target:
+        return ""
+    if not home:
+        return f"this server has no {name}, or does not preload it"
+    return f"{name} can only be in database {home!r} of this server"
+
+
+def _listed(load: PartedLoad) -> str:
+    things = (each for each in load.aside.entries if each.section is not Section.NONE)
+    return ", ".join(described(each) for each in things if each.kind not in OF_RELATIONS)
+
+
+def _where(names: list[str]) -> str:
+    return ", ".join(
+        f"{EXTENSIONS[name].what} lie in schema {EXTENSIONS[name].aside} of the restored database"
+        for name in names
+    )

@@ -1,0 +1,56 @@
+"""ANALYZE after a restore: statistics are not in a dump, and without them the first queries are
+planned blindly. Several tables at once, the biggest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+
+import psycopg
+from psycopg import sql
+
+from covetbackup.core.databases.postgresql.server.connection import Connection, line_of
+
+# Not partitions: whoever analyzes a partitioned table analyzes all that are in it.
+_TABLES = """
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
+  AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+ORDER BY pg_relation_size(c.oid) + (
+  SELECT coalesce(sum(pg_relation_size(relid)), 0) FROM pg_partition_tree(c.oid) WHERE isleaf
+), c.oid
+"""
+
+
+def analyze_table(connection: Connection, table: sql.Composable) -> None:
+    connection.execute(sql.SQL("ANALYZE {}").format(table))
+
+
+def not_analyzed(table: str, error: psycopg.Error) -> str:
+    """Of a table with an index whose expression fails: no reason to throw its rows away."""
+    return f"{table} has no statistics yet, run ANALYZE: {line_of(error)}"
+
+
+class Analysis:
+    """All tables of one database, for as many connections as call it, each in its own thread.
+    `notes` tell what could not be analyzed."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self._lock = Lock()
+        self._left: list[sql.Identifier] | None = None
+
+    def __call__(self, connection: Connection, stop: Callable[[], bool]) -> None:
+        while not stop() and (table := self._next(connection)) is not None:
+            try:
+                analyze_table(connection, table)
+            except psycopg.Error as error:
+                if connection.closed or stop():
+                    raise
+                self.notes.append(not_analyzed(table.as_string(connection), error))
+
+    def _next(self, connection: Connection) -> sql.Identifier | None:
+        with self._lock:
+            if self._left is None:
+                self._left = [sql.Identifier(*row) for row in connection.execute(_TABLES)]
+            return self._left.pop() if self._left else None

@@ -1,0 +1,214 @@
+"""What must be true of a server before a restore writes its first byte there."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from covetbackup.core.databases.base import RestoreOptions
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.postgresql.inventory.single_database import installable
+from covetbackup.core.databases.postgresql.server.connection import Connection, major_of
+from covetbackup.core.databases.selection import Chosen
+from covetbackup.core.errors import BadSetting
+
+ALL_RIGHTS = "restoring as a superuser: whatever the backup holds runs with all rights"
+
+
+class OwnerPolicy(StrEnum):
+    """Whose the restored objects are."""
+
+    KEEP = "keep"
+    NONE = "none"
+    ROLE = "role"
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreChoices:
+    """The engine's own part of `RestoreOptions.extra`, checked."""
+
+    owner: OwnerPolicy = OwnerPolicy.KEEP
+    role: str = ""
+    apply_globals: bool = False
+    skips_failing: bool = False
+    leaves_out_scheduler: bool = False
+
+    @property
+    def keeps_owner(self) -> bool:
+        return self.owner is OwnerPolicy.KEEP
+
+    @property
+    def ownership_options(self) -> list[str]:
+        """What they mean to pg_restore."""
+        options = [] if self.keeps_owner else ["--no-owner", "--no-privileges"]
+        return [*options, f"--role={self.role}"] if self.role else options
+
+
+def read_choices(options: RestoreOptions) -> RestoreChoices:
+    """Raises `BadSetting` for unknown names and values. (PostgreSQL allows no role "none".)"""
+    unknown = set(options.extra) - {"owner", "globals", "skip_failing", "leave_out_scheduler"}
+    if unknown:
+        raise BadSetting(f"unknown restore options: {', '.join(sorted(unknown))}")
+    if options.jobs < 1:
+        raise BadSetting(f"{options.jobs} jobs cannot restore anything")
+    owner = str(options.extra.get("owner") or OwnerPolicy.KEEP)
+    apply_globals = options.extra.get("globals") is True
+    is_policy = owner in (OwnerPolicy.KEEP, OwnerPolicy.NONE)
+    return RestoreChoices(
+        owner=OwnerPolicy(owner) if is_policy else OwnerPolicy.ROLE,
+        role="" if is_policy else owner,
+        apply_globals=apply_globals,
+        skips_failing=options.extra.get("skip_failing") is True,
+        leaves_out_scheduler=options.extra.get("leave_out_scheduler") is True,
+    )
+
+
+def needed(
+    expected: Inventory,
+    *,
+    extensions: Collection[str] = (),
+    roles: Collection[str] = (),
+    tablespaces: Collection[str] = (),
+) -> Inventory:
+    """`expected` with of its needs only these: those of a part. The part belongs to whoever owns
+    its objects, so the database's own owner is none of them."""
+    settings = dict(expected.settings or {})
+    settings.pop("owner", None)
+    recorded = json.loads(settings.get("tablespaces", "[]"))
+    settings["tablespaces"] = json.dumps([name for name in recorded if name in tablespaces])
+    return replace(
+        expected,
+        extensions=tuple(name for name in expected.extensions if name in extensions),
+        roles=tuple(name for name in expected.roles if name in roles),
+        settings=settings,
+    )
+
+
+def needed_by(chosen: Chosen, expected: Inventory) -> Inventory:
+    """As `needed`, of what a selection came to."""
+    return needed(
+        expected,
+        extensions=chosen.extensions,
+        roles=chosen.roles or (),
+        tablespaces=chosen.tablespaces or (),
+    )
+
+
+def refuse_unfit(connection: Connection, expected: Inventory, choices: RestoreChoices) -> None:
+    """Raises `BadSetting` when the server is older than the backup's, or lacks extensions or
+    roles; each is named."""
+    _refuse_older_server(connection, expected)
+    _refuse_missing_extensions(connection, installable(expected))
+    needed = _roles_needed(expected, choices)
+    missing = sorted(needed - _names(connection, "SELECT rolname FROM pg_roles"))
+    if missing:
+        raise BadSetting(
+            f"roles missing on this server: {', '.join(missing)}",
+            "create them, let the restore create them (globals), or restore with owner none",
+        )
+
+
+def refuse_read_only(connection: Connection) -> None:
+    """Raises `BadSetting` where every statement of a restore would be refused: on a standby, and in
+    sessions that are read-only by a setting, naming where that is set."""
+    row = connection.execute(_WRITABLE).fetchone()
+    assert row is not None
+    is_standby, is_read_only, source, role, database = row
+    if is_standby:
+        raise BadSetting("the server is a standby, which is read-only", "restore to its primary")
+    if is_read_only:
+        fix = _READ_ONLY_BY.get(source, "set it to off for this role").format(role, database)
+        raise BadSetting(
+            f"sessions of role {role} are read-only here: default_transaction_read_only is on",
+            f"if that is not on purpose: {fix}",
+        )
+
+
+_WRITABLE = """
+SELECT pg_is_in_recovery(), setting = 'on', source, quote_ident(current_user),
+       quote_ident(current_database())
+FROM pg_settings WHERE name = 'default_transaction_read_only'
+"""
+_READ_ONLY_BY = {
+    "user": "ALTER ROLE {0} RESET default_transaction_read_only;",
+    "database": "ALTER DATABASE {1} RESET default_transaction_read_only;",
+    "database user": "ALTER ROLE {0} IN DATABASE {1} RESET default_transaction_read_only;",
+    "configuration file": "set it to off in the server's configuration and reload that",
+}
+
+
+def _refuse_older_server(connection: Connection, expected: Inventory) -> None:
+    version = (expected.settings or {}).get("server_version", "")
+    major = version_major(version)
+    if major is not None and major > major_of(connection):
+        raise BadSetting(
+            f"the backup is of PostgreSQL {version}, this server is {major_of(connection)}",
+            f"restore to PostgreSQL {major} or newer",
+        )
+
+
+def _refuse_missing_extensions(connection: Connection, needed: Iterable[str]) -> None:
+    available = _names(connection, "SELECT name FROM pg_available_extensions")
+    missing = sorted(set(needed) - available)
+    if missing:
+        raise BadSetting(
+            f"extensions not installed on this server: {', '.join(missing)}",
+            "install their packages on the server; nothing has been written",
+        )
+
+
+def _roles_needed(expected: Inventory, choices: RestoreChoices) -> set[str]:
+    if choices.owner is OwnerPolicy.ROLE:
+        return {choices.role}
+    if choices.owner is OwnerPolicy.NONE or choices.apply_globals:
+        return set()
+    owner = (expected.settings or {}).get("owner")
+    return {*expected.roles, *([owner] if owner else [])}
+
+
+def archive_major(expected: Inventory) -> int | None:
+    """Of the program that wrote the backup's archive: one as new is needed to read it."""
+    settings = expected.settings or {}
+    names = ("dump_client", "server_version")
+    majors = (version_major(settings.get(name, "")) for name in names)
+    return next((major for major in majors if major is not None), None)
+
+
+def missing_tablespaces(connection: Connection, expected: Inventory) -> Collection[str]:
+    needed = json.loads((expected.settings or {}).get("tablespaces", "[]"))
+    return sorted(set(needed) - _names(connection, "SELECT spcname FROM pg_tablespace"))
+
+
+def own_tablespace(connection: Connection, expected: Inventory) -> tuple[str, str]:
+    """Return the tablespace that the new database shall have, and why it has not the recorded one;
+    empty for the server's default, and when there is nothing to say."""
+    name = (expected.settings or {}).get("tablespace", "")
+    if name in ("", "pg_default"):
+        return "", ""
+    row = connection.execute(
+        "SELECT has_tablespace_privilege(spcname, 'CREATE') FROM pg_tablespace WHERE spcname = %s",
+        (name,),
+    ).fetchone()
+    if row == (True,):
+        return name, ""
+    why = "is missing here" if row is None else "is not open to this role (GRANT CREATE)"
+    lost = f"tablespace {name}, in which the database was, {why}: its files go to the default one"
+    return "", lost
+
+
+def is_superuser(connection: Connection) -> bool:
+    row = connection.execute("SELECT current_setting('is_superuser')").fetchone()
+    return row == ("on",)
+
+
+def version_major(version: str) -> int | None:
+    """15 of "15.4 (Debian 15.4-1)", 18 of "18beta1"; None of what is no version."""
+    match = re.match(r"\d+", version)
+    return int(match[0]) if match else None
+
+
+def _names(connection: Connection, query: str) -> set[str]:
+    return {name for (name,) in connection.execute(query)}

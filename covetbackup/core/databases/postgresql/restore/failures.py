@@ -1,0 +1,50 @@
+"""Which entries pg_restore failed at, and which it had not come to. Pure: values in, values out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry
+
+EVENT_TRIGGER = b"EVENT TRIGGER"
+# Not anchored: jobs write to one pipe, and another's line may come after the program's name.
+_FAILED = re.compile(r"from TOC entry (\d+); \d+ \d+ ")
+_BEGINNING = "pg_restore: connecting to database"
+_ACL = (b"ACL", b"ACL LANGUAGE", b"DEFAULT ACL")
+_LAST = (EVENT_TRIGGER, b"MATERIALIZED VIEW DATA")
+
+
+def failed_entries(messages: str, contents: Contents) -> Sequence[Entry]:
+    """Return the entries that failed, in the order of `contents`; none if the verbose `messages`
+    do not tell, or not all of them as their beginning is cut off."""
+    if _BEGINNING not in messages:
+        return ()
+    ids = {int(number) for number in _FAILED.findall(messages)}
+    failed = [entry for entry in contents.entries if entry.dump_id in ids]
+    return failed if len(failed) == len(ids) else ()
+
+
+def after(contents: Contents, failed: Entry) -> Contents:
+    """Return what one job that stops at its first error, `failed`, has not come to: it makes
+    everything but grants first, then grants, then what may need these."""
+    turn, place = _turn(failed), contents.entries.index(failed)
+    left = {
+        entry.dump_id
+        for number, entry in enumerate(contents.entries)
+        if (_turn(entry), number) > (turn, place)
+    }
+    return contents.kept(lambda entry: entry.dump_id in left or entry.is_setting)
+
+
+def in_order(contents: Contents) -> list[Entry]:
+    """Return what `contents` create in the order in which one job makes it."""
+    made = [entry for entry in contents.entries if not entry.is_setting]
+    return sorted(made, key=_turn)
+
+
+def _turn(entry: Entry) -> int:
+    is_of_event_trigger = entry.tag.startswith(EVENT_TRIGGER) and entry.kind not in _ACL
+    if entry.kind in _LAST or is_of_event_trigger:
+        return 2
+    return int(entry.kind in _ACL)

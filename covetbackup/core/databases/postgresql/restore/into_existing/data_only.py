@@ -1,0 +1,71 @@
+"""Rows that go into tables that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from covetbackup.core.databases.inventory import Inventory, TableFacts
+from covetbackup.core.databases.postgresql.archive.contents import Contents
+from covetbackup.core.databases.postgresql.archive.copy_sql import copy_into
+from covetbackup.core.databases.postgresql.archive.data_only import close_rows
+from covetbackup.core.databases.postgresql.restore.into_existing.foreign_keys import (
+    HeldBack,
+    keys_between,
+)
+from covetbackup.core.databases.postgresql.restore.into_existing.interruptible import Wait
+from covetbackup.core.databases.postgresql.restore.into_existing.table_checks import (
+    look_at,
+    refuse_misfits,
+)
+from covetbackup.core.databases.postgresql.server.connection import Connection
+from covetbackup.core.databases.selection import Selection, renamed
+
+
+class AddedRows:
+    """An `Addition` of rows and nothing else."""
+
+    def __init__(
+        self, connection: Connection, contents: Contents, selection: Selection, *, wait: Wait
+    ) -> None:
+        closure = close_rows(contents, selection)
+        self.chosen = closure.chosen
+        codec = contents.codec
+        names = {old.encode(codec): new.encode(codec) for old, new in selection.schemas_as}
+        self.entries = {
+            entry.dump_id: replace(entry, copy_statement=copy_into(entry, names))
+            for entry in contents.data_entries
+            if entry.dump_id in closure.dump_ids
+        }
+        self.notes: list[str] = []
+        self.first: Sequence[int] = ()
+        self._connection = connection
+        self._wait = wait
+        self._keys = HeldBack(connection, [])
+
+    def begin(self) -> None:
+        """Raises `BadSetting` for tables that the rows do not fit."""
+        # Triggers are those of the living database: they find what they always find.
+        self._connection.execute("RESET search_path")
+        self._connection.execute("RESET row_security")
+        refuse_misfits(look_at(self._connection, self.chosen.rows))
+        self._keys = HeldBack(self._connection, keys_between(self._connection, self.chosen.rows))
+        self._wait(self._keys.hold)
+
+    def create(self) -> None:
+        """All tables are there."""
+
+    def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
+        self._wait(self._keys.release)
+        return self._taken(expected, loaded)
+
+    def _taken(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
+        """What the server says it took, as rows of others may be there too."""
+        tables = replace(self.chosen, schemas_as=()).of(expected).tables
+        found = Inventory(
+            tables=tuple(
+                TableFacts(one.schema, one.name, loaded.get(one.label), one.label in loaded)
+                for one in tables
+            )
+        )
+        return renamed(found, self.chosen.schemas_as)

@@ -1,0 +1,298 @@
+"""A restore into a database that is there: the scratch target is a transaction on the real one.
+
+One connection does all of it, as there is one transaction; whatever ends it before the commit
+undoes everything. Another one rests, and tells whether the server is still there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from functools import partial
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+import psycopg
+
+from covetbackup.core.databases.base import Piece, RestoreOptions
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.postgresql.archive.attached import invalid_notes
+from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry
+from covetbackup.core.databases.postgresql.archive.listing import head_of
+from covetbackup.core.databases.postgresql.archive.member_names import HEAD
+from covetbackup.core.databases.postgresql.archive.offsets import Places
+from covetbackup.core.databases.postgresql.archive.omitted import without
+from covetbackup.core.databases.postgresql.backup.session import GLOBALS
+from covetbackup.core.databases.postgresql.inventory.search_paths import paths_of
+from covetbackup.core.databases.postgresql.restore import check_server
+from covetbackup.core.databases.postgresql.restore.check_constraints import ReleasedChecks
+from covetbackup.core.databases.postgresql.restore.into_existing.commit_status import trace_of
+from covetbackup.core.databases.postgresql.restore.into_existing.data_only import AddedRows
+from covetbackup.core.databases.postgresql.restore.into_existing.encoding import AsWritten
+from covetbackup.core.databases.postgresql.restore.into_existing.table_load import AddedTables
+from covetbackup.core.databases.postgresql.restore.loaders import ScriptSink
+from covetbackup.core.databases.postgresql.restore.parallel import (
+    HEAD_BYTES,
+    prepare,
+    readable_contents,
+)
+from covetbackup.core.databases.postgresql.restore.part_sink import Loader, PartSink
+from covetbackup.core.databases.postgresql.restore.refused_statements import Refused
+from covetbackup.core.databases.postgresql.restore.retry_rows import Repetition
+from covetbackup.core.databases.postgresql.restore.tentative import Failure, TentativeSink
+from covetbackup.core.databases.postgresql.server import roles
+from covetbackup.core.databases.postgresql.server.access import Access
+from covetbackup.core.databases.postgresql.server.background import in_background
+from covetbackup.core.databases.postgresql.server.clients import Clients
+from covetbackup.core.databases.postgresql.server.connection import major_of, translated
+from covetbackup.core.databases.postgresql.server.liveness import Felt, Pulse
+from covetbackup.core.databases.selection import Chosen, Selection
+from covetbackup.core.errors import BadSetting, ServerBusy
+from covetbackup.core.progress import Progress
+from covetbackup.core.stream.base import Sink
+
+T = TypeVar("T")
+# Whoever waits for a lock has everybody wait behind him who comes later.
+_LOCK_TIMEOUT = "SET lock_timeout = '60s'"
+
+
+class Addition(Protocol):
+    """What is added: `entries` are what data of it is loaded, by dump id.
+
+    `begin` makes the database ready for the data of the entries `first`, in this order, `create`
+    for all other data, and `finish` does what can be done once that is there: what has come, of all
+    that was `expected`. `loaded` says how many rows each table took, `notes` what has to be said in
+    the result.
+    """
+
+    chosen: Chosen
+    entries: dict[int, Entry]
+    notes: list[str]
+    first: Sequence[int]
+
+    def begin(self) -> None: ...
+    def create(self) -> None: ...
+    def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory: ...
+
+
+class AddingRestore:
+    """A `RestoreSession`, `Traced`, into the database of `access`."""
+
+    kept_as = ""
+
+    def __init__(
+        self,
+        access: Access,
+        options: RestoreOptions,
+        selection: Selection,
+        *,
+        choose: Callable[[int], Clients],
+        progress: Progress,
+    ) -> None:
+        self._choices = check_server.read_choices(options)
+        if options.replace or (options.extra and not selection.with_structure):
+            raise BadSetting("rows go into tables that are there: nothing is replaced or owned")
+        self._access = access
+        self._selection = selection
+        self._expected = options.expected
+        self._choose = choose
+        self._progress = progress
+        self._contents: Contents | None = None
+        self._places: Places | None = None
+        self._addition: Addition | None = None
+        self._loaded: dict[str, int] = {}
+        self._found: Inventory | None = None
+        self._failures: list[Failure] = []
+        self._done: set[int] = set()
+        paths = paths_of(options.expected)
+        self._refused = Refused(paths, skips_failing=self._choices.skips_failing)
+        self._checks = ReleasedChecks(
+            lambda: nullcontext(self._connection),
+            paths,
+            partial(progress.advance, 0),
+            spares_older=True,
+        )
+        self._repetition = Repetition(self._checks, paths)
+
+    def __enter__(self) -> AddingRestore:
+        with translated(self._access.settings), ExitStack() as stack:
+            self._connection = stack.enter_context(closing(self._access.connect()))
+            check_server.refuse_read_only(self._connection)
+            resting = stack.enter_context(closing(self._access.connect()))
+            self._pulse = Pulse(resting, self._access.settings)
+            self._progress = Felt(self._progress, self._pulse)
+            self._connection.execute("BEGIN")
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()  # without a commit this undoes everything
+
+    @property
+    def notes(self) -> Sequence[str]:
+        added = self._addition.notes if self._addition else ()
+        refused = self._refused
+        broken = invalid_notes(self._contents, refused.left_out) if self._contents else ()
+        return [*added, *refused.notes, *broken, *self._checks.notes]
+
+    @property
+    def chosen(self) -> Chosen | None:
+        return self._addition.chosen if self._addition else None
+
+    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
+        yield (Piece(head_of(members)),)
+        if self._contents is None:
+            raise BadSetting(f"{HEAD} was not read")
+        self._places = Places(self._contents, members)
+        addition = self._addition = self._addition_of(self._contents)
+        self._refuse_unfit(addition.chosen)
+        if GLOBALS in members and self._choices.apply_globals:
+            yield (Piece(GLOBALS),)
+        self._progress.phase("making the database ready")
+        with self._reported():
+            addition.begin()
+        # One after the other: there is one transaction.
+        for dump_id in addition.first:
+            yield from self._load_first(dump_id)
+        with self._reported():
+            addition.create()
+        for piece in self._places.data_pieces(addition.entries.keys() - self._done):
+            yield (piece,)
+        while self._failures:
+            yield from self._load_again()
+        with_structure = self._selection.with_structure
+        self._progress.phase("making indexes and keys" if with_structure else "checking keys")
+        with self._reported():
+            self._checks.put_back()
+            self._found = addition.finish(self._expected, self._loaded)
+
+    def _load_first(self, dump_id: int) -> Iterator[Sequence[Piece]]:
+        """Rows that speak of what is made later are refused now, and loaded with all others."""
+        assert self._places is not None
+        pieces = self._places.data_pieces([dump_id])
+        if len(pieces) == 1:
+            yield pieces
+            if not self._failures:
+                self._done.add(dump_id)
+            self._failures.clear()
+
+    def _load_again(self) -> Iterator[Sequence[Piece]]:
+        """Rows that a table which was made here refused, for another time."""
+        failures, self._failures = self._failures, []
+        with self._reported():
+            self._repetition.prepare(failures)
+            self._search(self._repetition.path)
+        for failure in failures:
+            yield (failure.piece,)
+        with self._reported():
+            self._search("")
+
+    def _search(self, path: str) -> None:
+        self._connection.execute("SELECT set_config('search_path', %s, false)", (path,))
+
+    def required(self, expected: Inventory) -> Inventory:
+        if self._contents is None:
+            return expected
+        return without(expected, self._refused.left_out, self._contents)
+
+    def sink(self, piece: Piece, progress: Progress) -> Sink:
+        if piece.member == HEAD:
+            return ScriptSink(self._take_head, HEAD_BYTES)
+        if piece.member == GLOBALS:
+            return ScriptSink(self._create_roles)
+        if self._contents is None or self._places is None or self._addition is None:
+            raise BadSetting(f"{piece.member} came before {HEAD}")
+        as_written = AsWritten(self._connection, self._contents)
+        loader = Loader(self._connection, self._count, as_written=as_written)
+        place = self._places.of(piece)
+        felt = Felt(progress, self._pulse)
+        sink = PartSink(piece.member, place, self._addition.entries, loader, felt)
+        if not self._selection.with_structure:
+            return sink  # what is there decides which rows it takes
+        return TentativeSink(piece, sink, self._failures.append)
+
+    def inventory(self) -> Inventory:
+        assert self._found is not None
+        return self._found
+
+    def trace(self) -> str:
+        with self._reported():
+            return trace_of(self._connection)
+
+    def commit(self) -> None:
+        with self._reported():
+            # The rows did not wait for the disk; this, the one commit there is, must.
+            self._connection.execute("RESET synchronous_commit")
+            self._connection.execute("COMMIT")
+
+    def _addition_of(self, contents: Contents) -> Addition:
+        with self._reported():
+            prepare(self._connection, contents)
+            self._connection.execute(_LOCK_TIMEOUT)
+            if not self._selection.with_structure:
+                selection, wait = self._selection, self._in_background
+                return AddedRows(self._connection, contents, selection, wait=wait)
+            return AddedTables(
+                self._connection,
+                contents,
+                self._selection,
+                pg_restore=self._pg_restore,
+                refused=self._refused,
+                owner=self._choices.role,
+                wait=self._in_background,
+                progress=self._progress,
+            )
+
+    def _refuse_unfit(self, chosen: Chosen) -> None:
+        for line in chosen.lines:
+            self._progress.note(line)
+        needed = check_server.needed_by(chosen, self._expected)
+        with self._reported():
+            check_server.refuse_unfit(self._connection, needed, self._choices)
+
+    def _pg_restore(self) -> list[str]:
+        major = check_server.archive_major(self._expected) or major_of(self._connection)
+        options = [self._choose(major).path("pg_restore")]
+        options += self._choices.ownership_options
+        if check_server.missing_tablespaces(self._connection, self._needed()):
+            options.append("--no-tablespaces")
+        return options
+
+    def _take_head(self, head: bytes) -> None:
+        self._contents = readable_contents(head, self._expected)
+
+    def _create_roles(self, script: bytes) -> None:
+        created = roles.create_missing_roles(self._connection, script, self._needed().roles)
+        if created:
+            self._progress.note(f"roles created: {', '.join(created)}")
+
+    def _needed(self) -> Inventory:
+        assert self._addition is not None
+        return check_server.needed_by(self._addition.chosen, self._expected)
+
+    def _count(self, label: str, rows: int) -> None:
+        self._loaded[label] = self._loaded.get(label, 0) + rows
+
+    def _in_background(self, act: Callable[[], T]) -> T:
+        """For statements that take hours: meanwhile this can be cancelled."""
+        running = in_background(self._connection, lambda stop: act())
+        try:
+            return running.result(waiting=lambda: self._progress.advance(0))
+        finally:
+            running.stop()
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        with translated(self._access.settings):
+            try:
+                yield
+            except psycopg.errors.LockNotAvailable as error:
+                raise ServerBusy(
+                    f"others hold what is needed in {self._access.settings.database!r} locked",
+                    "try again when they have ended; nothing was changed",
+                ) from error

@@ -1,0 +1,167 @@
+"""The tables that rows are to go into, as the target has them: whether the rows fit, and what will
+happen to them there. Asks the catalogs, changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from covetbackup.core.databases.postgresql.server.connection import Connection
+from covetbackup.core.databases.selection import Rows
+from covetbackup.core.errors import BadSetting
+
+_NAMED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Of one table: `lacks` columns that the backup holds, `wants` others that need a value, fires
+    `triggers`, and counts with `sequences`. Of a table that is not there nothing else is true."""
+
+    rows: Rows
+    is_there: bool
+    may_insert: bool
+    is_filtered: bool
+    lacks: tuple[str, ...]
+    wants: tuple[str, ...]
+    triggers: tuple[str, ...]
+    sequences: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        return f"{self.rows.schema}.{self.rows.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why the rows certainly cannot go there, and what to do."""
+
+    title: str
+    detail: str
+    fix: str
+
+
+def look_at(connection: Connection, rows: Sequence[Rows]) -> list[Place]:
+    schemas, names = [one.schema for one in rows], [one.name for one in rows]
+    found = connection.execute(_PLACES, (schemas, names)).fetchall()
+    return [_place(one, *values) for one, values in zip(rows, found, strict=True)]
+
+
+def obstacles(places: Sequence[Place]) -> Iterator[Obstacle]:
+    """One for each kind of misfit, naming the tables."""
+    there = [place for place in places if place.is_there]
+    for title, meaning, bad, fix in (
+        (
+            "Tables",
+            "tables that are not there",
+            [place.label for place in places if not place.is_there],
+            "restore them with their structure, or create them first",
+        ),
+        (
+            "Rights",
+            "tables that this role may not insert into",
+            [place.label for place in there if not place.may_insert],
+            "grant it INSERT on them and USAGE on their schema",
+        ),
+        (
+            "Row-level security",
+            "tables whose policies would filter what goes in",
+            [place.label for place in there if place.is_filtered],
+            "restore as their owner or as a role with BYPASSRLS",
+        ),
+        (
+            "Columns",
+            "columns that are not there, or computed there",
+            [f"{place.label}.{column}" for place in there for column in place.lacks],
+            "give the tables the columns of the backup, or restore under a new name",
+        ),
+        (
+            "Columns",
+            "columns that need a value and are not in the backup",
+            [f"{place.label}.{column}" for place in there for column in place.wants],
+            "give them a default, or restore under a new name",
+        ),
+    ):
+        if bad:
+            yield Obstacle(title, f"{meaning}: {listed(bad)}", fix)
+
+
+def refuse_misfits(places: Sequence[Place]) -> None:
+    """Raises `BadSetting` naming everything that stands in the way."""
+    found = list(obstacles(places))
+    if found:
+        raise BadSetting("; ".join(each.detail for each in found), found[0].fix)
+
+
+def with_rows(connection: Connection, places: Sequence[Place]) -> list[str]:
+    """Labels of those that hold rows already, as far as this role may see that."""
+    held = []
+    for place in places:
+        if not place.is_there:
+            continue
+        table = sql.Identifier(place.rows.schema, place.rows.name)
+        query = sql.SQL("SELECT EXISTS (SELECT 1 FROM {})").format(table)
+        try:
+            with connection.transaction():
+                row = connection.execute(query).fetchone()
+        except psycopg.errors.InsufficientPrivilege:
+            continue
+        if row is not None and row[0]:
+            held.append(place.label)
+    return held
+
+
+def listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _place(
+    rows: Rows,
+    oid: int | None,
+    may_insert: bool,
+    is_filtered: bool,
+    columns: list[str],
+    required: list[str],
+    triggers: list[str],
+    sequences: list[str],
+) -> Place:
+    is_there = oid is not None
+    return Place(
+        rows,
+        is_there,
+        may_insert,
+        is_filtered,
+        lacks=tuple(name for name in rows.columns if is_there and name not in columns),
+        wants=tuple(name for name in required if name not in rows.columns),
+        triggers=tuple(triggers),
+        sequences=tuple(sequences),
+    )
+
+
+# COPY gives identity columns the values that it brings, and refuses generated ones. A role that may
+# not use the schema can insert nowhere in it.
+_PLACES = """
+SELECT c.oid::bigint,
+  coalesce(has_schema_privilege(c.relnamespace, 'USAGE')
+           AND has_table_privilege(c.oid, 'INSERT'), false),
+  coalesce(row_security_active(c.oid), false),
+  ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0
+        AND NOT attisdropped AND attgenerated = ''),
+  ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0
+        AND NOT attisdropped AND attnotnull AND NOT atthasdef AND attidentity = '' ORDER BY attnum),
+  ARRAY(SELECT tgname::text FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal
+        AND tgenabled IN ('O', 'A') AND tgtype & 4 <> 0 ORDER BY tgname),
+  ARRAY(SELECT format('%%I.%%I', n.nspname, s.relname) FROM pg_depend d
+        JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+        JOIN pg_namespace n ON n.oid = s.relnamespace
+        WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+          AND d.refobjid = c.oid AND d.deptype IN ('a', 'i') ORDER BY 1)
+FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS wanted(schema, name, place)
+LEFT JOIN (pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace)
+  ON n.nspname = wanted.schema AND c.relname = wanted.name AND c.relkind IN ('r', 'p', 'f')
+ORDER BY wanted.place
+"""

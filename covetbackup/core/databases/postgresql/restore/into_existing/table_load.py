@@ -1,0 +1,187 @@
+"""Tables that are not there yet: made, filled and given their indexes and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.postgresql.archive.adapted import adapted
+from covetbackup.core.databases.postgresql.archive.configuration import extensions_with_needs
+from covetbackup.core.databases.postgresql.archive.contents import (
+    TABLE_DATA,
+    Contents,
+    Entry,
+    Section,
+)
+from covetbackup.core.databases.postgresql.archive.dependencies import close
+from covetbackup.core.databases.postgresql.archive.recorded import EXTENSION, OF_RELATIONS
+from covetbackup.core.databases.postgresql.archive.stages import only
+from covetbackup.core.databases.postgresql.inventory import verify_counts
+from covetbackup.core.databases.postgresql.inventory.extension_facts import advance_sequences
+from covetbackup.core.databases.postgresql.restore import check_server
+from covetbackup.core.databases.postgresql.restore.into_existing import create_tables
+from covetbackup.core.databases.postgresql.restore.into_existing.encoding import AsWritten
+from covetbackup.core.databases.postgresql.restore.into_existing.external_foreign_keys import make
+from covetbackup.core.databases.postgresql.restore.into_existing.interruptible import Wait
+from covetbackup.core.databases.postgresql.restore.into_existing.requalify import Requalified
+from covetbackup.core.databases.postgresql.restore.into_existing.schema_rename import Aside
+from covetbackup.core.databases.postgresql.restore.into_existing.statements import Statements
+from covetbackup.core.databases.postgresql.restore.refused_statements import WAY_OUT, Refused
+from covetbackup.core.databases.postgresql.restore.superuser_objects import refuse_forbidden
+from covetbackup.core.databases.postgresql.server.connection import Connection, major_of
+from covetbackup.core.databases.selection import Chosen, Selection, renamed
+from covetbackup.core.progress import Progress
+
+
+class AddedTables:
+    """An `Addition` of tables with all that is theirs. `pg_restore` is the program with the options
+    that say whose they shall be, `owner` the role if it is one for all."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        contents: Contents,
+        selection: Selection,
+        *,
+        pg_restore: Callable[[], Sequence[str]],
+        refused: Refused,
+        owner: str,
+        wait: Wait,
+        progress: Progress,
+    ) -> None:
+        closure = close(contents, selection)
+        self._keys = closure.outgoing
+        beyond = closure.chosen.outgoing
+        skipped = tuple(name for name in closure.chosen.skipped if name not in beyond)
+        self.chosen = replace(closure.chosen, skipped=skipped)
+        contents = contents.kept(lambda entry: entry.dump_id in closure.dump_ids)
+        self.entries = {entry.dump_id: entry for entry in contents.data_entries}
+        self._structure = contents.kept(lambda entry: not entry.has_data)
+        labels = closure.chosen.configuration
+        self._configuration = [
+            each for each in contents.entries if each.kind in OF_RELATIONS and each.name in labels
+        ]
+        self._made = set(closure.chosen.extensions)
+        self.notes: list[str] = []
+        self.first: Sequence[int] = ()
+        self._early: set[int] = set()
+        self._connection = connection
+        self._as_written = AsWritten(connection, contents)
+        self._refused = refused
+        self._statements = Statements(
+            connection,
+            pg_restore,
+            as_written=self._as_written,
+            refused=refused,
+            wait=wait,
+            idle=partial(progress.advance, 0),
+        )
+        self._owner = owner
+        self._wait = wait
+        self._progress = progress
+        self._names: Aside | Requalified | None = None
+
+    def begin(self) -> None:
+        """Raises `TargetNotEmpty` for what is there already."""
+        if check_server.is_superuser(self._connection):
+            self._progress.note(check_server.ALL_RIGHTS)
+        create_tables.refuse_present(self._connection, self.chosen)
+        with self._as_written:
+            refuse_forbidden(
+                self._connection,
+                self._structure,
+                skips_failing=self._refused.skips_failing,
+                way_out=WAY_OUT,
+            )
+        self._structure, notes = adapted(self._structure, major_of(self._connection))
+        self.notes += notes
+        names = self._names = self._names_for(self.chosen)
+        with self._as_written:
+            self._wait(names.step)
+            created = self._structure.altered(names.entry)
+            there = self._wait(partial(create_tables.present, self._connection, created))
+        self._structure = create_tables.without(self._structure, there)
+        there = [entry for entry in there if entry.dump_id not in names.created]
+        for entry in there:
+            kind = entry.kind.decode().lower()
+            self._progress.note(f"used as it is there: {kind} {entry.name}")
+        self._leave_configuration(there)
+        self.entries = {dump_id: names.entry(one) for dump_id, one in self.entries.items()}
+        rows = (each for each in self._configuration if each.kind == TABLE_DATA)
+        self.first = [each.dump_id for each in rows if each.dump_id in self.entries]
+        self._early = extensions_with_needs(self._structure) if self.first else set()
+        self._run(only(self._structure, self._early))
+
+    def create(self) -> None:
+        """Create the tables. Of the data section only values of sequences are left."""
+        structure = self._structure.within(Section.PRE_DATA, Section.DATA)
+        self._run(structure.kept(lambda entry: entry.dump_id not in self._early))
+
+    def _names_for(self, chosen: Chosen) -> Aside | Requalified:
+        if Requalified.is_needed(self._connection, self._structure, chosen):
+            return Requalified(self._connection, self._structure, chosen, owner=self._owner)
+        return Aside(self._connection, chosen.schemas_as, owner=self._owner)
+
+    def _leave_configuration(self, there: Sequence[Entry]) -> None:
+        """What an extension that is there has configured stays as it is: other tables of this
+        database live with it."""
+        gone = {entry.dump_id for entry in there if entry.kind == EXTENSION}
+        self._made -= {entry.text(entry.tag) for entry in there}
+        left = {each.name for each in self._configuration if gone.intersection(each.needs)}
+        for label in sorted(left):
+            self.notes.append(
+                f"left as it is there: {label}, of an extension that was there already; bring its"
+                " rows alone if they are missed"
+            )
+        self.chosen = replace(self.chosen, configuration=self.chosen.configuration - left)
+        self.entries = {
+            dump_id: entry for dump_id, entry in self.entries.items() if entry.name not in left
+        }
+        self._structure = self._structure.kept(
+            lambda entry: entry not in self._configuration or entry.name not in left
+        )
+
+    def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
+        self._run(self._structure.within(Section.POST_DATA))
+        if self.chosen.with_data:
+            self.notes += advance_sequences(self._connection, expected, self._made)
+        assert self._names is not None
+        now = self._names.chosen(self.chosen)
+        found = self._counted(now.of(expected), loaded)
+        # As late as can be: nobody else writes to the tables that they lead to until all is over.
+        if self._keys:
+            self._progress.phase("making keys to tables that are there")
+        with self._as_written:
+            keys = [self._names.entry(key) for key in self._keys]
+            for note in make(self._connection, keys, self._wait):
+                self._progress.note(note)
+        # Of another role, perhaps, since pg_restore's statements began.
+        self._connection.execute("RESET ROLE")
+        self._names.step_back()
+        return found if now.schemas_as else renamed(found, self.chosen.schemas_as)
+
+    def _counted(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
+        """What is there of it, under the names of the backup."""
+        self._progress.phase("analyze")
+        notes: list[str] = []
+        count = partial(verify_counts.part, expected=expected, loaded=loaded, note=notes.append)
+        found: Inventory = self._wait(partial(count, self._connection, _never))
+        if uncounted := verify_counts.uncounted(expected, found):
+            notes.append(uncounted)
+        labels = [one.label for one in expected.tables]
+        analyze = partial(verify_counts.analyze, only=labels, note=notes.append)
+        self._wait(partial(analyze, self._connection, _never))
+        for note in notes:
+            self._progress.note(note)
+        return found
+
+    def _run(self, contents: Contents) -> None:
+        assert self._names is not None
+        self._statements.run(contents, self._names.text)
+
+
+def _never() -> bool:
+    """Who waits for the statements ends them himself."""
+    return False

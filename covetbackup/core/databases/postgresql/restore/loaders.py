@@ -1,0 +1,199 @@
+"""Sinks of a restore: pg_restore fed by a pipe, or in parallel from a spool; the roles script."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from covetbackup.core.databases.postgresql.server.older_server import (
+    SETTING,
+    RunOnOlderServer,
+    arguments_for_it,
+)
+from covetbackup.core.errors import SinkFailed, StorageFull, TooLarge
+from covetbackup.core.stream.base import Sink
+from covetbackup.core.stream.command import ChildFile, Environment
+from covetbackup.core.stream.process import CommandSink, CommandSource
+from covetbackup.core.stream.secret import Secret
+
+_SCRIPT_BYTES = 64 << 20
+_TALK_BYTES = 32 << 20  # it says about 150 bytes of each entry
+
+
+Running = CommandSink | RunOnOlderServer
+
+
+@dataclass(frozen=True, slots=True)
+class PgRestore:
+    """How to run pg_restore on the scratch database. `idle` may raise `Cancelled`. If the server
+    is too old for the program (see `older_server`), it `goes_on` after errors, with one job."""
+
+    argv: Sequence[str]
+    env: Environment
+    secrets: Sequence[Secret]
+    idle: Callable[[], None]
+    goes_on: bool = False
+
+    def start(self, *arguments: str | ChildFile) -> Running:
+        return self._run(
+            CommandSink(
+                [*self.argv, *self._fit(arguments)],
+                env=self.env,
+                secrets=self.secrets,
+                idle=self.idle,
+            )
+        )
+
+    def start_talking(self, *arguments: str | ChildFile) -> Running:
+        """As `start`, with all that it says of each entry in its messages."""
+        return self._run(
+            CommandSink(
+                [*self.argv, "--verbose", *self._fit(arguments)],
+                env=self.env,
+                secrets=self.secrets,
+                idle=self.idle,
+                message_bytes=_TALK_BYTES,
+            )
+        )
+
+    def _fit(self, arguments: Sequence[str | ChildFile]) -> Sequence[str | ChildFile]:
+        return arguments_for_it(arguments) if self.goes_on else arguments
+
+    def _run(self, running: CommandSink) -> Running:
+        return RunOnOlderServer(running) if self.goes_on else running
+
+    def script(self, *arguments: str | ChildFile) -> bytes:
+        """The statements that it would run, as one text for the server."""
+        options = [option for option in self.argv if not option.startswith("--dbname=")]
+        pieces = []
+        with CommandSource([*options, *arguments, "--file=-"]) as chunks:
+            for chunk in chunks:
+                pieces.append(chunk)
+                self.idle()
+        return for_the_server(b"".join(pieces)).replace(SETTING, b"", 1)
+
+
+_FOR_PSQL = re.compile(rb"^\\(?:un)?restrict \w+\n", re.MULTILINE)
+
+
+def for_the_server(script: bytes) -> bytes:
+    """Return a script of pg_restore without the lines that are for psql alone, which stand before
+    everything and after everything else."""
+    begin, end = script.find(b"\nSET "), script.rfind(b"\n-- PostgreSQL database dump complete")
+    return _FOR_PSQL.sub(b"", script[:begin]) + script[begin:end]
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolFile:
+    """Stands in an argument list for the path of an unlinked file."""
+
+    descriptor: int
+
+    def open(self) -> int:
+        return os.dup(self.descriptor)
+
+    def argument(self, descriptor: int) -> str:
+        return f"/proc/self/fd/{descriptor}"
+
+
+@contextmanager
+def memory_file(name: str, content: bytes) -> Iterator[SpoolFile]:
+    """A file with `content` that is in memory and has no path; `name` is for people."""
+    with open(os.memfd_create(name, os.MFD_CLOEXEC), "wb", buffering=0) as file:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[file.write(rest) :]
+        yield SpoolFile(file.fileno())
+
+
+def start_whole(
+    command: PgRestore, jobs: int, expected_bytes: int, *arguments: str | ChildFile
+) -> Sink:
+    """Return what takes a dump in one stream; several jobs load only its data side by side, as two
+    can deadlock over the indexes of partitions. Raises as `SpooledLoad` does."""
+    if jobs == 1 or "--section=data" not in arguments:
+        return command.start(*arguments)
+    return SpooledLoad(command, *arguments, jobs=jobs, expected_bytes=expected_bytes)
+
+
+class SpooledLoad:
+    """Parallel pg_restore needs to seek, so the archive goes to a file without a name first.
+
+    It lies in the directory for temporary files (TMPDIR) and is gone with this process, however
+    that ends. Raises `StorageFull` at once when `expected_bytes` do not fit there.
+    """
+
+    def __init__(
+        self,
+        command: PgRestore,
+        *arguments: str | ChildFile,
+        jobs: int,
+        expected_bytes: int,
+    ) -> None:
+        directory = tempfile.gettempdir()
+        free = shutil.disk_usage(directory).free
+        if free < expected_bytes:
+            raise StorageFull(
+                f"a parallel restore needs about {expected_bytes} bytes in {directory},"
+                f" which has {free}",
+                "restore with one job, or let TMPDIR name a larger place",
+            )
+        self._command = command
+        self._arguments = (*arguments, f"--jobs={jobs}")
+        self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed by commit and abort
+        self._running: Running | None = None
+
+    def write(self, chunk: bytes) -> None:
+        try:
+            self._spool.write(chunk)
+        except OSError as error:
+            raise _spool_error(error) from error
+
+    def commit(self) -> None:
+        try:
+            self._spool.flush()
+        except OSError as error:
+            raise _spool_error(error) from error
+        self._running = self._command.start(*self._arguments, SpoolFile(self._spool.fileno()))
+        self._running.commit()
+        self._spool.close()
+
+    def abort(self) -> None:
+        if self._running is not None:
+            self._running.abort()
+        self._spool.close()
+
+
+def _spool_error(error: OSError) -> StorageFull | SinkFailed:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull(
+            "no room for the dump among the temporary files",
+            "restore with one job, or let TMPDIR name a larger place",
+        )
+    return SinkFailed(f"cannot write a temporary file: {error.strerror}")
+
+
+class ScriptSink:
+    """Collects something small, of `most` bytes, and hands it to `run` at the commit."""
+
+    def __init__(self, run: Callable[[bytes], None], most: int = _SCRIPT_BYTES) -> None:
+        self._run = run
+        self._most = most
+        self._script = bytearray()
+
+    def write(self, chunk: bytes) -> None:
+        self._script += chunk
+        if len(self._script) > self._most:
+            raise TooLarge(f"what comes is longer than {self._most} bytes")
+
+    def commit(self) -> None:
+        self._run(bytes(self._script))
+
+    def abort(self) -> None:
+        self._script.clear()

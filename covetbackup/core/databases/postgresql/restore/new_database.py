@@ -1,0 +1,393 @@
+"""One restore: a scratch database is filled, compared by the caller, and renamed at the commit.
+
+The target's name must be free, or the target is asked to be replaced: then the rename is a swap,
+see `replace`. Nothing that exists is ever dropped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from types import TracebackType
+from typing import TypeVar
+
+import psycopg
+from psycopg import sql
+
+from covetbackup.core.databases.background import Background
+from covetbackup.core.databases.base import Piece, RestoreOptions
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.postgresql.archive.member_names import DUMP, HEAD, is_part
+from covetbackup.core.databases.postgresql.backup import unread
+from covetbackup.core.databases.postgresql.backup.session import GLOBALS
+from covetbackup.core.databases.postgresql.backup.snapshot import prepare_session
+from covetbackup.core.databases.postgresql.inventory import properties, verify_counts
+from covetbackup.core.databases.postgresql.inventory.build import object_counts
+from covetbackup.core.databases.postgresql.inventory.extension_facts import advance_sequences
+from covetbackup.core.databases.postgresql.inventory.outward import settle_outward
+from covetbackup.core.databases.postgresql.replace import swap
+from covetbackup.core.databases.postgresql.restore import check_server, scratch
+from covetbackup.core.databases.postgresql.restore.after_rename import make_waiting, not_tried
+from covetbackup.core.databases.postgresql.restore.analyze import Analysis
+from covetbackup.core.databases.postgresql.restore.loaders import PgRestore, ScriptSink, start_whole
+from covetbackup.core.databases.postgresql.restore.parallel import PartedLoad
+from covetbackup.core.databases.postgresql.restore.rename_schemas import rename_schemas
+from covetbackup.core.databases.postgresql.server import roles
+from covetbackup.core.databases.postgresql.server.access import end_sessions
+from covetbackup.core.databases.postgresql.server.background import in_background
+from covetbackup.core.databases.postgresql.server.clients import Clients
+from covetbackup.core.databases.postgresql.server.connection import (
+    Connection,
+    ConnectionSettings,
+    connect,
+    conninfo_to_send,
+    major_of,
+    tool_environment,
+    translated,
+)
+from covetbackup.core.databases.postgresql.server.liveness import Felt, Pulse
+from covetbackup.core.databases.postgresql.server.older_server import sets_what_is_unknown
+from covetbackup.core.databases.postgresql.server.url import parse_url
+from covetbackup.core.databases.selection import Chosen
+from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
+from covetbackup.core.progress import Progress
+from covetbackup.core.stream.base import Sink
+from covetbackup.core.stream.secret import Secret
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class PostgresRestore:
+    """A `RestoreSession` into a database that does not exist yet, or is replaced."""
+
+    kept_as = left = ""
+
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        password: Secret | None,
+        options: RestoreOptions,
+        *,
+        choose: Callable[[int], Clients],
+        progress: Progress,
+    ) -> None:
+        self._target = parse_url(options.target)
+        if not self._target.same_server(settings):
+            # The password at hand belongs to the engine's server and role, and to no other.
+            raise BadSetting(
+                f"the target is {self._target}, but the engine was made for another server or role",
+                "make an engine with the target's settings",
+            )
+        self._settings = settings
+        self._password = password
+        self._options = options
+        self._expected = options.expected
+        # What a selection needs is known when its contents are read.
+        whole = options.selection is None
+        self._needed = options.expected if whole else check_server.needed(options.expected)
+        self._choices = check_server.read_choices(options)
+        self._choose = choose
+        self._progress = progress
+        self._application = f"covetbackup {secrets.token_hex(4)}"
+        self._name = scratch.scratch_name(datetime.now(UTC))
+        self._stack = ExitStack()
+        self._created_roles: list[str] = []
+        self._properties: list[sql.Composed] = []
+        self._notes, self._outward = list[str](), list[str]()
+        self._committed = False
+
+    def __enter__(self) -> PostgresRestore:
+        with translated(self._settings), ExitStack() as stack:
+            self._keeper = scratch.connect_maintenance(
+                self._settings, self._password, application=self._application
+            )
+            stack.callback(self._keeper.close)
+            self._pulse = Pulse(self._keeper, self._settings)
+            check_server.refuse_read_only(self._keeper)
+            self._look_at_target()
+            check_server.refuse_unfit(self._keeper, self._needed, self._choices)
+            major = check_server.archive_major(self._expected) or major_of(self._keeper)
+            self._clients = self._choose(major)
+            self._say_risks()
+            stack.callback(self._undo)
+            self._create_scratch()
+            self._parts = PartedLoad(
+                self._pg_restore,
+                self._connect_to_scratch,
+                skips_failing=self._choices.skips_failing,
+                jobs=self._options.jobs,
+                expected=self._expected,
+                selection=self._options.selection,
+                progress=self._progress,
+            )
+            stack.callback(self._parts.close)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
+        if HEAD in members:
+            yield (Piece(HEAD),)
+            self._parts.open(members)
+        elif self._options.selection is not None:
+            raise BadSetting(
+                "of a dump in one stream nothing can be selected",
+                "restore all of it; or let pg_restore choose from what `cat … dump.pgc` writes",
+            )
+        if self.chosen is not None:
+            self._refuse_unfit_for(self.chosen)
+        if GLOBALS in members:
+            yield (Piece(GLOBALS),)
+        with translated(self._settings):
+            self._properties = self._rehearsed_properties()
+        yield from self._parts.groups() if HEAD in members else self._parts.whole()
+        self._finish_contents()
+
+    def sink(self, piece: Piece, progress: Progress) -> Sink:
+        if piece.member == GLOBALS:
+            return ScriptSink(self._apply_globals)
+        if is_part(piece.member):
+            with translated(self._settings.on(self._name)):
+                return self._parts.sink(piece, Felt(progress, self._pulse))
+        if piece.member != DUMP:
+            raise BadSetting(f"a PostgreSQL backup has no member {piece.member!r}")
+        size = int((self._expected.settings or {}).get("table_bytes", "0"))
+        load = partial(start_whole, self._pg_restore(), self._options.jobs, size)
+        return self._parts.whole_sink(load, Felt(progress, self._pulse))
+
+    @property
+    def notes(self) -> Sequence[str]:
+        untried = () if self._committed else not_tried(self._parts)
+        return [*self._notes, *self._parts.notes, *untried]
+
+    @property
+    def chosen(self) -> Chosen | None:
+        return self._parts.chosen
+
+    def inventory(self) -> Inventory:
+        # At once, as each keeps but one core of the server busy: of a restore of 650 MB, one after
+        # the other took 4 s of 31.
+        expected = self.chosen.of(self._expected) if self.chosen else self._expected
+        notes: list[str] = []
+        count = verify_counts.selection if self.chosen else verify_counts.inventory
+        reader = partial(count, expected=expected, loaded=self._parts.loaded, note=notes.append)
+        analysis = Analysis()
+        with self._analyzing(analysis) as analyses, self._on_scratch(reader) as reading:
+            found = reading.result(waiting=self._tick)
+            self._progress.phase("analyze")
+            for each in analyses:
+                each.result(waiting=self._tick)
+        if uncounted := verify_counts.uncounted(expected, found):
+            notes.append(uncounted)
+        for note in (*notes, *analysis.notes):
+            self._progress.note(note)
+        return self._parts.aside.without(self._with_event_triggers(found))
+
+    def _with_event_triggers(self, found: Inventory) -> Inventory:
+        """They would act on what the restore still does, and on each session that counts."""
+        with translated(self._settings.on(self._name)):
+            if not self._parts.make_event_triggers():
+                return found
+            with self._connect_to_scratch() as connection:
+                return dataclasses.replace(found, objects=object_counts(connection))
+
+    def required(self, expected: Inventory) -> Inventory:
+        return self._parts.required(expected)
+
+    def commit(self) -> None:
+        name, target = self._name, self._target.database
+        if self.kept_as:
+            self._replace(name, target)
+        else:
+            with translated(self._settings):
+                scratch.rename(self._keeper, name, target, statements=self._properties)
+        self._committed = True
+        self._notes += self._outward
+        self._name = target
+        leaves_out = self._choices.leaves_out_scheduler
+        self._notes += make_waiting(self._keeper, target, self._parts, leaves_out=leaves_out)
+
+    def _look_at_target(self) -> None:
+        target = self._target.database
+        if not self._options.replace:
+            scratch.refuse_taken(self._keeper, target)
+            return
+        swap.refuse_unfit(self._keeper, target)
+        self.kept_as = swap.free_kept_name(self._keeper, target, datetime.now(UTC))
+
+    def _replace(self, name: str, target: str) -> None:
+        with (
+            translated(self._settings),
+            scratch.connect_maintenance(
+                self._settings, self._password, application=self._application
+            ) as usher,
+        ):
+            swap.swap(
+                self._keeper,
+                usher,
+                target=target,
+                incoming=name,
+                kept_as=self.kept_as,
+                statements=self._properties,
+            )
+
+    def _create_scratch(self) -> None:
+        owner = self._choices.role or None
+        scratch.create(self._keeper, self._name, self._expected, owner=owner)
+
+    def _refuse_unfit_for(self, chosen: Chosen) -> None:
+        self._needed = check_server.needed_by(chosen, self._expected)
+        with translated(self._settings):
+            check_server.refuse_unfit(self._keeper, self._needed, self._choices)
+            self._say_what_is_lost()
+
+    def _finish_contents(self) -> None:
+        """All that refers to what is in a renamed schema goes on doing so; only code that is kept
+        as text does not, of which the selection's warnings tell."""
+        chosen, expected = self.chosen, self._expected
+        settings = self._settings.on(self._name)
+        with (
+            translated(settings),
+            connect(settings, self._password, application=self._application) as connection,
+        ):
+            if chosen is None or chosen.with_data:
+                extensions = expected.extensions if chosen is None else chosen.extensions
+                self._notes += advance_sequences(connection, expected, extensions)
+            if chosen is not None:
+                rename_schemas(connection, chosen.schemas_as)
+            self._outward = settle_outward(connection, expected, self._target.database)
+
+    def _say_risks(self) -> None:
+        if check_server.is_superuser(self._keeper):
+            self._progress.note(check_server.ALL_RIGHTS)
+        self._say_what_is_lost()
+        _, lost = check_server.own_tablespace(self._keeper, self._expected)
+        self._notes += [lost] if lost else []
+        if self._options.selection is None:
+            self._notes += unread.notes(self._expected)
+
+    def _say_what_is_lost(self) -> None:
+        if self._lost_tablespaces():
+            missing = ", ".join(self._lost_tablespaces())
+            self._progress.note(f"all goes to the default tablespace; missing here: {missing}")
+
+    def _lost_tablespaces(self) -> list[str]:
+        return list(check_server.missing_tablespaces(self._keeper, self._needed))
+
+    def _apply_globals(self, script: bytes) -> None:
+        if not self._choices.apply_globals:
+            return
+        needed = self.chosen.roles if self.chosen else None
+        self._created_roles = roles.create_missing_roles(self._keeper, script, needed)
+        if self._created_roles:
+            self._progress.note(f"roles created: {', '.join(self._created_roles)}")
+
+    def _rehearsed_properties(self) -> list[sql.Composed]:
+        """The statements for the commit point that this role may run, tried and rolled back: a
+        failure must show now and not after hours of loading."""
+        wanted = properties.property_statements(
+            self._name, self._expected, keep_owner=self._choices.keeps_owner
+        )
+        possible, failures = properties.rehearse(self._keeper, wanted)
+        for text, error in failures:
+            self._refuse_or_note(text, error)
+        return possible
+
+    def _refuse_or_note(self, text: str, error: psycopg.Error) -> None:
+        if isinstance(error, properties.UNKNOWN_HERE):
+            self._notes.append(f"left out: {text}")
+            return
+        if self._choices.keeps_owner and self._options.selection is None:
+            raise DatabaseError(
+                f"cannot give the database its properties: {text}",
+                "restore as a superuser, or with owner none",
+            ) from error
+        self._progress.note(f"left out: {text}")
+
+    def _pg_restore(self) -> PgRestore:
+        options = ["--no-password", f"--dbname={conninfo_to_send(self._name)}"]
+        options += self._choices.ownership_options
+        if self._lost_tablespaces():
+            options.append("--no-tablespaces")
+        return PgRestore(
+            argv=[self._clients.path("pg_restore"), *options],
+            env=tool_environment(
+                self._settings,
+                self._password,
+                application=self._application,
+                major=major_of(self._keeper),
+            ),
+            secrets=[] if self._password is None else [self._password],
+            idle=self._tick,
+            goes_on=sets_what_is_unknown(self._clients.major, major_of(self._keeper)),
+        )
+
+    def _tick(self) -> None:
+        if self._committed:
+            return  # nothing can be cancelled any more
+        self._pulse.check()
+        self._progress.advance(0)
+
+    @contextmanager
+    def _analyzing(self, analysis: Analysis) -> Iterator[Sequence[Background[None]]]:
+        with ExitStack() as stack:
+            jobs = range(self._options.jobs)
+            yield [stack.enter_context(self._on_scratch(analysis)) for _ in jobs]
+
+    @contextmanager
+    def _on_scratch(
+        self, work: Callable[[Connection, Callable[[], bool]], T]
+    ) -> Iterator[Background[T]]:
+        with translated(self._settings.on(self._name)), self._connect_to_scratch() as connection:
+            prepare_session(connection)
+            running = in_background(connection, lambda stop: work(connection, stop))
+            try:
+                yield running
+            finally:
+                running.stop()
+
+    def _connect_to_scratch(self) -> Connection:
+        settings = self._settings.on(self._name)
+        connection = connect(settings, self._password, application=self._application)
+        if self._choices.role:
+            role = sql.Identifier(self._choices.role)
+            try:
+                connection.execute(sql.SQL("SET ROLE {}").format(role))
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    def _undo(self) -> None:
+        if self._committed:
+            return
+        try:
+            with scratch.connect_maintenance(
+                self._settings, self._password, application=self._application
+            ) as connection:
+                end_sessions(connection, self._application)
+                self._drop_scratch(connection)
+                roles.drop_roles(connection, self._created_roles)
+        except (CovetError, psycopg.Error) as error:
+            # The restore's own failure may be on its way up already; a sweep will take this.
+            _log.warning("scratch database stays until a sweep scratch=%s %s", self._name, error)
+            self.left = f"scratch database {self._name!r} is left: {error}"
+            self._progress.note(self.left)
+
+    def _drop_scratch(self, connection: Connection) -> None:
+        settings = self._settings.on(self._name)
+        enter = partial(connect, settings, self._password, application=self._application)
+        scratch.drop(connection, self._name, enter=enter, say=self._progress.note)

@@ -1,0 +1,355 @@
+"""Loads an archive from its parts: structure, data over several connections, then the rest.
+
+Structure, and what can only be made when the rows are there, is pg_restore's work. It needs no more
+than the table of contents for that, so the data is never staged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from functools import partial
+
+from covetbackup.core.databases.base import Piece
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.postgresql.archive.adapted import adapted
+from covetbackup.core.databases.postgresql.archive.attached import invalid_notes
+from covetbackup.core.databases.postgresql.archive.configuration import (
+    configuration_rows,
+    extensions_with_needs,
+)
+from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry, Section
+from covetbackup.core.databases.postgresql.archive.dependencies import close
+from covetbackup.core.databases.postgresql.archive.member_names import DUMP, HEAD
+from covetbackup.core.databases.postgresql.archive.offsets import Place, Places
+from covetbackup.core.databases.postgresql.archive.omitted import without
+from covetbackup.core.databases.postgresql.archive.reader import (
+    NeedsMore,
+    Unsupported,
+    read_contents,
+)
+from covetbackup.core.databases.postgresql.archive.recorded import with_recorded_needs
+from covetbackup.core.databases.postgresql.archive.stages import (
+    only,
+    post_data_stages,
+    without_event_triggers,
+)
+from covetbackup.core.databases.postgresql.inventory.search_paths import paths_of
+from covetbackup.core.databases.postgresql.inventory.single_database import Aside, deferred
+from covetbackup.core.databases.postgresql.restore.check_constraints import ReleasedChecks
+from covetbackup.core.databases.postgresql.restore.loaders import PgRestore, ScriptSink, memory_file
+from covetbackup.core.databases.postgresql.restore.part_sink import Loaders, PartSink
+from covetbackup.core.databases.postgresql.restore.refused_statements import WAY_OUT, Refused
+from covetbackup.core.databases.postgresql.restore.retry_rows import Repetition
+from covetbackup.core.databases.postgresql.restore.single_stream import WholeSink
+from covetbackup.core.databases.postgresql.restore.structure import StructureLoad
+from covetbackup.core.databases.postgresql.restore.superuser_objects import refuse_forbidden
+from covetbackup.core.databases.postgresql.restore.tentative import Failure, TentativeSink
+from covetbackup.core.databases.postgresql.server.connection import Connection, major_of
+from covetbackup.core.databases.selection import Chosen, Selection
+from covetbackup.core.errors import BadSetting, Incomplete
+from covetbackup.core.progress import Progress
+from covetbackup.core.stream.base import Sink
+
+HEAD_BYTES = 1 << 30
+_ENCODING = b"ENCODING"
+_SETTINGS = (b"STDSTRINGS", b"SEARCHPATH")
+
+
+class PartedLoad:
+    """`command` and `connect` reach the database that is filled. First `HEAD` goes into its sink,
+    then `open` looks at it. A dump in one stream goes into the sink of `DUMP` instead. What the
+    server refuses to create is left out if `skips_failing`, but never what rows need."""
+
+    def __init__(
+        self,
+        command: Callable[[], PgRestore],
+        connect: Callable[[], Connection],
+        *,
+        skips_failing: bool,
+        jobs: int,
+        expected: Inventory,
+        selection: Selection | None,
+        progress: Progress,
+    ) -> None:
+        self.chosen: Chosen | None = None
+        self._skips_failing = skips_failing
+        self._expected = expected
+        self._selection = selection
+        paths = paths_of(expected)
+        self._refused = Refused(paths, skips_failing=skips_failing)
+        self._structure = StructureLoad(command, connect, self._refused)
+        idle = partial(progress.advance, 0)
+        self._checks = ReleasedChecks(connect, paths, idle)
+        self._repetition = Repetition(self._checks, paths)
+        self._connect = connect
+        self._loaders = Loaders(self._opened)
+        self._jobs = jobs
+        self._progress = progress
+        self._contents: Contents | None = None
+        self._places: Places | None = None
+        self._entries: dict[int, Entry] = {}
+        self._failures: list[Failure] = []
+        self._adaptations: list[str] = []
+        self._aside = Aside(connect, None)
+        self._early: set[int] = set()
+        self._loaded: set[int] = set()
+        self._is_read_twice = False
+        self._files = ExitStack()
+
+    def open(self, sizes: Mapping[str, int]) -> None:
+        """Find out what comes, and where it lies in members of these `sizes`."""
+        contents = self._read_contents()
+        self._places = Places(contents, sizes)
+        if self._selection is not None:
+            contents = self._narrowed(contents, self._selection)
+        self._divide(contents)
+
+    def groups(self) -> Iterator[Sequence[Piece]]:
+        contents = self._contents = self._fitted(self._read_contents())
+        assert self._places is not None
+        self._progress.phase("making tables")
+        # Of the data section only values of sequences are left, and (since archives of
+        # PostgreSQL 17) the large objects, which have to be there before their content.
+        structure = _structure(contents).within(Section.PRE_DATA, Section.DATA)
+        early = self._make_extensions(structure)
+        if early:
+            yield from self._configured(contents)
+        self._structure.run(structure.kept(lambda entry: entry.dump_id not in early))
+        pieces = self._places.data_pieces(self._entries.keys())
+        if pieces:
+            yield pieces
+        while self._failures:
+            yield self._to_repeat()
+        self._loaders.close()  # pg_restore's jobs may need their places on the server
+        self._make_post_data(contents)
+
+    def whole(self) -> Iterator[Sequence[Piece]]:
+        """As `groups`, of a dump in one stream: read twice if some rows have to come first."""
+        yield (Piece(DUMP),)
+        if self._is_read_twice:
+            yield (Piece(DUMP),)
+        if self._contents is not None:
+            self._make_post_data(self._contents)
+
+    def whole_sink(self, load: Callable[..., Sink], progress: Progress) -> Sink:
+        """Where the stream goes. `load` starts pg_restore with more arguments, to be fed."""
+
+        def begin(contents: Contents | None) -> tuple[Sink, bool]:
+            if contents is None:
+                return load("--exit-on-error"), True
+            if self._contents is None:
+                self._divide(contents)
+                self._contents = self._fitted(self._read_contents())
+                first = {each.dump_id: each for each in configuration_rows(self._read_contents())}
+                first |= {each.dump_id: each for each in self._aside.rows}
+                if first and not contents.is_compressed:
+                    self._early = self._make_extensions(self._whole_structure())
+                    return self._first_rows(first, progress), False
+            return self._rest_of_whole(contents, load), True
+
+        return WholeSink(begin)
+
+    def _first_rows(self, entries: Mapping[int, Entry], progress: Progress) -> Sink:
+        loader, place = self._loaders.lend(), Place(None, is_open=False)
+        sink = PartSink(DUMP, place, entries, loader, progress, skips_others=True)
+        self._loaded, self._is_read_twice = set(entries), True
+
+        def failed(failure: Failure) -> None:
+            if self._aside.rows:
+                raise failure.error
+            self._loaded.clear()
+
+        return TentativeSink(Piece(DUMP), sink, failed)
+
+    def _rest_of_whole(self, contents: Contents, load: Callable[..., Sink]) -> Sink:
+        self._loaders.close()
+        self._progress.phase("making tables")
+        structure = self._whole_structure()
+        self._structure.run(structure.kept(lambda entry: entry.dump_id not in self._early))
+        self._checks.release_doubtful()  # a stream is not loaded again for what it refuses
+        kept = {entry.dump_id for entry in self._read_contents().entries} - self._loaded
+        wanted = "".join(f"{each.dump_id};\n" for each in contents.entries if each.dump_id in kept)
+        file = self._files.enter_context(memory_file("entries", wanted.encode()))
+        return load("--exit-on-error", "--section=data", "-L", file)
+
+    def _whole_structure(self) -> Contents:
+        return _structure(self._read_contents()).within(Section.PRE_DATA)
+
+    def _divide(self, contents: Contents) -> None:
+        """What can only be made after the rename has to wait, its rows beside."""
+        self._aside = Aside(self._connect, deferred(contents))
+        waiting = {each.dump_id for each in self._aside.entries}
+        self._contents = contents.kept(lambda entry: entry.dump_id not in waiting)
+        entries = (*self._contents.data_entries, *self._aside.rows)
+        self._entries = {entry.dump_id: entry for entry in entries}
+
+    def _make_extensions(self, structure: Contents) -> set[int]:
+        """Make what has rows of its own that others may look at; the dump ids of all it took."""
+        self._aside.create()
+        if not configuration_rows(self._read_contents()):
+            return set()
+        early = extensions_with_needs(structure)
+        self._structure.run(only(structure, early))
+        return early
+
+    def make_event_triggers(self) -> bool:
+        """Make what acts on whatever is made after it; whether there is any. For after everything
+        else, the comparison included."""
+        if self._contents is None:
+            return False
+        _, triggers = without_event_triggers(self._contents)
+        if all(entry.is_setting for entry in triggers.entries):
+            return False
+        self._structure.run(triggers)
+        return True
+
+    @property
+    def aside(self) -> Aside:
+        """What waits for the rename."""
+        return self._aside
+
+    def make_waiting(self) -> None:
+        """Make it, in the database that has its name now. Raises `CovetError`, `psycopg.Error`."""
+        structure = _structure(self._aside.contents)
+        self._structure.run(structure.within(Section.PRE_DATA))
+        self._aside.move()
+        self._structure.run(structure.within(Section.DATA, Section.POST_DATA))
+
+    def _configured(self, contents: Contents) -> Iterator[Sequence[Piece]]:
+        """One after the other, as pg_dump has put them: there may be keys between them. Rows that
+        speak of what is made later are refused now, and loaded with all others."""
+        assert self._places is not None
+        for entry in configuration_rows(contents):
+            pieces = self._places.data_pieces([entry.dump_id])
+            if len(pieces) == 1:
+                yield pieces
+                if not self._failures:
+                    del self._entries[entry.dump_id]
+                self._failures.clear()
+
+    def _to_repeat(self) -> Sequence[Piece]:
+        """Pieces whose rows were refused, for another time."""
+        failures, self._failures = self._failures, []
+        self._repetition.prepare(failures)
+        self._loaders.close()  # what comes next is loaded with another search path, perhaps
+        return [failure.piece for failure in failures]
+
+    def _fitted(self, contents: Contents) -> Contents:
+        """Contents that this server takes from this role. Raises `BadSetting`."""
+        with closing(self._connect()) as connection:
+            speak_as_written(connection, contents)
+            refuse_forbidden(
+                connection, contents, skips_failing=self._skips_failing, way_out=WAY_OUT
+            )
+            contents, self._adaptations = adapted(contents, major_of(connection))
+        return contents
+
+    def _narrowed(self, contents: Contents, selection: Selection) -> Contents:
+        closure = close(contents, selection)
+        self.chosen = closure.chosen
+        for line in closure.chosen.lines:
+            self._progress.note(line)
+        return contents.kept(lambda entry: entry.dump_id in closure.dump_ids)
+
+    def sink(self, piece: Piece, progress: Progress) -> Sink:
+        if piece.member == HEAD:
+            return ScriptSink(self._take_head, HEAD_BYTES)
+        if self._places is None:
+            raise BadSetting(f"{piece.member} came before {HEAD}")
+        place = self._places.of(piece)
+        sink = PartSink(piece.member, place, self._entries, self._loaders.lend(), progress)
+        return TentativeSink(piece, sink, self._failures.append)
+
+    def required(self, expected: Inventory) -> Inventory:
+        """Return what must be there of `expected` without what was refused and left out, or waits
+        for the rename."""
+        left_out = [*self._refused.left_out, *self._aside.entries]
+        return without(expected, left_out, self._read_contents()) if left_out else expected
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the result has to say of it, and of constraints that do not hold."""
+        refused = self._refused
+        broken = invalid_notes(self._contents, refused.left_out) if self._contents else ()
+        return [*self._adaptations, *refused.notes, *broken, *self._checks.notes]
+
+    @property
+    def loaded(self) -> Mapping[str, int]:
+        """How many rows each COPY brought, by the label of its table."""
+        return self._loaders.rows
+
+    def close(self) -> None:
+        """End what is still connected to the database."""
+        self._loaders.close()
+        self._files.close()
+
+    def _take_head(self, head: bytes) -> None:
+        self._contents = readable_contents(head, self._expected)
+
+    def _read_contents(self) -> Contents:
+        if self._contents is None:
+            raise Incomplete(f"{HEAD} was not read")
+        return self._contents
+
+    def _opened(self) -> Connection:
+        connection = self._connect()
+        try:
+            prepare(connection, self._read_contents())
+            speak_as_written(connection, self._read_contents())
+            if path := self._repetition.path:
+                connection.execute("SELECT set_config('search_path', %s, false)", (path,))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _make_post_data(self, contents: Contents) -> None:
+        self._progress.phase("making indexes and keys")
+        contents, _ = without_event_triggers(contents)
+        for stage in post_data_stages(contents.within(Section.POST_DATA)):
+            self._structure.run(stage.contents, jobs=self._jobs if stage.is_parallel else 1)
+        self._checks.put_back()
+
+
+def readable_contents(head: bytes, expected: Inventory) -> Contents:
+    """Return the contents with what `expected` records of them. Raises `Incomplete` for what cannot
+    be read here."""
+    try:
+        return with_recorded_needs(read_contents(head), expected.settings or {})
+    except (NeedsMore, Unsupported) as error:
+        raise Incomplete(f"the contents of the dump cannot be read: {error}") from error
+
+
+def prepare(connection: Connection, contents: Contents) -> None:
+    """Values are then read as they were written, whatever the settings of server and role; in the
+    encoding of the connection."""
+    _set(connection, contents, *_SETTINGS)
+    for statement in _SESSION:
+        connection.execute(statement)
+
+
+def speak_as_written(connection: Connection, contents: Contents) -> None:
+    """From now on in the encoding of the dump."""
+    _set(connection, contents, _ENCODING)
+
+
+def _set(connection: Connection, contents: Contents, *kinds: bytes) -> None:
+    for entry in contents.entries:
+        if entry.kind in kinds:
+            connection.execute(entry.definition)
+
+
+def _structure(contents: Contents) -> Contents:
+    return contents.kept(lambda entry: not entry.has_data)
+
+
+# A server's own settings must change no value. The commit that matters is the last one, the
+# renaming: it waits for the disk, and for everything before it.
+_SESSION = (
+    "SET DateStyle = ISO",
+    "SET IntervalStyle = postgres",
+    "SET xmloption = content",
+    "SET row_security = off",
+    "SET synchronous_commit = off",
+)

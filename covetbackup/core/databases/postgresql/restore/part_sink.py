@@ -1,0 +1,266 @@
+"""The sink of one part: takes its blocks apart and gives each to the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from threading import Lock
+
+import psycopg
+
+from covetbackup.core.databases.postgresql.archive.blocks import (
+    Begun,
+    Blocks,
+    Data,
+    Ended,
+    Event,
+    ObjectBegun,
+)
+from covetbackup.core.databases.postgresql.archive.contents import BLOBS, Entry
+from covetbackup.core.databases.postgresql.archive.copy_streams import CopyIn
+from covetbackup.core.databases.postgresql.archive.framing import OBJECTS, TABLE
+from covetbackup.core.databases.postgresql.archive.offsets import Place
+from covetbackup.core.databases.postgresql.server.connection import (
+    Connection,
+    is_silence,
+    line_of,
+    lost,
+)
+from covetbackup.core.databases.postgresql.server.liveness import let_rest, let_rest_no_more
+from covetbackup.core.errors import Incomplete, SinkFailed
+from covetbackup.core.progress import Progress
+
+_AS_IT_IS = nullcontext()
+
+
+class Loader:
+    """A connection for one part after the other; `tally` is told how many rows each COPY of a part
+    that was committed brought to the table of that label, and within `as_written` the connection
+    reads rows as they are."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        tally: Callable[[str, int], None],
+        *,
+        as_written: AbstractContextManager[None] = _AS_IT_IS,
+    ) -> None:
+        self.connection = connection
+        self._tally = tally
+        self._counted: list[tuple[str, int]] = []
+        self._as_written = as_written
+        self._rows = ExitStack()
+
+    def begin(self) -> None:
+        """Whatever comes until `commit` is kept or undone together."""
+        self.connection.execute("SAVEPOINT loading")
+
+    def count(self, label: str, rows: int) -> None:
+        self._counted.append((label, rows))
+
+    def commit(self) -> None:
+        self._end()
+        for label, rows in self._counted:
+            self._tally(label, rows)
+
+    def rows_begin(self) -> None:
+        self._rows.enter_context(self._as_written)
+        let_rest(self.connection)
+
+    def rows_end(self) -> None:
+        let_rest_no_more(self.connection)
+        self._rows.close()
+
+    def undo(self) -> None:
+        """After a refusal of the server: nothing of the part is kept, nor are the settings that
+        were made for its rows."""
+        self.connection.execute("ROLLBACK TO SAVEPOINT loading")
+        let_rest_no_more(self.connection)
+
+    def abort(self) -> None:
+        # Before the end of a COPY, this is no end of its rows: nothing of it is kept.
+        self.connection.close()
+
+    def _end(self) -> None:
+        self.connection.execute("RELEASE SAVEPOINT loading")
+
+
+class OwnLoader(Loader):
+    """A connection for one part alone, and a transaction for all that is in it. After the commit
+    the connection goes to `give_back`."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        give_back: Callable[[Connection], None],
+        tally: Callable[[str, int], None],
+    ) -> None:
+        super().__init__(connection, tally)
+        self._give_back = give_back
+
+    def begin(self) -> None:
+        self.connection.execute("BEGIN")
+
+    def undo(self) -> None:
+        self.abort()
+
+    def commit(self) -> None:
+        super().commit()
+        self._give_back(self.connection)
+
+    def _end(self) -> None:
+        self.connection.execute("COMMIT")
+
+
+class Loaders:
+    """Opens connections by `connect` as they are needed, and lends each to one part after the
+    other: a backup has hundreds of parts, and a server far away takes its time for each. `rows` is
+    how many came to each table, by its label."""
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self.rows: dict[str, int] = {}
+        self._connect = connect
+        self._lock = Lock()
+        self._idle: list[Connection] = []
+
+    def lend(self) -> OwnLoader:
+        with self._lock:
+            connection = self._idle.pop() if self._idle else None
+        return OwnLoader(connection or self._connect(), self._take_back, self._tally)
+
+    def close(self) -> None:
+        """End the connections that nobody has."""
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
+
+    def _take_back(self, connection: Connection) -> None:
+        with self._lock:
+            self._idle.append(connection)
+
+    def _tally(self, label: str, rows: int) -> None:
+        with self._lock:
+            self.rows[label] = self.rows.get(label, 0) + rows
+
+
+class PartSink:
+    """Loads a part through `loader`. While the server takes nothing, `progress` is told so. Data
+    that is of none of `entries` is an error, or left aside if it `skips_others`."""
+
+    def __init__(
+        self,
+        name: str,
+        place: Place,
+        entries: Mapping[int, Entry],
+        loader: Loader,
+        progress: Progress,
+        *,
+        skips_others: bool = False,
+    ) -> None:
+        self._progress = progress
+        self._skips_others = skips_others
+        self._name = name
+        self._place = place
+        self._entries = entries
+        goes_on = place.goes_on
+        self._entry = entries.get(goes_on.dump_id, goes_on) if goes_on else None
+        self._blocks = Blocks(_kind(place.goes_on))
+        self._copy: CopyIn | None = None
+        self._object = (0, 0)
+        self._loader = loader
+        self._connection = loader.connection
+        try:
+            with self._reported():
+                loader.begin()
+        except BaseException:
+            loader.abort()  # nobody has this sink yet
+            raise
+
+    @property
+    def entry(self) -> Entry | None:
+        """Whose rows came last."""
+        return self._entry
+
+    def write(self, chunk: bytes) -> None:
+        with self._reported():
+            for event in self._blocks.feed(chunk):
+                self._take(event)
+
+    def commit(self) -> None:
+        is_open = bool(self._blocks.block)
+        if not self._blocks.is_between() or is_open != self._place.is_open:
+            raise Incomplete(f"{self._name} ends in the midst of its data")
+        with self._reported():
+            self._end_copy()
+            self._loader.commit()
+
+    def undo(self) -> None:
+        """After a refusal; the loader may be used again."""
+        self._loader.undo()
+
+    def abort(self) -> None:
+        self._loader.abort()
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Begun(dump_id):
+                if dump_id not in self._entries and not self._skips_others:
+                    raise Incomplete(f"{self._name} holds data that the contents do not list")
+                self._entry = self._entries.get(dump_id)
+            case Data() | ObjectBegun() if self._entry is None:
+                pass
+            case Data(content) if self._blocks.block == TABLE:
+                self._copy_rows(content)
+            case Data(content):
+                self._write_object(content)
+            case ObjectBegun(oid):
+                self._object = (oid, 0)
+            case Ended():
+                self._end_copy()
+                self._entry = None
+
+    def _copy_rows(self, rows: memoryview) -> None:
+        assert self._entry is not None
+        if self._copy is None:
+            self._loader.rows_begin()
+            self._copy = CopyIn(self._connection, self._entry.copy_statement)
+            self._wait(self._copy.begin())
+        self._wait(self._copy.write(rows))
+
+    def _end_copy(self) -> None:
+        if self._copy is not None and self._entry is not None:
+            self._wait(self._copy.finish())
+            self._loader.rows_end()
+            self._loader.count(self._entry.name, self._copy.rows)
+            self._copy = None
+
+    def _write_object(self, content: memoryview) -> None:
+        oid, offset = self._object
+        self._connection.execute(
+            "SELECT lo_put(%b::bigint::oid, %b, %b)", (oid, offset, bytes(content))
+        )
+        self._object = (oid, offset + len(content))
+
+    def _wait(self, steps: Iterator[bytes]) -> None:
+        for _ in steps:
+            self._progress.advance(0)
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            where = self._entry.name if self._entry else self._name
+            what = f"loading {where} failed"
+            if is_silence(error):
+                raise lost(what, error) from error
+            # Only tables that were there before the rows have keys while these are loaded.
+            is_twice = isinstance(error, psycopg.errors.UniqueViolation)
+            hint = "are rows of the backup there already? nothing was changed" if is_twice else ""
+            raise SinkFailed(f"{what}: {line_of(error)}", hint) from error
+
+
+def _kind(entry: Entry | None) -> bytes:
+    if entry is None:
+        return b""
+    return OBJECTS if entry.kind == BLOBS else TABLE

@@ -1,0 +1,42 @@
+"""What changes before rows that were refused are loaded again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import psycopg
+
+from covetbackup.core.databases.postgresql.restore.check_constraints import ReleasedChecks
+from covetbackup.core.databases.postgresql.restore.tentative import Failure
+
+# A name was not found: no such function or table in the search path, or no such schema.
+_NOT_FOUND = ("42", "3F")
+
+
+class Repetition:
+    """Takes off `checks`, then goes through `paths`, the source's; `path` is the search path that
+    rows are to be loaded with."""
+
+    def __init__(self, checks: ReleasedChecks, paths: Sequence[str]) -> None:
+        self.path = ""
+        self._checks = checks
+        self._paths = list(paths)
+
+    def prepare(self, failures: Sequence[Failure]) -> None:
+        """Change something for another try of all of them. Raises what failed if nothing is left
+        that could change it."""
+        tables = [
+            (each.entry.text(each.entry.schema), each.entry.text(each.entry.tag))
+            for each in failures
+        ]
+        if self._checks.release(tables):
+            return
+        hopeless = [each for each in failures if not _misses_a_name(each)]
+        if hopeless or not self._paths:
+            raise (*hopeless, *failures)[0].error
+        self.path = self._paths.pop(0)
+
+
+def _misses_a_name(failure: Failure) -> bool:
+    cause = failure.error.__cause__
+    return isinstance(cause, psycopg.Error) and str(cause.sqlstate)[:2] in _NOT_FOUND

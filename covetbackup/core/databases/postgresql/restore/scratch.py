@@ -1,0 +1,226 @@
+"""The scratch database of a restore: made, given its properties, renamed or dropped, swept.
+
+Its name carries the time of its creation, because a comment is a second statement that a crash can
+prevent. Its maker holds an advisory lock on the name, so a sweep never takes a living one.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+
+from psycopg import errors, sql
+
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.postgresql.restore.check_server import own_tablespace
+from covetbackup.core.databases.postgresql.restore.drop_database import drop_database
+from covetbackup.core.databases.postgresql.server.connection import (
+    Connection,
+    ConnectionSettings,
+    connect,
+    line_of,
+    major_of,
+)
+from covetbackup.core.errors import (
+    BadSetting,
+    CovetError,
+    DatabaseError,
+    DatabaseUnavailable,
+    TargetNotEmpty,
+)
+from covetbackup.core.stream.secret import Secret
+
+_log = logging.getLogger(__name__)
+
+PREFIX = "covet_restore_"
+_SWEEP = "covetbackup sweep"
+_NAME = re.compile(rf"{PREFIX}(\d{{8}}t\d{{6}})z_[0-9a-f]{{8}}")
+_STAMP = "%Y%m%dt%H%M%S"
+_MAINTENANCE = ("postgres", "template1")
+_RENAME_ATTEMPTS = 5
+
+
+def scratch_name(now: datetime) -> str:
+    return f"{PREFIX}{now.astimezone(UTC).strftime(_STAMP)}z_{secrets.token_hex(4)}"
+
+
+def connect_maintenance(
+    settings: ConnectionSettings, password: Secret | None, *, application: str
+) -> Connection:
+    """A connection from which databases can be created and renamed: to "postgres", or where that
+    does not exist to "template1"."""
+    for database in _MAINTENANCE[:-1]:
+        try:
+            return connect(settings.on(database), password, application=application)
+        except DatabaseUnavailable as error:
+            if f'database "{database}" does not exist' not in error.details:
+                raise
+    return connect(settings.on(_MAINTENANCE[-1]), password, application=application)
+
+
+def refuse_taken(connection: Connection, target: str) -> None:
+    """Raises `TargetNotEmpty` if a database of that name exists, even an empty one.
+
+    An empty database may be somebody's: with grants and settings, and a program about to fill it.
+    Nothing of it could be kept by a rename, so the person decides, not we.
+    """
+    if len(target.encode()) > 63:
+        # The server would cut the name short in silence.
+        raise BadSetting(f"the database name {target!r} is longer than 63 bytes")
+    if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (target,)).fetchone():
+        raise TargetNotEmpty(
+            f"database {target!r} exists already",
+            "restore under a new name; or drop that database first, even if it is empty",
+        )
+
+
+def create(connection: Connection, name: str, expected: Inventory, *, owner: str | None) -> None:
+    """A database of that name that only its owner and superusers can enter, with the encoding and
+    locale that `expected` records, and in its tablespace if that is here. Raises
+    `DatabaseError`."""
+    connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (name,))
+    options = _creation_options(connection, expected.settings or {})
+    tablespace, _ = own_tablespace(connection, expected)
+    if tablespace:
+        options.append(sql.SQL("TABLESPACE {}").format(sql.Identifier(tablespace)))
+    if owner is not None:
+        options.append(sql.SQL("OWNER {}").format(sql.Identifier(owner)))
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 {}")
+    try:
+        connection.execute(statement.format(sql.Identifier(name), sql.SQL(" ").join(options)))
+    except errors.InsufficientPrivilege as error:
+        raise DatabaseError(
+            f"the role {connection.info.user!r} may not create the database: {line_of(error)}",
+            "grant it CREATEDB, and membership in the role that shall own the database",
+        ) from error
+    except errors.DatabaseError as error:
+        raise DatabaseError(
+            f"cannot create a database like the one backed up: {line_of(error)}",
+            "does this server have the locale of the original?",
+        ) from error
+    revoke = sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC")
+    connection.execute(revoke.format(sql.Identifier(name)))
+
+
+def _creation_options(connection: Connection, settings: dict[str, str]) -> list[sql.Composed]:
+    given = {
+        "ENCODING": settings.get("encoding"),
+        "LC_COLLATE": settings.get("collation"),
+        "LC_CTYPE": settings.get("ctype"),
+    }
+    provider = settings.get("locale_provider", "libc")
+    major = major_of(connection)
+    if provider != "libc" and major >= 15:
+        given["LOCALE_PROVIDER"] = provider
+        given["ICU_LOCALE" if provider == "icu" else "BUILTIN_LOCALE"] = settings.get("locale")
+        given["ICU_RULES"] = settings.get("icu_rules") if major >= 16 else None
+    elif major >= 15 and settings:
+        given["LOCALE_PROVIDER"] = "libc"  # the template's own provider may be another
+    return [
+        sql.SQL(f"{option} {{}}").format(sql.Literal(value))
+        for option, value in given.items()
+        if value
+    ]
+
+
+def drop(
+    connection: Connection,
+    name: str,
+    *,
+    enter: Callable[[], Connection],
+    say: Callable[[str], None],
+) -> None:
+    """Drop a scratch database as `drop_database` does."""
+    if not _NAME.fullmatch(name):
+        raise DatabaseError(f"refused to drop {name!r}, which is not a scratch database")
+    drop_database(connection, name, enter=enter, say=say)
+
+
+def rename(
+    connection: Connection, name: str, target: str, *, statements: list[sql.Composed]
+) -> None:
+    """The commit point: `statements` and the rename in one transaction.
+
+    Raises `TargetNotEmpty` if the name was taken meanwhile, `DatabaseError` if sessions stay in.
+    """
+    for attempt in range(1, _RENAME_ATTEMPTS + 1):
+        _end_sessions(connection, name)
+        try:
+            with connection.transaction():
+                for statement in statements:
+                    connection.execute(statement)
+                connection.execute(
+                    sql.SQL("ALTER DATABASE {} RENAME TO {}").format(
+                        sql.Identifier(name), sql.Identifier(target)
+                    )
+                )
+            return
+        except errors.DuplicateDatabase as error:
+            raise TargetNotEmpty(f"database {target!r} was created during the restore") from error
+        except errors.ObjectInUse as error:
+            if attempt == _RENAME_ATTEMPTS:
+                raise DatabaseError(f"cannot rename {name!r}: {line_of(error)}") from error
+        except errors.DatabaseError as error:
+            raise DatabaseError(f"cannot finish database {target!r}: {line_of(error)}") from error
+
+
+def _end_sessions(connection: Connection, name: str) -> None:
+    connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = %s AND pid <> pg_backend_pid() AND backend_type = 'client backend'",
+        (name,),
+    )
+
+
+def sweep_scratch(
+    settings: ConnectionSettings,
+    older_than: datetime,
+    password: Secret | None = None,
+    *,
+    say: Callable[[str], None] = _log.warning,
+) -> list[str]:
+    """Drop scratch databases created before `older_than` (aware UTC) that a killed restore left;
+    their names. One whose restore still runs, here or on another machine, is left alone. One that
+    cannot be dropped is told to `say`, with the reason, and the others are dropped all the same."""
+
+    def enter(name: str) -> Connection:
+        return connect(settings.on(name), password, application=_SWEEP)
+
+    with connect_maintenance(settings, password, application=_SWEEP) as connection:
+        rows = connection.execute(
+            "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY 1", (PREFIX,)
+        ).fetchall()
+        return [
+            name
+            for (name,) in rows
+            if _is_older(name, older_than)
+            and _drop_abandoned(connection, name, partial(enter, name), say)
+        ]
+
+
+def _is_older(name: str, older_than: datetime) -> bool:
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return False
+    return datetime.strptime(match[1], _STAMP).replace(tzinfo=UTC) < older_than
+
+
+def _drop_abandoned(
+    connection: Connection, name: str, enter: Callable[[], Connection], say: Callable[[str], None]
+) -> bool:
+    query = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
+    row = connection.execute(query, (name,)).fetchone()
+    if row is None or not row[0]:
+        return False
+    try:
+        drop(connection, name, enter=enter, say=say)
+    except CovetError as error:
+        say(str(error))
+        return False
+    finally:
+        connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (name,))
+    return True

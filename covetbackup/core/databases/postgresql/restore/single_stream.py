@@ -1,0 +1,60 @@
+"""The sink of a dump in one stream: what it begins with, its contents, says where the rest goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from covetbackup.core.databases.postgresql.archive.contents import Contents
+from covetbackup.core.databases.postgresql.archive.reader import (
+    NeedsMore,
+    Unsupported,
+    read_contents,
+)
+from covetbackup.core.errors import Incomplete
+from covetbackup.core.stream.base import Sink
+
+
+class WholeSink:
+    """Asks `begin` for a sink when the contents are there, and feeds it all; None for contents that
+    are not understood. What `begin` returns besides is whether it wants to have the contents."""
+
+    def __init__(self, begin: Callable[[Contents | None], tuple[Sink, bool]]) -> None:
+        self._begin = begin
+        self._head = bytearray()
+        self._next_try = 0
+        self._loading: Sink | None = None
+
+    def write(self, chunk: bytes) -> None:
+        if self._loading is not None:
+            self._loading.write(chunk)
+            return
+        self._head += chunk
+        # Read anew only after twice as much: each try reads all of it.
+        if len(self._head) >= self._next_try:
+            self._next_try = 2 * len(self._head)
+            self._try_to_begin()
+
+    def commit(self) -> None:
+        if self._loading is None:
+            self._try_to_begin()
+        if self._loading is None:
+            raise Incomplete("the dump ends in the midst of its contents")
+        self._loading.commit()
+
+    def abort(self) -> None:
+        self._head.clear()
+        if self._loading is not None:
+            self._loading.abort()
+
+    def _try_to_begin(self) -> None:
+        contents: Contents | None = None
+        try:
+            contents = read_contents(bytes(self._head))
+        except NeedsMore:
+            return
+        except Unsupported:
+            pass
+        self._loading, wants_contents = self._begin(contents)
+        skipped = 0 if wants_contents or contents is None else contents.size
+        self._loading.write(bytes(self._head[skipped:]))
+        self._head.clear()

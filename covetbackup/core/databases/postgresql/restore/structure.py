@@ -1,0 +1,113 @@
+"""Creates the structure of an archive: pg_restore does, and what it fails at is tried again.
+
+pg_restore works with an empty search path, as the dump was written for one. Some statements need
+another all the same: a trigger whose WHEN compares values of an extension's type, a materialized
+view over a function that reads tables by their plain names. They are run once more, each with the
+search paths of the source. What fails still ends the restore, or is left out if that was chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import psycopg
+
+from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry
+from covetbackup.core.databases.postgresql.archive.writer import head_of_archive
+from covetbackup.core.databases.postgresql.restore.failures import after, failed_entries
+from covetbackup.core.databases.postgresql.restore.loaders import PgRestore, memory_file
+from covetbackup.core.databases.postgresql.restore.refused_statements import Refused
+from covetbackup.core.databases.postgresql.server.background import in_background
+from covetbackup.core.databases.postgresql.server.connection import Connection
+from covetbackup.core.errors import SinkFailed
+
+_THERE = (
+    psycopg.errors.DuplicateTable,
+    psycopg.errors.DuplicateObject,
+    psycopg.errors.DuplicateFunction,
+    psycopg.errors.DuplicateSchema,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """How pg_restore ended, and all that it said."""
+
+    error: SinkFailed
+    messages: str
+
+
+class StructureLoad:
+    """`command` and `connect` reach the database that is filled; `refused` tries again, or leaves
+    out, what pg_restore fails at."""
+
+    def __init__(
+        self,
+        command: Callable[[], PgRestore],
+        connect: Callable[[], Connection],
+        refused: Refused,
+    ) -> None:
+        self._refused = refused
+        self._command = command
+        self._connect = connect
+
+    def run(self, contents: Contents, *, jobs: int = 1) -> None:
+        """Create all of `contents`, which have no data. Raises `SinkFailed`."""
+        while any(not entry.is_setting for entry in contents.entries):
+            failure = self._run_once(contents, jobs)
+            if failure is None:
+                return
+            failed = failed_entries(failure.messages, contents)
+            if not failed:
+                raise failure.error
+            self._again(contents, failed, failure.error)
+            if jobs > 1 or self._command().goes_on:
+                return
+            contents = after(contents, failed[-1])
+
+    def _run_once(self, contents: Contents, jobs: int) -> _Failure | None:
+        """One job stops at the first entry that fails, several go on."""
+        options = ["--exit-on-error"] if jobs == 1 else [f"--jobs={jobs}"]
+        with memory_file("contents", head_of_archive(contents, {})) as file:
+            running = self._command().start_talking(*options, file)
+            try:
+                running.commit()
+            except SinkFailed as error:
+                return _Failure(error, running.messages)
+            finally:
+                running.abort()
+        return None
+
+    def _again(self, contents: Contents, failed: Sequence[Entry], error: SinkFailed) -> None:
+        connection = self._connect()
+        try:
+            for entry in failed:
+                self._make(connection, contents, entry, error)
+        finally:
+            connection.close()
+
+    def _make(
+        self, connection: Connection, contents: Contents, entry: Entry, failure: SinkFailed
+    ) -> None:
+        alone = contents.kept(lambda each: each is entry or each.is_setting)
+        command = self._command()
+        with memory_file("contents", head_of_archive(alone, {})) as file:
+            script = command.script(file)
+
+        def run(statements: bytes) -> None:
+            running = in_background(connection, partial(_execute, connection, statements))
+            try:
+                running.result(waiting=command.idle)
+            except _THERE:
+                raise failure from None  # it was created: what failed is what follows, its owner
+            finally:
+                running.stop()
+
+        self._refused.retry(entry, script, run)
+
+
+def _execute(connection: Connection, statements: bytes, stop: Callable[[], bool]) -> None:
+    with connection.transaction():
+        connection.execute(statements)

@@ -1,0 +1,67 @@
+"""A sink whose failure does not end the restore at once: the piece may be loaded again later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psycopg
+
+from covetbackup.core.databases.base import Piece
+from covetbackup.core.databases.postgresql.archive.contents import Entry
+from covetbackup.core.databases.postgresql.restore.part_sink import PartSink
+from covetbackup.core.errors import SinkFailed
+
+# Connection, login, room, cancelling, the system, damage: nothing of the database changes these.
+_HOPELESS = ("08", "28", "53", "57", "58", "XX")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Rows of `entry` were refused, so nothing of `piece` was kept."""
+
+    piece: Piece
+    entry: Entry
+    error: SinkFailed
+
+
+class TentativeSink:
+    """Takes `piece` to its end whatever happens; `failed` is told if its rows were refused."""
+
+    def __init__(self, piece: Piece, sink: PartSink, failed: Callable[[Failure], None]) -> None:
+        self._piece = piece
+        self._sink = sink
+        self._failed = failed
+        self._has_failed = False
+
+    def write(self, chunk: bytes) -> None:
+        if not self._has_failed:
+            try:
+                self._sink.write(chunk)
+            except SinkFailed as error:
+                self._keep(error)
+
+    def commit(self) -> None:
+        if not self._has_failed:
+            try:
+                self._sink.commit()
+            except SinkFailed as error:
+                self._keep(error)
+
+    def abort(self) -> None:
+        self._sink.abort()
+
+    def _keep(self, error: SinkFailed) -> None:
+        entry = self._sink.entry
+        if entry is None or not _is_refusal(error.__cause__):
+            raise error
+        self._has_failed = True
+        self._sink.undo()
+        self._failed(Failure(self._piece, entry, error))
+
+
+def _is_refusal(cause: BaseException | None) -> bool:
+    if not isinstance(cause, psycopg.Error) or cause.sqlstate is None:
+        return False
+    is_twice = isinstance(cause, psycopg.errors.UniqueViolation)
+    return not is_twice and cause.sqlstate[:2] not in _HOPELESS

@@ -1,0 +1,1 @@
+"""The server: addresses, connections, client programs, accounts, liveness and errors."""

@@ -1,0 +1,71 @@
+"""How one operation reaches its server: by connections and by client programs, all of one name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+
+from covetbackup.core.databases.postgresql.server.connection import (
+    Connection,
+    ConnectionSettings,
+    connect,
+    tool_environment,
+)
+from covetbackup.core.errors import CovetError
+from covetbackup.core.stream.command import Environment
+from covetbackup.core.stream.secret import Secret, SecretFile
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """`application` is the name under which the server lists all sessions of the operation."""
+
+    settings: ConnectionSettings
+    password: Secret | None
+    application: str
+
+    def connect(self) -> Connection:
+        """As `connection.connect`."""
+        return connect(self.settings, self.password, application=self.application)
+
+    def environment(self, major: int) -> dict[str, str | SecretFile]:
+        return tool_environment(
+            self.settings, self.password, application=self.application, major=major
+        )
+
+    @property
+    def secrets(self) -> list[Secret]:
+        return [] if self.password is None else [self.password]
+
+    def end_sessions(self) -> None:
+        """End what is left on the server of a failed or cancelled operation, as far as that can
+        still be done: its own failure is on its way up already."""
+        try:
+            with self.connect() as connection:
+                end_sessions(connection, self.application)
+        except (CovetError, psycopg.Error) as failure:
+            _log.warning("cannot end sessions application=%s %s", self.application, failure)
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A client program with what it has to be told of the server."""
+
+    program: str
+    environment: Environment
+    secrets: Sequence[Secret]
+
+
+def end_sessions(connection: Connection, application: str) -> None:
+    """End the other sessions of that name. A backend that computes does not notice that its
+    client was killed until it next sends something."""
+    connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = %s AND pid <> pg_backend_pid()",
+        (application,),
+    )

@@ -1,0 +1,109 @@
+"""Finds the client programs that fit a server: pg_dump, pg_dumpall and pg_restore of one version.
+
+A client must be at least as new as the server it dumps. The server's own version is best: its
+dumps are read by the pg_restore that the owner has.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from covetbackup.core.databases.postgresql.server.older_server import sets_what_is_unknown
+from covetbackup.core.errors import StreamError, ToolMissing, ToolTooOld
+from covetbackup.core.stream.process import run
+
+_PROGRAMS = ("pg_dump", "pg_dumpall", "pg_restore")
+_DEBIAN = Path("/usr/lib/postgresql")
+_VERSION = re.compile(r"\(PostgreSQL\) ((\d+)\S*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """The client programs in one directory; all have the same version."""
+
+    directory: Path
+    major: int
+    version: str
+
+    def path(self, program: str) -> str:
+        return str(self.directory / program)
+
+    @property
+    def has_psql(self) -> bool:
+        """It comes with the others everywhere but in some bundles."""
+        return os.access(self.directory / "psql", os.X_OK)
+
+
+def find_clients(directories: Sequence[Path] = ()) -> list[Clients]:
+    """All complete sets of client programs, those in `directories` first; else those in PATH, in
+    Debian's versioned directories and in the package pgserver."""
+    found: dict[Path, Clients] = {}
+    for directory in directories or list(_usual_directories()):
+        resolved = directory.resolve()
+        if resolved not in found and _is_complete(resolved):
+            clients = _inspect(resolved)
+            if clients is not None:
+                found[resolved] = clients
+    return list(found.values())
+
+
+def _usual_directories() -> Iterator[Path]:
+    for entry in os.get_exec_path():
+        if entry.startswith("/"):
+            yield Path(entry)
+    yield from _DEBIAN.glob("*/bin")
+    bundle = importlib.util.find_spec("pgserver")
+    if bundle is not None and bundle.origin is not None:
+        yield Path(bundle.origin).parent / "pginstall" / "bin"
+
+
+def _is_complete(directory: Path) -> bool:
+    programs = [directory / program for program in _PROGRAMS]
+    # Debian's /usr/bin/pg_dump is a script that chooses a version by files of its own.
+    return all(os.access(path, os.X_OK) and path.resolve().parent == directory for path in programs)
+
+
+def _inspect(directory: Path) -> Clients | None:
+    try:
+        printed = run([str(directory / "pg_dump"), "--version"]).output
+    except StreamError:
+        return None  # of another machine type, or broken: as good as not installed
+    match = _VERSION.search(printed.decode(errors="replace"))
+    return Clients(directory, int(match[2]), match[1]) if match else None
+
+
+def choose_clients(found: Sequence[Clients], *, major: int) -> Clients:
+    """The clients of exactly `major`, else the nearest newer ones.
+
+    Raises `ToolMissing` when there are none at all, `ToolTooOld` when all are older.
+    """
+    hint = f"install postgresql-client-{major} (the name of the package in Debian and Ubuntu)"
+    if not found:
+        raise ToolMissing(f"no PostgreSQL client programs for version {major} are installed", hint)
+    fitting = [clients for clients in found if clients.major >= major]
+    if not fitting:
+        newest = max(clients.major for clients in found)
+        raise ToolTooOld(
+            f"the newest pg_dump and pg_restore are version {newest}, too old for version {major}",
+            hint,
+        )
+    return min(fitting, key=lambda clients: clients.major)
+
+
+def newer_than_server(clients: Clients, major: int) -> list[str]:
+    """Warn of a dump that the programs of the server's own version cannot read."""
+    if clients.major == major:
+        return []
+    by_hand = ""
+    if sets_what_is_unknown(clients.major, major):
+        by_hand = f"; by hand into PostgreSQL {major} as the recovery guide says for older servers"
+    return [
+        f"dumped by programs of PostgreSQL {clients.major}, as none of {major} were found: only"
+        f" pg_restore {clients.major} or newer may read it{by_hand}; install"
+        f" postgresql-client-{major} for the next"
+    ]

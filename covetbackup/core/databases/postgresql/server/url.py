@@ -1,0 +1,58 @@
+"""Reads `postgresql://user@host:port/database` addresses. Knows no server and no password."""
+
+from __future__ import annotations
+
+from urllib.parse import SplitResult, unquote
+
+from covetbackup.core.databases.postgresql.server.connection import ConnectionSettings
+from covetbackup.core.databases.url_format import Grammar
+from covetbackup.core.errors import BadSetting
+
+_GRAMMAR = Grammar("PostgreSQL", ("postgresql", "postgres"), ("host", "sslmode", "sslrootcert"))
+
+
+def parse_url(url: str) -> ConnectionSettings:
+    """The settings in `postgresql://user@host:port/database?sslmode=…&sslrootcert=…`.
+
+    User and database are percent-decoded. A socket directory is given as `?host=/directory` with
+    no host before it. Raises `BadSetting` for anything else libpq would understand: its other
+    parameters can read files or lead to other hosts.
+    """
+    parts, parameters = _GRAMMAR.read(url)
+    return ConnectionSettings(
+        host=_host(parts, parameters.get("host", "")),
+        port=parts.port or 5432,
+        user=unquote(parts.username or ""),
+        database=unquote(parts.path[1:]),
+        sslmode=parameters.get("sslmode", "prefer"),
+        sslrootcert=parameters.get("sslrootcert", ""),
+    )
+
+
+def to_url(settings: ConnectionSettings) -> str:
+    """The inverse of `parse_url`."""
+    is_socket = settings.host.startswith("/")
+    return _GRAMMAR.write(
+        user=settings.user,
+        host="" if is_socket else settings.host,
+        port=settings.port,
+        database=settings.database,
+        parameters={
+            "host": settings.host if is_socket else "",
+            "sslmode": settings.sslmode,
+            "sslrootcert": settings.sslrootcert,
+        },
+    )
+
+
+def _host(parts: SplitResult, directory: str) -> str:
+    host = unquote(parts.hostname or "")
+    if not directory:
+        if host.startswith("/"):
+            raise BadSetting("a socket directory is no host name", "write it as ?host=/directory")
+        return host
+    if host or not directory.startswith("/"):
+        raise BadSetting(
+            "?host= is for a socket directory alone", "write a host name before the port instead"
+        )
+    return directory

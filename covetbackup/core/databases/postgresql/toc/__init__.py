@@ -1,1 +1,0 @@
-"""The table of contents of pg_dump's custom and directory archives, as values."""

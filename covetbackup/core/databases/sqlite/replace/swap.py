@@ -1,0 +1,241 @@
+"""Putting one file in another's place by rename, while a lock keeps everybody out of both.
+
+All that was committed to the old database is in its file before it moves, so that it needs no log
+or journal beside it under its new name, and none of them is left to be taken for the new one's.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from covetbackup.core.databases.retained import kept_name
+from covetbackup.core.databases.sqlite.server.connection import translated
+from covetbackup.core.databases.sqlite.server.file_btime import birth_of
+from covetbackup.core.databases.sqlite.server.source import is_mount_point, refuse_network
+from covetbackup.core.databases.sqlite.server.url import open_uri
+from covetbackup.core.errors import (
+    AccessRefused,
+    BadSetting,
+    DatabaseError,
+    ServerBusy,
+    TargetNotEmpty,
+)
+from covetbackup.core.stream import disk
+
+COMPANIONS = ("-wal", "-journal", "-shm")
+NAME_BYTES = 255 - len("-journal")
+_BUSY_SECONDS = 5.0
+
+
+def refuse_unfit(target: Path) -> None:
+    """Raises `BadSetting` unless `target` is a file whose place another one may take."""
+    try:
+        status = os.lstat(target)
+    except OSError as error:
+        raise BadSetting(
+            f"there is no database {target} to be replaced", "restore it as a new database"
+        ) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise BadSetting(f"{target} is a link or no regular file", "name the database file itself")
+    with _one_at_a_time(target.parent):
+        _drop_aliases(target)
+    if os.lstat(target).st_nlink > 1:
+        raise BadSetting(
+            f"{target} has a second name",
+            "a rename would leave that one behind: remove it, or restore under a new name",
+        )
+    refuse_network(target)
+    if is_mount_point(target):
+        raise BadSetting(
+            f"{target} is mounted by itself, so no other file can take its place",
+            "mount the folder it is in, or restore under a new name",
+        )
+    _require_hard_links(target.parent)
+
+
+def _require_hard_links(folder: Path) -> None:
+    try:
+        is_fit = disk.has_hard_links(folder)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise AccessRefused(
+            f"{folder} cannot be written: {reason}", "does it belong to the user that runs this?"
+        ) from error
+    if not is_fit:
+        raise BadSetting(
+            f"the file system of {folder} has no hard links, without which a database cannot be "
+            "replaced safely",
+            "restore under a new name and let the program use that one",
+        )
+
+
+def free_kept_path(target: Path, now: datetime) -> Path:
+    """What `target` will be called once it is replaced."""
+
+    def is_taken(name: str) -> bool:
+        return any(os.path.lexists(target.with_name(name + end)) for end in ("", *COMPANIONS))
+
+    stem, ending = target.stem, target.suffix
+    name = kept_name(stem, now, limit=NAME_BYTES, is_taken=is_taken, ending=ending)
+    return target.with_name(name)
+
+
+def exchange(target: Path, incoming: Path, kept_as: Path) -> None:
+    """`target` becomes `kept_as` and `incoming` becomes `target`, or nothing changes.
+
+    `incoming` has the same owner, group and mode afterwards. Crash safe: whoever dies leaves
+    either file whole under the target's name; at worst the old one has both names, see
+    `was_exchanged`. Raises `ServerBusy` while anybody uses one of them, `AccessRefused`,
+    `TargetNotEmpty`, `DatabaseError`.
+    """
+    with _alone_in(target) as status, _alone_in(incoming), _one_at_a_time(target.parent):
+        _take_after(incoming, status)
+        _link(target, kept_as)
+        try:
+            _drop_companions(incoming)
+            _drop_companions(target)
+            disk.sync_folder(target.parent)
+            os.replace(incoming, target)
+        finally:
+            _drop_alias(target, kept_as)
+        disk.sync_folder(target.parent)
+
+
+def was_exchanged(target: Path, kept_as: Path) -> bool:
+    """Whether `kept_as` is the old database. A second name of the target itself, which a killed
+    exchange leaves, is removed: writing to one file by two names destroys it."""
+    with _one_at_a_time(target.parent):
+        return _drop_alias(target, kept_as)
+
+
+def _drop_alias(target: Path, kept_as: Path) -> bool:
+    try:
+        kept = os.lstat(kept_as)
+        if os.path.samestat(kept, os.lstat(target)):
+            kept_as.unlink()
+            return False
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def identity_of(path: Path) -> str | None:
+    """What stays the same when the file is renamed; None if there is none, "" if it is not known:
+    without the time of its birth a file cannot be told from a later one with its inode."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    birth = birth_of(path)
+    return "" if birth is None else f"{status.st_dev}:{status.st_ino}:{birth}"
+
+
+def name_of(folder: Path, identity: str) -> str | None:
+    """The name that the file of that identity has in `folder` now; None if it is not there, or
+    was never known."""
+    if not identity:
+        return None
+    with os.scandir(folder) as entries:
+        return next((one.name for one in entries if identity_of(Path(one.path)) == identity), None)
+
+
+def drop_kept(path: Path) -> None:
+    """Remove a kept database that nobody uses. Raises `ServerBusy`, `DatabaseError`."""
+    with _alone_in(path):
+        _drop_companions(path)
+        path.unlink()
+        disk.sync_folder(path.parent)
+
+
+@contextmanager
+def _alone_in(path: Path) -> Iterator[os.stat_result]:
+    """While inside, nobody else can read or write the database, and its file holds all of it.
+
+    The lock of SQLite itself, so that no program that uses the file is overlooked that holds one:
+    in WAL mode every program that has it open does. SQLite removes `-wal` when the last connection
+    closes, but not that of a file which was renamed meanwhile (`databaseIsUnmoved`).
+    """
+    uri = open_uri(path, mode="rw")
+    with translated(path), closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)) as db:
+        db.isolation_level = None
+        db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        try:
+            db.execute("BEGIN EXCLUSIVE")
+            db.execute("COMMIT")
+            row = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError as error:
+            raise _busy(path, error) from error
+        if row[0] or _log_bytes(path):
+            raise ServerBusy(f"the log of {path} could not be emptied", "try again later")
+        yield os.lstat(path)
+
+
+def _busy(path: Path, error: sqlite3.OperationalError) -> Exception:
+    if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
+        return ServerBusy(
+            f"{path} is in use by another program", "stop what has it open, and try again"
+        )
+    return error
+
+
+def _log_bytes(path: Path) -> int:
+    with suppress(FileNotFoundError):
+        return os.stat(path.with_name(path.name + "-wal")).st_size
+    return 0
+
+
+def _take_after(path: Path, old: os.stat_result) -> None:
+    """Who could use the old database can use the new one."""
+    try:
+        new = os.lstat(path)
+        if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+            os.chown(path, old.st_uid, old.st_gid, follow_symlinks=False)
+        # Where there is one mode for all files, changing it is refused, and nothing to do.
+        if stat.S_IMODE(new.st_mode) != stat.S_IMODE(old.st_mode):
+            os.chmod(path, stat.S_IMODE(old.st_mode))
+    except OSError as error:
+        raise AccessRefused(
+            f"{path.name} cannot be given to the owner of the database it would replace",
+            f"run the restore as uid {old.st_uid} with group {old.st_gid}, or as root",
+        ) from error
+
+
+def _link(target: Path, kept_as: Path) -> None:
+    try:
+        os.link(target, kept_as, follow_symlinks=False)
+    except FileExistsError as error:
+        raise TargetNotEmpty(f"{kept_as} appeared during the restore") from error
+    except OSError as error:
+        raise DatabaseError(
+            f"{target} cannot be kept as {kept_as.name}: {error.strerror}",
+            "does the file system support hard links? restore under a new name",
+        ) from error
+
+
+def _drop_companions(path: Path) -> None:
+    for ending in COMPANIONS:
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+
+
+def _drop_aliases(target: Path) -> None:
+    """What an exchange that was killed halfway left: see `was_exchanged`."""
+    for path in target.parent.glob("*_replaced_*"):
+        _drop_alias(target, path)
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Between link and rename the old file's second name is all that will be left of it: nobody
+    may take it for a leaving then. The lock dies with its holder."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        disk.lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,172 @@
+"""Who is next in a queue, and the bell that tells its workers so.
+
+A q2 task is a doorbell: "look at this queue". Bells are all alike, may be lost, late or many; a
+worker that hears one claims whatever may start. So it is enough that a queue has as many bells as
+jobs that may start, and that `tick` rings again for those that nobody came to fetch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Q
+from django.db.models.functions import Now
+from django_q.brokers import get_broker
+from django_q.tasks import async_task
+
+from covetbackup.jobs import gate
+from covetbackup.jobs.concurrency import Lanes, Verdict, allot
+from covetbackup.jobs.models import Job, JobState, Node
+
+log = logging.getLogger(__name__)
+
+LOOKED_AT = 1000
+"""Waiting jobs considered at once; the rest are so far back that their turn is not near."""
+
+NODE_IS_FRESH = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a job stands in its queue (the next one is 1, None is not in sight), and what it
+    waits for. `is_retry`: until its next attempt is due."""
+
+    position: int | None
+    waits_for: str
+    is_retry: bool = False
+
+
+def startable(queue: str) -> list[int]:
+    """Jobs of the queue that may start now, in their order."""
+    return [verdict.job_id for verdict in _verdicts(queue) if not verdict.waits_for]
+
+
+def may_start(job_id: int) -> bool:
+    """Whether its lanes are free, however many wait before it."""
+    waiting = _lanes(Job.objects.filter(pk=job_id, state=JobState.QUEUED))
+    return any(not verdict.waits_for for verdict in _allot(waiting))
+
+
+def queue_position(job: Job) -> Place | None:
+    """None for a job that does not wait."""
+    return places([job]).get(job.pk)
+
+
+def places(jobs: Iterable[Job]) -> dict[int, Place]:
+    """The places of those of the jobs that wait, for the price of one look at each queue."""
+    waiting = [job for job in jobs if job.state == JobState.QUEUED]
+    found = {}
+    for queue in {job.queue for job in waiting}:
+        worker = _a_worker(queue)
+        for position, verdict in enumerate(_verdicts(queue), start=1):
+            found[verdict.job_id] = Place(position, verdict.waits_for or worker)
+    places = {job.pk: found.get(job.pk) or _place_elsewhere(job) for job in waiting}
+    return {pk: place for pk, place in places.items() if place is not None}
+
+
+def live_nodes() -> Any:
+    """Workers that were heard of in the last half minute and take jobs."""
+    return Node.objects.filter(heartbeat_at__gt=Now() - NODE_IS_FRESH, is_draining=False)
+
+
+def ring() -> None:
+    """Ring once for each job that may start and has no bell under way, in every queue."""
+    queues = Job.objects.filter(state=JobState.QUEUED, run_after__lte=Now())
+    for queue in queues.order_by().values_list("queue", flat=True).distinct():
+        try:
+            _ring_queue(queue)
+        except Exception as error:  # whatever the broker raises: `tick` tries again
+            log.warning("cannot ring for the queue %s: %r", queue, error)
+
+
+def ring_for(job_id: int, queue: str) -> None:
+    """Ring for a new job; whether it may start is decided by who hears it."""
+    try:
+        _dispatch(job_id, queue)
+    except Exception as error:  # the job is in the catalog already: `tick` rings again
+        log.warning("cannot ring for job %s: %r", job_id, error)
+
+
+def unring(job_id: int) -> None:
+    """Its bell was heard and did not start it, so it may be rung for again at once."""
+    Job.objects.filter(pk=job_id, state=JobState.QUEUED).update(dispatched_at=None)
+
+
+def _ring_queue(queue: str) -> None:
+    may_start = startable(queue)
+    if not may_start:
+        return
+    # Bells nobody came for are still there: more of them would only pile up.
+    missing = len(may_start) - get_broker(queue).queue_size()
+    for job_id in may_start:
+        if missing > 0 and _dispatch(job_id, queue):
+            missing -= 1
+
+
+def _dispatch(job_id: int, queue: str) -> bool:
+    again = timedelta(seconds=settings.JOB_SECONDS["ring_again"])
+    unrung = Q(dispatched_at=None) | Q(dispatched_at__lt=Now() - again)
+    if not Job.objects.filter(unrung, pk=job_id, state=JobState.QUEUED).update(dispatched_at=Now()):
+        return False
+    try:
+        # timeout -1 is q2's "none"; None would kill the worker that takes the task, for ever.
+        async_task(
+            "covetbackup.jobs.worker.supervisor.run",
+            job_id,
+            cluster=queue,
+            task_name=f"job-{job_id}",
+            timeout=-1,
+            save=False,
+        )
+    except Exception:
+        unring(job_id)  # it has not rung, so nobody need wait before trying again
+        raise
+    return True
+
+
+def _verdicts(queue: str) -> list[Verdict]:
+    waiting = Job.objects.filter(
+        state=JobState.QUEUED, queue=queue, run_after__lte=Now(), cancel_requested_at=None
+    )
+    return _allot(_lanes(waiting.order_by("run_after", "id")[:LOOKED_AT]))
+
+
+def _allot(waiting: list[Lanes]) -> list[Verdict]:
+    if not waiting:
+        return []
+    running = _lanes(Job.objects.filter(state=JobState.RUNNING))
+    return allot(waiting, running, settings.JOB_LIMITS)
+
+
+def _lanes(jobs: Any) -> list[Lanes]:
+    rows = jobs.values_list("pk", "server_lane", "repository_lane", "lock_key")
+    return [Lanes(*row) for row in rows]
+
+
+def _place_elsewhere(job: Job) -> Place | None:
+    """None for a job that does not wait any more, whatever the row in hand says."""
+    waiting = Job.objects.filter(pk=job.pk, state=JobState.QUEUED)
+    if not waiting.exists():
+        return None
+    if waiting.filter(run_after__gt=Now()).exists():
+        # One that an outage of the catalog put back has its attempt given back as well.
+        is_retry = job.attempt > 0 or job.attempts.exists()
+        return Place(
+            None,
+            "its next attempt" if is_retry else "another job to finish first",
+            is_retry=is_retry,
+        )
+    return Place(None, f"the {LOOKED_AT} jobs before it")
+
+
+def _a_worker(queue: str) -> str:
+    if closed := gate.refusal():
+        return f"an owner: {closed}"
+    if live_nodes().filter(queue=queue).exists():
+        return "a free worker"
+    return f"a worker for the queue {queue}: none is running"

@@ -1,0 +1,1 @@
+"""The worker's processes: cluster, supervisor, runner, reaper and hang detection."""

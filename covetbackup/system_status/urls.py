@@ -1,0 +1,13 @@
+"""The addresses of the page of settings and of what is done there."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from covetbackup.system_status.quarantine_views import quarantine_page
+from covetbackup.system_status.views import settings_page
+
+urlpatterns = [
+    path("settings/", settings_page, name="settings"),
+    path("settings/quarantine/", quarantine_page, name="settings-quarantine"),
+]

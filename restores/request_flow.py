@@ -1,0 +1,90 @@
+"""What all pages share on the way from a backup to a restore: whose backup it is, what was
+answered, and asking for it once."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import TypeVar
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from backups.models import Backup, Server
+from backups.views.shared import look_up, signed_in
+from covetbackup.access.decorators import require
+from covetbackup.access.models import User
+from covetbackup.access.roles import Permission
+from covetbackup.core.errors import CovetError
+from restores.checks import Check, is_refused
+from restores.forms.target import TargetForm
+from restores.plan import Plan, replaceable_for, targets_for
+from restores.preflight import preflight
+from restores.requests import Confirmation, asked_before, request_restore
+
+_Form = TypeVar("_Form", bound=TargetForm)
+
+
+def restorable_by(request: HttpRequest, pk: UUID) -> Backup:
+    """The backup; 404 if the user may not see it, 403 if there is no server he may restore to."""
+    return _seen(request, pk, targets_for, Permission.RESTORE_NEW)
+
+
+def changing_by(request: HttpRequest, pk: UUID) -> Backup:
+    """As `restorable_by`, 403 if there is no server on which he may change what is there."""
+    return _seen(request, pk, replaceable_for, Permission.RESTORE_OVERWRITE)
+
+
+def _seen(
+    request: HttpRequest,
+    pk: UUID,
+    servers: Callable[[User, Backup], QuerySet[Server]],
+    permission: Permission,
+) -> Backup:
+    backup = look_up(request, Backup, pk, Permission.VIEW)
+    if not servers(signed_in(request), backup).exists():
+        require(request, permission, backup.database.server.team)
+    return backup
+
+
+def answered(request: HttpRequest, backup: Backup, form: type[_Form]) -> _Form:
+    """The form, bound to what was sent or stands in the address."""
+    given = request.POST if request.method == "POST" else request.GET
+    return form(given, backup=backup, user=signed_in(request))
+
+
+def ask(
+    request: HttpRequest,
+    plan: Plan,
+    *,
+    page: Callable[[list[Check]], HttpResponse],
+    tell: Callable[[CovetError], object],
+    confirmed: Confirmation | None = None,
+) -> HttpResponse:
+    """Ask for what `plan` says, unless the same form has done so. If something is against it, that
+    is told, and `page` shows the checks."""
+    restore_id = _id_in(request.POST.get("restore", ""))
+    found = asked_before(plan, restore_id)
+    if found is not None:
+        return redirect("restore", found.pk)
+    checks = preflight(plan)
+    if is_refused(checks):
+        return page(checks)
+    try:
+        found = request_restore(
+            plan, by=request, checks=checks, restore_id=restore_id, confirmed=confirmed
+        )
+    except CovetError as error:
+        tell(error)
+        return page(checks)
+    return redirect("restore", found.pk)
+
+
+def _id_in(text: str) -> UUID:
+    """The id that the form was given; a form without one has never been sent before."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return uuid.uuid4()

@@ -1,0 +1,71 @@
+"""The last word before a kept database is dropped, or gets its place back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from backups.views.shared import look_up, tell
+from covetbackup.access.decorators import requires
+from covetbackup.access.forms import posted
+from covetbackup.access.reauthentication import reauthenticated
+from covetbackup.access.roles import Permission
+from covetbackup.command_line import command
+from covetbackup.core.errors import BadSetting, CovetError, sentence
+from covetbackup.jobs.models import Job
+from restores.forms.confirm import TypedForm
+from restores.models import KeptDatabase, KeptState, Restore
+from restores.retained import request_drop, request_swap_back
+
+
+@require_http_methods(["GET", "POST"])
+@requires(Permission.RESTORE_OVERWRITE)
+@reauthenticated
+def kept_swap_back(request: HttpRequest, pk: UUID) -> HttpResponse:
+    kept = _kept(request, pk)
+    words = command("swap_back", pk, "--confirm", kept.restore.target_name)
+    context = {"expected": kept.restore.target_name, "command": words}
+    return _page(request, "restores/swap_back.html", kept, context, request_swap_back)
+
+
+@require_http_methods(["GET", "POST"])
+@requires(Permission.RESTORE_OVERWRITE)
+@reauthenticated
+def kept_drop(request: HttpRequest, pk: UUID) -> HttpResponse:
+    kept = _kept(request, pk)
+    words = command("drop_kept", pk, "--confirm", kept.name)
+    context = {"expected": kept.name, "command": words}
+    return _page(request, "restores/drop.html", kept, context, request_drop)
+
+
+def _kept(request: HttpRequest, pk: UUID) -> KeptDatabase:
+    found = look_up(request, Restore, pk, Permission.RESTORE_OVERWRITE)
+    rows = KeptDatabase.objects.select_related("restore__target_server__team")
+    kept = rows.filter(restore=found).exclude(state__in=(KeptState.DROPPED, KeptState.GONE)).first()
+    if kept is None:
+        raise Http404("nothing that this restore replaced is kept any more")
+    return kept
+
+
+def _page(
+    request: HttpRequest,
+    template: str,
+    kept: KeptDatabase,
+    context: dict[str, str],
+    ask: Callable[..., Job],
+) -> HttpResponse:
+    form = TypedForm(posted(request))
+    if form.is_valid():
+        try:
+            return redirect("job", ask(kept, by=request, typed=form.cleaned_data["typed"]).pk)
+        except BadSetting as error:
+            form.add_error("typed", sentence(error))
+        except CovetError as error:
+            tell(request, error)
+            return redirect("restore", kept.restore_id)
+    status = 422 if form.is_bound else 200
+    return render(request, template, {**context, "kept": kept, "form": form}, status=status)

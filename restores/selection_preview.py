@@ -1,0 +1,126 @@
+"""A backup's own table of contents: how large its tables are, and what a selection comes to.
+
+Reads from storage no more than that table. What the catalog knows stands in `picking`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from backups.engine_factory import keyring_for, open_repository
+from backups.models import Backup, Repository
+from backups.timeout import within
+from covetbackup.core.cli.terminal import size_text
+from covetbackup.core.crypto.keyring import Keyring
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.selection import Chosen, PrivilegedListing, Selection
+from covetbackup.core.errors import CovetError, StorageUnavailable, as_sentence
+from covetbackup.core.manager import RestoreManager
+from covetbackup.core.repository.repository import Repository as EngineRepository
+from restores.checks import Check, Level, counted
+from restores.plan import readable_copies
+from restores.selection_codec import listed
+
+_SECONDS = 2.0
+_MOST_SIZED = 3000
+"""The contents of 2 000 tables took 0.4 s to read. Without sizes a list serves as well."""
+_NAMED = 40
+_TITLE = "Selection"
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What a selection would bring, as checks; without `chosen` it cannot be told."""
+
+    checks: tuple[Check, ...]
+    plain_bytes: int | None = None
+    chosen: Chosen | None = None
+
+
+def look_at(
+    repository: EngineRepository,
+    label: str,
+    keyring: Keyring,
+    *,
+    selection: Selection,
+    whole: Inventory,
+    adds: bool = False,
+) -> Brought:
+    """What `selection` brings of a backup that holds `whole`, to a new database unless it `adds`
+    to one that is there. Touches no catalog."""
+    try:
+        listing = RestoreManager(repository, keyring).contents(label)
+        chosen = listing.chosen(selection)
+    except CovetError as error:
+        fix = f"{as_sentence(error.hint)} Choose again, or restore everything.".strip()
+        return Brought((Check(Level.FAIL, _TITLE, as_sentence(error.message), fix),))
+    sizes = listing.table_bytes() if chosen.with_data else {}
+    plain_bytes = sum(sizes.get(name, 0) for name in chosen.tables)
+    return Brought(
+        (_sum(chosen, whole, plain_bytes), *_remarks(chosen, adds=adds)), plain_bytes, chosen
+    )
+
+
+def privileged_of(
+    repository: EngineRepository, label: str, keyring: Keyring, selection: Selection | None
+) -> tuple[str, ...]:
+    """What only a superuser may create of a backup, as far as its contents can be read and told.
+    Touches no catalog."""
+    try:
+        listing = RestoreManager(repository, keyring).contents(label)
+        return listing.privileged(selection) if isinstance(listing, PrivilegedListing) else ()
+    except CovetError:
+        return ()  # of a selection that is not possible another check tells
+
+
+def table_bytes(backup: Backup) -> dict[str, int]:
+    """By label, in plain bytes. Empty where that cannot be read in a moment: it is a help to
+    choose, and no more."""
+    copies = readable_copies(backup)
+    if not copies or (backup.table_count or 0) > _MOST_SIZED:
+        return {}
+    try:
+        keyring = keyring_for(backup.database.server.team)
+        read = partial(_table_bytes, copies[0].repository, backup.label, keyring)
+        return within(_SECONDS, read, late=StorageUnavailable("the contents were not read in time"))
+    except CovetError:
+        return {}
+
+
+def _table_bytes(row: Repository, label: str, keyring: Keyring) -> dict[str, int]:
+    return RestoreManager(open_repository(row), keyring).contents(label).table_bytes()
+
+
+def _sum(chosen: Chosen, whole: Inventory, plain_bytes: int) -> Check:
+    part = chosen.of(whole)
+    count = f"{len(part.tables):,} of {counted(len(whole.tables), 'table')}"
+    if not chosen.with_data:
+        return Check(Level.PASS, _TITLE, f"The structure of {count}, without rows.")
+    about = "" if all(table.exact for table in part.tables) else "about "
+    rows = f"{about}{counted(part.row_count, 'row')}"
+    return Check(Level.PASS, _TITLE, f"{count}: {rows}, {size_text(plain_bytes)} to be loaded.")
+
+
+def _remarks(chosen: Chosen, *, adds: bool) -> Iterator[Check]:
+    """What nobody asked for, and what will be missing."""
+    if chosen.pulled:
+        detail = f"Also restored, as it is needed: {listed(chosen.pulled, _NAMED)}."
+        yield Check(Level.PASS, "Needed besides", detail)
+    tried = chosen.outgoing if adds else ()
+    if tried:
+        detail = (
+            "To tables that are there they are made if the rows allow it, and from then until all "
+            f"is done nobody else can write to those: {listed(tried, _NAMED)}."
+        )
+        fix = "Choose a quiet hour. The job's log says which were made; add the others yourself."
+        yield Check(Level.WARNING, "Foreign keys", detail, fix)
+    left_out = [name for name in chosen.skipped if name not in tried]
+    if left_out:
+        detail = f"Left out, as not both tables are chosen: {listed(left_out, _NAMED)}."
+        yield Check(Level.WARNING, "Foreign keys", detail, "Choose the other tables as well.")
+    for warning in chosen.warnings:
+        yield Check(Level.WARNING, "Hidden needs", as_sentence(warning))
+    for line in chosen.left_out:
+        yield Check(Level.WARNING, "Left out", as_sentence(line))

@@ -1,0 +1,91 @@
+"""The list of what a backup holds, to choose from. It keeps nothing: all is in the address."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from backups.models import Backup
+from backups.views.shared import signed_in
+from covetbackup.access.decorators import requires
+from covetbackup.access.roles import Permission
+from covetbackup.command_line import command
+from restores.forms.existing import AddForm
+from restores.forms.selection import Part, PickForm
+from restores.forms.target import RENAMED, TargetForm
+from restores.plan import replaceable_for
+from restores.request_flow import restorable_by
+from restores.selection_codec import options_of
+from restores.selection_options import (
+    MOST_PICKED,
+    Item,
+    as_selection,
+    items_of,
+    page_of,
+    picked_of,
+    sizes_of,
+)
+from restores.selection_preview import table_bytes
+from restores.targets.registry import kind_of
+
+_CARRIED = {*TargetForm.base_fields, *AddForm.base_fields} - {"what", "pick"}
+
+
+@require_safe
+@requires(Permission.RESTORE_NEW)
+def restore_choose(request: HttpRequest, pk: UUID) -> HttpResponse:
+    backup = restorable_by(request, pk)
+    may_add = AddForm.can_select(backup) and replaceable_for(signed_in(request), backup).exists()
+    is_adding = may_add and "into" in request.GET
+    if is_adding:
+        parts = AddForm.offered(kind_of(backup.database.server))
+    else:
+        parts = [Part.SOME, Part.STRUCTURE, *([Part.DATA] if may_add else [])]
+    form = PickForm(request.GET, parts=parts)
+    context = {"backup": backup, "form": form, **_lists(backup, request.GET, form.part)}
+    context["next"] = "restore-add" if is_adding else "restore-start"
+    return render(request, "restores/choose.html", context)
+
+
+def _lists(backup: Backup, given: QueryDict, part: Part) -> dict[str, Any]:
+    items = items_of(backup) if TargetForm.can_select(backup) else {}
+    picked = picked_of(items, given.getlist("pick"))[:MOST_PICKED]
+    page = page_of(items, picked, given.get("find", ""), _number(given.get("page", "")))
+    sizes = sizes_of(items, table_bytes(backup)) if items else {}
+    return {
+        "picked": _sized(picked, sizes),
+        "page": page,
+        "rows": _sized(page.items, sizes),
+        "total": len(items),
+        "selects": kind_of(backup.database.server).selects,
+        "most": MOST_PICKED,
+        "carried": [(name, given[name]) for name in given if _is_carried(name)],
+        "command": command("restore", backup.label or backup.pk, *_options(backup, picked, part)),
+    }
+
+
+def _options(backup: Backup, picked: list[Item], part: Part) -> list[str]:
+    database = backup.database
+    if not picked:
+        return []
+    how = {"with_data": part.with_data, "with_structure": part.with_structure}
+    place = ["--into", f"{database.server.name}/{database.name}", "--confirm", database.name]
+    words = options_of(as_selection(picked, **how))
+    return words if part.with_structure else [*place, *words]
+
+
+def _is_carried(name: str) -> bool:
+    """Whether it is an answer to a question of the pages before."""
+    return name in _CARRIED or name.startswith(RENAMED)
+
+
+def _sized(items: Any, sizes: dict[str, int]) -> list[tuple[Item, int | None]]:
+    return [(item, sizes.get(item.key)) for item in items]
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 9 else 1

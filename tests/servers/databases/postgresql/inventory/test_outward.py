@@ -1,0 +1,69 @@
+"""A copy does not reach out by itself: not to the publisher of the original's subscriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from covetbackup.core.databases.base import RestoreOptions, notes_of
+from covetbackup.core.databases.postgresql.inventory.outward import before_restore
+from tests.support.postgres import PostgresServer
+from tests.support.postgres_backup import Notes, Taken, engine_for, fill, take
+
+
+@pytest.fixture
+def taken(postgres_tidy: PostgresServer) -> Iterator[tuple[PostgresServer, Taken]]:
+    """Of a database "followed" that is gone. Nothing listens where its publisher would be."""
+    server = postgres_tidy
+    server.create_database("followed")
+    server.execute(
+        "followed",
+        "CREATE SUBSCRIPTION follow CONNECTION 'host=127.0.0.1 port=1 dbname=x' PUBLICATION p"
+        " WITH (connect = false, slot_name = 'original')",
+        "CREATE FOREIGN DATA WRAPPER other",
+        "CREATE SERVER back FOREIGN DATA WRAPPER other OPTIONS (host 'h', dbname 'followed')",
+        "CREATE SERVER away FOREIGN DATA WRAPPER other OPTIONS (host 'h', dbname 'elsewhere')",
+    )
+    found = take(engine_for(server, "followed"))
+    without_subscription(server, "followed")
+    server.execute("postgres", "DROP DATABASE followed")
+    yield server, found
+    for name in {"followed", "copied"}.intersection(server.databases()):
+        without_subscription(server, name)
+
+
+def without_subscription(server: PostgresServer, database: str) -> None:
+    detach = "ALTER SUBSCRIPTION follow SET (slot_name = NONE)"
+    server.execute(database, detach, "DROP SUBSCRIPTION follow")
+
+
+def restored(server: PostgresServer, taken: Taken, name: str) -> tuple[str, ...]:
+    options = RestoreOptions(server.url(name), taken.inventory, 1, {})
+    with engine_for(server).restore(options, Notes()) as session:
+        fill(session, taken.members)
+        assert notes_of(session) == ()
+        session.commit()
+        return notes_of(session)
+
+
+def test_a_subscription_of_a_copy_is_disabled_and_has_no_slot(
+    taken: tuple[PostgresServer, Taken],
+) -> None:
+    """Dropping it with the slot would drop the original's on the publisher."""
+    server, backup = taken
+    (warning,) = [one for one in backup.outcome.warnings if "subscriptions disabled" in one]
+    assert "subscription follow" in warning and "foreign server back" in warning
+    lines = before_restore(backup.inventory, "copied")
+    assert ["without a slot" in lines[0], "back" in lines[1], "away" in lines[1]] == [1, 1, 0]
+    assert len(before_restore(backup.inventory, "followed")) == 1
+    query = "SELECT subenabled, subslotname FROM pg_subscription"
+    subscriptions, servers = restored(server, backup, "copied")
+    assert server.rows("copied", query) == [(False, None)]
+    assert "have no slot" in subscriptions and "follow" in subscriptions
+    assert "back" in servers and "away" not in servers
+    without_subscription(server, "copied")
+    server.execute("postgres", "DROP DATABASE copied")
+    (subscriptions,) = restored(server, backup, "followed")
+    assert server.rows("followed", query) == [(False, "original")]
+    assert "follow" in subscriptions
