@@ -25,7 +25,7 @@ from covetbackup.core.databases.mysql.server import connection as mysql
 from covetbackup.core.databases.mysql.server.settings import SERVERS_OWN
 from covetbackup.core.databases.postgresql.restore.scratch import PREFIX
 from covetbackup.core.databases.postgresql.server.connection import connect, translated
-from covetbackup.core.databases.retained import is_kept
+from covetbackup.core.databases.retained import is_retained
 from covetbackup.core.errors import CovetError, DatabaseUnavailable
 
 _SQLITE_HEAD = b"SQLite format 3\0"
@@ -94,8 +94,8 @@ def is_wanted(name: str, include: str, exclude: str) -> bool:
     replaced and kept for some days is wanted only by a pattern that says so: it was backed up.
     """
     included, excluded = _patterns(include), _patterns(exclude)
-    takes_all = not included and not is_kept(name)
-    if is_kept(name):
+    takes_all = not included and not is_retained(name)
+    if is_retained(name):
         included = [pattern for pattern in included if "_replaced_" in pattern]
     wanted = takes_all or any(fnmatchcase(name, pattern) for pattern in included)
     return wanted and not any(fnmatchcase(name, pattern) for pattern in excluded)
@@ -129,7 +129,7 @@ def _apply(
     added = [_new(server, entry, now) for entry in found if entry.name not in known]
     for row in added:
         # All are new when a server is added; only what appears later needs attention.
-        row.is_new = bool(known) and not is_kept(row.name)
+        row.is_new = bool(known) and not is_retained(row.name)
     for name, row in known.items():
         _update(row, server, present.get(name), now)
     Database.objects.bulk_create(added, batch_size=200)

@@ -8,17 +8,17 @@ from contextlib import AbstractContextManager, contextmanager
 from covetbackup.core.databases.base import (
     BackupOptions,
     BackupSession,
-    DatabaseEngine,
-    Piece,
+    Engine,
+    MemberRange,
+    PartialRestore,
     Probe,
-    Reduced,
     RestoreOptions,
     RestoreSession,
-    Traced,
-    notes_of,
+    VerifiableCommit,
+    restore_notes,
 )
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.selection import Chosen
+from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter, Sink
 
@@ -29,9 +29,9 @@ raise to prevent the rest."""
 
 
 class Announcing:
-    """A `DatabaseEngine` around another."""
+    """An `Engine` around another."""
 
-    def __init__(self, engine: DatabaseEngine, announce: Announce) -> None:
+    def __init__(self, engine: Engine, announce: Announce) -> None:
         self.kind = engine.kind
         self._engine = engine
         self._announce = announce
@@ -56,28 +56,28 @@ class Announcing:
 class _Session:
     def __init__(self, session: RestoreSession, expected: Inventory, announce: Announce) -> None:
         self._session = session
-        self.kept_as = session.kept_as
+        self.retained_as = session.retained_as
         self._expected = expected
         self._announce = announce
         self._found = Inventory()
 
     @property
     def notes(self) -> Sequence[str]:
-        return notes_of(self._session)
+        return restore_notes(self._session)
 
     @property
-    def chosen(self) -> Chosen | None:
+    def chosen(self) -> ResolvedSelection | None:
         return self._session.chosen
 
     def required(self, expected: Inventory) -> Inventory:
-        if not isinstance(self._session, Reduced):
+        if not isinstance(self._session, PartialRestore):
             return expected
         return self._session.required(expected)
 
-    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
+    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
         return self._session.groups(members)
 
-    def sink(self, piece: Piece, progress: Progress) -> Sink:
+    def sink(self, piece: MemberRange, progress: Progress) -> Sink:
         return self._session.sink(piece, progress)
 
     def inventory(self) -> Inventory:
@@ -85,6 +85,6 @@ class _Session:
         return self._found
 
     def commit(self) -> None:
-        trace = self._session.trace() if isinstance(self._session, Traced) else ""
-        self._announce(self._expected, self._found, self.kept_as, trace)
+        trace = self._session.trace() if isinstance(self._session, VerifiableCommit) else ""
+        self._announce(self._expected, self._found, self.retained_as, trace)
         self._session.commit()

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest
 
 from covetbackup.command_line import command
-from restores.checks import Check, is_refused
+from covetbackup.core.databases.checks import Check, is_refused
 from restores.forms.target import TargetForm
 from restores.plan import Plan
 from restores.selection_codec import options_of, text_of

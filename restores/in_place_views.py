@@ -20,8 +20,8 @@ from covetbackup.access.forms import posted
 from covetbackup.access.reauthentication import reauthenticated
 from covetbackup.access.roles import Permission
 from covetbackup.command_line import command
+from covetbackup.core.databases.checks import Check
 from covetbackup.core.errors import BadSetting, CovetError, sentence
-from restores.checks import Check
 from restores.confirmation import check_context
 from restores.forms.confirm import ConfirmForm
 from restores.forms.existing import AddForm, ReplaceForm

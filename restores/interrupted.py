@@ -18,12 +18,12 @@ from restores.targets.registry import kind_of
 _LOOK_SECONDS = 30.0
 
 
-def became_real(restore: Restore, kept_as: str) -> bool:
+def became_real(restore: Restore, retained_as: str) -> bool:
     """Whether an attempt that had announced its last step has done it. Raises `CovetError` if the
     server cannot be asked, `Conflict` if what was added may be there: rows without a key would be
     there twice."""
     if not restore.adds:
-        return _was_swapped(restore, kept_as)
+        return _was_swapped(restore, retained_as)
     was_added = _was_added(restore)
     if was_added is None:
         raise Conflict(
@@ -41,8 +41,8 @@ def look_at_remains(restore: Restore) -> Remains:
     server, name = restore.target_server, restore.target_name
     late = DatabaseUnavailable(f"{server} did not answer within {_LOOK_SECONDS:.0f} s")
     may_be_real = stage_of(restore) is Stage.PUBLISHING
-    kept_as = restore.result.get("kept_as", "") if may_be_real else ""
-    look = partial(_remains, server, name, may_be_real, kept_as, timezone.now())
+    retained_as = restore.result.get("retained_as", "") if may_be_real else ""
+    look = partial(_remains, server, name, may_be_real, retained_as, timezone.now())
     if restore.adds:
         look = partial(_remains_of_adding, restore)
     try:
@@ -52,17 +52,17 @@ def look_at_remains(restore: Restore) -> Remains:
 
 
 def _remains(
-    server: Server, name: str, may_be_real: bool, kept_as: str, ended_at: datetime
+    server: Server, name: str, may_be_real: bool, retained_as: str, ended_at: datetime
 ) -> Remains:
     kind = kind_of(server)
     left: list[str] = []
     swept = kind.sweep(server, ended_at, left.append)
-    if kept_as:
-        is_real = kind.exchange.was_swapped(server, name, kept_as)
+    if retained_as:
+        is_real = kind.exchange.was_swapped(server, name, retained_as)
     else:
         is_real = may_be_real and not kind.is_free(server, name)
     state = Kept.TARGET if is_real else Kept.NOTHING
-    return Remains(state, swept, problem="; ".join(left), kept_as=kept_as)
+    return Remains(state, swept, problem="; ".join(left), retained_as=retained_as)
 
 
 def _remains_of_adding(restore: Restore) -> Remains:
@@ -72,10 +72,10 @@ def _remains_of_adding(restore: Restore) -> Remains:
     return Remains(found[_was_added(restore)])
 
 
-def _was_swapped(restore: Restore, kept_as: str) -> bool:
+def _was_swapped(restore: Restore, retained_as: str) -> bool:
     server = restore.target_server
-    return bool(kept_as) and kind_of(server).exchange.was_swapped(
-        server, restore.target_name, kept_as
+    return bool(retained_as) and kind_of(server).exchange.was_swapped(
+        server, restore.target_name, retained_as
     )
 
 

@@ -72,7 +72,7 @@ class Restore(models.Model):
         return f"restore of {self.backup} as {self.target_server}/{self.target_name}"
 
 
-class KeptState(models.TextChoices):
+class RetainedState(models.TextChoices):
     """kept ⇄ busy (a job drops it or swaps it back) → dropped, or gone: not by us."""
 
     KEPT = "kept"
@@ -81,7 +81,7 @@ class KeptState(models.TextChoices):
     GONE = "gone"
 
 
-class KeptDatabase(models.Model):
+class RetainedDatabase(models.Model):
     """The database that a restore replaced, or after a swap back the restored one, under the name
     it has now.
 
@@ -97,7 +97,7 @@ class KeptDatabase(models.Model):
     identity = models.CharField(max_length=255, blank=True)
     successor_identity = models.CharField(max_length=255, blank=True)
     is_original = models.BooleanField(default=True)
-    state = models.CharField(max_length=8, choices=KeptState, default=KeptState.KEPT)
+    state = models.CharField(max_length=8, choices=RetainedState, default=RetainedState.KEPT)
     drop_after = models.DateTimeField(null=True)
     kept_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
@@ -114,7 +114,9 @@ class KeptDatabase(models.Model):
         ordering = ("-kept_at",)
         indexes = [
             models.Index(
-                fields=["drop_after"], condition=Q(state=KeptState.KEPT), name="kept_to_be_dropped"
+                fields=["drop_after"],
+                condition=Q(state=RetainedState.KEPT),
+                name="kept_to_be_dropped",
             )
         ]
 

@@ -11,7 +11,7 @@ from backups.models import Backup, BackupCopy, CopyState, Repository, Server
 from backups.models.repository import RepositoryKind
 from covetbackup.access.models import User
 from covetbackup.access.roles import Permission
-from covetbackup.core.databases.registry import usual_jobs
+from covetbackup.core.databases.registry import default_jobs
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import AccessRefused, BadSetting, Conflict
 from covetbackup.jobs.models import ACTIVE_STATES
@@ -128,7 +128,7 @@ class Plan:
 
 
 def usual_jobs_of(backup: Backup) -> int:
-    return usual_jobs(backup.database.server.kind, backup.method)
+    return default_jobs(backup.database.server.kind, backup.method)
 
 
 def plan_of(restore: Restore) -> Plan:

@@ -17,9 +17,10 @@ from backups.engine_factory import keyring_for, open_repository
 from backups.models import Backup, Repository
 from backups.timeout import within
 from covetbackup.core.crypto.keyring import Keyring
+from covetbackup.core.databases.checks import Check, Level, failed, softened
 from covetbackup.core.databases.registry import member_check
 from covetbackup.core.databases.retained import Session
-from covetbackup.core.databases.selection import Chosen
+from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.errors import (
     Conflict,
     CovetError,
@@ -33,7 +34,6 @@ from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest, Trust
 from covetbackup.core.repository.open_backup import OpenedBackup, open_backup, signer_of
 from covetbackup.core.repository.repository import Repository as EngineRepository
-from restores.checks import Check, Level, failed, softened
 from restores.plan import Plan, names_on_their_way
 from restores.selection_options import inventory_of
 from restores.selection_preview import look_at, privileged_of
@@ -55,7 +55,7 @@ class _Seen:
     checks: tuple[Check, ...]
     manifest: Manifest | None = None
     part_bytes: int | None = None
-    chosen: Chosen | None = None
+    chosen: ResolvedSelection | None = None
     privileged: tuple[str, ...] = ()
 
 

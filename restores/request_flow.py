@@ -17,8 +17,8 @@ from backups.views.shared import look_up, signed_in
 from covetbackup.access.decorators import require
 from covetbackup.access.models import User
 from covetbackup.access.roles import Permission
+from covetbackup.core.databases.checks import Check, is_refused
 from covetbackup.core.errors import CovetError
-from restores.checks import Check, is_refused
 from restores.forms.target import TargetForm
 from restores.plan import Plan, replaceable_for, targets_for
 from restores.preflight import preflight

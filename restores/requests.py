@@ -14,10 +14,10 @@ from backups.models import Server
 from backups.services import place_hold
 from covetbackup.access.models import User
 from covetbackup.audit.log import Actor, record
+from covetbackup.core.databases.checks import Check, Level, is_refused
 from covetbackup.core.errors import BadSetting, Conflict
 from covetbackup.jobs.models import Job
 from covetbackup.jobs.queue import enqueue
-from restores.checks import Check, Level, is_refused
 from restores.models import Restore
 from restores.plan import Plan, names_on_their_way, refuse_forbidden
 from restores.safety_backup import request_safety_backup

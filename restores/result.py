@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
+from covetbackup.core.databases.checks import counted
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.selection import Selection, renamed
 from covetbackup.jobs.models import ACTIVE_STATES, JobState
-from restores.checks import counted
 from restores.models import Restore
 
 
@@ -38,7 +38,7 @@ class Kept(StrEnum):
 class Summary:
     """The restored database, compared. `rows` are those of tables whose rows were compared, and of
     rows alone all that the server took; `uncounted` tables had only an estimate in the backup.
-    `plain_bytes` were loaded, if that is known. What was replaced is `kept_as`. Of a selection,
+    `plain_bytes` were loaded, if that is known. What was replaced is `retained_as`. Of a selection,
     `of_tables` are in the backup. By its `trace` a server can be asked whether what was added is
     there."""
 
@@ -50,7 +50,7 @@ class Summary:
     plain_bytes: int = 0
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
-    kept_as: str = ""
+    retained_as: str = ""
     of_tables: int | None = None
     with_data: bool = True
     with_structure: bool = True
@@ -116,7 +116,7 @@ class Remains:
     kept: Kept
     swept: list[str] = field(default_factory=list)
     problem: str = ""
-    kept_as: str = ""
+    retained_as: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {"state": Stage.FAILED.value, **asdict(self)}
@@ -224,7 +224,7 @@ def _aftermath_of_replacing(name: str, remains: Remains | None) -> str:
         Kept.NOTHING: f"{name} is as it was before, and nothing else was kept.",
         Kept.TARGET: (
             f"{name} is the restored database, loaded and compared with the backup; the worker "
-            f"stopped right after the swap. What was there before is kept as {remains.kept_as}."
+            f"stopped right after the swap. What was there before is kept as {remains.retained_as}."
         ),
         Kept.UNKNOWN: (
             f"The target server could not be asked: {remains.problem}. {name} is there in any "

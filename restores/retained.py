@@ -16,7 +16,7 @@ from covetbackup.audit.log import Actor, actor_of, record
 from covetbackup.core.errors import AccessRefused, Conflict
 from covetbackup.jobs.models import Job
 from covetbackup.jobs.queue import enqueue
-from restores.models import KeptDatabase, KeptState, Restore
+from restores.models import Restore, RetainedDatabase, RetainedState
 from restores.requests import refuse_mistyped, target_lock
 
 log = logging.getLogger(__name__)
@@ -27,10 +27,10 @@ _AGAIN_AFTER = timedelta(days=1)
 """How long a database that was to go, and could not, is kept on."""
 
 
-def keep(restore: Restore, name: str, identity: str, successor_identity: str) -> KeptDatabase:
+def keep(restore: Restore, name: str, identity: str, successor_identity: str) -> RetainedDatabase:
     """Write down that `restore` replaced what is called `name` now. Bears repetition."""
     now = timezone.now()
-    row, _ = KeptDatabase.objects.get_or_create(
+    row, _ = RetainedDatabase.objects.get_or_create(
         restore=restore,
         defaults={
             "name": name,
@@ -47,13 +47,13 @@ def drop_after(restore: Restore, now: datetime) -> datetime | None:
     return now + timedelta(days=restore.keep_days) if restore.keep_days else None
 
 
-def request_drop(kept: KeptDatabase, *, by: HttpRequest | Actor, typed: str) -> Job:
+def request_drop(kept: RetainedDatabase, *, by: HttpRequest | Actor, typed: str) -> Job:
     """Drop it for good. Raises `AccessRefused`, `BadSetting` for a wrong name typed, `Conflict`."""
     refuse_mistyped(kept.name, typed)
     return _request("drop_kept", "kept.drop.request", kept, by, title=f"Drop {kept}")
 
 
-def request_swap_back(kept: KeptDatabase, *, by: HttpRequest | Actor, typed: str) -> Job:
+def request_swap_back(kept: RetainedDatabase, *, by: HttpRequest | Actor, typed: str) -> Job:
     """Give it the place back that it had. Errors: `request_drop`."""
     restore = kept.restore
     refuse_mistyped(restore.target_name, typed)
@@ -63,7 +63,7 @@ def request_swap_back(kept: KeptDatabase, *, by: HttpRequest | Actor, typed: str
 
 def drop_due(now: datetime) -> None:
     """Ask for the removal of what was kept long enough, oldest first. Part of the tick."""
-    due = KeptDatabase.objects.filter(state=KeptState.KEPT, drop_after__lte=now)
+    due = RetainedDatabase.objects.filter(state=RetainedState.KEPT, drop_after__lte=now)
     rows = due.select_related("restore__target_server__team").order_by("drop_after", "pk")
     for kept in rows[:_AT_ONCE]:
         try:
@@ -72,11 +72,11 @@ def drop_due(now: datetime) -> None:
             raise
         except Exception:  # of this one: the others' time is over all the same
             log.exception("the removal of kept database %s could not be asked for", kept.pk)
-            waiting = KeptDatabase.objects.filter(pk=kept.pk, state=KeptState.KEPT)
+            waiting = RetainedDatabase.objects.filter(pk=kept.pk, state=RetainedState.KEPT)
             waiting.update(drop_after=now + _AGAIN_AFTER, problem=_NOT_ASKED)
 
 
-def _request_due(kept: KeptDatabase) -> None:
+def _request_due(kept: RetainedDatabase) -> None:
     with transaction.atomic():
         # Together: of many workers one finds it kept, and one that dies here changed nothing.
         if _begin(kept):
@@ -85,16 +85,16 @@ def _request_due(kept: KeptDatabase) -> None:
             record(actor_of(None, "worker"), "kept.drop.request", **_about(kept, details))
 
 
-def postpone(kept: KeptDatabase, now: datetime, problem: str) -> None:
+def postpone(kept: RetainedDatabase, now: datetime, problem: str) -> None:
     """busy → kept, with what stood in the way; what was due is tried again tomorrow."""
-    kept.problem, kept.state = problem, KeptState.KEPT
+    kept.problem, kept.state = problem, RetainedState.KEPT
     if kept.drop_after and kept.drop_after <= now:
         kept.drop_after = now + _AGAIN_AFTER
     kept.save(update_fields=["problem", "state", "drop_after"])
 
 
 def _request(
-    kind: str, action: str, kept: KeptDatabase, by: HttpRequest | Actor, *, title: str
+    kind: str, action: str, kept: RetainedDatabase, by: HttpRequest | Actor, *, title: str
 ) -> Job:
     user = by.user if isinstance(by.user, User) else None
     refuse_forbidden(user, kept)
@@ -106,23 +106,23 @@ def _request(
     return job
 
 
-def refuse_forbidden(user: User | None, kept: KeptDatabase) -> None:
+def refuse_forbidden(user: User | None, kept: RetainedDatabase) -> None:
     """Raises `AccessRefused` unless `user` may do this now; without a user it is the system."""
     server = kept.restore.target_server
     if user is not None and not user.may(Permission.RESTORE_OVERWRITE, server.team_id):
         raise AccessRefused(f"{user} may not change {kept}", "ask somebody who may")
 
 
-def _begin(kept: KeptDatabase) -> bool:
+def _begin(kept: RetainedDatabase) -> bool:
     """kept → busy, for one of those who ask at the same time."""
-    waiting = KeptDatabase.objects.filter(pk=kept.pk, state=KeptState.KEPT)
-    begun = bool(waiting.update(state=KeptState.BUSY, problem=""))
+    waiting = RetainedDatabase.objects.filter(pk=kept.pk, state=RetainedState.KEPT)
+    begun = bool(waiting.update(state=RetainedState.BUSY, problem=""))
     kept.refresh_from_db(fields=["state", "name", "problem", "next_name"])
     return begun
 
 
 def _enqueue(
-    kind: str, kept: KeptDatabase, user: User | None, *, title: str, is_due: bool = False
+    kind: str, kept: RetainedDatabase, user: User | None, *, title: str, is_due: bool = False
 ) -> Job:
     server, name = kept.restore.target_server, kept.restore.target_name
     job = enqueue(
@@ -135,9 +135,9 @@ def _enqueue(
         lock_key=target_lock(server, name),
         server_lane=f"server:{server.pk}",
     )
-    KeptDatabase.objects.filter(pk=kept.pk).update(job=job)
+    RetainedDatabase.objects.filter(pk=kept.pk).update(job=job)
     return job
 
 
-def _about(kept: KeptDatabase, details: dict[str, Any]) -> dict[str, Any]:
+def _about(kept: RetainedDatabase, details: dict[str, Any]) -> dict[str, Any]:
     return {"team": kept.restore.target_server.team, "subject": kept, "details": details}

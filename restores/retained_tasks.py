@@ -21,7 +21,7 @@ from covetbackup.core.errors import AccessRefused, Conflict, CovetError, Databas
 from covetbackup.jobs.models import Job, JobState
 from covetbackup.jobs.outage import AWAY, with_patience
 from covetbackup.jobs.work import Work
-from restores.models import KeptDatabase, KeptState
+from restores.models import RetainedDatabase, RetainedState
 from restores.retained import drop_after, postpone, refuse_forbidden
 from restores.targets.base import Exchange
 from restores.targets.registry import kind_of
@@ -39,7 +39,7 @@ def run_drop(work: Work) -> None:
     exchange, server = _exchange(kept), kept.restore.target_server
     identity = exchange.identity(server, kept.name)
     if identity is None:
-        _end(kept, KeptState.GONE, work.job)
+        _end(kept, RetainedState.GONE, work.job)
         return
     _refuse_other(kept.name, identity, kept.identity)
     if work.argument["is_due"] and exchange.name_of(server, kept.successor_identity) is None:
@@ -51,7 +51,7 @@ def run_drop(work: Work) -> None:
     work.progress.phase(f"dropping {kept.name}")
     work.confirm()
     exchange.drop(server, kept.name)
-    _end(kept, KeptState.DROPPED, work.job)
+    _end(kept, RetainedState.DROPPED, work.job)
     _tell_catalog(work, kept)
 
 
@@ -81,7 +81,7 @@ def run_swap_back(work: Work) -> None:
 def drop_ended(job: Job) -> None:
     """After the last attempt. May be called again; reaches the server, for half a minute."""
     kept = _of(job)
-    if kept is None or kept.state != KeptState.BUSY:
+    if kept is None or kept.state != RetainedState.BUSY:
         return
     look = partial(_exchange(kept).identity, kept.restore.target_server, kept.name)
     try:
@@ -90,7 +90,7 @@ def drop_ended(job: Job) -> None:
         postpone(kept, timezone.now(), f"{_failure(job)}; {error}")
         return
     if identity is None and job.started_at is not None:
-        _end(kept, KeptState.DROPPED, job)
+        _end(kept, RetainedState.DROPPED, job)
     else:
         _failed(kept, job, "kept.drop")
 
@@ -98,7 +98,7 @@ def drop_ended(job: Job) -> None:
 def swap_back_ended(job: Job) -> None:
     """As `drop_ended`."""
     kept = _of(job)
-    if kept is None or kept.state != KeptState.BUSY:
+    if kept is None or kept.state != RetainedState.BUSY:
         return
     if kept.next_name and _was_swapped(kept):
         _swapped(kept, job)
@@ -106,8 +106,8 @@ def swap_back_ended(job: Job) -> None:
         _failed(kept, job, "kept.swap_back")
 
 
-def _found(work: Work) -> KeptDatabase:
-    rows = KeptDatabase.objects.select_related("restore__target_server__team")
+def _found(work: Work) -> RetainedDatabase:
+    rows = RetainedDatabase.objects.select_related("restore__target_server__team")
     kept = rows.get(pk=work.argument["kept"])
     user_id = work.argument.get("user")
     if user_id is not None:
@@ -118,12 +118,12 @@ def _found(work: Work) -> KeptDatabase:
     return kept
 
 
-def _of(job: Job) -> KeptDatabase | None:
-    rows = KeptDatabase.objects.select_related("restore__target_server__team")
+def _of(job: Job) -> RetainedDatabase | None:
+    rows = RetainedDatabase.objects.select_related("restore__target_server__team")
     return rows.filter(pk=job.argument["kept"], job=job).first()
 
 
-def _exchange(kept: KeptDatabase) -> Exchange:
+def _exchange(kept: RetainedDatabase) -> Exchange:
     return kind_of(kept.restore.target_server).exchange
 
 
@@ -138,45 +138,49 @@ def _different(identity: str, expected: str) -> str:
     return "is another database now" if identity and expected else "may be another database now"
 
 
-def _ask(kept: KeptDatabase, look: Any) -> Any:
+def _ask(kept: RetainedDatabase, look: Any) -> Any:
     late = DatabaseUnavailable(
         f"{kept.restore.target_server} did not answer within {_LOOK_SECONDS:.0f} s"
     )
     return within(_LOOK_SECONDS, look, late=late)
 
 
-def _was_swapped(kept: KeptDatabase) -> bool:
+def _was_swapped(kept: RetainedDatabase) -> bool:
     """Raises `CovetError` when the server does not answer, to be called again."""
     exchange, restore = _exchange(kept), kept.restore
     server, target, next_name = restore.target_server, restore.target_name, kept.next_name
     return bool(_ask(kept, lambda: exchange.was_swapped(server, target, next_name)))
 
 
-def _end(kept: KeptDatabase, state: KeptState, job: Job) -> None:
+def _end(kept: RetainedDatabase, state: RetainedState, job: Job) -> None:
     kept.state, kept.ended_at, kept.ended_by = state, timezone.now(), job.requested_by
     details = {"name": kept.name, "state": state.value}
     with_patience(lambda: _save_done(kept, "kept.drop", job, details))
 
 
-def _swapped(kept: KeptDatabase, job: Job) -> None:
+def _swapped(kept: RetainedDatabase, job: Job) -> None:
     now, before = timezone.now(), kept.name
     kept.name, kept.next_name = kept.next_name, ""
     kept.identity, kept.successor_identity = kept.successor_identity, kept.identity
     kept.is_original = not kept.is_original
-    kept.state, kept.kept_at, kept.drop_after = KeptState.KEPT, now, drop_after(kept.restore, now)
+    kept.state, kept.kept_at, kept.drop_after = (
+        RetainedState.KEPT,
+        now,
+        drop_after(kept.restore, now),
+    )
     details = {"back": before, "kept": kept.name}
     with_patience(lambda: _save_done(kept, "kept.swap_back", job, details))
 
 
-def _save_done(kept: KeptDatabase, action: str, job: Job, details: dict[str, Any]) -> None:
+def _save_done(kept: RetainedDatabase, action: str, job: Job, details: dict[str, Any]) -> None:
     with transaction.atomic():
-        if not KeptDatabase.objects.filter(pk=kept.pk, state=KeptState.BUSY).exists():
+        if not RetainedDatabase.objects.filter(pk=kept.pk, state=RetainedState.BUSY).exists():
             return  # the answer to an earlier commit was lost
         kept.save()
         _audit(kept, action, job, Outcome.DONE, details)
 
 
-def _failed(kept: KeptDatabase, job: Job, action: str) -> None:
+def _failed(kept: RetainedDatabase, job: Job, action: str) -> None:
     with transaction.atomic():
         kept.next_name = ""
         kept.save(update_fields=["next_name"])
@@ -189,13 +193,13 @@ def _failure(job: Job) -> str:
 
 
 def _audit(
-    kept: KeptDatabase, action: str, job: Job, outcome: Outcome, details: dict[str, Any]
+    kept: RetainedDatabase, action: str, job: Job, outcome: Outcome, details: dict[str, Any]
 ) -> None:
     actor, team = actor_of(job.requested_by, via="worker"), kept.restore.target_server.team
     record(actor, action, team=team, subject=kept, outcome=outcome, details=details)
 
 
-def _tell_catalog(work: Work, kept: KeptDatabase) -> None:
+def _tell_catalog(work: Work, kept: RetainedDatabase) -> None:
     """Have the databases listed as they are now; that they are not would be no failure."""
     try:
         with_patience(lambda: discover(kept.restore.target_server))

@@ -18,7 +18,7 @@ from covetbackup.command_line import command
 from covetbackup.core.errors import BadSetting, CovetError, sentence
 from covetbackup.jobs.models import Job
 from restores.forms.confirm import TypedForm
-from restores.models import KeptDatabase, KeptState, Restore
+from restores.models import Restore, RetainedDatabase, RetainedState
 from restores.retained import request_drop, request_swap_back
 
 
@@ -42,10 +42,14 @@ def kept_drop(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _page(request, "restores/drop.html", kept, context, request_drop)
 
 
-def _kept(request: HttpRequest, pk: UUID) -> KeptDatabase:
+def _kept(request: HttpRequest, pk: UUID) -> RetainedDatabase:
     found = look_up(request, Restore, pk, Permission.RESTORE_OVERWRITE)
-    rows = KeptDatabase.objects.select_related("restore__target_server__team")
-    kept = rows.filter(restore=found).exclude(state__in=(KeptState.DROPPED, KeptState.GONE)).first()
+    rows = RetainedDatabase.objects.select_related("restore__target_server__team")
+    kept = (
+        rows.filter(restore=found)
+        .exclude(state__in=(RetainedState.DROPPED, RetainedState.GONE))
+        .first()
+    )
     if kept is None:
         raise Http404("nothing that this restore replaced is kept any more")
     return kept
@@ -54,7 +58,7 @@ def _kept(request: HttpRequest, pk: UUID) -> KeptDatabase:
 def _page(
     request: HttpRequest,
     template: str,
-    kept: KeptDatabase,
+    kept: RetainedDatabase,
     context: dict[str, str],
     ask: Callable[..., Job],
 ) -> HttpResponse:

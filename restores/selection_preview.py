@@ -14,12 +14,12 @@ from backups.models import Backup, Repository
 from backups.timeout import within
 from covetbackup.core.cli.terminal import size_text
 from covetbackup.core.crypto.keyring import Keyring
+from covetbackup.core.databases.checks import Check, Level, counted
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.selection import Chosen, PrivilegedListing, Selection
+from covetbackup.core.databases.selection import PrivilegedListing, ResolvedSelection, Selection
 from covetbackup.core.errors import CovetError, StorageUnavailable, as_sentence
 from covetbackup.core.manager import RestoreManager
 from covetbackup.core.repository.repository import Repository as EngineRepository
-from restores.checks import Check, Level, counted
 from restores.plan import readable_copies
 from restores.selection_codec import listed
 
@@ -36,7 +36,7 @@ class Brought:
 
     checks: tuple[Check, ...]
     plain_bytes: int | None = None
-    chosen: Chosen | None = None
+    chosen: ResolvedSelection | None = None
 
 
 def look_at(
@@ -93,7 +93,7 @@ def _table_bytes(row: Repository, label: str, keyring: Keyring) -> dict[str, int
     return RestoreManager(open_repository(row), keyring).contents(label).table_bytes()
 
 
-def _sum(chosen: Chosen, whole: Inventory, plain_bytes: int) -> Check:
+def _sum(chosen: ResolvedSelection, whole: Inventory, plain_bytes: int) -> Check:
     part = chosen.of(whole)
     count = f"{len(part.tables):,} of {counted(len(whole.tables), 'table')}"
     if not chosen.with_data:
@@ -103,7 +103,7 @@ def _sum(chosen: Chosen, whole: Inventory, plain_bytes: int) -> Check:
     return Check(Level.PASS, _TITLE, f"{count}: {rows}, {size_text(plain_bytes)} to be loaded.")
 
 
-def _remarks(chosen: Chosen, *, adds: bool) -> Iterator[Check]:
+def _remarks(chosen: ResolvedSelection, *, adds: bool) -> Iterator[Check]:
     """What nobody asked for, and what will be missing."""
     if chosen.pulled:
         detail = f"Also restored, as it is needed: {listed(chosen.pulled, _NAMED)}."

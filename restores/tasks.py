@@ -134,7 +134,7 @@ def _was_finished_before(work: Work, restore: Restore) -> bool:
     summary = summary_of(restore)
     if stage_of(restore) is not Stage.PUBLISHING or summary is None:
         return False
-    if not became_real(restore, summary.kept_as):
+    if not became_real(restore, summary.retained_as):
         return False
     work.progress.note("the attempt before this one had finished")
     _record_done(restore, summary)
@@ -179,13 +179,15 @@ def _before_publishing(
     restore: Restore,
     expected: Inventory,
     actual: Inventory,
-    kept_as: str,
+    retained_as: str,
     trace: str,
 ) -> None:
     """Write down that the next thing to happen is real: whoever dies now may have finished."""
     work.confirm()
     selection = from_json(restore.selection)
-    summary = Summary.of(expected, actual, selection=selection, kept_as=kept_as, trace=trace)
+    summary = Summary.of(
+        expected, actual, selection=selection, retained_as=retained_as, trace=trace
+    )
     _write(restore, summary.to_json(Stage.PUBLISHING))
 
 
@@ -198,13 +200,13 @@ def _record_success(restore: Restore, result: RestoreResult, *, seconds: float) 
         plain_bytes=result.plain_bytes,
         seconds=round(seconds, 1),
         problems=list(result.problems),
-        kept_as=result.kept_as,
+        retained_as=result.retained_as,
     )
     _record_done(restore, summary)
 
 
 def _record_done(restore: Restore, summary: Summary) -> None:
-    identities = _identities(restore, summary.kept_as)
+    identities = _identities(restore, summary.retained_as)
     with_patience(lambda: _write_done(restore, summary, identities))
 
 
@@ -215,17 +217,17 @@ def _write_done(restore: Restore, summary: Summary, identities: tuple[str, str])
             return  # the answer to an earlier commit was lost
         _write(restore, summary.to_json(Stage.DONE))
         details = {"rows": summary.rows}
-        if summary.kept_as:
-            keep(restore, summary.kept_as, *identities)
-            details["kept_as"] = summary.kept_as
+        if summary.retained_as:
+            keep(restore, summary.retained_as, *identities)
+            details["retained_as"] = summary.retained_as
         _audit(restore, "restore.done", Outcome.DONE, details)
 
 
-def _identities(restore: Restore, kept_as: str) -> tuple[str, str]:
+def _identities(restore: Restore, retained_as: str) -> tuple[str, str]:
     """Of what is kept and of what has its place; "" where the server does not tell any more: then
     nobody drops the one or swaps the other."""
     server, exchange = restore.target_server, kind_of(restore.target_server).exchange
-    names = (kept_as, restore.target_name) if kept_as else ()
+    names = (retained_as, restore.target_name) if retained_as else ()
     try:
         found = [exchange.identity(server, name) or "" for name in names]
     except CovetError:
@@ -249,12 +251,12 @@ def _tell_catalog(work: Work, restore: Restore) -> None:
 
 def _record_failure(restore: Restore, remains: Remains) -> None:
     state = restore.job.state if restore.job else JobState.INTERRUPTED
-    is_swapped = remains.kept is Kept.TARGET and remains.kept_as
-    identities = _identities(restore, remains.kept_as if is_swapped else "")
+    is_swapped = remains.kept is Kept.TARGET and remains.retained_as
+    identities = _identities(restore, remains.retained_as if is_swapped else "")
     with transaction.atomic():
         _write(restore, remains.to_json())
         if is_swapped:
-            keep(restore, remains.kept_as, *identities)
+            keep(restore, remains.retained_as, *identities)
         details = {"state": str(state), "kept": remains.kept.value}
         _audit(restore, "restore.failed", Outcome.FAILED, details)
 

@@ -21,16 +21,16 @@ from backups.views.shared import look_up, signed_in, tell
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 from covetbackup.command_line import command
+from covetbackup.core.databases.checks import Check
 from covetbackup.ignored_filters import ignored
 from covetbackup.jobs.models import JobState
 from covetbackup.jobs.views import live_context
 from covetbackup.paging import page_of
-from restores.checks import Check
 from restores.confirmation import check_context, chosen_of, command_of
 from restores.forms.existing import AddForm
 from restores.forms.selection import Part
 from restores.forms.target import TargetForm
-from restores.models import KeptDatabase, Restore
+from restores.models import Restore, RetainedDatabase
 from restores.plan import plan_of, replaceable_for
 from restores.preflight import preflight
 from restores.request_flow import answered, ask, restorable_by
@@ -147,7 +147,7 @@ def _page(request: HttpRequest, found: Restore) -> dict[str, Any]:
         "switches": chosen_of(plan_of(found)),
         "has_owners": kind_of(server).has_owners and plan_of(found).has_structure,
         "selected": text_of(from_json(found.selection)) if found.selection else "",
-        "kept": KeptDatabase.objects.filter(restore=found).select_related("job").first(),
+        "kept": RetainedDatabase.objects.filter(restore=found).select_related("job").first(),
         "waits_for": _waits_for(found),
         "sees_backup": signed_in(request).may(
             Permission.VIEW, found.backup.database.server.team_id

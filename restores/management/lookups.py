@@ -12,7 +12,7 @@ from backups.management.waiting import wait_for
 from covetbackup.core.cli.report import Report
 from covetbackup.core.errors import BadSetting
 from covetbackup.jobs.models import Job
-from restores.models import KeptDatabase
+from restores.models import RetainedDatabase
 
 
 def add_arguments(parser: CommandParser, *, confirm: str) -> None:
@@ -22,24 +22,24 @@ def add_arguments(parser: CommandParser, *, confirm: str) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
 
 
-def find_kept(text: str) -> KeptDatabase:
+def find_kept(text: str) -> RetainedDatabase:
     """What the restore with this id replaced. Raises `BadSetting`."""
-    rows = KeptDatabase.objects.select_related("restore__target_server__team")
+    rows = RetainedDatabase.objects.select_related("restore__target_server__team")
     try:
         return rows.get(restore=uuid.UUID(text))
-    except (ValueError, KeptDatabase.DoesNotExist):
+    except (ValueError, RetainedDatabase.DoesNotExist):
         raise BadSetting(
             f"no restore {text[:80]!r} has replaced anything", "the web page Restores lists them"
         ) from None
 
 
-def followed(job: Job, kept: KeptDatabase, told: str, options: dict[str, Any]) -> Report:
+def followed(job: Job, kept: RetainedDatabase, told: str, options: dict[str, Any]) -> Report:
     """What to say of the job: that it was asked for, or with `--wait` how it ended."""
     if not options["wait"]:
         return Report({"job": job.pk}, [f"job {job.pk} will {told}"])
     ended = wait_for(job, quiet=options["quiet"])
     kept.refresh_from_db()
-    data = {"job": job.pk, "job_state": ended.state, "kept_as": kept.name, "state": kept.state}
+    data = {"job": job.pk, "job_state": ended.state, "retained_as": kept.name, "state": kept.state}
     if ended.error:
         data["error"] = error_of(ended)
     return Report(data, [f"{ended.state}: {ended.error or told}"], status_of(ended))

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from backups.models import Server
+from covetbackup.core.databases.checks import Check
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.retained import Session
-from covetbackup.core.databases.selection import Chosen
-from restores.checks import Check
+from covetbackup.core.databases.selection import ResolvedSelection
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Wanted:
     creates_roles: bool = False
     switches: tuple[str, ...] = ()
     replaces: bool = False
-    chosen: Chosen | None = None
+    chosen: ResolvedSelection | None = None
     adds: bool = False
     with_structure: bool = True
     privileged: tuple[str, ...] = ()
@@ -71,7 +71,7 @@ class Adding:
 
     makes_tables  whether tables that are not there yet can come; else only rows for those that are
     look          the checks of that database, as of `TargetKind`
-    was_added     of the trace of a restore (`base.Traced`): whether it was committed, None if that
+    was_added     whether a restore of that trace was committed (`base.VerifiableCommit`), None if it
                   cannot be told. Contacts the server; raises `CovetError`
     """
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from backups.engine_factory import mysql_settings, server_password
 from backups.models import Server
 from covetbackup.core.databases.base import RestoreOptions
+from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.mysql.backup.privileges import account_of, granted
 from covetbackup.core.databases.mysql.inventory import references, requirements
 from covetbackup.core.databases.mysql.restore import check_server, scratch
@@ -20,7 +21,6 @@ from covetbackup.core.databases.mysql.server.clients import choose_clients, find
 from covetbackup.core.databases.mysql.server.connection import Connection, quoted
 from covetbackup.core.databases.mysql.server.settings import SERVERS_OWN
 from covetbackup.core.errors import BadSetting, CovetError, TargetNotEmpty, as_sentence
-from restores.checks import Check, Level, failed
 from restores.targets import mysql_adding, mysql_exchange
 from restores.targets.base import Question, Switch, TargetKind, Wanted
 from restores.targets.mysql_connection import on_server

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from covetbackup.core.databases.checks import Check, Level, counted, failed, rows_there
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.backup.privileges import account_of
 from covetbackup.core.databases.mysql.inventory import requirements
@@ -22,7 +23,6 @@ from covetbackup.core.databases.mysql.restore.into_existing import foreign_keys,
 from covetbackup.core.databases.mysql.server.connection import Connection, quoted
 from covetbackup.core.databases.selection import Rows
 from covetbackup.core.errors import CovetError, as_sentence
-from restores.checks import Check, Level, counted, failed, rows_there
 from restores.targets.base import Adding, Wanted
 from restores.targets.mysql_connection import on_server
 from restores.targets.mysql_fitness import answer, difference, room, taken_from

@@ -9,11 +9,11 @@ from functools import partial
 from backups.engine_factory import server_password
 from backups.models import Server
 from covetbackup.core.cli.terminal import size_text
+from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.mysql.inventory.tables import list_tables
 from covetbackup.core.databases.mysql.replace import retained, swap
 from covetbackup.core.databases.mysql.server.connection import Connection, connect
 from covetbackup.core.errors import CovetError
-from restores.checks import Check, Level, failed
 from restores.targets.base import Exchange, Wanted
 from restores.targets.connected import over
 from restores.targets.mysql_connection import on_server
@@ -57,15 +57,17 @@ recover = over(on_server, swap.recover)
 _identity = over(on_server, retained.identity_of)
 
 
-def _swap(server: Server, target: str, incoming: str, kept_as: str) -> list[str]:
+def _swap(server: Server, target: str, incoming: str, retained_as: str) -> list[str]:
     with on_server(server) as connection:
         another = partial(connect, connection.settings, server_password(server))
-        return swap.exchange(connection, another, target=target, incoming=incoming, kept_as=kept_as)
+        return swap.exchange(
+            connection, another, target=target, incoming=incoming, retained_as=retained_as
+        )
 
 
-def _was_swapped(server: Server, target: str, kept_as: str) -> bool:
+def _was_swapped(server: Server, target: str, retained_as: str) -> bool:
     recover(server)
-    return _identity(server, kept_as) is not None
+    return _identity(server, retained_as) is not None
 
 
 EXCHANGE = Exchange(

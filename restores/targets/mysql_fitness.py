@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from covetbackup.core.cli.terminal import size_text
+from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.mysql.server.connection import Connection
 from covetbackup.core.errors import CovetError
-from restores.checks import Check, Level, failed
 from restores.targets.base import Wanted
 
 

@@ -8,10 +8,10 @@ from datetime import datetime
 
 from backups.engine_factory import connection_settings, server_password, target_on
 from backups.models import Server
+from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.postgresql.restore import scratch
 from covetbackup.core.databases.postgresql.server.connection import Connection, translated
 from covetbackup.core.errors import BadSetting, CovetError, TargetNotEmpty
-from restores.checks import Check, Level, failed
 from restores.targets import postgresql_adding, postgresql_exchange
 from restores.targets.base import Question, Switch, TargetKind, Wanted
 from restores.targets.postgresql_catalog import refuse_catalog

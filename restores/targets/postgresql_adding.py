@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from psycopg import errors
 
+from covetbackup.core.databases.checks import Check, Level, counted, failed, rows_there
 from covetbackup.core.databases.postgresql.restore.into_existing import (
     commit_status,
     create_tables,
@@ -21,9 +22,8 @@ from covetbackup.core.databases.postgresql.restore.into_existing import (
 from covetbackup.core.databases.postgresql.restore.into_existing.requalify import schemas_that_stay
 from covetbackup.core.databases.postgresql.restore.into_existing.schema_rename import refuse_taken
 from covetbackup.core.databases.postgresql.server.connection import Connection
-from covetbackup.core.databases.selection import Chosen
+from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.errors import CovetError, ServerBusy, as_sentence
-from restores.checks import Check, Level, counted, failed, rows_there
 from restores.targets.base import Adding, Wanted
 from restores.targets.connected import over
 from restores.targets.postgresql_connection import database, maintenance
@@ -83,7 +83,7 @@ def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
         yield from _rows(connection, wanted.chosen)
 
 
-def _names(connection: Connection, chosen: Chosen) -> Check:
+def _names(connection: Connection, chosen: ResolvedSelection) -> Check:
     try:
         create_tables.refuse_present(connection, chosen)
         refuse_taken(connection, chosen.schemas_as)
@@ -92,7 +92,7 @@ def _names(connection: Connection, chosen: Chosen) -> Check:
     return Check(Level.PASS, "Names", "Nothing there is called as what is chosen.")
 
 
-def _rights(connection: Connection, chosen: Chosen, wanted: Wanted) -> Check:
+def _rights(connection: Connection, chosen: ResolvedSelection, wanted: Wanted) -> Check:
     """To create in the schemas that are there, or schemas; and to have one step aside."""
     part = replace(chosen, configuration=frozenset()).of(wanted.expected)
     schemas = sorted({one.schema for one in part.tables} | {one.schema for one in part.sequences})
@@ -120,7 +120,7 @@ ORDER BY 1
 """
 
 
-def _rows(connection: Connection, chosen: Chosen) -> Iterator[Check]:
+def _rows(connection: Connection, chosen: ResolvedSelection) -> Iterator[Check]:
     found = table_checks.look_at(connection, chosen.rows)
     between = foreign_keys.keys_between(connection, chosen.rows)
     obstacles = [*table_checks.obstacles(found), *foreign_keys.obstacles(between)]

@@ -7,10 +7,10 @@ from datetime import datetime
 
 from backups.models import Server
 from covetbackup.core.cli.terminal import size_text
+from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.postgresql.replace import swap
 from covetbackup.core.databases.postgresql.server.connection import Connection
 from covetbackup.core.errors import CovetError
-from restores.checks import Check, Level, failed
 from restores.targets.base import Exchange, Wanted
 from restores.targets.connected import over
 from restores.targets.postgresql_connection import maintenance
@@ -82,14 +82,14 @@ def _now_of(connection: Connection) -> datetime:
 _identity = over(maintenance, swap.identity_of)
 
 
-def _swap(server: Server, target: str, incoming: str, kept_as: str) -> list[str]:
+def _swap(server: Server, target: str, incoming: str, retained_as: str) -> list[str]:
     with maintenance(server) as connection, maintenance(server) as usher:
-        swap.swap(connection, usher, target=target, incoming=incoming, kept_as=kept_as)
+        swap.swap(connection, usher, target=target, incoming=incoming, retained_as=retained_as)
     return []  # a database there is renamed with all that is in it
 
 
-def _was_swapped(server: Server, target: str, kept_as: str) -> bool:
-    return _identity(server, kept_as) is not None
+def _was_swapped(server: Server, target: str, retained_as: str) -> bool:
+    return _identity(server, retained_as) is not None
 
 
 EXCHANGE = Exchange(

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from backups.models import Server
 from covetbackup.core.databases.base import RestoreOptions
+from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.inventory.outward import before_restore
 from covetbackup.core.databases.postgresql.inventory.single_database import EXTENSIONS
@@ -20,7 +21,6 @@ from covetbackup.core.databases.postgresql.restore.after_rename import why_not
 from covetbackup.core.databases.postgresql.server.clients import choose_clients, find_clients
 from covetbackup.core.databases.postgresql.server.connection import Connection, major_of
 from covetbackup.core.errors import CovetError
-from restores.checks import Check, Level, failed
 from restores.targets.base import Wanted
 
 _NOBODY = check_server.RestoreChoices(owner=check_server.OwnerPolicy.NONE)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from psycopg import sql
 
+from covetbackup.core.databases.checks import Check, Level
 from covetbackup.core.databases.postgresql.restore.check_server import is_superuser
 from covetbackup.core.databases.postgresql.restore.superuser_objects import untrusted_extensions
 from covetbackup.core.databases.postgresql.server.connection import Connection
-from restores.checks import Check, Level
 from restores.selection_codec import listed
 from restores.targets.base import Wanted
 

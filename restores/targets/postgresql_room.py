@@ -10,9 +10,9 @@ from pathlib import Path
 import psycopg
 
 from covetbackup.core.cli.terminal import size_text
+from covetbackup.core.databases.checks import Check, Level
 from covetbackup.core.databases.postgresql.backup.single_stream import METHOD
 from covetbackup.core.databases.postgresql.server.connection import Connection
-from restores.checks import Check, Level
 from restores.targets.base import Wanted
 
 _WITH_INDEXES = 1.3

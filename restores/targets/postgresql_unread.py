@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from covetbackup.core.databases.checks import Check, Level
 from covetbackup.core.databases.postgresql.backup import unread
 from covetbackup.core.databases.postgresql.restore import check_server
 from covetbackup.core.databases.postgresql.server.connection import Connection
 from covetbackup.core.errors import as_sentence
-from restores.checks import Check, Level
 from restores.targets.base import Wanted
 
 

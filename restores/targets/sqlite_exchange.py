@@ -12,10 +12,10 @@ from backups.engine_factory import file_in
 from backups.models import Server
 from backups.roots import check_sqlite_folder
 from covetbackup.core.cli.terminal import size_text
+from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.retained import Session
 from covetbackup.core.databases.sqlite.replace import swap
 from covetbackup.core.errors import CovetError, DatabaseUnavailable
-from restores.checks import Check, Level, failed
 from restores.targets.base import Exchange, Wanted
 
 
@@ -85,13 +85,13 @@ def _free_name(server: Server, name: str, now: datetime) -> str:
     return swap.free_kept_path(file_in(server, name), now).name
 
 
-def _swap(server: Server, target: str, incoming: str, kept_as: str) -> list[str]:
-    swap.exchange(file_in(server, target), file_in(server, incoming), file_in(server, kept_as))
+def _swap(server: Server, target: str, incoming: str, retained_as: str) -> list[str]:
+    swap.exchange(file_in(server, target), file_in(server, incoming), file_in(server, retained_as))
     return []  # a file keeps all that is in it
 
 
-def _was_swapped(server: Server, target: str, kept_as: str) -> bool:
-    return swap.was_exchanged(file_in(server, target), file_in(server, kept_as))
+def _was_swapped(server: Server, target: str, retained_as: str) -> bool:
+    return swap.was_exchanged(file_in(server, target), file_in(server, retained_as))
 
 
 def _drop(server: Server, name: str) -> None:

@@ -11,9 +11,9 @@ from covetbackup.core.crypto.keyring import Keyring, NewKeys, new_keys
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.base import (
     BackupOptions,
+    BackupSummary,
     Member,
-    Outcome,
-    Piece,
+    MemberRange,
     Probe,
     RestoreOptions,
     Span,
@@ -84,23 +84,23 @@ class _Backup:
             for name, data in self._engine.members.items()
         )
 
-    def finish(self) -> Outcome:
+    def finish(self) -> BackupSummary:
         span = Span("", "", "", NOW, NOW)
-        return Outcome(span, _inventory(self._engine.members), self._engine.probe(), "plain")
+        return BackupSummary(span, _inventory(self._engine.members), self._engine.probe(), "plain")
 
 
 class _Restore:
-    kept_as = ""
+    retained_as = ""
     chosen = None
 
     def __init__(self, engine: MemoryEngine) -> None:
         self._engine = engine
         self._scratch: dict[str, bytes] = {}
 
-    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
-        yield tuple(map(Piece, members))
+    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
+        yield tuple(map(MemberRange, members))
 
-    def sink(self, piece: Piece, progress: Progress) -> _Collect:
+    def sink(self, piece: MemberRange, progress: Progress) -> _Collect:
         return _Collect(self._scratch, piece.member)
 
     def inventory(self) -> Inventory:

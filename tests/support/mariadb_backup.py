@@ -11,9 +11,9 @@ from pathlib import Path
 
 from covetbackup.core.databases.base import (
     BackupOptions,
+    BackupSummary,
     Member,
-    Outcome,
-    Piece,
+    MemberRange,
     RestoreOptions,
     RestoreSession,
 )
@@ -36,7 +36,7 @@ class Taken:
     """A finished backup: the plain bytes of its members and what the session knew."""
 
     members: dict[str, bytes]
-    outcome: Outcome
+    outcome: BackupSummary
 
     @property
     def inventory(self) -> Inventory:
@@ -107,13 +107,13 @@ def fill(
         run_at_once(tasks, limit=jobs, progress=progress or Silent())
 
 
-def _content(taken: Taken, piece: Piece) -> bytes:
+def _content(taken: Taken, piece: MemberRange) -> bytes:
     content = taken.members[piece.member]
     end = len(content) if piece.length is None else piece.offset + piece.length
     return content[piece.offset : end]
 
 
-def _write(session: RestoreSession, piece: Piece, content: bytes, progress: Progress) -> None:
+def _write(session: RestoreSession, piece: MemberRange, content: bytes, progress: Progress) -> None:
     pieces = (content[start : start + 65536] for start in range(0, len(content), 65536))
     pump(source_of(pieces), [watched(progress)], session.sink(piece, progress))
 

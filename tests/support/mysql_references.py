@@ -73,7 +73,7 @@ def restore_with_notes(
     with engine.restore(options, Silent()) as session:
         fill(session, taken)
         session.commit()
-        return list(session.notes), session.kept_as  # type: ignore[attr-defined]
+        return list(session.notes), session.retained_as  # type: ignore[attr-defined]
 
 
 def event_states(server: MysqlServer, database: str) -> dict[str, str]:

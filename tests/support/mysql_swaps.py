@@ -56,7 +56,7 @@ def swap(server: MysqlServer, *, awake: tuple[str, ...] = ()) -> list[str]:
     another = partial(connect, settings_for(server, TARGET), server.password)
     with another() as connection:
         return exchange.exchange(
-            connection, another, target=TARGET, incoming=INCOMING, kept_as=KEPT, awake=awake
+            connection, another, target=TARGET, incoming=INCOMING, retained_as=KEPT, awake=awake
         )
 
 

@@ -12,9 +12,9 @@ from psycopg import sql
 
 from covetbackup.core.databases.base import (
     BackupOptions,
+    BackupSummary,
     Member,
-    Outcome,
-    Piece,
+    MemberRange,
     RestoreOptions,
     RestoreSession,
 )
@@ -35,7 +35,7 @@ class Taken:
     """A finished backup: the plain bytes of its members and what the session knew."""
 
     members: dict[str, bytes]
-    outcome: Outcome
+    outcome: BackupSummary
 
     @property
     def archive(self) -> bytes:
@@ -124,7 +124,7 @@ def fill(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> None:
-    def write(piece: Piece, told: Progress) -> None:
+    def write(piece: MemberRange, told: Progress) -> None:
         source = source_of(_pieces(content_of(members, piece)))
         pump(source, [watched(told)], session.sink(piece, told))
 
@@ -133,7 +133,7 @@ def fill(
         run_at_once(tasks, limit=jobs, progress=progress or Silent())
 
 
-def content_of(members: Mapping[str, bytes], piece: Piece) -> bytes:
+def content_of(members: Mapping[str, bytes], piece: MemberRange) -> bytes:
     end = None if piece.length is None else piece.offset + piece.length
     return members[piece.member][piece.offset : end]
 

@@ -10,7 +10,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from covetbackup.core.databases.base import BackupOptions, Outcome, Piece, RestoreOptions
+from covetbackup.core.databases.base import (
+    BackupOptions,
+    BackupSummary,
+    MemberRange,
+    RestoreOptions,
+)
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.progress import Progress, Silent
@@ -39,7 +44,7 @@ def create_bank(
 
 def read_image(
     engine: SqliteEngine, target: Path, *, method: str = "", progress: Progress | None = None
-) -> Outcome:
+) -> BackupSummary:
     """Back up and write the member's bytes to `target`, without repository or restore session."""
     with engine.backup(BackupOptions(method), progress or Silent()) as session:
         for (member,) in session.groups():
@@ -53,7 +58,7 @@ def restore_image(image: Path, target: Path) -> Inventory:
     """Send the bytes of `image` through a restore session to `target`."""
     engine = SqliteEngine(target)
     with engine.restore(RestoreOptions(str(target), Inventory()), Silent()) as session:
-        sink = session.sink(Piece("main.sqlite"), Silent())
+        sink = session.sink(MemberRange("main.sqlite"), Silent())
         sink.write(image.read_bytes())
         sink.commit()
         inventory = session.inventory()
@@ -61,7 +66,7 @@ def restore_image(image: Path, target: Path) -> Inventory:
     return inventory
 
 
-def assert_sound_bank(image: Path, outcome: Outcome) -> int:
+def assert_sound_bank(image: Path, outcome: BackupSummary) -> int:
     """The image is whole, no transfer is cut in half, the inventory agrees; number of transfers."""
     with closing(sqlite3.connect(f"file:{image}?mode=ro&immutable=1", uri=True)) as bank:
         assert bank.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

@@ -18,7 +18,7 @@ from covetbackup.access.models import Membership, Team, User
 from covetbackup.access.roles import Role
 from covetbackup.access.set_up import set_up_link
 from covetbackup.jobs.models import Job
-from restores.models import KeptDatabase, Restore
+from restores.models import Restore, RetainedDatabase
 from tests.web import factories
 
 PERSONAS = ("anonymous", "stranger", "viewer", "operator", "admin", "owner")
@@ -89,5 +89,5 @@ class World:
         restore = factories.make_restore(
             self.backup, self.server, target_name="shop", replaces=True
         )
-        KeptDatabase.objects.create(restore=restore, name="shop_kept", kept_at=timezone.now())
+        RetainedDatabase.objects.create(restore=restore, name="shop_kept", kept_at=timezone.now())
         return restore

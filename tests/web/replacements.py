@@ -13,7 +13,7 @@ from covetbackup.access.models import User
 from covetbackup.core.errors import CovetError
 from covetbackup.jobs.models import Job
 from restores import retained_tasks
-from restores.models import KeptDatabase, Restore
+from restores.models import Restore, RetainedDatabase
 from restores.plan import Plan
 from restores.requests import Confirmation
 from restores.retained import drop_due, request_drop, request_swap_back
@@ -31,11 +31,11 @@ def confirmed(plan: Plan, user: User | None = None, *, safety: bool = False) -> 
     return asked(plan, user, confirmed=Confirmation(plan.name, safety))
 
 
-def replaced(backup: Backup, name: str = "", **fields: Any) -> KeptDatabase:
+def replaced(backup: Backup, name: str = "", **fields: Any) -> RetainedDatabase:
     """What `backup` took the place of, without a safety backup."""
     restore = confirmed(replacement(backup, name, **fields))
     run(restore)
-    return KeptDatabase.objects.get(restore=restore)
+    return RetainedDatabase.objects.get(restore=restore)
 
 
 def is_waiting(restore: Restore) -> bool:
@@ -58,11 +58,11 @@ def take_safety_backup(restore: Restore, **how: Any) -> None:
     backup_ended(job)
 
 
-def dropped(kept: KeptDatabase, user: User | None = None) -> None:
+def dropped(kept: RetainedDatabase, user: User | None = None) -> None:
     run_kept(request_drop(kept, by=actor(user), typed=kept.name))
 
 
-def swapped_back(kept: KeptDatabase, user: User | None = None) -> list[str]:
+def swapped_back(kept: RetainedDatabase, user: User | None = None) -> list[str]:
     return run_kept(request_swap_back(kept, by=actor(user), typed=kept.restore.target_name))
 
 

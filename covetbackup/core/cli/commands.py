@@ -207,7 +207,7 @@ def restore(given: Namespace) -> Report:
         adds=given.into_existing or given.data_only,
     )
     result = manager.restore_backup(given.label, request, password=_password(given))
-    kept = f"; what was there is kept as {result.kept_as}" if result.kept_as else ""
+    kept = f"; what was there is kept as {result.retained_as}" if result.retained_as else ""
     return _restored(result, f"{result.manifest.label}: restored as {given.to}{kept}")
 
 
@@ -230,7 +230,7 @@ def _restored(result: RestoreResult, verdict: str) -> Report:
             "label": str(result.manifest.label),
             "inventory": result.inventory.to_json(),
             "warnings": result.problems,
-            "kept_as": result.kept_as,
+            "retained_as": result.retained_as,
             "left": result.left,
         },
         [

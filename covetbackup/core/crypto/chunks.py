@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 
 from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.crypto.header import CHUNK_LOG2, HEADER_SIZE, SALT_SIZE, Header, StreamId
-from covetbackup.core.crypto.suites import ChunkCipher, Piece, Suite
+from covetbackup.core.crypto.suites import ChunkCipher, MemberRange, Suite
 from covetbackup.core.errors import BadSetting, Tampered, Truncated
 from covetbackup.core.stream.base import Filter
 
@@ -110,14 +110,14 @@ class Opener:
         self.header = header
         self._cipher: ChunkCipher = header.open(dek, stream_id)
 
-    def open_full(self, number: int, sealed: Piece) -> bytes:
+    def open_full(self, number: int, sealed: MemberRange) -> bytes:
         """A chunk that is not the last one."""
         plain = self._try(number, _NOT_LAST, sealed)
         if plain is None or number >= CHUNK_COUNT_LIMIT:
             raise Tampered(f"{self._place(number, sealed)} is damaged, moved or foreign")
         return plain
 
-    def open_last(self, number: int, sealed: Piece) -> tuple[bytes, Last]:
+    def open_last(self, number: int, sealed: MemberRange) -> tuple[bytes, Last]:
         """The last chunk, and how the object ends."""
         if not self.header.suite.can_be_chunk(len(sealed)):
             raise Truncated(f"{self._place(number, sealed)}: the end is missing")
@@ -129,13 +129,13 @@ class Opener:
             f"{self._place(number, sealed)} is damaged, moved or foreign, or the end was cut off"
         )
 
-    def _try(self, number: int, flag: int, sealed: Piece) -> bytes | None:
+    def _try(self, number: int, flag: int, sealed: MemberRange) -> bytes | None:
         try:
             return self._cipher.open_chunk(nonce(number, flag), sealed)
         except InvalidTag:
             return None
 
-    def _place(self, number: int, sealed: Piece) -> str:
+    def _place(self, number: int, sealed: MemberRange) -> str:
         start = HEADER_SIZE + number * self.header.sealed_chunk_size
         stop = start + len(sealed)
         return f"{self.header.stream_id}: chunk {number} (from byte {start} to {stop})"

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
-Piece = bytes | bytearray | memoryview
+MemberRange = bytes | bytearray | memoryview
 
 _BLOCK = 16
 _TAG = 16
@@ -26,10 +26,10 @@ _CIPHER_KEY = 32
 class ChunkCipher(Protocol):
     """Seals and opens chunks of one stream. For one thread at a time."""
 
-    def seal_chunk(self, nonce: bytes, plain: Piece) -> bytes:
+    def seal_chunk(self, nonce: bytes, plain: MemberRange) -> bytes:
         """The sealed chunk. A nonce (12 bytes) must never repeat under one key."""
 
-    def open_chunk(self, nonce: bytes, sealed: Piece) -> bytes:
+    def open_chunk(self, nonce: bytes, sealed: MemberRange) -> bytes:
         """The plain bytes. Raises `cryptography.exceptions.InvalidTag`, releasing nothing."""
 
 
@@ -79,10 +79,10 @@ class _Aead:
     def __init__(self, box: AESGCM | ChaCha20Poly1305) -> None:
         self._box = box
 
-    def seal_chunk(self, nonce: bytes, plain: Piece) -> bytes:
+    def seal_chunk(self, nonce: bytes, plain: MemberRange) -> bytes:
         return self._box.encrypt(nonce, plain, None)
 
-    def open_chunk(self, nonce: bytes, sealed: Piece) -> bytes:
+    def open_chunk(self, nonce: bytes, sealed: MemberRange) -> bytes:
         return self._box.decrypt(nonce, sealed, None)
 
 
@@ -98,7 +98,7 @@ class _CbcHmac:
         self._mac_key = mac_key
         self._work = bytearray()  # reused by every chunk
 
-    def seal_chunk(self, nonce: bytes, plain: Piece) -> bytes:
+    def seal_chunk(self, nonce: bytes, plain: MemberRange) -> bytes:
         iv = os.urandom(_BLOCK)
         whole = len(plain) - len(plain) % _BLOCK
         padding = _BLOCK - len(plain) % _BLOCK
@@ -113,7 +113,7 @@ class _CbcHmac:
         work[end : end + _MAC] = self._mac(nonce, work[:end])
         return bytes(work[: end + _MAC])
 
-    def open_chunk(self, nonce: bytes, sealed: Piece) -> bytes:
+    def open_chunk(self, nonce: bytes, sealed: MemberRange) -> bytes:
         view = memoryview(sealed)
         if not Suite.AES_256_CBC_HMAC_SHA256.can_be_chunk(len(view)):
             raise InvalidTag

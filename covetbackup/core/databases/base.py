@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.selection import Chosen, Selection
+from covetbackup.core.databases.selection import ResolvedSelection, Selection
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter, Sink, Source
 
@@ -45,7 +45,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class MemberRange:
     """What a restore wants to have next of a backup: a member, or of its plain bytes the `length`
     from `offset` on."""
 
@@ -66,7 +66,7 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class BackupSummary:
     """What a finished backup session knows: proof of completeness for the manifest."""
 
     span: Span
@@ -113,28 +113,28 @@ class BackupSession(Protocol):
     def groups(self) -> Iterator[Sequence[Member]]:
         """The members in stored order. A group is asked for when the one before it is stored."""
 
-    def finish(self) -> Outcome:
+    def finish(self) -> BackupSummary:
         """Prove completeness after the last member. Raises `Incomplete` or `Unreadable`."""
 
 
 class RestoreSession(Protocol):
     """A scratch target being filled. Leaving its context without `commit` removes it.
 
-    `kept_as` is what the replaced database is called after the commit, "" if none is replaced.
+    `retained_as` is what the replaced database is called after the commit, "" if none is replaced.
     `chosen` is what a selection came to, known when all is written; None if all is restored.
     """
 
-    kept_as: str
+    retained_as: str
 
     @property
-    def chosen(self) -> Chosen | None: ...
+    def chosen(self) -> ResolvedSelection | None: ...
 
-    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
+    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
         """What of the backup's `members`, given in stored order with their plain sizes in bytes,
         is wanted, in the order it is wanted. A group is asked for when the one before it is
         written."""
 
-    def sink(self, piece: Piece, progress: Progress) -> Sink:
+    def sink(self, piece: MemberRange, progress: Progress) -> Sink:
         """Where the plain bytes of `piece` go. Called in the thread that will write them, whose
         `progress` it is: a sink that waits calls its `advance(0)`, or others of its group that
         fail or are cancelled would wait for it for ever."""
@@ -151,7 +151,7 @@ class RestoreSession(Protocol):
 
 
 @runtime_checkable
-class Traced(Protocol):
+class VerifiableCommit(Protocol):
     """A `RestoreSession` of which it can be found out later whether its commit came about."""
 
     def trace(self) -> str:
@@ -170,31 +170,31 @@ class Noting(Protocol):
     def notes(self) -> Sequence[str]: ...
 
 
-def notes_of(session: RestoreSession) -> tuple[str, ...]:
+def restore_notes(session: RestoreSession) -> tuple[str, ...]:
     """Return what `session` says for the result of the restore; nothing if it has no such word."""
     return tuple(session.notes) if isinstance(session, Noting) else ()
 
 
-def left_of(session: RestoreSession) -> str:
+def unremoved(session: RestoreSession) -> str:
     """Return what a session that has ended says of what it could not remove; empty for nothing."""
     return str(getattr(session, "left", ""))
 
 
 @runtime_checkable
-class Reduced(Protocol):
+class PartialRestore(Protocol):
     """A `RestoreSession` that may leave something out, by choice or because it cannot be there."""
 
     def required(self, expected: Inventory) -> Inventory:
         """What of `expected` the target must hold; its `notes` name the rest."""
 
 
-def required_of(session: RestoreSession, expected: Inventory) -> Inventory:
+def required_inventory(session: RestoreSession, expected: Inventory) -> Inventory:
     """Return what of the backup's inventory `expected` the target of `session` must hold."""
     chosen = session.chosen.of(expected) if session.chosen else expected
-    return session.required(chosen) if isinstance(session, Reduced) else chosen
+    return session.required(chosen) if isinstance(session, PartialRestore) else chosen
 
 
-class DatabaseEngine(Protocol):
+class Engine(Protocol):
     """One database of one kind, reachable from here."""
 
     kind: str
@@ -218,7 +218,7 @@ class DatabaseEngine(Protocol):
         engine's own end mark or structure is missing; None if `member` has none."""
 
 
-def one_by_one(members: Iterable[str]) -> Iterator[Sequence[Piece]]:
+def one_by_one(members: Iterable[str]) -> Iterator[Sequence[MemberRange]]:
     """All of `members`, each after the one before it."""
     for member in members:
-        yield (Piece(member),)
+        yield (MemberRange(member),)

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from covetbackup.core.databases.base import DatabaseEngine
+from covetbackup.core.databases.base import Engine
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.selection import Listing
 from covetbackup.core.errors import BadSetting
@@ -23,7 +23,7 @@ from covetbackup.core.stream.secret import Secret
 class Address:
     """A database address taken apart: the engine behind it, where it is, what it is called."""
 
-    engine: DatabaseEngine
+    engine: Engine
     where: str
     database: str
 
@@ -107,7 +107,7 @@ def _with_database(url: str, database: str) -> str:
     return server + (database if server.endswith("/") else "") + mark + parameters
 
 
-def usual_jobs(kind: str, method: str) -> int:
+def default_jobs(kind: str, method: str) -> int:
     """How many connections load a backup of `kind`, taken by `method`, unless somebody says: two
     if it is stored so that each reads its own parts, one where several would need all of it on
     this machine's disk first, or only one is possible."""
@@ -118,7 +118,7 @@ _STORED_IN_PARTS = (("postgresql", "parallel"), ("mysql", "logical"))
 
 
 def member_check(kind: str, member: str) -> Filter | None:
-    """The full check of `kind` for `member`, as `DatabaseEngine.check`, without a database."""
+    """The full check of `kind` for `member`, as `Engine.check`, without a database."""
     if kind == "postgresql":
         from covetbackup.core.databases.postgresql.archive.check import check_member
 

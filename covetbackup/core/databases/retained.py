@@ -24,12 +24,12 @@ class Session:
     since: datetime | None
 
 
-def is_kept(name: str) -> bool:
-    """Whether `name`, of a database or a file, is one that `kept_name` makes."""
+def is_retained(name: str) -> bool:
+    """Whether `name`, of a database or a file, is one that `retained_name` makes."""
     return bool(_MARK.search(name) or _MARK.search(name.rpartition(".")[0]))
 
 
-def kept_name(
+def retained_name(
     name: str, now: datetime, *, limit: int, is_taken: Callable[[str], bool], ending: str = ""
 ) -> str:
     """What the database `name` is called once another has its place: `orders_replaced_…`.

@@ -35,7 +35,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ResolvedSelection:
     """What a selection comes to: labels of everything that will be there.
 
     `pulled` are tables that what was selected cannot do without; `skipped` are foreign keys
@@ -102,7 +102,7 @@ class Listing(Protocol):
     def table_bytes(self) -> dict[str, int]:
         """By label, how much of the backup each table is, in plain bytes."""
 
-    def chosen(self, selection: Selection) -> Chosen:
+    def chosen(self, selection: Selection) -> ResolvedSelection:
         """Raises `BadSetting` for what is not there."""
 
 

@@ -16,7 +16,7 @@ from covetbackup.core.crypto.dek import Dek, new_dek
 from covetbackup.core.crypto.envelope import wrap_dek
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.crypto.suites import Suite
-from covetbackup.core.databases.base import BackupOptions, DatabaseEngine, Member, Outcome
+from covetbackup.core.databases.base import BackupOptions, BackupSummary, Engine, Member
 from covetbackup.core.errors import BadSetting, CovetError
 from covetbackup.core.operations.parallel import run_at_once
 from covetbackup.core.operations.replicas import Copies
@@ -76,7 +76,7 @@ class BackupResult:
 
 
 def take_backup(
-    engine: DatabaseEngine,
+    engine: Engine,
     repositories: Sequence[Repository],
     request: BackupRequest,
     *,
@@ -170,7 +170,9 @@ def _size_hint(group: Sequence[Member]) -> int | None:
     return sum(filter(None, hints)) if all(hints) else None
 
 
-def _details(request: BackupRequest, outcome: Outcome, plain: dict[str, PlainFacts]) -> Details:
+def _details(
+    request: BackupRequest, outcome: BackupSummary, plain: dict[str, PlainFacts]
+) -> Details:
     return Details(
         database=request.database,
         where=request.where,

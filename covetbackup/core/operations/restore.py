@@ -10,17 +10,17 @@ from itertools import islice
 
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.base import (
-    DatabaseEngine,
-    Piece,
+    Engine,
+    MemberRange,
     RestoreOptions,
     RestoreSession,
-    left_of,
-    notes_of,
-    required_of,
+    required_inventory,
+    restore_notes,
+    unremoved,
 )
 from covetbackup.core.databases.inventory import Inventory, differences
-from covetbackup.core.databases.registry import usual_jobs
-from covetbackup.core.databases.selection import Chosen, Selection
+from covetbackup.core.databases.registry import default_jobs
+from covetbackup.core.databases.selection import ResolvedSelection, Selection
 from covetbackup.core.errors import BadSetting, ResultDiffers
 from covetbackup.core.operations.lost_index import LostIndexes
 from covetbackup.core.operations.parallel import run_at_once
@@ -68,7 +68,7 @@ class RestoreResult:
     manifest: Manifest
     inventory: Inventory
     problems: tuple[str, ...]
-    kept_as: str = ""
+    retained_as: str = ""
     plain_bytes: int = 0
     left: str = ""
 
@@ -76,7 +76,7 @@ class RestoreResult:
 def restore_backup(
     repository: Repository,
     label: Label,
-    engine: DatabaseEngine,
+    engine: Engine,
     request: RestoreRequest,
     *,
     keyring: Keyring,
@@ -98,7 +98,7 @@ def restore_backup(
 def drill_backup(
     repository: Repository,
     label: Label,
-    engine: DatabaseEngine,
+    engine: Engine,
     request: RestoreRequest,
     *,
     keyring: Keyring,
@@ -108,19 +108,19 @@ def drill_backup(
     could not be removed is named in the result."""
     with _filled(repository, label, engine, request, keyring, progress) as (session, result):
         progress.phase("removing the scratch target")
-    return replace(_with_notes(result, session), left=left_of(session))
+    return replace(_with_notes(result, session), left=unremoved(session))
 
 
 def _with_notes(result: RestoreResult, session: RestoreSession) -> RestoreResult:
     left_out = session.chosen.left_out if session.chosen else ()
-    return replace(result, problems=(*result.problems, *left_out, *notes_of(session)))
+    return replace(result, problems=(*result.problems, *left_out, *restore_notes(session)))
 
 
 @contextmanager
 def _filled(
     repository: Repository,
     label: Label,
-    engine: DatabaseEngine,
+    engine: Engine,
     request: RestoreRequest,
     keyring: Keyring,
     progress: Progress,
@@ -135,14 +135,14 @@ def _filled(
         problems = opened.problems + reading.lost.sentences
         yield (
             session,
-            RestoreResult(opened.manifest, inventory, problems, session.kept_as, size),
+            RestoreResult(opened.manifest, inventory, problems, session.retained_as, size),
         )
 
 
 def _opened(
     repository: Repository,
     label: Label,
-    engine: DatabaseEngine,
+    engine: Engine,
     request: RestoreRequest,
     *,
     keyring: Keyring,
@@ -162,7 +162,7 @@ def _options(opened: OpenedBackup, request: RestoreRequest) -> RestoreOptions:
     return RestoreOptions(
         target=request.target,
         expected=manifest.opened.inventory,
-        jobs=usual_jobs(manifest.kind, manifest.method) if jobs is None else jobs,
+        jobs=default_jobs(manifest.kind, manifest.method) if jobs is None else jobs,
         extra=request.options or {},
         replace=request.replace,
         selection=request.selection,
@@ -175,9 +175,9 @@ def _fill(
 ) -> int:
     """How many plain bytes it took. What an engine wants to have again counts once."""
     manifest, details = reading.opened.manifest, reading.opened.manifest.opened
-    written: set[Piece] = set()
+    written: set[MemberRange] = set()
 
-    def write(piece: Piece, progress: Progress) -> None:
+    def write(piece: MemberRange, progress: Progress) -> None:
         source = reading.source(piece, progress)
         pump(source, [watched(progress)], session.sink(piece, progress))
 
@@ -191,7 +191,7 @@ def _fill(
     return _size(written, details)
 
 
-def _refuse_ignored(chosen: Chosen | None, selection: Selection | None) -> None:
+def _refuse_ignored(chosen: ResolvedSelection | None, selection: Selection | None) -> None:
     """An engine that knows no schemas has none to call otherwise."""
     if chosen and selection and chosen.schemas_as != selection.schemas_as:
         raise BadSetting("this kind of database knows no schemas that could be called otherwise")
@@ -200,7 +200,7 @@ def _refuse_ignored(chosen: Chosen | None, selection: Selection | None) -> None:
 def _compared(opened: OpenedBackup, session: RestoreSession, *, progress: Progress) -> Inventory:
     progress.phase("comparing with the manifest")
     inventory, expected = session.inventory(), opened.manifest.opened.inventory
-    found = differences(required_of(session, expected), inventory)
+    found = differences(required_inventory(session, expected), inventory)
     if found:
         raise ResultDiffers(
             f"the restored database differs from backup {opened.manifest.label}: "
@@ -220,7 +220,7 @@ class _Reading:
         self.opened = opened
         self.lost = LostIndexes()
 
-    def source(self, piece: Piece, progress: Progress) -> Source:
+    def source(self, piece: MemberRange, progress: Progress) -> Source:
         manifest, dek = self.opened.manifest, self.opened.dek
         if piece.length is None:
             return open_member(
@@ -243,11 +243,11 @@ class _Reading:
         )
 
 
-def _name(group: Sequence[Piece]) -> str:
+def _name(group: Sequence[MemberRange]) -> str:
     return group[0].member if len(group) == 1 else f"{len(group)} streams"
 
 
-def _size(pieces: Iterable[Piece], details: Details) -> int:
+def _size(pieces: Iterable[MemberRange], details: Details) -> int:
     return sum(
         details.plain[piece.member].size if piece.length is None else piece.length
         for piece in pieces

@@ -39,7 +39,7 @@ from covetbackup.core.stream.meter import Expect, watched
 from covetbackup.core.stream.pump import drain
 
 MemberCheck = Callable[[str, str], Filter | None]
-"""From database kind and member name to that kind's own check: see `DatabaseEngine.check`."""
+"""From database kind and member name to that kind's own check: see `Engine.check`."""
 
 
 class Level(StrEnum):

@@ -16,9 +16,9 @@ from covetbackup.audit.log import actor_of
 from covetbackup.core.cli.exits import OK, exit_status
 from covetbackup.core.cli.report import Report
 from covetbackup.core.cli.selection_args import selection_of
+from covetbackup.core.databases.checks import Check, Level, is_refused
 from covetbackup.core.errors import BadSetting, Conflict
 from covetbackup.jobs.models import Job
-from restores.checks import Check, Level, is_refused
 from restores.models import KEEP_DAYS, Restore
 from restores.plan import MOST_JOBS, Plan, best_repository, suggested_name, usual_jobs_of
 from restores.preflight import preflight
@@ -214,6 +214,6 @@ def _finished(job: Job, restore: Restore) -> Report:
         return Report(data, [f"{job.state}: {job.error}", *hint, aftermath(restore)], status or 1)
     data["connect"] = kind_of(server).command(server, name)
     notes = [f"note: {problem}" for problem in summary.problems]
-    if summary.kept_as:
-        notes.append(f"what was there is kept as {server}/{summary.kept_as}")
+    if summary.retained_as:
+        notes.append(f"what was there is kept as {server}/{summary.retained_as}")
     return Report(data, [f"{server}/{name}: {summary.sentence}", *notes, data["connect"]])

@@ -84,7 +84,7 @@ def test_a_database_is_replaced_only_when_asked_and_is_kept(cli: CommandLine, sh
     connection.close()
     restore = ("restore", home, "latest", "--to", shop, *KEY)
     assert cli.json(*restore, status=7)["error"]["code"] == "TargetNotEmpty"
-    kept = cli.json(*restore, "--replace")["kept_as"]
+    kept = cli.json(*restore, "--replace")["retained_as"]
     assert dump(cli.folder / "shop.db") == before
     assert len(dump(cli.folder / kept)) < len(before)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from covetbackup.core.databases.base import Piece, RestoreOptions
+from covetbackup.core.databases.base import MemberRange, RestoreOptions
 from covetbackup.core.operations.restore import RestoreRequest, restore_backup
 from covetbackup.core.progress import Progress, Silent
 from tests.support.doubles import MemoryEngine, make_backup, make_keys, make_repository
@@ -22,7 +22,7 @@ class Twice(MemoryEngine):
         with super().restore(options, progress) as session:
             once = session.groups
 
-            def twice(members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
+            def twice(members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
                 yield from once(members)
                 yield from once(members)
 

@@ -16,10 +16,10 @@ from django.template.loader import render_to_string
 from backups.management.commands import init
 from backups.repository_check import rehearse
 from backups.secrets import write_private
+from covetbackup.core.databases.checks import Level
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.manager import create_repository
 from covetbackup.core.storage.local import LocalStorage
-from restores.checks import Level
 from restores.targets.sqlite import _shortcomings
 
 MISSING = ("cannot confirm that data is on disk", "no hard links", "no locks")

@@ -13,9 +13,9 @@ from backups.models import Database, Server
 from backups.onboarding import save_server
 from backups.probing import probe_server
 from covetbackup.access.models import Team, User
+from covetbackup.core.databases.checks import Level
 from covetbackup.core.databases.mysql.restore.scratch import PREFIX
 from covetbackup.core.errors import BadSetting, Cancelled, DatabaseUnavailable
-from restores.checks import Level
 from restores.confirmation import command_of
 from restores.preflight import preflight
 from restores.result import Kept, remains_of, summary_of

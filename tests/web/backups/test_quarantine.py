@@ -22,12 +22,12 @@ from backups.models import Installation
 from backups.probing import try_server
 from covetbackup.access.models import Team, User
 from covetbackup.audit.models import AuditEntry
+from covetbackup.core.databases.checks import Level
 from covetbackup.core.errors import Conflict
 from covetbackup.jobs import dispatch, queue
 from covetbackup.jobs.models import Node
 from covetbackup.jobs.worker.cluster import Worker
 from restores import preflight, tasks
-from restores.checks import Level
 from restores.targets.postgresql_catalog import refuse_catalog
 from tests.support.postgres import PostgresRole, PostgresServer
 from tests.web.catalog import postgres_at

@@ -15,7 +15,7 @@ from covetbackup.access.models import Team, User
 from covetbackup.core.databases.base import RestoreOptions, RestoreSession
 from covetbackup.core.databases.mysql.backup import session as mysql
 from covetbackup.core.databases.postgresql.backup import parallel as parts, single_stream
-from covetbackup.core.databases.registry import usual_jobs
+from covetbackup.core.databases.registry import default_jobs
 from covetbackup.core.operations.restore import RestoreRequest, restore_backup
 from covetbackup.core.progress import Progress, Silent
 from restores.management.commands import restore as command
@@ -37,7 +37,7 @@ KINDS = [
 def test_two_load_what_is_stored_in_parts_and_one_what_would_take_staging(
     kind: str, method: str, jobs: int
 ) -> None:
-    assert usual_jobs(kind, method) == jobs
+    assert default_jobs(kind, method) == jobs
 
 
 class Noting(MemoryEngine):

@@ -9,10 +9,10 @@ from django.urls import reverse
 
 from backups.models import Backup, Database
 from covetbackup.access.models import Team, User
+from covetbackup.core.databases.checks import Check, Level, is_refused
 from covetbackup.core.databases.mysql.restore.into_existing.data_only import RowsRestore
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import AccessRefused, BadSetting, Cancelled, Conflict, CovetError
-from restores.checks import Check, Level, is_refused
 from restores.models import Restore
 from restores.preflight import preflight
 from restores.result import Stage, heading, summary_of

@@ -12,6 +12,7 @@ from django.core.management import call_command
 from backups.models import Backup, Database
 from covetbackup.access.models import Team, User
 from covetbackup.audit.models import AuditEntry
+from covetbackup.core.databases.checks import Check, Level, is_refused
 from covetbackup.core.databases.postgresql.restore.into_existing.session import AddingRestore
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import (
@@ -22,7 +23,6 @@ from covetbackup.core.errors import (
     SinkFailed,
     TargetNotEmpty,
 )
-from restores.checks import Check, Level, is_refused
 from restores.models import Restore
 from restores.preflight import preflight
 from restores.requests import Confirmation

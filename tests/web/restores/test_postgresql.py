@@ -10,10 +10,10 @@ from psycopg import sql
 
 from backups.models import Backup, Database
 from covetbackup.access.models import Team
+from covetbackup.core.databases.checks import Check, Level
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.restore.scratch import PREFIX
 from covetbackup.core.errors import BadSetting, Cancelled, TargetNotEmpty
-from restores.checks import Check, Level
 from restores.preflight import preflight
 from restores.result import Kept, Stage, aftermath, remains_of, summary_of
 from restores.targets.base import Wanted

@@ -98,9 +98,9 @@ def test_a_real_worker_backs_up_replaces_and_swaps_back(tmp_path: Path) -> None:
 
         made = here.run("restore", backup["id"], *replace)
         assert (made["status"], rows_in(shop)) == (0, 120_000)
-        assert rows_in(data / made["kept_as"]) == 7
+        assert rows_in(data / made["retained_as"]) == 7
         back = here.run("swap_back", made["restore"], "--confirm", "shop.db", "--wait", "--quiet")
         assert (back["status"], rows_in(shop)) == (0, 7)
-        assert names_in(data) == {"shop.db", back["kept_as"]}
+        assert names_in(data) == {"shop.db", back["retained_as"]}
         listed = here.run("backups")["backups"]
     assert [row["rows"] for row in listed] == [7, 120_000]

@@ -8,10 +8,10 @@ import pytest
 
 from backups.models import Backup, Database
 from covetbackup.access.models import Team
+from covetbackup.core.databases.checks import Level
 from covetbackup.core.databases.mysql.restore.scratch import PREFIX
 from covetbackup.core.errors import BadSetting, Cancelled, Conflict
-from restores.checks import Level
-from restores.models import KeptDatabase, KeptState
+from restores.models import RetainedDatabase, RetainedState
 from restores.preflight import preflight, sessions
 from restores.requests import Confirmation
 from restores.result import Kept, remains_of
@@ -144,7 +144,7 @@ def test_a_second_replacement_keeps_both(
     dropped(first)
     dropped(second)
     assert beside(mariadb_tidy, source.name) == []
-    assert set(KeptDatabase.objects.values_list("state", flat=True)) == {KeptState.DROPPED}
+    assert set(RetainedDatabase.objects.values_list("state", flat=True)) == {RetainedState.DROPPED}
 
 
 def test_a_swap_back_tells_what_could_not_be_created_again(

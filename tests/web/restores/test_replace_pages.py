@@ -17,7 +17,7 @@ from covetbackup.access.decorators import AUTHENTICATED_AT
 from covetbackup.access.models import User
 from covetbackup.audit.models import AuditEntry
 from covetbackup.core.databases.retained import Session
-from restores.models import KeptDatabase, KeptState, Restore
+from restores.models import Restore, RetainedDatabase, RetainedState
 from tests.web.conftest import ClientOf
 from tests.web.replacements import replaced, run_kept, swapped_back, take_safety_backup
 from tests.web.restores.test_views import answers, text_of
@@ -71,7 +71,7 @@ def test_the_whole_way_by_plain_links_and_forms(admin_client: Client, backup: Ba
     assert "It waits for the safety backup of" in text_of(admin_client.get(here))
     take_safety_backup(restore)
     run(restore)
-    kept = KeptDatabase.objects.get()
+    kept = RetainedDatabase.objects.get()
     page = text_of(admin_client.get(here))
     assert "shop.db is replaced: 1 table with 500 rows" in page and kept.name in page
     assert reverse("restore-swap-back", args=[restore.pk]) in page
@@ -116,7 +116,7 @@ def test_the_password_must_have_been_typed_a_short_while_ago(
         url = reverse(name, args=[kept.restore_id])
         assert "Confirm your password" in text_of(admin_client.post(url, {"typed": kept.name}))
     assert Restore.objects.count() == 1
-    assert KeptDatabase.objects.get().state == KeptState.KEPT
+    assert RetainedDatabase.objects.get().state == RetainedState.KEPT
 
 
 def test_a_failing_check_disables_the_button_and_refuses_the_form(

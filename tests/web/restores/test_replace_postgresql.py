@@ -10,10 +10,10 @@ from psycopg import sql
 
 from backups.models import Backup, Database
 from covetbackup.access.models import Team
+from covetbackup.core.databases.checks import Check, Level, is_refused
 from covetbackup.core.databases.postgresql.restore.scratch import PREFIX
 from covetbackup.core.errors import Cancelled, Conflict, SinkFailed
-from restores.checks import Check, Level, is_refused
-from restores.models import KeptDatabase, KeptState
+from restores.models import RetainedDatabase, RetainedState
 from restores.preflight import preflight
 from restores.result import Kept, aftermath, remains_of
 from tests.support.postgres import PostgresRole, PostgresServer
@@ -169,7 +169,7 @@ def test_what_is_in_use_is_not_dropped_by_itself_and_tried_again(
         [problem] = drop_all_due(8)
     assert "in use" in problem
     kept.refresh_from_db()
-    assert (kept.state, kept.problem) == (KeptState.KEPT, problem)
+    assert (kept.state, kept.problem) == (RetainedState.KEPT, problem)
     assert drop_all_due(9) == []
     assert beside(postgres_tidy, source.name) == []
 
@@ -196,7 +196,7 @@ def test_a_second_replacement_keeps_both(
         swapped_back(first)
     assert drop_all_due(8) == []  # each successor is there, under whatever name
     assert beside(postgres_tidy, source.name) == []
-    assert set(KeptDatabase.objects.values_list("state", flat=True)) == {KeptState.DROPPED}
+    assert set(RetainedDatabase.objects.values_list("state", flat=True)) == {RetainedState.DROPPED}
 
 
 def test_missing_roles_can_be_created_by_the_restore(

@@ -15,6 +15,7 @@ from backups.models import Backup, Database, Repository
 from backups.services import request_backup
 from covetbackup.access.models import Membership, Team, User
 from covetbackup.audit.models import AuditEntry
+from covetbackup.core.databases.checks import Level
 from covetbackup.core.databases.sqlite.replace import swap
 from covetbackup.core.databases.sqlite.replace.swap import exchange
 from covetbackup.core.errors import (
@@ -28,8 +29,7 @@ from covetbackup.core.errors import (
 from covetbackup.jobs.models import Job
 from covetbackup.jobs.queue import request_cancel
 from restores import retained
-from restores.checks import Level
-from restores.models import KeptDatabase, KeptState, Restore
+from restores.models import Restore, RetainedDatabase, RetainedState
 from restores.preflight import preflight
 from restores.requests import Confirmation
 from restores.result import Kept, Stage, aftermath, heading, remains_of, summary_of
@@ -79,10 +79,10 @@ def test_the_copy_takes_the_place_and_the_old_one_is_kept(backup: Backup, shop: 
     assert (rows_in(file(shop)), rows_in(file(shop, kept.name))) == (500, 7)
     assert names_in(folder(shop)) == {"shop.db", kept.name}
     restore = Restore.objects.get()
-    assert summary_of(restore).kept_as == kept.name
+    assert summary_of(restore).retained_as == kept.name
     assert heading(restore).startswith("shop.db is replaced: 1 table with 500 rows")
     assert (kept.drop_after - kept.kept_at).days == 7
-    assert AuditEntry.objects.get(action="restore.done").details["kept_as"] == kept.name
+    assert AuditEntry.objects.get(action="restore.done").details["retained_as"] == kept.name
 
 
 def test_what_is_kept_is_listed_but_neither_new_nor_to_be_backed_up(
@@ -128,7 +128,7 @@ def test_a_cancel_at_any_time_leaves_the_original_serving(
     assert is_untouched(shop)
     assert remains_of(restore).kept is Kept.NOTHING
     assert aftermath(restore) == "shop.db is as it was before, and nothing else was kept."
-    assert not KeptDatabase.objects.exists()
+    assert not RetainedDatabase.objects.exists()
 
 
 def test_a_database_in_use_is_not_replaced(
@@ -220,7 +220,7 @@ def test_swapping_back_gives_the_original_its_place(
     swapped_back(kept, admin)
     kept.refresh_from_db()
     assert (rows_in(file(shop)), rows_in(file(shop, kept.name))) == (7, 500)
-    assert (kept.state, kept.is_original) == (KeptState.KEPT, False)
+    assert (kept.state, kept.is_original) == (RetainedState.KEPT, False)
     assert kept.successor_identity == identity
     swapped_back(kept)
     assert rows_in(file(shop)) == 500
@@ -233,14 +233,14 @@ def test_only_who_may_replace_may_drop_and_swap_back(
     kept = replaced(backup)
     with pytest.raises(AccessRefused):
         act(kept, operator)
-    assert KeptDatabase.objects.get().state == KeptState.KEPT
+    assert RetainedDatabase.objects.get().state == RetainedState.KEPT
 
 
 def test_dropping_by_hand(backup: Backup, shop: Database, admin: User) -> None:
     kept = replaced(backup)
     dropped(kept, admin)
     kept.refresh_from_db()
-    assert (kept.state, kept.ended_by) == (KeptState.DROPPED, admin)
+    assert (kept.state, kept.ended_by) == (RetainedState.DROPPED, admin)
     assert names_in(folder(shop)) == {"shop.db"}
     assert rows_in(file(shop)) == 500
 
@@ -272,7 +272,7 @@ def test_one_that_cannot_be_asked_to_go_keeps_no_other_from_going(
     younger, oldest = replaced(backup, keep_days=2), replaced(backup, keep_days=1)
     enqueue, asked_for = retained._enqueue, []
 
-    def failing(kind: str, kept: KeptDatabase, *args: Any, **options: Any) -> Job:
+    def failing(kind: str, kept: RetainedDatabase, *args: Any, **options: Any) -> Job:
         asked_for.append(kept)
         if kept == oldest:
             raise ValueError("a row that is not right")
@@ -283,7 +283,7 @@ def test_one_that_cannot_be_asked_to_go_keeps_no_other_from_going(
     assert asked_for == [oldest, younger]
     assert "a row that is not right" in caplog.text
     oldest.refresh_from_db()
-    assert (oldest.state, oldest.drop_after) == (KeptState.KEPT, now + timedelta(days=4))
+    assert (oldest.state, oldest.drop_after) == (RetainedState.KEPT, now + timedelta(days=4))
     assert "the log of the worker" in oldest.problem
     assert [job.argument["kept"] for job in Job.objects.filter(kind="drop_kept")] == [younger.pk]
 
@@ -295,7 +295,7 @@ def test_nothing_is_dropped_by_itself_without_its_successor(backup: Backup, shop
     assert "is not there any more" in problem
     assert rows_in(file(shop, kept.name)) == 7
     kept.refresh_from_db()
-    assert (kept.state, kept.problem) == (KeptState.KEPT, problem)
+    assert (kept.state, kept.problem) == (RetainedState.KEPT, problem)
 
 
 def test_another_database_of_the_name_is_neither_dropped_nor_swapped(
@@ -307,7 +307,7 @@ def test_another_database_of_the_name_is_neither_dropped_nor_swapped(
     with pytest.raises(Conflict, match="another database"):
         dropped(kept)
     with pytest.raises(Conflict, match="another database"):
-        swapped_back(KeptDatabase.objects.get())
+        swapped_back(RetainedDatabase.objects.get())
     assert (rows_in(file(shop)), rows_in(file(shop, kept.name))) == (500, 2)
 
 
@@ -320,7 +320,7 @@ def test_nothing_is_dropped_or_swapped_that_cannot_be_told_from_others(
     [problem] = drop_all_due(8)
     assert "may be another database now" in problem
     with pytest.raises(Conflict, match="may be another"):
-        swapped_back(KeptDatabase.objects.get())
+        swapped_back(RetainedDatabase.objects.get())
     assert (rows_in(file(shop)), rows_in(file(shop, kept.name))) == (500, 7)
 
 
@@ -329,14 +329,14 @@ def test_one_that_somebody_dropped_by_hand_is_gone(backup: Backup, shop: Databas
     file(shop, kept.name).unlink()
     assert drop_all_due(8) == []
     kept.refresh_from_db()
-    assert kept.state == KeptState.GONE
+    assert kept.state == RetainedState.GONE
 
 
 def test_a_restore_killed_right_after_its_swap_is_found_out(backup: Backup, shop: Database) -> None:
     restore = as_killed_after_the_swap(backup)
     ended(restore, "interrupted", "the runner died")
     assert remains_of(restore).kept is Kept.TARGET
-    kept = KeptDatabase.objects.get()
+    kept = RetainedDatabase.objects.get()
     assert f"kept as {kept.name}" in aftermath(restore)
     swapped_back(kept)
     assert rows_in(file(shop)) == 7
@@ -347,7 +347,7 @@ def test_a_second_attempt_does_not_replace_what_the_first_restored(
 ) -> None:
     restore = as_killed_after_the_swap(backup)
     run(restore, attempt=2)
-    kept = KeptDatabase.objects.get()
+    kept = RetainedDatabase.objects.get()
     assert names_in(folder(shop)) == {"shop.db", kept.name}
     assert rows_in(file(shop, kept.name)) == 7
 
@@ -372,7 +372,7 @@ def test_a_swap_back_killed_after_its_swap_is_found_out(backup: Backup, shop: Da
     job.refresh_from_db()
     swap_back_ended(job)
     kept.refresh_from_db()
-    assert (kept.name, kept.state) == ("shop_replaced_20990101_000000.db", KeptState.KEPT)
+    assert (kept.name, kept.state) == ("shop_replaced_20990101_000000.db", RetainedState.KEPT)
     assert not kept.is_original
 
 

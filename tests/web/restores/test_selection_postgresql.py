@@ -17,11 +17,11 @@ from psycopg import sql
 
 from backups.models import Backup, Database
 from covetbackup.access.models import Team, User
+from covetbackup.core.databases.checks import Check, Level
 from covetbackup.core.databases.postgresql import engine
 from covetbackup.core.databases.postgresql.backup.single_stream import METHOD
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting
-from restores.checks import Check, Level
 from restores.models import Restore
 from restores.preflight import preflight
 from restores.result import summary_of

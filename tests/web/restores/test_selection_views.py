@@ -15,11 +15,11 @@ from django.urls import reverse
 
 from backups.models import Backup
 from covetbackup.access.models import Team, User
+from covetbackup.core.databases.checks import Level
 from covetbackup.core.databases.inventory import Inventory, TableFacts
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting, Conflict
 from restores import selection_codec
-from restores.checks import Level
 from restores.preflight import preflight
 from restores.result import Summary
 from restores.selection_options import MOST_PICKED, items_of

@@ -13,10 +13,10 @@ from backups.models import Database, Hold, Repository
 from backups.services import request_delete
 from covetbackup.access.models import Membership, User
 from covetbackup.audit.models import AuditEntry
+from covetbackup.core.databases.checks import Level
 from covetbackup.core.databases.sqlite.restore.staging import RESTORE_PREFIX
 from covetbackup.core.errors import AccessRefused, BadSetting, Cancelled, CovetError, TargetNotEmpty
 from covetbackup.jobs.models import Job
-from restores.checks import Level
 from restores.plan import suggested_name
 from restores.preflight import preflight
 from restores.result import Kept, Stage, aftermath, heading, remains_of, stage_of, summary_of

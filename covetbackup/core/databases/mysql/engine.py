@@ -29,7 +29,7 @@ from covetbackup.core.stream.secret import Secret
 
 
 class MysqlEngine:
-    """A `DatabaseEngine` for one database; its one method is "logical".
+    """An `Engine` for one database; its one method is "logical".
 
     `client_directories` replaces the usual places in which client programs are looked for.
     """

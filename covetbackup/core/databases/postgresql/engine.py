@@ -40,7 +40,7 @@ from covetbackup.core.stream.secret import Secret
 
 
 class PostgresEngine:
-    """A `DatabaseEngine` for one database. Its methods: "parallel", a dump in parts that are read
+    """An `Engine` for one database. Its methods: "parallel", a dump in parts that are read
     at once, and "logical", one stream of pg_dump; without a method it is parallel where it can be.
 
     `client_directories` replaces the usual places in which client programs are looked for.

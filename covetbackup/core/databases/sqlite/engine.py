@@ -1,4 +1,4 @@
-"""The SQLite `DatabaseEngine`: picks the method, wires the phases, holds no logic of its own."""
+"""The SQLite `Engine`: picks the method, wires the phases, holds no logic of its own."""
 
 from __future__ import annotations
 

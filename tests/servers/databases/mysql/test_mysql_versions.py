@@ -232,13 +232,13 @@ def test_a_database_is_replaced_and_swapped_back(mysql_server: MysqlServer, prog
         fill(session, taken)
         session.commit()
     assert _rows(mysql_server, target) == contents(mysql_server, database)
-    assert _rows(mysql_server, session.kept_as) == before
+    assert _rows(mysql_server, session.retained_as) == before
     assert _programs(mysql_server, target) == _programs(mysql_server, database)
-    assert _programs(mysql_server, session.kept_as) == _programs(mysql_server, database)
+    assert _programs(mysql_server, session.retained_as) == _programs(mysql_server, database)
     another = partial(connect, settings_for(mysql_server, target), mysql_server.password)
     with another() as connection:
         found = exchange.exchange(
-            connection, another, target=target, incoming=session.kept_as, kept_as="copy"
+            connection, another, target=target, incoming=session.retained_as, retained_as="copy"
         )
     [note] = found  # a table has no transactions
     assert "could not be held off" in note
@@ -322,7 +322,7 @@ def test_no_row_is_written_without_its_triggers_in_a_swap(mysql_server: MysqlSer
         mysql_server.execute(name, *STRUCTURE, *TRIGGERS)
     another = partial(connect, settings_for(mysql_server, target), mysql_server.password)
     with writers(mysql_server, target), another() as connection:
-        names = {"target": target, "incoming": incoming, "kept_as": f"{target}_kept"}
+        names = {"target": target, "incoming": incoming, "retained_as": f"{target}_kept"}
         assert exchange.exchange(connection, another, **names, awake=()) == []
     assert unaudited(mysql_server, f"{target}_kept") == 0
     assert unaudited(mysql_server, target) == 0

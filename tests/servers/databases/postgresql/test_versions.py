@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions, notes_of
+from covetbackup.core.databases.base import RestoreOptions, restore_notes
 from covetbackup.core.databases.inventory import differences
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.databases.selection import Selection
@@ -181,7 +181,7 @@ def test_an_unlogged_partitioned_table_comes_to_a_server_that_refuses_the_word(
     with fleet.engine(there, "postgres").restore(options, Silent()) as session:
         fill(session, taken.members)
         assert differences(taken.inventory, session.inventory()) == []
-        (note,) = notes_of(session)
+        (note,) = restore_notes(session)
         session.commit()
     assert "table public.p is not unlogged any more" in note
     assert there.rows(f"{name}_copy", "SELECT count(*) FROM p") == [(2,)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from covetbackup.core.databases.base import Piece
+from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.mysql.archive.dump_index import Sections, map_from_json
 from covetbackup.core.databases.mysql.archive.spool import Script
 from covetbackup.core.databases.mysql.archive.stored_objects import Statements, read_statements
 from covetbackup.core.databases.mysql.archive.tables import ForeignKey, Structure, read_structure
-from covetbackup.core.databases.selection import Chosen, Rows, Selection
+from covetbackup.core.databases.selection import ResolvedSelection, Rows, Selection
 from covetbackup.core.errors import BadSetting
 
 _NOT_BROUGHT = (
@@ -30,7 +30,7 @@ class Choice:
     tables: frozenset[str]
     views: frozenset[str]
     sequences: frozenset[str]
-    chosen: Chosen
+    chosen: ResolvedSelection
 
 
 class Listing:
@@ -49,7 +49,7 @@ class Listing:
                 sizes[table] = sizes.get(table, 0) + section.length
         return sizes
 
-    def chosen(self, selection: Selection) -> Chosen:
+    def chosen(self, selection: Selection) -> ResolvedSelection:
         if not selection.with_structure:
             return rows_chosen(self, selection)
         return self.choose(selection).chosen
@@ -64,7 +64,7 @@ class Listing:
         tables = needed - views
         sequences = {name for table in tables for name in self.structure.sequences_of(table)}
         functions = self._functions_of(views)
-        chosen = Chosen(
+        chosen = ResolvedSelection(
             tables=needed,
             sequences=frozenset(sequences),
             extensions=frozenset(),
@@ -116,13 +116,13 @@ class Listing:
         keys = [key for table in sorted(tables) for key in self.structure.foreign_keys(table)]
         return [key for key in keys if key.to not in tables]
 
-    def beginnings(self, tables: frozenset[str]) -> Iterator[Piece]:
+    def beginnings(self, tables: frozenset[str]) -> Iterator[MemberRange]:
         """Of each member that holds rows of `tables`, what belongs before any of them."""
         for member, sections in self._members.items():
             if tables & sections.tables.keys():
-                yield Piece(member, 0, sections.header)
+                yield MemberRange(member, 0, sections.header)
 
-    def rows(self, tables: frozenset[str]) -> Iterator[Piece]:
+    def rows(self, tables: frozenset[str]) -> Iterator[MemberRange]:
         """The ranges that hold the rows of `tables`; neighbours are one."""
         for member, sections in self._members.items():
             found = [section for name, section in sections.tables.items() if name in tables]
@@ -130,20 +130,20 @@ class Listing:
             for section in sorted(found, key=lambda each: each.offset):
                 if section.offset != end:
                     if end > begin:
-                        yield Piece(member, begin, end - begin)
+                        yield MemberRange(member, begin, end - begin)
                     begin = section.offset
                 end = section.offset + section.length
             if end > begin:
-                yield Piece(member, begin, end - begin)
+                yield MemberRange(member, begin, end - begin)
 
 
-def rows_chosen(listing: Listing, selection: Selection) -> Chosen:
+def rows_chosen(listing: Listing, selection: Selection) -> ResolvedSelection:
     """What a selection without structure comes to: rows of the tables it names, and no more."""
     views = sorted(set(selection.tables) & listing.statements.views.keys())
     if views:
         raise BadSetting(f"{', '.join(views[:20])} is a view, which has no rows of its own")
     tables = listing.choose(selection).tables
-    return Chosen(
+    return ResolvedSelection(
         tables=tables,
         sequences=frozenset(),
         extensions=frozenset(),

@@ -15,7 +15,7 @@ from dataclasses import replace
 from types import TracebackType
 
 from covetbackup.core.databases.background import Background
-from covetbackup.core.databases.base import BackupOptions, Member, Outcome, Probe, Span
+from covetbackup.core.databases.base import BackupOptions, BackupSummary, Member, Probe, Span
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.archive import members as parts
 from covetbackup.core.databases.mysql.archive.dump_index import SectionScan, map_to_json
@@ -293,7 +293,7 @@ class LogicalBackup:
         tables = counting.affordable(self._listing.with_rows)
         return counting.count(self._leader, self._settings.database, tables, stop=stop)
 
-    def finish(self) -> Outcome:
+    def finish(self) -> BackupSummary:
         if self._snapshot is None:
             raise Incomplete("the rows were not read to their end")
         counts: dict[str, int] = {}
@@ -308,7 +308,9 @@ class LogicalBackup:
         span = Span(position, position, branch, moment, moment)
         self._warnings += build.shortcomings(self._listing, with_history=self._keeps_history)
         self._warnings += references.warnings(self._found)
-        return Outcome(span, self._complete(counts), self._probe(), METHOD, tuple(self._warnings))
+        return BackupSummary(
+            span, self._complete(counts), self._probe(), METHOD, tuple(self._warnings)
+        )
 
     def _position(self) -> str:
         assert self._snapshot is not None

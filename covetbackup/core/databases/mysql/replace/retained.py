@@ -14,7 +14,7 @@ from covetbackup.core.databases.mysql.replace import metadata_tables
 from covetbackup.core.databases.mysql.restore.scratch import PREFIX, UNFINISHED
 from covetbackup.core.databases.mysql.server.connection import Connection, quoted
 from covetbackup.core.databases.mysql.server.settings import SERVERS_OWN
-from covetbackup.core.databases.retained import Session, kept_name
+from covetbackup.core.databases.retained import Session, retained_name
 from covetbackup.core.errors import BadSetting, DatabaseError, ServerBusy
 
 NAME_BYTES = 64
@@ -112,7 +112,7 @@ def _exists(connection: Connection, name: str) -> bool:
 
 def free_kept_name(connection: Connection, target: str, now: datetime) -> str:
     """What `target` will be called once it is replaced."""
-    return kept_name(target, now, limit=NAME_BYTES, is_taken=lambda n: _exists(connection, n))
+    return retained_name(target, now, limit=NAME_BYTES, is_taken=lambda n: _exists(connection, n))
 
 
 def identity_of(connection: Connection, name: str) -> str | None:

@@ -68,10 +68,10 @@ def exchange(
     *,
     target: str,
     incoming: str,
-    kept_as: str,
+    retained_as: str,
     awake: Collection[str] | None = None,
 ) -> list[str]:
-    """`target` becomes `kept_as` and `incoming` becomes `target`, or nothing changes.
+    """`target` becomes `retained_as` and `incoming` becomes `target`, or nothing changes.
 
     `another` opens a session of the same account and settings. `awake` names the events of
     `incoming` that will run; None: those that did before it was kept.
@@ -82,10 +82,10 @@ def exchange(
     """
     refuse_unfit(connection, target)
     _as_needed(connection)
-    if connection.value("SELECT GET_LOCK(%s, 0)", [kept_as]) != 1:
-        raise ServerBusy(f"{kept_as!r} is being made by another session", "try again later")
+    if connection.value("SELECT GET_LOCK(%s, 0)", [retained_as]) != 1:
+        raise ServerBusy(f"{retained_as!r} is being made by another session", "try again later")
     try:
-        plan = make_plan(connection, target, incoming, kept_as, awake)
+        plan = make_plan(connection, target, incoming, retained_as, awake)
         _write_down(connection, plan)
         with _undone_on_failure(connection, plan) as notes:
             _prepare(connection, plan)
@@ -97,7 +97,7 @@ def exchange(
         return notes + _finish(connection, plan, wrong)
     finally:
         with suppress(pymysql.err.Error):  # a session that is gone holds nothing
-            connection.execute("DO RELEASE_LOCK(%s)", [kept_as])
+            connection.execute("DO RELEASE_LOCK(%s)", [retained_as])
 
 
 def _as_needed(connection: Connection) -> Connection:

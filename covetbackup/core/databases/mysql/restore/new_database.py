@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import pymysql
 
-from covetbackup.core.databases.base import Piece, RestoreOptions
+from covetbackup.core.databases.base import MemberRange, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.archive import members as parts, requalify, rewrite
 from covetbackup.core.databases.mysql.archive.spool import Script, close
@@ -59,7 +59,7 @@ from covetbackup.core.databases.mysql.server.flavour import A_YEAR, Version
 from covetbackup.core.databases.mysql.server.keepalive import Lifeline
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
 from covetbackup.core.databases.mysql.server.url import own_target
-from covetbackup.core.databases.selection import Chosen, Selection
+from covetbackup.core.databases.selection import ResolvedSelection, Selection
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
@@ -77,7 +77,7 @@ where the dump program of MariaDB 11 made it one transaction. Servers would wait
 class LogicalRestore:
     """A `RestoreSession`, `Noting`, into a database that does not exist yet, or is replaced."""
 
-    kept_as = ""
+    retained_as = ""
     left = ""
 
     def __init__(
@@ -142,24 +142,24 @@ class LogicalRestore:
     ) -> None:
         self._stack.close()
 
-    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
+    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
         """Accounts if they are asked for, structure, all rows at once, programs, events."""
         if self._choices.accounts and parts.USERS in members:
-            yield (Piece(parts.USERS),)
+            yield (MemberRange(parts.USERS),)
         if self._part is not None:
             yield from self._part.groups(members)
             return
         if parts.SCHEMA not in members:
             raise BadSetting(f"a MySQL backup has a member {parts.SCHEMA!r}, this one has not")
-        yield (Piece(parts.SCHEMA),)
-        rows = tuple(Piece(member) for member in members if parts.is_data(member))
+        yield (MemberRange(parts.SCHEMA),)
+        rows = tuple(MemberRange(member) for member in members if parts.is_data(member))
         if rows:
             yield rows
         for member in (parts.PROGRAMS, parts.EVENTS):
             if member in members:
-                yield (Piece(member),)
+                yield (MemberRange(member),)
 
-    def sink(self, piece: Piece, progress: Progress) -> Sink:
+    def sink(self, piece: MemberRange, progress: Progress) -> Sink:
         if piece.member == parts.USERS:
             return BytesSink(self._keep_accounts)
         if self._part is not None:
@@ -175,7 +175,7 @@ class LogicalRestore:
         raise BadSetting(f"a MySQL restore wants no member {piece.member!r}")
 
     @property
-    def chosen(self) -> Chosen | None:
+    def chosen(self) -> ResolvedSelection | None:
         return None if self._part is None else self._part.chosen
 
     def inventory(self) -> Inventory:
@@ -191,7 +191,7 @@ class LogicalRestore:
     def commit(self) -> None:
         self._lifeline.check()  # without it a sweep may have taken the scratch database
         with translated(self._settings):
-            if self.kept_as:
+            if self.retained_as:
                 self._replace()
             else:
                 self._publish()
@@ -245,7 +245,7 @@ class LogicalRestore:
         exchange.recover(self._keeper)  # else half a replacement could be replaced
         replacing.refuse_unfit(self._keeper, target)
         replacing.refuse_stationary(self._expected)
-        self.kept_as = replacing.free_kept_name(self._keeper, target, datetime.now(UTC))
+        self.retained_as = replacing.free_kept_name(self._keeper, target, datetime.now(UTC))
 
     def _replace(self) -> None:
         self._refuse_other_definers(self._name)
@@ -255,7 +255,7 @@ class LogicalRestore:
                 self._session,
                 target=self._target.database,
                 incoming=self._name,
-                kept_as=self.kept_as,
+                retained_as=self.retained_as,
                 awake=self._awake,
             )
         for note in notes:
@@ -384,7 +384,7 @@ class LogicalRestore:
         """Drop the scratch database, and the target if it is not whole."""
         try:
             with self._session() as connection:
-                if self.kept_as:
+                if self.retained_as:
                     # A server that crashed may have moved some of its tables and not others.
                     exchange.recover(connection)
                 scratch.end_sessions(connection, self._name)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from covetbackup.core.databases.base import Piece
+from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.mysql.archive import members as parts
 from covetbackup.core.databases.mysql.archive.selection import Choice, Listing
 from covetbackup.core.databases.mysql.archive.spool import Script, close
 from covetbackup.core.databases.mysql.archive.tables import ForeignKey
 from covetbackup.core.databases.mysql.restore.loaders import BytesSink, ScriptSink, range_sink
-from covetbackup.core.databases.selection import Chosen, Selection
+from covetbackup.core.databases.selection import ResolvedSelection, Selection
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
@@ -42,10 +42,10 @@ class PartialLoad:
         self._choice: Choice | None = None
 
     @property
-    def chosen(self) -> Chosen | None:
+    def chosen(self) -> ResolvedSelection | None:
         return None if self._choice is None else self._choice.chosen
 
-    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
+    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
         yield from self._contents.groups(members)
         listing = self._contents.listing
         choice = self._choice = listing.choose(self._selection)
@@ -59,7 +59,7 @@ class PartialLoad:
         self._finish(listing.statements.script(tables=choice.tables, views=choice.views))
         self._contents.close()
 
-    def sink(self, piece: Piece, progress: Progress) -> Sink:
+    def sink(self, piece: MemberRange, progress: Progress) -> Sink:
         kept = self._contents.sink(piece)
         if kept is not None:
             return kept
@@ -84,13 +84,13 @@ class Contents:
             )
         return self._listing
 
-    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
+    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
         for needed in (parts.MAP, parts.SCHEMA, parts.PROGRAMS):
             if needed not in members:
                 raise BadSetting(f"this backup has no {needed}", "restore all of it")
-            yield (Piece(needed),)
+            yield (MemberRange(needed),)
 
-    def rows(self, tables: frozenset[str]) -> Iterator[Sequence[Piece]]:
+    def rows(self, tables: frozenset[str]) -> Iterator[Sequence[MemberRange]]:
         self._reads_beginnings = True
         beginnings = tuple(self.listing.beginnings(tables))
         if beginnings:
@@ -100,7 +100,7 @@ class Contents:
         if found:
             yield found
 
-    def sink(self, piece: Piece) -> Sink | None:
+    def sink(self, piece: MemberRange) -> Sink | None:
         """For all but rows."""
         if piece.member == parts.MAP:
             return BytesSink(self._keep_map)
@@ -110,7 +110,7 @@ class Contents:
             return BytesSink(lambda content: self._keep_beginning(piece.member, content))
         return None
 
-    def beginning(self, piece: Piece) -> bytes:
+    def beginning(self, piece: MemberRange) -> bytes:
         """What belongs before any rows of its member."""
         return self._beginnings[piece.member]
 

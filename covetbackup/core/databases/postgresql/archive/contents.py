@@ -89,9 +89,9 @@ class Contents:
     def data_entries(self) -> tuple[Entry, ...]:
         return tuple(entry for entry in self.entries if entry.has_data)
 
-    def kept(self, is_kept: Callable[[Entry], bool]) -> Contents:
+    def kept(self, is_retained: Callable[[Entry], bool]) -> Contents:
         """The contents without the entries that are not; what needed those does without."""
-        entries = tuple(entry for entry in self.entries if is_kept(entry))
+        entries = tuple(entry for entry in self.entries if is_retained(entry))
         gone = sum(_size(entry) for entry in self.entries) - sum(map(_size, entries))
         return replace(self, entries=entries, size=self.size - gone)
 

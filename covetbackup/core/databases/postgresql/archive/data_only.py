@@ -15,7 +15,7 @@ from covetbackup.core.databases.postgresql.archive.dependencies import (
 )
 from covetbackup.core.databases.postgresql.archive.schema_names import refuse_unfit_names
 from covetbackup.core.databases.postgresql.archive.selection_warnings import large_objects_left_out
-from covetbackup.core.databases.selection import Chosen, Rows, Selection
+from covetbackup.core.databases.selection import ResolvedSelection, Rows, Selection
 
 
 def close_rows(contents: Contents, selection: Selection) -> Closure:
@@ -30,7 +30,7 @@ def close_rows(contents: Contents, selection: Selection) -> Closure:
     ]
     there = {entry.text(entry.schema) for entry in data}
     refuse_unfit_names(selection.schemas_as, there, taken=())
-    chosen = Chosen(
+    chosen = ResolvedSelection(
         tables=frozenset(entry.name for entry in tables),
         sequences=frozenset(),
         extensions=frozenset(),

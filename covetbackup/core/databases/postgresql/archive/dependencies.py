@@ -19,7 +19,7 @@ from covetbackup.core.databases.postgresql.archive.server_requirements import (
     roles_of,
     tablespaces_of,
 )
-from covetbackup.core.databases.selection import Chosen, Selection
+from covetbackup.core.databases.selection import ResolvedSelection, Selection
 from covetbackup.core.errors import BadSetting
 
 _SETTINGS = (b"ENCODING", b"STDSTRINGS", b"SEARCHPATH")
@@ -47,7 +47,7 @@ class Closure:
     there already."""
 
     dump_ids: frozenset[int]
-    chosen: Chosen
+    chosen: ResolvedSelection
     outgoing: tuple[Entry, ...] = ()
 
 
@@ -200,13 +200,13 @@ def selected(contents: Contents, selection: Selection) -> list[Entry]:
     return found + whole + [each for each in own_sequences(contents) if each.schema in schemas]
 
 
-def _described(search: _Search, wanted: list[Entry], selection: Selection) -> Chosen:
+def _described(search: _Search, wanted: list[Entry], selection: Selection) -> ResolvedSelection:
     kept = [search.entries[dump_id] for dump_id in sorted(search.kept)]
     tables = [entry for entry in kept if entry.kind in TABLES]
     wanted_names = {entry.name for entry in wanted}
     there = {entry.text(entry.schema) for entry in kept if entry.schema}
     refuse_unfit_names(selection.schemas_as, there, taken={*there, _PUBLIC})
-    return Chosen(
+    return ResolvedSelection(
         tables=frozenset(entry.name for entry in tables),
         sequences=frozenset(entry.name for entry in kept if entry.kind == _SEQUENCE),
         extensions=frozenset(entry.text(entry.tag) for entry in kept if entry.kind == EXTENSION),
@@ -238,9 +238,9 @@ def _outgoing(search: _Search, renamed: Collection[bytes]) -> Iterator[Entry]:
     for key in _skipped(search):
         tables = [search.entries[need] for need in key.needs if need in search.entries]
         tables = [table for table in tables if table.kind in TABLES]
-        is_kept = any(table.dump_id in search.kept for table in tables if _is_of(key, table))
+        is_retained = any(table.dump_id in search.kept for table in tables if _is_of(key, table))
         others = {table.schema for table in tables if not _is_of(key, table)}
-        if is_kept and others.isdisjoint(renamed):
+        if is_retained and others.isdisjoint(renamed):
             yield key
 
 

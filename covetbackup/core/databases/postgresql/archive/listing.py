@@ -17,7 +17,7 @@ from covetbackup.core.databases.postgresql.archive.reader import (
     read_contents,
 )
 from covetbackup.core.databases.postgresql.archive.recorded import with_recorded_needs
-from covetbackup.core.databases.selection import Chosen, Selection
+from covetbackup.core.databases.selection import ResolvedSelection, Selection
 from covetbackup.core.errors import BadSetting, Incomplete
 
 
@@ -42,7 +42,7 @@ class Listing:
             if entry.kind == TABLE_DATA
         }
 
-    def chosen(self, selection: Selection) -> Chosen:
+    def chosen(self, selection: Selection) -> ResolvedSelection:
         """What a restore of `selection` would bring. Raises `BadSetting`."""
         narrow = close if selection.with_structure else close_rows
         return narrow(self._contents, selection).chosen

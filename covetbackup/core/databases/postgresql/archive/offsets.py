@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from covetbackup.core.databases.base import Piece
+from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry
 from covetbackup.core.databases.postgresql.archive.member_names import HEAD, is_part
 from covetbackup.core.errors import Incomplete
@@ -42,16 +42,16 @@ class Places:
         ):
             raise Incomplete("the parts of the dump are not those its contents speak of")
 
-    def data_pieces(self, wanted: Collection[int]) -> tuple[Piece, ...]:
+    def data_pieces(self, wanted: Collection[int]) -> tuple[MemberRange, ...]:
         """What has to be read for the entries with these dump ids: whole parts where all in them
         is wanted, else ranges of parts, what lies together in one."""
-        pieces: list[Piece] = []
+        pieces: list[MemberRange] = []
         for name in self._begins:
             if name != HEAD:
                 pieces += self._of_part(name, wanted)
         return tuple(pieces)
 
-    def _of_part(self, name: str, wanted: Collection[int]) -> Iterator[Piece]:
+    def _of_part(self, name: str, wanted: Collection[int]) -> Iterator[MemberRange]:
         begin, size = self._begins[name], self._sizes[name]
         runs = [
             (max(offset, begin), min(self._block_end(number), begin + size))
@@ -60,11 +60,11 @@ class Places:
         ]
         for run_begin, run_end in _joined(run for run in runs if run[0] < run[1]):
             if run_end - run_begin == size:
-                yield Piece(name)
+                yield MemberRange(name)
             else:
-                yield Piece(name, run_begin - begin, run_end - run_begin)
+                yield MemberRange(name, run_begin - begin, run_end - run_begin)
 
-    def of(self, piece: Piece) -> Place:
+    def of(self, piece: MemberRange) -> Place:
         begin = self._begins[piece.member] + piece.offset
         length = self._sizes[piece.member] if piece.length is None else piece.length
         end = begin + length

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
 
-from covetbackup.core.databases.base import Member, Outcome, Probe, Span
+from covetbackup.core.databases.base import BackupSummary, Member, Probe, Span
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.archive.contents import Contents
 from covetbackup.core.databases.postgresql.archive.reader import Unsupported
@@ -107,7 +107,7 @@ class PostgresBackup:
         self._dump = self._chosen_dump()
         yield from self._dump.groups()
 
-    def finish(self) -> Outcome:
+    def finish(self) -> BackupSummary:
         if self._dump is None:
             raise Incomplete("the dump was not read")
         dumped = self._dump.dumped_tables()
@@ -118,7 +118,7 @@ class PostgresBackup:
         self._refuse_gaps(dumped)
         moment = self._snapshot.taken_at
         span = Span(self._snapshot.lsn, self._snapshot.lsn, self._snapshot.timeline, moment, moment)
-        return Outcome(
+        return BackupSummary(
             span, self._complete(inventory), self._probe, self._dump.method, tuple(self._warnings)
         )
 

@@ -18,7 +18,7 @@ from psycopg import errors, sql
 
 from covetbackup.core.databases.postgresql.restore.scratch import PREFIX
 from covetbackup.core.databases.postgresql.server.connection import Connection, line_of
-from covetbackup.core.databases.retained import Session, kept_name
+from covetbackup.core.databases.retained import Session, retained_name
 from covetbackup.core.errors import BadSetting, DatabaseError, ServerBusy, TargetNotEmpty
 
 NAME_BYTES = 63
@@ -66,7 +66,7 @@ def free_kept_name(connection: Connection, target: str, now: datetime) -> str:
     def is_taken(name: str) -> bool:
         return identity_of(connection, name) is not None
 
-    return kept_name(target, now, limit=NAME_BYTES, is_taken=is_taken)
+    return retained_name(target, now, limit=NAME_BYTES, is_taken=is_taken)
 
 
 def identity_of(connection: Connection, name: str) -> str | None:
@@ -106,10 +106,10 @@ def swap(
     *,
     target: str,
     incoming: str,
-    kept_as: str,
+    retained_as: str,
     statements: Sequence[sql.Composed] = (),
 ) -> None:
-    """`target` becomes `kept_as` and `incoming` becomes `target`, or nothing changes.
+    """`target` becomes `retained_as` and `incoming` becomes `target`, or nothing changes.
 
     `statements` are run in the same transaction, before the renames. `usher` is a second
     connection to the maintenance database. Raises `DatabaseError`, `TargetNotEmpty`, `ServerBusy`.
@@ -121,7 +121,7 @@ def swap(
             for statement in statements:
                 connection.execute(statement)
             with _ending_sessions(usher, [target, incoming], refusals):
-                _rename(connection, target, kept_as)
+                _rename(connection, target, retained_as)
                 _rename(connection, incoming, target)
     except errors.ObjectInUse as error:
         left = "; ".join(refusals.values()) or line_of(error)
@@ -130,7 +130,7 @@ def swap(
             "end them, or grant the role pg_signal_backend",
         ) from error
     except errors.DuplicateDatabase as error:
-        raise TargetNotEmpty(f"database {kept_as!r} was created meanwhile") from error
+        raise TargetNotEmpty(f"database {retained_as!r} was created meanwhile") from error
     except errors.LockNotAvailable as error:
         raise ServerBusy(
             f"database {target!r} is locked, so it was not replaced",

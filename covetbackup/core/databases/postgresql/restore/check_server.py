@@ -12,7 +12,7 @@ from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.inventory.single_database import installable
 from covetbackup.core.databases.postgresql.server.connection import Connection, major_of
-from covetbackup.core.databases.selection import Chosen
+from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.errors import BadSetting
 
 ALL_RIGHTS = "restoring as a superuser: whatever the backup holds runs with all rights"
@@ -87,7 +87,7 @@ def needed(
     )
 
 
-def needed_by(chosen: Chosen, expected: Inventory) -> Inventory:
+def needed_by(chosen: ResolvedSelection, expected: Inventory) -> Inventory:
     """As `needed`, of what a selection came to."""
     return needed(
         expected,

@@ -20,7 +20,7 @@ import psycopg
 from psycopg import sql
 
 from covetbackup.core.databases.background import Background
-from covetbackup.core.databases.base import Piece, RestoreOptions
+from covetbackup.core.databases.base import MemberRange, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.archive.member_names import DUMP, HEAD, is_part
 from covetbackup.core.databases.postgresql.backup import unread
@@ -53,7 +53,7 @@ from covetbackup.core.databases.postgresql.server.connection import (
 from covetbackup.core.databases.postgresql.server.liveness import Felt, Pulse
 from covetbackup.core.databases.postgresql.server.older_server import sets_what_is_unknown
 from covetbackup.core.databases.postgresql.server.url import parse_url
-from covetbackup.core.databases.selection import Chosen
+from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
@@ -66,7 +66,7 @@ _log = logging.getLogger(__name__)
 class PostgresRestore:
     """A `RestoreSession` into a database that does not exist yet, or is replaced."""
 
-    kept_as = left = ""
+    retained_as = left = ""
 
     def __init__(
         self,
@@ -138,9 +138,9 @@ class PostgresRestore:
     ) -> None:
         self._stack.close()
 
-    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
+    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
         if HEAD in members:
-            yield (Piece(HEAD),)
+            yield (MemberRange(HEAD),)
             self._parts.open(members)
         elif self._options.selection is not None:
             raise BadSetting(
@@ -150,13 +150,13 @@ class PostgresRestore:
         if self.chosen is not None:
             self._refuse_unfit_for(self.chosen)
         if GLOBALS in members:
-            yield (Piece(GLOBALS),)
+            yield (MemberRange(GLOBALS),)
         with translated(self._settings):
             self._properties = self._rehearsed_properties()
         yield from self._parts.groups() if HEAD in members else self._parts.whole()
         self._finish_contents()
 
-    def sink(self, piece: Piece, progress: Progress) -> Sink:
+    def sink(self, piece: MemberRange, progress: Progress) -> Sink:
         if piece.member == GLOBALS:
             return ScriptSink(self._apply_globals)
         if is_part(piece.member):
@@ -174,7 +174,7 @@ class PostgresRestore:
         return [*self._notes, *self._parts.notes, *untried]
 
     @property
-    def chosen(self) -> Chosen | None:
+    def chosen(self) -> ResolvedSelection | None:
         return self._parts.chosen
 
     def inventory(self) -> Inventory:
@@ -209,7 +209,7 @@ class PostgresRestore:
 
     def commit(self) -> None:
         name, target = self._name, self._target.database
-        if self.kept_as:
+        if self.retained_as:
             self._replace(name, target)
         else:
             with translated(self._settings):
@@ -226,7 +226,7 @@ class PostgresRestore:
             scratch.refuse_taken(self._keeper, target)
             return
         swap.refuse_unfit(self._keeper, target)
-        self.kept_as = swap.free_kept_name(self._keeper, target, datetime.now(UTC))
+        self.retained_as = swap.free_kept_name(self._keeper, target, datetime.now(UTC))
 
     def _replace(self, name: str, target: str) -> None:
         with (
@@ -240,7 +240,7 @@ class PostgresRestore:
                 usher,
                 target=target,
                 incoming=name,
-                kept_as=self.kept_as,
+                retained_as=self.retained_as,
                 statements=self._properties,
             )
 
@@ -248,7 +248,7 @@ class PostgresRestore:
         owner = self._choices.role or None
         scratch.create(self._keeper, self._name, self._expected, owner=owner)
 
-    def _refuse_unfit_for(self, chosen: Chosen) -> None:
+    def _refuse_unfit_for(self, chosen: ResolvedSelection) -> None:
         self._needed = check_server.needed_by(chosen, self._expected)
         with translated(self._settings):
             check_server.refuse_unfit(self._keeper, self._needed, self._choices)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 
-from covetbackup.core.databases.base import Piece
+from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.archive.adapted import adapted
 from covetbackup.core.databases.postgresql.archive.attached import invalid_notes
@@ -46,7 +46,7 @@ from covetbackup.core.databases.postgresql.restore.structure import StructureLoa
 from covetbackup.core.databases.postgresql.restore.superuser_objects import refuse_forbidden
 from covetbackup.core.databases.postgresql.restore.tentative import Failure, TentativeSink
 from covetbackup.core.databases.postgresql.server.connection import Connection, major_of
-from covetbackup.core.databases.selection import Chosen, Selection
+from covetbackup.core.databases.selection import ResolvedSelection, Selection
 from covetbackup.core.errors import BadSetting, Incomplete
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
@@ -72,7 +72,7 @@ class PartedLoad:
         selection: Selection | None,
         progress: Progress,
     ) -> None:
-        self.chosen: Chosen | None = None
+        self.chosen: ResolvedSelection | None = None
         self._skips_failing = skips_failing
         self._expected = expected
         self._selection = selection
@@ -105,7 +105,7 @@ class PartedLoad:
             contents = self._narrowed(contents, self._selection)
         self._divide(contents)
 
-    def groups(self) -> Iterator[Sequence[Piece]]:
+    def groups(self) -> Iterator[Sequence[MemberRange]]:
         contents = self._contents = self._fitted(self._read_contents())
         assert self._places is not None
         self._progress.phase("making tables")
@@ -124,11 +124,11 @@ class PartedLoad:
         self._loaders.close()  # pg_restore's jobs may need their places on the server
         self._make_post_data(contents)
 
-    def whole(self) -> Iterator[Sequence[Piece]]:
+    def whole(self) -> Iterator[Sequence[MemberRange]]:
         """As `groups`, of a dump in one stream: read twice if some rows have to come first."""
-        yield (Piece(DUMP),)
+        yield (MemberRange(DUMP),)
         if self._is_read_twice:
-            yield (Piece(DUMP),)
+            yield (MemberRange(DUMP),)
         if self._contents is not None:
             self._make_post_data(self._contents)
 
@@ -160,7 +160,7 @@ class PartedLoad:
                 raise failure.error
             self._loaded.clear()
 
-        return TentativeSink(Piece(DUMP), sink, failed)
+        return TentativeSink(MemberRange(DUMP), sink, failed)
 
     def _rest_of_whole(self, contents: Contents, load: Callable[..., Sink]) -> Sink:
         self._loaders.close()
@@ -216,7 +216,7 @@ class PartedLoad:
         self._aside.move()
         self._structure.run(structure.within(Section.DATA, Section.POST_DATA))
 
-    def _configured(self, contents: Contents) -> Iterator[Sequence[Piece]]:
+    def _configured(self, contents: Contents) -> Iterator[Sequence[MemberRange]]:
         """One after the other, as pg_dump has put them: there may be keys between them. Rows that
         speak of what is made later are refused now, and loaded with all others."""
         assert self._places is not None
@@ -228,7 +228,7 @@ class PartedLoad:
                     del self._entries[entry.dump_id]
                 self._failures.clear()
 
-    def _to_repeat(self) -> Sequence[Piece]:
+    def _to_repeat(self) -> Sequence[MemberRange]:
         """Pieces whose rows were refused, for another time."""
         failures, self._failures = self._failures, []
         self._repetition.prepare(failures)
@@ -252,7 +252,7 @@ class PartedLoad:
             self._progress.note(line)
         return contents.kept(lambda entry: entry.dump_id in closure.dump_ids)
 
-    def sink(self, piece: Piece, progress: Progress) -> Sink:
+    def sink(self, piece: MemberRange, progress: Progress) -> Sink:
         if piece.member == HEAD:
             return ScriptSink(self._take_head, HEAD_BYTES)
         if self._places is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from covetbackup.core.databases.base import Piece
+from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.postgresql.archive.contents import Entry
 from covetbackup.core.databases.postgresql.restore.part_sink import PartSink
 from covetbackup.core.errors import SinkFailed
@@ -20,7 +20,7 @@ _HOPELESS = ("08", "28", "53", "57", "58", "XX")
 class Failure:
     """Rows of `entry` were refused, so nothing of `piece` was kept."""
 
-    piece: Piece
+    piece: MemberRange
     entry: Entry
     error: SinkFailed
 
@@ -28,7 +28,9 @@ class Failure:
 class TentativeSink:
     """Takes `piece` to its end whatever happens; `failed` is told if its rows were refused."""
 
-    def __init__(self, piece: Piece, sink: PartSink, failed: Callable[[Failure], None]) -> None:
+    def __init__(
+        self, piece: MemberRange, sink: PartSink, failed: Callable[[Failure], None]
+    ) -> None:
         self._piece = piece
         self._sink = sink
         self._failed = failed

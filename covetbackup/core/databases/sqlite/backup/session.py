@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from covetbackup.core.databases.base import Member, Outcome, Probe, Span
+from covetbackup.core.databases.base import BackupSummary, Member, Probe, Span
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.sqlite.backup.pages import PageImage, read_pages
 from covetbackup.core.databases.sqlite.inventory.build import take_inventory
@@ -71,13 +71,13 @@ class Snapshot:
         self._state.prove_unchanged()
         self._read_whole = True
 
-    def finish(self) -> Outcome:
+    def finish(self) -> BackupSummary:
         """Wait for the counts. Raises `Incomplete`, or what SQLite found wrong with a table."""
         if not self._read_whole:
             raise Incomplete(f"{MEMBER} was not read to its end")
         inventory = self._await_inventory()
         position, moment = self._state.position, self._state.taken_at
-        return Outcome(
+        return BackupSummary(
             span=Span(position, position, "", started_at=moment, stopped_at=moment),
             inventory=inventory,
             probe=self._probe,

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from covetbackup.core.databases.retained import kept_name
+from covetbackup.core.databases.retained import retained_name
 from covetbackup.core.databases.sqlite.server.connection import translated
 from covetbackup.core.databases.sqlite.server.file_btime import birth_of
 from covetbackup.core.databases.sqlite.server.source import is_mount_point, refuse_network
@@ -82,12 +82,12 @@ def free_kept_path(target: Path, now: datetime) -> Path:
         return any(os.path.lexists(target.with_name(name + end)) for end in ("", *COMPANIONS))
 
     stem, ending = target.stem, target.suffix
-    name = kept_name(stem, now, limit=NAME_BYTES, is_taken=is_taken, ending=ending)
+    name = retained_name(stem, now, limit=NAME_BYTES, is_taken=is_taken, ending=ending)
     return target.with_name(name)
 
 
-def exchange(target: Path, incoming: Path, kept_as: Path) -> None:
-    """`target` becomes `kept_as` and `incoming` becomes `target`, or nothing changes.
+def exchange(target: Path, incoming: Path, retained_as: Path) -> None:
+    """`target` becomes `retained_as` and `incoming` becomes `target`, or nothing changes.
 
     `incoming` has the same owner, group and mode afterwards. Crash safe: whoever dies leaves
     either file whole under the target's name; at worst the old one has both names, see
@@ -96,29 +96,29 @@ def exchange(target: Path, incoming: Path, kept_as: Path) -> None:
     """
     with _alone_in(target) as status, _alone_in(incoming), _one_at_a_time(target.parent):
         _take_after(incoming, status)
-        _link(target, kept_as)
+        _link(target, retained_as)
         try:
             _drop_companions(incoming)
             _drop_companions(target)
             disk.sync_folder(target.parent)
             os.replace(incoming, target)
         finally:
-            _drop_alias(target, kept_as)
+            _drop_alias(target, retained_as)
         disk.sync_folder(target.parent)
 
 
-def was_exchanged(target: Path, kept_as: Path) -> bool:
-    """Whether `kept_as` is the old database. A second name of the target itself, which a killed
+def was_exchanged(target: Path, retained_as: Path) -> bool:
+    """Whether `retained_as` is the old database. A second name of the target itself, which a killed
     exchange leaves, is removed: writing to one file by two names destroys it."""
     with _one_at_a_time(target.parent):
-        return _drop_alias(target, kept_as)
+        return _drop_alias(target, retained_as)
 
 
-def _drop_alias(target: Path, kept_as: Path) -> bool:
+def _drop_alias(target: Path, retained_as: Path) -> bool:
     try:
-        kept = os.lstat(kept_as)
+        kept = os.lstat(retained_as)
         if os.path.samestat(kept, os.lstat(target)):
-            kept_as.unlink()
+            retained_as.unlink()
             return False
     except FileNotFoundError:
         return False
@@ -206,14 +206,14 @@ def _take_after(path: Path, old: os.stat_result) -> None:
         ) from error
 
 
-def _link(target: Path, kept_as: Path) -> None:
+def _link(target: Path, retained_as: Path) -> None:
     try:
-        os.link(target, kept_as, follow_symlinks=False)
+        os.link(target, retained_as, follow_symlinks=False)
     except FileExistsError as error:
-        raise TargetNotEmpty(f"{kept_as} appeared during the restore") from error
+        raise TargetNotEmpty(f"{retained_as} appeared during the restore") from error
     except OSError as error:
         raise DatabaseError(
-            f"{target} cannot be kept as {kept_as.name}: {error.strerror}",
+            f"{target} cannot be kept as {retained_as.name}: {error.strerror}",
             "does the file system support hard links? restore under a new name",
         ) from error
 

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 
-from covetbackup.core.databases.base import Piece, one_by_one
+from covetbackup.core.databases.base import MemberRange, one_by_one
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.selection import Chosen
+from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.databases.sqlite.archive.integrity import (
     prove_integrity,
     prove_length,
@@ -50,14 +50,14 @@ def restoring(
     Raises `TargetNotEmpty`, `AccessRefused`, `BadSetting` if the directory is missing. Leaving
     without `commit` removes the scratch file; after `kill -9` it stays for `sweep_scratch`.
     """
-    kept_as = _kept_as(target) if is_replaced else None
-    if kept_as is None:
+    retained_as = _kept_as(target) if is_replaced else None
+    if retained_as is None:
         refuse_taken(target)
     scratch = target.with_name(f"{RESTORE_PREFIX}{secrets.token_hex(8)}")
     with _create(scratch) as file:
         try:
             disk.lock(file.fileno())
-            yield RestoreToFile(target, scratch, file, progress=progress, kept_as=kept_as)
+            yield RestoreToFile(target, scratch, file, progress=progress, retained_as=retained_as)
         finally:
             _unlink(scratch)
 
@@ -87,11 +87,11 @@ class RestoreToFile:
         file: FileIO,
         *,
         progress: Progress,
-        kept_as: Path | None = None,
+        retained_as: Path | None = None,
     ) -> None:
-        self.chosen: Chosen | None = None
-        self.kept_as = kept_as.name if kept_as else ""
-        self._kept_as = kept_as
+        self.chosen: ResolvedSelection | None = None
+        self.retained_as = retained_as.name if retained_as else ""
+        self._kept_as = retained_as
         self._target = target
         self._scratch = scratch
         self._file = file
@@ -99,10 +99,10 @@ class RestoreToFile:
         self._received = False
         self._proven = False
 
-    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
+    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
         return one_by_one(members)
 
-    def sink(self, piece: Piece, progress: Progress) -> Sink:
+    def sink(self, piece: MemberRange, progress: Progress) -> Sink:
         """Takes `main.sqlite`, once. Raises `BadSetting` for another member."""
         if piece.member != MEMBER or self._received:
             raise BadSetting(f"{piece.member} does not belong to a SQLite backup, or came twice")

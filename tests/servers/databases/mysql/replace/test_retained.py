@@ -141,17 +141,17 @@ def test_the_copy_has_the_place_and_the_original_is_kept(
     before = facts(mariadb_server, shop, awake=False)
     with replacing(mariadb_server, backup) as session:
         session.commit()
-    assert kept(mariadb_server) == [session.kept_as]
+    assert kept(mariadb_server) == [session.retained_as]
     assert facts(mariadb_server, shop) == facts(mariadb_server, "backed_up")
-    assert facts(mariadb_server, session.kept_as, awake=False) == before
+    assert facts(mariadb_server, session.retained_as, awake=False) == before
     asleep = "SELECT DISTINCT STATUS FROM information_schema.EVENTS WHERE EVENT_SCHEMA = '{}'"
-    assert mariadb_server.rows(None, asleep.format(session.kept_as)) == [("DISABLED",)]
+    assert mariadb_server.rows(None, asleep.format(session.retained_as)) == [("DISABLED",)]
     # Keys and triggers, cycles included, belong to the database that they are in.
     with pytest.raises(pymysql.err.IntegrityError):
-        mariadb_server.execute(session.kept_as, "DELETE FROM parent WHERE id = 1")
-    mariadb_server.execute(session.kept_as, "INSERT INTO parent VALUES (5, NULL)")
-    mariadb_server.execute(session.kept_as, "INSERT INTO numbered (t) VALUES ('x')")
-    logged = mariadb_server.rows(session.kept_as, "SELECT what FROM `old ☃`")
+        mariadb_server.execute(session.retained_as, "DELETE FROM parent WHERE id = 1")
+    mariadb_server.execute(session.retained_as, "INSERT INTO parent VALUES (5, NULL)")
+    mariadb_server.execute(session.retained_as, "INSERT INTO numbered (t) VALUES ('x')")
+    logged = mariadb_server.rows(session.retained_as, "SELECT what FROM `old ☃`")
     assert logged == [("first",), ("second",)]
 
 
@@ -172,11 +172,11 @@ def test_swapped_back_and_dropped(mariadb_server: MysqlServer, backup: Taken, sh
     before = facts(mariadb_server, shop)
     with replacing(mariadb_server, backup) as session:
         session.commit()
-    old = session.kept_as
+    old = session.retained_as
     another = partial(connect, settings_for(mariadb_server, shop), mariadb_server.password)
     with another() as connection:
         identity = retained.identity_of(connection, old)
-        found = swap.exchange(connection, another, target=shop, incoming=old, kept_as="copy")
+        found = swap.exchange(connection, another, target=shop, incoming=old, retained_as="copy")
         assert found == []
         assert identity is not None and retained.name_of(connection, identity) == shop
         assert facts(mariadb_server, shop) == before
@@ -389,6 +389,6 @@ else:
     setattr(Handover if step == "run" else exchange, step, wait)
 another = partial(connect, parse_url(url), Secret(sys.stdin.readline()))
 with another() as connection:
-    names = {"target": "shop", "incoming": incoming, "kept_as": "kept"}
+    names = {"target": "shop", "incoming": incoming, "retained_as": "kept"}
     exchange.exchange(connection, another, **names, awake=())
 """

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from covetbackup.core.databases.base import Piece, RestoreOptions
+from covetbackup.core.databases.base import MemberRange, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.replace import publish
 from covetbackup.core.databases.mysql.restore import scratch
@@ -113,8 +113,8 @@ def test_a_source_that_dies_leaves_no_database(mariadb_server: MysqlServer, back
         options = RestoreOptions(mariadb_server.url(TARGET), backup.inventory)
         with engine_for(mariadb_server, TARGET).restore(options, Silent()) as session:
             schema = source_of([backup.members["schema.sql"]])
-            pump(schema, [], session.sink(Piece("schema.sql"), Silent()))
-            pump(failing, [], session.sink(Piece("data-0001.sql"), Silent()))
+            pump(schema, [], session.sink(MemberRange("schema.sql"), Silent()))
+            pump(failing, [], session.sink(MemberRange("data-0001.sql"), Silent()))
 
 
 def test_a_cancel_before_the_commit_leaves_no_database(
@@ -137,8 +137,8 @@ def test_a_client_whose_session_is_killed_leaves_no_database(
         options = RestoreOptions(mariadb_server.url(TARGET), backup.inventory)
         with engine_for(mariadb_server, TARGET).restore(options, Silent()) as session:
             schema = source_of([backup.members["schema.sql"]])
-            pump(schema, [], session.sink(Piece("schema.sql"), Silent()))
-            sink = session.sink(Piece(big), Silent())
+            pump(schema, [], session.sink(MemberRange("schema.sql"), Silent()))
+            sink = session.sink(MemberRange(big), Silent())
             sink.write(backup.members[big][:5_000_000])
             assert eventually(lambda: bool(mariadb_server.rows(None, loading)))
             for (session_id,) in mariadb_server.rows(None, loading):
@@ -340,7 +340,7 @@ def test_kill_9_leaves_only_what_a_sweep_removes(
 
 _RESTORING = """
 import json, pathlib, sys, time
-from covetbackup.core.databases.base import Piece, RestoreOptions
+from covetbackup.core.databases.base import MemberRange, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql import scratch, swap
 from covetbackup.core.databases.mysql.engine import MysqlEngine

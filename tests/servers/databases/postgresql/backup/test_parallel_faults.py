@@ -15,7 +15,7 @@ from functools import partial
 import psycopg
 import pytest
 
-from covetbackup.core.databases.base import BackupOptions, Member, Piece, RestoreOptions
+from covetbackup.core.databases.base import BackupOptions, Member, MemberRange, RestoreOptions
 from covetbackup.core.databases.postgresql.archive.member_names import part_name
 from covetbackup.core.databases.postgresql.backup import parallel, plan
 from covetbackup.core.databases.postgresql.restore import part_sink
@@ -407,7 +407,7 @@ def test_parts_in_the_wrong_order_are_refused(
     options = RestoreOptions(postgres_server.url(TARGET), taken.inventory)
     with unchanged(postgres_server), pytest.raises(CovetError, match="before"):
         with engine_for(postgres_server).restore(options, Silent()) as session:
-            session.sink(Piece("dump.pgc.0001"), Silent())
+            session.sink(MemberRange("dump.pgc.0001"), Silent())
 
 
 def test_a_restore_left_without_commit_leaves_no_database(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions, notes_of
+from covetbackup.core.databases.base import RestoreOptions, restore_notes
 from covetbackup.core.databases.postgresql.inventory.outward import before_restore
 from tests.support.postgres import PostgresServer
 from tests.support.postgres_backup import Notes, Taken, engine_for, fill, take
@@ -42,9 +42,9 @@ def restored(server: PostgresServer, taken: Taken, name: str) -> tuple[str, ...]
     options = RestoreOptions(server.url(name), taken.inventory, 1, {})
     with engine_for(server).restore(options, Notes()) as session:
         fill(session, taken.members)
-        assert notes_of(session) == ()
+        assert restore_notes(session) == ()
         session.commit()
-        return notes_of(session)
+        return restore_notes(session)
 
 
 def test_a_subscription_of_a_copy_is_disabled_and_has_no_slot(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions, notes_of
+from covetbackup.core.databases.base import RestoreOptions, restore_notes
 from tests.support.postgres import PostgresRole, PostgresServer
 from tests.support.postgres_backup import Notes, Taken, engine_for, fill, put_back, take
 
@@ -35,7 +35,7 @@ def restored(server: PostgresServer, taken: Taken, target: str) -> list[str]:
     with engine_for(server).restore(options, Notes()) as session:
         fill(session, taken.members)
         session.commit()
-        return list(notes_of(session))
+        return list(restore_notes(session))
 
 
 def with_settings(taken: Taken, **settings: str) -> Taken:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions, required_of
+from covetbackup.core.databases.base import RestoreOptions, required_inventory
 from covetbackup.core.databases.inventory import differences
 from covetbackup.core.progress import Silent
 from tests.support import postgres_server as servers
@@ -66,7 +66,7 @@ def restore(
     with engine_for(server).restore(options, Silent()) as session:
         fill(session, taken.members, jobs=2)
         found = session.inventory()
-        assert differences(required_of(session, taken.inventory), found) == []
+        assert differences(required_inventory(session, taken.inventory), found) == []
         session.commit()
         return list(session.notes)  # type: ignore[attr-defined]
 
@@ -126,6 +126,6 @@ def test_a_restore_test_says_that_it_was_not_tried(
     options = RestoreOptions(server.url(COPY), taken.inventory, 2)
     with engine_for(server).restore(options, Silent()) as session:
         fill(session, taken.members, jobs=2)
-        assert differences(required_of(session, taken.inventory), session.inventory()) == []
+        assert differences(required_inventory(session, taken.inventory), session.inventory()) == []
         [note] = session.notes  # type: ignore[attr-defined]
     assert note.startswith("not tried, as it is created after the rename: extension pg_cron")

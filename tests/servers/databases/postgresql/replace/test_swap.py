@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from covetbackup.core.databases.base import Piece, RestoreOptions
+from covetbackup.core.databases.base import MemberRange, RestoreOptions
 from covetbackup.core.databases.postgresql.replace import swap
 from covetbackup.core.databases.postgresql.restore.new_database import PostgresRestore
 from covetbackup.core.databases.postgresql.restore.scratch import PREFIX, connect_maintenance
@@ -91,8 +91,8 @@ def test_the_copy_has_the_place_and_the_original_is_kept(
         assert tables(postgres_server, shop) == ["old"]
         session.commit()
     assert tables(postgres_server, shop) == ["t"]
-    assert kept(postgres_server) == [session.kept_as]
-    assert contents(postgres_server, session.kept_as) == before
+    assert kept(postgres_server) == [session.retained_as]
+    assert contents(postgres_server, session.retained_as) == before
     assert scratches(postgres_server) == []
 
 
@@ -148,7 +148,7 @@ def test_a_cancel_before_the_swap_leaves_the_original_serving(
     with pytest.raises(Cancelled):
         with engine_for(postgres_server).restore(options, Silent()) as session:
             source = source_of([dump]) if is_loaded else half
-            pump(source, [], session.sink(Piece("dump.pgc"), Silent()))
+            pump(source, [], session.sink(MemberRange("dump.pgc"), Silent()))
             session.inventory()
             raise Cancelled
     assert client.execute("SELECT what FROM old").fetchall() == [("precious",)]
@@ -245,8 +245,8 @@ def test_names_at_the_limit_are_cut_before_the_moment(
     with replacing(postgres_server, backup, long) as session:
         session.commit()
     assert tables(postgres_server, long) == ["t"]
-    assert len(session.kept_as.encode()) in (62, 63)
-    assert session.kept_as in postgres_server.databases()
+    assert len(session.retained_as.encode()) in (62, 63)
+    assert session.retained_as in postgres_server.databases()
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -281,7 +281,7 @@ def test_kill_9_around_the_swap_leaves_one_or_the_other(
 _KILLED = """
 import os, sys
 from contextlib import contextmanager
-from covetbackup.core.databases.base import Piece, RestoreOptions
+from covetbackup.core.databases.base import MemberRange, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql import replace
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
@@ -304,7 +304,7 @@ else:
 engine = PostgresEngine(parse_url(url), Secret(os.environ["DATABASE_SECRET"]))
 options = RestoreOptions(url, Inventory(), replace=True, extra={"owner": "none"})
 with engine.restore(options, Silent()) as session:
-    sink = session.sink(Piece("dump.pgc"), Silent())
+    sink = session.sink(MemberRange("dump.pgc"), Silent())
     with open(dump, "rb") as file:
         sink.write(file.read())
     sink.commit()
@@ -315,14 +315,14 @@ with engine.restore(options, Silent()) as session:
 def test_swap_back_and_drop(postgres_server: PostgresServer, backup: Taken, shop: str) -> None:
     with replacing(postgres_server, backup) as session:
         session.commit()
-    old, settings = session.kept_as, postgres_server.settings()
+    old, settings = session.retained_as, postgres_server.settings()
     password = postgres_server.password
     with (
         connect_maintenance(settings, password, application="test") as connection,
         connect_maintenance(settings, password, application="test") as usher,
     ):
         identity = swap.identity_of(connection, old)
-        swap.swap(connection, usher, target=shop, incoming=old, kept_as="copy")
+        swap.swap(connection, usher, target=shop, incoming=old, retained_as="copy")
         assert identity is not None and swap.name_of(connection, identity) == shop
         assert tables(postgres_server, shop) == ["old"]
         assert tables(postgres_server, "copy") == ["t"]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions, left_of
+from covetbackup.core.databases.base import RestoreOptions, unremoved
 from covetbackup.core.databases.postgresql.replace import swap
 from covetbackup.core.databases.postgresql.restore import drop_database
 from covetbackup.core.databases.postgresql.restore.scratch import (
@@ -51,7 +51,7 @@ def drill(server: PostgresServer, taken: Taken, notes: Notes) -> str:
     with engine_for(server).restore(options, notes) as session:
         fill(session, taken.members)
         assert server.rows("postgres", "SELECT count(*) FROM pg_subscription") == [(2,)]
-    return left_of(session)
+    return unremoved(session)
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def test_a_restore_whose_scratch_database_stays_names_it(
         holder = held(postgres_tidy, name)
         holder.__enter__()
     try:
-        assert left_of(session).startswith(f"scratch database '{name}' is left: ")
-        assert left_of(session) in notes.lines
+        assert unremoved(session).startswith(f"scratch database '{name}' is left: ")
+        assert unremoved(session) in notes.lines
     finally:
         holder.__exit__(None, None, None)

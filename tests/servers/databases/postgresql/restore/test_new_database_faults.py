@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from covetbackup.core.databases.base import Piece, RestoreOptions
+from covetbackup.core.databases.base import MemberRange, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory, differences
 from covetbackup.core.databases.postgresql.restore.scratch import PREFIX, sweep_scratch
 from covetbackup.core.errors import (
@@ -91,7 +91,7 @@ def test_a_source_that_dies_leaves_no_database(
     with unchanged(postgres_server), pytest.raises(SinkFailed, match="lost"):
         options = RestoreOptions(postgres_server.url(TARGET), backup.inventory)
         with engine_for(postgres_server).restore(options, Silent()) as session:
-            pump(failing, [], session.sink(Piece("dump.pgc"), Silent()))
+            pump(failing, [], session.sink(MemberRange("dump.pgc"), Silent()))
 
 
 def test_a_restore_left_without_commit_leaves_no_database(
@@ -113,7 +113,7 @@ def test_a_pg_restore_whose_session_is_killed_leaves_no_database(
     with unchanged(postgres_server), pytest.raises(SinkFailed, match="pg_restore"):
         options = RestoreOptions(postgres_server.url(TARGET), backup.inventory)
         with engine_for(postgres_server, TARGET).restore(options, Silent()) as session:
-            sink = session.sink(Piece("dump.pgc"), Silent())
+            sink = session.sink(MemberRange("dump.pgc"), Silent())
             sink.write(dump[:1_000_000])
             copying = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'COPY public.t%'"
             assert eventually(lambda: bool(postgres_server.rows("postgres", copying)))
@@ -340,7 +340,7 @@ def test_kill_9_leaves_only_a_scratch_database_that_a_sweep_removes(
 
 _RESTORING = """
 import json, pathlib, sys, time
-from covetbackup.core.databases.base import Piece, RestoreOptions
+from covetbackup.core.databases.base import MemberRange, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.databases.postgresql.url import parse_url
@@ -350,7 +350,7 @@ url, folder = sys.argv[1], pathlib.Path(sys.argv[2])
 engine = PostgresEngine(parse_url(url), Secret(sys.stdin.readline()))
 expected = Inventory.from_json(json.loads((folder / "inventory").read_text()))
 with engine.restore(RestoreOptions(url, expected), Silent()) as session:
-    session.sink(Piece("dump.pgc"), Silent()).write((folder / "dump").read_bytes()[:-1000])
+    session.sink(MemberRange("dump.pgc"), Silent()).write((folder / "dump").read_bytes()[:-1000])
     print("loading", flush=True)
     time.sleep(60)
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions, required_of
+from covetbackup.core.databases.base import RestoreOptions, required_inventory
 from covetbackup.core.databases.inventory import differences
 from covetbackup.core.errors import SinkFailed
 from covetbackup.core.progress import Silent
@@ -110,7 +110,7 @@ def test_what_the_server_refuses_is_left_out_by_choice_only_and_named(
         fill(session, taken.members, jobs=2)
         found = session.inventory()
         session.commit()
-        assert differences(required_of(session, taken.inventory), found) == []
+        assert differences(required_inventory(session, taken.inventory), found) == []
         assert differences(taken.inventory, found) != []
         notes = session.notes
     assert [note.split(": ")[1] for note in notes] == [
@@ -136,7 +136,7 @@ def test_the_index_of_a_partition_is_left_out_with_those_that_need_it(
         fill(session, taken.members, jobs=2)
         found = session.inventory()
         session.commit()
-        assert differences(required_of(session, taken.inventory), found) == []
+        assert differences(required_inventory(session, taken.inventory), found) == []
         notes = session.notes
     broken = [note.split(" of a partitioned")[0] for note in notes if "no valid index" in note]
     assert broken == [

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from covetbackup.core.databases.base import Piece, RestoreOptions
+from covetbackup.core.databases.base import MemberRange, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.databases.sqlite.replace import swap
@@ -63,7 +63,7 @@ def names(folder: Path) -> list[str]:
 def replacing(target: Path, image: bytes) -> Iterator[RestoreToFile]:
     options = RestoreOptions(str(target), Inventory(), replace=True)
     with SqliteEngine(target).restore(options, Silent()) as session:
-        sink = session.sink(Piece("main.sqlite"), Silent())
+        sink = session.sink(MemberRange("main.sqlite"), Silent())
         sink.write(image)
         sink.commit()
         yield session
@@ -74,9 +74,9 @@ def test_the_new_one_has_the_place_and_the_old_one_is_kept(target: Path, image: 
     with replacing(target, image) as session:
         assert who(target) == ["old"]
         session.commit()
-    assert names(target.parent) == sorted([target.name, session.kept_as])
-    assert session.kept_as.startswith("shop_replaced_") and session.kept_as.endswith(".db")
-    assert (who(target), who(target.with_name(session.kept_as))) == (["new"], ["old"])
+    assert names(target.parent) == sorted([target.name, session.retained_as])
+    assert session.retained_as.startswith("shop_replaced_") and session.retained_as.endswith(".db")
+    assert (who(target), who(target.with_name(session.retained_as))) == (["new"], ["old"])
     assert target.stat().st_mode & 0o777 == 0o640
 
 
@@ -102,8 +102,8 @@ def test_frames_in_the_log_of_a_dead_writer_are_kept(tmp_path: Path, image: byte
     with replacing(target, image) as session:
         session.commit()
     assert who(target) == ["new"]
-    assert who(target.with_name(session.kept_as)) == ["old", "next"]
-    assert names(tmp_path) == sorted(["elsewhere", "shop.db", session.kept_as])
+    assert who(target.with_name(session.retained_as)) == ["old", "next"]
+    assert names(tmp_path) == sorted(["elsewhere", "shop.db", session.retained_as])
 
 
 _DEAD_WRITER = """
@@ -173,7 +173,7 @@ def test_a_log_begun_by_the_next_program_is_not_removed(
     with replacing(target, image) as session:
         session.commit()
     assert who(target) == ["new", "next"]
-    assert who(target.with_name(session.kept_as)) == ["old"]
+    assert who(target.with_name(session.retained_as)) == ["old"]
 
 
 def write_and_die(path: Path) -> None:
@@ -216,7 +216,7 @@ def test_who_clears_up_meanwhile_does_not_take_the_last_name_of_the_old_one(
     with replacing(target, image) as session:
         session.commit()
     assert eventually(lambda: answers == [True])
-    assert who(target.with_name(session.kept_as)) == ["old"]
+    assert who(target.with_name(session.retained_as)) == ["old"]
 
 
 def test_a_second_name_left_by_a_killed_swap_is_gone_before_the_next_try(
@@ -227,7 +227,7 @@ def test_a_second_name_left_by_a_killed_swap_is_gone_before_the_next_try(
     with replacing(target, image) as session:
         assert not alias.exists()
         session.commit()
-    assert who(target.with_name(session.kept_as)) == ["old"]
+    assert who(target.with_name(session.retained_as)) == ["old"]
 
 
 def test_a_second_name_of_somebody_else_refuses(target: Path, image: bytes) -> None:
@@ -239,7 +239,7 @@ def test_a_second_name_of_somebody_else_refuses(target: Path, image: bytes) -> N
 _KILLED = """
 import os, sys
 from pathlib import Path
-from covetbackup.core.databases.base import Piece, RestoreOptions
+from covetbackup.core.databases.base import MemberRange, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.progress import Silent
@@ -252,7 +252,7 @@ def die(old, new):
 os.replace = die
 options = RestoreOptions(target, Inventory(), replace=True)
 with SqliteEngine(Path(target)).restore(options, Silent()) as session:
-    sink = session.sink(Piece("main.sqlite"), Silent())
+    sink = session.sink(MemberRange("main.sqlite"), Silent())
     sink.write(Path(source).read_bytes())
     sink.commit()
     session.commit()
@@ -262,7 +262,7 @@ with SqliteEngine(Path(target)).restore(options, Silent()) as session:
 def test_swapping_back_is_the_same_the_other_way(target: Path, image: bytes) -> None:
     with replacing(target, image) as session:
         session.commit()
-    kept = target.with_name(session.kept_as)
+    kept = target.with_name(session.retained_as)
     identity = swap.identity_of(kept)
     again = swap.free_kept_path(target, datetime.now(UTC))
     swap.exchange(target, kept, again)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from covetbackup.core.databases.base import Piece, RestoreOptions
+from covetbackup.core.databases.base import MemberRange, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.databases.sqlite.restore import session as restore
@@ -133,7 +133,7 @@ def test_leaving_without_a_commit_leaves_nothing(tmp_path: Path, image: bytes) -
 def test_an_aborted_stream_is_never_committed(tmp_path: Path, image: bytes) -> None:
     with pytest.raises(Incomplete, match="not been restored"):
         with _restore(tmp_path / "new.db") as session:
-            sink = session.sink(Piece("main.sqlite"), Silent())
+            sink = session.sink(MemberRange("main.sqlite"), Silent())
             sink.write(image)
             sink.abort()
             session.commit()
@@ -263,7 +263,7 @@ def test_kill_9_leaves_only_what_a_sweep_takes(tmp_path: Path, image: bytes) -> 
 
 def test_an_unknown_member_or_option_is_refused(tmp_path: Path) -> None:
     with _restore(tmp_path / "new.db") as session, pytest.raises(BadSetting, match="other.sqlite"):
-        session.sink(Piece("other.sqlite"), Silent())
+        session.sink(MemberRange("other.sqlite"), Silent())
     options = RestoreOptions(str(tmp_path / "new.db"), Inventory(), extra={"owner": "me"})
     with pytest.raises(BadSetting, match="owner"):
         SqliteEngine(tmp_path / "any").restore(options, Silent())
@@ -272,13 +272,13 @@ def test_an_unknown_member_or_option_is_refused(tmp_path: Path) -> None:
 _RESTORER = """
 import sys, time
 from pathlib import Path
-from covetbackup.core.databases.base import Piece, RestoreOptions
+from covetbackup.core.databases.base import MemberRange, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.progress import Silent
 target, source = sys.argv[1:]
 with SqliteEngine(Path(target)).restore(RestoreOptions(target, Inventory()), Silent()) as session:
-    sink = session.sink(Piece("main.sqlite"), Silent())
+    sink = session.sink(MemberRange("main.sqlite"), Silent())
     sink.write(Path(source).read_bytes())
     print("written", flush=True)
     time.sleep(60)
@@ -304,7 +304,7 @@ def _restore(
 
 
 def _fill(session: RestoreToFile, data: bytes) -> None:
-    sink = session.sink(Piece("main.sqlite"), Silent())
+    sink = session.sink(MemberRange("main.sqlite"), Silent())
     for start in range(0, len(data), 300_000):
         sink.write(data[start : start + 300_000])
     sink.commit()

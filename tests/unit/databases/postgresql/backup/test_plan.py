@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from covetbackup.core.databases.base import Piece
+from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry, Section
 from covetbackup.core.databases.postgresql.archive.member_names import is_part
 from covetbackup.core.databases.postgresql.archive.offsets import Place, Places
@@ -235,7 +235,7 @@ def all_of(contents: Contents) -> list[int]:
 
 def test_whole_parts_are_read_where_all_in_them_is_wanted() -> None:
     contents, places, _ = place_sample()
-    parts = tuple(Piece(f"dump.pgc.000{number}") for number in (1, 2, 3, 4))
+    parts = tuple(MemberRange(f"dump.pgc.000{number}") for number in (1, 2, 3, 4))
     assert places.data_pieces(all_of(contents)) == parts
     assert places.data_pieces([]) == ()
 
@@ -244,19 +244,19 @@ def test_ranges_are_read_where_some_is_not() -> None:
     contents, places, _ = place_sample()
     first, second, third = all_of(contents)
     assert places.data_pieces([first]) == (
-        Piece("dump.pgc.0001"),
-        Piece("dump.pgc.0002"),
-        Piece("dump.pgc.0003", 0, 50),
+        MemberRange("dump.pgc.0001"),
+        MemberRange("dump.pgc.0002"),
+        MemberRange("dump.pgc.0003", 0, 50),
     )
     assert places.data_pieces([second]) == (
-        Piece("dump.pgc.0003", 50, 30),
-        Piece("dump.pgc.0004", 0, 20),
+        MemberRange("dump.pgc.0003", 50, 30),
+        MemberRange("dump.pgc.0004", 0, 20),
     )
     assert places.data_pieces([first, third]) == (
-        Piece("dump.pgc.0001"),
-        Piece("dump.pgc.0002"),
-        Piece("dump.pgc.0003", 0, 50),
-        Piece("dump.pgc.0004", 20, 50),
+        MemberRange("dump.pgc.0001"),
+        MemberRange("dump.pgc.0002"),
+        MemberRange("dump.pgc.0003", 0, 50),
+        MemberRange("dump.pgc.0004", 20, 50),
     )
 
 

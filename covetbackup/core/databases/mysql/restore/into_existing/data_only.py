@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 
-from covetbackup.core.databases.base import Piece, RestoreOptions
+from covetbackup.core.databases.base import MemberRange, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory, TableFacts
 from covetbackup.core.databases.mysql.archive.selection import rows_chosen
 from covetbackup.core.databases.mysql.inventory import requirements
@@ -23,7 +23,7 @@ from covetbackup.core.databases.mysql.server.background import in_background
 from covetbackup.core.databases.mysql.server.connection import connect, translated
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
 from covetbackup.core.databases.mysql.server.url import own_target
-from covetbackup.core.databases.selection import Chosen, Rows, Selection
+from covetbackup.core.databases.selection import ResolvedSelection, Rows, Selection
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
@@ -51,7 +51,7 @@ SESSION = (
 class RowsRestore:
     """A `RestoreSession` whose scratch target is a transaction on the real one."""
 
-    kept_as = ""
+    retained_as = ""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class RowsRestore:
     ) -> None:
         if options.replace or options.extra:
             raise BadSetting("rows go into tables that are there: nothing is replaced or owned")
-        self.chosen: Chosen | None = None
+        self.chosen: ResolvedSelection | None = None
         self._settings = own_target(settings, options.target)
         self._recorded = requirements.of_rows(options.expected)
         self._password = password
@@ -72,7 +72,7 @@ class RowsRestore:
         self._contents = Contents()
         self._order: list[str] = []
         self._loaded: dict[str, int] = {}
-        self._tables: dict[Piece, str] = {}
+        self._tables: dict[MemberRange, str] = {}
 
     def __enter__(self) -> RowsRestore:
         self._connection = connect(self._settings, self._password)
@@ -87,7 +87,7 @@ class RowsRestore:
         self._connection.close()  # without a commit this undoes everything
         self._contents.close()
 
-    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
+    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
         yield from self._contents.groups(members)
         listing = self._contents.listing
         self.chosen = rows_chosen(listing, self._selection)
@@ -103,7 +103,7 @@ class RowsRestore:
         with translated(self._settings):
             self._refuse_broken()
 
-    def sink(self, piece: Piece, progress: Progress) -> Sink:
+    def sink(self, piece: MemberRange, progress: Progress) -> Sink:
         table = self._tables.get(piece)
         if table is not None:
             return StatementSink(self._connection, lambda count: self._count(table, count))

@@ -16,7 +16,7 @@ from covetbackup.core.databases.postgresql.archive.writer import head_of_archive
 from covetbackup.core.databases.postgresql.restore.into_existing.table_checks import listed
 from covetbackup.core.databases.postgresql.restore.loaders import for_the_server, memory_file
 from covetbackup.core.databases.postgresql.server.connection import Connection
-from covetbackup.core.databases.selection import Chosen
+from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.errors import TargetNotEmpty
 from covetbackup.core.stream.process import CommandSource
 
@@ -30,7 +30,7 @@ _EXTENSION = b"EXTENSION"
 _TIMEOUTS = (b"lock_timeout", b"transaction_timeout")
 
 
-def refuse_present(connection: Connection, chosen: Chosen) -> None:
+def refuse_present(connection: Connection, chosen: ResolvedSelection) -> None:
     """Raises `TargetNotEmpty` naming what is there of it under the names that it shall have."""
     stepping_aside = [old for old, _ in chosen.schemas_as]
     wanted = [*chosen.tables, *chosen.sequences]

@@ -22,7 +22,7 @@ from covetbackup.core.databases.postgresql.restore.into_existing.schema_rename i
     refuse_taken,
 )
 from covetbackup.core.databases.postgresql.server.connection import Connection
-from covetbackup.core.databases.selection import Chosen
+from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.errors import BadSetting
 
 _SCHEMA = b"SCHEMA"
@@ -43,7 +43,7 @@ _TOKEN = re.compile(
 _QUALIFIED = re.compile(rb"\A(%s)\.(%s)" % (_NAME, _NAME))
 
 
-def schemas_that_stay(connection: Connection, chosen: Chosen) -> list[str]:
+def schemas_that_stay(connection: Connection, chosen: ResolvedSelection) -> list[str]:
     """Return those of the schemas to be renamed in which this database has needed extensions."""
     olds = [old for old, _ in chosen.schemas_as]
     rows = connection.execute(_EXTENSIONS, (olds, sorted(chosen.extensions)))
@@ -55,7 +55,7 @@ class Requalified:
     for a new name that is taken."""
 
     def __init__(
-        self, connection: Connection, contents: Contents, chosen: Chosen, *, owner: str
+        self, connection: Connection, contents: Contents, chosen: ResolvedSelection, *, owner: str
     ) -> None:
         refuse_taken(connection, chosen.schemas_as)
         self.created: set[int] = set()
@@ -68,7 +68,7 @@ class Requalified:
         self._staying: Mapping[bytes, Collection[bytes]] = {}
 
     @staticmethod
-    def is_needed(connection: Connection, contents: Contents, chosen: Chosen) -> bool:
+    def is_needed(connection: Connection, contents: Contents, chosen: ResolvedSelection) -> bool:
         """Return whether a needed extension is in a schema that gets another name, or will be."""
         if schemas_that_stay(connection, chosen):
             return True
@@ -104,7 +104,7 @@ class Requalified:
         """Return `statements`, in the encoding of the dump, with the new names."""
         return _TOKEN.sub(self._replaced, statements)
 
-    def chosen(self, chosen: Chosen) -> Chosen:
+    def chosen(self, chosen: ResolvedSelection) -> ResolvedSelection:
         """Return `chosen` as what is there from the start."""
         return chosen
 

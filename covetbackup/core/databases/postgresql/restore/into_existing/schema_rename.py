@@ -16,7 +16,7 @@ from psycopg import sql
 
 from covetbackup.core.databases.postgresql.archive.contents import Entry
 from covetbackup.core.databases.postgresql.server.connection import Connection
-from covetbackup.core.databases.selection import Chosen
+from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.errors import TargetNotEmpty
 
 
@@ -78,7 +78,7 @@ class Aside:
         """Return them as they are."""
         return statements
 
-    def chosen(self, chosen: Chosen) -> Chosen:
+    def chosen(self, chosen: ResolvedSelection) -> ResolvedSelection:
         """Return `chosen` as what is there before `step_back`."""
         return replace(chosen, schemas_as=())
 

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 import psycopg
 
-from covetbackup.core.databases.base import Piece, RestoreOptions
+from covetbackup.core.databases.base import MemberRange, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.archive.attached import invalid_notes
 from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry
@@ -46,7 +46,7 @@ from covetbackup.core.databases.postgresql.server.background import in_backgroun
 from covetbackup.core.databases.postgresql.server.clients import Clients
 from covetbackup.core.databases.postgresql.server.connection import major_of, translated
 from covetbackup.core.databases.postgresql.server.liveness import Felt, Pulse
-from covetbackup.core.databases.selection import Chosen, Selection
+from covetbackup.core.databases.selection import ResolvedSelection, Selection
 from covetbackup.core.errors import BadSetting, ServerBusy
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
@@ -65,7 +65,7 @@ class Addition(Protocol):
     the result.
     """
 
-    chosen: Chosen
+    chosen: ResolvedSelection
     entries: dict[int, Entry]
     notes: list[str]
     first: Sequence[int]
@@ -76,9 +76,9 @@ class Addition(Protocol):
 
 
 class AddingRestore:
-    """A `RestoreSession`, `Traced`, into the database of `access`."""
+    """A `RestoreSession`, `VerifiableCommit`, into the database of `access`."""
 
-    kept_as = ""
+    retained_as = ""
 
     def __init__(
         self,
@@ -141,18 +141,18 @@ class AddingRestore:
         return [*added, *refused.notes, *broken, *self._checks.notes]
 
     @property
-    def chosen(self) -> Chosen | None:
+    def chosen(self) -> ResolvedSelection | None:
         return self._addition.chosen if self._addition else None
 
-    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[Piece]]:
-        yield (Piece(head_of(members)),)
+    def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
+        yield (MemberRange(head_of(members)),)
         if self._contents is None:
             raise BadSetting(f"{HEAD} was not read")
         self._places = Places(self._contents, members)
         addition = self._addition = self._addition_of(self._contents)
         self._refuse_unfit(addition.chosen)
         if GLOBALS in members and self._choices.apply_globals:
-            yield (Piece(GLOBALS),)
+            yield (MemberRange(GLOBALS),)
         self._progress.phase("making the database ready")
         with self._reported():
             addition.begin()
@@ -171,7 +171,7 @@ class AddingRestore:
             self._checks.put_back()
             self._found = addition.finish(self._expected, self._loaded)
 
-    def _load_first(self, dump_id: int) -> Iterator[Sequence[Piece]]:
+    def _load_first(self, dump_id: int) -> Iterator[Sequence[MemberRange]]:
         """Rows that speak of what is made later are refused now, and loaded with all others."""
         assert self._places is not None
         pieces = self._places.data_pieces([dump_id])
@@ -181,7 +181,7 @@ class AddingRestore:
                 self._done.add(dump_id)
             self._failures.clear()
 
-    def _load_again(self) -> Iterator[Sequence[Piece]]:
+    def _load_again(self) -> Iterator[Sequence[MemberRange]]:
         """Rows that a table which was made here refused, for another time."""
         failures, self._failures = self._failures, []
         with self._reported():
@@ -200,7 +200,7 @@ class AddingRestore:
             return expected
         return without(expected, self._refused.left_out, self._contents)
 
-    def sink(self, piece: Piece, progress: Progress) -> Sink:
+    def sink(self, piece: MemberRange, progress: Progress) -> Sink:
         if piece.member == HEAD:
             return ScriptSink(self._take_head, HEAD_BYTES)
         if piece.member == GLOBALS:
@@ -248,7 +248,7 @@ class AddingRestore:
                 progress=self._progress,
             )
 
-    def _refuse_unfit(self, chosen: Chosen) -> None:
+    def _refuse_unfit(self, chosen: ResolvedSelection) -> None:
         for line in chosen.lines:
             self._progress.note(line)
         needed = check_server.needed_by(chosen, self._expected)

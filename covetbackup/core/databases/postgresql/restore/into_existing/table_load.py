@@ -31,7 +31,7 @@ from covetbackup.core.databases.postgresql.restore.into_existing.statements impo
 from covetbackup.core.databases.postgresql.restore.refused_statements import WAY_OUT, Refused
 from covetbackup.core.databases.postgresql.restore.superuser_objects import refuse_forbidden
 from covetbackup.core.databases.postgresql.server.connection import Connection, major_of
-from covetbackup.core.databases.selection import Chosen, Selection, renamed
+from covetbackup.core.databases.selection import ResolvedSelection, Selection, renamed
 from covetbackup.core.progress import Progress
 
 
@@ -119,7 +119,7 @@ class AddedTables:
         structure = self._structure.within(Section.PRE_DATA, Section.DATA)
         self._run(structure.kept(lambda entry: entry.dump_id not in self._early))
 
-    def _names_for(self, chosen: Chosen) -> Aside | Requalified:
+    def _names_for(self, chosen: ResolvedSelection) -> Aside | Requalified:
         if Requalified.is_needed(self._connection, self._structure, chosen):
             return Requalified(self._connection, self._structure, chosen, owner=self._owner)
         return Aside(self._connection, chosen.schemas_as, owner=self._owner)

@@ -15,7 +15,7 @@ from covetbackup.core.databases.postgresql.archive.member_names import HEAD
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.databases.postgresql.restore.into_existing import session
 from covetbackup.core.databases.postgresql.server import connection as postgresql
-from covetbackup.core.databases.selection import Chosen, Selection
+from covetbackup.core.databases.selection import ResolvedSelection, Selection
 from covetbackup.core.errors import BadSetting, Cancelled
 from tests.support.postgres import PostgresRole, PostgresServer
 from tests.support.postgres_backup import Notes, Taken, engine_for, fill, take
@@ -59,7 +59,7 @@ class Shop:
     def rows_of(self, *tables: str, **more: object) -> Inventory:
         return self.add(*tables, with_structure=False, **more)  # type: ignore[arg-type]
 
-    def chosen(self, *tables: str, schemas_as: str = "") -> Chosen:
+    def chosen(self, *tables: str, schemas_as: str = "") -> ResolvedSelection:
         """What the contents say of it, before anything runs."""
         sizes = {name: len(content) for name, content in self.taken.members.items()}
         listing = Listing(self.taken.members[HEAD], sizes, self.taken.inventory)

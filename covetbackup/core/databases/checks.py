@@ -1,4 +1,4 @@
-"""One finding of a preflight, as shown before a restore and kept with it."""
+"""Checks: one finding each, made before a restore or of a connection, and stored with it."""
 
 from __future__ import annotations
 
