@@ -71,7 +71,7 @@ class Adding:
 
     makes_tables  whether tables that are not there yet can come; else only rows for those that are
     look          the checks of that database, as of `TargetKind`
-    was_added     whether a restore of that trace was committed (`base.VerifiableCommit`), None if it
+    was_added     whether a restore of that trace was committed (`base.VerifiableCommit`), None if
                   cannot be told. Contacts the server; raises `CovetError`
     """
 
