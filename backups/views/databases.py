@@ -14,7 +14,7 @@ from backups import services
 from backups.discovery import set_inclusion
 from backups.forms.backups import BackupForm
 from backups.forms.searches import DatabaseFilter
-from backups.listing import ORDERS, BackupFilter as ResolvedSelection, backups_in
+from backups.listing import ORDERS, BackupFilter, backups_in
 from backups.models import Backup, Database, DatabaseState
 from backups.models.backup import RESTORABLE_STATES
 from backups.models.source import Inclusion
@@ -125,7 +125,7 @@ def _matching(rows: QuerySet[Database], form: DatabaseFilter) -> QuerySet[Databa
 
 def _page(request: HttpRequest, found: Database, form: BackupForm) -> dict[str, Any]:
     order = ORDERS["newest"]
-    rows = backups_in(Database.objects.filter(pk=found.pk), ResolvedSelection())
+    rows = backups_in(Database.objects.filter(pk=found.pk), BackupFilter())
     page = page_of(rows, order, request.GET.get("cursor", ""), size=20)
     good = found.backups.filter(state__in=RESTORABLE_STATES)
     return {

@@ -15,7 +15,7 @@ ORDER = ("-id",)
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class JobFilter:
     """What a page's address asks for; nonsense counts as not given."""
 
     state: str = ""
@@ -26,7 +26,7 @@ class Chosen:
         return cls(state if state in JobState.values or state == "active" else "")
 
 
-def jobs_of(user: User, chosen: Chosen) -> QuerySet[Job]:
+def jobs_of(user: User, chosen: JobFilter) -> QuerySet[Job]:
     """The jobs that `user` may see and `chosen` lets through, without what only the page of one
     job shows."""
     rows: QuerySet[Job] = Job.objects.listed_for(user)

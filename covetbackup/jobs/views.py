@@ -30,7 +30,7 @@ LOG_LINES = 200
 @require_safe
 @requires(Permission.VIEW)
 def jobs(request: HttpRequest) -> HttpResponse:
-    chosen = listing.Chosen.of(request.GET)
+    chosen = listing.JobFilter.of(request.GET)
     rows = listing.jobs_of(request.user, chosen)
     page = page_of(rows, listing.ORDER, request.GET.get("cursor", ""))
     places = dispatch.places(page.rows)

@@ -18,7 +18,7 @@ from covetbackup.access.roles import Permission
 from covetbackup.audit import listing as audit
 from covetbackup.audit.listing import entries_seen_by
 from covetbackup.jobs import listing as jobs
-from covetbackup.jobs.listing import Chosen, jobs_of
+from covetbackup.jobs.listing import JobFilter, jobs_of
 from covetbackup.jobs.models import Job, JobState
 from covetbackup.paging import PAGE_SIZE, page_of
 from restores.models import Restore
@@ -86,7 +86,7 @@ def _searches(user: User) -> Iterator[tuple[str, str]]:
 
 
 def _middles(user: User) -> Iterator[tuple[str, str]]:
-    chosen, entries = Chosen(), entries_seen_by(user, Permission.VIEW_AUDIT)
+    chosen, entries = JobFilter(), entries_seen_by(user, Permission.VIEW_AUDIT)
     for name in ("newest", "largest"):
         rows = backups_of(user, BackupFilter(order=name))
         yield from _deep("backups", rows, ORDERS[name], order=name)

@@ -97,7 +97,7 @@ def test_backups_are_listed_along_an_index_alone(
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="the plan is told in SQLite's words")
 def test_jobs_and_audit_entries_are_never_sorted(administrator: User, team: Team) -> None:
     entries = audit.entries_seen_by(administrator, Permission.VIEW_AUDIT)
-    rows = jobs.jobs_of(administrator, jobs.ResolvedSelection())
+    rows = jobs.jobs_of(administrator, jobs.JobFilter())
     for plan in (plan_of(entries.order_by(*audit.ORDER)), plan_of(rows.order_by(*jobs.ORDER))):
         assert "B-TREE" not in plan and "MULTI-INDEX" not in plan, plan
 
