@@ -12,8 +12,8 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=3 --dist=loadgroup
 PIP_TOOLS := pip-tools==7.6.2
 
 # Hashes have to be those of the public index, whatever mirrors or folders this machine's pip knows.
-COMPILE := PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= $(BIN)/pip-compile --quiet \
-	--generate-hashes --strip-extras --no-header --no-emit-options \
+COMPILE := PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= $(BIN)/python -m piptools compile --quiet \
+	--generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-options \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 .DEFAULT_GOAL := help
@@ -70,6 +70,7 @@ lock: $(BIN)/python ## pin again what pyproject.toml asks for; UPGRADE=--upgrade
 		-o deploy/requirements-demo.txt pyproject.toml
 	$(COMPILE) $(UPGRADE) --extra embedded -c deploy/requirements-test.txt \
 		-o deploy/requirements-embedded.txt pyproject.toml
+	@sed -i '/^# The following packages are considered to be unsafe/d' deploy/requirements*.txt
 
 clean: ## remove caches and build output; .venv stays
 	rm -rf build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
