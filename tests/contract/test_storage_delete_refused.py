@@ -164,7 +164,7 @@ def test_a_folder_that_may_not_be_written_refuses_deletions_by_name(
         delete_backup(repository, label)
     assert "permission denied" in str(caught.value)
     assert "write permission for the folder" in caught.value.hint
-    assert main(["sweep", f"file://{tmp_path}", "--older-than", "1e-9", "--quiet"]) == 5
+    assert main(["cleanup", f"file://{tmp_path}", "--older-than", "1e-9", "--quiet"]) == 5
     assert "not removed: unfinished uploads" in capsys.readouterr().out
 
 

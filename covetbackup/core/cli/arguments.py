@@ -41,14 +41,14 @@ def parser() -> argparse.ArgumentParser:
     _list(_command(under, "list", "list backups; needs no key"))
     _show(_command(under, "show", "show one backup with its contents"))
     _verify(_command(under, "verify", "verify one backup"))
-    _contents(_command(under, "contents", "list the tables of a backup, or what some need"))
+    _list_tables(_command(under, "list-tables", "list the tables of a backup, or what some need"))
     _cat(_command(under, "cat", "write the plain bytes of a member to standard output"))
     _export(_command(under, "export", "write a PostgreSQL backup as a directory of pg_dump"))
     _restore(_command(under, "restore", "restore into a new database"))
     _copy(_command(under, "copy", "copy a backup to another repository"))
     _delete(_command(under, "delete", "remove a backup for good"))
     _rotate(_command(under, "rotate", "rewrap all backups for new keys"))
-    _sweep(_command(under, "sweep", "remove what killed backups and restores left"))
+    _cleanup(_command(under, "cleanup", "remove what killed backups and restores left"))
     return root
 
 
@@ -69,14 +69,14 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Report]] = {
     "list": commands.list_backups,
     "show": commands.show,
     "verify": commands.verify,
-    "contents": commands.contents,
+    "list-tables": commands.list_tables,
     "cat": commands.cat,
     "export": commands.export,
     "restore": commands.restore,
     "copy": commands.copy,
     "delete": commands.delete,
     "rotate": commands.rotate,
-    "sweep": commands.sweep,
+    "cleanup": commands.cleanup,
 }
 
 
@@ -100,7 +100,7 @@ def _backup(made: argparse.ArgumentParser) -> None:
     made.add_argument("--workers", type=int, default=0, help="compressing threads; default: cores")
     made.add_argument("--streams", type=int, default=STREAMS, help="parts that are read at once")
     made.add_argument("--volume-size", type=int, default=VOLUME_SIZE, metavar="BYTES")
-    made.add_argument("--min-slots", type=int, default=2, help="keys a backup must open with")
+    made.add_argument("--min-keys", type=int, default=2, help="keys a backup must open with")
     _password(made)
     _storage(made)
     _keys(made)
@@ -126,7 +126,7 @@ def _verify(made: argparse.ArgumentParser) -> None:
     _trust(made)
 
 
-def _contents(made: argparse.ArgumentParser) -> None:
+def _list_tables(made: argparse.ArgumentParser) -> None:
     _backup_in_repository(made)
     _selection(made)
     _keys(made)
@@ -168,22 +168,12 @@ def _export(made: argparse.ArgumentParser) -> None:
 
 def _restore(made: argparse.ArgumentParser) -> None:
     _backup_in_repository(made)
-    made.add_argument("--to", required=True, metavar="TARGET", help="a database not there yet")
-    made.add_argument(
-        "--replace",
-        action="store_true",
-        help="TARGET exists: take its place in one step, and keep it under a dated name",
-    )
-    made.add_argument(
-        "--into-existing",
-        action="store_true",
-        help="TARGET exists: what is named is added to it, all of it or nothing (PostgreSQL)",
-    )
+    _target(made)
     _selection(made)
     made.add_argument(
         "--data-only",
         action="store_true",
-        help="rows of what is named, into tables of the existing database TARGET",
+        help="no more than rows, into existing tables; needs --into",
     )
     made.add_argument(
         "--jobs",
@@ -196,7 +186,7 @@ def _restore(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--create-roles",
         action="store_true",
-        help="not SQLite: roles or accounts that are missing there, from the backup",
+        help="create missing roles (MySQL, MariaDB: accounts) from the backup; not SQLite",
     )
     made.add_argument(
         "--enable-events",
@@ -218,6 +208,22 @@ def _restore(made: argparse.ArgumentParser) -> None:
     _trust(made)
 
 
+def _target(made: argparse.ArgumentParser) -> None:
+    target = made.add_mutually_exclusive_group(required=True)
+    target.add_argument("--as", dest="name", metavar="TARGET", help="a new database")
+    target.add_argument(
+        "--replace",
+        metavar="TARGET",
+        help="an existing database: replaced in one step, and retained under a dated name",
+    )
+    target.add_argument(
+        "--into",
+        metavar="TARGET",
+        help="an existing database: what --table and --schema select is added to it, all of it or "
+        "nothing (MySQL, MariaDB: only with --data-only)",
+    )
+
+
 def _copy(made: argparse.ArgumentParser) -> None:
     _backup_in_repository(made)
     made.add_argument("--to", required=True, metavar="REPO2")
@@ -234,12 +240,12 @@ def _rotate(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--new-passphrase-file", type=Path, action="append", default=[], metavar="FILE"
     )
-    made.add_argument("--min-slots", type=int, default=2)
+    made.add_argument("--min-keys", type=int, default=2)
     _storage(made)
     _keys(made)
 
 
-def _sweep(made: argparse.ArgumentParser) -> None:
+def _cleanup(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "place",
         metavar="REPO|SERVER",

@@ -73,7 +73,7 @@ def backup(given: Namespace) -> Report:
         workers=given.workers,
         streams=given.streams,
         volume_size=given.volume_size,
-        min_slots=given.min_slots,
+        min_slots=given.min_keys,
     )
     failures = {
         name: str(error) for name, error in (*unreachable.items(), *result.failures.items())
@@ -165,7 +165,7 @@ def export(given: Namespace) -> Report:
     return Report({"folder": str(given.to)}, [f"{given.to} is for pg_restore --jobs=N -d NAME"])
 
 
-def contents(given: Namespace) -> Report:
+def list_tables(given: Namespace) -> Report:
     repository = _open(given.repo, given)
     manager = RestoreManager(repository, _keyring(given, repository), progress=given.progress)
     listing = manager.contents(given.label)
@@ -196,19 +196,23 @@ def _selection(given: Namespace, *, rows_only: bool = False) -> Selection | None
 def restore(given: Namespace) -> Report:
     repository = _open(given.repo, given)
     manager = RestoreManager(repository, _keyring(given, repository), progress=given.progress)
+    target = given.name or given.replace or given.into
+    if given.data_only and not given.into:
+        raise BadSetting("--data-only needs --into", "name the database whose tables get the rows")
     request = RestoreRequest(
-        target=given.to,
+        target=target,
         jobs=given.jobs,
         workers=default_workers(),
         accept_untrusted=given.accept_untrusted,
         selection=_selection(given, rows_only=given.data_only),
         options=_options(given),
-        replace=given.replace,
-        adds=given.into_existing or given.data_only,
+        replace=bool(given.replace),
+        adds=bool(given.into),
     )
     result = manager.restore_backup(given.label, request, password=_password(given))
-    kept = f"; what was there is kept as {result.retained_as}" if result.retained_as else ""
-    return _restored(result, f"{result.manifest.label}: restored as {given.to}{kept}")
+    retained = f"; the database it replaced is {result.retained_as}" if result.retained_as else ""
+    where = f"into {target}" if given.into else f"as {target}"
+    return _restored(result, f"{result.manifest.label}: restored {where}{retained}")
 
 
 def _options(given: Namespace) -> dict[str, object]:
@@ -259,7 +263,7 @@ def rotate(given: Namespace) -> Report:
     repository = _open(given.repo, given)
     manager = BackupManager(repository, _keyring(given, repository), progress=given.progress)
     new = _ring(repository, given.new_key_file, given.new_passphrase_file)
-    results = manager.rotate_keys(new, min_slots=given.min_slots)
+    results = manager.rotate_keys(new, min_slots=given.min_keys)
     states = [result.state for result in results]
     failed, remaining = states.count(Rotation.FAILED), states.count(Rotation.OLD_KEYS_REMAIN)
     hints = dict.fromkeys(result.error.hint for result in results if result.error)
@@ -281,14 +285,14 @@ def rotate(given: Namespace) -> Report:
     )
 
 
-def sweep(given: Namespace) -> Report:
+def cleanup(given: Namespace) -> Report:
     if not 0 < given.older_than <= _LONGEST_HOURS:
         raise BadSetting(
             f"--older-than {given.older_than} is not a time after which a backup is dead",
             f"give hours, more than the longest backup takes and up to {_LONGEST_HOURS}",
         )
     if is_address(given.place):
-        return _sweep_server(given)
+        return _cleanup_server(given)
     swept = BackupManager(_open(given.place, given)).sweep(timedelta(hours=given.older_than))
     labels = [str(label) for label in swept.labels]
     failures = {name: str(error) for name, error in swept.failures.items()}
@@ -307,7 +311,7 @@ def sweep(given: Namespace) -> Report:
     )
 
 
-def _sweep_server(given: Namespace) -> Report:
+def _cleanup_server(given: Namespace) -> Report:
     before = utc_now() - timedelta(hours=given.older_than)
     swept = sweep_restores(given.place, before, _password(given))
     return Report(

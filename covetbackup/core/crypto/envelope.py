@@ -96,7 +96,7 @@ def check_wrapping(keyring: Keyring, *, min_slots: int) -> None:
         raise BadSetting(
             f"a backup needs {min_slots} independent keys, the keyring has {len(keys)} ({have})",
             "add the public half of a recovery key (keygen makes one), or lower the limit with"
-            f" --min-slots {max(len(keys), 1)}: lose the only key and the backup is lost",
+            f" --min-keys {max(len(keys), 1)}: lose the only key and the backup is lost",
         )
     if len(keys) > SLOT_LIMIT:
         raise BadSetting(f"a backup has at most {SLOT_LIMIT} keys, the keyring has {len(keys)}")

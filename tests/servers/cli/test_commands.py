@@ -55,7 +55,7 @@ def test_a_sqlite_database_goes_through_every_command(cli: CommandLine, shop: st
     assert [(t["name"], t["rows"]) for t in details["inventory"]["tables"]] == [("orders", 5000)]
     for level in ("exists", "checksum", "sampled", "content", "restore"):
         cli.json("verify", home, label, "--level", level, *KEY)
-    cli.json("restore", home, "latest", "--to", target, *KEY)
+    cli.json("restore", home, "latest", "--as", target, *KEY)
     assert dump(cli.folder / "restored.db") == dump(cli.folder / "shop.db")
     cli.json("copy", home, label, "--to", away)
     cli.run("keygen", "--working", "new.key", "--recovery", "new-recovery.key")
@@ -65,7 +65,7 @@ def test_a_sqlite_database_goes_through_every_command(cli: CommandLine, shop: st
     cli.json("verify", away, label, "--key-file", "recovery.key")
     cli.json("delete", home, label)
     assert cli.json("list", home)["backups"] == []
-    cli.json("sweep", home, "--older-than", "0.001")
+    cli.json("cleanup", home, "--older-than", "0.001")
 
 
 def dump(path: Path) -> list[str]:
@@ -82,9 +82,9 @@ def test_a_database_is_replaced_only_when_asked_and_is_kept(cli: CommandLine, sh
     with sqlite3.connect(cli.folder / "shop.db") as connection:
         connection.execute("DELETE FROM orders")
     connection.close()
-    restore = ("restore", home, "latest", "--to", shop, *KEY)
-    assert cli.json(*restore, status=7)["error"]["code"] == "TargetNotEmpty"
-    kept = cli.json(*restore, "--replace")["retained_as"]
+    restore = ("restore", home, "latest", *KEY)
+    assert cli.json(*restore, "--as", shop, status=7)["error"]["code"] == "TargetNotEmpty"
+    kept = cli.json(*restore, "--replace", shop)["retained_as"]
     assert dump(cli.folder / "shop.db") == before
     assert len(dump(cli.folder / kept)) < len(before)
 
@@ -106,7 +106,7 @@ def test_postgresql_to_s3_and_back_into_a_new_database(
         "backup", postgres_shop, "--repo", repository, *storage, *KEY, "--password-file", password
     )
     cli.json("verify", repository, "latest", *storage, *KEY)
-    restore = ("restore", repository, "latest", *storage, *KEY, "--to", target)
+    restore = ("restore", repository, "latest", *storage, *KEY, "--as", target)
     cli.json(*restore, "--password-file", password)
 
     query = "SELECT count(*), sum(hashtext(note)) FROM orders"
@@ -299,8 +299,8 @@ def test_names_are_shown_in_any_encoding(cli: CommandLine) -> None:
         (("backup", "{shop}", "--repo", "{repo}", *KEY, "--volume-size", "-5"), 2, "BadSetting"),
         (("backup", "{shop}", "--repo", "{repo}", "--repo", "{repo}/", *KEY), 2, "BadSetting"),
         (("rotate", "{repo}", *KEY), 2, "BadSetting"),
-        (("sweep", "{repo}", "--older-than", "nan"), 2, "BadSetting"),
-        (("sweep", "{repo}", "--older-than", "1e30"), 2, "BadSetting"),
+        (("cleanup", "{repo}", "--older-than", "nan"), 2, "BadSetting"),
+        (("cleanup", "{repo}", "--older-than", "1e30"), 2, "BadSetting"),
         (("show", "{repo}", "latest", *KEY), 2, "BadSetting"),
         (("keygen", "--working", "working.key", "--recovery", "x.key"), 2, "BadSetting"),
     ],
@@ -323,9 +323,9 @@ def test_a_table_goes_beside_the_living_one_and_its_rows_into_it(
     home, name = cli.local_repository(), postgres_database
     password = ("--password-file", str(postgres_server.directory / "password"))
     cli.json("backup", postgres_shop, "--repo", home, *password, *KEY)
-    there = (home, "latest", "--to", postgres_shop, *password, *KEY, "--table", "public.orders")
-    cli.json("restore", *there, "--into-existing", status=7)
-    cli.json("restore", *there, "--into-existing", "--rename-schema", "public=before")
+    there = (home, "latest", "--into", postgres_shop, *password, *KEY, "--table", "public.orders")
+    cli.json("restore", *there, status=7)
+    cli.json("restore", *there, "--rename-schema", "public=before")
     assert postgres_server.rows(name, "SELECT count(*) FROM before.orders") == [(20_000,)]
     postgres_server.execute(name, "DELETE FROM orders WHERE id < 9000")
     refused = cli.json("restore", *there, "--data-only", status=1)
@@ -352,7 +352,7 @@ def test_what_the_server_refuses_is_left_out_only_if_that_is_said(
     home = cli.local_repository()
     cli.json("backup", postgres_shop, "--repo", home, *password, *KEY)
     target = postgres_server.url(f"{postgres_database}_copy")
-    there = (home, "latest", "--to", target, *password, *KEY)
+    there = (home, "latest", "--as", target, *password, *KEY)
     refused = cli.json("restore", *there, status=1)
     assert "--skip-failing" in refused["error"]["hint"]
     [warning] = cli.json("restore", *there, "--skip-failing")["warnings"]

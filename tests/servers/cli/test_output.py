@@ -31,7 +31,7 @@ def test_a_sweep_of_a_mariadb_server_drops_what_a_killed_restore_left(
     password = cli.file("password", mariadb_server.password.reveal())
     left = scratch.scratch_name(datetime.now(UTC) - timedelta(hours=1))
     create_database(mariadb_server, left)
-    sweep = ("sweep", mariadb_server.url(""), "--password-file", password)
+    sweep = ("cleanup", mariadb_server.url(""), "--password-file", password)
     assert cli.json(*sweep)["restores"] == []  # a day is the least unless said otherwise
     assert cli.json(*sweep, *AT_ONCE)["restores"] == [left]
     assert mariadb_database in mariadb_server.databases()
@@ -54,11 +54,11 @@ def test_a_sweep_of_a_folder_removes_dead_scratch_files_and_no_living_ones(
         os.utime(path, (past, past))
     with alive.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        swept = cli.json("sweep", f"sqlite:///{shop}", *AT_ONCE)["restores"]
+        swept = cli.json("cleanup", f"sqlite:///{shop}", *AT_ONCE)["restores"]
     assert sorted(swept) == sorted([str(dead), str(staged)])
     assert sorted(folder.iterdir()) == sorted([alive, shop])
-    assert cli.json("sweep", f"sqlite:///{folder}/", *AT_ONCE)["restores"] == [str(alive)]
-    answer = cli.json("sweep", "sqlite:////not/there/at/all", *AT_ONCE, status=2)
+    assert cli.json("cleanup", f"sqlite:///{folder}/", *AT_ONCE)["restores"] == [str(alive)]
+    answer = cli.json("cleanup", "sqlite:////not/there/at/all", *AT_ONCE, status=2)
     assert answer["error"]["message"] == "/not/there/at is no folder"
 
 
@@ -81,8 +81,8 @@ def test_a_pipe_that_is_closed_never_prints_a_traceback(cli: CommandLine, home: 
         ("verify", home, "latest", *KEY),
         ("cat", home, "latest", "main.sqlite", *KEY),
         ("backup", shop, "--repo", home, *KEY),
-        ("restore", home, "latest", "--to", copy, *KEY),
-        ("sweep", home),
+        ("restore", home, "latest", "--as", copy, *KEY),
+        ("cleanup", home),
     ):
         with cli.start(*command) as process:
             assert process.stdout is not None and process.stderr is not None
@@ -97,7 +97,7 @@ def test_progress_that_nobody_reads_ends_a_restore_and_leaves_nothing(
 ) -> None:
     folder = cli.folder / "target"
     folder.mkdir()
-    with cli.start("restore", home, "latest", "--to", f"sqlite:///{folder}/c.db", *KEY) as process:
+    with cli.start("restore", home, "latest", "--as", f"sqlite:///{folder}/c.db", *KEY) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stderr.close()
         assert process.stdout.read() == b""

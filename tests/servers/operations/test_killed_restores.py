@@ -43,7 +43,7 @@ def test_a_killed_restore_leaves_nothing_alive_and_the_next_one_succeeds(
     password = near.file("password", server.password.reveal())
     access = ["--password-file", password, "--key-file", "working.key"]
     near.run("backup", server.url(SHOP), "--repo", repository, *access)
-    restore = ["restore", repository, "latest", "--to", server.url(COPY), "--jobs", "3", *access]
+    restore = ["restore", repository, "latest", "--as", server.url(COPY), "--jobs", "3", *access]
 
     server.create_database(BRAKE)
     with near.start(*restore) as process:
@@ -53,7 +53,7 @@ def test_a_killed_restore_leaves_nothing_alive_and_the_next_one_succeeds(
         process.communicate()
     assert eventually(lambda: not any(map(is_running, started)), seconds=20), started
     assert COPY not in server.databases()
-    sweep = ["sweep", server.url(""), "--older-than", "0.0001", *access[:2]]
+    sweep = ["cleanup", server.url(""), "--older-than", "0.0001", *access[:2]]
     assert eventually(lambda: near.json(*sweep)["restores"], seconds=20)
     assert [name for name in server.databases() if name.startswith(PREFIX)] == []
     assert eventually(lambda: server.rows("postgres", _SESSIONS) == [], seconds=20)

@@ -87,12 +87,12 @@ def test_backups_and_restores_work_as_far_as_the_file_system_does(
         assert f"{sentence}" in said
     assert run("backup", f"sqlite:///{shop}", "--repo", repository) == 0
     assert run("verify", repository, "latest", "--level", "restore") == 0
-    assert run("restore", repository, "latest", "--to", f"sqlite:///{copy}") == 0
+    assert run("restore", repository, "latest", "--as", f"sqlite:///{copy}") == 0
     told = capfd.readouterr()
     assert f"{tmp_path}: its file system has no hard links" in told.err
     assert rows(copy) == rows(shop)
-    assert run("restore", repository, "latest", "--to", f"sqlite:///{copy}") == 7
-    assert run("sweep", f"sqlite:///{tmp_path}", "--older-than", "0.0001", keyed=False) == 0
+    assert run("restore", repository, "latest", "--as", f"sqlite:///{copy}") == 7
+    assert run("cleanup", f"sqlite:///{tmp_path}", "--older-than", "0.0001", keyed=False) == 0
     assert run("delete", repository, "latest", keyed=False) == 0
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"shop.db", "copy.db", "repository", "working.key", "recovery.key"}
@@ -104,7 +104,7 @@ def test_a_replacement_without_hard_links_is_refused_before_it_begins(
     repository, before = f"file://{tmp_path}/repository", shop.read_bytes()
     run("init", repository, keyed=False)
     run("backup", f"sqlite:///{shop}", "--repo", repository)
-    assert run("restore", repository, "latest", "--to", f"sqlite:///{shop}", "--replace") == 2
+    assert run("restore", repository, "latest", "--replace", f"sqlite:///{shop}") == 2
     said = capfd.readouterr().err
     assert "has no hard links, without which a database cannot be replaced" in said
     assert "hint: restore under a new name" in said
@@ -119,7 +119,7 @@ def test_a_replacement_where_modes_cannot_be_changed_but_need_not_be(
     run("init", repository, keyed=False)
     run("backup", f"sqlite:///{shop}", "--repo", repository)
     monkeypatch.setattr(os, "chmod", refusing(errno.EPERM))
-    assert run("restore", repository, "latest", "--to", f"sqlite:///{shop}", "--replace") == 0
+    assert run("restore", repository, "latest", "--replace", f"sqlite:///{shop}") == 0
 
 
 def test_a_key_file_is_not_made_where_others_could_read_it(
@@ -160,7 +160,7 @@ def test_a_restored_file_that_is_not_known_to_be_on_disk_is_called_that(
     run("init", repository, keyed=False)
     run("backup", f"sqlite:///{shop}", "--repo", repository)
     monkeypatch.setattr(disk, "sync_folder", refusing(errno.EIO))
-    assert run("restore", repository, "latest", "--to", f"sqlite:///{copy}") == 6
+    assert run("restore", repository, "latest", "--as", f"sqlite:///{copy}") == 6
     assert f"{copy} is there and whole, but not known to be on disk" in capfd.readouterr().err
     assert rows(copy) == rows(shop)
 

@@ -177,13 +177,13 @@ def test_a_restore_notices_and_what_it_leaves_goes_with_the_next_sweep(
     near.run(*backup(place, near, "--repo", repository))
     password, to = str(near.folder / "password"), place.url(COPY)
     access = ["--password-file", password, "--key-file", "working.key", "--jobs", "2"]
-    said = far.cut_off("restore", repository, "latest", "--to", to, *access)
+    said = far.cut_off("restore", repository, "latest", "--as", to, *access)
     assert "connection" in said.lower()
     assert COPY not in place.databases()
     assert place.left() != []
     far.link.heal()
     assert eventually(place.is_swept, seconds=90)
-    far.line.run("restore", repository, "latest", "--to", to, *access)
+    far.line.run("restore", repository, "latest", "--as", to, *access)
     assert COPY in place.databases()
 
 
@@ -196,7 +196,7 @@ def test_an_addition_notices_and_leaves_nothing(
     near.run(*backup(place, near, "--repo", repository))
     postgres_tidy.execute(SHOP, "TRUNCATE one")
     access = ["--password-file", str(near.folder / "password"), "--key-file", "working.key"]
-    wish = ["--to", place.url(SHOP), "--table", "public.one", "--data-only"]
+    wish = ["--into", place.url(SHOP), "--table", "public.one", "--data-only"]
     with lossy_link(place.port) as link:
         far = Far(line_through(near, link, "seconds"), link, NOTICED["seconds"])
         said = far.cut_off("restore", repository, "latest", *wish, *access)
@@ -231,7 +231,7 @@ def test_a_restore_notices_while_pg_restore_waits_for_an_index(
     with lossy_link(place.port) as link:
         line = line_through(near, link, "seconds")
         with line.start(
-            "restore", repository, "latest", "--to", place.url(COPY), *access
+            "restore", repository, "latest", "--as", place.url(COPY), *access
         ) as running:
             assert eventually(lambda: bool(postgres_tidy.rows("postgres", query)), seconds=60)
             link.cut()
@@ -265,7 +265,7 @@ def test_a_server_that_rests_in_the_midst_of_rows_is_not_lost(
     near.run(*backup(place, near, "--repo", repository, "--method", method))
     access = ["--password-file", str(near.folder / "password"), "--key-file", "working.key"]
     impatient = replace(near, module="tests.support.short_timeouts")
-    impatient.run("restore", repository, "latest", "--to", place.url(COPY), *access)
+    impatient.run("restore", repository, "latest", "--as", place.url(COPY), *access)
     assert postgres_tidy.rows(COPY, "SELECT count(*) FROM one") == [(30000,)]
 
 
@@ -309,7 +309,7 @@ def test_a_store_that_falls_silent_fails_the_backup(
         far = Far(line_through(near, link, "seconds"), link, NOTICED["seconds"])
         said = far.cut_off(*command, "--key-file", "working.key", "--codec", "none")
         link.heal()
-        far.line.run("sweep", *store, "--older-than", "0.0001")
+        far.line.run("cleanup", *store, "--older-than", "0.0001")
     assert "is the endpoint right and reachable?" in said
     assert [key for key in rclone_s3.keys() if key.startswith("backups/b/")] == []
     assert rclone_s3.unfinished_uploads() == []

@@ -250,7 +250,7 @@ def test_rotation_gives_the_same_key_to_another_ring() -> None:
 def test_too_few_keys_are_refused_with_a_way_out(keyring: Keyring, least: int) -> None:
     with pytest.raises(BadSetting) as caught:
         wrap_dek(DEK, BACKUP, keyring, generation=1, min_slots=least)
-    assert "recovery key" in caught.value.hint and "--min-slots" in caught.value.hint
+    assert "recovery key" in caught.value.hint and "--min-keys" in caught.value.hint
 
 
 def test_one_key_is_enough_when_asked_for() -> None:

@@ -74,7 +74,7 @@ def test_a_table_is_chosen_by_its_name(postgres_tidy: PostgresServer, tmp_path: 
     repository, password = line.local_repository(), line.file("pw", server.password.reveal())
     access = ["--password-file", password, "--key-file", "working.key"]
     line.run("backup", server.url(name), "--repo", repository, *access)
-    wish = ["--to", server.url(COPY), "--table", "s été.été", "--jobs", "2"]
+    wish = ["--as", server.url(COPY), "--table", "s été.été", "--jobs", "2"]
     line.run("restore", repository, "latest", *wish, *access)
     assert server.rows(COPY, 'SELECT count(*) FROM "s été"."été"') == [(100,)]
 

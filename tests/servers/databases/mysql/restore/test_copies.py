@@ -273,7 +273,7 @@ def test_the_command_line_says_what_of_a_copy_acts_on_the_original(
     copies = [fresh_name(), fresh_name()]
     options: list[tuple[str, ...]] = [(), ("--enable-events",)]
     for copy, option in zip(copies, options, strict=True):
-        to = ("--to", mariadb_tidy.url(copy), *option)
+        to = ("--as", mariadb_tidy.url(copy), *option)
         answer = cli.json("restore", repository, "latest", *key, *password, *to)
         assert "event nightly" in str(answer["warnings"])
     states = [event_states(mariadb_tidy, copy)["nightly"] for copy in copies]
