@@ -62,8 +62,8 @@ def command_of(plan: Plan) -> str:
         words += ["--keep-days", plan.keep_days]
     elif plan.adds:
         words = ["--into", f"{plan.server.name}/{plan.name}", "--confirm", plan.name]
-    elif not plan.is_beside_source:
-        words = ["--to", f"{plan.server.name}/{plan.name}"]
+    elif not plan.is_beside_source or "/" in plan.name:
+        words = ["--as", f"{plan.server.name}/{plan.name}"]
     words += options_of(plan.selection)
     if _is_owned(plan):
         words += ["--owner", plan.owner]

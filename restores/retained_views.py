@@ -27,7 +27,7 @@ from restores.retained import request_drop, request_swap_back
 @reauthenticated
 def kept_swap_back(request: HttpRequest, pk: UUID) -> HttpResponse:
     kept = _kept(request, pk)
-    words = command("swap_back", pk, "--confirm", kept.restore.target_name)
+    words = command("revert_restore", pk, "--confirm", kept.restore.target_name)
     context = {"expected": kept.restore.target_name, "command": words}
     return _page(request, "restores/swap_back.html", kept, context, request_swap_back)
 
@@ -37,7 +37,7 @@ def kept_swap_back(request: HttpRequest, pk: UUID) -> HttpResponse:
 @reauthenticated
 def kept_drop(request: HttpRequest, pk: UUID) -> HttpResponse:
     kept = _kept(request, pk)
-    words = command("drop_kept", pk, "--confirm", kept.name)
+    words = command("drop_retained", pk, "--confirm", kept.name)
     context = {"expected": kept.name, "command": words}
     return _page(request, "restores/drop.html", kept, context, request_drop)
 

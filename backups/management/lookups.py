@@ -1,4 +1,4 @@
-"""From what is typed to the one row that is meant. Commands see all teams."""
+"""Rows of the catalog by what the arguments of a command name. Commands see all teams."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TypeVar
 from django.db.models import Model, QuerySet
 
 from backups.models import Backup, BackupState, Database, Repository
+from backups.models.backup import RESTORABLE_STATES
 from backups.search import id_begins
 from covetbackup.access.models import Team
 from covetbackup.command_line import command
@@ -17,16 +18,18 @@ from covetbackup.core.stream.secret import Secret
 
 _Row = TypeVar("_Row", bound=Model)
 TEAM_HELP = "name of the team; not needed while there is one"
+BACKUP_HELP = 'a label, an id or its first 4 digits or more, or "latest"'
 
 
 def find_team(name: str) -> Team:
-    """The team of that name, "" for the only one."""
+    """Return the team with the name; for "", the only one. Raises `BadSetting`."""
     rows = Team.objects.filter(name=name) if name else Team.objects.all()
     return _only(rows, f"team {name!r}" if name else "team", "name one with --team")
 
 
 def find_database(text: str) -> Database:
-    """By "server/database", by a name that is the only one, or by number."""
+    """Return the database by "SERVER/DATABASE", by its name if only one has it, or by number.
+    Raises `BadSetting`."""
     rows = Database.objects.select_related("server__team")
     server, slash, name = text.partition("/")
     found = rows.filter(server__name=server, name=name) if slash else rows.none()
@@ -38,7 +41,7 @@ def find_database(text: str) -> Database:
 
 
 def find_repository(text: str, team: Team | None = None) -> Repository:
-    """By name or URL."""
+    """Return the repository with the name or the URL. Raises `BadSetting`."""
     rows = Repository.objects.select_related("team")
     rows = rows.filter(team=team) if team else rows
     found = rows.filter(name=text)
@@ -47,17 +50,21 @@ def find_repository(text: str, team: Team | None = None) -> Repository:
 
 
 def find_backup(text: str) -> Backup:
-    """By label, or by id or the first 4 or more digits of it."""
+    """Return the backup with the label, the id or the first 4 or more digits of the id; for
+    "latest", the newest one that can be restored, of all databases. Raises `BadSetting`."""
     rows = Backup.objects.select_related("database__server__team")
     rows = rows.exclude(state=BackupState.REMOVED)
+    if text == "latest":
+        restorable = rows.filter(state__in=RESTORABLE_STATES).order_by("-created_at", "-id")
+        return _only(restorable[:1], "restorable backup", f"take one with {command('backup')}")
     found = rows.filter(label=text)
     if not found.exists():
         found = rows.filter(id_begins(text, digits=4))
-    return _only(found, f"backup {text!r}", f"labels and ids are shown by {command('backups')}")
+    return _only(found, f"backup {text!r}", f"labels and ids are shown by {command('list')}")
 
 
 def password_from(path: Path | None) -> Secret | None:
-    """The first line of a file that only this user can read."""
+    """Return the first line of a file that only this user can read, None without a file."""
     if path is None:
         return None
     return Secret(read_passphrase(path).split("\n")[0].rstrip("\r"))

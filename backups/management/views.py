@@ -8,6 +8,8 @@ from typing import Any
 
 from backups.models import Backup
 from covetbackup.core.cli.terminal import count_text, size_text
+from covetbackup.core.cli.views import contents_lines
+from covetbackup.core.databases.inventory import Inventory
 
 
 def backup_json(backup: Backup) -> dict[str, Any]:
@@ -67,6 +69,26 @@ def backup_lines(backup: Backup) -> list[str]:
         lines.append(f"{tables} with {count_text(backup.row_count or 0, 'row')}")
     for copy in backup.copies.select_related("repository").order_by("pk"):
         lines.append(f"copy in {copy.repository}: {copy.state} {copy.problem}".rstrip())
+    return lines
+
+
+def details(backup: Backup) -> list[str]:
+    """Return the lines about one backup: state, times, sizes, copies, checks and contents."""
+    lines = [f"{backup.database}, taken {backup.created_at:%Y-%m-%d %H:%M} UTC"]
+    lines += [f"id {backup.pk}", *backup_lines(backup)]
+    if backup.method:
+        lines.append(f"method {backup.method}, codec {backup.codec}, cipher {backup.cipher}")
+    lines += [f"note: {backup.note}"] if backup.note else []
+    lines += [f"tags: {', '.join(backup.tags)}"] if backup.tags else []
+    lines += ["pinned"] if backup.is_pinned else []
+    if backup.verified_at:
+        problem = backup.verify_problem or "no fault found"
+        moment = f"{backup.verified_at:%Y-%m-%d %H:%M} UTC"
+        lines.append(f"verified {moment} at level {backup.verified_level}: {problem}")
+    lines += [f"error: {backup.error}"] if backup.error else []
+    lines += [f"hint: {backup.hint}"] if backup.hint else []
+    if backup.inventory:
+        lines += contents_lines(Inventory.from_json(backup.inventory))
     return lines
 
 

@@ -111,7 +111,7 @@ def backup_delete(request: HttpRequest, pk: UUID) -> HttpResponse:
         "form": form,
         "expected": expected,
         "copies": found.copies.count(),
-        "command": command("delete_backup", found.label or found.pk, "--yes"),
+        "command": command("delete", found.label or found.pk, "--yes"),
     }
     status = 422 if form.is_bound else 200
     return render(request, "backups/backup_delete.html", context, status=status)
@@ -153,12 +153,12 @@ def _list_command(chosen: BackupFilter, user: User) -> str:
     database = Database.objects.visible_to(user).filter(pk=chosen.database).first()
     repository = Repository.objects.visible_to(user).filter(pk=chosen.repository).first()
     options = {"search": chosen.search, "state": chosen.state}
-    options |= {"database": str(database or ""), "repository": str(repository or "")}
+    options |= {"database": str(database or ""), "repo": str(repository or "")}
     options |= {"order": chosen.order} if chosen.order != "newest" else {}
     words = [f"--{name}={value}" for name, value in options.items() if value]
     words += [f"--since={chosen.since:%Y-%m-%d}"] if chosen.since else []
     words += [f"--until={chosen.until:%Y-%m-%d}"] if chosen.until else []
-    return command("backups", *words)
+    return command("list", *words)
 
 
 def _delete(request: HttpRequest, found: Backup) -> HttpResponse:
@@ -201,7 +201,7 @@ def _page(request: HttpRequest, found: Backup) -> dict[str, Any]:
 def _commands(found: Backup, *, may_be_copied: bool) -> list[tuple[str, str]]:
     """Each with what it does."""
     name = found.label or found.pk
-    copy = [("Copy again", command("copy_backup", name))] if may_be_copied else []
+    copy = [("Copy again", command("copy", name))] if may_be_copied else []
     may_be_verified = found.is_restorable or (found.state == BackupState.FAILED and found.label)
     check = [("Verify", command("verify", name, "--level", "checksum"))] if may_be_verified else []
     return [*copy, *check]

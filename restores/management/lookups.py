@@ -1,4 +1,4 @@
-"""From what is typed to the kept database that is meant."""
+"""What the commands about retained databases share."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def add_arguments(parser: CommandParser, *, confirm: str) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
 
 
-def find_kept(text: str) -> RetainedDatabase:
-    """What the restore with this id replaced. Raises `BadSetting`."""
+def find_retained(text: str) -> RetainedDatabase:
+    """Return the database that the restore with this id replaced. Raises `BadSetting`."""
     rows = RetainedDatabase.objects.select_related("restore__target_server__team")
     try:
         return rows.get(restore=uuid.UUID(text))
@@ -33,13 +33,16 @@ def find_kept(text: str) -> RetainedDatabase:
         ) from None
 
 
-def followed(job: Job, kept: RetainedDatabase, told: str, options: dict[str, Any]) -> Report:
-    """What to say of the job: that it was asked for, or with `--wait` how it ended."""
+def follow(job: Job, retained: RetainedDatabase, summary: str, options: dict[str, Any]) -> Report:
+    """Report the job that was requested, or with `--wait` how it ended.
+
+    `summary` says what the job does, as an infinitive."""
     if not options["wait"]:
-        return Report({"job": job.pk}, [f"job {job.pk} will {told}"])
+        return Report({"job": job.pk}, [f"job {job.pk} will {summary}"])
     ended = wait_for(job, quiet=options["quiet"])
-    kept.refresh_from_db()
-    data = {"job": job.pk, "job_state": ended.state, "retained_as": kept.name, "state": kept.state}
+    retained.refresh_from_db()
+    data = {"job": job.pk, "job_state": ended.state, "retained_as": retained.name}
+    data["state"] = retained.state
     if ended.error:
         data["error"] = error_of(ended)
-    return Report(data, [f"{ended.state}: {ended.error or told}"], status_of(ended))
+    return Report(data, [f"{ended.state}: {ended.error or summary}"], status_of(ended))

@@ -106,7 +106,7 @@ def test_neither_dump_nor_export_nor_command_holds_a_secret(world: World) -> Non
     assert leaks(dump_of_the_catalog()) == []
     export = b"".join(signed_in(world.users["owner"]).get(reverse("audit-export")))
     assert leaks(export.decode()) == [] and list(csv.reader(io.StringIO(export.decode())))
-    for command in (["backups", "--json"], ["jobs", "--json"], ["check_secrets", "--json"]):
+    for command in (["list", "--json"], ["jobs", "--json"], ["check_secrets", "--json"]):
         out = io.StringIO()
         call_command(*command, stdout=out)
         assert out.getvalue() and leaks(out.getvalue()) == [], command

@@ -80,7 +80,7 @@ def test_every_command_that_is_shown_works_as_it_is(
         run(text)
 
     names = {shlex.split(text)[2] for text in texts}
-    assert names >= {"backups", "backup", "verify", "restore", "jobs", "cancel", "check_secrets"}
+    assert names >= {"list", "backup", "verify", "restore", "jobs", "cancel", "check_secrets"}
 
 
 def test_what_changes_a_replaced_or_stored_database_is_shown_as_it_is_typed(

@@ -24,9 +24,12 @@ class Command(ReportingCommand):
     help = "Back up a database of the catalog."
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("database", help="SERVER/DATABASE, or a name that is the only one")
+        parser.add_argument("database", help="SERVER/DATABASE, or a name that only one has")
         parser.add_argument(
-            "--repository", action="append", help="repeat to store copies; default: the team's"
+            "--repo",
+            action="append",
+            metavar="REPOSITORY",
+            help="repeat to store copies; default: the team's",
         )
         parser.add_argument(
             "--codec", default="zstd:3", help="none, gzip, bzip2, lzma, zstd :level"
@@ -42,7 +45,7 @@ class Command(ReportingCommand):
     def report(self, **options: Any) -> Report:
         database = find_database(options["database"])
         team = database.server.team
-        names = options["repository"]
+        names = options["repo"]
         backup = request_backup(
             database,
             user=None,

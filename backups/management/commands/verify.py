@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from backups.management.lookups import find_backup
+from backups.management.lookups import BACKUP_HELP, find_backup
 from backups.management.reporting import ReportingCommand, error_of, status_of
 from backups.management.views import copies_json
 from backups.management.waiting import wait_for
@@ -22,7 +22,7 @@ class Command(ReportingCommand):
     help = "Verify every copy of a backup."
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("backup", help="a label, or an id or its beginning")
+        parser.add_argument("backup", help=BACKUP_HELP)
         parser.add_argument("--level", default=Level.CONTENT.value, choices=LEVELS)
         parser.add_argument("--wait", action="store_true", help="until it is done")
         parser.add_argument("--quiet", action="store_true", help="no progress on standard error")

@@ -100,7 +100,7 @@ def details(manifest: Manifest) -> list[str]:
         f"codec {manifest.codec}, cipher {manifest.suite or 'none'}, "
         f"signed by {signer.signer_id if signer else 'nobody'}",
         *_members(manifest),
-        *_contents(opened.inventory),
+        *contents_lines(opened.inventory),
     ]
 
 
@@ -121,7 +121,8 @@ def contents_text(inventory: Inventory) -> str:
     return f"{tables} with {count_text(inventory.row_count, 'row')}"
 
 
-def _contents(inventory: Inventory) -> Iterator[str]:
+def contents_lines(inventory: Inventory) -> Iterator[str]:
+    """Yield a line for each table, up to 50, and one for each other kind of content."""
     for found in inventory.tables[:_SHOWN_TABLES]:
         rows = "? rows" if found.rows is None else f"{found.rows} rows"
         yield f"table {found.label}: {'' if found.exact else 'about '}{rows}"

@@ -1,6 +1,7 @@
-"""`manage.py restore BACKUP --as NAME`: into a new database; `--replace` in place of one that is
-there, `--into` besides what that holds; with `--check` it only looks, with `--wait` it tells the
-result."""
+"""`covetbackup restore BACKUP`: restore into a new database (`--as`), replace an existing one
+(`--replace`) or add to it (`--into`).
+
+With `--check` only the checks run; with `--wait` the result is reported."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from backups.management.lookups import find_backup, find_repository
+from backups.management.lookups import BACKUP_HELP, find_backup, find_repository
 from backups.management.reporting import ReportingCommand, error_of, status_of
 from backups.management.waiting import wait_for
 from backups.models import Backup, Repository, Server
@@ -29,15 +30,17 @@ from restores.targets.registry import all_switches, kind_of
 
 class Command(ReportingCommand):
     help = (
-        "Restore a backup into a new database. What exists is replaced only with --replace, and "
-        "gets something only with --into."
+        "Restore a backup into a new database. An existing database is replaced only with "
+        "--replace, and changed only with --into."
     )
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("backup", help="a label, or an id or its beginning")
+        parser.add_argument("backup", help=BACKUP_HELP)
         _places(parser)
         _selections(parser)
-        parser.add_argument("--repository", default="", help="the copy to read; default: the best")
+        parser.add_argument(
+            "--repo", default="", metavar="REPOSITORY", help="the copy to read; default: the best"
+        )
         parser.add_argument(
             "--owner", default="keep", help="keep, none, or the role or account that shall own all"
         )
@@ -85,21 +88,23 @@ def _places(parser: CommandParser) -> None:
         "--as",
         dest="name",
         default="",
-        help="name of the new database, on the server it came from; default: dated",
+        metavar="[SERVER/]NAME",
+        help="a new database, on the server of the original unless another is named; default: a "
+        "dated name",
     )
-    place.add_argument("--to", default="", metavar="SERVER/NAME", help="on another server")
     place.add_argument(
         "--replace",
         default="",
         metavar="SERVER/NAME",
-        help="a database that is there: backed up first, kept under a dated name; needs --confirm",
+        help="an existing database: backed up first, replaced in one step, and retained under a "
+        "dated name; needs --confirm",
     )
     place.add_argument(
         "--into",
         default="",
         metavar="SERVER/NAME",
-        help="a database that is there: backed up first, and gets what is named with --table and "
-        "--schema, all of it or nothing (MySQL, MariaDB: only with --data-only); needs --confirm",
+        help="an existing database: backed up first; what --table and --schema select is added to "
+        "it, all of it or nothing (MySQL, MariaDB: only with --data-only); needs --confirm",
     )
     parser.add_argument(
         "--confirm", default="", metavar="NAME", help="the name of the database to be changed"
@@ -111,7 +116,7 @@ def _places(parser: CommandParser) -> None:
         "--keep-days",
         type=int,
         default=KEEP_DAYS,
-        help=f"drop what was replaced after so many days; 0: never by itself; default {KEEP_DAYS}",
+        help=f"days after which the replaced database is dropped; 0: never; default {KEEP_DAYS}",
     )
 
 
@@ -138,12 +143,12 @@ def _selections(parser: CommandParser) -> None:
 def _plan(options: dict[str, Any]) -> Plan:
     backup = find_backup(options["backup"])
     jobs = usual_jobs_of(backup) if options["jobs"] is None else options["jobs"]
-    server, name = _place(backup, options["to"] or options["replace"] or options["into"])
+    server, name = _target(backup, options)
     return Plan(
         backup=backup,
-        repository=_repository(backup, options["repository"]),
+        repository=_repository(backup, options["repo"]),
         server=server,
-        name=name or options["name"] or suggested_name(backup, server),
+        name=name or suggested_name(backup, server),
         owner=options["owner"],
         jobs=jobs,
         creates_roles=options["create_roles"],
@@ -161,15 +166,17 @@ def _plan(options: dict[str, Any]) -> Plan:
     )
 
 
-def _place(backup: Backup, to: str) -> tuple[Server, str]:
-    if not to:
-        return backup.database.server, ""
-    server, slash, name = to.partition("/")
+def _target(backup: Backup, options: dict[str, Any]) -> tuple[Server, str]:
+    existing = options["replace"] or options["into"]
+    target = existing or options["name"]
+    if not existing and "/" not in target:
+        return backup.database.server, target
+    server, slash, name = target.partition("/")
     found = Server.objects.filter(name=server).select_related("team")
     own = found.filter(team=backup.database.server.team)
     rows = list((own if own.exists() else found)[:2])
     if not slash or not name:
-        raise BadSetting(f"{to[:200]!r} names no server and database", "write SERVER/NAME")
+        raise BadSetting(f"{target[:200]!r} names no server and database", "write SERVER/NAME")
     if len(rows) != 1:
         many = "several servers are" if rows else "no server is"
         raise BadSetting(f"{many} called {server[:100]!r}", "the web page Servers lists them")
@@ -215,5 +222,5 @@ def _finished(job: Job, restore: Restore) -> Report:
     data["connect"] = kind_of(server).command(server, name)
     notes = [f"note: {problem}" for problem in summary.problems]
     if summary.retained_as:
-        notes.append(f"what was there is kept as {server}/{summary.retained_as}")
+        notes.append(f"the replaced database is retained as {server}/{summary.retained_as}")
     return Report(data, [f"{server}/{name}: {summary.sentence}", *notes, data["connect"]])

@@ -136,7 +136,7 @@ def test_copy_again_queues_what_is_missing_and_shows_it(
     BackupCopy.objects.create(backup=backup, repository=away, state="failed", problem="no room")
     Backup.objects.update(state="degraded")
     text = client.get(page).content.decode()
-    assert "Copy again" in text and f"manage.py copy_backup {backup.label}" in text
+    assert "Copy again" in text and f"manage.py copy {backup.label}" in text
 
     answers = [client.post(reverse("backup-copy", args=[backup.pk])) for _ in range(2)]
 

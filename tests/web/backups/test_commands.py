@@ -61,7 +61,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
             return end(job, "failed", str(error))
         return end(job, "succeeded")
 
-    for command in ("backup", "copy_backup", "verify", "delete_backup"):
+    for command in ("backup", "copy", "verify", "delete"):
         monkeypatch.setattr(f"backups.management.commands.{command}.wait_for", ended)
 
 
@@ -170,7 +170,7 @@ def test_a_backup_without_wait_is_a_job(shop: Database, repository: Repository) 
 def test_a_backup_with_wait_says_what_came_of_it(
     shop: Database, repository: Repository, at_once: None
 ) -> None:
-    found = run_json("backup", "shop.db", "--wait", "--codec", "gzip:1", "--repository", "first")
+    found = run_json("backup", "shop.db", "--wait", "--codec", "gzip:1", "--repo", "first")
     assert (found["state"], found["rows"], found["codec"]) == ("available", 500, "gzip:1")
     assert found["copies"] == [{"repository": "first", "state": "stored", "problem": ""}]
     status, out, _ = run("backup", "shop.db", "--wait")
@@ -190,13 +190,11 @@ def test_a_degraded_backup_ends_with_the_status_of_a_missing_copy(
 ) -> None:
     make_repository(team, vault / "away")
     (vault / "away").rename(vault / "unmounted")
-    found = run_json("backup", "shop.db", "--wait", "--repository", "first", "--repository", "away")
+    found = run_json("backup", "shop.db", "--wait", "--repo", "first", "--repo", "away")
     assert (found["status"], found["state"]) == (5, "degraded")
 
 
-@pytest.mark.parametrize(
-    "arguments", [["nowhere"], ["Shop/other"], ["shop.db", "--repository", "none"]]
-)
+@pytest.mark.parametrize("arguments", [["nowhere"], ["Shop/other"], ["shop.db", "--repo", "none"]])
 def test_what_is_not_there_is_named(
     shop: Database, repository: Repository, arguments: list[str]
 ) -> None:
@@ -219,8 +217,8 @@ def test_verify_and_delete_go_by_a_few_digits_of_the_id(
     digits = run_json("backup", "shop.db", "--wait")["id"][:8]
     verified = run_json("verify", digits, "--wait")
     assert verified["ok"] and verified["copies"][0]["state"] == "verified"
-    assert run("delete_backup", digits, "--wait")[0] == 2  # not without --yes
-    assert run("delete_backup", digits, "--yes", "--wait")[0] == 0
+    assert run("delete", digits, "--wait")[0] == 2  # not without --yes
+    assert run("delete", digits, "--yes", "--wait")[0] == 0
     assert not Backup.objects.exists()
 
 
@@ -237,27 +235,40 @@ def test_a_pinned_backup_is_not_deleted_by_a_command_either(
     shop: Database, repository: Repository
 ) -> None:
     backup = make_backup_row(shop, repository=repository, is_pinned=True)
-    found = run_json("delete_backup", str(backup.pk), "--yes")
+    found = run_json("delete", str(backup.pk), "--yes")
     assert (found["status"], found["error"]["code"]) == (7, "Held")
 
 
-def test_backups_lists_filters_and_pages(shop: Database, repository: Repository) -> None:
+def test_list_filters_and_pages(shop: Database, repository: Repository) -> None:
     for number in range(5):
         make_backup_row(shop, note=f"n{number}")
-    first = run_json("backups", "--limit", "2")
-    rest = run_json("backups", "--limit", "9", "--cursor", first["next"])
+    first = run_json("list", "--limit", "2")
+    rest = run_json("list", "--limit", "9", "--cursor", first["next"])
     listed = [row["id"] for row in first["backups"] + rest["backups"]]
     assert len(set(listed)) == 5 and rest["next"] == ""
-    assert len(run_json("backups", "--search", "n3")["backups"]) == 1
-    assert run_json("backups", "--state", "failed")["backups"] == []
-    status, out, _ = run("backups", "--limit", "2")
+    assert len(run_json("list", "--search", "n3")["backups"]) == 1
+    assert run_json("list", "--state", "failed")["backups"] == []
+    status, out, _ = run("list", "--limit", "2")
     assert status == 0 and "Shop/shop.db" in out and "--cursor" in out
+
+
+def test_show_prints_one_backup_with_its_contents(
+    shop: Database, repository: Repository, at_once: None
+) -> None:
+    made = run_json("backup", "shop.db", "--wait", "--note", "by hand")
+    found = run_json("show", "latest")
+    assert (found["id"], found["state"], found["rows"]) == (made["id"], "available", 500)
+    assert [table["rows"] for table in found["inventory"]["tables"]] == [500]
+    assert found["copies"] == [{"repository": "first", "state": "stored", "problem": ""}]
+    status, out, _ = run("show", made["id"][:8])
+    assert status == 0 and "note: by hand" in out and "500 rows" in out
+    assert run("show", "nothing")[0] == 2
 
 
 def test_names_cannot_steer_a_terminal(team: Team) -> None:
     server = make_server(team, name="\x1b[2Jred")
     make_backup_row(make_database(server, name="a\u202eb\r\x07"))
-    _, out, _ = run("backups")
+    _, out, _ = run("list")
     assert not set(out) & {"\x1b", "\u202e", "\r", "\x07"}
     assert printable("plain ü") == "plain ü"
 
@@ -289,7 +300,7 @@ def test_a_name_that_several_have_must_be_said_in_full(team: Team, other_team: T
 
 def test_a_backup_is_found_by_label_id_and_digits(shop: Database) -> None:
     backup = make_backup_row(shop)
-    for text in (backup.label, str(backup.pk), backup.pk.hex[:6], str(backup.pk).upper()):
+    for text in (backup.label, str(backup.pk), backup.pk.hex[:6], str(backup.pk).upper(), "latest"):
         assert find_backup(text) == backup
     for text in ("abc", "zzzz", "", "0" * 33):
         with pytest.raises(BadSetting):
@@ -346,14 +357,14 @@ def test_a_typing_error_in_the_address_makes_no_repository(vault: Path, team: Te
 
 
 @pytest.mark.usefixtures("at_once")
-def test_copy_backup_makes_copies_where_they_are_missing(
+def test_copy_makes_copies_where_they_are_missing(
     shop: Database, repository: Repository, vault: Path, team: Team
 ) -> None:
     label = run_json("backup", "shop.db", "--wait", "--quiet")["label"]
-    assert run("copy_backup", label)[0] != 0, "nothing is missing"
+    assert run("copy", label)[0] != 0, "nothing is missing"
     make_repository(team, vault / "second")
-    status, out, _ = run("copy_backup", label, "--to", "second")
+    status, out, _ = run("copy", label, "--to", "second")
     assert status == 0 and f"will copy {label} to second" in out
-    found = run_json("copy_backup", label, "--wait", "--quiet")
+    found = run_json("copy", label, "--wait", "--quiet")
     assert [copy["state"] for copy in found["copies"]] == ["stored", "stored"]
     assert AuditEntry.objects.filter(action="backup.copy").count() == 2

@@ -84,21 +84,21 @@ def test_a_catalog_is_set_up_used_lost_and_rebuilt(tmp_path: Path) -> None:
         assert (backup["status"], backup["state"], backup["rows"]) == (0, "available", 500)
         verified = here.run("verify", backup["id"], "--wait", "--quiet")
         assert verified["ok"] is True
-        for command in ("backups", "jobs", "check_audit", "showmigrations", "check"):
+        for command in ("list", "jobs", "check_audit", "showmigrations", "check"):
             assert here.complaint(command) == ""
         second = here.run("backup", "Shop/shop.db", "--wait", "--quiet")
-        gone = here.run("delete_backup", second["id"], "--yes", "--wait", "--quiet")
+        gone = here.run("delete", second["id"], "--yes", "--wait", "--quiet")
         assert gone["job_state"] == "succeeded"
 
     for file in here.var.glob("catalog.sqlite3*"):
         file.unlink()
-    lost = here.run("backups")
+    lost = here.run("list")
     assert (lost["status"], lost["error"]["hint"]) == (2, f"run {shown('init')} to begin one")
     here.run("init")
     key = made["recovery_file"]
     rebuilt = here.run("rebuild_catalog", "Local", "--key-file", key, "--keep-keys")
     assert rebuilt["added"] == [backup["label"]]
-    listed = here.run("backups")["backups"]
+    listed = here.run("list")["backups"]
     assert [(row["id"], row["state"], row["rows"]) for row in listed] == [
         (backup["id"], "available", 500)
     ]

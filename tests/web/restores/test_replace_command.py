@@ -1,4 +1,4 @@
-"""`manage.py restore --replace` and `--check`, `swap_back`, `drop_kept`; and with a real worker."""
+"""`restore --replace` and `--check`, `revert_restore`, `drop_retained`; and with a real worker."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def test_the_safety_backup_can_be_left_out(backup: Backup) -> None:
 def test_swap_back_and_drop_ask_for_jobs_that_need_the_name(backup: Backup) -> None:
     kept = replaced(backup)
     restore = str(kept.restore_id)
-    assert told("drop_kept", restore, "--confirm", "shop.db")["exit"] == 2
-    assert told("swap_back", restore, "--confirm", kept.name)["exit"] == 2
-    assert told("swap_back", str(backup.pk), "--confirm", "shop.db")["exit"] == 2
-    job = told("swap_back", restore, "--confirm", "shop.db")["job"]
+    assert told("drop_retained", restore, "--confirm", "shop.db")["exit"] == 2
+    assert told("revert_restore", restore, "--confirm", kept.name)["exit"] == 2
+    assert told("revert_restore", str(backup.pk), "--confirm", "shop.db")["exit"] == 2
+    job = told("revert_restore", restore, "--confirm", "shop.db")["job"]
     assert Job.objects.get(pk=job).kind == "swap_back"
-    assert told("drop_kept", restore, "--confirm", kept.name)["exit"] == 7
+    assert told("drop_retained", restore, "--confirm", kept.name)["exit"] == 7
 
 
 def test_a_real_worker_backs_up_replaces_and_swaps_back(tmp_path: Path) -> None:
@@ -99,8 +99,10 @@ def test_a_real_worker_backs_up_replaces_and_swaps_back(tmp_path: Path) -> None:
         made = here.run("restore", backup["id"], *replace)
         assert (made["status"], rows_in(shop)) == (0, 120_000)
         assert rows_in(data / made["retained_as"]) == 7
-        back = here.run("swap_back", made["restore"], "--confirm", "shop.db", "--wait", "--quiet")
+        back = here.run(
+            "revert_restore", made["restore"], "--confirm", "shop.db", "--wait", "--quiet"
+        )
         assert (back["status"], rows_in(shop)) == (0, 7)
         assert names_in(data) == {"shop.db", back["retained_as"]}
-        listed = here.run("backups")["backups"]
+        listed = here.run("list")["backups"]
     assert [row["rows"] for row in listed] == [7, 120_000]

@@ -74,7 +74,7 @@ def test_with_wait_it_says_what_was_compared(backup: Backup) -> None:
 @pytest.mark.usefixtures("at_once")
 def test_to_another_server(backup: Backup, team: Team, tmp_path: Path) -> None:
     sqlite_server(team, tmp_path / "other", name="Other")
-    assert told(backup.label, "--to", "Other/copy.db", "--wait")["target"] == "Other/copy.db"
+    assert told(backup.label, "--as", "Other/copy.db", "--wait")["target"] == "Other/copy.db"
     assert rows_in(tmp_path / "other" / "copy.db") == 500
 
 
@@ -98,7 +98,11 @@ def test_a_taken_name_is_status_7(backup: Backup) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("nothing", "--as", "x.db"), ("{label}", "--to", "nowhere/x.db"), ("{label}", "--to", "x")],
+    [
+        ("nothing", "--as", "x.db"),
+        ("{label}", "--as", "nowhere/x.db"),
+        ("{label}", "--as", "Shop/"),
+    ],
 )
 def test_what_is_not_there_is_status_2(arguments: tuple[str, ...], backup: Backup) -> None:
     assert told(*(word.format(label=backup.label) for word in arguments))["exit"] == 2

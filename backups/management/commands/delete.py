@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from backups.management.lookups import find_backup
+from backups.management.lookups import BACKUP_HELP, find_backup
 from backups.management.reporting import ReportingCommand, error_of, status_of
 from backups.management.waiting import wait_for
 from backups.services import request_delete
@@ -19,7 +19,7 @@ class Command(ReportingCommand):
     help = "Remove a backup with all its copies."
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("backup", help="a label, or an id or its beginning")
+        parser.add_argument("backup", help=BACKUP_HELP)
         parser.add_argument("--yes", action="store_true", help="really: it cannot be undone")
         parser.add_argument("--wait", action="store_true", help="until it is gone")
         parser.add_argument("--quiet", action="store_true", help="no progress on standard error")

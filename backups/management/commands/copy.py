@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from backups.copy_requests import request_copy, request_missing
-from backups.management.lookups import find_backup, find_repository
+from backups.management.lookups import BACKUP_HELP, find_backup, find_repository
 from backups.management.reporting import ReportingCommand, status_of
 from backups.management.views import copies_json
 from backups.management.waiting import wait_for
@@ -20,7 +20,7 @@ class Command(ReportingCommand):
     help = "Copy a backup, byte for byte, to where it is missing; the database is not read again."
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("backup", help="a label, or an id or its beginning")
+        parser.add_argument("backup", help=BACKUP_HELP)
         parser.add_argument(
             "--to", metavar="REPOSITORY", help="this one only, which may be new to the backup"
         )

@@ -1,4 +1,4 @@
-"""`manage.py backups`: list the catalog's backups."""
+"""`covetbackup list`: list the catalog's backups."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Command(ReportingCommand):
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--database", default="", help="SERVER/DATABASE")
-        parser.add_argument("--repository", default="")
+        parser.add_argument("--repo", default="", metavar="REPOSITORY")
         parser.add_argument("--state", default="", choices=["", *BackupState.values, RESTORABLE])
         parser.add_argument("--search", default="", help="words in names, labels, notes and tags")
         parser.add_argument("--since", default="", metavar="DATE")
@@ -30,7 +30,7 @@ class Command(ReportingCommand):
         parser.add_argument("--cursor", default="", help="what the page before gave as its next")
 
     def report(self, **options: Any) -> Report:
-        database, repository = options["database"], options["repository"]
+        database, repository = options["database"], options["repo"]
         chosen = BackupFilter.of(
             {
                 "q": options["search"],
