@@ -23,7 +23,7 @@ COMPILE := PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= $(BIN)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-setup: $(VENV)/.test ## make .venv and install the pinned packages
+setup: $(VENV)/.test $(VENV)/.project ## make .venv with the pinned packages and our two programs
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." \
@@ -33,6 +33,11 @@ $(BIN)/python:
 # One stamp for each set of pins: a newer file is installed over what is there.
 $(VENV)/.%: deploy/requirements-%.txt | $(BIN)/python
 	$(INSTALL) $<
+	@touch $@
+
+# Only a path to this folder and the programs .venv/bin/covet and .venv/bin/covetbackup.
+$(VENV)/.project: pyproject.toml | $(VENV)/.test
+	$(PIP) install --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
 	@touch $@
 
 run: setup ## set everything up and serve the dashboard with its workers on 127.0.0.1:8000, or PORT=8001

@@ -12,7 +12,13 @@ from covetbackup.env import Environment
 
 ENV = Environment()
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR_DIR = ENV.path("COVET_VAR", BASE_DIR / "var")
+IS_CHECKOUT = (BASE_DIR / "manage.py").is_file()
+DATA_DIR = BASE_DIR if IS_CHECKOUT else BASE_DIR / "covetbackup"
+"""Holds `templates` and `static`; pyproject.toml says where a wheel has them."""
+VAR_DIR = ENV.path(
+    "COVET_VAR",
+    BASE_DIR / "var" if IS_CHECKOUT else Path("~/.local/share/covetbackup").expanduser(),
+)
 
 SECRET_KEY_FILE = ENV.path("COVET_SECRET_KEY_FILE", VAR_DIR / "secret-key")
 CATALOG_KEYS_FILE = ENV.path("COVET_CATALOG_KEYS_FILE", VAR_DIR / "catalog-keys")
@@ -88,7 +94,7 @@ WSGI_APPLICATION = "covetbackup.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [DATA_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -181,7 +187,7 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [DATA_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},

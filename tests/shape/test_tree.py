@@ -50,7 +50,9 @@ def test_every_package_is_shipped() -> None:
         if name.startswith(("covetbackup/", "backups/", "restores/"))
         and name.endswith("/__init__.py")
     }
-    assert set(_setuptools()["packages"]) == folders
+    data = {"covetbackup.static", "covetbackup.templates"}
+    assert set(_setuptools()["packages"]) == folders | data
+    assert all(_setuptools()["package-data"][package] == ["**/*"] for package in data)
 
 
 def test_every_file_the_engine_reads_is_shipped() -> None:
@@ -58,6 +60,7 @@ def test_every_file_the_engine_reads_is_shipped() -> None:
         f"{package.replace('.', '/')}/{name}"
         for package, names in _setuptools()["package-data"].items()
         for name in names
+        if name != "**/*"
     }
     data = {
         name

@@ -55,7 +55,7 @@ def test_the_commands_that_set_the_dashboard_up_work(tmp_path: Path) -> None:
         assert ("sign in as owner" in printed) is (line == init)
         assert ("/set-up/" in printed) is (line == link)
     for line in (up, worker):
-        assert "usage: manage.py" in _run(f"{line} --help", tmp_path / "0")
+        assert "usage: covetbackup" in _run(f"{line} --help", tmp_path / "0")
 
 
 def _run(line: str, var: Path) -> str:

@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     """The whole grammar; each command's function is in `command` of the result, and whether it
     writes bytes of its own to standard output in `takes_output`."""
     root = argparse.ArgumentParser(
-        prog="python -m covetbackup.core",
+        prog="covet",
         description=_ABOUT,
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

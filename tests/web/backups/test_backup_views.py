@@ -14,6 +14,7 @@ from backups import secrets
 from backups.models import Backup, BackupCopy, BackupState, Database, Installation, Repository
 from covetbackup.access.models import Team, User
 from covetbackup.audit.models import AuditEntry
+from covetbackup.command_line import command
 from covetbackup.jobs.models import Job
 from tests.web.conftest import ClientOf
 from tests.web.factories import make_backup_row, make_database, make_repository_row, make_server
@@ -136,7 +137,7 @@ def test_copy_again_queues_what_is_missing_and_shows_it(
     BackupCopy.objects.create(backup=backup, repository=away, state="failed", problem="no room")
     Backup.objects.update(state="degraded")
     text = client.get(page).content.decode()
-    assert "Copy again" in text and f"manage.py copy {backup.label}" in text
+    assert "Copy again" in text and command("copy", backup.label) in text
 
     answers = [client.post(reverse("backup-copy", args=[backup.pk])) for _ in range(2)]
 

@@ -81,7 +81,9 @@ def _web(bind: str, threads: int) -> Child:
 
 
 def _worker(queue: str) -> Child:
-    argv = [sys.executable, str(settings.BASE_DIR / "manage.py"), "worker", "--queue", queue]
+    script = settings.BASE_DIR / "manage.py"
+    program = [str(script)] if settings.IS_CHECKOUT else ["-m", "covetbackup"]
+    argv = [sys.executable, *program, "worker", "--queue", queue]
     return Child(f"worker {queue}", argv, WORKER_GRACE_SECONDS, {"Q_CLUSTER_NAME": queue})
 
 
