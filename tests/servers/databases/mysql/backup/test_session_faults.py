@@ -329,7 +329,7 @@ _BACKING_UP = """
 import sys, time
 from covetbackup.core.databases.base import BackupOptions
 from covetbackup.core.databases.mysql.engine import MysqlEngine
-from covetbackup.core.databases.mysql.url import parse_url
+from covetbackup.core.databases.mysql.server.url import parse_url
 from covetbackup.core.progress import Silent
 from covetbackup.core.stream.secret import Secret
 engine = MysqlEngine(parse_url(sys.argv[1]), Secret(sys.stdin.readline()))

@@ -368,10 +368,10 @@ def test_kill_9_leaves_a_plan_that_is_undone_or_finished(
 _EXCHANGING = """
 import sys, time
 from functools import partial
-from covetbackup.core.databases.mysql import exchange
-from covetbackup.core.databases.mysql.connection import connect
-from covetbackup.core.databases.mysql.handover import Handover
-from covetbackup.core.databases.mysql.url import parse_url
+from covetbackup.core.databases.mysql.replace import swap
+from covetbackup.core.databases.mysql.server.connection import connect
+from covetbackup.core.databases.mysql.replace.locks import Handover
+from covetbackup.core.databases.mysql.server.url import parse_url
 from covetbackup.core.stream.secret import Secret
 url, incoming, step = sys.argv[1:]
 def wait(*given):
@@ -386,9 +386,9 @@ elif step == "hold":
     real = Handover.hold
     Handover.hold = lambda *given: (real(*given), wait())
 else:
-    setattr(Handover if step == "run" else exchange, step, wait)
+    setattr(Handover if step == "run" else swap, step, wait)
 another = partial(connect, parse_url(url), Secret(sys.stdin.readline()))
 with another() as connection:
     names = {"target": "shop", "incoming": incoming, "retained_as": "kept"}
-    exchange.exchange(connection, another, **names, awake=())
+    swap.exchange(connection, another, **names, awake=())
 """

@@ -342,9 +342,10 @@ _RESTORING = """
 import json, pathlib, sys, time
 from covetbackup.core.databases.base import MemberRange, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.mysql import scratch, swap
+from covetbackup.core.databases.mysql.restore import scratch
+from covetbackup.core.databases.mysql.replace import publish
 from covetbackup.core.databases.mysql.engine import MysqlEngine
-from covetbackup.core.databases.mysql.url import parse_url
+from covetbackup.core.databases.mysql.server.url import parse_url
 from covetbackup.core.progress import Silent
 from covetbackup.core.stream.secret import Secret
 url, folder, stage = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3]
@@ -355,7 +356,7 @@ def wait(*given):
     time.sleep(60)
 if stage == "creating":
     scratch.mark_unfinished = wait
-swap.add_programs = wait
+publish.add_programs = wait
 with engine.restore(RestoreOptions(url, expected), Silent()) as session:
     for group in session.groups({path.name: 1 for path in sorted(folder.iterdir())}):
         for piece in group:

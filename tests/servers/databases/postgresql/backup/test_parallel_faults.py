@@ -275,12 +275,12 @@ import sys, time
 from contextlib import ExitStack
 from covetbackup.core.databases.base import BackupOptions
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
-from covetbackup.core.databases.postgresql.parts import dump, plan
-from covetbackup.core.databases.postgresql.url import parse_url
+from covetbackup.core.databases.postgresql.backup import parallel, plan
+from covetbackup.core.databases.postgresql.server.url import parse_url
 from covetbackup.core.progress import Silent
 from covetbackup.core.stream.secret import Secret
 plan.SMALLEST_CHUNK = plan.LARGEST_CHUNK = 300_000
-dump.WORTH_A_CHILD = 2_000_000
+parallel.WORTH_A_CHILD = 2_000_000
 engine = PostgresEngine(parse_url(sys.argv[1]), Secret(sys.stdin.readline()))
 with engine.backup(BackupOptions('', 3), Silent()) as session, ExitStack() as stack:
     for group in session.groups():

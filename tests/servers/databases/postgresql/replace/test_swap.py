@@ -283,13 +283,13 @@ import os, sys
 from contextlib import contextmanager
 from covetbackup.core.databases.base import MemberRange, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.postgresql import replace
+from covetbackup.core.databases.postgresql.replace import swap
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
-from covetbackup.core.databases.postgresql.url import parse_url
+from covetbackup.core.databases.postgresql.server.url import parse_url
 from covetbackup.core.progress import Silent
 from covetbackup.core.stream.secret import Secret
 url, dump, moment = sys.argv[1:]
-renamed, swapped = replace._rename, replace.swap
+renamed, swapped = swap._rename, swap.swap
 def rename_and_die(connection, name, new):
     renamed(connection, name, new)
     if new == parse_url(url).database:
@@ -298,9 +298,9 @@ def swap_and_die(*a, **k):
     swapped(*a, **k)
     os.kill(os.getpid(), 9)
 if moment == "before":
-    replace._rename = rename_and_die
+    swap._rename = rename_and_die
 else:
-    replace.swap = swap_and_die
+    swap.swap = swap_and_die
 engine = PostgresEngine(parse_url(url), Secret(os.environ["DATABASE_SECRET"]))
 options = RestoreOptions(url, Inventory(), replace=True, extra={"owner": "none"})
 with engine.restore(options, Silent()) as session:

@@ -343,7 +343,7 @@ import json, pathlib, sys, time
 from covetbackup.core.databases.base import MemberRange, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
-from covetbackup.core.databases.postgresql.url import parse_url
+from covetbackup.core.databases.postgresql.server.url import parse_url
 from covetbackup.core.progress import Silent
 from covetbackup.core.stream.secret import Secret
 url, folder = sys.argv[1], pathlib.Path(sys.argv[2])

@@ -218,8 +218,8 @@ import json, pathlib, sys, time
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
-from covetbackup.core.databases.postgresql.parts.names import HEAD
-from covetbackup.core.databases.postgresql.url import parse_url
+from covetbackup.core.databases.postgresql.archive.member_names import HEAD
+from covetbackup.core.databases.postgresql.server.url import parse_url
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.progress import Silent
 from covetbackup.core.stream.secret import Secret

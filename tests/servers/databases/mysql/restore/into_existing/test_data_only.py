@@ -302,10 +302,10 @@ def test_kill_9_before_the_commit_adds_nothing(server: MysqlServer, taken: Taken
 
 _ADDING = """
 import sys, time
-from covetbackup.core.databases.mysql.connection import connect
-from covetbackup.core.databases.mysql.inserting import StatementSink
-from covetbackup.core.databases.mysql.rows import SESSION
-from covetbackup.core.databases.mysql.url import parse_url
+from covetbackup.core.databases.mysql.server.connection import connect
+from covetbackup.core.databases.mysql.restore.statement_sink import StatementSink
+from covetbackup.core.databases.mysql.restore.into_existing.data_only import SESSION
+from covetbackup.core.databases.mysql.server.url import parse_url
 from covetbackup.core.stream.secret import Secret
 settings = parse_url(sys.argv[1])
 connection = connect(settings, Secret(sys.stdin.readline()))
