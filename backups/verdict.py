@@ -107,10 +107,10 @@ def _judge_without_backup(facts: DatabaseFacts) -> Verdict:
         reason = "has no restorable backup: every copy of the newest one is damaged"
         return Verdict("damaged", Tone.BAD, reason, 0)
     if facts.is_maintenance and not facts.is_chosen:
-        reason = "is a maintenance database: it counts once it is backed up or included by hand"
+        reason = "is a maintenance database; not counted until it is backed up or included manually"
         return Verdict("not backed up", Tone.NEUTRAL, reason, 10)
     if facts.is_restored_copy and not facts.is_chosen:
-        reason = "is a restored copy: it counts once it is backed up or included by hand"
+        reason = "is a restored copy; not counted until it is backed up or included manually"
         return Verdict("not backed up", Tone.NEUTRAL, reason, 10)
     if facts.last_run in ("failed", "interrupted"):
         reason = f"has no restorable backup, and the last run {_ended(facts.last_run)}"
@@ -142,8 +142,8 @@ def _judge_unusable(facts: BackupFacts) -> Verdict:
         "failed": "failed",
         "cancelled": "was cancelled",
         "interrupted": "was interrupted",
-        "expiring": "is being removed",
-        "removed": "was removed",
+        "expiring": "is being deleted",
+        "removed": "was deleted",
     }
     tone = Tone.BAD if facts.state in ("failed", "interrupted") else Tone.NEUTRAL
     return Verdict(facts.state, tone, told.get(facts.state, facts.state), 0)

@@ -1,4 +1,4 @@
-"""What may be asked of databases and backups."""
+"""Forms for databases and backups: back up, verify, note, delete."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ CODECS = (
     ("zstd:3", "Zstandard 3: fast, good ratio"),
     ("zstd:9", "Zstandard 9: slower, smaller"),
     ("zstd:19", "Zstandard 19: slowest, smallest"),
-    ("gzip:6", "gzip 6: opens anywhere"),
+    ("gzip:6", "gzip 6: most compatible"),
     ("lzma:6", "xz 6: small, slow"),
     ("bzip2:9", "bzip2 9"),
-    ("none", "None: already compressed data"),
+    ("none", "None: for data that is already compressed"),
 )
 
 CIPHERS = (
     (Suite.AES_256_GCM.value, "AES-256-GCM"),
     (Suite.CHACHA20_POLY1305.value, "ChaCha20-Poly1305"),
     (Suite.AES_256_CBC_HMAC_SHA256.value, "AES-256-CBC with HMAC-SHA-256"),
-    ("none", "None: whoever reads the repository reads the data"),
+    ("none", "None: data is stored unencrypted"),
 )
 
 LEVELS = (
-    (Level.EXISTS.value, "Exists: all objects are there"),
-    (Level.CHECKSUM.value, "Checksum: stored as written"),
-    (Level.SAMPLED.value, "Sampled: random parts open"),
-    (Level.CONTENT.value, "Content: all of it opens"),
+    (Level.EXISTS.value, "Presence: all objects exist"),
+    (Level.CHECKSUM.value, "Checksums: stored data is unchanged"),
+    (Level.SAMPLED.value, "Sample decrypt: random parts"),
+    (Level.CONTENT.value, "Full read: decrypt and decompress everything"),
 )
 
 
 class BackupForm(forms.Form):
-    """Back up now. The id of the backup comes with the form, so that one sent twice asks once."""
+    """Back up now. The backup's id comes with the form, so that sending it twice makes one."""
 
     backup_id = forms.UUIDField(required=False, widget=forms.HiddenInput(), initial=uuid.uuid4)
 
     repositories = forms.ModelMultipleChoiceField(
         Repository.objects.none(),
         widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": "Choose at least one repository."},
+        error_messages={"required": "Select at least one repository."},
     )
     codec = forms.ChoiceField(label="Compression", choices=CODECS)
     cipher = forms.ChoiceField(label="Encryption", choices=CIPHERS)
@@ -65,7 +65,7 @@ class VerifyForm(forms.Form):
 
 
 class NoteForm(forms.Form):
-    """Tags are words, separated by commas or spaces."""
+    """Note and tags of a backup; tags are separated by commas."""
 
     note = forms.CharField(
         max_length=2000, required=False, widget=forms.Textarea(attrs={"rows": 3})
@@ -78,9 +78,9 @@ class NoteForm(forms.Form):
 
 
 class DeleteForm(forms.Form):
-    """The last good backup of a database goes only if the database's name is typed."""
+    """Confirmation of a deletion: the last restorable backup needs the database's name."""
 
-    name = forms.CharField(strip=False, label="Name of the database")
+    name = forms.CharField(strip=False, label="Database name")
 
     def __init__(self, *args: Any, expected: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -90,5 +90,5 @@ class DeleteForm(forms.Form):
 
     def clean_name(self) -> str:
         if self.cleaned_data["name"] != self.expected:
-            raise ValidationError("This is not the name of the database.")
+            raise ValidationError("The name does not match.")
         return self.expected

@@ -1,4 +1,4 @@
-"""What may be entered about a repository; each kind has its own form."""
+"""Forms of repositories; each kind has its own."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ from covetbackup.core.storage.registry import S3Credentials, open_storage
 
 
 class RepositoryForm(TeamForm):
-    """A place for backups; what the kinds' own fields say becomes the engine's URL."""
+    """Base of the forms of each kind, whose own fields become the engine's URL."""
 
     permission = Permission.CHANGE_REPOSITORY
     kind: ClassVar[RepositoryKind]
 
     # Not the model's field: that one refuses a second default, this one takes over from the first.
     is_default = forms.BooleanField(
-        label="Put new backups here unless told otherwise", required=False
+        label="Default repository",
+        required=False,
+        help_text="New backups are stored here unless another repository is selected.",
     )
 
     class Meta:
@@ -63,7 +65,7 @@ class LocalRepositoryForm(RepositoryForm):
 
     folder = forms.CharField(
         max_length=900,
-        help_text="An absolute path that web server and workers both see: empty, or a repository.",
+        help_text="Absolute path that web server and workers can access: empty, or a repository.",
         widget=forms.TextInput(attrs={"placeholder": "/srv/backups", "spellcheck": "false"}),
     )
     field_order = ("team", "name", "folder", "is_default")
@@ -71,7 +73,7 @@ class LocalRepositoryForm(RepositoryForm):
     def clean_folder(self) -> str:
         folder: str = self.cleaned_data["folder"]
         if not folder.startswith("/") or ".." in folder.split("/"):
-            raise ValidationError("This must be an absolute path without “..”: /srv/backups.")
+            raise ValidationError("Enter an absolute path without “..”, such as /srv/backups.")
         return folder
 
     def url(self) -> str:
@@ -83,16 +85,16 @@ class S3RepositoryForm(RepositoryForm):
 
     bucket = forms.CharField(max_length=255)
     prefix = forms.CharField(
-        max_length=120, required=False, help_text="A folder in the bucket, such as covet/shop."
+        max_length=120, required=False, help_text="Folder in the bucket, such as covet/shop."
     )
     endpoint = forms.CharField(
         max_length=300,
         required=False,
-        help_text="For compatible stores: https://s3.example.com. Empty means Amazon.",
+        help_text="For S3-compatible storage: https://s3.example.com. Leave empty for Amazon S3.",
     )
     region = forms.CharField(max_length=64, required=False)
     access_key_id = forms.CharField(
-        label="Access key id",
+        label="Access key ID",
         max_length=200,
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
@@ -103,10 +105,10 @@ class S3RepositoryForm(RepositoryForm):
         required=False,
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text="Stored sealed, and never shown again.",
+        help_text="Stored encrypted and never shown again.",
     )
     path_style = forms.BooleanField(
-        label="Bucket in the path (most compatible stores)", required=False
+        label="Path-style addressing (most S3-compatible storage)", required=False
     )
     field_order = (
         *("team", "name", "bucket", "prefix", "endpoint", "region"),
@@ -133,7 +135,10 @@ class S3RepositoryForm(RepositoryForm):
     def clean(self) -> dict[str, Any]:
         values = self.cleaned_data
         if bool(values.get("access_key_id")) != bool(values.get("secret_access_key")):
-            self.add_error("secret_access_key", "Id and secret belong together: give both or none.")
+            self.add_error(
+                "secret_access_key",
+                "Enter both the access key ID and the secret, or neither.",
+            )
         return super().clean()
 
 

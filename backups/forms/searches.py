@@ -1,4 +1,4 @@
-"""What lists are filtered by."""
+"""Filters of the lists of databases and backups."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ class DatabaseFilter(forms.Form):
     q = forms.CharField(label="Search", max_length=100, required=False)
     server = forms.ModelChoiceField(Server.objects.none(), required=False, empty_label="All")
     state = forms.ChoiceField(
+        label="Status",
         choices=(
             ("", "Included"),
             ("new", "New"),
-            ("excluded", "Not included"),
+            ("excluded", "Excluded"),
             ("gone", "Gone"),
             ("all", "All"),
         ),
@@ -34,6 +35,7 @@ class BackupSearch(forms.Form):
     q = forms.CharField(label="Search", max_length=100, required=False)
     database = forms.ModelChoiceField(Database.objects.none(), required=False, empty_label="All")
     state = forms.ChoiceField(
+        label="Status",
         choices=(
             ("", "All"),
             ("restorable", "Restorable"),

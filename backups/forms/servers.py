@@ -1,4 +1,4 @@
-"""What may be entered about a server; each kind has its own form."""
+"""Forms of servers; each kind has its own."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from covetbackup.core.stream.secret import Secret
 _AUTHORITY_LIMIT = 200_000
 _MYSQL_PORT = 3306
 SSL_MODES = (
-    ("prefer", "Prefer: encrypted if the server can"),
-    ("require", "Require: encrypted, any certificate"),
-    ("verify-ca", "Verify the certificate's authority"),
-    ("verify-full", "Verify authority and host name"),
-    ("disable", "Disable: never encrypted"),
+    ("prefer", "Prefer: encrypted if the server supports it"),
+    ("require", "Require: encrypted, certificate not verified"),
+    ("verify-ca", "Verify CA"),
+    ("verify-full", "Verify CA and host name"),
+    ("disable", "Disable: not encrypted"),
 )
 
 
@@ -35,7 +35,7 @@ _DESTINATION = ("host", "port", "user", "sslmode", "authority")
 
 
 class ServerForm(TeamForm):
-    """One of a kind's own forms follows; `password` is write-only."""
+    """Base of the forms of each kind; `password` is write-only."""
 
     permission = Permission.CHANGE_DATABASE
     kind: ClassVar[ServerKind]
@@ -56,7 +56,7 @@ class ServerForm(TeamForm):
         return [field for field in self.visible_fields() if field.name not in self.more]
 
     def more_fields(self) -> list[forms.BoundField]:
-        """What few need: shown folded."""
+        """Advanced fields, shown folded."""
         return [field for field in self.visible_fields() if field.name in self.more]
 
     def more_is_open(self) -> bool:
@@ -90,23 +90,23 @@ class ServerForm(TeamForm):
 
 
 class HostServerForm(ServerForm):
-    """What is asked of every kind of server that has a host."""
+    """Base of the forms of servers with a host."""
 
     connecting = (*_DESTINATION, "password")
 
-    host = forms.CharField(
-        max_length=255, help_text="A name or an address. Metadata services are never contacted."
-    )
+    host = forms.CharField(max_length=255, help_text="Host name or IP address.")
     port = forms.IntegerField(min_value=1, max_value=65535, initial=5432)
-    user = forms.CharField(max_length=63, help_text="A role that may read all that is backed up.")
+    user = forms.CharField(
+        max_length=63, help_text="Needs read access to all data to be backed up."
+    )
     password = forms.CharField(
         required=False,
         strip=False,
         max_length=1000,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text="Stored sealed, and never shown again.",
+        help_text="Stored encrypted and never shown again.",
     )
-    sslmode = forms.ChoiceField(label="Encryption", choices=SSL_MODES)
+    sslmode = forms.ChoiceField(label="TLS mode", choices=SSL_MODES)
 
     class Meta:
         model = Server
@@ -122,13 +122,13 @@ class HostServerForm(ServerForm):
             "exclude",
             "queue",
         )
-        labels = {"authority": "Certificate of the authority"}
+        labels = {"authority": "CA certificate"}
         help_texts = {
-            "authority": "In PEM: whoever signed the server's certificate. Empty means those that "
-            "this machine trusts. It is asked for by the encryptions that verify.",
-            "include": "Which databases: patterns such as shop_*, one a line. None means all.",
-            "exclude": "Which databases not: patterns, one a line.",
-            "queue": "Which workers run its jobs. Leave as it is unless one is near the server.",
+            "authority": "PEM format, for the TLS modes that verify. Leave empty to use the CAs "
+            "that this machine trusts.",
+            "include": "Patterns such as shop_*, one per line. Leave empty for all databases.",
+            "exclude": "Patterns of databases to exclude, one per line.",
+            "queue": "Queue whose workers run this server's jobs.",
         }
 
     field_order = ("team", "name", "host", "port", "user", "password", "sslmode")
@@ -142,8 +142,8 @@ class HostServerForm(ServerForm):
         }
         if self.instance.pk and self.instance.password:
             self.fields["password"].help_text = (
-                "One is stored. Leave this empty to keep it; type it again if you change host, "
-                "port or user."
+                "A password is stored. Leave empty to keep it; enter it again if you change "
+                "host, port or user."
             )
 
     def clean_authority(self) -> str:
@@ -157,11 +157,11 @@ class HostServerForm(ServerForm):
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or self.cleaned_data
-        # Otherwise an editor could have the stored password sent to a server of his own.
+        # Otherwise an editor could have the stored password sent to another server.
         moved = set(_DESTINATION) & set(self.changed_data)
         if moved and self.instance.password and not values.get("password"):
             self.add_error(
-                "password", "Type the password again, because where it is sent to has changed."
+                "password", "Enter the password again: the connection settings have changed."
             )
         return values
 
@@ -174,7 +174,7 @@ class PostgresServerForm(HostServerForm):
         fields = (*HostServerForm.Meta.fields, "maintenance_database")
         labels = {
             **HostServerForm.Meta.labels,
-            "maintenance_database": "Database to connect to first",
+            "maintenance_database": "Maintenance database",
         }
 
 
@@ -204,14 +204,14 @@ class SqliteServerForm(ServerForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["folder"].help_text = (
-            "An absolute path on the workers' machine. The SQLite files in it are found. It must "
-            f"be one of these or lie below: {allowed_text()} ({VARIABLE})."
+            "Absolute path on the workers' machine; its SQLite files are discovered. Must be "
+            f"one of these or below: {allowed_text()} ({VARIABLE})."
         )
 
     def clean_folder(self) -> str:
         folder: str = self.cleaned_data["folder"]
         if not folder.startswith("/") or ".." in folder.split("/"):
-            raise ValidationError("This must be an absolute path without “..”, such as /srv/shop.")
+            raise ValidationError("Enter an absolute path without “..”, such as /srv/shop.")
         folder = folder.rstrip("/") or "/"
         try:
             check_sqlite_folder(Path(folder))

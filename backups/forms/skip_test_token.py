@@ -1,7 +1,7 @@
-"""Leave to save a server that could not be reached: given only with the failure that it excuses.
+"""Tokens that allow saving an unreachable server untested, issued only with the failed test.
 
-The leave is signed, for one user, one place and a quarter of an hour. Nobody can save untested
-what was not tried first, nor what the server itself refused.
+A token is signed, for one user and one address, and valid for a quarter of an hour. What was not
+tested first, or what the server itself refused, cannot be saved untested.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from covetbackup.core.errors import CovetError, DatabaseUnavailable, LoginRefuse
 
 _SALT = "backups.untested"
 _SECONDS = 900
-_PLACE = ("kind", "host", "port", "user", "folder")
+_ADDRESS_FIELDS = ("kind", "host", "port", "user", "folder")
 
 
-def leave_for(form: ServerForm, user: User, problem: CovetError) -> str:
-    """The leave to save `form` although `problem`, "" where waiting would not help either."""
+def issue(form: ServerForm, user: User, problem: CovetError) -> str:
+    """Return a token to save `form` despite `problem`, "" unless the server was unreachable."""
     if not isinstance(problem, DatabaseUnavailable) or isinstance(problem, LoginRefused):
         return ""
-    return signing.dumps([*_place(form.instance, user), form.has_typed_password()], salt=_SALT)
+    return signing.dumps([*_address(form.instance, user), form.has_typed_password()], salt=_SALT)
 
 
-def is_excused(form: ServerForm, user: User, leave: str) -> bool:
-    """Whether `leave` is for what was entered. A password that was typed when it was given and is
-    missing now, since none is ever sent back to a browser, becomes an error of the form."""
+def verify(form: ServerForm, user: User, token: str) -> bool:
+    """Return whether `token` was issued for the address in `form`. A password that was entered
+    then and is missing now (none is ever sent back to a browser) becomes an error of the form."""
     try:
-        *place, had_password = signing.loads(leave, salt=_SALT, max_age=_SECONDS)
+        *address, had_password = signing.loads(token, salt=_SALT, max_age=_SECONDS)
     except (signing.BadSignature, ValueError):
         return False
-    if place != _place(form.instance, user):
+    if address != _address(form.instance, user):
         return False
     if had_password and not form.has_typed_password():
-        form.add_error("password", "Type the password again: it is never sent back to a browser.")
+        form.add_error("password", "Enter the password again: it is never sent back to a browser.")
     return True
 
 
-def _place(server: Server, user: User) -> list[object]:
-    return [user.pk, server.pk, *(getattr(server, name) for name in _PLACE)]
+def _address(server: Server, user: User) -> list[object]:
+    return [user.pk, server.pk, *(getattr(server, name) for name in _ADDRESS_FIELDS)]

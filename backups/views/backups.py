@@ -69,7 +69,7 @@ def backup_verify(request: HttpRequest, pk: UUID) -> HttpResponse:
     found = look_up(request, Backup, pk, Permission.VERIFY)
     form = VerifyForm(request.POST)
     if not form.is_valid():
-        messages.error(request, "There is no such level.")
+        messages.error(request, "Unknown verification level.")
         return redirect("backup", found.pk)
     level = form.cleaned_data["level"]
     try:

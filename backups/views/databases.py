@@ -84,7 +84,7 @@ def database_inclusion(request: HttpRequest, pk: int) -> HttpResponse:
     found = look_up(request, Database, pk, Permission.CHANGE_DATABASE)
     chosen = request.POST.get("inclusion", "")
     if chosen not in Inclusion.values:
-        messages.error(request, "Choose whether the database is included.")
+        messages.error(request, "Select whether the database is included.")
         return redirect("database", found.pk)
     set_inclusion(found, Inclusion(chosen))
     team, details = found.server.team, {"inclusion": chosen, "included": found.is_included}

@@ -76,7 +76,7 @@ def repository_test(request: HttpRequest, pk: int) -> HttpResponse:
     outcome = Outcome.FAILED if found.problem else Outcome.DONE
     record(request, "repository.test", team=found.team, subject=found, outcome=outcome)
     if request.htmx:
-        return render(request, "backups/_rehearsal.html", {"steps": steps})
+        return render(request, "backups/_repository_check.html", {"steps": steps})
     return render(request, "backups/repository.html", _page(found) | {"steps": steps})
 
 
@@ -86,7 +86,7 @@ def repository_default(request: HttpRequest, pk: int) -> HttpResponse:
     found = look_up(request, Repository, pk, Permission.CHANGE_REPOSITORY)
     make_default(found)
     record(request, "repository.default", team=found.team, subject=found)
-    messages.success(request, f"New backups go to {found.name}.")
+    messages.success(request, f"{found.name} is now the default repository.")
     return redirect("repository", found.pk)
 
 

@@ -11,8 +11,8 @@ from django.views.decorators.http import require_http_methods
 
 from backups.connection_check import ServerCheck
 from backups.discovery import note_problem
+from backups.forms import skip_test_token
 from backups.forms.servers import SERVER_FORMS, ServerForm
-from backups.forms.skip_test_token import is_excused, leave_for
 from backups.models import Server
 from backups.models.source import ServerKind
 from backups.probing import remember, try_server
@@ -48,7 +48,7 @@ def _edit(request: HttpRequest, form: ServerForm) -> HttpResponse:
         return _page(request, form)
     if not form.is_valid():
         return _page(request, form, status=422)
-    if is_excused(form, signed_in(request), request.POST.get("untested", "")):
+    if skip_test_token.verify(form, signed_in(request), request.POST.get("untested", "")):
         return _save_untested(request, form)
     if "test" in request.POST or form.leads_elsewhere():
         return _try(request, form)
@@ -65,7 +65,7 @@ def _page(request: HttpRequest, form: ServerForm, status: int = 200, **result: A
         **result,
     }
     is_part = request.htmx and "test" in request.POST
-    template = "backups/_server_try.html" if is_part else "backups/server_form.html"
+    template = "backups/_server_test.html" if is_part else "backups/server_form.html"
     return render(request, template, context, status=status)
 
 
@@ -76,9 +76,9 @@ def _try(request: HttpRequest, form: ServerForm) -> HttpResponse:
         check = try_server(form.instance, password=form.typed_password())
     except CovetError as problem:
         _note(request, form, "server.test", Outcome.FAILED)
-        leave = leave_for(form, signed_in(request), problem)
+        token = skip_test_token.issue(form, signed_in(request), problem)
         status = 200 if is_test else 422
-        return _page(request, form, status, problem=problem, leave=leave)
+        return _page(request, form, status, problem=problem, skip_test_token=token)
     if not is_test:
         return _save(request, form, check)
     _note(request, form, "server.test", Outcome.DONE)
@@ -110,11 +110,13 @@ def _save_untested(request: HttpRequest, form: ServerForm) -> HttpResponse:
         saved = form.save()
     except CovetError as error:
         return _page(request, form, status=422, problem=error)
-    problem = "it was saved without a test, because it could not be reached"
+    problem = "saved without a test because the server could not be reached"
     note_problem(saved, problem, is_unreachable=True)
     action = "server.add-untested" if is_new else "server.edit-untested"
     _note(request, form, action, Outcome.DONE, saved)
-    messages.warning(request, "Saved without a test. Find its databases once it can be reached.")
+    messages.warning(
+        request, "Saved without a test. Refresh databases once the server is reachable."
+    )
     return redirect("server", saved.pk)
 
 

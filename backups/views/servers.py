@@ -136,7 +136,7 @@ def _told(result: Discovery) -> str:
 
 
 def _changes(result: Discovery) -> list[tuple[tuple[str, ...], str]]:
-    return [(result.added, "new"), (result.gone, "gone"), (result.returned, "back again")]
+    return [(result.added, "new"), (result.gone, "gone"), (result.returned, "found again")]
 
 
 def _tested(probe: Callable[[], ServerCheck]) -> dict[str, Any]:

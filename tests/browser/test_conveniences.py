@@ -58,7 +58,7 @@ def test_the_summary_of_mistakes_gets_the_focus(owner: Visitor) -> None:
     owner.open("/servers/add/?kind=sqlite")
     owner.page.get_by_label("Name", exact=True).fill("Nowhere")
     owner.page.get_by_label("Folder").fill("relative/folder")
-    owner.button("Save and find databases").click()
+    owner.button("Save and discover databases").click()
     expect(owner.page.locator("[data-error-summary]")).to_be_focused(timeout=PATIENCE)
     assert owner.inaccessible() == []
 

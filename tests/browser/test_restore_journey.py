@@ -32,13 +32,15 @@ def add_server(visitor: Visitor, postgres: PostgresServer, *, name: str) -> None
     visitor.open("/servers/")
     visitor.page.get_by_role("link", name="Add a server").first.click()
     fill_address(visitor, postgres, name=name, password=postgres.password.reveal())
-    visitor.page.get_by_text("patterns and more").click()
+    visitor.page.get_by_text("Advanced", exact=True).click()
     visitor.page.get_by_label("Include").fill(name)
     visitor.button("Test connection").click()
-    expect(visitor.page.locator("#probe")).to_contain_text("The connection works", timeout=PATIENCE)
+    expect(visitor.page.locator("#probe")).to_contain_text(
+        "Connection successful", timeout=PATIENCE
+    )
     # without scripts the page was loaded anew, and a password is never sent back
     visitor.page.get_by_label("Password").fill(postgres.password.reveal())
-    visitor.button("Save and find databases").click()
+    visitor.button("Save and discover databases").click()
     visitor.is_at(r"/servers/\d+/")
 
 
@@ -49,7 +51,7 @@ def fill_address(visitor: Visitor, postgres: PostgresServer, *, name: str, passw
     page.get_by_label("Port").fill(str(postgres.port))
     page.get_by_label("User", exact=True).fill("postgres")
     page.get_by_label("Password").fill(password)
-    page.get_by_label("Encryption").select_option("disable")
+    page.get_by_label("TLS mode").select_option("disable")
 
 
 def back_up(visitor: Visitor, database: str) -> None:

@@ -124,7 +124,7 @@ def test_saving_a_server_with_a_wrong_password_says_so_and_stores_nothing(
     owner.allowed = "status of 422"
     owner.open("/servers/add/")
     fill_address(owner, postgres, name="Never stored", password="not the password")
-    owner.button("Save and find databases").click()
+    owner.button("Save and discover databases").click()
     problem = owner.page.locator("[data-error-summary]")
     expect(problem).to_contain_text("refuses the password", timeout=PATIENCE)
     expect(problem).to_be_focused()

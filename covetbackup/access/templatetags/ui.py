@@ -33,7 +33,7 @@ _BADGES = {
     "failed": ("bad", "Failed", "bad"),
     "cancelled": ("cancel", "Cancelled", "warn"),
     "interrupted": ("bad", "Interrupted", "bad"),
-    "pending": ("running", "In progress", "running"),
+    "pending": ("running", "Running", "running"),
     "available": ("ok", "Available", "ok"),
     "degraded": ("warn", "Degraded", "warn"),
     "expiring": ("delete", "Expiring", "warn"),

@@ -144,7 +144,9 @@ def test_copy_again_queues_what_is_missing_and_shows_it(
     job = Job.objects.get()
     assert (job.kind, job.requested_by) == ("copy", operator)
     assert {answer.url for answer in answers} == {reverse("job", args=[job.pk])}
-    assert f"Job {job.pk}</a> copies it again" in client.get(page).content.decode()
+    address = reverse("job", args=[job.pk])
+    expected = f'Copying again in <a href="{address}">job {job.pk}</a>'
+    assert expected in client.get(page).content.decode()
     assert AuditEntry.objects.filter(action="backup.copy", user=operator).exists()
     assert "disabled" in client_of(viewer).get(page).content.decode().split("Copy again")[0][-200:]
 
@@ -165,7 +167,7 @@ def test_the_last_good_backup_goes_only_if_its_databases_name_is_typed(
     client_of: ClientOf, admin: User, backup: Backup
 ) -> None:
     client, address = client_of(admin), reverse("backup-delete", args=[backup.pk])
-    assert "the last usable backup" in client.get(address).content.decode()
+    assert "the last restorable backup" in client.get(address).content.decode()
     for typed in ("", "shop", "SHOP"):
         assert client.post(address, {"name": typed}).status_code == 422
     assert not Job.objects.exists()

@@ -41,7 +41,7 @@ def test_the_test_of_a_repository_warns_of_what_the_folder_cannot_do(
     create_repository(f"file://{tmp_path}/repository")
     steps = rehearse(LocalStorage(tmp_path / "repository"))
     assert not any(step.problem for step in steps)
-    page = render_to_string("backups/_rehearsal.html", {"steps": steps})
+    page = render_to_string("backups/_repository_check.html", {"steps": steps})
     for sentence in MISSING:
         assert sentence in page
 

@@ -94,7 +94,7 @@ def test_page_and_command_refuse_a_folder_outside_and_say_what_is_allowed(
 ) -> None:
     anna = client_of(admin)
     address = reverse("server-add") + "?kind=sqlite"
-    assert f"lie below: {root}" in anna.get(address).content.decode()
+    assert f"or below: {root}" in anna.get(address).content.decode()
     answers = {"team": str(team.pk), "name": "files", "folder": str(outside), "queue": "jobs"}
     answer = anna.post(address, answers)
     assert answer.status_code == 422

@@ -176,9 +176,9 @@ def test_the_certificate_of_an_authority_is_kept_and_used(
             reverse("server-edit", args=[added.pk]),
             answers | {"authority": stranger.pem(), "password": ""},
         )
-        assert "Type the password again" in page_of(answer)
+        assert "Enter the password again" in page_of(answer)
     page = page_of(anna.get(reverse("server", args=[added.pk])))
-    assert "judged by a certificate of its own" in page
+    assert "custom CA certificate" in page
 
 
 def test_what_is_no_certificate_is_refused_before_anything_is_contacted(
