@@ -12,7 +12,7 @@ from functools import partial
 from backups.engine_factory import keyring_for, open_repository
 from backups.models import Backup, Repository
 from backups.timeout import within
-from covetbackup.core.cli.terminal import size_text
+from covetbackup.core.cli.text import size_text
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.checks import Check, Level, counted
 from covetbackup.core.databases.inventory import Inventory

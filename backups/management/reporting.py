@@ -14,6 +14,7 @@ from covetbackup.access.models import Team
 from covetbackup.command_line import command
 from covetbackup.core import errors
 from covetbackup.core.cli.exits import CANCELLED, EXITS, FAILED, exit_status
+from covetbackup.core.cli.printing import print_error, print_line, print_report
 from covetbackup.core.cli.report import Report
 from covetbackup.core.errors import BadSetting, Cancelled, CovetError, DatabaseUnavailable
 from covetbackup.core.stream.disk import fault_of
@@ -43,19 +44,20 @@ class ReportingCommand(BaseCommand):
         """Do the work. Raises `CovetError`."""
 
     def handle(self, **options: Any) -> None:
+        for stream in (self.stdout, self.stderr):
+            stream.ending, stream.style_func = "", None  # lines are ended and styled by `printing`
         try:
             report = self._reported(**options)
         except CovetError as error:
             self._print_error(error, as_json=options["json"])
             sys.exit(exit_status(error))
         except (Cancelled, KeyboardInterrupt):
-            self.stderr.write("cancelled")
+            print_line("cancelled", self.stderr)
             sys.exit(CANCELLED)
         if options["json"]:
             self._print_json({"status": report.status, **report.data})
         else:
-            for line in report.lines:
-                self.stdout.write(printable(line))
+            print_report(report, self.stdout)
         if report.status:
             sys.exit(report.status)
 
@@ -77,14 +79,10 @@ class ReportingCommand(BaseCommand):
         if as_json:
             self._print_json({"status": exit_status(error), "error": _fault(error)})
             return
-        self.stderr.write(f"error: {printable(error.message)}")
-        if error.hint:
-            self.stderr.write(f"hint: {printable(error.hint)}")
-        if error.details:
-            self.stderr.write(f"details: {printable(error.details)}")
+        print_error(error, self.stderr)
 
     def _print_json(self, data: dict[str, Any]) -> None:
-        self.stdout.write(json.dumps(data, ensure_ascii=False, default=str))
+        print(json.dumps(data, ensure_ascii=False, default=str), file=self.stdout)
 
 
 def _has_tables(error: DatabaseError) -> bool:
@@ -98,11 +96,6 @@ def _has_tables(error: DatabaseError) -> bool:
 def _fault(error: CovetError) -> dict[str, str]:
     names = ("code", "message", "hint", "details")
     return {name: getattr(error, name) for name in names}
-
-
-def printable(text: str) -> str:
-    """`text` without what would steer a terminal: names come from servers and people."""
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
 def error_of(job: Job) -> dict[str, str]:

@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from backups.models import Backup
-from covetbackup.core.cli.terminal import count_text, size_text
+from covetbackup.core.cli.report import Table
+from covetbackup.core.cli.text import count_text, size_text
 from covetbackup.core.cli.views import contents_lines
 from covetbackup.core.databases.inventory import Inventory
 
 
 def backup_json(backup: Backup) -> dict[str, Any]:
-    """What scripts may rely on; the inventory is left to the page and to `show`."""
+    """Return what scripts may rely on; `show` has the inventory too."""
     return {
         "id": str(backup.pk),
         "label": backup.label,
@@ -43,20 +44,20 @@ def copies_json(backup: Backup) -> list[dict[str, Any]]:
     ]
 
 
-def backup_table(backups: Sequence[Backup]) -> list[str]:
-    """A line for each backup, a head line above, a count below."""
-    lines = [f"{'ID':8}  {'TAKEN (UTC)':16}  {'STATE':11}  {'STORED':>10}  DATABASE"]
-    for backup in backups:
-        size = "" if backup.stored_bytes is None else size_text(backup.stored_bytes)
-        taken = f"{backup.created_at:%Y-%m-%d %H:%M}"
-        lines.append(
-            f"{backup.pk.hex[:8]}  {taken}  {backup.state:11}  {size:>10}  {backup.database}"
-        )
-    return [*lines, count_text(len(backups), "backup")]
+def backup_table(backups: Sequence[Backup]) -> Table:
+    """Return a table with a row for each backup."""
+    headers = ("ID", "CREATED (UTC)", "STATE", "STORED", "DATABASE")
+    return Table(headers, [_row(backup) for backup in backups], numeric=frozenset({3}))
+
+
+def _row(backup: Backup) -> tuple[str, ...]:
+    size = "" if backup.stored_bytes is None else size_text(backup.stored_bytes)
+    created = f"{backup.created_at:%Y-%m-%d %H:%M}"
+    return (backup.pk.hex[:8], created, backup.state, size, str(backup.database))
 
 
 def backup_lines(backup: Backup) -> list[str]:
-    """One backup that has just been worked on."""
+    """Return the lines about a backup that a command has worked on."""
     lines = [f"warning: {warning}" for warning in backup.warnings]
     lines.append(f"{backup.label or backup.pk}: {backup.state}")
     if backup.plain_bytes is not None and backup.stored_bytes:
@@ -74,7 +75,7 @@ def backup_lines(backup: Backup) -> list[str]:
 
 def details(backup: Backup) -> list[str]:
     """Return the lines about one backup: state, times, sizes, copies, checks and contents."""
-    lines = [f"{backup.database}, taken {backup.created_at:%Y-%m-%d %H:%M} UTC"]
+    lines = [f"{backup.database}, created {backup.created_at:%Y-%m-%d %H:%M} UTC"]
     lines += [f"id {backup.pk}", *backup_lines(backup)]
     if backup.method:
         lines.append(f"method {backup.method}, codec {backup.codec}, cipher {backup.cipher}")

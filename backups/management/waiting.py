@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
+from contextlib import nullcontext
 from datetime import timedelta
 
 from django.db.models.functions import Now
 
 from covetbackup.command_line import command
-from covetbackup.core.cli.terminal import TerminalProgress
+from covetbackup.core.cli.terminal import terminal_progress
 from covetbackup.core.progress import Progress, Silent
 from covetbackup.jobs.models import Job, JobState, Node
 
@@ -19,18 +19,22 @@ _ALIVE = timedelta(seconds=120)
 
 
 def wait_for(job: Job, *, quiet: bool) -> Job:
-    """The job once it has ended and its end is recorded. Interrupting the wait does not stop it."""
-    bar = Silent() if quiet else TerminalProgress(sys.stderr)
-    watch = _Watch(bar)
-    began = time.monotonic()
+    """Return the job once it has ended and its end is recorded, its progress shown meanwhile.
+
+    Interrupting the wait does not stop the job.
+    """
+    with nullcontext(Silent()) if quiet else terminal_progress() as progress:
+        return _followed(job, _Watch(progress))
+
+
+def _followed(job: Job, watch: _Watch) -> Job:
+    started = time.monotonic()
     while True:
         job.refresh_from_db()
         watch.see(job)
         if not job.is_active and job.hook_due_at is None:
-            if isinstance(bar, TerminalProgress):
-                bar.close()
             return job
-        if time.monotonic() - began > _WORKER_SECONDS:
+        if time.monotonic() - started > _WORKER_SECONDS:
             watch.see_waiting(job)
         time.sleep(_POLL_SECONDS)
 

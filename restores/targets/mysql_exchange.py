@@ -8,7 +8,7 @@ from functools import partial
 
 from backups.engine_factory import server_password
 from backups.models import Server
-from covetbackup.core.cli.terminal import size_text
+from covetbackup.core.cli.text import size_text
 from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.mysql.inventory.tables import list_tables
 from covetbackup.core.databases.mysql.replace import retained, swap

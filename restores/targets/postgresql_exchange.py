@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from backups.models import Server
-from covetbackup.core.cli.terminal import size_text
+from covetbackup.core.cli.text import size_text
 from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.postgresql.replace import swap
 from covetbackup.core.databases.postgresql.server.connection import Connection

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 
-from covetbackup.core.cli.terminal import size_text
+from covetbackup.core.cli.text import size_text
 from covetbackup.core.databases.checks import Check, Level
 from covetbackup.core.databases.postgresql.backup.single_stream import METHOD
 from covetbackup.core.databases.postgresql.server.connection import Connection

@@ -30,10 +30,14 @@ CHILD_STARTERS = {
 }
 CHILD_MODULES = {"multiprocessing", "pty", "subprocess"}
 LAZY_IMPORTS = {
+    # rich and humanize take longer to import than a short command does
+    "covetbackup/core/cli/printing.py",
+    "covetbackup/core/cli/terminal.py",
+    "covetbackup/core/cli/text.py",
     "covetbackup/core/databases/registry.py",
     "covetbackup/core/storage/registry.py",
 }
-OPTIONAL_DRIVERS = {"boto3", "psycopg"}
+OPTIONAL_DRIVERS = {"boto3", "humanize", "psycopg", "rich"}
 STORAGE_KINDS = {"local", "memory", "s3"}
 
 IMPORT_ALL = """
@@ -57,7 +61,7 @@ def test_every_engine_module_imports_without_django() -> None:
 
 
 def test_drivers_are_loaded_only_when_an_address_asks_for_them() -> None:
-    script = "import sys, covetbackup.core.manager; print(*sys.modules)"
+    script = "import sys, covetbackup.core.manager, covetbackup.core.cli.main; print(*sys.modules)"
     loaded = _run([sys.executable, "-c", script]).stdout.split()
     assert "covetbackup.core.manager" in loaded
     assert OPTIONAL_DRIVERS.isdisjoint(loaded)

@@ -12,6 +12,7 @@ from backups.management.reporting import ReportingCommand
 from backups.management.views import backup_json, backup_table
 from backups.models import BackupState, Database
 from covetbackup.core.cli.report import Report
+from covetbackup.core.cli.text import count_text
 from covetbackup.paging import MOST, page_of
 
 
@@ -45,7 +46,7 @@ class Command(ReportingCommand):
         rows = backups_in(Database.objects.all(), chosen)
         page = page_of(rows, ORDERS[chosen.order], options["cursor"], size=options["limit"])
         data = {"backups": [backup_json(row) for row in page.rows], "next": page.later}
-        lines = backup_table(page.rows)
+        lines = [count_text(len(page.rows), "backup")]
         if page.later:
             lines.append(f"more with --cursor {page.later}")
-        return Report(data, lines)
+        return Report(data, lines, table=backup_table(page.rows))

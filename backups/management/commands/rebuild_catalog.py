@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from covetbackup.access.models import Team
 from covetbackup.audit.log import actor_of, record
 from covetbackup.core.cli.exits import DAMAGED
 from covetbackup.core.cli.report import Report
-from covetbackup.core.cli.terminal import TerminalProgress, count_text
+from covetbackup.core.cli.terminal import terminal_progress
+from covetbackup.core.cli.text import count_text
 from covetbackup.core.crypto import keyfile
 from covetbackup.core.crypto.keyfile import FileKey
 from covetbackup.core.crypto.keyring import Keyring
@@ -64,9 +66,9 @@ class Command(ReportingCommand):
         if options["keep_keys"]:
             keep_keys(team, keys)
         quiet = options["quiet"] or not sys.stderr.isatty()
-        progress = Silent() if quiet else TerminalProgress(sys.stderr)
         ring = _joined(engine_factory.keyring_for(team), keys)
-        result = rebuild(row, keyring=ring, progress=progress)
+        with nullcontext(Silent()) if quiet else terminal_progress() as progress:
+            result = rebuild(row, keyring=ring, progress=progress)
         details = {"added": len(result.added)}
         record(actor_of(None), "repository.rebuild", team=team, subject=row, details=details)
         return Report(_data(row, result), _lines(row, result), DAMAGED if result.damaged else 0)

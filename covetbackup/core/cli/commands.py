@@ -1,4 +1,4 @@
-"""What each command does: opens what it needs, makes one call, and says what came of it."""
+"""One function for each command: it opens what it needs, makes one call and reports."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from covetbackup.core.cli import exits, views
-from covetbackup.core.cli.report import Report
+from covetbackup.core.cli.report import Report, Table
 from covetbackup.core.cli.scratch import scratch_target
 from covetbackup.core.cli.selection_args import selection_of
-from covetbackup.core.cli.terminal import count_text, size_text
+from covetbackup.core.cli.text import count_text, size_text
 from covetbackup.core.crypto.keyfile import read_passphrase
 from covetbackup.core.crypto.keyring import Keyring, new_keys, write_new_keys
 from covetbackup.core.databases.registry import is_address, sweep_restores
@@ -37,43 +37,43 @@ from covetbackup.core.stream.secret import Secret
 _LONGEST_HOURS = 100 * 366 * 24
 
 
-def keygen(given: Namespace) -> Report:
-    write_new_keys(new_keys(), given.working, given.recovery)
+def keygen(args: Namespace) -> Report:
+    write_new_keys(new_keys(), args.working, args.recovery)
     return Report(
-        {"working": str(given.working), "recovery": str(given.recovery)},
+        {"working": str(args.working), "recovery": str(args.recovery)},
         [
-            f"working keys: {given.working} (stays here: writes, signs and reads backups)",
-            f"recovery keys: {given.recovery} (move it to a safe place away from this machine)",
-            "whoever loses both has lost every backup made with them",
+            f"working keys: {args.working} (stays here: writes, signs and reads backups)",
+            f"recovery keys: {args.recovery} (move it to a safe place away from this machine)",
+            "without both of them, every backup made with them is lost",
         ],
     )
 
 
-def init(given: Namespace) -> Report:
-    made = create_repository(given.repo, _credentials(given.s3_credentials))
+def init(args: Namespace) -> Report:
+    made = create_repository(args.repo, _credentials(args.s3_credentials))
     notes = shortcomings(made.storage)
     return Report(
         {"repository": made.id, "warnings": notes},
-        [*(f"warning: {note}" for note in notes), f"{given.repo} is now repository {made.id}"],
+        [*(f"warning: {note}" for note in notes), f"{args.repo} is now repository {made.id}"],
     )
 
 
-def backup(given: Namespace) -> Report:
-    repositories, unreachable = _open_all(given)
-    keyring = _keyring(given, repositories[0])
-    manager = BackupManager(repositories[0], keyring, progress=given.progress)
+def backup(args: Namespace) -> Report:
+    repositories, unreachable = _open_all(args)
+    keyring = _keyring(args, repositories[0])
+    manager = BackupManager(repositories[0], keyring, progress=args.progress)
     result = manager.create_backup(
-        given.source,
-        password=_password(given),
-        name=given.name,
-        method=given.method,
-        codec=given.codec,
-        cipher=given.cipher,
+        args.source,
+        password=_password(args),
+        name=args.name,
+        method=args.method,
+        codec=args.codec,
+        cipher=args.cipher,
         also=repositories[1:],
-        workers=given.workers,
-        streams=given.streams,
-        volume_size=given.volume_size,
-        min_slots=given.min_keys,
+        workers=args.workers,
+        streams=args.streams,
+        volume_size=args.volume_size,
+        min_slots=args.min_keys,
     )
     failures = {
         name: str(error) for name, error in (*unreachable.items(), *result.failures.items())
@@ -92,23 +92,27 @@ def backup(given: Namespace) -> Report:
     )
 
 
-def list_backups(given: Namespace) -> Report:
-    listed = BackupManager(_open(given.repo, given)).list_backups(given.name)
-    return Report({"backups": [views.entry_json(entry) for entry in listed]}, views.table(listed))
+def list_backups(args: Namespace) -> Report:
+    listed = BackupManager(_open(args.repo, args)).list_backups(args.name)
+    return Report(
+        {"backups": [views.entry_json(entry) for entry in listed]},
+        [count_text(len(listed), "backup")],
+        table=views.backup_table(listed),
+    )
 
 
-def show(given: Namespace) -> Report:
-    repository = _open(given.repo, given)
-    manifest = BackupManager(repository, _keyring(given, repository)).show_backup(given.label)
+def show(args: Namespace) -> Report:
+    repository = _open(args.repo, args)
+    manifest = BackupManager(repository, _keyring(args, repository)).show_backup(args.label)
     return Report(views.manifest_json(manifest), views.details(manifest))
 
 
-def verify(given: Namespace) -> Report:
-    if given.level is Level.RESTORE:
-        return _drill(given)
-    repository = _open(given.repo, given)
-    manager = BackupManager(repository, _keyring(given, repository), progress=given.progress)
-    result = manager.verify_backup(given.label, given.level)
+def verify(args: Namespace) -> Report:
+    if args.level is Level.RESTORE:
+        return _test_restore(args)
+    repository = _open(args.repo, args)
+    manager = BackupManager(repository, _keyring(args, repository), progress=args.progress)
+    result = manager.verify_backup(args.label, args.level)
     faults = [
         {"where": finding.where, "code": finding.error.code, "message": str(finding.error)}
         for finding in result.findings
@@ -131,26 +135,26 @@ def verify(given: Namespace) -> Report:
     )
 
 
-def _drill(given: Namespace) -> Report:
-    repository = _open(given.repo, given)
-    kind = repository.manifest(repository.find(given.label)).kind
-    manager = RestoreManager(repository, _keyring(given, repository), progress=given.progress)
-    with scratch_target(kind, given.scratch) as target:
+def _test_restore(args: Namespace) -> Report:
+    repository = _open(args.repo, args)
+    kind = repository.manifest(repository.find(args.label)).kind
+    manager = RestoreManager(repository, _keyring(args, repository), progress=args.progress)
+    with scratch_target(kind, args.scratch) as target:
         request = RestoreRequest(
-            target=target, workers=default_workers(), accept_untrusted=given.accept_untrusted
+            target=target, workers=default_workers(), accept_untrusted=args.accept_untrusted
         )
-        result = manager.test_restore(given.label, request, password=_password(given))
+        result = manager.test_restore(args.label, request, password=_password(args))
     if not result.left:
         return _restored(result, f"{result.manifest.label}: restored, compared and removed again")
     report = _restored(result, f"{result.manifest.label}: restored and compared; {result.left}")
     return replace(report, status=exits.DATABASE)
 
 
-def cat(given: Namespace) -> Report:
-    repository = _open(given.repo, given)
-    manager = RestoreManager(repository, _keyring(given, repository), progress=given.progress)
+def cat(args: Namespace) -> Report:
+    repository = _open(args.repo, args)
+    manager = RestoreManager(repository, _keyring(args, repository), progress=args.progress)
     size = 0
-    with manager.open_member(given.label, given.member) as chunks:
+    with manager.open_member(args.label, args.member) as chunks:
         for chunk in chunks:
             size += len(chunk)
             sys.stdout.buffer.write(chunk)
@@ -158,19 +162,19 @@ def cat(given: Namespace) -> Report:
     return Report({"bytes": size}, [])
 
 
-def export(given: Namespace) -> Report:
-    repository = _open(given.repo, given)
-    manager = RestoreManager(repository, _keyring(given, repository), progress=given.progress)
-    manager.export(given.label, given.to)
-    return Report({"folder": str(given.to)}, [f"{given.to} is for pg_restore --jobs=N -d NAME"])
+def export(args: Namespace) -> Report:
+    repository = _open(args.repo, args)
+    manager = RestoreManager(repository, _keyring(args, repository), progress=args.progress)
+    manager.export(args.label, args.to)
+    return Report({"folder": str(args.to)}, [f"{args.to} is for pg_restore --jobs=N -d NAME"])
 
 
-def list_tables(given: Namespace) -> Report:
-    repository = _open(given.repo, given)
-    manager = RestoreManager(repository, _keyring(given, repository), progress=given.progress)
-    listing = manager.contents(given.label)
+def list_tables(args: Namespace) -> Report:
+    repository = _open(args.repo, args)
+    manager = RestoreManager(repository, _keyring(args, repository), progress=args.progress)
+    listing = manager.contents(args.label)
     sizes = listing.table_bytes()
-    selection = _selection(given)
+    selection = _selection(args)
     chosen = listing.chosen(selection) if selection else None
     shown = {name: size for name, size in sizes.items() if not chosen or name in chosen.tables}
     lines = chosen.lines if chosen else []
@@ -179,52 +183,57 @@ def list_tables(given: Namespace) -> Report:
             "tables": [{"name": name, "plain_bytes": size} for name, size in shown.items()],
             "remarks": lines,
         },
-        [*(f"{size_text(size):>10}  {name}" for name, size in shown.items()), *lines],
+        lines,
+        table=Table(
+            ("SIZE", "TABLE"),
+            [(size_text(size), name) for name, size in shown.items()],
+            numeric=frozenset({0}),
+        ),
     )
 
 
-def _selection(given: Namespace, *, rows_only: bool = False) -> Selection | None:
+def _selection(args: Namespace, *, rows_only: bool = False) -> Selection | None:
     return selection_of(
-        given.table,
-        given.schema,
-        with_data=not given.schema_only,
+        args.table,
+        args.schema,
+        with_data=not args.schema_only,
         with_structure=not rows_only,
-        renames=given.rename_schema,
+        renames=args.rename_schema,
     )
 
 
-def restore(given: Namespace) -> Report:
-    repository = _open(given.repo, given)
-    manager = RestoreManager(repository, _keyring(given, repository), progress=given.progress)
-    target = given.name or given.replace or given.into
-    if given.data_only and not given.into:
+def restore(args: Namespace) -> Report:
+    repository = _open(args.repo, args)
+    manager = RestoreManager(repository, _keyring(args, repository), progress=args.progress)
+    target = args.name or args.replace or args.into
+    if args.data_only and not args.into:
         raise BadSetting("--data-only needs --into", "name the database whose tables get the rows")
     request = RestoreRequest(
         target=target,
-        jobs=given.jobs,
+        jobs=args.jobs,
         workers=default_workers(),
-        accept_untrusted=given.accept_untrusted,
-        selection=_selection(given, rows_only=given.data_only),
-        options=_options(given),
-        replace=bool(given.replace),
-        adds=bool(given.into),
+        accept_untrusted=args.accept_untrusted,
+        selection=_selection(args, rows_only=args.data_only),
+        options=_options(args),
+        replace=bool(args.replace),
+        adds=bool(args.into),
     )
-    result = manager.restore_backup(given.label, request, password=_password(given))
+    result = manager.restore_backup(args.label, request, password=_password(args))
     retained = f"; the database it replaced is {result.retained_as}" if result.retained_as else ""
-    where = f"into {target}" if given.into else f"as {target}"
+    where = f"into {target}" if args.into else f"as {target}"
     return _restored(result, f"{result.manifest.label}: restored {where}{retained}")
 
 
-def _options(given: Namespace) -> dict[str, object]:
-    """What was said, and nothing else: an engine may know neither."""
-    said = {
-        "owner": given.owner,
-        "globals": given.create_roles,
-        "skip_failing": given.skip_failing,
-        "enable_events": given.enable_events,
-        "leave_out_scheduler": given.leave_out_scheduler,
+def _options(args: Namespace) -> dict[str, object]:
+    """Return the options that were given, and no others: an engine may not know them."""
+    options = {
+        "owner": args.owner,
+        "globals": args.create_roles,
+        "skip_failing": args.skip_failing,
+        "enable_events": args.enable_events,
+        "leave_out_scheduler": args.leave_out_scheduler,
     }
-    return {name: value for name, value in said.items() if value}
+    return {name: value for name, value in options.items() if value}
 
 
 def _restored(result: RestoreResult, verdict: str) -> Report:
@@ -245,25 +254,25 @@ def _restored(result: RestoreResult, verdict: str) -> Report:
     )
 
 
-def copy(given: Namespace) -> Report:
-    target = open_repository(given.to, _credentials(given.to_s3_credentials))
-    manager = BackupManager(_open(given.repo, given), progress=given.progress)
-    manifest = manager.copy_backup(given.label, target)
+def copy(args: Namespace) -> Report:
+    target = open_repository(args.to, _credentials(args.to_s3_credentials))
+    manager = BackupManager(_open(args.repo, args), progress=args.progress)
+    manifest = manager.copy_backup(args.label, target)
     return Report(
-        {"label": str(manifest.label), "to": given.to}, [f"{manifest.label} is now in {given.to}"]
+        {"label": str(manifest.label), "to": args.to}, [f"{manifest.label} is now in {args.to}"]
     )
 
 
-def delete(given: Namespace) -> Report:
-    label = str(BackupManager(_open(given.repo, given)).delete_backup(given.label))
-    return Report({"label": label}, [f"{label} is removed from {given.repo}"])
+def delete(args: Namespace) -> Report:
+    label = str(BackupManager(_open(args.repo, args)).delete_backup(args.label))
+    return Report({"label": label}, [f"{label} is removed from {args.repo}"])
 
 
-def rotate(given: Namespace) -> Report:
-    repository = _open(given.repo, given)
-    manager = BackupManager(repository, _keyring(given, repository), progress=given.progress)
-    new = _ring(repository, given.new_key_file, given.new_passphrase_file)
-    results = manager.rotate_keys(new, min_slots=given.min_keys)
+def rotate(args: Namespace) -> Report:
+    repository = _open(args.repo, args)
+    manager = BackupManager(repository, _keyring(args, repository), progress=args.progress)
+    new = _ring(repository, args.new_key_file, args.new_passphrase_file)
+    results = manager.rotate_keys(new, min_slots=args.min_keys)
     states = [result.state for result in results]
     failed, remaining = states.count(Rotation.FAILED), states.count(Rotation.OLD_KEYS_REMAIN)
     hints = dict.fromkeys(result.error.hint for result in results if result.error)
@@ -285,15 +294,15 @@ def rotate(given: Namespace) -> Report:
     )
 
 
-def cleanup(given: Namespace) -> Report:
-    if not 0 < given.older_than <= _LONGEST_HOURS:
+def cleanup(args: Namespace) -> Report:
+    if not 0 < args.older_than <= _LONGEST_HOURS:
         raise BadSetting(
-            f"--older-than {given.older_than} is not a time after which a backup is dead",
+            f"--older-than {args.older_than} is not a time after which a backup is dead",
             f"give hours, more than the longest backup takes and up to {_LONGEST_HOURS}",
         )
-    if is_address(given.place):
-        return _cleanup_server(given)
-    swept = BackupManager(_open(given.place, given)).sweep(timedelta(hours=given.older_than))
+    if is_address(args.place):
+        return _cleanup_server(args)
+    swept = BackupManager(_open(args.place, args)).sweep(timedelta(hours=args.older_than))
     labels = [str(label) for label in swept.labels]
     failures = {name: str(error) for name, error in swept.failures.items()}
     hints = dict.fromkeys(error.hint for error in swept.failures.values())
@@ -311,9 +320,9 @@ def cleanup(given: Namespace) -> Report:
     )
 
 
-def _cleanup_server(given: Namespace) -> Report:
-    before = utc_now() - timedelta(hours=given.older_than)
-    swept = sweep_restores(given.place, before, _password(given))
+def _cleanup_server(args: Namespace) -> Report:
+    before = utc_now() - timedelta(hours=args.older_than)
+    swept = sweep_restores(args.place, before, _password(args))
     return Report(
         {"restores": swept},
         [
@@ -323,18 +332,18 @@ def _cleanup_server(given: Namespace) -> Report:
     )
 
 
-def _open(url: str, given: Namespace) -> Repository:
-    return open_repository(url, _credentials(given.s3_credentials))
+def _open(url: str, args: Namespace) -> Repository:
+    return open_repository(url, _credentials(args.s3_credentials))
 
 
-def _open_all(given: Namespace) -> tuple[list[Repository], dict[str, CovetError]]:
-    """The repositories that can be opened, and why the others cannot: one that is away must not
-    keep the others from getting the backup. Raises the first reason if all are away."""
+def _open_all(args: Namespace) -> tuple[list[Repository], dict[str, CovetError]]:
+    """Return the repositories that can be opened, and why the others cannot: one that cannot be
+    reached must not keep the others from the backup. Raises the first reason if none can be."""
     opened: list[Repository] = []
     failures: dict[str, CovetError] = {}
-    for url in given.repo:
+    for url in args.repo:
         try:
-            opened.append(_open(url, given))
+            opened.append(_open(url, args))
         except CovetError as error:
             failures[url] = error
     if not opened:
@@ -346,8 +355,8 @@ def _credentials(path: Path | None) -> Any:
     return s3_credentials_from_file(path) if path else None
 
 
-def _keyring(given: Namespace, repository: Repository) -> Keyring:
-    return _ring(repository, given.key_file, given.passphrase_file)
+def _keyring(args: Namespace, repository: Repository) -> Keyring:
+    return _ring(repository, args.key_file, args.passphrase_file)
 
 
 def _ring(repository: Repository, keys: list[Path], passphrases: list[Path]) -> Keyring:
@@ -356,8 +365,8 @@ def _ring(repository: Repository, keys: list[Path], passphrases: list[Path]) -> 
     return Keyring.load(keys, passphrases, passphrase_salt=salt)
 
 
-def _password(given: Namespace) -> Secret | None:
-    if given.password_file is None:
+def _password(args: Namespace) -> Secret | None:
+    if args.password_file is None:
         return None
-    text = read_passphrase(given.password_file)
+    text = read_passphrase(args.password_file)
     return Secret(text.removesuffix("\n").removesuffix("\r"))

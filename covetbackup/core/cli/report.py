@@ -1,4 +1,4 @@
-"""What a command has to say, before anybody decides how it is printed."""
+"""The result of a command, apart from how it is printed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,22 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text under `headers`; the columns whose indexes are in `numeric` align right."""
+
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    numeric: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """`data` for `--json`, `lines` for people."""
+    """`data` is printed with `--json`; else `table`, if there is one, and then `lines`.
+
+    `status` is the exit status, see `exits.EXITS`.
+    """
 
     data: dict[str, Any]
     lines: Sequence[str]
     status: int = 0
+    table: Table | None = None

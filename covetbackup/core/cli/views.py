@@ -1,11 +1,12 @@
-"""Manifests as people and programs want to see them."""
+"""Manifests as tables, lines and JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from covetbackup.core.cli.terminal import count_text, size_text
+from covetbackup.core.cli.report import Table
+from covetbackup.core.cli.text import count_text, duration_text, size_text
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.repository.json_reader import stamp
 from covetbackup.core.repository.manifest import Manifest
@@ -16,19 +17,19 @@ from covetbackup.core.repository.repository import Listed
 _SHOWN_TABLES = 50
 
 
-def table(listed: Sequence[Listed]) -> list[str]:
-    """A line for each backup, a head line above, a count below."""
-    lines = [f"{'LABEL':84} {'KIND':10} {'STORED':>10}  {'CODEC':9} CIPHER"]
-    for entry in listed:
-        manifest = entry.manifest
-        if manifest is None:
-            lines.append(f"{entry.label!s:84} damaged: {entry.problem}")
-            continue
-        cipher = manifest.suite.value if manifest.suite else "none"
-        size = size_text(manifest.stored_size)
-        codec = str(manifest.codec)
-        lines.append(f"{entry.label!s:84} {manifest.kind:10} {size:>10}  {codec:9} {cipher}")
-    return [*lines, count_text(len(listed), "backup")]
+def backup_table(listed: Sequence[Listed]) -> Table:
+    """Return a table with a row for each backup; a damaged one has its problem in it."""
+    rows = [_row(entry) for entry in listed]
+    return Table(("LABEL", "KIND", "STORED", "CODEC", "CIPHER"), rows, numeric=frozenset({2}))
+
+
+def _row(entry: Listed) -> tuple[str, ...]:
+    manifest = entry.manifest
+    if manifest is None:
+        return (str(entry.label), f"damaged: {entry.problem}", "", "", "")
+    cipher = manifest.suite.value if manifest.suite else "none"
+    size = size_text(manifest.stored_size)
+    return (str(entry.label), manifest.kind, size, str(manifest.codec), cipher)
 
 
 def entry_json(entry: Listed) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def entry_json(entry: Listed) -> dict[str, Any]:
 
 
 def manifest_json(manifest: Manifest) -> dict[str, Any]:
-    """All that is known; "details" is None while they are sealed."""
+    """Return all that is known; "details" is None while they are encrypted."""
     signer = signer_of(manifest)
     details = manifest.details
     return {
@@ -73,7 +74,7 @@ def manifest_json(manifest: Manifest) -> dict[str, Any]:
 
 
 def summary(manifest: Manifest) -> list[str]:
-    """What was just backed up, in a few lines."""
+    """Return a few lines about the backup: warnings, label, sizes, contents."""
     details = manifest.opened
     plain, stored = details.plain_size, manifest.stored_size
     seconds = (manifest.finished_at - manifest.started_at).total_seconds()
@@ -83,13 +84,13 @@ def summary(manifest: Manifest) -> list[str]:
         *(f"warning: {warning}" for warning in details.warnings),
         str(manifest.label),
         f"{size_text(plain)} of {details.database} stored in {size_text(stored)} "
-        f"(ratio {ratio}) within {seconds:.0f} s",
+        f"(ratio {ratio}) in {duration_text(seconds)}",
         contents_text(inventory),
     ]
 
 
 def details(manifest: Manifest) -> list[str]:
-    """One backup with its contents."""
+    """Return the lines about one backup with its members and contents."""
     opened = manifest.opened
     signer = signer_of(manifest)
     return [
@@ -98,14 +99,14 @@ def details(manifest: Manifest) -> list[str]:
         f"tool {manifest.tool_version}",
         f"consistent at {stamp(manifest.span.stopped_at)} {manifest.span.stop_position}".rstrip(),
         f"codec {manifest.codec}, cipher {manifest.suite or 'none'}, "
-        f"signed by {signer.signer_id if signer else 'nobody'}",
+        f"{f'signed by {signer.signer_id}' if signer else 'not signed'}",
         *_members(manifest),
         *contents_lines(opened.inventory),
     ]
 
 
 def _members(manifest: Manifest) -> Iterator[str]:
-    """A line for each; one for all parts of a stream, of which there may be thousands."""
+    """Yield a line for each member; one for all parts of a stream: there may be thousands."""
     members = {member.name: member for member in manifest.members}
     for stream in streams(manifest):
         found = [members[name] for name in stream.members]

@@ -15,6 +15,7 @@ from backups.management.waiting import wait_for
 from backups.models import Backup, Repository, Server
 from covetbackup.audit.log import actor_of
 from covetbackup.core.cli.exits import OK, exit_status
+from covetbackup.core.cli.printing import print_line
 from covetbackup.core.cli.report import Report
 from covetbackup.core.cli.selection_args import selection_of
 from covetbackup.core.databases.checks import Check, Level, is_refused
@@ -72,7 +73,8 @@ class Command(ReportingCommand):
             return _checked(plan, checks)
         for check in checks:
             if check.level is not Level.PASS and not options["quiet"]:
-                self.stderr.write(f"{check.level}: {check.title}: {check.detail} {check.fix}")
+                line = f"{check.level}: {check.title}: {check.detail} {check.fix}"
+                print_line(line.rstrip(), self.stderr)
         confirmed = Confirmation(options["confirm"], not options["no_safety_backup"])
         restore = request_restore(plan, by=actor_of(None), checks=checks, confirmed=confirmed)
         job = restore.job

@@ -15,12 +15,13 @@ from django.utils.module_loading import import_string
 
 from backups import secrets, tasks
 from backups.management.lookups import find_backup, find_database, find_team
-from backups.management.reporting import printable, status_of
+from backups.management.reporting import status_of
 from backups.management.waiting import wait_for
 from backups.models import Backup, Database, Repository, Server
 from backups.services import request_backup
 from covetbackup.access.models import Team
 from covetbackup.audit.models import AuditEntry
+from covetbackup.core.cli.text import printable_text
 from covetbackup.core.errors import BadSetting
 from covetbackup.jobs.models import Job, JobEvent
 from tests.support.pgbouncer import pooler
@@ -270,7 +271,7 @@ def test_names_cannot_steer_a_terminal(team: Team) -> None:
     make_backup_row(make_database(server, name="a\u202eb\r\x07"))
     _, out, _ = run("list")
     assert not set(out) & {"\x1b", "\u202e", "\r", "\x07"}
-    assert printable("plain ü") == "plain ü"
+    assert printable_text("plain ü") == "plain ü"
 
 
 def test_every_secret_is_checked_and_none_is_shown(
