@@ -28,16 +28,19 @@ setup: $(VENV)/.test $(VENV)/.project ## make .venv with the pinned packages and
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." \
 		if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv $(VENV)
+	@echo "Making the virtual environment $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
 
 # One stamp for each set of pins: a newer file is installed over what is there.
 $(VENV)/.%: deploy/requirements-%.txt | $(BIN)/python
-	$(INSTALL) $<
+	@echo "Installing the packages pinned in $< (about a minute when none is cached) …"
+	@$(INSTALL) $<
 	@touch $@
 
 # Only a path to this folder and the programs .venv/bin/covet and .venv/bin/covetbackup.
 $(VENV)/.project: pyproject.toml | $(VENV)/.test
-	$(PIP) install --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
+	@echo "Installing the programs $(BIN)/covet and $(BIN)/covetbackup …"
+	@$(PIP) install --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
 	@touch $@
 
 run: setup ## set everything up and serve the dashboard with its workers on 127.0.0.1:8000, or PORT=8001

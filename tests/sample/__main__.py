@@ -9,14 +9,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
 
 from covetbackup.core.stream.secret import Secret
 from tests.demo.databases import PostgresShop, SqliteShop
@@ -36,11 +42,21 @@ def main() -> int:
         print("choose another port: PORT=8001 make run", file=sys.stderr)
         return 1
     os.environ.setdefault("COVET_SITE_URL", f"http://{place}")  # else its forms are refused
-    manage("init")
+    print("Setting up the catalog, its keys and the first owner …", flush=True)
+    password = set_up()
     SAMPLE.mkdir(mode=0o711, exist_ok=True)
     add_sqlite_shop()
     with postgres_shop():
-        return serve(place)
+        print("Starting the web server and the workers …", flush=True)
+        return serve(place, password)
+
+
+def set_up() -> str:
+    """Set the catalog up; return the first owner's password, "" if there was an owner already."""
+    done = subprocess.run(command("init"), cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    print(done.stdout, end="", flush=True)
+    found = re.search(r"with the password (\S+)", done.stdout)
+    return found[1] if found else ""
 
 
 def is_taken(place: str) -> bool:
@@ -104,7 +120,7 @@ def _add_postgres_server(server: PostgresServer) -> None:
     )
 
 
-def serve(place: str) -> int:
+def serve(place: str, password: str) -> int:
     """Run the dashboard until it ends; a signal to us is one to it, and to it alone."""
     process = subprocess.Popen(command("up", "--bind", place), cwd=ROOT, start_new_session=True)
 
@@ -114,7 +130,28 @@ def serve(place: str) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, pass_on)
+    while process.poll() is None and not is_taken(place):
+        time.sleep(0.1)
+    if process.poll() is None:
+        welcome(place, password)
     return process.wait()
+
+
+def welcome(place: str, password: str) -> None:
+    """Say where to go on: in a box on a terminal, in lines anywhere else."""
+    facts = {
+        "Address": f"http://{place}/",
+        "User": "owner",
+        "Password": password or "the one that the first start printed, or that you chose since",
+        "Next": "sign in, choose a database and press Back up now; Ctrl-C stops everything",
+    }
+    text = "\n".join(f"{name:9} {value}" for name, value in facts.items())
+    if sys.stdout.isatty():
+        Console(highlight=False).print(
+            Panel(Text(text), title="CovetBackup is running", expand=False)
+        )
+    else:
+        print(f"CovetBackup is running\n{text}", flush=True)
 
 
 def manage(*arguments: str) -> None:
