@@ -7,59 +7,58 @@ from collections.abc import Callable
 from pathlib import Path
 
 from covetbackup.core.cli import commands
-from covetbackup.core.cli.exits import EXITS
+from covetbackup.core.cli.manual import ManualFormatter, description, epilog
+from covetbackup.core.cli.manuals import MANUALS, ROOT
 from covetbackup.core.cli.report import Report
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.manager import PLAIN, STREAMS
 from covetbackup.core.operations.verify import Level
 from covetbackup.core.repository.volumes import VOLUME_SIZE
 
-_ABOUT = """Backs up, verifies and restores PostgreSQL, MySQL, MariaDB and SQLite databases.
-
-REPO is file:///path or s3://bucket/prefix?endpoint=https://…
-SOURCE and TARGET are postgresql://user@host:port/database, mysql://user@host:port/database (for
-MariaDB too) or sqlite:////absolute/path.
-LABEL is a label as `list` shows it, a backup id or its beginning, or "latest".
-Secrets are read from files, never from arguments."""
-
-_EXIT_CODES = "exit status:\n" + "\n".join(f"  {status:3}  {why}" for status, why in EXITS.items())
-
 
 def parser() -> argparse.ArgumentParser:
-    """The whole grammar; each command's function is in `command` of the result, and whether it
-    writes bytes of its own to standard output in `takes_output`."""
+    """Return the whole grammar. What it parses has the function to call in `command`, and in
+    `takes_output` whether that writes bytes of its own to standard output."""
     root = argparse.ArgumentParser(
         prog="covet",
-        description=_ABOUT,
-        epilog=_EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=description(ROOT),
+        epilog=epilog(ROOT),
+        formatter_class=ManualFormatter,
     )
     under = root.add_subparsers(required=True, metavar="COMMAND")
-    _keygen(_command(under, "keygen", "make a working key file and a recovery key file"))
-    _init(_command(under, "init", "make an empty place a repository"))
-    _backup(_command(under, "backup", "back up a database"))
-    _list(_command(under, "list", "list backups; needs no key"))
-    _show(_command(under, "show", "show one backup with its contents"))
-    _verify(_command(under, "verify", "verify one backup"))
-    _list_tables(_command(under, "list-tables", "list the tables of a backup, or what some need"))
-    _cat(_command(under, "cat", "write the plain bytes of a member to standard output"))
-    _export(_command(under, "export", "write a PostgreSQL backup as a directory of pg_dump"))
-    _restore(_command(under, "restore", "restore into a new database"))
-    _copy(_command(under, "copy", "copy a backup to another repository"))
-    _delete(_command(under, "delete", "remove a backup for good"))
-    _rotate(_command(under, "rotate", "rewrap all backups for new keys"))
-    _cleanup(_command(under, "cleanup", "remove what killed backups and restores left"))
+    _keygen(_command(under, "keygen"))
+    _init(_command(under, "init"))
+    _backup(_command(under, "backup"))
+    _list(_command(under, "list"))
+    _show(_command(under, "show"))
+    _verify(_command(under, "verify"))
+    _list_tables(_command(under, "list-tables"))
+    _cat(_command(under, "cat"))
+    _export(_command(under, "export"))
+    _restore(_command(under, "restore"))
+    _copy(_command(under, "copy"))
+    _delete(_command(under, "delete"))
+    _rotate(_command(under, "rotate"))
+    _cleanup(_command(under, "cleanup"))
     return root
 
 
 def _command(
-    under: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str
+    under: argparse._SubParsersAction[argparse.ArgumentParser], name: str
 ) -> argparse.ArgumentParser:
-    made = under.add_parser(name, help=about, description=about)
-    made.set_defaults(command=COMMANDS[name], takes_output=False)
-    made.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    made.add_argument("--quiet", action="store_true", help="no progress on standard error")
-    return made
+    manual = MANUALS[name]
+    sub = under.add_parser(
+        name,
+        help=manual.summary,
+        description=description(manual),
+        epilog=epilog(manual),
+        formatter_class=ManualFormatter,
+    )
+    sub.set_defaults(command=COMMANDS[name], takes_output=False)
+    output = sub.add_argument_group("output")
+    output.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    output.add_argument("--quiet", action="store_true", help="no progress on standard error")
+    return sub
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], Report]] = {
@@ -80,136 +79,159 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Report]] = {
 }
 
 
-def _keygen(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--working", type=Path, required=True, metavar="FILE")
-    made.add_argument("--recovery", type=Path, required=True, metavar="FILE")
+def _keygen(sub: argparse.ArgumentParser) -> None:
+    files = sub.add_argument_group("files, which must not exist")
+    files.add_argument("--working", type=Path, required=True, metavar="FILE", help="working keys")
+    files.add_argument("--recovery", type=Path, required=True, metavar="FILE", help="recovery keys")
 
 
-def _init(made: argparse.ArgumentParser) -> None:
-    made.add_argument("repo", metavar="REPO")
-    _storage(made)
+def _init(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("repo", metavar="REPO", help="an empty place")
+    _storage(sub)
 
 
-def _backup(made: argparse.ArgumentParser) -> None:
-    made.add_argument("source", metavar="SOURCE")
-    made.add_argument("--repo", action="append", required=True, help="repeat to store copies")
-    made.add_argument("--name", default="", help="groups the backups of one source")
-    made.add_argument("--method", default="", help="of the database kind; default: its best")
-    made.add_argument("--codec", default="zstd:3", help="none, gzip, bzip2, lzma or zstd, :level")
-    made.add_argument("--cipher", default=Suite.AES_256_GCM.value, choices=[*Suite, PLAIN])
-    made.add_argument("--workers", type=int, default=0, help="compressing threads; default: cores")
-    made.add_argument("--streams", type=int, default=STREAMS, help="parts that are read at once")
-    made.add_argument("--volume-size", type=int, default=VOLUME_SIZE, metavar="BYTES")
-    made.add_argument("--min-keys", type=int, default=2, help="keys a backup must open with")
-    _password(made)
-    _storage(made)
-    _keys(made)
+def _backup(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("source", metavar="SOURCE", help="the address of the database")
+    stored = sub.add_argument_group("how it is stored")
+    stored.add_argument("--repo", action="append", required=True, help="repeat to store copies")
+    stored.add_argument("--name", default="", help="groups the backups of one source")
+    stored.add_argument("--codec", default="zstd:3", help="none, gzip, bzip2, lzma or zstd, :level")
+    stored.add_argument(
+        "--cipher", default=Suite.AES_256_GCM.value, choices=[*Suite, PLAIN], help="encryption"
+    )
+    stored.add_argument(
+        "--volume-size", type=int, default=VOLUME_SIZE, metavar="BYTES", help="of stored objects"
+    )
+    stored.add_argument(
+        "--min-keys", type=int, default=2, metavar="N", help="keys that must open it; default: 2"
+    )
+    read = sub.add_argument_group("how the database is read")
+    read.add_argument("--method", default="", help="of the database kind; default: its best")
+    read.add_argument("--streams", type=int, default=STREAMS, help="parts that are read at once")
+    read.add_argument("--workers", type=int, default=0, help="compressing threads; default: cores")
+    _password(sub)
+    _storage(sub)
+    _keys(sub)
 
 
-def _list(made: argparse.ArgumentParser) -> None:
-    made.add_argument("repo", metavar="REPO")
-    made.add_argument("--name", default="", help="only backups of this source")
-    _storage(made)
+def _list(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("repo", metavar="REPO", help="the repository")
+    sub.add_argument_group("filters").add_argument(
+        "--name", default="", help="only backups of this source"
+    )
+    _storage(sub)
 
 
-def _show(made: argparse.ArgumentParser) -> None:
-    _backup_in_repository(made)
-    _keys(made)
+def _show(sub: argparse.ArgumentParser) -> None:
+    _backup_in_repository(sub)
+    _keys(sub)
 
 
-def _verify(made: argparse.ArgumentParser) -> None:
-    _backup_in_repository(made)
-    made.add_argument("--level", type=Level, choices=list(Level), default=Level.CONTENT)
-    made.add_argument("--scratch", default="", metavar="TARGET", help="for --level restore")
-    _password(made)
-    _keys(made)
-    _trust(made)
+def _verify(sub: argparse.ArgumentParser) -> None:
+    _backup_in_repository(sub)
+    how = sub.add_argument_group("verification")
+    how.add_argument(
+        "--level",
+        type=Level,
+        choices=list(Level),
+        default=Level.CONTENT,
+        help="what is verified, see above; default: content",
+    )
+    how.add_argument(
+        "--scratch", default="", metavar="TARGET", help="the server for --level restore; not SQLite"
+    )
+    _trust(how)
+    _password(sub)
+    _keys(sub)
 
 
-def _list_tables(made: argparse.ArgumentParser) -> None:
-    _backup_in_repository(made)
-    _selection(made)
-    _keys(made)
+def _list_tables(sub: argparse.ArgumentParser) -> None:
+    _backup_in_repository(sub)
+    _selection(sub)
+    _keys(sub)
 
 
-def _selection(made: argparse.ArgumentParser) -> None:
-    made.add_argument(
+def _selection(sub: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    selection = sub.add_argument_group("selection (not SQLite)")
+    selection.add_argument(
         "--table",
         action="append",
         default=[],
         metavar="TABLE",
-        help="only this one (PostgreSQL: SCHEMA.TABLE; not SQLite); repeat for more",
+        help="only this table (PostgreSQL: SCHEMA.TABLE); repeat",
     )
-    made.add_argument("--schema", action="append", default=[], help="all of it; repeat")
-    made.add_argument(
-        "--schema-only", action="store_true", help="of what --table and --schema name, no rows"
+    selection.add_argument(
+        "--schema", action="append", default=[], help="only this schema, all of it; repeat"
     )
-    made.add_argument(
+    selection.add_argument(
+        "--schema-only", action="store_true", help="definitions without rows; needs a selection"
+    )
+    selection.add_argument(
         "--rename-schema",
         action="append",
         default=[],
         metavar="OLD=NEW",
-        help="what is restored of schema OLD comes as schema NEW (PostgreSQL); repeat",
+        help="restore what is selected of schema OLD as schema NEW (PostgreSQL); repeat",
     )
+    return selection
 
 
-def _cat(made: argparse.ArgumentParser) -> None:
-    _backup_in_repository(made)
-    made.add_argument("member", metavar="MEMBER")
-    made.set_defaults(takes_output=True)
-    _keys(made)
+def _cat(sub: argparse.ArgumentParser) -> None:
+    _backup_in_repository(sub)
+    sub.add_argument("member", metavar="MEMBER", help="its name, such as dump.pgc")
+    sub.set_defaults(takes_output=True)
+    _keys(sub)
 
 
-def _export(made: argparse.ArgumentParser) -> None:
-    _backup_in_repository(made)
-    made.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="not there yet")
-    _keys(made)
-
-
-def _restore(made: argparse.ArgumentParser) -> None:
-    _backup_in_repository(made)
-    _target(made)
-    _selection(made)
-    made.add_argument(
-        "--data-only",
-        action="store_true",
-        help="no more than rows, into existing tables; needs --into",
+def _export(sub: argparse.ArgumentParser) -> None:
+    _backup_in_repository(sub)
+    sub.add_argument_group("target").add_argument(
+        "--to", type=Path, required=True, metavar="FOLDER", help="must not exist"
     )
-    made.add_argument(
+    _keys(sub)
+
+
+def _restore(sub: argparse.ArgumentParser) -> None:
+    _backup_in_repository(sub)
+    _target(sub)
+    _selection(sub).add_argument(
+        "--data-only", action="store_true", help="rows without definitions; needs --into"
+    )
+    how = sub.add_argument_group("restore options")
+    how.add_argument(
         "--jobs",
         type=int,
         help="connections that load at once; default: 2 for a backup stored in parts, else 1",
     )
-    made.add_argument(
-        "--owner", default="", help="not SQLite: keep, none, or the role that shall own all"
-    )
-    made.add_argument(
+    how.add_argument("--owner", default="", help="keep, none, or a role that owns all; not SQLite")
+    how.add_argument(
         "--create-roles",
         action="store_true",
         help="create missing roles (MySQL, MariaDB: accounts) from the backup; not SQLite",
     )
-    made.add_argument(
+    how.add_argument(
         "--enable-events",
         action="store_true",
         help="MySQL, MariaDB: let the scheduled events of a copy under another name run",
     )
-    made.add_argument(
+    how.add_argument(
         "--leave-out-scheduler",
         action="store_true",
         help="PostgreSQL: leave out pg_cron; its jobs lie in schema left_out_cron",
     )
-    made.add_argument(
+    how.add_argument(
         "--skip-failing",
         action="store_true",
         help="PostgreSQL: leave out what the server refuses to create, except tables, and name it",
     )
-    _password(made)
-    _keys(made)
-    _trust(made)
+    _trust(how)
+    _password(sub)
+    _keys(sub)
 
 
-def _target(made: argparse.ArgumentParser) -> None:
-    target = made.add_mutually_exclusive_group(required=True)
+def _target(sub: argparse.ArgumentParser) -> None:
+    group = sub.add_argument_group("target, exactly one")
+    target = group.add_mutually_exclusive_group(required=True)
     target.add_argument("--as", dest="name", metavar="TARGET", help="a new database")
     target.add_argument(
         "--replace",
@@ -219,52 +241,59 @@ def _target(made: argparse.ArgumentParser) -> None:
     target.add_argument(
         "--into",
         metavar="TARGET",
-        help="an existing database: what --table and --schema select is added to it, all of it or "
-        "nothing (MySQL, MariaDB: only with --data-only)",
+        help="an existing database: the selected tables are added to it, all of them or none "
+        "(MySQL, MariaDB: only with --data-only)",
     )
 
 
-def _copy(made: argparse.ArgumentParser) -> None:
-    _backup_in_repository(made)
-    made.add_argument("--to", required=True, metavar="REPO2")
-    made.add_argument("--to-s3-credentials", type=Path, metavar="FILE")
-
-
-def _delete(made: argparse.ArgumentParser) -> None:
-    _backup_in_repository(made)
-
-
-def _rotate(made: argparse.ArgumentParser) -> None:
-    made.add_argument("repo", metavar="REPO")
-    made.add_argument("--new-key-file", type=Path, action="append", default=[], metavar="FILE")
-    made.add_argument(
-        "--new-passphrase-file", type=Path, action="append", default=[], metavar="FILE"
+def _copy(sub: argparse.ArgumentParser) -> None:
+    _backup_in_repository(sub)
+    target = sub.add_argument_group("target")
+    target.add_argument("--to", required=True, metavar="REPO2", help="the other repository")
+    target.add_argument(
+        "--to-s3-credentials", type=Path, metavar="FILE", help="as --s3-credentials, for REPO2"
     )
-    made.add_argument("--min-keys", type=int, default=2)
-    _storage(made)
-    _keys(made)
 
 
-def _cleanup(made: argparse.ArgumentParser) -> None:
-    made.add_argument(
+def _delete(sub: argparse.ArgumentParser) -> None:
+    _backup_in_repository(sub)
+
+
+def _rotate(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("repo", metavar="REPO", help="the repository")
+    new = sub.add_argument_group("new keys")
+    for option in ("--new-key-file", "--new-passphrase-file"):
+        new.add_argument(
+            option, type=Path, action="append", default=[], metavar="FILE", help="repeat for more"
+        )
+    new.add_argument(
+        "--min-keys", type=int, default=2, metavar="N", help="keys that must open it; default: 2"
+    )
+    _storage(sub)
+    _keys(sub)
+
+
+def _cleanup(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
         "place",
         metavar="REPO|SERVER",
-        help="a repository; or a server's address, or a folder's (sqlite:////folder), for what "
-        "killed restores left there",
+        help="a repository, or the address of a server or folder (sqlite:////folder)",
     )
-    made.add_argument("--older-than", type=float, default=24.0, metavar="HOURS")
-    _storage(made)
-    _password(made)
+    sub.add_argument_group("filters").add_argument(
+        "--older-than", type=float, default=24.0, metavar="HOURS", help="default: 24"
+    )
+    _storage(sub)
+    _password(sub)
 
 
-def _backup_in_repository(made: argparse.ArgumentParser) -> None:
-    made.add_argument("repo", metavar="REPO")
-    made.add_argument("label", metavar="LABEL")
-    _storage(made)
+def _backup_in_repository(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("repo", metavar="REPO", help="the repository")
+    sub.add_argument("label", metavar="LABEL", help="a label, an id or its beginning, or latest")
+    _storage(sub)
 
 
-def _storage(made: argparse.ArgumentParser) -> None:
-    made.add_argument(
+def _storage(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument_group("storage").add_argument(
         "--s3-credentials",
         type=Path,
         metavar="FILE",
@@ -272,17 +301,22 @@ def _storage(made: argparse.ArgumentParser) -> None:
     )
 
 
-def _keys(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--key-file", type=Path, action="append", default=[], metavar="FILE")
-    made.add_argument("--passphrase-file", type=Path, action="append", default=[], metavar="FILE")
+def _keys(sub: argparse.ArgumentParser) -> None:
+    keys = sub.add_argument_group("keys")
+    for option in ("--key-file", "--passphrase-file"):
+        keys.add_argument(
+            option, type=Path, action="append", default=[], metavar="FILE", help="repeat for more"
+        )
 
 
-def _password(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--password-file", type=Path, metavar="FILE", help="of the database role")
+def _password(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument_group("connection").add_argument(
+        "--password-file", type=Path, metavar="FILE", help="of the database role"
+    )
 
 
-def _trust(made: argparse.ArgumentParser) -> None:
-    made.add_argument(
+def _trust(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--accept-untrusted",
         action="store_true",
         help="restore even if no trusted signer vouches for the backup",

@@ -22,7 +22,7 @@ EXITS = {
     6: "the database did not do what was asked, or the result differs",
     7: "something is in the way: the target exists, a lock was not to be had",
     130: "cancelled",
-    141: "whoever read the output closed it before its end",
+    141: "the reader of the output closed it before its end",
 }
 
 OK = 0
