@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from covetbackup.core.databases.checks import join_names
 from covetbackup.core.databases.selection import Selection
-
-_NAMED = 5
 
 
 def to_json(selection: Selection | None) -> dict[str, Any] | None:
@@ -46,15 +44,10 @@ def text_of(selection: Selection | None) -> str:
     names = [*(f"schema {name}" for name in selection.schemas), *selection.tables]
     renames = [f"schema {old} as {new}" for old, new in selection.schemas_as]
     parts = _part_of(selection, "structure only", "data only")
-    return ", ".join([listed(names), *renames, *parts])
+    return ", ".join([join_names(names), *renames, *parts])
 
 
 def _part_of(selection: Selection, structure: str, data: str) -> list[str]:
     """What is said of a selection that is less than both."""
     left = [] if selection.with_data else [structure]
     return left if selection.with_structure else [*left, data]
-
-
-def listed(names: Sequence[str], most: int = _NAMED) -> str:
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")

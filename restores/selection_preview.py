@@ -12,16 +12,15 @@ from functools import partial
 from backups.engine_factory import keyring_for, open_repository
 from backups.models import Backup, Repository
 from backups.timeout import within
-from covetbackup.core.cli.text import size_text
 from covetbackup.core.crypto.keyring import Keyring
-from covetbackup.core.databases.checks import Check, Level, counted
+from covetbackup.core.databases.checks import Check, Level, counted, join_names
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.selection import PrivilegedListing, ResolvedSelection, Selection
 from covetbackup.core.errors import CovetError, StorageUnavailable, as_sentence
 from covetbackup.core.manager import RestoreManager
 from covetbackup.core.repository.repository import Repository as EngineRepository
+from covetbackup.core.text import size_text
 from restores.plan import readable_copies
-from restores.selection_codec import listed
 
 _SECONDS = 2.0
 _MOST_SIZED = 3000
@@ -106,19 +105,19 @@ def _sum(chosen: ResolvedSelection, whole: Inventory, plain_bytes: int) -> Check
 def _remarks(chosen: ResolvedSelection, *, adds: bool) -> Iterator[Check]:
     """What nobody asked for, and what will be missing."""
     if chosen.pulled:
-        detail = f"Also restored, as it is needed: {listed(chosen.pulled, _NAMED)}."
+        detail = f"Also restored, as it is needed: {join_names(chosen.pulled, _NAMED)}."
         yield Check(Level.PASS, "Needed besides", detail)
     tried = chosen.outgoing if adds else ()
     if tried:
         detail = (
             "To tables that are there they are made if the rows allow it, and from then until all "
-            f"is done nobody else can write to those: {listed(tried, _NAMED)}."
+            f"is done nobody else can write to those: {join_names(tried, _NAMED)}."
         )
         fix = "Choose a quiet hour. The job's log says which were made; add the others yourself."
         yield Check(Level.WARNING, "Foreign keys", detail, fix)
     left_out = [name for name in chosen.skipped if name not in tried]
     if left_out:
-        detail = f"Left out, as not both tables are chosen: {listed(left_out, _NAMED)}."
+        detail = f"Left out, as not both tables are chosen: {join_names(left_out, _NAMED)}."
         yield Check(Level.WARNING, "Foreign keys", detail, "Choose the other tables as well.")
     for warning in chosen.warnings:
         yield Check(Level.WARNING, "Hidden needs", as_sentence(warning))

@@ -8,9 +8,9 @@ from typing import Any
 
 from backups.models import Backup
 from covetbackup.core.cli.report import Table
-from covetbackup.core.cli.text import count_text, size_text
 from covetbackup.core.cli.views import contents_lines
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.text import count_text, size_text
 
 
 def backup_json(backup: Backup) -> dict[str, Any]:

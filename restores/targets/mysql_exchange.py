@@ -8,12 +8,12 @@ from functools import partial
 
 from backups.engine_factory import server_password
 from backups.models import Server
-from covetbackup.core.cli.text import size_text
 from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.mysql.inventory.tables import list_tables
 from covetbackup.core.databases.mysql.replace import retained, swap
 from covetbackup.core.databases.mysql.server.connection import Connection, connect
 from covetbackup.core.errors import CovetError
+from covetbackup.core.text import size_text
 from restores.targets.base import Exchange, Wanted
 from restores.targets.connected import over
 from restores.targets.mysql_connection import on_server

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from covetbackup.core.cli.text import size_text
 from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.mysql.server.connection import Connection
 from covetbackup.core.errors import CovetError
+from covetbackup.core.text import size_text
 from restores.targets.base import Wanted
 
 

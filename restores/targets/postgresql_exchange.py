@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from backups.models import Server
-from covetbackup.core.cli.text import size_text
 from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.postgresql.replace import swap
 from covetbackup.core.databases.postgresql.server.connection import Connection
 from covetbackup.core.errors import CovetError
+from covetbackup.core.text import size_text
 from restores.targets.base import Exchange, Wanted
 from restores.targets.connected import over
 from restores.targets.postgresql_connection import maintenance

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from psycopg import sql
 
-from covetbackup.core.databases.checks import Check, Level
+from covetbackup.core.databases.checks import Check, Level, join_names
 from covetbackup.core.databases.postgresql.restore.check_server import is_superuser
 from covetbackup.core.databases.postgresql.restore.superuser_objects import untrusted_extensions
 from covetbackup.core.databases.postgresql.server.connection import Connection
-from restores.selection_codec import listed
 from restores.targets.base import Wanted
 
 _SELF = "SELECT rolname, rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user"
@@ -71,7 +70,7 @@ def superuser_only(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     names = [*(f"extension {name}" for name in extensions), *wanted.privileged]
     if not names:
         return
-    detail = f"On most servers only a superuser may create {listed(names, _SHOWN)}."
+    detail = f"On most servers only a superuser may create {join_names(names, _SHOWN)}."
     if "skip_failing" in wanted.switches:
         fix = "What the server refuses is left out, unless rows need it."
     elif wanted.adds:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import psycopg
 
-from covetbackup.core.cli.text import size_text
 from covetbackup.core.databases.checks import Check, Level
 from covetbackup.core.databases.postgresql.backup.single_stream import METHOD
 from covetbackup.core.databases.postgresql.server.connection import Connection
+from covetbackup.core.text import size_text
 from restores.targets.base import Wanted
 
 _WITH_INDEXES = 1.3

@@ -15,7 +15,6 @@ from django.utils import timezone
 from backups.engine_factory import file_in
 from backups.models import Server
 from backups.roots import check_sqlite_folder
-from covetbackup.core.cli.text import size_text
 from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.sqlite.restore.session import refuse_taken
 from covetbackup.core.databases.sqlite.restore.staging import (
@@ -31,6 +30,7 @@ from covetbackup.core.errors import (
     as_sentence,
 )
 from covetbackup.core.stream import disk
+from covetbackup.core.text import size_text
 from restores.targets import sqlite_exchange
 from restores.targets.base import TargetKind, Wanted
 

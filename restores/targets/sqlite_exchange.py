@@ -11,11 +11,11 @@ import psutil
 from backups.engine_factory import file_in
 from backups.models import Server
 from backups.roots import check_sqlite_folder
-from covetbackup.core.cli.text import size_text
 from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.retained import Session
 from covetbackup.core.databases.sqlite.replace import swap
 from covetbackup.core.errors import CovetError, DatabaseUnavailable
+from covetbackup.core.text import size_text
 from restores.targets.base import Exchange, Wanted
 
 

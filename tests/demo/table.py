@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from covetbackup.core.cli.text import size_text
+from covetbackup.core.text import size_text
 from tests.demo.walk import Result
 
 

@@ -33,7 +33,7 @@ LAZY_IMPORTS = {
     # rich and humanize take longer to import than a short command does
     "covetbackup/core/cli/printing.py",
     "covetbackup/core/cli/terminal.py",
-    "covetbackup/core/cli/text.py",
+    "covetbackup/core/text.py",
     "covetbackup/core/databases/registry.py",
     "covetbackup/core/storage/registry.py",
 }

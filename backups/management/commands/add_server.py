@@ -22,10 +22,10 @@ from backups.probing import remember, try_server
 from covetbackup.access.models import Team
 from covetbackup.audit.log import actor_of, record
 from covetbackup.core.cli.report import Report
-from covetbackup.core.cli.text import count_text
 from covetbackup.core.databases.mysql.server import url as mysql_url
 from covetbackup.core.databases.postgresql.server.url import parse_url
 from covetbackup.core.errors import BadSetting
+from covetbackup.core.text import count_text
 
 
 class Command(ReportingCommand):

@@ -8,8 +8,8 @@ from backups.management.reporting import ReportingCommand
 from backups.secrets import SEALED_FIELDS, require_open, unseal_field
 from covetbackup.core.cli.exits import DAMAGED
 from covetbackup.core.cli.report import Report
-from covetbackup.core.cli.text import count_text
 from covetbackup.core.errors import CovetError
+from covetbackup.core.text import count_text
 
 
 class Command(ReportingCommand):

@@ -12,7 +12,7 @@ from backups.management.reporting import ReportingCommand
 from backups.management.views import backup_json, backup_table
 from backups.models import BackupState, Database
 from covetbackup.core.cli.report import Report
-from covetbackup.core.cli.text import count_text
+from covetbackup.core.text import count_text
 from covetbackup.paging import MOST, page_of
 
 

@@ -22,7 +22,6 @@ from covetbackup.audit.log import actor_of, record
 from covetbackup.core.cli.exits import DAMAGED
 from covetbackup.core.cli.report import Report
 from covetbackup.core.cli.terminal import terminal_progress
-from covetbackup.core.cli.text import count_text
 from covetbackup.core.crypto import keyfile
 from covetbackup.core.crypto.keyfile import FileKey
 from covetbackup.core.crypto.keyring import Keyring
@@ -31,6 +30,7 @@ from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.repository import Repository as EngineRepository
 from covetbackup.core.storage.registry import open_storage, s3_credentials_from_file
+from covetbackup.core.text import count_text
 
 
 class Command(ReportingCommand):

@@ -13,7 +13,6 @@ from covetbackup.core.cli import exits, views
 from covetbackup.core.cli.report import Report, Table
 from covetbackup.core.cli.scratch import scratch_target
 from covetbackup.core.cli.selection_args import selection_of
-from covetbackup.core.cli.text import count_text, size_text
 from covetbackup.core.crypto.keyfile import read_passphrase
 from covetbackup.core.crypto.keyring import Keyring, new_keys, write_new_keys
 from covetbackup.core.databases.registry import is_address, sweep_restores
@@ -33,6 +32,7 @@ from covetbackup.core.operations.verify import Level
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.storage.registry import s3_credentials_from_file, shortcomings
 from covetbackup.core.stream.secret import Secret
+from covetbackup.core.text import count_text, size_text
 
 _LONGEST_HOURS = 100 * 366 * 24
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from covetbackup.core.cli.report import Report, Table
-from covetbackup.core.cli.text import encodable_text
 from covetbackup.core.errors import CovetError
+from covetbackup.core.text import encodable_text
 
 
 def print_report(report: Report, stream: TextIO) -> None:

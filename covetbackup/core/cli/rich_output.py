@@ -22,7 +22,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from covetbackup.core.cli.report import Table
-from covetbackup.core.cli.text import encodable_text, size_text
+from covetbackup.core.text import encodable_text, size_text
 
 _INTERVAL_SECONDS = 0.2
 _STYLES = {

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
-from covetbackup.core.cli.text import encodable_text
+from covetbackup.core.text import encodable_text
 
 
 class ClosableProgress(Protocol):

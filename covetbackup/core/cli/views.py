@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from covetbackup.core.cli.report import Table
-from covetbackup.core.cli.text import count_text, duration_text, size_text
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.repository.json_reader import stamp
 from covetbackup.core.repository.manifest import Manifest
 from covetbackup.core.repository.member_streams import streams
 from covetbackup.core.repository.open_backup import signer_of
 from covetbackup.core.repository.repository import Listed
+from covetbackup.core.text import count_text, duration_text, size_text
 
 _SHOWN_TABLES = 50
 

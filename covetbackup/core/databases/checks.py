@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
@@ -54,6 +54,12 @@ def softened(check: Check, reason: str) -> Check:
 def counted(number: int, noun: str) -> str:
     """ "1 table", "2,000 tables"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def join_names(names: Sequence[str], most: int = 5) -> str:
+    """Return the first `most` of `names` and how many more there are: "a, b and 3 more"."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def rows_there(tables: str) -> Check:

@@ -8,8 +8,8 @@ import pytest
 
 from covetbackup.core.cli.printing import print_error, print_report, table_lines
 from covetbackup.core.cli.report import Report, Table
-from covetbackup.core.cli.text import duration_text, size_text
 from covetbackup.core.errors import BadSetting
+from covetbackup.core.text import duration_text, size_text
 from tests.unit.cli.test_terminal import Terminal
 
 TABLE = Table(("SIZE", "TABLE"), [("9 Bytes", "a"), ("10.0 KiB", "b")], numeric=frozenset({0}))

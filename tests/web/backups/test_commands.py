@@ -21,8 +21,8 @@ from backups.models import Backup, Database, Repository, Server
 from backups.services import request_backup
 from covetbackup.access.models import Team
 from covetbackup.audit.models import AuditEntry
-from covetbackup.core.cli.text import printable_text
 from covetbackup.core.errors import BadSetting
+from covetbackup.core.text import printable_text
 from covetbackup.jobs.models import Job, JobEvent
 from tests.support.pgbouncer import pooler
 from tests.support.postgres import PostgresRole, PostgresServer

@@ -1,4 +1,4 @@
-"""Sizes, counts, durations and names as both command lines print them."""
+"""Sizes, counts, durations and names as checks, pages and both command lines print them."""
 
 from __future__ import annotations
 
