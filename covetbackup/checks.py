@@ -35,7 +35,7 @@ def check_environment(**_: Any) -> list[CheckMessage]:
     return [
         Error(
             f"{problem.variable}: {problem.message}",
-            hint="Correct or unset the variable; README.md says what it takes.",
+            hint="Correct or unset the variable; docs/settings.md says what it takes.",
             id="covetbackup.E001",
         )
         for problem in settings.ENV.problems

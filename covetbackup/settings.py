@@ -1,4 +1,4 @@
-"""All settings, from the environment only. Each variable is named in README.md.
+"""All settings, from the environment only. Each variable is named in docs/settings.md.
 
 Nothing here raises: wrong values are reported by `manage.py check`, see `covetbackup/checks.py`.
 """

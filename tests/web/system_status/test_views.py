@@ -153,10 +153,10 @@ def test_no_password_is_in_what_is_shown_of_a_variable(value: str) -> None:
     assert len(shown) >= 2 and "ter2" not in str(shown) and "…" in shown[0]
 
 
-def test_every_variable_is_explained_in_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text()
+def test_every_variable_is_explained_in_the_docs() -> None:
+    page = (ROOT / "docs/settings.md").read_text()
     own = [one.name for one in settings.ENV.variables() if one.name != "Q_CLUSTER_NAME"]
-    assert [name for name in own if f"`{name}`" not in readme] == []
+    assert [name for name in own if f"`{name}`" not in page] == []
 
 
 def test_every_package_that_the_product_stands_on_is_named_with_its_licence() -> None:
