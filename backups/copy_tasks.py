@@ -15,7 +15,6 @@ from backups import engine_factory
 from backups.copy_requests import request_again
 from backups.models import Backup, BackupCopy
 from backups.orphans import GIVE_UP_AFTER, PATIENCE, is_published
-from backups.phase_timings import PhaseTimes
 from backups.state import GOOD_COPIES, record_copied, record_not_copied, sha256_of
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.registry import member_check
@@ -93,17 +92,16 @@ def _make(work: Work, copy: BackupCopy) -> None:
     checked = _checked(target, label, work.progress)
     if checked and checked.ok and not checked.lost_indexes:
         return
-    phases = PhaseTimes(work.progress, before_publishing=work.confirm)
     failure: CovetError = Conflict(f"there is no good copy of {copy.backup}", "see each copy")
     for source in with_patience(lambda: _sources(copy)):
         try:
             opened = engine_factory.open_repository(source.repository)
             _refuse_changed(opened, label, copy.backup)
             if checked and checked.ok:
-                mend_indexes(opened, label, target, progress=phases)
+                mend_indexes(opened, label, target, progress=work.progress)
                 return
             _clear_damaged(opened, target, label, work.progress)
-            copy_backup(opened, label, target, progress=phases)
+            copy_backup(opened, label, target, progress=work.progress, before_publish=work.confirm)
             return
         except CovetError as error:
             work.progress.note(f"not copied from {source.repository}: {error}")

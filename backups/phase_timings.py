@@ -8,22 +8,17 @@ from typing import Any
 
 from covetbackup.core.progress import Progress
 
-PUBLISHING = "publishing"
-"""The engine's phase after which a backup exists."""
-
 
 class PhaseTimes:
-    """Passes on to `inner`. `before_publishing` is called once, before anything is published."""
+    """A `Progress` that passes on to `inner`; `clock` returns seconds."""
 
     def __init__(
         self,
         inner: Progress,
         *,
-        before_publishing: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inner = inner
-        self._before_publishing = before_publishing
         self._clock = clock
         self._began = clock()
         self._rows: list[dict[str, Any]] = []
@@ -33,8 +28,6 @@ class PhaseTimes:
         self._rows.append({"name": name, "seconds": 0.0, "bytes": 0})
         self._began = self._clock()
         self._inner.phase(name, total)
-        if name == PUBLISHING:
-            self._before_publishing()
 
     def advance(self, count: int) -> None:
         if self._rows:

@@ -58,7 +58,7 @@ def _take(work: Work, backup: Backup) -> None:
         raise next(iter(failures.values()))
     for name, error in failures.items():
         work.progress.note(f"{name} gets no copy: {error}")
-    phases = PhaseTimes(work.progress, before_publishing=work.confirm)
+    phases = PhaseTimes(work.progress)
     result = take_backup(
         address.engine,
         list(repositories.values()),
@@ -66,6 +66,7 @@ def _take(work: Work, backup: Backup) -> None:
         keyring=engine_factory.writing_keyring_for(backup.database.server.team),
         progress=phases,
         clock=_now,
+        before_publish=work.confirm,
     )
     backup.phases = phases.finished()
     with_patience(lambda: backup.save(update_fields=["phases"]))

@@ -22,7 +22,6 @@ from backups.reachability import noting_reachability
 from covetbackup.access.models import User
 from covetbackup.audit.log import actor_of, record
 from covetbackup.audit.models import Outcome
-from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.errors import (
     AccessRefused,
     Conflict,
@@ -30,12 +29,16 @@ from covetbackup.core.errors import (
     DatabaseUnavailable,
     TargetNotEmpty,
 )
-from covetbackup.core.operations.restore import RestoreRequest, RestoreResult, restore_backup
+from covetbackup.core.operations.restore import (
+    PendingCommit,
+    RestoreRequest,
+    RestoreResult,
+    restore_backup,
+)
 from covetbackup.core.repository.layout import Label
 from covetbackup.jobs.models import Job, JobState
 from covetbackup.jobs.outage import AWAY, with_patience
 from covetbackup.jobs.work import Work
-from restores.commit_hook import Announcing
 from restores.interrupted import became_real, look_at_remains
 from restores.models import Restore
 from restores.plan import Plan, plan_of, refuse_forbidden
@@ -154,11 +157,10 @@ def _sweep_before(work: Work, server: Server) -> None:
 
 def _restored(work: Work, restore: Restore, plan: Plan) -> RestoreResult:
     kind = kind_of(plan.server)
-    announce = partial(_before_publishing, work, restore)
     return restore_backup(
         open_repository(plan.repository),
         Label.parse(plan.backup.label),
-        Announcing(engine_on(plan.server, plan.name).engine, announce),
+        engine_on(plan.server, plan.name).engine,
         RestoreRequest(
             target=target_on(plan.server, plan.name),
             jobs=plan.jobs if kind.has_owners else 1,
@@ -171,22 +173,19 @@ def _restored(work: Work, restore: Restore, plan: Plan) -> RestoreResult:
         ),
         keyring=keyring_for(plan.backup.database.server.team),
         progress=work.progress,
+        before_commit=partial(_before_commit, work, restore),
     )
 
 
-def _before_publishing(
-    work: Work,
-    restore: Restore,
-    expected: Inventory,
-    actual: Inventory,
-    retained_as: str,
-    trace: str,
-) -> None:
-    """Write down that the next thing to happen is real: whoever dies now may have finished."""
+def _before_commit(work: Work, restore: Restore, pending: PendingCommit) -> None:
+    """Record that the commit is next: an attempt that is killed from now on may have finished."""
     work.confirm()
-    selection = from_json(restore.selection)
     summary = Summary.of(
-        expected, actual, selection=selection, retained_as=retained_as, trace=trace
+        pending.expected,
+        pending.actual,
+        selection=from_json(restore.selection),
+        retained_as=pending.retained_as,
+        trace=pending.commit_id,
     )
     _write(restore, summary.to_json(Stage.PUBLISHING))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -173,6 +173,7 @@ def make_backup(
     progress: Progress | None = None,
     slug: str = "shop",
     streams: int = 1,
+    before_publish: Callable[[], None] = lambda: None,
 ) -> BackupResult:
     engine = members if isinstance(members, MemoryEngine) else MemoryEngine(members)
     clock = ticking(started_at)
@@ -191,6 +192,7 @@ def make_backup(
         keyring=keyring,
         progress=progress or Silent(),
         clock=lambda: next(clock),
+        before_publish=before_publish,
     )
 
 

@@ -83,13 +83,15 @@ def take_backup(
     keyring: Keyring,
     progress: Progress,
     clock: Clock,
+    before_publish: Callable[[], None] = lambda: None,
 ) -> BackupResult:
     """Back up what `engine` reads into every one of `repositories`.
 
     Returns when at least one repository holds the published backup. Raises whatever made that
     impossible, `Cancelled` included; then no repository holds any part of it (after `kill -9`:
     none but unpublished objects, which `sweep` removes). Keys that cannot be used raise before
-    the source is touched: nothing is ever stored in clear by mistake.
+    the source is touched: nothing is ever stored in clear by mistake. `before_publish` is called
+    once, right before the backup comes to exist, and may raise to prevent it.
     """
     label = request.label or new_label(request.slug, clock(), os.urandom(16))
     dek = new_dek() if request.suite else None
@@ -99,11 +101,9 @@ def take_backup(
     with copies.discarded_unless_published():
         sequence, previous = copies.predecessor()
         storing = _Storing(MemberStore(plan, copies), request.streams, progress)
-        with engine.backup(BackupOptions(request.method, request.streams), progress) as session:
-            for group in session.groups():
-                storing.store(group)
-            outcome = session.finish()
+        outcome = _store_members(engine, request, storing, progress)
         progress.phase("publishing")
+        before_publish()
         manifest = Manifest(
             label=label,
             origin=tuple(repository.id for repository in repositories),
@@ -125,6 +125,15 @@ def take_backup(
         data = manifest_json.encode(manifest, dek=dek, signer=keyring.signer)
         copies.publish(keys, data, keyring=keyring)
     return BackupResult(manifest, copies.names, dict(copies.failures))
+
+
+def _store_members(
+    engine: Engine, request: BackupRequest, storing: _Storing, progress: Progress
+) -> BackupSummary:
+    with engine.backup(BackupOptions(request.method, request.streams), progress) as session:
+        for group in session.groups():
+            storing.store(group)
+        return session.finish()
 
 
 def _wrapped(dek: Dek | None, backup_id: bytes, keyring: Keyring, min_slots: int) -> bytes | None:

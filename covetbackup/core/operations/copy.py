@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from covetbackup.core.errors import IntegrityError, ObjectExists, ObjectNotFound
 from covetbackup.core.operations.lost_index import LostIndexes
 from covetbackup.core.progress import Progress
@@ -15,7 +17,12 @@ from covetbackup.core.stream.pump import drain, pump
 
 
 def copy_backup(
-    source: Repository, label: Label, target: Repository, *, progress: Progress
+    source: Repository,
+    label: Label,
+    target: Repository,
+    *,
+    progress: Progress,
+    before_publish: Callable[[], None] = lambda: None,
 ) -> Manifest:
     """Copy `label` from `source` to `target`; needs no key. Its manifest is written last.
 
@@ -23,6 +30,7 @@ def copy_backup(
     finished by running it again: whole objects are kept, others made anew. Raises
     `IntegrityError` if the source is damaged, `Conflict` if the target has the backup already
     (nothing of it is touched), `StorageError`. A frame index that the source has lost is left out.
+    `before_publish` is called right before the copy comes to exist and may raise to prevent it.
     """
     data = source.manifest_bytes(label)
     manifest = manifest_json.decode(data, label)
@@ -37,6 +45,7 @@ def copy_backup(
                 raise
             LostIndexes().add(progress, stored.name, error)
     progress.phase("publishing")
+    before_publish()
     if manifest.suite is not None:
         copy_keys(source.storage, target.storage, label)
     target.commit(label, data)

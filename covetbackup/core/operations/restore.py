@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,6 +14,7 @@ from covetbackup.core.databases.base import (
     MemberRange,
     RestoreOptions,
     RestoreSession,
+    VerifiableCommit,
     required_inventory,
     restore_notes,
     unremoved,
@@ -73,6 +74,21 @@ class RestoreResult:
     left: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class PendingCommit:
+    """What a restore is about to make real: the last moment at which it can be stopped.
+
+    `expected` is the backup's inventory and `actual` that of the target, which agree. A replaced
+    database will be called `retained_as`. `commit_id` is what the engine can be asked with later,
+    whether the commit happened (`VerifiableCommit`); "" where it cannot tell.
+    """
+
+    expected: Inventory
+    actual: Inventory
+    retained_as: str
+    commit_id: str
+
+
 def restore_backup(
     repository: Repository,
     label: Label,
@@ -81,18 +97,27 @@ def restore_backup(
     *,
     keyring: Keyring,
     progress: Progress,
+    before_commit: Callable[[PendingCommit], None] = lambda pending: None,
 ) -> RestoreResult:
     """Restore `label` to the target of `engine`, which does not exist, or with `replace` is as it
     was, until the last step.
 
     The stream is verified to its end and the result is compared with the manifest before the
-    target becomes real. Raises `TargetNotEmpty`, `ResultDiffers`, `IntegrityError`, `Untrusted`,
+    target becomes real. `before_commit` is called right before that step and may raise to prevent
+    it. Raises `TargetNotEmpty`, `ResultDiffers`, `IntegrityError`, `Untrusted`,
     `KeyUnavailable`, `DatabaseError`, `StreamError`; then nothing is left of it.
     """
     with _filled(repository, label, engine, request, keyring, progress) as (session, result):
         progress.phase("making the target real")
+        before_commit(_pending(result, session))
         session.commit()
         return _with_notes(result, session)
+
+
+def _pending(result: RestoreResult, session: RestoreSession) -> PendingCommit:
+    commit_id = session.trace() if isinstance(session, VerifiableCommit) else ""
+    expected = result.manifest.opened.inventory
+    return PendingCommit(expected, result.inventory, result.retained_as, commit_id)
 
 
 def drill_backup(

@@ -14,7 +14,14 @@ import pytest
 
 from covetbackup.core.crypto.keyring import Keyring, new_keys
 from covetbackup.core.crypto.suites import Suite
-from covetbackup.core.errors import BadSetting, Cancelled, Incomplete, SourceFailed, StorageFull
+from covetbackup.core.errors import (
+    BadSetting,
+    Cancelled,
+    Conflict,
+    Incomplete,
+    SourceFailed,
+    StorageFull,
+)
 from covetbackup.core.operations.backup import BackupRequest
 from covetbackup.core.operations.delete import sweep_repository
 from covetbackup.core.operations.restore import RestoreRequest, restore_backup
@@ -323,4 +330,17 @@ def test_a_producer_that_dies_in_one_of_many_streams_leaves_nothing() -> None:
     members = {f"part-{n}": sample_bytes(500_000, n) for n in range(1, 8)}
     with pytest.raises(SourceFailed):
         make_backup(repository, MemoryEngine(members, dies_after=200_000), keyring, streams=4)
+    assert names(repository, "b/") == []
+
+
+def test_what_is_called_before_publishing_can_prevent_it() -> None:
+    _, keyring = make_keys()
+    repository = make_repository()
+
+    def refuse() -> None:
+        assert list(repository.backups()) == []
+        raise Conflict("not now")
+
+    with pytest.raises(Conflict, match="not now"):
+        make_backup(repository, {"a": b"1"}, keyring, before_publish=refuse)
     assert names(repository, "b/") == []

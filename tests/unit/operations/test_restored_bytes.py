@@ -6,8 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from covetbackup.core.databases.base import MemberRange, RestoreOptions
-from covetbackup.core.operations.restore import RestoreRequest, restore_backup
+from covetbackup.core.errors import Conflict
+from covetbackup.core.operations.restore import PendingCommit, RestoreRequest, restore_backup
 from covetbackup.core.progress import Progress, Silent
 from tests.support.doubles import MemoryEngine, make_backup, make_keys, make_repository
 
@@ -37,3 +40,29 @@ def test_what_is_loaded_again_counts_once() -> None:
     request = RestoreRequest(target="copy")
     result = restore_backup(repository, label, engine, request, keyring=keyring, progress=Silent())
     assert (engine.restored, result.plain_bytes) == (MEMBERS, 3020)
+
+
+def test_what_is_called_before_the_commit_sees_both_sides_and_can_prevent_it() -> None:
+    _, keyring = make_keys()
+    repository, engine = make_repository(), MemoryEngine()
+    label = make_backup(repository, MEMBERS, keyring).manifest.label
+    seen: list[PendingCommit] = []
+
+    def refuse(pending: PendingCommit) -> None:
+        assert engine.restored is None
+        seen.append(pending)
+        raise Conflict("not now")
+
+    with pytest.raises(Conflict, match="not now"):
+        restore_backup(
+            repository,
+            label,
+            engine,
+            RestoreRequest(target="copy"),
+            keyring=keyring,
+            progress=Silent(),
+            before_commit=refuse,
+        )
+    (pending,) = seen
+    assert pending.expected == pending.actual and pending.actual.tables
+    assert engine.restored is None
