@@ -52,7 +52,13 @@ _REPLACE = _Way(
     "--replace",
     lambda plan: {"sessions": sessions(plan)},
 )
-_ADD = _Way(AddForm, "restores/add.html", "restores/add_check.html", "--into", lambda plan: {})
+_ADD = _Way(
+    AddForm,
+    "restores/into_existing.html",
+    "restores/into_existing_check.html",
+    "--into",
+    lambda plan: {},
+)
 
 
 @require_safe

@@ -65,7 +65,7 @@ def preflight(plan: Plan) -> list[Check]:
     try:
         plan.refuse_misfit()
     except CovetError as error:
-        return [failed("Choice", error)]
+        return [failed("Options", error)]
     seen = _look_at_repository(plan)
     return [_verified(plan.backup), *seen.checks, *_waiting(plan), *_target(plan, seen)]
 
@@ -83,10 +83,10 @@ def sessions(plan: Plan) -> list[Session]:
 
 def _verified(backup: Backup) -> Check:
     if backup.verify_problem:
-        fix = "Look at the backup's page; a restore stops at the first damage and keeps nothing."
+        fix = "See the backup's page. A restore stops at the first damage; nothing remains."
         return Check(Level.WARNING, "Verified", as_sentence(backup.verify_problem), fix)
     if backup.verified_at is None:
-        fix = "Verify it first if there is time. The restore checks every byte as well."
+        fix = "Verify it first. The restore also checks every byte."
         return Check(Level.WARNING, "Verified", "This backup was never verified.", fix)
     day = timezone.localtime(backup.verified_at).strftime("%-d %b %Y %H:%M")
     return Check(Level.PASS, "Verified", f"At level {backup.verified_level} on {day}.")
@@ -95,7 +95,7 @@ def _verified(backup: Backup) -> Check:
 def _waiting(plan: Plan) -> Iterator[Check]:
     if plan.name in names_on_their_way(plan.server):
         detail = f"Another restore to {plan.name} is waiting or running."
-        yield Check(Level.FAIL, "Name", detail, "Choose another name, or wait for it.")
+        yield Check(Level.FAIL, "Name", detail, "Use another name, or wait until it has finished.")
 
 
 def _look_at_repository(plan: Plan) -> _Seen:
@@ -125,9 +125,9 @@ def _looked(plan: Plan, row: Repository, keyring: Keyring | CovetError) -> _Seen
         opened = open_backup(repository, label, keyring)
     except CovetError as error:
         return _Seen((present, failed("Key", error)))
-    detail = f"The team's key {opened.key_id} opens the backup."
+    detail = f"The team's key {opened.key_id} decrypts the backup."
     if opened.manifest.suite is None:
-        detail = "None needed: the backup is not encrypted."
+        detail = "Not needed: the backup is not encrypted."
     key = Check(Level.PASS, "Key", detail)
     checks = (present, key, _signature(opened))
     has_superusers = kind_of(plan.server).has_superusers and plan.has_structure
@@ -161,7 +161,7 @@ def _present(repository: EngineRepository, label: Label) -> Check:
     )
     if result.ok:
         count = len(repository.manifest(label).objects)
-        detail = f"All {count} of the backup in {repository.name} have their right sizes."
+        detail = f"All {count} objects are in {repository.name} with the expected sizes."
         return Check(Level.PASS, "Objects", detail)
     problems = [finding.error.message for finding in result.findings[:_SHOWN]]
     more = len(result.findings) - len(problems)
@@ -185,7 +185,7 @@ def _target(plan: Plan, seen: _Seen) -> list[Check]:
     if plan.server.queue == _OWN_QUEUE:
         return checks
     # Its workers may be the only ones that can reach it, and have other programs and folders.
-    reason = f"This is as seen from here; the workers of queue {plan.server.queue} look again."
+    reason = f"Checked from here; the workers of queue {plan.server.queue} check again."
     return [softened(check, reason) for check in checks]
 
 

@@ -150,20 +150,22 @@ def heading(restore: Restore) -> str:
     summary, name = summary_of(restore), restore.target_name
     if stage_of(restore) is Stage.DONE and summary is not None:
         if restore.replaces:
-            return f"{name} is replaced: {summary.sentence}"
+            return f"{name} was replaced: {summary.sentence}"
         if restore.adds:
-            return f"{name} got {summary.sentence}"
-        return f"{name} is restored: {summary.sentence}"
+            return f"Restored into {name}: {summary.sentence}"
+        return f"{name} was restored: {summary.sentence}"
     if state in ACTIVE_STATES:
-        place = "in place of" if restore.replaces else "into" if restore.adds else "as"
-        return f"{restore.backup.database.name} is being restored {place} {name}"
+        source = restore.backup.database.name
+        if restore.replaces:
+            return f"Replacing {name} from a backup of {source}"
+        return f"Restoring {source} {'into' if restore.adds else 'as'} {name}"
     if state == JobState.CANCELLED:
         return f"The restore {'into' if restore.adds else 'of'} {name} was cancelled"
     remains = remains_of(restore)
     if remains is not None and remains.kept is Kept.TARGET and restore.replaces:
-        return f"{name} was replaced, but not as planned"
+        return f"{name} was replaced, but the restore did not finish"
     if restore.adds:
-        return f"{name} {_got(remains)}"
+        return _restored_into(name, remains)
     return f"{name} was not {'replaced' if restore.replaces else 'restored'}"
 
 
@@ -174,17 +176,17 @@ def aftermath(restore: Restore) -> str:
         return _aftermath_of_replacing(restore.target_name, remains)
     if restore.adds:
         return _aftermath_of_adding(restore.target_name, remains)
-    source = "The source and its backup are untouched."
+    source = "The source and its backup are unchanged."
     if remains is None:
-        return f"{source} What is left on the target server is being looked at."
+        return f"{source} The target server is being checked for remains."
     told = {
-        Kept.NOTHING: "Nothing of the target was kept.",
+        Kept.NOTHING: "Nothing remains on the target server.",
         Kept.TARGET: (
             f"{restore.target_name} exists on the target server: it was loaded and compared with "
-            "the backup, and the worker stopped while it got its name. Look into it before use."
+            "the backup, and the worker stopped while it was renamed. Check it before use."
         ),
         Kept.UNKNOWN: (
-            "The target server could not be asked what is left there: "
+            "The target server could not be checked: "
             f"{remains.problem}. A database called covet_restore_… may remain; the next restore "
             "to this server removes it."
         ),
@@ -196,39 +198,40 @@ def _is_nothing(remains: Remains | None) -> bool:
     return remains is None or remains.kept is Kept.NOTHING
 
 
-def _got(remains: Remains | None) -> str:
+def _restored_into(name: str, remains: Remains | None) -> str:
     if _is_nothing(remains):
-        return "got nothing"
+        return f"Nothing was restored into {name}"
     is_known = remains is not None and remains.kept is Kept.TARGET
-    return "got what it should" if is_known else "may have got what it should"
+    return f"All data {'was' if is_known else 'may have been'} restored into {name}"
 
 
 def _aftermath_of_adding(name: str, remains: Remains | None) -> str:
     if _is_nothing(remains):
-        return f"{name} is as it was before: what is added becomes real in one step, the last one."
+        return f"{name} is unchanged: restored data becomes visible only in the last step."
     if remains is not None and remains.kept is Kept.TARGET:
         return (
             f"All of it is in {name}, loaded and compared with the backup; the worker stopped "
-            "right after that became real."
+            "right after the commit."
         )
     return (
-        f"All was loaded and compared, and just when {name} was told to keep it the worker or the "
-        "server was lost. All of it is there or nothing: look into its tables before you try again."
+        f"All was loaded and compared, and the worker or the server was lost during the commit to "
+        f"{name}. All of it is there or nothing: check its tables before you try again."
     )
 
 
 def _aftermath_of_replacing(name: str, remains: Remains | None) -> str:
     if remains is None:
-        return f"Which database is called {name} now is being looked at."
+        return f"The target server is being checked for the state of {name}."
     told = {
-        Kept.NOTHING: f"{name} is as it was before, and nothing else was kept.",
+        Kept.NOTHING: f"{name} is unchanged, and nothing else remains.",
         Kept.TARGET: (
             f"{name} is the restored database, loaded and compared with the backup; the worker "
-            f"stopped right after the swap. What was there before is kept as {remains.retained_as}."
+            "stopped right after the swap. The previous database is retained as "
+            f"{remains.retained_as}."
         ),
         Kept.UNKNOWN: (
-            f"The target server could not be asked: {remains.problem}. {name} is there in any "
-            "case: as it was before, or replaced with what was there kept under a dated name."
+            f"The target server could not be asked: {remains.problem}. {name} exists in any "
+            "case: unchanged, or replaced with the previous database under a dated name."
         ),
     }
     return told[remains.kept]

@@ -29,7 +29,7 @@ def kept_swap_back(request: HttpRequest, pk: UUID) -> HttpResponse:
     kept = _kept(request, pk)
     words = command("revert_restore", pk, "--confirm", kept.restore.target_name)
     context = {"expected": kept.restore.target_name, "command": words}
-    return _page(request, "restores/swap_back.html", kept, context, request_swap_back)
+    return _page(request, "restores/revert.html", kept, context, request_swap_back)
 
 
 @require_http_methods(["GET", "POST"])
@@ -39,7 +39,7 @@ def kept_drop(request: HttpRequest, pk: UUID) -> HttpResponse:
     kept = _kept(request, pk)
     words = command("drop_retained", pk, "--confirm", kept.name)
     context = {"expected": kept.name, "command": words}
-    return _page(request, "restores/drop.html", kept, context, request_drop)
+    return _page(request, "restores/delete_retained.html", kept, context, request_drop)
 
 
 def _kept(request: HttpRequest, pk: UUID) -> RetainedDatabase:
@@ -51,7 +51,7 @@ def _kept(request: HttpRequest, pk: UUID) -> RetainedDatabase:
         .first()
     )
     if kept is None:
-        raise Http404("nothing that this restore replaced is kept any more")
+        raise Http404("nothing that this restore replaced is retained any more")
     return kept
 
 
@@ -72,4 +72,4 @@ def _page(
             tell(request, error)
             return redirect("restore", kept.restore_id)
     status = 422 if form.is_bound else 200
-    return render(request, template, {**context, "kept": kept, "form": form}, status=status)
+    return render(request, template, {**context, "retained": kept, "form": form}, status=status)

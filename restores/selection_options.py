@@ -109,13 +109,17 @@ def selection_of(backup: Backup, keys: Sequence[str], **how: Any) -> Selection:
     items = items_of(backup)
     picked = picked_of(items, keys)
     if not keys:
-        raise BadSetting("nothing is chosen", "choose schemas or tables, or restore everything")
+        raise BadSetting(
+            "nothing is selected", "select schemas or tables, or restore the whole database"
+        )
     if len(picked) < len(set(keys)):
-        raise BadSetting("the backup does not hold all that was chosen", "choose again")
+        raise BadSetting(
+            "the backup does not hold everything that is selected", "change the selection"
+        )
     if len(picked) > MOST_PICKED:
         raise BadSetting(
-            f"more than {MOST_PICKED} are chosen",
-            "choose their schemas whole; the command line takes any number of --table",
+            f"more than {MOST_PICKED} items are selected",
+            "select whole schemas; the command line takes any number of --table",
         )
     return as_selection(picked, **how)
 

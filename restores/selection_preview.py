@@ -53,7 +53,7 @@ def look_at(
         listing = RestoreManager(repository, keyring).contents(label)
         chosen = listing.chosen(selection)
     except CovetError as error:
-        fix = f"{as_sentence(error.hint)} Choose again, or restore everything.".strip()
+        fix = f"{as_sentence(error.hint)} Change the selection, or restore everything.".strip()
         return Brought((Check(Level.FAIL, _TITLE, as_sentence(error.message), fix),))
     sizes = listing.table_bytes() if chosen.with_data else {}
     plain_bytes = sum(sizes.get(name, 0) for name in chosen.tables)
@@ -105,21 +105,21 @@ def _sum(chosen: ResolvedSelection, whole: Inventory, plain_bytes: int) -> Check
 def _remarks(chosen: ResolvedSelection, *, adds: bool) -> Iterator[Check]:
     """What nobody asked for, and what will be missing."""
     if chosen.pulled:
-        detail = f"Also restored, as it is needed: {join_names(chosen.pulled, _NAMED)}."
-        yield Check(Level.PASS, "Needed besides", detail)
+        detail = f"Also restored as dependencies: {join_names(chosen.pulled, _NAMED)}."
+        yield Check(Level.PASS, "Dependencies", detail)
     tried = chosen.outgoing if adds else ()
     if tried:
         detail = (
-            "To tables that are there they are made if the rows allow it, and from then until all "
-            f"is done nobody else can write to those: {join_names(tried, _NAMED)}."
+            "Those to existing tables are created if the rows allow it; from then on, these tables "
+            f"are locked against writes until the restore has ended: {join_names(tried, _NAMED)}."
         )
-        fix = "Choose a quiet hour. The job's log says which were made; add the others yourself."
+        fix = "Restore at a quiet time. The job's log lists those created; add the others yourself."
         yield Check(Level.WARNING, "Foreign keys", detail, fix)
     left_out = [name for name in chosen.skipped if name not in tried]
     if left_out:
-        detail = f"Left out, as not both tables are chosen: {join_names(left_out, _NAMED)}."
-        yield Check(Level.WARNING, "Foreign keys", detail, "Choose the other tables as well.")
+        detail = f"Not restored, as the other table is left out: {join_names(left_out, _NAMED)}."
+        yield Check(Level.WARNING, "Foreign keys", detail, "Select the other tables as well.")
     for warning in chosen.warnings:
-        yield Check(Level.WARNING, "Hidden needs", as_sentence(warning))
+        yield Check(Level.WARNING, "Undetectable dependencies", as_sentence(warning))
     for line in chosen.left_out:
         yield Check(Level.WARNING, "Left out", as_sentence(line))

@@ -47,8 +47,8 @@ def restore_choose(request: HttpRequest, pk: UUID) -> HttpResponse:
         parts = [Part.SOME, Part.STRUCTURE, *([Part.DATA] if may_add else [])]
     form = PickForm(request.GET, parts=parts)
     context = {"backup": backup, "form": form, **_lists(backup, request.GET, form.part)}
-    context["next"] = "restore-add" if is_adding else "restore-start"
-    return render(request, "restores/choose.html", context)
+    context["next"] = "restore-into-existing" if is_adding else "restore-start"
+    return render(request, "restores/select.html", context)
 
 
 def _lists(backup: Backup, given: QueryDict, part: Part) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def _lists(backup: Backup, given: QueryDict, part: Part) -> dict[str, Any]:
     page = page_of(items, picked, given.get("find", ""), _number(given.get("page", "")))
     sizes = sizes_of(items, table_bytes(backup)) if items else {}
     return {
-        "picked": _sized(picked, sizes),
+        "selected": _sized(picked, sizes),
         "page": page,
         "rows": _sized(page.items, sizes),
         "total": len(items),

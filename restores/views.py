@@ -64,7 +64,7 @@ def restore_start(request: HttpRequest, pk: UUID) -> HttpResponse:
     backup = restorable_by(request, pk)
     if Part.of(request.GET.get("what")) is Part.DATA:
         # Rows alone go into tables that are there, so which database has them is the question.
-        return redirect(f"{reverse('restore-add', args=[pk])}?{request.GET.urlencode()}")
+        return redirect(f"{reverse('restore-into-existing', args=[pk])}?{request.GET.urlencode()}")
     form = TargetForm(backup=backup, user=signed_in(request), given=request.GET)
     return _start_page(request, backup, form)
 
@@ -147,7 +147,7 @@ def _page(request: HttpRequest, found: Restore) -> dict[str, Any]:
         "switches": chosen_of(plan_of(found)),
         "has_owners": kind_of(server).has_owners and plan_of(found).has_structure,
         "selected": text_of(from_json(found.selection)) if found.selection else "",
-        "kept": RetainedDatabase.objects.filter(restore=found).select_related("job").first(),
+        "retained": RetainedDatabase.objects.filter(restore=found).select_related("job").first(),
         "waits_for": _waits_for(found),
         "sees_backup": signed_in(request).may(
             Permission.VIEW, found.backup.database.server.team_id

@@ -1,5 +1,4 @@
-"""The last word, before what is there is changed. Whether the name is right is decided by the
-request."""
+"""Confirmation of what changes an existing database. The request checks the typed name."""
 
 from __future__ import annotations
 
@@ -7,9 +6,9 @@ from django import forms
 
 
 class ConfirmForm(forms.Form):
-    """Of a database that is replaced or gets something."""
+    """Confirmation of a replacement or of a restore into an existing database."""
 
-    typed = forms.CharField(label="Name of the database", max_length=255, strip=False)
+    typed = forms.CharField(label="Database name", max_length=255, strip=False)
     safety = forms.BooleanField(
         label="Take a safety backup first",
         required=False,
@@ -19,6 +18,6 @@ class ConfirmForm(forms.Form):
 
 
 class TypedForm(forms.Form):
-    """The name that must be typed before what is kept is changed."""
+    """Confirmation of a change of a retained database, by its name."""
 
-    typed = forms.CharField(label="Name of the database", max_length=255, strip=False)
+    typed = forms.CharField(label="Database name", max_length=255, strip=False)

@@ -1,4 +1,4 @@
-"""Which database that is there is replaced, or gets what is chosen."""
+"""Forms of restores that replace or go into an existing database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from restores.targets.registry import kind_of
 
 
 class _ExistingForm(TargetForm):
-    """Of databases that are there, at first the one that was backed up."""
+    """Base of both; suggests the database that was backed up."""
 
     @staticmethod
     def servers(user: User, backup: Backup) -> QuerySet[Server]:
@@ -32,18 +32,18 @@ class _ExistingForm(TargetForm):
 
 
 class ReplaceForm(_ExistingForm):
-    """Which database `backup` takes the place of."""
+    """The database that `backup` replaces."""
 
     name = forms.CharField(
-        label="Database to be replaced",
+        label="Database to replace",
         max_length=255,
-        help_text="It serves until the copy is whole, and is kept under a dated name after it.",
+        help_text="Stays online until the swap, then is retained under a dated name.",
     )
     keep_days = forms.IntegerField(
-        label="Days to keep what is replaced",
+        label="Days to retain the previous database",
         min_value=0,
         max_value=MOST_DAYS,
-        help_text="It is dropped by itself after them; 0 keeps it until somebody drops it.",
+        help_text="Deleted automatically afterwards; 0 retains it until it is deleted manually.",
     )
     field_order = ("server", "name", "keep_days")
 
@@ -53,7 +53,7 @@ class ReplaceForm(_ExistingForm):
 
     @staticmethod
     def can_select(backup: Backup) -> bool:
-        """Some tables never take the place of a whole database."""
+        """Return False: a selection never replaces a whole database."""
         return False
 
     @property
@@ -62,12 +62,12 @@ class ReplaceForm(_ExistingForm):
 
 
 class AddForm(_ExistingForm):
-    """Into which database what is chosen of `backup` goes."""
+    """The existing database into which a selection of `backup` goes."""
 
     into = forms.CharField(
-        label="Database that gets it",
+        label="Target database",
         max_length=255,
-        help_text="It is there, and all that it holds stays as it is.",
+        help_text="An existing database; what it holds is not changed.",
     )
     target = "into"
     field_order = ("server", "into")

@@ -1,4 +1,4 @@
-"""How much of a backup is asked for, and of what is chosen how much."""
+"""How much of a backup, or of a selection of it, is restored."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from django.http import QueryDict
 
 
 class Part(TextChoices):
-    ALL = "all", "Everything"
+    ALL = "all", "Whole database"
     SOME = "some", "Structure and data"
     STRUCTURE = "structure", "Structure only, without rows"
-    DATA = "data", "Data only, for tables that are there"
+    DATA = "data", "Data only, into existing tables"
 
     @classmethod
     def of(cls, text: str | None) -> Part:
-        """Of an answer that may be none: everything."""
+        """Return the part that `text` names, ALL for anything else."""
         return cls(text) if text in cls.values else cls.ALL
 
     @property
@@ -30,13 +30,13 @@ class Part(TextChoices):
 
 
 class PickForm(forms.Form):
-    """Beside the list of what can be chosen."""
+    """Search and part, shown with the list of tables."""
 
-    what = forms.ChoiceField(label="What of them", widget=forms.RadioSelect)
+    what = forms.ChoiceField(label="What to restore", widget=forms.RadioSelect)
     find = forms.CharField(label="Search by name", max_length=200, required=False, strip=False)
 
     def __init__(self, given: QueryDict, *, parts: Sequence[Part]) -> None:
-        """`parts` are what can be asked for, the usual first."""
+        """`parts` are those offered, the default first."""
         asked = Part.of(given.get("what"))
         self.part = asked if asked in parts else parts[0]
         super().__init__(initial={"what": self.part, "find": given.get("find", "")[:200]})

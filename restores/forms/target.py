@@ -57,20 +57,20 @@ class TargetForm(forms.Form):
     pick = forms.Field(widget=forms.MultipleHiddenInput, required=False)
     server = ServerField(Server.objects.none(), label="Server", empty_label=None)
     name = forms.CharField(
-        label="Name of the new database",
+        label="New database name",
         max_length=255,
-        help_text="Nothing may be called that yet. What exists is never changed.",
+        help_text="Must not exist yet. Existing databases are never changed.",
     )
     repository = forms.ModelChoiceField(
-        Repository.objects.none(), label="Read from", empty_label=None
+        Repository.objects.none(), label="Repository", empty_label=None
     )
-    owner = forms.ChoiceField(label="Owners and grants")
+    owner = forms.ChoiceField(label="Owners and privileges")
     role = forms.CharField(max_length=OWNER_CHARACTERS, required=False)
     jobs = forms.IntegerField(
         label="Parallel jobs",
         min_value=1,
         max_value=MOST_JOBS,
-        help_text="More than one loads tables side by side.",
+        help_text="Number of tables loaded in parallel.",
     )
     creates_roles = forms.BooleanField(required=False)
 
@@ -139,7 +139,9 @@ class TargetForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         if data.get("owner") == OwnerPolicy.ROLE and not data.get("role") and not self.errors:
-            self.add_error("role", f"Say which {kind_of(self._backup.database.server).owner_word}.")
+            self.add_error(
+                "role", f"Enter the owner {kind_of(self._backup.database.server).owner_word}."
+            )
         self._check(None, lambda: self.selection)
         if not self.errors:
             self._check(self.target, lambda: self.plan.refuse_misfit())
@@ -213,7 +215,7 @@ class TargetForm(forms.Form):
         if kind.has_owners:
             word, role = kind.owner_word, self.fields["role"]
             self.fields["owner"].choices = _owners(word)
-            role.label, role.help_text = f"{word.capitalize()} that shall own all", kind.owner_help
+            role.label, role.help_text = f"Owner {word}", kind.owner_help
         else:
             for name in ("owner", "role", "jobs"):
                 del self.fields[name]
@@ -239,10 +241,10 @@ class TargetForm(forms.Form):
     def _ask_for_new_names(self) -> None:
         for item in self._schemas:
             self.fields[RENAMED + item.key] = forms.CharField(
-                label=f"Schema {item.name} comes as",
+                label=f"Rename schema {item.name} to",
                 max_length=63,
                 required=False,
-                help_text="Empty: as it is called in the backup.",
+                help_text="Leave empty to keep its name.",
             )
 
     def _check(self, name: str | None, look: Callable[[], object]) -> None:
@@ -266,7 +268,7 @@ class TargetForm(forms.Form):
 
 def _owners(word: str) -> list[tuple[str, str]]:
     return [
-        (OwnerPolicy.KEEP.value, f"Keep: as in the backup; the {word}s must exist there"),
-        (OwnerPolicy.NONE.value, f"None: all belongs to the {word} that restores, no grants"),
-        (OwnerPolicy.ROLE.value, f"One {word}: all belongs to the {word} named below"),
+        (OwnerPolicy.KEEP.value, f"As in the backup; the {word}s must exist on the target"),
+        (OwnerPolicy.NONE.value, "Do not restore owners and privileges"),
+        (OwnerPolicy.ROLE.value, f"One owner: the {word} below owns all objects"),
     ]

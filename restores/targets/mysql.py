@@ -89,7 +89,7 @@ def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     else:
         yield tried(
             "Name",
-            f"No database there is called {wanted.name}.",
+            f"{wanted.name} does not exist yet.",
             lambda: scratch.refuse_taken(connection, wanted.name),
         )
     yield from _references(connection, wanted)
@@ -105,7 +105,7 @@ def _references(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     if references.needs_of(expected):
         yield tried(
             "Other databases",
-            "All that views and defaults need of them is there.",
+            "Everything that views and defaults need from them exists.",
             lambda: references.refuse_missing(
                 connection, expected, chosen.tables if chosen else None
             ),
@@ -123,7 +123,7 @@ def _references(connection: Connection, wanted: Wanted) -> Iterator[Check]:
 
 def _tools(connection: Connection) -> str:
     found = choose_clients(find_clients(), connection.version)
-    return f"The client of {found.version} is here."
+    return f"Client {found.version} is installed."
 
 
 def _rights(connection: Connection, name: str) -> Iterator[Check]:
@@ -141,7 +141,7 @@ def _accounts(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     everywhere = granted(connection, wanted.name).everywhere
     if wanted.creates_roles and not everywhere & {"ALL PRIVILEGES", "CREATE USER"}:
         account = account_of(connection)
-        detail = f"{account} may not create accounts, so those that are missing stay away."
+        detail = f"{account} may not create accounts, so missing ones are not created."
         fix = f"GRANT CREATE USER ON *.* TO {account} WITH GRANT OPTION;"
         yield Check(Level.WARNING, "Accounts", detail, fix)
 
@@ -177,7 +177,7 @@ def _options(owner: str, creates_roles: bool) -> dict[str, object]:
 _ENABLE_EVENTS = Switch(
     "enable_events",
     "--enable-events",
-    "Let the events of a copy run",
+    "Enable events of a copy",
     "Without this the scheduled events of a database that is restored under another name are "
     "disabled. Under its own name they are as they were.",
 )
@@ -185,9 +185,9 @@ _ENABLE_EVENTS = Switch(
 KIND = TargetKind(
     has_owners=True,
     creates_roles=Question(
-        "Create accounts that are missing, as they were recorded",
-        "Those that the database needs, with their rights on it alone, and with their passwords "
-        "where the backup holds them. What exists stays as it is.",
+        "Create missing accounts",
+        "Those that the database needs, with their privileges on it, and with their passwords if "
+        "the backup holds them. Existing accounts are not changed.",
     ),
     selects=True,
     refuse_name=_refuse_name,

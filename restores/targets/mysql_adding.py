@@ -50,15 +50,15 @@ def _look(wanted: Wanted) -> list[Check]:
 def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     if connection.value(_DATABASE, [wanted.name]) is None:
         detail = f"{account_of(connection)} sees no database called {wanted.name}."
-        fix = f"Choose another one, or GRANT SELECT, INSERT ON {quoted(wanted.name)}.* to it."
+        fix = f"Use another one, or GRANT SELECT, INSERT ON {quoted(wanted.name)}.* to it."
         yield Check(Level.FAIL, "Database", detail, fix)
         return
-    yield Check(Level.PASS, "Database", f"{wanted.name} is there.")
+    yield Check(Level.PASS, "Database", f"{wanted.name} exists.")
     alone = Inventory(settings=wanted.expected.settings)
     for risk in check_server.risks(connection, alone, _NOBODY):
         yield difference(risk)
     if wanted.chosen is None:
-        detail = "What is chosen could not be read from the backup."
+        detail = "The selection could not be read from the backup."
         yield Check(Level.UNKNOWN, "Tables", detail, "See the checks of the backup.")
     else:
         yield from _rows(connection, wanted.name, wanted.chosen.rows, wanted.expected)
@@ -81,7 +81,7 @@ def _rows(
     for one in obstacles:
         yield Check(Level.FAIL, one.title, as_sentence(one.detail), as_sentence(one.fix))
     if not obstacles:
-        detail = f"All are there and take the rows: {counted(len(found), 'table')}."
+        detail = f"All exist and accept the rows: {counted(len(found), 'table')}."
         yield Check(Level.PASS, "Tables", detail)
     yield from _definitions(found)
     yield rows_there(table_checks.listed(table_checks.with_rows(connection, database, found)))
@@ -108,13 +108,13 @@ def _triggers(
     unordered = foreign_keys.parents_first(database, tables, between) is None
     broken = f" {as_sentence(foreign_keys.UNCHECKED)}" if unordered else ""
     if found:
-        detail = f"They fire for what is added: {table_checks.listed(found)}.{broken}"
-        fix = "Drop them first if they shall not, and create them again after it."
+        detail = f"They fire for each added row: {table_checks.listed(found)}.{broken}"
+        fix = "Drop them first to prevent that, and create them again afterwards."
         yield Check(Level.WARNING, "Triggers", detail, fix)
     elif not foreign_keys.may_see_triggers(connection, database):
         account = account_of(connection)
         detail = (
-            f"{account} may not see triggers. Those that the tables have fire for each row.{broken}"
+            f"{account} may not see triggers. Those of the tables fire for each added row.{broken}"
         )
         fix = f"GRANT TRIGGER ON {quoted(database)}.* TO {account};"
         yield Check(Level.UNKNOWN, "Triggers", detail, fix)
@@ -130,8 +130,8 @@ def _keys(
         if key.place != database or key.to not in tables
     ]
     if out:
-        detail = f"What they refer to must be there already: {table_checks.listed(out)}."
-        fix = "Choose the other tables as well if their rows are missing."
+        detail = f"The referenced rows must exist already: {table_checks.listed(out)}."
+        fix = "Select the other tables as well if their rows are missing."
         yield Check(Level.WARNING, "Foreign keys", detail, fix)
 
 

@@ -30,7 +30,7 @@ def checks(connection: Connection, wanted: Wanted) -> Iterator[Check]:
         return
     kept = retained.free_kept_name(connection, name, _now_of(connection))
     much = size_text(list_tables(connection, name).size_bytes)
-    detail = f"{name} is there; what it holds now ({much}) will be kept as {kept}, or later."
+    detail = f"{name} exists ({much}); it will be retained as {kept}, or later."
     yield Check(Level.PASS, "Name", detail)
     yield _live_sessions(connection, name)
 
@@ -38,12 +38,12 @@ def checks(connection: Connection, wanted: Wanted) -> Iterator[Check]:
 def _live_sessions(connection: Connection, name: str) -> Check:
     count = len(retained.sessions_in(connection, name))
     if not count:
-        return Check(Level.PASS, "Live sessions", f"Nobody that can be seen is using {name}.")
+        return Check(Level.PASS, "Live sessions", f"No visible session is using {name}.")
     detail = (
         f"{count} session{'s are' if count > 1 else ' is'} using {name}. They wait for the swap,"
         " and then go on with the restored tables; an open transaction can hold it off."
     )
-    return Check(Level.WARNING, "Live sessions", detail, "Stop the programs first if you can.")
+    return Check(Level.WARNING, "Live sessions", detail, "Stop the applications first if possible.")
 
 
 def _now_of(connection: Connection) -> datetime:

@@ -72,7 +72,7 @@ def _name(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     except CovetError as error:
         yield failed("Name", error)
     else:
-        yield Check(Level.PASS, "Name", f"No database there is called {wanted.name}.")
+        yield Check(Level.PASS, "Name", f"{wanted.name} does not exist yet.")
 
 
 def _is_free(server: Server, name: str) -> bool:
@@ -98,7 +98,7 @@ _SKIP_FAILING = Switch(
     "skip_failing",
     "--skip-failing",
     "Leave out what the server refuses to create",
-    "An index, view, trigger or the like that fails is left out and named in the result. Tables "
+    "An index, view, trigger or the like that fails is left out and listed in the result; tables "
     "and rows never are.",
 )
 
@@ -107,8 +107,8 @@ _LEAVE_OUT_SCHEDULER = Switch(
     "leave_out_scheduler",
     "--leave-out-scheduler",
     "Leave out pg_cron",
-    "Its jobs are kept as rows in schema left_out_cron and do not run. Otherwise pg_cron is created"
-    " again if the restored database is the one that cron.database_name names.",
+    "Its jobs are stored as rows in schema left_out_cron and do not run. Otherwise pg_cron is "
+    "created again if the restored database is the one that cron.database_name names.",
     extension="pg_cron",
 )
 
@@ -120,8 +120,8 @@ def _options(owner: str, creates_roles: bool) -> dict[str, object]:
 KIND = TargetKind(
     has_owners=True,
     creates_roles=Question(
-        "Create roles that are missing, as they were recorded",
-        "With their passwords, where the backup holds them. What exists stays as it is.",
+        "Create missing roles",
+        "With their passwords, if the backup holds them. Existing roles are not changed.",
     ),
     selects=True,
     refuse_name=_refuse_name,

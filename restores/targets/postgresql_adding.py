@@ -42,7 +42,7 @@ def _look(wanted: Wanted) -> list[Check]:
         with database(wanted.server, wanted.name) as connection, _limited(connection, wanted.name):
             return [
                 answer(connection, wanted.server),
-                Check(Level.PASS, "Database", f"{wanted.name} is there."),
+                Check(Level.PASS, "Database", f"{wanted.name} exists."),
                 writable(connection),
                 *needs(connection, wanted),
                 *_fitness(connection, wanted),
@@ -73,7 +73,7 @@ def _limited(connection: Connection, name: str) -> Iterator[None]:
 
 def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     if wanted.chosen is None:
-        detail = "What is chosen could not be read from the backup."
+        detail = "The selection could not be read from the backup."
         yield Check(Level.UNKNOWN, "Tables", detail, "See the checks of the backup.")
     elif wanted.with_structure:
         yield _names(connection, wanted.chosen)
@@ -89,7 +89,7 @@ def _names(connection: Connection, chosen: ResolvedSelection) -> Check:
         refuse_taken(connection, chosen.schemas_as)
     except CovetError as error:
         return failed("Names", error)
-    return Check(Level.PASS, "Names", "Nothing there is called as what is chosen.")
+    return Check(Level.PASS, "Names", "None of the selected names exists yet.")
 
 
 def _rights(connection: Connection, chosen: ResolvedSelection, wanted: Wanted) -> Check:
@@ -100,7 +100,7 @@ def _rights(connection: Connection, chosen: ResolvedSelection, wanted: Wanted) -
     olds = [old for old, _ in chosen.schemas_as if old not in staying]
     rows = connection.execute(_LACKING, (schemas, schemas, olds)).fetchall()
     if not rows:
-        return Check(Level.PASS, "Rights", f"{wanted.server.user} may create what comes.")
+        return Check(Level.PASS, "Rights", f"{wanted.server.user} may create the selected objects.")
     lacking = [what for (what,) in rows]
     detail = f"{wanted.server.user} lacks: {', '.join(lacking)}."
     return Check(Level.FAIL, "Rights", detail, "Grant it that, or restore as the owner.")
@@ -127,7 +127,7 @@ def _rows(connection: Connection, chosen: ResolvedSelection) -> Iterator[Check]:
     for one in obstacles:
         yield Check(Level.FAIL, one.title, as_sentence(one.detail), as_sentence(one.fix))
     if not obstacles:
-        detail = f"All are there and take the rows: {counted(len(found), 'table')}."
+        detail = f"All exist and accept the rows: {counted(len(found), 'table')}."
         yield Check(Level.PASS, "Tables", detail)
     yield rows_there(table_checks.listed(table_checks.with_rows(connection, found)))
     yield from _effects(found, between)
@@ -139,21 +139,21 @@ def _effects(
     """What else happens there, and what does not."""
     triggers = [f"{place.label} {name}" for place in found for name in place.triggers]
     if triggers:
-        detail = f"They fire for what is added: {table_checks.listed(triggers)}."
-        fix = "Disable them first if they shall not, and enable them after it."
+        detail = f"They fire for each added row: {table_checks.listed(triggers)}."
+        fix = "Disable them first to prevent that, and enable them afterwards."
         yield Check(Level.WARNING, "Triggers", detail, fix)
     waiting = [key.label for key in between if not key.is_deferrable and key.may_alter]
     if waiting:
         detail = (
-            f"They are checked once all rows are there, and until then nobody else can write to "
-            f"their tables: {table_checks.listed(waiting)}."
+            f"They are checked after all rows are loaded; until then their tables are locked "
+            f"against writes: {table_checks.listed(waiting)}."
         )
-        yield Check(Level.WARNING, "Foreign keys", detail, "Choose a quiet hour.")
+        yield Check(Level.WARNING, "Foreign keys", detail, "Restore at a quiet time.")
     sequences = [name for place in found for name in place.sequences]
     if sequences:
         named = table_checks.listed(sequences)
-        detail = f"They stay where they are, and may give a number again: {named}."
-        yield Check(Level.WARNING, "Sequences", detail, "Advance them after it, with setval().")
+        detail = f"They are not advanced and may return numbers that are in use: {named}."
+        yield Check(Level.WARNING, "Sequences", detail, "Advance them afterwards with setval().")
 
 
 ADDING = Adding(

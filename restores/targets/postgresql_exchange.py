@@ -26,7 +26,7 @@ def checks(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     kept = swap.free_kept_name(connection, wanted.name, _now_of(connection))
     size = connection.execute(_SIZE, (wanted.name,)).fetchone()
     much = f" ({size_text(size[0])})" if size and size[0] is not None else ""
-    detail = f"{wanted.name} is there; what it holds now{much} will be kept as {kept}, or later."
+    detail = f"{wanted.name} exists{much}; it will be retained as {kept}, or later."
     yield Check(Level.PASS, "Name", detail)
     yield _live_sessions(connection, wanted.name)
     yield from _slots(connection, wanted.name)
@@ -41,14 +41,14 @@ FROM pg_database WHERE datname = %s
 def _live_sessions(connection: Connection, name: str) -> Check:
     count = len(swap.sessions_in(connection, name))
     if not count:
-        return Check(Level.PASS, "Live sessions", f"Nobody is connected to {name}.")
+        return Check(Level.PASS, "Live sessions", f"No sessions are connected to {name}.")
     beyond = connection.execute(_BEYOND, (name,)).fetchone()
     many = f"{count} session{'s are' if count > 1 else ' is'} connected to {name}"
     if beyond and beyond[0]:
         fix = "GRANT pg_signal_backend to the restoring role, or end these sessions yourself."
         detail = f"{many}; {beyond[0]} cannot be ended by this role."
         return Check(Level.FAIL, "Live sessions", detail, fix)
-    fix = "Stop the programs first if they do not connect again by themselves."
+    fix = "Stop applications that do not reconnect automatically."
     return Check(Level.WARNING, "Live sessions", f"{many} and will be ended by the swap.", fix)
 
 
@@ -67,7 +67,7 @@ def _slots(connection: Connection, name: str) -> Iterator[Check]:
     query = "SELECT slot_name FROM pg_replication_slots WHERE database = %s ORDER BY 1"
     names = [slot for (slot,) in connection.execute(query, (name,))]
     if names:
-        detail = f"They stay with the database that is kept: {', '.join(names)}."
+        detail = f"They stay with the retained database: {', '.join(names)}."
         fix = "Subscribers must be set up again on the new one."
         yield Check(Level.WARNING, "Replication slots", detail, fix)
 

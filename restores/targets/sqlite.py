@@ -95,7 +95,7 @@ def _name(wanted: Wanted) -> Iterator[Check]:
     except CovetError as error:
         yield failed("Name", error)
     else:
-        yield Check(Level.PASS, "Name", f"Nothing in the folder is called {wanted.name}.")
+        yield Check(Level.PASS, "Name", f"{wanted.name} does not exist yet.")
 
 
 def _room(folder: Path, plain_bytes: int | None) -> Check:

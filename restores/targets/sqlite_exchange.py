@@ -29,7 +29,7 @@ def checks(wanted: Wanted) -> Iterator[Check]:
         return
     kept = swap.free_kept_path(path, datetime.now(UTC)).name
     size = size_text(path.stat().st_size)
-    detail = f"{wanted.name} is there; what it holds now ({size}) will be kept as {kept}, or later."
+    detail = f"{wanted.name} exists ({size}); it will be retained as {kept}, or later."
     yield Check(Level.PASS, "Name", detail)
     yield _live_sessions(path)
 

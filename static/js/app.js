@@ -59,13 +59,13 @@ function tellOn(button, text) {
   button.toldUntil = setTimeout(() => (button.innerHTML = button.dataset.label), 2000);
 }
 
-// The table chooser counts what is ticked on this page and was ticked before.
+// The selection of tables counts what is checked on this page and was checked before.
 document.addEventListener("change", (event) => {
   const form = event.target.name === "pick" ? event.target.form : null;
-  const told = form?.querySelector("[data-picked]");
+  const told = form?.querySelector("[data-selection-limit]");
   if (!told) return;
   const count = form.querySelectorAll("input[name=pick]:checked").length;
-  told.textContent = count ? `${count} chosen, at most ${told.dataset.picked}.` : "Nothing is chosen.";
+  told.textContent = count ? `${count} selected, at most ${told.dataset.selectionLimit}.` : "Nothing selected.";
 });
 
 function announce(text) {

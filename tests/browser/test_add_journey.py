@@ -27,14 +27,14 @@ def test_lost_rows_and_a_table_of_before_go_into_the_database_that_lives(
         back_up(visitor, name)
         backup = visitor.page.url.removeprefix(visitor.url)
         postgres.execute(name, "TRUNCATE orders")
-        choose(visitor, "public.orders", what="Data only, for tables that are there")
+        choose(visitor, "public.orders", what="Data only, into existing tables")
         confirm(visitor, name)
         assert rows_of(postgres, name) == ROWS
 
         visitor.open(backup)
         choose(visitor, "public.orders", what="Structure and data")
-        visitor.button("Into a database that is there…").click()
-        visitor.page.get_by_label("Schema public comes as").fill("as_of_today")
+        visitor.button("Restore into existing database…").click()
+        visitor.page.get_by_label("Rename schema public to").fill("as_of_today")
         confirm(visitor, name)
     here = postgres.rows(name, "SELECT count(*) FROM as_of_today.orders")
     assert here == [(ROWS["orders"],)]
@@ -44,7 +44,7 @@ def test_lost_rows_and_a_table_of_before_go_into_the_database_that_lives(
 def choose(visitor: Visitor, table: str, *, what: str) -> None:
     """From the page of a backup."""
     visitor.page.get_by_role("link", name="Restore").last.click()
-    visitor.button("Choose schemas and tables…").click()
+    visitor.button("Select schemas and tables…").click()
     visitor.page.get_by_role("checkbox", name=table).check()
     visitor.page.get_by_label(what).check()
     visitor.button("Continue").click()
@@ -52,19 +52,19 @@ def choose(visitor: Visitor, table: str, *, what: str) -> None:
 
 def confirm(visitor: Visitor, name: str) -> None:
     """From the page that asks which database, with a slip on the way, to the result."""
-    assert visitor.page.get_by_label("Database that gets it").input_value() == name
+    assert visitor.page.get_by_label("Target database").input_value() == name
     visitor.button("Run checks").click()
     expect(visitor.page.get_by_role("heading", level=1)).to_have_text(
-        f"{name} can get what is chosen"
+        f"Ready to restore into {name}"
     )
     assert looks_well(visitor) == []
-    typed = visitor.page.get_by_label("Name of the database")
+    typed = visitor.page.get_by_label("Database name")
     typed.fill(name.upper())
-    visitor.button(f"Add to {name}").click()
+    visitor.button(f"Restore into {name}").click()
     expect(visitor.page.locator(".errors").first).to_contain_text("The name that was typed")
     visitor.page.get_by_label("Take a safety backup first").uncheck()
     typed.fill(name)
-    visitor.button(f"Add to {name}").click()
+    visitor.button(f"Restore into {name}").click()
     visitor.is_at(r"/restores/[\w-]+/")
     result = visitor.page.locator("#result")
     expect(result).to_contain_text(re.compile("Rows (compared|added)"), timeout=2 * PATIENCE)

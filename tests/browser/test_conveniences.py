@@ -140,14 +140,17 @@ def test_copying_works_without_the_clipboard_of_https_and_says_so(
 
 def test_the_table_chooser_counts_what_is_ticked(lived_in: LivedIn, owner: Visitor) -> None:
     owner.open(f"/restores/new/{lived_in.backup}/choose/")
-    told, boxes = owner.page.locator("[data-picked]"), owner.page.locator("input[name=pick]")
-    expect(told).to_have_text("Tick what to restore.")
+    told, boxes = (
+        owner.page.locator("[data-selection-limit]"),
+        owner.page.locator("input[name=pick]"),
+    )
+    expect(told).to_have_text("Nothing selected.")
     boxes.nth(1).check()
     boxes.nth(2).check()
-    expect(told).to_contain_text("2 chosen")
+    expect(told).to_contain_text("2 selected")
     boxes.nth(1).uncheck()
     boxes.nth(2).uncheck()
-    expect(told).to_have_text("Nothing is chosen.")
+    expect(told).to_have_text("Nothing selected.")
 
 
 def test_removing_a_member_asks_first_without_scripts_too(owner_with: VisitorAs) -> None:

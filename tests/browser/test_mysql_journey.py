@@ -39,7 +39,7 @@ def test_from_a_server_to_a_restored_database_and_to_rows_that_were_lost(
 
     mariadb.execute(source, "TRUNCATE orders")
     visitor.open(backup)
-    choose(visitor, "orders", what="Data only, for tables that are there")
+    choose(visitor, "orders", what="Data only, into existing tables")
     confirm(visitor, source)
     assert rows_of(mariadb, source) == ROWS
 

@@ -41,13 +41,13 @@ def ask_for_the_replacement(visitor: Visitor, name: str) -> None:
     """From the page of a backup; with a slip on the way."""
     visitor.page.get_by_role("link", name="Restore").last.click()
     visitor.page.get_by_role("link", name="Replace a database").click()
-    assert visitor.page.get_by_label("Database to be replaced").input_value() == name
+    assert visitor.page.get_by_label("Database to replace").input_value() == name
     visitor.button("Run checks").click()
-    expect(visitor.page.get_by_role("heading", level=1)).to_have_text(f"{name} can be replaced")
+    expect(visitor.page.get_by_role("heading", level=1)).to_have_text(f"Ready to replace {name}")
     connected = visitor.page.get_by_role("region", name="Table of sessions")
     expect(connected).to_contain_text("postgres")
     expect(visitor.page.get_by_label("Take a safety backup first")).to_be_checked()
-    typed = visitor.page.get_by_label("Name of the database")
+    typed = visitor.page.get_by_label("Database name")
     typed.fill(name.upper())
     visitor.button(f"Replace {name}").click()
     expect(visitor.page.locator(".errors").first).to_contain_text("The name that was typed")
@@ -59,8 +59,8 @@ def ask_for_the_replacement(visitor: Visitor, name: str) -> None:
 def swap_back(visitor: Visitor, name: str) -> None:
     """From the page of the restore."""
     visitor.page.reload()
-    visitor.page.get_by_role("link", name="Swap back").click()
-    visitor.page.get_by_label("Name of the database").fill(name)
-    visitor.button("Swap back").click()
+    visitor.page.get_by_role("link", name="Revert").click()
+    visitor.page.get_by_label("Database name").fill(name)
+    visitor.button("Revert").click()
     visitor.is_at(r"/jobs/\d+/")
     expect(visitor.page.locator("[id^=job-]")).to_contain_text("Succeeded", timeout=2 * PATIENCE)

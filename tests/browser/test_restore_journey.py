@@ -69,7 +69,7 @@ def restore(visitor: Visitor) -> str:
     """From the page of a backup to the result; gives the name of the new database."""
     visitor.page.get_by_role("link", name="Restore").last.click()
     visitor.is_at(r"/restores/new/[\w-]+/")
-    copy = visitor.page.get_by_label("Name of the new database").input_value()
+    copy = visitor.page.get_by_label("New database name").input_value()
     visitor.button("Run checks").click()
     visitor.button(f"Restore as {copy}").click()
     visitor.is_at(r"/restores/[\w-]+/")

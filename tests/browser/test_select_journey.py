@@ -30,13 +30,13 @@ def test_some_tables_of_many_are_restored(
         back_up(visitor, source)
         visitor.page.get_by_role("link", name="Restore").last.click()
         copy = f"{source}_part"
-        visitor.page.get_by_label("Name of the new database").fill(copy)
-        visitor.button("Choose schemas and tables…").click()
+        visitor.page.get_by_label("New database name").fill(copy)
+        visitor.button("Select schemas and tables…").click()
         tick(visitor, "_137", HOSTILE_NAME)
         if scripts:
             assert looks_well(visitor) == []
         visitor.button("Continue").click()
-        assert visitor.page.get_by_label("Name of the new database").input_value() == copy
+        assert visitor.page.get_by_label("New database name").input_value() == copy
         visitor.button("Run checks").click()
         checks = visitor.page.locator(".checks")
         expect(checks).to_contain_text("2 of 201 tables")

@@ -47,7 +47,7 @@ def _details() -> Iterator[tuple[str, str]]:
         ("repository", Repository), ("restore", Restore),
     ):  # fmt: skip
         yield name, reverse(name, args=[of.objects.latest("pk").pk])
-    for name in ("backup", "backup-delete", "restore-start", "restore-choose"):
+    for name in ("backup", "backup-delete", "restore-start", "restore-select"):
         yield name, reverse(name, args=[backup.pk])
     yield "job", reverse("job", args=[backup.job_id])
     running = Job.objects.get(state=JobState.RUNNING)

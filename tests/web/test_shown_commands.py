@@ -88,7 +88,7 @@ def test_what_changes_a_replaced_or_stored_database_is_shown_as_it_is_typed(
     client_of: ClientOf, owner: User, backup: Backup
 ) -> None:
     client, kept = client_of(owner), replaced(backup)
-    pages = {name: reverse(name, args=[kept.restore_id]) for name in ("restore-swap-back",)}
+    pages = {name: reverse(name, args=[kept.restore_id]) for name in ("restore-revert",)}
     pages["backup-delete"] = reverse("backup-delete", args=[backup.pk])
     for page in pages.values():
         (text,) = shown(client, page)

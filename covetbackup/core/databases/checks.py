@@ -65,10 +65,10 @@ def join_names(names: Sequence[str], most: int = 5) -> str:
 def rows_there(tables: str) -> Check:
     """Of the tables that get rows those that hold some, as a text for people; "" for none."""
     if not tables:
-        return Check(Level.PASS, "Rows there", "The tables are empty, as far as can be seen.")
+        return Check(Level.PASS, "Existing rows", "The tables are empty, as far as can be seen.")
     detail = (
-        f"{tables} hold rows. They stay, and those of the backup are added; where a key is there "
+        f"{tables} hold rows. They stay, and the rows of the backup are added; if a key exists "
         "already, nothing is added at all."
     )
-    fix = "Empty the tables first if only the rows of the backup shall be there."
-    return Check(Level.WARNING, "Rows there", detail, fix)
+    fix = "Empty the tables first to have only the rows of the backup."
+    return Check(Level.WARNING, "Existing rows", detail, fix)

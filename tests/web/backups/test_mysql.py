@@ -269,7 +269,7 @@ def test_some_tables_of_a_backup_come_alone(source: Database, mariadb_tidy: Mysq
     plan = plan_for(backup, copy, selection=selection_of(backup, [key], with_data=True))
     found = {check.title: check for check in preflight(plan)}
     assert found["Selection"].detail.startswith("1 of 2 tables: 1 row")
-    assert "not restored with single tables" in found["Hidden needs"].detail
+    assert "not restored with single tables" in found["Undetectable dependencies"].detail
     restore = asked(plan)
     run(restore)
     restore.refresh_from_db()

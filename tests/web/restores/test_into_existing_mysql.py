@@ -80,13 +80,13 @@ def test_rows_that_were_lost_come_back(backup: Backup, mariadb_tidy: MysqlServer
     plan = rows(backup, "item", "maker")
     checks = preflight(plan)
     assert not is_refused(checks)
-    assert by_title(checks)["Tables"].detail == "All are there and take the rows: 2 tables."
+    assert by_title(checks)["Tables"].detail == "All exist and accept the rows: 2 tables."
     assert not by_title(checks).keys() & {"Foreign keys", "Types", "Triggers"}
     restore = confirmed(plan)
     run(restore)
     assert (contents(mariadb_tidy, name), definitions(mariadb_tidy, name)) == before
     assert summary_of(restore).sentence == "1,210 rows for 2 of 3 tables, all of the backup"
-    assert heading(restore) == f"{name} got {summary_of(restore).sentence}"
+    assert heading(restore) == f"Restored into {name}: {summary_of(restore).sentence}"
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_rows_that_were_lost_come_back(backup: Backup, mariadb_tidy: MysqlServer
         ),
         ("ALTER TABLE item MODIFY name text", "Types", Level.WARNING, "backup: item.name"),
         ("SELECT 1", "Foreign keys", Level.WARNING, "item.made to maker"),
-        ("SELECT 1", "Rows there", Level.WARNING, "item hold rows"),
-        ("DELETE FROM item", "Rows there", Level.PASS, "empty"),
+        ("SELECT 1", "Existing rows", Level.WARNING, "item hold rows"),
+        ("DELETE FROM item", "Existing rows", Level.PASS, "empty"),
         (
             "CREATE TRIGGER noting BEFORE INSERT ON item FOR EACH ROW SET @a = 1",
             "Triggers",
@@ -180,7 +180,7 @@ def test_a_violation_leaves_the_target_as_it_was(
     with pytest.raises(CovetError, match=words):
         run(restore)
     assert contents(mariadb_tidy, backup.database.name) == before
-    assert heading(restore) == f"{backup.database.name} got nothing"
+    assert heading(restore) == f"Nothing was restored into {backup.database.name}"
 
 
 def test_a_cancel_leaves_the_target_as_it_was(backup: Backup, mariadb_tidy: MysqlServer) -> None:
@@ -203,7 +203,7 @@ def test_of_an_attempt_that_died_at_the_commit_nobody_can_tell_so_none_is_made_a
     count = {"before": 1, "after": 2}[moment]
     assert mariadb_tidy.rows(backup.database.name, "SELECT count(*) FROM other") == [(count,)]
     assert contents(mariadb_tidy, backup.database.name) == after
-    assert heading(restore) == f"{backup.database.name} may have got what it should"
+    assert heading(restore) == f"All data may have been restored into {backup.database.name}"
 
 
 def die_at(moment: str, restore: Restore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +227,7 @@ def die_at(moment: str, restore: Restore, monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_attempt_that_died_earlier_has_added_nothing(backup: Backup) -> None:
     restore = confirmed(rows(backup, "other"))
     ended(restore, "interrupted")
-    assert heading(restore) == f"{backup.database.name} got nothing"
+    assert heading(restore) == f"Nothing was restored into {backup.database.name}"
 
 
 def test_it_waits_for_a_safety_backup_and_needs_the_right(
@@ -268,26 +268,26 @@ def test_rows_are_added_by_plain_links_and_forms(
     client, name = client_of(admin), backup.database.name
     before = lost(mariadb_tidy, backup, "item")
     picked = {"what": "data", "pick": keys(backup, "item")}
-    chosen = text_of(client.get(reverse("restore-choose", args=[backup.pk]), picked))
+    chosen = text_of(client.get(reverse("restore-select", args=[backup.pk]), picked))
     assert "Data only" in chosen and f"/{name}' --confirm {name}" in chosen
     start = text_of(client.get(reverse("restore-start", args=[backup.pk]), picked, follow=True))
-    assert "Database that gets it" in start and "The rows, for tables" in start
-    assert "accounts" not in start and "Owners and grants" not in start
-    url = reverse("restore-add-check", args=[backup.pk])
+    assert "An existing database; what it holds" in start and "Rows, into existing tables" in start
+    assert "accounts" not in start and "Owners and privileges" not in start
+    url = reverse("restore-into-existing-check", args=[backup.pk])
     sent = {**hidden(client.get(url, answers(backup, **picked))), "typed": name}
     answer = client.post(url, sent)
     run(Restore.objects.get())
     assert contents(mariadb_tidy, name) == before
     result = text_of(client.get(answer.headers["Location"]))
-    assert f"{name} got 1,200 rows for 1 of 3 tables" in result
+    assert f"Restored into {name}: 1,200 rows for 1 of 3 tables" in result
 
 
 def test_the_pages_offer_rows_alone(client_of: ClientOf, admin: User, backup: Backup) -> None:
     picked = {"what": "some", "pick": keys(backup, "item")}
     start = client_of(admin).get(reverse("restore-start", args=[backup.pk]), picked)
-    assert "Into a database that is there…" not in text_of(start)
-    assert "Create accounts that are missing" in text_of(start)
-    url = reverse("restore-add-check", args=[backup.pk])
+    assert "Restore into existing database…" not in text_of(start)
+    assert "Create missing accounts" in text_of(start)
+    url = reverse("restore-into-existing-check", args=[backup.pk])
     refused = client_of(admin).get(url, answers(backup, **picked))
     assert refused.status_code == 422
 
@@ -297,5 +297,5 @@ def test_an_operator_and_a_viewer_add_nothing_by_the_pages(
 ) -> None:
     picked = {"what": "data", "pick": keys(backup, "item")}
     for user in (operator, viewer):
-        url = reverse("restore-add-check", args=[backup.pk])
+        url = reverse("restore-into-existing-check", args=[backup.pk])
         assert client_of(user).get(url, answers(backup, **picked)).status_code == 403

@@ -77,7 +77,7 @@ def answers(backup: Backup, **more: Any) -> dict[str, Any]:
 
 
 def check(client: Client, backup: Backup, **more: Any) -> HttpResponse:
-    url = reverse("restore-add-check", args=[backup.pk])
+    url = reverse("restore-into-existing-check", args=[backup.pk])
     return client.get(url, answers(backup, **more))
 
 
@@ -88,24 +88,25 @@ def test_rows_are_added_by_plain_links_and_forms(
     before = contents(postgres_tidy, name)
     postgres_tidy.execute(name, "TRUNCATE item")
     picked = {"what": "data", "pick": keys(backup, "public.item")}
-    chosen = client.get(reverse("restore-choose", args=[backup.pk]), picked)
+    chosen = client.get(reverse("restore-select", args=[backup.pk]), picked)
     assert "Data only" in text_of(chosen) and f"/{name}' --confirm {name}" in text_of(chosen)
     start = client.get(reverse("restore-start", args=[backup.pk]), picked, follow=True)
-    assert "Database that gets it" in text_of(start) and "The rows, for tables" in text_of(start)
-    assert "Owners and grants" not in text_of(start)
+    assert "An existing database; what it holds" in text_of(start)
+    assert "Rows, into existing tables" in text_of(start)
+    assert "Owners and privileges" not in text_of(start)
     checked = check(client, backup, **picked)
     assert f"--into '{backup.database.server.name}/{name}'" in text_of(checked)
     sent = {**hidden(checked), "typed": name}
-    answer = client.post(reverse("restore-add-check", args=[backup.pk]), sent)
+    answer = client.post(reverse("restore-into-existing-check", args=[backup.pk]), sent)
     restore = Restore.objects.get()
     assert answer.headers["Location"] == reverse("restore", args=[restore.pk])
     assert (restore.adds, restore.safety_backup) == (True, None)
     run(restore)
     assert contents(postgres_tidy, name) == before
     result = text_of(client.get(answer.headers["Location"]))
-    assert f"{name} got 30 rows for 1 of 2 tables" in result
-    assert "as they were, unless a trigger" in result and "Rows added</dt><dd>30<" in result
-    assert "What was there before is as it was" not in result and "Loaded" in result
+    assert f"Restored into {name}: 30 rows for 1 of 2 tables" in result
+    assert "are unchanged, unless a trigger" in result and "Rows added</dt><dd>30<" in result
+    assert "Existing data is unchanged" not in result and "Loaded" in result
 
 
 def test_a_schema_gets_another_name_on_the_page(
@@ -114,21 +115,21 @@ def test_a_schema_gets_another_name_on_the_page(
     client, name = client_of(admin), backup.database.name
     [schema] = keys(backup, "shop")
     picked = {"what": "some", "pick": keys(backup, "shop.till"), "owner": "keep"}
-    start = text_of(client.get(reverse("restore-add", args=[backup.pk]), picked))
-    assert "Schema shop comes as" in start and "Schema public" not in start
+    start = text_of(client.get(reverse("restore-into-existing", args=[backup.pk]), picked))
+    assert "Rename schema shop to" in start and "Rename schema public" not in start
     taken_name = check(client, backup, **picked, **{f"as_{schema}": "public"})
     assert "schema 'public' is there" in text_of(taken_name).lower()
     checked = check(client, backup, **picked, **{f"as_{schema}": "till's"})
     assert "schema shop as till's" in text_of(checked)
     assert "--rename-schema=shop=till" in text_of(checked)
     sent = {**hidden(checked), "typed": name}
-    client.post(reverse("restore-add-check", args=[backup.pk]), sent)
+    client.post(reverse("restore-into-existing-check", args=[backup.pk]), sent)
     run(Restore.objects.get())
     assert postgres_tidy.rows(name, """SELECT id FROM "till's".till""") == [(1,)]
 
 
 def test_a_wrong_name_is_refused(client_of: ClientOf, admin: User, backup: Backup) -> None:
-    url = reverse("restore-add-check", args=[backup.pk])
+    url = reverse("restore-into-existing-check", args=[backup.pk])
     sent = answers(backup, what="data", pick=keys(backup, "shop.till"), typed="shop")
     assert client_of(admin).post(url, sent).status_code == 422
     assert not Restore.objects.exists()
@@ -138,10 +139,10 @@ def test_an_operator_adds_nothing_and_is_told_why(
     client_of: ClientOf, operator: User, team: Team
 ) -> None:
     client, backup = client_of(operator), row_of(team)
-    assert "Data only" not in text_of(client.get(reverse("restore-choose", args=[backup.pk])))
+    assert "Data only" not in text_of(client.get(reverse("restore-select", args=[backup.pk])))
     picked = {"what": "some", "pick": keys(backup, "public.a")}
     start = text_of(client.get(reverse("restore-start", args=[backup.pk]), picked))
-    assert "Into a database that is there" in start
+    assert "Restore into existing database…" in start
     assert "ask a team member who is admin or higher" in start
     assert check(client, backup, **picked).status_code == 403
 
@@ -166,10 +167,10 @@ def test_a_change_of_mind_offers_what_can_be_added(
 ) -> None:
     client, backup = client_of(admin), row_of(team, kind=kind)
     picked = {"what": "some", "pick": keys(backup, "public.a"), "into": "shop"}
-    page = client.get(reverse("restore-choose", args=[backup.pk]), picked).content.decode()
+    page = client.get(reverse("restore-select", args=[backup.pk]), picked).content.decode()
     radios = re.findall(r'type="radio" name="what" value="(\w+)"', page)
     assert set(radios) == offered
-    assert f'formaction="{reverse("restore-add", args=[backup.pk])}"' in page
+    assert f'formaction="{reverse("restore-into-existing", args=[backup.pk])}"' in page
 
 
 def test_of_everything_no_schema_is_asked_to_come_under_another_name(
@@ -179,13 +180,13 @@ def test_of_everything_no_schema_is_asked_to_come_under_another_name(
     picked = {"pick": keys(backup, "public.a")}
     for what, is_asked in (("some", True), ("all", False)):
         page = client.get(reverse("restore-start", args=[backup.pk]), {**picked, "what": what})
-        assert ("Schema public comes as" in text_of(page)) is is_asked
+        assert ("Rename schema public to" in text_of(page)) is is_asked
 
 
 def test_everything_at_once_is_added_nowhere(client_of: ClientOf, admin: User, team: Team) -> None:
     client, backup = client_of(admin), row_of(team)
-    page = text_of(client.get(reverse("restore-add", args=[backup.pk])))
-    assert "Nothing is chosen yet" in page
+    page = text_of(client.get(reverse("restore-into-existing", args=[backup.pk])))
+    assert "Nothing is selected yet" in page
     assert check(client, backup).status_code == 422
 
 
@@ -194,8 +195,8 @@ def test_kinds_to_which_nothing_can_be_added_offer_it_nowhere(
 ) -> None:
     server = make_server(team, kind=ServerKind.SQLITE, folder="/nowhere")
     backup = make_backup_row(make_database(server), repository=make_repository_row(team))
-    page = text_of(client_of(admin).get(reverse("restore-add", args=[backup.pk])))
-    assert "can be added to a database that is there" in page and "Nothing of this" in page
+    page = text_of(client_of(admin).get(reverse("restore-into-existing", args=[backup.pk])))
+    assert "This backup cannot be restored into an existing database." in page
 
 
 @pytest.mark.parametrize(
@@ -206,9 +207,9 @@ def test_help_is_about_the_kind_of_server_at_hand(
 ) -> None:
     page = client_of(admin).get(reverse("restore-start", args=[row_of(team, kind=kind).pk]))
     text = text_of(page)
-    for words in ("definer of views", "Create accounts that are missing", "Account that shall own"):
+    for words in ("definer of views", "Create missing accounts", "Owner account"):
         assert (words in text) is is_said
-    for words in ("Create roles that are missing", "Role that shall own", "the roles must exist"):
+    for words in ("Create missing roles", "Owner role", "the roles must exist"):
         assert (words in text) is not is_said
 
 

@@ -84,14 +84,14 @@ def test_rows_that_were_lost_come_back(backup: Backup, postgres_tidy: PostgresSe
     plan = rows(backup, "public.item", "public.maker")
     checks = preflight(plan)
     assert not is_refused(checks)
-    assert "nobody else can write" in by_title(checks)["Foreign keys"].detail
+    assert "locked against writes" in by_title(checks)["Foreign keys"].detail
     restore = confirmed(plan)
     phases = run(restore).phases
     assert "checking keys" in phases and "making indexes and keys" not in phases
     assert contents(postgres_tidy, backup.database.name) == before
     summary = summary_of(restore)
     assert summary.sentence == "1,210 rows for 2 of 3 tables, all of the backup"
-    assert heading(restore) == f"{backup.database.name} got {summary.sentence}"
+    assert heading(restore) == f"Restored into {backup.database.name}: {summary.sentence}"
     assert summary.plain_bytes > 10_000
     assert AuditEntry.objects.filter(action="restore.done").count() == 1
 
@@ -105,7 +105,7 @@ def test_a_dropped_table_comes_back_beside_the_others(
     checks = preflight(plan)
     assert not is_refused(checks)
     keys = by_title(checks)["Foreign keys"].detail
-    assert "made if the rows allow it" in keys and "nobody else can write" in keys
+    assert "created if the rows allow it" in keys and "locked against writes" in keys
     restore = confirmed(plan)
     work = run(restore)
     assert "leads to a table that was there: foreign key public.item item_maker_fkey" in work.notes
@@ -118,7 +118,7 @@ def test_a_table_comes_beside_the_living_one_under_another_schema(
 ) -> None:
     before = change(postgres_tidy, backup, "DELETE FROM item WHERE id > 7")
     plan = adding(backup, "public.item", schemas_as=(("public", "monday"),))
-    assert "Left out" in by_title(preflight(plan))["Foreign keys"].detail
+    assert "Not restored, as" in by_title(preflight(plan))["Foreign keys"].detail
     restore = confirmed(plan)
     run(restore)
     after = contents(postgres_tidy, backup.database.name)
@@ -134,8 +134,8 @@ def test_a_table_comes_beside_the_living_one_under_another_schema(
         ("DROP TABLE item", "Tables", Level.FAIL, "not there: public.item"),
         ("ALTER TABLE item DROP mood", "Columns", Level.FAIL, "public.item.mood"),
         ("ALTER TABLE item ADD need int NOT NULL", "Columns", Level.FAIL, "public.item.need"),
-        ("SELECT 1", "Rows there", Level.WARNING, "public.item hold rows"),
-        ("TRUNCATE item", "Rows there", Level.PASS, "empty"),
+        ("SELECT 1", "Existing rows", Level.WARNING, "public.item hold rows"),
+        ("TRUNCATE item", "Existing rows", Level.PASS, "empty"),
         ("SELECT 1", "Sequences", Level.WARNING, "public.item_id_seq"),
         (
             "CREATE TRIGGER t BEFORE INSERT ON item FOR EACH ROW EXECUTE FUNCTION"
@@ -217,8 +217,8 @@ def test_a_violation_half_way_leaves_the_target_as_it_was(
     with pytest.raises(SinkFailed, match="item_pkey"):
         run(restore)
     assert contents(postgres_tidy, backup.database.name) == before
-    assert heading(restore) == f"{backup.database.name} got nothing"
-    assert "as it was before" in aftermath(restore)
+    assert heading(restore) == f"Nothing was restored into {backup.database.name}"
+    assert "is unchanged" in aftermath(restore)
 
 
 def test_a_cancel_leaves_the_target_as_it_was(
@@ -264,7 +264,9 @@ def test_an_attempt_that_is_made_again_adds_everything_once(
     die_at(moment, restore, monkeypatch, postgres_tidy)
     run(restore)
     assert contents(postgres_tidy, backup.database.name) == before
-    assert heading(restore).startswith(f"{backup.database.name} got 1 row for 1 of 3 tables")
+    assert heading(restore).startswith(
+        f"Restored into {backup.database.name}: 1 row for 1 of 3 tables"
+    )
 
 
 def test_a_table_that_somebody_made_meanwhile_is_not_told_as_ours(
@@ -277,11 +279,12 @@ def test_a_table_that_somebody_made_meanwhile_is_not_told_as_ours(
     with pytest.raises(TargetNotEmpty) as refused:
         run(restore)
     assert "attempt before" not in refused.value.hint
-    assert heading(restore) == f"{backup.database.name} got nothing"
+    assert heading(restore) == f"Nothing was restored into {backup.database.name}"
 
 
 @pytest.mark.parametrize(
-    ("moment", "told"), [("before", "got nothing"), ("after", "got what it should")]
+    ("moment", "told"),
+    [("before", "Nothing was restored into {}"), ("after", "All data was restored into {}")],
 )
 def test_of_an_attempt_that_died_at_the_very_end_the_server_tells(
     moment: str,
@@ -294,7 +297,7 @@ def test_of_an_attempt_that_died_at_the_very_end_the_server_tells(
     restore = confirmed(rows(backup, "public.other"))
     die_at(moment, restore, monkeypatch, postgres_tidy)
     ended(restore, "interrupted")
-    assert heading(restore) == f"{backup.database.name} {told}"
+    assert heading(restore) == told.format(backup.database.name)
 
 
 def test_what_may_have_been_added_is_not_added_twice(
@@ -308,7 +311,7 @@ def test_what_may_have_been_added_is_not_added_twice(
     with pytest.raises(Conflict, match="an attempt before this one"):
         run(restore)
     assert contents(postgres_tidy, backup.database.name) == before
-    assert heading(restore) == f"{backup.database.name} may have got what it should"
+    assert heading(restore) == f"All data may have been restored into {backup.database.name}"
     assert "All of it is there or nothing" in aftermath(restore)
 
 
@@ -327,7 +330,7 @@ def test_a_refusal_by_the_server_at_the_very_end_is_told_as_nothing(
     with pytest.raises(Exception, match="not today"):
         run(restore)
     assert contents(postgres_tidy, backup.database.name) == before
-    assert heading(restore) == f"{backup.database.name} got nothing"
+    assert heading(restore) == f"Nothing was restored into {backup.database.name}"
 
 
 def test_it_waits_for_a_safety_backup_unless_that_is_left_out(
@@ -406,4 +409,4 @@ def test_the_command_refuses_what_makes_no_sense(
 def test_an_interrupted_restore_before_its_end_has_added_nothing(backup: Backup) -> None:
     restore = confirmed(rows(backup, "public.other"))
     ended(restore, "interrupted")
-    assert heading(restore) == f"{backup.database.name} got nothing"
+    assert heading(restore) == f"Nothing was restored into {backup.database.name}"

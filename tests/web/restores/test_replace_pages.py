@@ -68,13 +68,13 @@ def test_the_whole_way_by_plain_links_and_forms(admin_client: Client, backup: Ba
     here = admin_client.post(url, sent).headers["Location"]
     restore = Restore.objects.get()
     assert restore.safety_backup is not None  # it was ticked already
-    assert "It waits for the safety backup of" in text_of(admin_client.get(here))
+    assert "Waiting for the safety backup of" in text_of(admin_client.get(here))
     take_safety_backup(restore)
     run(restore)
     kept = RetainedDatabase.objects.get()
     page = text_of(admin_client.get(here))
-    assert "shop.db is replaced: 1 table with 500 rows" in page and kept.name in page
-    assert reverse("restore-swap-back", args=[restore.pk]) in page
+    assert "shop.db was replaced: 1 table with 500 rows" in page and kept.name in page
+    assert reverse("restore-revert", args=[restore.pk]) in page
 
 
 def test_the_safety_backup_can_be_left_out(admin_client: Client, backup: Backup) -> None:
@@ -112,7 +112,7 @@ def test_the_password_must_have_been_typed_a_short_while_ago(
     again = reverse("sign-in-again")
     assert check(admin_client, backup).headers["Location"].startswith(again)
     assert "Confirm your password" in text_of(confirm(admin_client, backup, typed="shop.db"))
-    for name in ("restore-swap-back", "restore-drop-kept"):
+    for name in ("restore-revert", "restore-delete-retained"):
         url = reverse(name, args=[kept.restore_id])
         assert "Confirm your password" in text_of(admin_client.post(url, {"typed": kept.name}))
     assert Restore.objects.count() == 1
@@ -123,7 +123,7 @@ def test_a_failing_check_disables_the_button_and_refuses_the_form(
     admin_client: Client, backup: Backup
 ) -> None:
     page = text_of(check(admin_client, backup, name="nowhere.db"))
-    assert "Replace: a check fails" in page and "disabled" in page
+    assert "Blocked by failed checks" in page and "disabled" in page
     answer = confirm(admin_client, backup, name="nowhere.db", typed="nowhere.db")
     assert answer.status_code == 422
     assert not Restore.objects.exists()
@@ -150,8 +150,8 @@ def test_swapping_back_and_dropping_need_the_name(
     admin_client: Client, backup: Backup, shop: Database
 ) -> None:
     kept = replaced(backup)
-    swap = reverse("restore-swap-back", args=[kept.restore_id])
-    drop = reverse("restore-drop-kept", args=[kept.restore_id])
+    swap = reverse("restore-revert", args=[kept.restore_id])
+    drop = reverse("restore-delete-retained", args=[kept.restore_id])
     assert admin_client.post(swap, {"typed": kept.name}).status_code == 422
     assert admin_client.post(drop, {"typed": "shop.db"}).status_code == 422
     page = admin_client.post(drop, {"typed": kept.name})
@@ -161,7 +161,7 @@ def test_swapping_back_and_dropping_need_the_name(
     assert admin_client.get(drop).status_code == 404
     assert not (Path(shop.server.folder) / kept.name).exists()
     result = text_of(admin_client.get(reverse("restore", args=[kept.restore_id])))
-    assert "was dropped by anna" in result
+    assert "was deleted by anna" in result
     assert rows_in(Path(shop.server.folder) / "shop.db") == 500
 
 
@@ -171,4 +171,4 @@ def test_after_a_swap_back_the_page_says_which_is_which(
     kept = replaced(backup)
     swapped_back(kept)
     page = text_of(admin_client.get(reverse("restore", args=[kept.restore_id])))
-    assert "The original has its place back" in page and "Drop the copy" in page
+    assert "The restore was reverted" in page and "Delete restored copy" in page

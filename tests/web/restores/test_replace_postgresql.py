@@ -132,7 +132,7 @@ def test_a_role_that_does_not_own_the_objects_fails_and_changes_nothing(
     with pytest.raises(SinkFailed, match="ALTER TABLE public.item OWNER TO"):
         run(restore)
     assert (restore.job.state, contents(postgres_tidy, source.name)) == ("failed", before)
-    assert aftermath(restore).startswith(f"{source.name} is as it was before")
+    assert aftermath(restore).startswith(f"{source.name} is unchanged")
 
 
 def give(server: PostgresServer, database: str, role: PostgresRole, statement: str) -> None:

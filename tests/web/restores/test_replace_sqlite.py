@@ -80,7 +80,7 @@ def test_the_copy_takes_the_place_and_the_old_one_is_kept(backup: Backup, shop: 
     assert names_in(folder(shop)) == {"shop.db", kept.name}
     restore = Restore.objects.get()
     assert summary_of(restore).retained_as == kept.name
-    assert heading(restore).startswith("shop.db is replaced: 1 table with 500 rows")
+    assert heading(restore).startswith("shop.db was replaced: 1 table with 500 rows")
     assert (kept.drop_after - kept.kept_at).days == 7
     assert AuditEntry.objects.get(action="restore.done").details["retained_as"] == kept.name
 
@@ -127,7 +127,7 @@ def test_a_cancel_at_any_time_leaves_the_original_serving(
         run(restore, cancel_at=phase)
     assert is_untouched(shop)
     assert remains_of(restore).kept is Kept.NOTHING
-    assert aftermath(restore) == "shop.db is as it was before, and nothing else was kept."
+    assert aftermath(restore) == "shop.db is unchanged, and nothing else remains."
     assert not RetainedDatabase.objects.exists()
 
 
@@ -337,7 +337,7 @@ def test_a_restore_killed_right_after_its_swap_is_found_out(backup: Backup, shop
     ended(restore, "interrupted", "the runner died")
     assert remains_of(restore).kept is Kept.TARGET
     kept = RetainedDatabase.objects.get()
-    assert f"kept as {kept.name}" in aftermath(restore)
+    assert f"retained as {kept.name}" in aftermath(restore)
     swapped_back(kept)
     assert rows_in(file(shop)) == 7
 
@@ -379,7 +379,7 @@ def test_a_swap_back_killed_after_its_swap_is_found_out(backup: Backup, shop: Da
 def test_the_checks_say_what_a_replacement_meets(backup: Backup, shop: Database) -> None:
     checks = {check.title: check for check in preflight(replacement(backup))}
     assert checks["Name"].level is Level.PASS
-    assert "will be kept as shop_replaced_" in checks["Name"].detail
+    assert "will be retained as shop_replaced_" in checks["Name"].detail
     assert checks["Live sessions"].level is Level.PASS
     missing = {check.title: check for check in preflight(replacement(backup, "no.db"))}
     assert missing["Name"].level is Level.FAIL

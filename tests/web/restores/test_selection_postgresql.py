@@ -113,7 +113,7 @@ def test_the_checks_say_what_comes_and_what_does_not(backup: Backup) -> None:
     found = by_title(preflight(chosen(backup, "public.good")))
     assert [check for check in found.values() if check.level is Level.FAIL] == []
     assert re.match(r"1 of 67 tables: 1,200 rows, \d.* to be loaded", found["Selection"].detail)
-    assert "public.item" in found["Needed besides"].detail
+    assert "public.item" in found["Dependencies"].detail
     assert "item_maker_fkey" in found["Foreign keys"].detail
     assert found["Foreign keys"].level is Level.WARNING
 
@@ -141,7 +141,7 @@ def test_what_is_not_in_the_backup_fails_before_anything_runs(
     before = postgres_tidy.databases()
     check = by_title(preflight(chosen(backup, "public.nowhere")))["Selection"]
     assert check.level is Level.FAIL
-    assert "no table public.nowhere" in check.detail and "Choose again" in check.fix
+    assert "no table public.nowhere" in check.detail and "Change the selection" in check.fix
     with pytest.raises(BadSetting, match="nowhere"):
         run(asked(chosen(backup, "public.nowhere")))
     assert postgres_tidy.databases() == before
@@ -160,7 +160,7 @@ def test_hostile_names_are_chosen_on_the_pages_and_restored(
 ) -> None:
     client = client_of(operator)
     keys = [k for k, item in items_of(backup).items() if item.name.startswith("odd.")]
-    picker = client.get(reverse("restore-choose", args=[backup.pk]), {"find": "ODD.", "pick": keys})
+    picker = client.get(reverse("restore-select", args=[backup.pk]), {"find": "ODD.", "pick": keys})
     ticked = re.findall(r'name="pick" value="\w+" checked', picker.content.decode())
     assert len(ticked) == len(HOSTILE)
     assert 'title="' in picker.content.decode()  # sizes, read from the backup itself

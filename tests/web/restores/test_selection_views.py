@@ -46,7 +46,7 @@ def backup(team: Team) -> Backup:
 
 
 def choose(backup: Backup) -> str:
-    return reverse("restore-choose", args=[backup.pk])
+    return reverse("restore-select", args=[backup.pk])
 
 
 def key_of(backup: Backup, name: str) -> str:
@@ -107,7 +107,7 @@ def test_names_are_text_wherever_they_are_shown(
     client_of: ClientOf, operator: User, backup: Backup
 ) -> None:
     given = {"what": "some", "pick": key_of(backup, HOSTILE), "find": HOSTILE}
-    for name in ("restore-choose", "restore-start"):
+    for name in ("restore-select", "restore-start"):
         page = client_of(operator).get(reverse(name, args=[backup.pk]), given).content.decode()
         assert "<script>alert" not in page and "&lt;script&gt;alert" in page
 
@@ -120,17 +120,17 @@ def test_what_was_typed_before_comes_along(
     assert '<input type="hidden" name="name" value="mine">' in page
     start = text_of(client_of(operator).get(reverse("restore-start", args=[backup.pk]), given))
     assert 'value="mine"' in start and 'name="pick" value="' in start
-    assert "The structure, without rows, of" in start and "--schema-only" in start
-    assert "Some tables never replace a whole one" in start
-    assert "Replace a database" not in start
+    assert "Structure without rows of" in start and "--schema-only" in start
+    assert "A selection cannot replace a whole database" in start
+    assert "Replace a database…" not in start and "Replace an existing database" not in start
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"what": "some"}, "Nothing is chosen"),
-        ({"what": "structure"}, "Nothing is chosen"),
-        ({"what": "some", "pick": ["t0", "t99999"]}, "does not hold all"),
+        ({"what": "some"}, "Nothing is selected"),
+        ({"what": "structure"}, "Nothing is selected"),
+        ({"what": "some", "pick": ["t0", "t99999"]}, "does not hold everything"),
         ({"what": "some", "pick": [f"t{n}" for n in range(MOST_PICKED + 1)]}, "More than"),
         ({"what": "half", "pick": ["t0"]}, "half"),
     ],
@@ -151,7 +151,7 @@ def test_a_selection_replaces_nothing(backup: Backup) -> None:
     with pytest.raises(BadSetting, match="never take the place"):
         asked(plan)
     [check] = preflight(plan)
-    assert (check.level, check.title) == (Level.FAIL, "Choice")
+    assert (check.level, check.title) == (Level.FAIL, "Options")
 
 
 def test_kinds_that_are_restored_whole_offer_no_choice(
@@ -162,7 +162,7 @@ def test_kinds_that_are_restored_whole_offer_no_choice(
         make_database(server), repository=make_repository_row(team), inventory=inventory(3)
     )
     client = client_of(operator)
-    assert "Choose schemas" not in text_of(client.get(reverse("restore-start", args=[row.pk])))
+    assert "Select schemas" not in text_of(client.get(reverse("restore-start", args=[row.pk])))
     assert "restored whole" in text_of(client.get(choose(row)))
     with pytest.raises(BadSetting, match="restored whole"):
         asked(plan_for(row, "x.db", selection=Selection(("t",))))

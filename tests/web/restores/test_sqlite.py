@@ -46,7 +46,7 @@ def test_a_backup_becomes_a_new_database_beside_the_old_one(shop: Database) -> N
     summary = summary_of(restore)
     assert summary is not None
     assert summary.sentence == "1 table with 500 rows, all as in the backup"
-    assert heading(restore) == f"copy.db is restored: {summary.sentence}"
+    assert heading(restore) == f"copy.db was restored: {summary.sentence}"
 
 
 def test_what_was_added_after_the_backup_is_not_in_the_copy(shop: Database) -> None:
@@ -94,7 +94,7 @@ def test_a_damaged_backup_leaves_no_database(shop: Database, repository: Reposit
         run(restore)
     assert names_in(folder_of(shop)) == {"shop.db"}
     assert remains_of(restore).kept is Kept.NOTHING
-    assert aftermath(restore).endswith("Nothing of the target was kept.")
+    assert aftermath(restore).endswith("Nothing remains on the target server.")
     assert heading(restore) == "copy.db was not restored"
     assert not Hold.objects.exists()
 
@@ -167,7 +167,7 @@ def test_a_target_server_that_cannot_be_asked_is_said_to_be_unknown(shop: Databa
     with pytest.raises(CovetError):
         run(restore)
     assert remains_of(restore).kept is Kept.UNKNOWN
-    assert "could not be asked" in aftermath(restore)
+    assert "could not be checked" in aftermath(restore)
 
 
 def test_a_name_that_is_taken_while_the_restore_waits_is_left_alone(shop: Database) -> None:

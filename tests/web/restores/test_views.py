@@ -72,7 +72,7 @@ def test_the_whole_way_by_plain_links_and_forms(
     asked_for = client.post(reverse("restore-check", args=[backup.pk]), sent)
     restore = Restore.objects.get()
     assert asked_for.headers["Location"] == reverse("restore", args=[restore.pk])
-    assert "is being restored as copy.db" in text_of(client.get(asked_for.headers["Location"]))
+    assert "Restoring shop.db as copy.db" in text_of(client.get(asked_for.headers["Location"]))
     run(restore)
     result = text_of(client.get(asked_for.headers["Location"]))
     assert "1 table with 500 rows, all as in the backup" in result
@@ -121,7 +121,7 @@ def test_a_failing_check_disables_the_button_and_the_server_behind_it(
 ) -> None:
     taken_name = answers(backup, "shop.db")
     page = text_of(check(client_of(operator), backup, **taken_name))
-    assert "cannot be restored there yet" in page and "disabled" in page
+    assert "is blocked" in page and "disabled" in page
     refused = confirm(client_of(operator), backup, **taken_name)
     assert refused.status_code == 422
     assert not Restore.objects.exists()
@@ -183,7 +183,7 @@ def test_the_page_of_a_failed_restore_says_what_is_left(
         run(restore)
     page = text_of(client_of(operator).get(reverse("restore", args=[restore.pk])))
     assert "copy.db was not restored" in page
-    assert "untouched. Nothing of the target was kept." in page
+    assert "unchanged. Nothing remains on the target server." in page
     assert "Restore again…" in page
 
 
