@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from django.core.management.base import CommandParser
 from django.db.models import Model, QuerySet
 
 from backups.models import Backup, BackupState, Database, Repository
@@ -49,11 +50,27 @@ def find_repository(text: str, team: Team | None = None) -> Repository:
     return _only(found, f"repository {text!r}", "the web page Repositories lists them")
 
 
-def find_backup(text: str) -> Backup:
+def add_backup_argument(parser: CommandParser) -> None:
+    """Add the arguments that `backup_of` reads."""
+    parser.add_argument("backup", help=BACKUP_HELP)
+    parser.add_argument(
+        "--database", default="", metavar="SERVER/NAME", help="only among the backups of this one"
+    )
+
+
+def backup_of(options: dict[str, Any]) -> Backup:
+    """Return the backup that a command was given. Raises `BadSetting`."""
+    database = options["database"]
+    return find_backup(options["backup"], find_database(database) if database else None)
+
+
+def find_backup(text: str, database: Database | None = None) -> Backup:
     """Return the backup with the label, the id or the first 4 or more digits of the id; for
-    "latest", the newest one that can be restored, of all databases. Raises `BadSetting`."""
+    "latest", the newest one that can be restored. Only backups of `database` count, if it is
+    given. Raises `BadSetting`."""
     rows = Backup.objects.select_related("database__server__team")
     rows = rows.exclude(state=BackupState.REMOVED)
+    rows = rows.filter(database=database) if database else rows
     if text == "latest":
         restorable = rows.filter(state__in=RESTORABLE_STATES).order_by("-created_at", "-id")
         return _only(restorable[:1], "restorable backup", f"take one with {command('backup')}")

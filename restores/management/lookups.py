@@ -19,7 +19,6 @@ def add_arguments(parser: CommandParser, *, confirm: str) -> None:
     parser.add_argument("restore", help="the id of the restore that replaced it")
     parser.add_argument("--confirm", required=True, metavar="NAME", help=confirm)
     parser.add_argument("--wait", action="store_true", help="until it is done")
-    parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
 
 
 def find_retained(text: str) -> RetainedDatabase:

@@ -1,4 +1,4 @@
-"""`manage.py add_server`: register a server, test the connection and find its databases."""
+"""`covetbackup add_server`: register a server, test the connection and find its databases."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from backups.onboarding import save_server
 from backups.probing import remember, try_server
 from covetbackup.access.models import Team
 from covetbackup.audit.log import actor_of, record
+from covetbackup.core.cli.manual import Manual
 from covetbackup.core.cli.report import Report
 from covetbackup.core.databases.mysql.server import url as mysql_url
 from covetbackup.core.databases.postgresql.server.url import parse_url
@@ -29,7 +30,15 @@ from covetbackup.core.text import count_text
 
 
 class Command(ReportingCommand):
-    help = "Register a server or a folder of SQLite files, and find its databases."
+    manual = Manual(
+        "register a server or a folder of SQLite files and discover its databases",
+        """The connection is tested first: nothing is registered when that fails. Missing privileges
+        are printed with the statements that grant them.""",
+        """
+        covetbackup add_server postgresql://backup@db.example.org/ --name production \\
+            --password-file pg.password
+        """,
+    )
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

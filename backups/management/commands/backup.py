@@ -1,4 +1,4 @@
-"""`manage.py backup DATABASE`: ask for a backup; with `--wait` stay until it is there."""
+"""`covetbackup backup DATABASE`: ask for a backup; with `--wait` stay until it is there."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from backups.models import Backup, BackupState
 from backups.services import request_backup
 from covetbackup.audit.log import actor_of, record
 from covetbackup.core.cli.exits import STORAGE
+from covetbackup.core.cli.manual import Manual
 from covetbackup.core.cli.report import Report
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.manager import PLAIN
@@ -21,26 +22,33 @@ from covetbackup.jobs.models import Job
 
 
 class Command(ReportingCommand):
-    help = "Back up a database of the catalog."
+    manual = Manual(
+        "back up a database",
+        "A worker takes the backup; without --wait the command ends once the job is requested.",
+        "covetbackup backup production/shop --wait",
+    )
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("database", help="SERVER/DATABASE, or a name that only one has")
-        parser.add_argument(
+        stored = parser.add_argument_group("how it is stored")
+        stored.add_argument(
             "--repo",
             action="append",
             metavar="REPOSITORY",
             help="repeat to store copies; default: the team's",
         )
-        parser.add_argument(
-            "--codec", default="zstd:3", help="none, gzip, bzip2, lzma, zstd :level"
+        stored.add_argument(
+            "--codec", default="zstd:3", help="none, gzip, bzip2, lzma or zstd, :level"
         )
-        parser.add_argument(
-            "--cipher", default=Suite.AES_256_GCM.value, choices=[*map(str, Suite), PLAIN]
+        stored.add_argument(
+            "--cipher",
+            default=Suite.AES_256_GCM.value,
+            choices=[*map(str, Suite), PLAIN],
+            help="encryption",
         )
-        parser.add_argument("--method", default="", help="of the database kind; default: its best")
-        parser.add_argument("--note", default="")
-        parser.add_argument("--wait", action="store_true", help="until the backup is there")
-        parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
+        stored.add_argument("--method", default="", help="of the database kind; default: its best")
+        stored.add_argument("--note", default="", help="text that is shown with the backup")
+        parser.add_argument("--wait", action="store_true", help="until the backup is complete")
 
     def report(self, **options: Any) -> Report:
         database = find_database(options["database"])

@@ -1,4 +1,4 @@
-"""`manage.py check_secrets`: does the key at hand open this catalog, and every secret in it?"""
+"""`covetbackup check_secrets`: does the key at hand open this catalog, and every secret in it?"""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from typing import Any
 from backups.management.reporting import ReportingCommand
 from backups.secrets import SEALED_FIELDS, require_open, unseal_field
 from covetbackup.core.cli.exits import DAMAGED
+from covetbackup.core.cli.manual import Manual
 from covetbackup.core.cli.report import Report
 from covetbackup.core.errors import CovetError
 from covetbackup.core.text import count_text
 
 
 class Command(ReportingCommand):
-    help = "Open the canary and every sealed secret. Shows none of them. Changes nothing."
+    manual = Manual(
+        "check that the key file opens every stored secret",
+        "None of them is shown, and nothing is changed.",
+        "covetbackup check_secrets",
+    )
     requires_system_checks: list[str] = []  # it answers what they would only warn of
 
     def report(self, **options: Any) -> Report:

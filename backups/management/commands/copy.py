@@ -1,4 +1,4 @@
-"""`manage.py copy_backup BACKUP [--to REPOSITORY]`: make the copies that a backup lacks."""
+"""`covetbackup copy_backup BACKUP [--to REPOSITORY]`: make the copies that a backup lacks."""
 
 from __future__ import annotations
 
@@ -7,28 +7,33 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from backups.copy_requests import request_copy, request_missing
-from backups.management.lookups import BACKUP_HELP, find_backup, find_repository
+from backups.management.lookups import add_backup_argument, backup_of, find_repository
 from backups.management.reporting import ReportingCommand, status_of
 from backups.management.views import copies_json
 from backups.management.waiting import wait_for
 from covetbackup.audit.log import actor_of, record
+from covetbackup.core.cli.manual import Manual
 from covetbackup.core.cli.report import Report
 from covetbackup.jobs.models import Job
 
 
 class Command(ReportingCommand):
-    help = "Copy a backup, byte for byte, to where it is missing; the database is not read again."
+    manual = Manual(
+        "copy a backup to the repositories where it is missing",
+        """Byte for byte; the database is not read again. With --to, to that repository
+        only, which may be new to the backup.""",
+        "covetbackup copy latest --database production/shop --to second --wait",
+    )
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("backup", help=BACKUP_HELP)
+        add_backup_argument(parser)
         parser.add_argument(
             "--to", metavar="REPOSITORY", help="this one only, which may be new to the backup"
         )
         parser.add_argument("--wait", action="store_true", help="until it is there")
-        parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
 
     def report(self, **options: Any) -> Report:
-        backup = find_backup(options["backup"])
+        backup = backup_of(options)
         team = backup.database.server.team
         if options["to"]:
             repository = find_repository(options["to"], team)

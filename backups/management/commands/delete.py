@@ -1,4 +1,4 @@
-"""`manage.py delete_backup BACKUP --yes`: remove a backup from every repository for good."""
+"""`covetbackup delete_backup BACKUP --yes`: remove a backup from every repository for good."""
 
 from __future__ import annotations
 
@@ -6,26 +6,30 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from backups.management.lookups import BACKUP_HELP, find_backup
+from backups.management.lookups import add_backup_argument, backup_of
 from backups.management.reporting import ReportingCommand, error_of, status_of
 from backups.management.waiting import wait_for
 from backups.services import request_delete
 from covetbackup.audit.log import actor_of, record
+from covetbackup.core.cli.manual import Manual
 from covetbackup.core.cli.report import Report
 from covetbackup.core.errors import BadSetting
 
 
 class Command(ReportingCommand):
-    help = "Remove a backup with all its copies."
+    manual = Manual(
+        "delete a backup with all its copies for good",
+        "A pinned backup, or one that is being restored, is not deleted.",
+        "covetbackup delete 4f2a9c1e --yes --wait",
+    )
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("backup", help=BACKUP_HELP)
+        add_backup_argument(parser)
         parser.add_argument("--yes", action="store_true", help="really: it cannot be undone")
         parser.add_argument("--wait", action="store_true", help="until it is gone")
-        parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
 
     def report(self, **options: Any) -> Report:
-        backup = find_backup(options["backup"])
+        backup = backup_of(options)
         label = str(backup)
         if not options["yes"]:
             raise BadSetting(

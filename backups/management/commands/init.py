@@ -1,4 +1,4 @@
-"""`manage.py init`: set up a new catalog. Run again it finds what is there and changes nothing."""
+"""`covetbackup init`: set up a new catalog; run again, change nothing."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from backups.management.reporting import ReportingCommand
 from covetbackup.access.models import User
 from covetbackup.access.set_up import set_up_link
 from covetbackup.audit.log import actor_of, record
+from covetbackup.core.cli.manual import Manual
 from covetbackup.core.cli.report import Report
 
 
 class Command(ReportingCommand):
-    help = (
-        "Set up: tables, key files, the first team with its encryption keys, a local repository "
-        "and an owner, whose password is printed once."
+    manual = Manual(
+        "set up the catalog: tables, keys, team, repository and first owner",
+        "The owner's password is printed once. Run again, it changes nothing.",
+        "covetbackup init --team Operations --owner ada",
     )
     requires_system_checks: list[str] = []  # what they would complain of is made here
 

@@ -11,24 +11,40 @@ from backups.management.lookups import find_database, find_repository
 from backups.management.reporting import ReportingCommand
 from backups.management.views import backup_json, backup_table
 from backups.models import BackupState, Database
+from covetbackup.core.cli.manual import Manual
 from covetbackup.core.cli.report import Report
 from covetbackup.core.text import count_text
 from covetbackup.paging import MOST, page_of
 
 
 class Command(ReportingCommand):
-    help = "List backups, newest first."
+    manual = Manual(
+        "list backups, newest first",
+        "Restored copies and all teams are included; filters can be combined.",
+        "covetbackup list --database production/shop --state restorable",
+    )
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--database", default="", help="SERVER/DATABASE")
-        parser.add_argument("--repo", default="", metavar="REPOSITORY")
-        parser.add_argument("--state", default="", choices=["", *BackupState.values, RESTORABLE])
-        parser.add_argument("--search", default="", help="words in names, labels, notes and tags")
-        parser.add_argument("--since", default="", metavar="DATE")
-        parser.add_argument("--until", default="", metavar="DATE")
-        parser.add_argument("--order", default="newest", choices=list(ORDERS))
-        parser.add_argument("--limit", type=int, default=50, help=f"at most {MOST}")
-        parser.add_argument("--cursor", default="", help="what the page before gave as its next")
+        filters = parser.add_argument_group("filters")
+        filters.add_argument(
+            "--database", default="", metavar="SERVER/NAME", help="only backups of this database"
+        )
+        filters.add_argument(
+            "--repo", default="", metavar="REPOSITORY", help="only backups stored there"
+        )
+        states = [*BackupState.values, RESTORABLE]
+        filters.add_argument(
+            "--state", default="", choices=["", *states], metavar="STATE", help=", ".join(states)
+        )
+        filters.add_argument("--search", default="", help="words in names, labels, notes and tags")
+        filters.add_argument("--since", default="", metavar="DATE", help="created on it or later")
+        filters.add_argument("--until", default="", metavar="DATE", help="created on it or earlier")
+        shown = parser.add_argument_group("order and pages")
+        shown.add_argument(
+            "--order", default="newest", choices=list(ORDERS), help="default: newest first"
+        )
+        shown.add_argument("--limit", type=int, default=50, help=f"at most {MOST}; default: 50")
+        shown.add_argument("--cursor", default="", help="what the previous page gave as its next")
 
     def report(self, **options: Any) -> Report:
         database, repository = options["database"], options["repo"]

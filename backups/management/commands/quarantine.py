@@ -1,4 +1,4 @@
-"""`manage.py quarantine`: is this catalog a copy, and is it the successor of its original?"""
+"""`covetbackup quarantine`: is this catalog a copy, and is it the successor of its original?"""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from backups import quarantine
 from backups.catalog_location import place_of_catalog
 from backups.management.reporting import ReportingCommand
 from covetbackup.audit.log import actor_of
+from covetbackup.core.cli.manual import Manual
 from covetbackup.core.cli.report import Report
 
 
 class Command(ReportingCommand):
-    help = "Say whether this catalog is a copy in quarantine, which runs no job; end or begin that."
+    manual = Manual(
+        "show, end or begin the quarantine of a copied catalog",
+        "A copied catalog runs no job until it is declared the successor of its original.",
+        "covetbackup quarantine --end",
+    )
 
     def arguments(self, parser: CommandParser) -> None:
         what = parser.add_mutually_exclusive_group()

@@ -1,4 +1,4 @@
-"""`manage.py rebuild_catalog REPOSITORY`: list its backups in the catalog again, from it alone."""
+"""`covetbackup rebuild_catalog REPOSITORY`: add its backups to the catalog, from it alone."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from backups.rebuild import Rebuilt, rebuild
 from covetbackup.access.models import Team
 from covetbackup.audit.log import actor_of, record
 from covetbackup.core.cli.exits import DAMAGED
+from covetbackup.core.cli.manual import Manual
 from covetbackup.core.cli.report import Report
 from covetbackup.core.cli.terminal import terminal_progress
 from covetbackup.core.crypto import keyfile
@@ -34,9 +35,10 @@ from covetbackup.core.text import count_text
 
 
 class Command(ReportingCommand):
-    help = (
-        "Add every backup of a repository that the catalog does not know. Servers and databases "
-        "come back as placeholders. Nothing in the repository changes."
+    manual = Manual(
+        "add the backups of a repository that the catalog does not know",
+        "Servers and databases come back as placeholders. Nothing in the repository changes.",
+        "covetbackup rebuild_catalog file:///srv/backups --key-file recovery.key",
     )
 
     def arguments(self, parser: CommandParser) -> None:
@@ -57,7 +59,6 @@ class Command(ReportingCommand):
             action="store_true",
             help="seal those keys in the catalog, so that it can restore and verify",
         )
-        parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
 
     def report(self, **options: Any) -> Report:
         team = find_team(options["team"])

@@ -6,20 +6,25 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from backups.management.lookups import BACKUP_HELP, find_backup
+from backups.management.lookups import add_backup_argument, backup_of
 from backups.management.reporting import ReportingCommand
 from backups.management.views import backup_json, copies_json, details
+from covetbackup.core.cli.manual import Manual
 from covetbackup.core.cli.report import Report
 
 
 class Command(ReportingCommand):
-    help = "Show one backup: its state, sizes, copies, checks and contents."
+    manual = Manual(
+        "show one backup with its copies, checks and contents",
+        "",
+        "covetbackup show latest --database production/shop",
+    )
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("backup", help=BACKUP_HELP)
+        add_backup_argument(parser)
 
     def report(self, **options: Any) -> Report:
-        backup = find_backup(options["backup"])
+        backup = backup_of(options)
         data = {
             **backup_json(backup),
             "copies": copies_json(backup),

@@ -1,4 +1,4 @@
-"""`manage.py verify BACKUP`: prove that what is stored is what was written."""
+"""`covetbackup verify BACKUP`: prove that what is stored is what was written."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from backups.management.lookups import BACKUP_HELP, find_backup
+from backups.management.lookups import add_backup_argument, backup_of
 from backups.management.reporting import ReportingCommand, error_of, status_of
 from backups.management.views import copies_json
 from backups.management.waiting import wait_for
 from backups.services import request_verify
 from covetbackup.audit.log import actor_of, record
+from covetbackup.core.cli.manual import Manual
 from covetbackup.core.cli.report import Report
 from covetbackup.core.operations.verify import Level
 
@@ -19,16 +20,20 @@ LEVELS = [level.value for level in Level if level is not Level.RESTORE]
 
 
 class Command(ReportingCommand):
-    help = "Verify every copy of a backup."
+    manual = Manual(
+        "verify every copy of a backup",
+        """Levels: exists (all objects are there), checksum (stored bytes are those that were
+        written), sampled (random parts decrypt and decompress), content (everything does).""",
+        "covetbackup verify latest --database production/shop --level content --wait",
+    )
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("backup", help=BACKUP_HELP)
+        add_backup_argument(parser)
         parser.add_argument("--level", default=Level.CONTENT.value, choices=LEVELS)
         parser.add_argument("--wait", action="store_true", help="until it is done")
-        parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
 
     def report(self, **options: Any) -> Report:
-        backup, level = find_backup(options["backup"]), options["level"]
+        backup, level = backup_of(options), options["level"]
         team = backup.database.server.team
         job = request_verify(backup, level, user=None)
         record(actor_of(None), "backup.verify", team=team, subject=backup, details={"level": level})

@@ -36,7 +36,7 @@ def print_table(table: Table, stream: TextIO) -> None:
         rich_output.print_table(table, stream)
         return
     for line in table_lines(table):
-        print(encodable_text(line, stream), file=stream)
+        stream.write(f"{encodable_text(line, stream)}\n")
 
 
 def print_line(line: str, stream: TextIO) -> None:
@@ -46,7 +46,7 @@ def print_line(line: str, stream: TextIO) -> None:
 
         rich_output.print_line(line, stream)
         return
-    print(encodable_text(line, stream), file=stream)
+    stream.write(f"{encodable_text(line, stream)}\n")
 
 
 def table_lines(table: Table) -> Iterator[str]:

@@ -9,12 +9,13 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from backups.management.lookups import BACKUP_HELP, find_backup, find_repository
+from backups.management.lookups import add_backup_argument, backup_of, find_repository
 from backups.management.reporting import ReportingCommand, error_of, status_of
 from backups.management.waiting import wait_for
 from backups.models import Backup, Repository, Server
 from covetbackup.audit.log import actor_of
 from covetbackup.core.cli.exits import OK, exit_status
+from covetbackup.core.cli.manual import Manual
 from covetbackup.core.cli.printing import print_line
 from covetbackup.core.cli.report import Report
 from covetbackup.core.cli.selection_args import selection_of
@@ -30,41 +31,24 @@ from restores.targets.registry import all_switches, kind_of
 
 
 class Command(ReportingCommand):
-    help = (
-        "Restore a backup into a new database. An existing database is replaced only with "
-        "--replace, and changed only with --into."
+    manual = Manual(
+        "restore a backup into a new or an existing database",
+        """--as makes a new database, which appears only once it is complete and was compared with
+        the manifest. --replace builds it beside the existing database and swaps the two in one
+        step; the replaced database is retained under a dated name. --into adds the selected tables
+        to an existing database in one transaction. Both back up the existing database first.""",
+        "covetbackup restore latest --database production/shop --as shop_restored --wait",
     )
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("backup", help=BACKUP_HELP)
-        _places(parser)
-        _selections(parser)
+        add_backup_argument(parser)
+        _target_arguments(parser)
+        _selection_arguments(parser)
+        _option_arguments(parser)
         parser.add_argument(
-            "--repo", default="", metavar="REPOSITORY", help="the copy to read; default: the best"
-        )
-        parser.add_argument(
-            "--owner", default="keep", help="keep, none, or the role or account that shall own all"
-        )
-        parser.add_argument(
-            "--create-roles",
-            action="store_true",
-            help="roles or accounts missing there, from the backup",
-        )
-        parser.add_argument(
-            "--jobs",
-            type=int,
-            help=f"parallel jobs, 1 to {MOST_JOBS} (not SQLite); default: 2 for a backup stored in "
-            "parts, else 1",
-        )
-        for switch in all_switches():
-            parser.add_argument(
-                switch.flag, dest=switch.name, action="store_true", help=switch.label.lower()
-            )
-        parser.add_argument(
-            "--check", action="store_true", help="only look whether it would work: status 0 or 7"
+            "--check", action="store_true", help="run the checks only; exit status 0 or 7"
         )
         parser.add_argument("--wait", action="store_true", help="until the result is known")
-        parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
 
     def report(self, **options: Any) -> Report:
         plan = _plan(options)
@@ -84,66 +68,100 @@ class Command(ReportingCommand):
         return _finished(wait_for(job, quiet=options["quiet"]), restore)
 
 
-def _places(parser: CommandParser) -> None:
-    place = parser.add_mutually_exclusive_group()
-    place.add_argument(
+def _target_arguments(parser: CommandParser) -> None:
+    group = parser.add_argument_group("target, at most one; default: a new database, dated name")
+    target = group.add_mutually_exclusive_group()
+    target.add_argument(
         "--as",
         dest="name",
         default="",
-        metavar="[SERVER/]NAME",
-        help="a new database, on the server of the original unless another is named; default: a "
-        "dated name",
+        metavar="NAME",
+        help="a new database on the server of the original; SERVER/NAME for another server",
     )
-    place.add_argument(
+    target.add_argument(
         "--replace",
         default="",
         metavar="SERVER/NAME",
-        help="an existing database: backed up first, replaced in one step, and retained under a "
-        "dated name; needs --confirm",
+        help="an existing database: replaced in one step, and retained under a dated name; needs "
+        "--confirm",
     )
-    place.add_argument(
+    target.add_argument(
         "--into",
         default="",
         metavar="SERVER/NAME",
-        help="an existing database: backed up first; what --table and --schema select is added to "
-        "it, all of it or nothing (MySQL, MariaDB: only with --data-only); needs --confirm",
+        help="an existing database: the selected tables are added to it, all of them or none "
+        "(MySQL, MariaDB: only with --data-only); needs --confirm",
     )
-    parser.add_argument(
-        "--confirm", default="", metavar="NAME", help="the name of the database to be changed"
+    existing = parser.add_argument_group("with --replace and --into")
+    existing.add_argument(
+        "--confirm", default="", metavar="NAME", help="the name of the existing database"
     )
-    parser.add_argument(
-        "--no-safety-backup", action="store_true", help="do not back up first what is changed"
+    existing.add_argument(
+        "--no-safety-backup", action="store_true", help="do not back the existing database up first"
     )
-    parser.add_argument(
+    existing.add_argument(
         "--keep-days",
         type=int,
         default=KEEP_DAYS,
-        help=f"days after which the replaced database is dropped; 0: never; default {KEEP_DAYS}",
+        metavar="DAYS",
+        help=f"how long a replaced database is retained; 0: until dropped; default: {KEEP_DAYS}",
     )
 
 
-def _selections(parser: CommandParser) -> None:
-    parser.add_argument(
-        "--table", action="append", default=[], metavar="SCHEMA.TABLE", help="only this; repeat"
+def _selection_arguments(parser: CommandParser) -> None:
+    selection = parser.add_argument_group("selection (not SQLite)")
+    selection.add_argument(
+        "--table",
+        action="append",
+        default=[],
+        metavar="TABLE",
+        help="only this table (PostgreSQL: SCHEMA.TABLE); repeat",
     )
-    parser.add_argument(
-        "--schema", action="append", default=[], help="only this, all of it; repeat"
+    selection.add_argument(
+        "--schema", action="append", default=[], help="only this schema, all of it; repeat"
     )
-    parser.add_argument(
-        "--schema-only", action="store_true", help="of what --table and --schema name, no rows"
+    selection.add_argument(
+        "--schema-only", action="store_true", help="definitions without rows; needs a selection"
     )
-    parser.add_argument("--data-only", action="store_true", help="no more than rows; needs --into")
-    parser.add_argument(
+    selection.add_argument(
         "--rename-schema",
         action="append",
         default=[],
         metavar="OLD=NEW",
-        help="what is restored of schema OLD comes as schema NEW (PostgreSQL); repeat",
+        help="restore what is selected of schema OLD as schema NEW (PostgreSQL); repeat",
+    )
+    selection.add_argument(
+        "--data-only", action="store_true", help="rows without definitions; needs --into"
     )
 
 
+def _option_arguments(parser: CommandParser) -> None:
+    options = parser.add_argument_group("restore options")
+    options.add_argument(
+        "--repo", default="", metavar="REPOSITORY", help="the copy to read; default: the best"
+    )
+    options.add_argument(
+        "--owner", default="keep", help="keep, none, or a role that owns all; not SQLite"
+    )
+    options.add_argument(
+        "--create-roles",
+        action="store_true",
+        help="create missing roles (MySQL, MariaDB: accounts) from the backup; not SQLite",
+    )
+    options.add_argument(
+        "--jobs",
+        type=int,
+        help=f"connections that load at once, 1 to {MOST_JOBS}; default: 2 for a backup stored in "
+        "parts, else 1; not SQLite",
+    )
+    for switch in all_switches():
+        options.add_argument(
+            switch.flag, dest=switch.name, action="store_true", help=switch.label.lower()
+        )
+
+
 def _plan(options: dict[str, Any]) -> Plan:
-    backup = find_backup(options["backup"])
+    backup = backup_of(options)
     jobs = usual_jobs_of(backup) if options["jobs"] is None else options["jobs"]
     server, name = _target(backup, options)
     return Plan(

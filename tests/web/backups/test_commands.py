@@ -264,6 +264,9 @@ def test_show_prints_one_backup_with_its_contents(
     status, out, _ = run("show", made["id"][:8])
     assert status == 0 and "note: by hand" in out and "500 rows" in out
     assert run("show", "nothing")[0] == 2
+    assert run_json("show", "latest", "--database", "Shop/shop.db")["id"] == made["id"]
+    other = make_database(shop.server, name="other.db")
+    assert run("show", "latest", "--database", str(other))[0] == 2
 
 
 def test_names_cannot_steer_a_terminal(team: Team) -> None:

@@ -1,24 +1,30 @@
-"""`manage.py set_up_link`: the address at which the first owner makes his account.
-
-Exit status 1 if there is a user already.
-"""
+"""`covetbackup set_up_link`: print the address at which the first owner creates an account."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from covetbackup.access.models import User
 from covetbackup.access.set_up import set_up_link
+from covetbackup.core.cli.manual import Manual
+from covetbackup.core.cli.report import Report
+from covetbackup.manual_command import ManualCommand
 
 
-class Command(BaseCommand):
-    help = "Print the one-time link for the first owner."
+class Command(ManualCommand):
+    manual = Manual(
+        "print the one-time link for the first owner",
+        "It works for a day, and only while there is no user.",
+        "covetbackup set_up_link",
+    )
+    exits = {0: "done", 1: "there is a user already"}
 
-    def handle(self, **_: Any) -> None:
+    def handle(self, *, json: bool, **_: Any) -> None:
         if User.objects.exists():
             raise CommandError(
                 "there are users already; sign in, or ask an owner for an invitation"
             )
-        self.stdout.write(set_up_link())
+        link = set_up_link()
+        self.print_report(Report({"link": link}, [link]), as_json=json)

@@ -1,25 +1,28 @@
-"""`manage.py check_audit`: whether the audit log's chain is whole, and its head to keep elsewhere.
-
-Exit status 1 if an entry was changed or removed, or if `--head` is not in the log any more.
-"""
+"""`covetbackup check_audit`: check the chain of the audit log, and print its head."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from covetbackup.audit.log import head, verify_chain
 from covetbackup.audit.models import AuditEntry
+from covetbackup.core.cli.manual import Manual
+from covetbackup.core.cli.report import Report
+from covetbackup.manual_command import ManualCommand
 
 
-class Command(BaseCommand):
-    help = "Check that no entry of the audit log was changed or removed."
+class Command(ManualCommand):
+    manual = Manual(
+        "check that no entry of the audit log was changed or removed",
+        "Keep the printed head elsewhere: with --head, a log that was cut off is noticed too.",
+        "covetbackup check_audit",
+    )
+    exits = {0: "the log is intact", 1: "an entry was changed or removed, or the head is missing"}
 
-    def add_arguments(self, parser: CommandParser) -> None:
+    def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--head", default="", help="the digest that an earlier check printed")
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, **options: Any) -> None:
         broken = verify_chain()
@@ -29,7 +32,6 @@ class Command(BaseCommand):
         if known and not AuditEntry.objects.filter(digest=known).exists():
             raise CommandError("the end of the audit log was cut off: the head is not in it")
         sequence, digest = head()
-        if options["json"]:
-            self.stdout.write(json.dumps({"entries": sequence, "head": digest}))
-        else:
-            self.stdout.write(f"{sequence} entries, none changed or removed; head {digest}")
+        data = {"entries": sequence, "head": digest}
+        lines = [f"{sequence} entries, none changed or removed; head {digest}"]
+        self.print_report(Report(data, lines), as_json=options["json"])

@@ -1,31 +1,37 @@
-"""`manage.py jobs`: what runs, waits and has ended. Exit status: 0."""
+"""`covetbackup jobs`: list the jobs that run, wait and have ended."""
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from covetbackup.core.cli.manual import Manual
+from covetbackup.core.cli.report import Report, Table
 from covetbackup.jobs.dispatch import queue_position
 from covetbackup.jobs.models import ACTIVE_STATES, Job, JobState
+from covetbackup.manual_command import ManualCommand
 
 
-class Command(BaseCommand):
-    help = "List jobs, newest first."
+class Command(ManualCommand):
+    manual = Manual(
+        "list jobs, newest first",
+        "",
+        "covetbackup jobs --state active",
+    )
+    exits = {0: "done"}
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--state", choices=[*JobState.values, "active"])
-        parser.add_argument("--limit", type=int, default=20, help="default: 20")
-        parser.add_argument("--json", action="store_true", help="one JSON document")
+    def arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--state", choices=[*JobState.values, "active"], help="only these")
+        parser.add_argument("--limit", type=int, default=20, help="how many; default: 20")
 
     def handle(self, *, state: str | None, limit: int, json: bool, **_: Any) -> None:
         jobs = Job.objects.select_related("team", "requested_by", "owner").order_by("-id")
         if state:
             jobs = jobs.filter(state__in=ACTIVE_STATES if state == "active" else [state])
         rows = [_row(job) for job in jobs[:limit]]
-        self.stdout.write(_as_json(rows) if json else _as_text(rows))
+        lines = [] if rows else ["no jobs"]
+        report = Report({"jobs": rows}, lines, table=_table(rows) if rows else None)
+        self.print_report(report, as_json=json)
 
 
 def _row(job: Job) -> dict[str, Any]:
@@ -54,15 +60,11 @@ def _row(job: Job) -> dict[str, Any]:
     }
 
 
-def _as_json(rows: list[dict[str, Any]]) -> str:
-    return json.dumps({"jobs": rows}, indent=2)
+def _table(rows: list[dict[str, Any]]) -> Table:
+    cells = [(str(row["id"]), row["state"], row["kind"], _title(row)) for row in rows]
+    return Table(("ID", "STATE", "KIND", "TITLE"), cells, numeric=frozenset({0}))
 
 
-def _as_text(rows: list[dict[str, Any]]) -> str:
-    if not rows:
-        return "no jobs"
-    lines = [f"{'id':>8}  {'state':<11}  {'kind':<8}  title"]
-    for row in rows:
-        waits = f"  (waits for {row['waits_for']})" if row["waits_for"] else ""
-        lines.append(f"{row['id']:>8}  {row['state']:<11}  {row['kind']:<8}  {row['title']}{waits}")
-    return "\n".join(lines)
+def _title(row: dict[str, Any]) -> str:
+    waits = f"  (waits for {row['waits_for']})" if row["waits_for"] else ""
+    return f"{row['title']}{waits}"

@@ -1,7 +1,4 @@
-"""`manage.py up`: the web server and the workers under one supervisor, until Ctrl-C or SIGTERM.
-
-Exit status: 0 stopped (jobs that ran are back in the queue), 1 it could not start.
-"""
+"""`covetbackup up`: run the web server and the workers under one supervisor."""
 
 from __future__ import annotations
 
@@ -16,28 +13,38 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from covetbackup.command_line import command
+from covetbackup.core.cli.manual import Manual
 from covetbackup.jobs.children import LOOK_SECONDS, Child, Children
 from covetbackup.jobs.outage import AWAY, AWAY_HINT, described
 from covetbackup.jobs.worker import kernel
+from covetbackup.manual_command import ManualCommand
 
 WEB_GRACE_SECONDS = 6.0
 WORKER_GRACE_SECONDS = 7.5
 """A worker gives itself six seconds; both fit into the eight that stopping may take."""
 
 
-class Command(BaseCommand):
-    help = "Serve the dashboard and run its jobs, until Ctrl-C."
+class Command(ManualCommand):
+    manual = Manual(
+        "serve the dashboard and run its jobs, until Ctrl-C",
+        "The web server and the workers run under one supervisor, which starts them again.",
+        "covetbackup up --bind 127.0.0.1:8000",
+    )
+    exits = {0: "stopped; jobs that ran are back in the queue", 1: "it could not start"}
+    reports = False
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--bind", default="127.0.0.1:8000", help="default: 127.0.0.1:8000")
+    def arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--bind", default="127.0.0.1:8000", help="address; default: 127.0.0.1:8000"
+        )
         parser.add_argument("--threads", type=int, default=8, help="of the web server; default: 8")
         parser.add_argument(
-            "--queue", action="append", help="a queue to work for; may be repeated; default: jobs"
+            "--queue", action="append", help="a queue to work for; repeat; default: jobs"
         )
 
     def handle(self, *, bind: str, threads: int, queue: list[str] | None, **_: Any) -> None:

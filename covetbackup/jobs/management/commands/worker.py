@@ -1,8 +1,4 @@
-"""`manage.py worker`: takes jobs from one queue until it is told to stop.
-
-Exit status: 0 stopped by a signal (running jobs are back in the queue), 1 it could not start,
-70 and 75 its cluster died or got stuck: start it again.
-"""
+"""`covetbackup worker`: take jobs from one queue until a signal stops it."""
 
 from __future__ import annotations
 
@@ -13,18 +9,31 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from covetbackup.core.cli.manual import Manual
 from covetbackup.core.errors import CovetError
 from covetbackup.jobs.outage import AWAY, AWAY_HINT, described
 from covetbackup.jobs.worker.cluster import Worker
+from covetbackup.manual_command import ManualCommand
 
 
-class Command(BaseCommand):
-    help = "Take jobs from a queue and run them, until SIGTERM."
+class Command(ManualCommand):
+    manual = Manual(
+        "take jobs from a queue and run them, until SIGTERM",
+        "",
+        "covetbackup worker --queue jobs",
+    )
+    exits = {
+        0: "stopped; jobs that ran are back in the queue",
+        1: "it could not start",
+        70: "its cluster died: start it again",
+        75: "its cluster got stuck: start it again",
+    }
+    reports = False
     requires_migrations_checks = True
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--queue", default=settings.QUEUE or "jobs", help="default: jobs")
 
     def check_migrations(self) -> None:
