@@ -1,4 +1,4 @@
-"""What `manage.py check` says about the catalog itself and about folders of SQLite files."""
+"""What `covetbackup check` says about the catalog itself and about folders of SQLite files."""
 
 from __future__ import annotations
 

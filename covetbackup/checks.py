@@ -1,4 +1,4 @@
-"""What `manage.py check` says about wrong settings: each with an id and what to do about it.
+"""What `covetbackup check` says about wrong settings: each with an id and what to do about it.
 
 Errors keep commands from running. What only hampers (secrets locked, no client programs here) is a
 warning: the dashboard has to start, or nobody could see what is wrong.

@@ -1,6 +1,6 @@
 """Typed access to environment variables: the only source of settings.
 
-A wrong value is remembered, not raised: `manage.py check` must be able to say what is wrong with
+A wrong value is remembered, not raised: `covetbackup check` must be able to say what is wrong with
 all of them at once. Each is then reported under the id `covetbackup.E001`.
 """
 

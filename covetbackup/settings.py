@@ -1,6 +1,6 @@
 """All settings, from the environment only. Each variable is named in docs/settings.md.
 
-Nothing here raises: wrong values are reported by `manage.py check`, see `covetbackup/checks.py`.
+Nothing here raises: wrong values are reported by `covetbackup check`, see `covetbackup/checks.py`.
 """
 
 from __future__ import annotations

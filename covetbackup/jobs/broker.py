@@ -57,7 +57,7 @@ class RedisBell(Q2Redis):
         return found
 
     def ping(self) -> bool:
-        """True, so that a cluster starts in an outage too; `manage.py check` asks the server."""
+        """True, so that a cluster starts in an outage too; `covetbackup check` asks the server."""
         return True
 
     # q2's statistics, twice a second: the Node rows tell the same.

@@ -1,6 +1,6 @@
 """The programs and libraries that read and write databases on this machine.
 
-A worker on another machine has its own; there, `manage.py check --deploy` says which.
+A worker on another machine has its own; there, `covetbackup check --deploy` says which.
 """
 
 from __future__ import annotations

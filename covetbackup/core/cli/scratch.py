@@ -1,4 +1,4 @@
-"""Where a restore drill of the command line restores to."""
+"""The target of a restore test: a database that does not exist yet."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from covetbackup.core.errors import BadSetting
 
 
 @contextmanager
-def scratch_target(kind: str, given: str) -> Iterator[str]:
-    """An address no database has: in a folder of its own for SQLite, on the server `given` for
-    the others. The drill itself removes what it makes there."""
+def scratch_target(kind: str, server: str) -> Iterator[str]:
+    """Provide the address of a database that does not exist: in a new folder for SQLite, for the
+    other kinds on the server with the address `server`. The restore test removes its database.
+    Raises `BadSetting` without a server."""
     if kind == "sqlite":
         with staging_directory(None, 0) as folder:  # known to a sweep, should this be killed
             yield f"sqlite:///{quote(str(folder / 'drill.sqlite'))}"
         return
-    if not given:
+    if not server:
         raise BadSetting(
-            f"a restore drill of a {kind} backup needs a server",
+            f"a restore test of a {kind} backup needs a server",
             f"give one with --scratch, such as {kind}://user@host/",
         )
-    address, _, query = given.partition("?")
-    server = "/".join(address.split("/")[:3])
-    yield f"{server}/covet_drill_{os.urandom(4).hex()}" + (f"?{query}" if query else "")
+    address, _, query = server.partition("?")
+    root = "/".join(address.split("/")[:3])
+    yield f"{root}/covet_drill_{os.urandom(4).hex()}" + (f"?{query}" if query else "")

@@ -1,4 +1,4 @@
-"""From the options of a command to a selection; the same for both command lines."""
+"""The selection that the options of a command name; the same for both command lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ def selection_of(
     with_structure: bool,
     renames: Sequence[str],
 ) -> Selection | None:
-    """None for everything; `renames` are written OLD=NEW. Raises `BadSetting`."""
+    """Return the selection, None for the whole database. `renames` are written OLD=NEW.
+
+    Raises `BadSetting`."""
     if not (with_data or with_structure):
         raise BadSetting("--schema-only and --data-only leave nothing to restore")
     if tables or schemas:
@@ -26,7 +28,7 @@ def selection_of(
     if not with_data or not with_structure or renames:
         raise BadSetting(
             "--schema-only, --data-only and --rename-schema need --table or --schema",
-            "name what shall be restored",
+            "select what is to be restored",
         )
     return None
 

@@ -1,6 +1,6 @@
 """What a worker's processes know of their worker: the one piece of shared state there is.
 
-`manage.py worker` makes it before it forks the cluster; q2's processes inherit it and find it in
+`covetbackup worker` makes it before it forks the cluster; q2's processes inherit it and find it in
 `CURRENT`, because q2 calls tasks by name and passes them nothing. The draining flag is one byte
 of shared memory: it needs no lock that a killed process could take along, and no catalog.
 """

@@ -50,7 +50,7 @@ class Stop(StrEnum):
 def run(job_id: int) -> None:
     """The bell rang for `job_id`: start whatever may start in this worker's queue."""
     if not CURRENT:
-        log.error("job %s: this process was not started by `manage.py worker`", job_id)
+        log.error("job %s: this process was not started by `covetbackup worker`", job_id)
         return
     try:
         claim = _claim_next(CURRENT[0])

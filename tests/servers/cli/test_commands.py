@@ -84,9 +84,9 @@ def test_a_database_is_replaced_only_when_asked_and_is_kept(cli: CommandLine, sh
     connection.close()
     restore = ("restore", home, "latest", *KEY)
     assert cli.json(*restore, "--as", shop, status=7)["error"]["code"] == "TargetNotEmpty"
-    kept = cli.json(*restore, "--replace", shop)["retained_as"]
+    retained = cli.json(*restore, "--replace", shop)["retained_as"]
     assert dump(cli.folder / "shop.db") == before
-    assert len(dump(cli.folder / kept)) < len(before)
+    assert len(dump(cli.folder / retained)) < len(before)
 
 
 def test_postgresql_to_s3_and_back_into_a_new_database(

@@ -1,4 +1,4 @@
-"""`manage.py check`: each wrong setting is named, with what to do."""
+"""`covetbackup check`: each wrong setting is named, with what to do."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class Cluster:
     def start(
         self, *command: str, prefix: Sequence[str] = (), **environment: str
     ) -> subprocess.Popen[bytes]:
-        """`manage.py command`, its messages in the folder."""
+        """`covetbackup command`, its messages in the folder."""
         with open(self.folder / "messages", "ab") as messages:
             process = subprocess.Popen(
                 [*prefix, sys.executable, str(ROOT / "manage.py"), *command],

@@ -1,4 +1,4 @@
-"""`manage.py restore`: what it prints and how it ends; and the whole way with a real worker."""
+"""`covetbackup restore`: what it prints and how it ends; and the whole way with a real worker."""
 
 from __future__ import annotations
 
