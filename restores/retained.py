@@ -22,7 +22,7 @@ from restores.requests import refuse_mistyped, target_lock
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 100
-_NOT_ASKED = "its removal could not be asked for; the log of the worker says why"
+_NOT_ASKED = "its deletion could not be requested; see the log of the worker"
 _AGAIN_AFTER = timedelta(days=1)
 """How long a database that was to go, and could not, is kept on."""
 
@@ -50,14 +50,14 @@ def drop_after(restore: Restore, now: datetime) -> datetime | None:
 def request_drop(kept: RetainedDatabase, *, by: HttpRequest | Actor, typed: str) -> Job:
     """Drop it for good. Raises `AccessRefused`, `BadSetting` for a wrong name typed, `Conflict`."""
     refuse_mistyped(kept.name, typed)
-    return _request("drop_kept", "kept.drop.request", kept, by, title=f"Drop {kept}")
+    return _request("drop_kept", "kept.drop.request", kept, by, title=f"Delete {kept}")
 
 
 def request_swap_back(kept: RetainedDatabase, *, by: HttpRequest | Actor, typed: str) -> Job:
     """Give it the place back that it had. Errors: `request_drop`."""
     restore = kept.restore
     refuse_mistyped(restore.target_name, typed)
-    title = f"Swap {kept} back to {restore.target_name}"
+    title = f"Revert {restore.target_name} to {kept}"
     return _request("swap_back", "kept.swap_back.request", kept, by, title=title)
 
 
@@ -71,7 +71,7 @@ def drop_due(now: datetime) -> None:
         except OperationalError:  # the catalog is away, for the others too
             raise
         except Exception:  # of this one: the others' time is over all the same
-            log.exception("the removal of kept database %s could not be asked for", kept.pk)
+            log.exception("the deletion of retained database %s could not be requested", kept.pk)
             waiting = RetainedDatabase.objects.filter(pk=kept.pk, state=RetainedState.KEPT)
             waiting.update(drop_after=now + _AGAIN_AFTER, problem=_NOT_ASKED)
 
@@ -80,7 +80,7 @@ def _request_due(kept: RetainedDatabase) -> None:
     with transaction.atomic():
         # Together: of many workers one finds it kept, and one that dies here changed nothing.
         if _begin(kept):
-            _enqueue("drop_kept", kept, None, title=f"Drop {kept}, kept until now", is_due=True)
+            _enqueue("drop_kept", kept, None, title=f"Delete {kept}, retention ended", is_due=True)
             details = {"name": kept.name, "because": "its time is over"}
             record(actor_of(None, "worker"), "kept.drop.request", **_about(kept, details))
 
@@ -110,7 +110,7 @@ def refuse_forbidden(user: User | None, kept: RetainedDatabase) -> None:
     """Raises `AccessRefused` unless `user` may do this now; without a user it is the system."""
     server = kept.restore.target_server
     if user is not None and not user.may(Permission.RESTORE_OVERWRITE, server.team_id):
-        raise AccessRefused(f"{user} may not change {kept}", "ask somebody who may")
+        raise AccessRefused(f"{user} may not change {kept}", "ask a team member with the right to")
 
 
 def _begin(kept: RetainedDatabase) -> bool:

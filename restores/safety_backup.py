@@ -30,8 +30,8 @@ def request_safety_backup(plan: Plan, user: User | None) -> Backup:
     waiting = database.backups.filter(state=BackupState.PENDING, job__state=JobState.QUEUED).first()
     if waiting is not None:
         return waiting
-    done = "got some of" if plan.adds else "was replaced by"
-    note = f"taken before it {done} {plan.backup}"
+    done = "a partial restore of" if plan.adds else "a replacement by"
+    note = f"safety backup before {done} {plan.backup}"
     return request_backup(
         database, user=user, repositories=_repositories(database, plan.repository), note=note
     )

@@ -31,10 +31,10 @@ CIPHERS = (
 )
 
 LEVELS = (
-    (Level.EXISTS.value, "Presence: all objects exist"),
-    (Level.CHECKSUM.value, "Checksums: stored data is unchanged"),
-    (Level.SAMPLED.value, "Sample decrypt: random parts"),
-    (Level.CONTENT.value, "Full read: decrypt and decompress everything"),
+    (Level.EXISTS.value, "Presence"),
+    (Level.CHECKSUM.value, "Checksums"),
+    (Level.SAMPLED.value, "Sample decrypt"),
+    (Level.CONTENT.value, "Full read"),
 )
 
 
@@ -61,7 +61,12 @@ class BackupForm(forms.Form):
 
 
 class VerifyForm(forms.Form):
-    level = forms.ChoiceField(choices=LEVELS, initial=Level.CHECKSUM.value)
+    level = forms.ChoiceField(
+        choices=LEVELS,
+        initial=Level.CHECKSUM.value,
+        help_text="Presence: all objects exist. Checksums: stored data is unchanged. Sample "
+        "decrypt: random parts. Full read: decrypt and decompress everything.",
+    )
 
 
 class NoteForm(forms.Form):

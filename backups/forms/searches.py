@@ -10,6 +10,8 @@ from backups.models import Database, Repository, Server
 from backups.models.backup import BackupState
 from covetbackup.access.models import User
 
+_LABELS = {BackupState.PENDING: "Running", BackupState.REMOVED: "Deleted"}
+
 
 class DatabaseFilter(forms.Form):
     q = forms.CharField(label="Search", max_length=100, required=False)
@@ -39,7 +41,7 @@ class BackupSearch(forms.Form):
         choices=(
             ("", "All"),
             ("restorable", "Restorable"),
-            *[(state.value, state.label) for state in BackupState],
+            *[(state.value, _LABELS.get(state, state.label)) for state in BackupState],
         ),
         required=False,
     )

@@ -35,7 +35,7 @@ def test_the_newest_backup_that_is_named_can_be_restored(
     assert heading(client.get(address).content.decode()) == "No restorable backup yet"
     good = make_backup_row(make_database(server, name="shop"))
     Backup.objects.filter(pk=good.pk).update(created_at="2026-01-01T00:00Z")
-    assert "Newest restorable backup: shop" in heading(client.get(address).content.decode())
+    assert "Latest restorable backup: shop" in heading(client.get(address).content.decode())
 
 
 def test_the_newest_restore_that_is_named_succeeded(

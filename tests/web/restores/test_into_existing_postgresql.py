@@ -341,7 +341,7 @@ def test_it_waits_for_a_safety_backup_unless_that_is_left_out(
     assert is_waiting(restore)
     take_safety_backup(restore)
     assert not is_waiting(restore)
-    assert "before it got some of" in restore.safety_backup.note
+    assert "safety backup before a partial restore of" in restore.safety_backup.note
     run(restore)
 
 
