@@ -96,6 +96,6 @@ def _enqueue(copy: BackupCopy, user: User | None, *, is_repeat: bool = False) ->
         queue=server.queue,
         requested_by=user,
         lock_key=f"backup:{copy.backup_id}",
-        repository_lane=f"repository:{copy.repository_id}",
+        repository_slot=f"repository:{copy.repository_id}",
         max_attempts=ATTEMPTS,
     )

@@ -29,7 +29,7 @@ def has_leftovers(backup: Backup) -> bool:
     return bool(backup.label) and not backup.copies.exclude(stored_at=None).exists()
 
 
-def settle(backup: Backup) -> bool:
+def clean_up(backup: Backup) -> bool:
     """End a run of `backup` whose process is dead. True if it had been published: it is recorded
     as if the run had ended well. Else its objects and uploads are removed and its label is free.
 

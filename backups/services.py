@@ -126,8 +126,8 @@ def _enqueue_backup(
         queue=server.queue,
         requested_by=user,
         lock_key=f"database:{database.pk}",
-        server_lane=f"server:{server.pk}",
-        repository_lane=f"repository:{first.pk}",
+        server_slot=f"server:{server.pk}",
+        repository_slot=f"repository:{first.pk}",
         max_attempts=ATTEMPTS,
     )
 
@@ -201,7 +201,7 @@ def _enqueue_for(
         queue=server.queue,
         requested_by=user,
         lock_key=f"backup:{backup.pk}",
-        repository_lane=f"repository:{first.repository_id}" if first else "",
+        repository_slot=f"repository:{first.repository_id}" if first else "",
         max_attempts=ATTEMPTS,
     )
 

@@ -80,7 +80,7 @@ def _settled(work: Work, backup: Backup) -> bool:
     """Whether the attempt before this one had published the backup. What it left is removed as
     far as its repositories can be reached."""
     try:
-        return orphans.settle(backup)
+        return orphans.clean_up(backup)
     except CovetError as error:
         work.progress.note(f"what the attempt before left is not swept yet: {error}")
         return False
@@ -228,7 +228,7 @@ def _record_end(job: Job) -> None:
     state = _UNUSABLE.get(JobState(job.state), BackupState.FAILED)
     error = job.error or f"its job was {job.get_state_display().lower()}"
     try:
-        if orphans.has_leftovers(backup) and orphans.settle(backup):
+        if orphans.has_leftovers(backup) and orphans.clean_up(backup):
             return
     except CovetError:
         records.record_unusable(backup, state, error, job.hint)

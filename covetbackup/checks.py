@@ -82,7 +82,7 @@ def check_queue(**_: Any) -> list[CheckMessage]:
 
 @register("queue")
 def check_broker(**_: Any) -> list[CheckMessage]:
-    """E008 and W008: the Redis or Valkey server of the bell. Its address may hold a password."""
+    """E008 and W008: the Redis or Valkey server; its address may hold a password."""
     if not settings.BROKER_URL:
         return []
     # An optional driver, imported by those only who use it.

@@ -220,7 +220,11 @@ Q_CLUSTER = {
         if QUEUE and QUEUE != "covet"
         else {}
     ),
-    **({"broker_class": "covetbackup.jobs.broker.RedisBell"} if BROKER_URL else {"orm": "default"}),
+    **(
+        {"broker_class": "covetbackup.jobs.broker.RedisBroker"}
+        if BROKER_URL
+        else {"orm": "default"}
+    ),
 }
 
 JOB_KINDS = {
@@ -291,7 +295,7 @@ LOGGING = {
             "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
         }
     },
-    "filters": {"outage": {"()": "covetbackup.jobs.outage.InOneSentence"}},
+    "filters": {"outage": {"()": "covetbackup.jobs.outage.OneSentenceErrors"}},
     "loggers": {"django-q": {"filters": ["outage"]}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": ENV.text("COVET_LOG_LEVEL", "INFO")},

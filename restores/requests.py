@@ -158,8 +158,8 @@ def _enqueue(plan: Plan, restore: Restore, user: User | None) -> Job:
         queue=plan.server.queue,
         requested_by=user,
         lock_key=target_lock(plan.server, plan.name),
-        server_lane=f"server:{plan.server.pk}",
-        repository_lane=f"repository:{plan.repository.pk}",
+        server_slot=f"server:{plan.server.pk}",
+        repository_slot=f"repository:{plan.repository.pk}",
         # Never tried again by itself: an operator looks at what happened first.
         max_attempts=1,
         is_held=restore.safety_backup is not None,

@@ -133,7 +133,7 @@ def _enqueue(
         queue=server.queue,
         requested_by=user,
         lock_key=target_lock(server, name),
-        server_lane=f"server:{server.pk}",
+        server_slot=f"server:{server.pk}",
     )
     RetainedDatabase.objects.filter(pk=kept.pk).update(job=job)
     return job

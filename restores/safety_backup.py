@@ -1,7 +1,7 @@
 """The backup that is taken of a database before it is changed; the restore waits until it is good.
 
 The restore's job is held and takes nobody's place meanwhile: a job that waited for another while
-it ran could wait for ever, if the lane that both need has one place.
+it ran could wait for ever, if both need the only slot.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The bell on Redis or Valkey, in place of the catalog's table: `settings.BROKER_URL`.
+"""Notifications through Redis or Valkey, in place of the catalog's table: `settings.BROKER_URL`.
 
-It keeps no promise: what it forgets is rung for again by the tick, because the row is the queue.
+It keeps no promise: the tick notifies again of what it forgets, because the row is the queue.
 So an outage is one line in the log, never the end of a request, a job or a cluster.
 """
 
@@ -30,12 +30,12 @@ LOOK_SECONDS = 0.5
 AGAIN_SECONDS = 1.0
 
 
-class RedisBell(Q2Redis):
+class RedisBroker(Q2Redis):
     """q2's broker, made to live through outages; q2's own ends the cluster in one."""
 
     def __init__(self, list_key: str | None = None) -> None:
         super().__init__(list_key=list_key)
-        # Of this dashboard alone: two on one server would take each other's bells and drop them.
+        # Of this dashboard alone: two on one server would take each other's notifications.
         mine = salted_hmac(__name__, "").hexdigest()[:12]
         self.list_key = f"covet:{mine}:{list_key or Conf.CLUSTER_NAME}"
         self._is_away = False

@@ -83,7 +83,7 @@ class Children:
         """One look at each; to be called every `LOOK_SECONDS`."""
         for child in self._children:
             child.keep_running()
-        reaper.tend({process.pid for process in self._processes().values()})
+        reaper.reap_children({process.pid for process in self._processes().values()})
 
     def stop(self) -> None:
         """Returns when nothing is left of any of them."""

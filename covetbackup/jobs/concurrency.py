@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Lanes:
-    """What one job takes up while it runs; "" is no lane and no target of its own."""
+class SlotUse:
+    """What one job takes up while it runs; "" uses no slot and no target of its own."""
 
     job_id: int
     server: str = ""
@@ -22,31 +22,31 @@ class Lanes:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """`waits_for` is "" for a job that may start now."""
+class Decision:
+    """`blocked_by` is "" for a job that may start now."""
 
     job_id: int
-    waits_for: str = ""
+    blocked_by: str = ""
 
 
-def allot(
-    waiting: Iterable[Lanes], running: Iterable[Lanes], limits: Mapping[str, int]
-) -> list[Verdict]:
+def admit(
+    waiting: Iterable[SlotUse], running: Iterable[SlotUse], limits: Mapping[str, int]
+) -> list[Decision]:
     """One verdict for each waiting job, in their order; those that may start count as running.
 
     A job that is among both has just started: it waits for nothing, least of all for itself.
     """
     load, started = _Load(limits), set()
-    for lanes in running:
-        load.add(lanes)
-        started.add(lanes.job_id)
+    for slots in running:
+        load.add(slots)
+        started.add(slots.job_id)
     verdicts = []
-    for lanes in waiting:
-        if lanes.job_id in started:
+    for slots in waiting:
+        if slots.job_id in started:
             continue
-        verdict = Verdict(lanes.job_id, load.obstacle(lanes))
-        if not verdict.waits_for:
-            load.add(lanes)
+        verdict = Decision(slots.job_id, load.blocked_by(slots))
+        if not verdict.blocked_by:
+            load.add(slots)
         verdicts.append(verdict)
     return verdicts
 
@@ -59,19 +59,19 @@ class _Load:
         self._repositories: Counter[str] = Counter()
         self._holders: dict[str, int] = {}
 
-    def add(self, lanes: Lanes) -> None:
+    def add(self, slots: SlotUse) -> None:
         self._count += 1
-        self._servers[lanes.server] += 1
-        self._repositories[lanes.repository] += 1
-        self._holders[lanes.lock_key] = lanes.job_id
+        self._servers[slots.server] += 1
+        self._repositories[slots.repository] += 1
+        self._holders[slots.lock_key] = slots.job_id
 
-    def obstacle(self, lanes: Lanes) -> str:
-        if lanes.lock_key and lanes.lock_key in self._holders:
-            return f"job {self._holders[lanes.lock_key]}, which works on the same target"
+    def blocked_by(self, slots: SlotUse) -> str:
+        if slots.lock_key and slots.lock_key in self._holders:
+            return f"job {self._holders[slots.lock_key]}, which works on the same target"
         if self._count >= self._limits["all"]:
             return f"a free slot, at most {self._limits['all']} jobs run at once"
-        if lanes.server and self._servers[lanes.server] >= self._limits["server"]:
+        if slots.server and self._servers[slots.server] >= self._limits["server"]:
             return f"its server, which takes at most {self._limits['server']} at once"
-        if lanes.repository and self._repositories[lanes.repository] >= self._limits["repository"]:
+        if slots.repository and self._repositories[slots.repository] >= self._limits["repository"]:
             return f"its repository, which takes at most {self._limits['repository']} at once"
         return ""

@@ -1,8 +1,8 @@
-"""Who is next in a queue, and the bell that tells its workers so.
+"""Which job of a queue is next, and the notifications that tell its workers so.
 
-A q2 task is a doorbell: "look at this queue". Bells are all alike, may be lost, late or many; a
-worker that hears one claims whatever may start. So it is enough that a queue has as many bells as
-jobs that may start, and that `tick` rings again for those that nobody came to fetch.
+A q2 task is a notification: "look at this queue". Notifications are all alike, may be lost, late
+or many; a worker that receives one claims any job that may start. So it is enough that a queue has
+as many as it has jobs that may start, and that `tick` notifies again of those that no worker took.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from django_q.brokers import get_broker
 from django_q.tasks import async_task
 
 from covetbackup.jobs import gate
-from covetbackup.jobs.concurrency import Lanes, Verdict, allot
+from covetbackup.jobs.concurrency import Decision, SlotUse, admit
 from covetbackup.jobs.models import Job, JobState, Node
 
 log = logging.getLogger(__name__)
@@ -32,39 +32,39 @@ NODE_IS_FRESH = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class QueuePosition:
     """Where a job stands in its queue (the next one is 1, None is not in sight), and what it
     waits for. `is_retry`: until its next attempt is due."""
 
     position: int | None
-    waits_for: str
+    blocked_by: str
     is_retry: bool = False
 
 
-def startable(queue: str) -> list[int]:
+def runnable(queue: str) -> list[int]:
     """Jobs of the queue that may start now, in their order."""
-    return [verdict.job_id for verdict in _verdicts(queue) if not verdict.waits_for]
+    return [verdict.job_id for verdict in _verdicts(queue) if not verdict.blocked_by]
 
 
 def may_start(job_id: int) -> bool:
-    """Whether its lanes are free, however many wait before it."""
+    """Whether its slots are free, however many wait before it."""
     waiting = _lanes(Job.objects.filter(pk=job_id, state=JobState.QUEUED))
-    return any(not verdict.waits_for for verdict in _allot(waiting))
+    return any(not verdict.blocked_by for verdict in _allot(waiting))
 
 
-def queue_position(job: Job) -> Place | None:
+def queue_position(job: Job) -> QueuePosition | None:
     """None for a job that does not wait."""
-    return places([job]).get(job.pk)
+    return queue_positions([job]).get(job.pk)
 
 
-def places(jobs: Iterable[Job]) -> dict[int, Place]:
+def queue_positions(jobs: Iterable[Job]) -> dict[int, QueuePosition]:
     """The places of those of the jobs that wait, for the price of one look at each queue."""
     waiting = [job for job in jobs if job.state == JobState.QUEUED]
     found = {}
     for queue in {job.queue for job in waiting}:
         worker = _a_worker(queue)
         for position, verdict in enumerate(_verdicts(queue), start=1):
-            found[verdict.job_id] = Place(position, verdict.waits_for or worker)
+            found[verdict.job_id] = QueuePosition(position, verdict.blocked_by or worker)
     places = {job.pk: found.get(job.pk) or _place_elsewhere(job) for job in waiting}
     return {pk: place for pk, place in places.items() if place is not None}
 
@@ -74,34 +74,34 @@ def live_nodes() -> Any:
     return Node.objects.filter(heartbeat_at__gt=Now() - NODE_IS_FRESH, is_draining=False)
 
 
-def ring() -> None:
-    """Ring once for each job that may start and has no bell under way, in every queue."""
+def notify() -> None:
+    """Notify workers once of each job that may start and has no notification on its way."""
     queues = Job.objects.filter(state=JobState.QUEUED, run_after__lte=Now())
     for queue in queues.order_by().values_list("queue", flat=True).distinct():
         try:
             _ring_queue(queue)
         except Exception as error:  # whatever the broker raises: `tick` tries again
-            log.warning("cannot ring for the queue %s: %r", queue, error)
+            log.warning("cannot notify workers of the queue %s: %r", queue, error)
 
 
-def ring_for(job_id: int, queue: str) -> None:
+def notify_for(job_id: int, queue: str) -> None:
     """Ring for a new job; whether it may start is decided by who hears it."""
     try:
         _dispatch(job_id, queue)
-    except Exception as error:  # the job is in the catalog already: `tick` rings again
-        log.warning("cannot ring for job %s: %r", job_id, error)
+    except Exception as error:  # the job is in the catalog already: `tick` notifies again
+        log.warning("cannot notify workers of job %s: %r", job_id, error)
 
 
-def unring(job_id: int) -> None:
-    """Its bell was heard and did not start it, so it may be rung for again at once."""
+def reset_notification(job_id: int) -> None:
+    """Allow another notification of the job at once: the last one did not start it."""
     Job.objects.filter(pk=job_id, state=JobState.QUEUED).update(dispatched_at=None)
 
 
 def _ring_queue(queue: str) -> None:
-    may_start = startable(queue)
+    may_start = runnable(queue)
     if not may_start:
         return
-    # Bells nobody came for are still there: more of them would only pile up.
+    # Notifications that no worker took are still there: more of them would only pile up.
     missing = len(may_start) - get_broker(queue).queue_size()
     for job_id in may_start:
         if missing > 0 and _dispatch(job_id, queue):
@@ -116,7 +116,7 @@ def _dispatch(job_id: int, queue: str) -> bool:
     try:
         # timeout -1 is q2's "none"; None would kill the worker that takes the task, for ever.
         async_task(
-            "covetbackup.jobs.worker.supervisor.run",
+            "covetbackup.jobs.supervisor.run",
             job_id,
             cluster=queue,
             task_name=f"job-{job_id}",
@@ -124,31 +124,31 @@ def _dispatch(job_id: int, queue: str) -> bool:
             save=False,
         )
     except Exception:
-        unring(job_id)  # it has not rung, so nobody need wait before trying again
+        reset_notification(job_id)  # none was sent, so the next try need not wait
         raise
     return True
 
 
-def _verdicts(queue: str) -> list[Verdict]:
+def _verdicts(queue: str) -> list[Decision]:
     waiting = Job.objects.filter(
         state=JobState.QUEUED, queue=queue, run_after__lte=Now(), cancel_requested_at=None
     )
     return _allot(_lanes(waiting.order_by("run_after", "id")[:LOOKED_AT]))
 
 
-def _allot(waiting: list[Lanes]) -> list[Verdict]:
+def _allot(waiting: list[SlotUse]) -> list[Decision]:
     if not waiting:
         return []
     running = _lanes(Job.objects.filter(state=JobState.RUNNING))
-    return allot(waiting, running, settings.JOB_LIMITS)
+    return admit(waiting, running, settings.JOB_LIMITS)
 
 
-def _lanes(jobs: Any) -> list[Lanes]:
-    rows = jobs.values_list("pk", "server_lane", "repository_lane", "lock_key")
-    return [Lanes(*row) for row in rows]
+def _lanes(jobs: Any) -> list[SlotUse]:
+    rows = jobs.values_list("pk", "server_slot", "repository_slot", "lock_key")
+    return [SlotUse(*row) for row in rows]
 
 
-def _place_elsewhere(job: Job) -> Place | None:
+def _place_elsewhere(job: Job) -> QueuePosition | None:
     """None for a job that does not wait any more, whatever the row in hand says."""
     waiting = Job.objects.filter(pk=job.pk, state=JobState.QUEUED)
     if not waiting.exists():
@@ -156,12 +156,12 @@ def _place_elsewhere(job: Job) -> Place | None:
     if waiting.filter(run_after__gt=Now()).exists():
         # One that an outage of the catalog put back has its attempt given back as well.
         is_retry = job.attempt > 0 or job.attempts.exists()
-        return Place(
+        return QueuePosition(
             None,
             "its next attempt" if is_retry else "another job to finish first",
             is_retry=is_retry,
         )
-    return Place(None, f"the {LOOKED_AT} jobs before it")
+    return QueuePosition(None, f"the {LOOKED_AT} jobs before it")
 
 
 def _a_worker(queue: str) -> str:

@@ -23,15 +23,15 @@ KEPT = timedelta(days=14)
 BATCH = 100
 BATCHES = 20
 BELLS_LOOKED_AT = 1000
-"""There are hardly ever any: a bell that was heard is gone."""
+"""There are hardly ever any: a notification that was received is gone."""
 
-RUN = "covetbackup.jobs.worker.supervisor.run"
+RUN = "covetbackup.jobs.supervisor.run"
 
 
 def purge() -> None:
     """One pass over everything."""
     purge_jobs()
-    purge_bells()
+    purge_notifications()
     old = timezone.now() - KEPT
     _delete(Task.objects.filter(stopped__lt=old).order_by("stopped"))
     _delete(Node.objects.filter(heartbeat_at__lt=Now() - KEPT, jobs=None).order_by("heartbeat_at"))
@@ -46,18 +46,18 @@ def purge_jobs() -> None:
     _delete(_unreferenced(ended.filter(finished_at__lt=before, hook_due_at=None)).order_by("pk"))
 
 
-def purge_bells() -> None:
-    """Bells for jobs that have ended or are gone: those of a queue that nobody serves any more."""
-    bells = {}
+def purge_notifications() -> None:
+    """Remove notifications of jobs that have ended or are gone, in queues that no worker serves."""
+    tasks = {}
     for row in OrmQ.objects.order_by("pk")[:BELLS_LOOKED_AT]:
         if row.task.get("func") == RUN:
-            bells[row.pk] = row.task["args"][0]
+            tasks[row.pk] = row.task["args"][0]
     waiting = set(
-        Job.objects.filter(pk__in=bells.values(), state__in=ACTIVE_STATES).values_list(
+        Job.objects.filter(pk__in=tasks.values(), state__in=ACTIVE_STATES).values_list(
             "pk", flat=True
         )
     )
-    silent = [pk for pk, job_id in bells.items() if job_id not in waiting]
+    silent = [pk for pk, job_id in tasks.items() if job_id not in waiting]
     OrmQ.objects.filter(pk__in=silent).delete()
 
 

@@ -21,7 +21,7 @@ from covetbackup.jobs.outage import AWAY, described
 log = logging.getLogger(__name__)
 
 
-def settle(job_id: int) -> None:
+def run_completion_hook(job_id: int) -> None:
     """Call the hook of an ended job, unless it has been or is being called."""
     again = timedelta(seconds=settings.JOB_SECONDS["hook_again"])
     due = Job.objects.filter(pk=job_id, hook_due_at__lte=Now())
@@ -42,8 +42,8 @@ def settle(job_id: int) -> None:
     Job.objects.filter(pk=job_id).update(hook_due_at=None, version=F("version") + 1)
 
 
-def settle_due() -> None:
+def run_due_hooks() -> None:
     """Settle all whose time has come, oldest first."""
     due = Job.objects.filter(hook_due_at__lte=Now()).order_by("hook_due_at")
     for job_id in list(due.values_list("pk", flat=True)[:100]):
-        settle(job_id)
+        run_completion_hook(job_id)

@@ -53,7 +53,7 @@ class Job(models.Model):
     """One piece of long work. `argument` holds ids only, never secrets.
 
     `token` is written by the claim; every later write of the owner carries it. `version` grows
-    with every change that a watcher could see. `lanes` are what limits are counted by.
+    with every change that a watcher could see. `slots` are what limits are counted by.
     `hook_due_at` is set while the hook of an ended job has not been called with success.
     """
 
@@ -67,8 +67,8 @@ class Job(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
     lock_key = models.CharField(max_length=200, blank=True)
-    server_lane = models.CharField(max_length=64, blank=True)
-    repository_lane = models.CharField(max_length=64, blank=True)
+    server_slot = models.CharField(max_length=64, blank=True)
+    repository_slot = models.CharField(max_length=64, blank=True)
     attempt = models.IntegerField(default=0)
     max_attempts = models.IntegerField(default=1)
     run_after = models.DateTimeField()

@@ -59,7 +59,7 @@ def patient(function: Callable[_P, _T]) -> Callable[_P, _T]:
     return call
 
 
-class InOneSentence(logging.Filter):
+class OneSentenceErrors(logging.Filter):
     """Takes the traceback from what is logged of an outage: of the queue's library, which meets
     one in many places, and of whose calls nothing can be learned."""
 

@@ -12,7 +12,7 @@
     running → queued | interrupted          interrupt: the runner or its worker is gone
 
 All times are the database's clock. No compare-and-set on times: SQLite keeps milliseconds of
-`Now()` but compares six digits. Reading who is next, and ringing for them, is `bell`'s.
+`Now()` but compares six digits. Choosing the next job and notifying workers is `dispatch`'s.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from covetbackup.jobs.models import Job, JobAttempt, JobEvent, JobState, Node
 from covetbackup.jobs.outage import AWAY, with_patience
 
 CLAIM_LOCK = 0x636F766A
-"""PostgreSQL advisory lock: two claims at once could both see the last free slot of a lane."""
+"""PostgreSQL advisory lock: two claims at once could both see the last free slot."""
 
 ALWAYS = Q()
 
@@ -96,14 +96,14 @@ def enqueue(
     queue: str = "jobs",
     requested_by: User | None = None,
     lock_key: str = "",
-    server_lane: str = "",
-    repository_lane: str = "",
+    server_slot: str = "",
+    repository_slot: str = "",
     max_attempts: int = 1,
     is_held: bool = False,
 ) -> Job:
-    """Add a job inside the caller's transaction; the bell rings when that commits.
+    """Add a job inside the caller's transaction; workers are notified when that commits.
 
-    A held one waits for `release`, or for `give_up`, outside of the lanes it would use.
+    A held one waits for `release`, or for `give_up`, outside of the slots it would use.
     `argument` is plain JSON with ids only, never secrets. Of the jobs with the same `lock_key`
     at most one runs at a time. Raises `ValueError` for a kind that `JOB_KINDS` does not name,
     `Conflict` while no job may start.
@@ -119,14 +119,14 @@ def enqueue(
         queue=queue,
         requested_by=requested_by,
         lock_key=lock_key,
-        server_lane=server_lane,
-        repository_lane=repository_lane,
+        server_slot=server_slot,
+        repository_slot=repository_slot,
         max_attempts=max_attempts,
         run_after=Now() + HELD if is_held else Now(),
     )
     job.refresh_from_db(fields=["run_after"])
     if not is_held:
-        transaction.on_commit(partial(dispatch.ring_for, job.pk, queue))
+        transaction.on_commit(partial(dispatch.notify_for, job.pk, queue))
     return job
 
 
@@ -134,7 +134,7 @@ def release(job: Job) -> bool:
     """Let a held job start when its turn comes. False if it does not wait any more."""
     changed = _held(job).update(run_after=Now(), version=F("version") + 1)
     if changed:
-        transaction.on_commit(partial(dispatch.ring_for, job.pk, job.queue))
+        transaction.on_commit(partial(dispatch.notify_for, job.pk, job.queue))
     return bool(changed)
 
 
@@ -162,7 +162,7 @@ def request_cancel(job: Job, user: User | None) -> bool:
 
 
 def claim(job_id: int, node: uuid.UUID, pid: int) -> Claim | None:
-    """Take the job if it waits, is due, its lanes are free, the node is not draining, and jobs may
+    """Take the job if it waits, is due, its slots are free, the node is not draining, and jobs may
     start at all."""
     if gate.refusal():
         return None
@@ -251,7 +251,7 @@ def finish(claim: Claim, end: End, *, while_true: Q = ALWAYS) -> bool:
         )
         if changed:
             _close_attempt(claim, end.state, end)
-    transaction.on_commit(dispatch.ring)
+    transaction.on_commit(dispatch.notify)
     return bool(changed)
 
 
@@ -338,7 +338,7 @@ def _back_to_queue(
         )
         if changed:
             _close_attempt(claim, outcome, end)
-    transaction.on_commit(dispatch.ring)
+    transaction.on_commit(dispatch.notify)
     return bool(changed)
 
 

@@ -36,7 +36,7 @@ class Ticker:
     def tick(self) -> bool:
         """Whether all went well; False most often means that the catalog does not answer."""
         above = [import_string(path) for path in settings.JOB_TICKS]
-        steps: list[Callable[[], object]] = [*above, dispatch.ring, self._reap_when_steady]
+        steps: list[Callable[[], object]] = [*above, dispatch.notify, self._reap_when_steady]
         is_well = all([_tried(step) for step in steps])
         if not is_well:
             self._steady_since = None

@@ -33,7 +33,7 @@ def jobs(request: HttpRequest) -> HttpResponse:
     chosen = listing.JobFilter.of(request.GET)
     rows = listing.jobs_of(request.user, chosen)
     page = page_of(rows, listing.ORDER, request.GET.get("cursor", ""))
-    places = dispatch.places(page.rows)
+    places = dispatch.queue_positions(page.rows)
     for job in page.rows:
         job.place, job.share = places.get(job.pk), progress_stats.share_of(job)
     active = Job.objects.visible_to(request.user).filter(state__in=ACTIVE_STATES)

@@ -18,7 +18,7 @@ from covetbackup.core.errors import Cancelled, CovetError
 from covetbackup.core.progress import Progress
 from covetbackup.jobs.models import Job, JobState
 from covetbackup.jobs.outage import with_patience
-from covetbackup.jobs.worker.ipc import Line
+from covetbackup.jobs.worker.ipc import Channel
 
 REPORT_SECONDS = 0.5
 """The supervisor writes once a second; more reports than two for that would only cost time."""
@@ -58,10 +58,10 @@ class Work:
 
 
 class Reporter:
-    """A `Progress` that reports on the line, and raises `Cancelled` once asked to stop."""
+    """A `Progress` that reports on the channel, and raises `Cancelled` once asked to stop."""
 
-    def __init__(self, line: Line, stop: threading.Event) -> None:
-        self._line = line
+    def __init__(self, channel: Channel, stop: threading.Event) -> None:
+        self._channel = channel
         self._stop = stop
         self._done = 0
         self._reported_at = 0.0
@@ -69,7 +69,7 @@ class Reporter:
 
     def phase(self, name: str, total: int | None = None) -> None:
         self._done = 0
-        self._line.say(phase=name[:200], total=total)
+        self._channel.send(phase=name[:200], total=total)
 
     def advance(self, count: int) -> None:
         if self._stop.is_set():
@@ -79,7 +79,7 @@ class Reporter:
         now = time.monotonic()
         if now - self._reported_at >= REPORT_SECONDS:
             self._reported_at = now
-            self._line.say(done=self._done)
+            self._channel.send(done=self._done)
 
     def note(self, text: str) -> None:
-        self._line.say(done=self._done, note=text[:NOTE_CHARACTERS])
+        self._channel.send(done=self._done, note=text[:NOTE_CHARACTERS])

@@ -31,7 +31,7 @@ from covetbackup.jobs.outage import described
 from covetbackup.jobs.queue import Claim
 from covetbackup.jobs.tick import Ticker
 from covetbackup.jobs.worker import hangs, kernel, reaper
-from covetbackup.jobs.worker.context import CURRENT, Here
+from covetbackup.jobs.worker.context import CURRENT, WorkerContext
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +64,9 @@ class Worker:
     """Serves `settings.QUEUE` until SIGTERM, SIGINT, or the end of its cluster."""
 
     def __init__(self) -> None:
-        self._here = Here(settings.QUEUE)
+        self._here = WorkerContext(settings.QUEUE)
         self._ticker = Ticker(self._here.place)
-        self._wedges = hangs.WedgeDetector()
+        self._wedges = hangs.HangDetector()
         self._settling = threading.Thread()
         self._signal: int | None = None
         self._status: int | None = None
@@ -160,12 +160,12 @@ class Worker:
             self._settling.start()
 
     def _look_for_the_dead(self) -> None:
-        reaper.tend({self._cluster.sentinel.pid})
+        reaper.reap_children({self._cluster.sentinel.pid})
         if not self._closed:
             self._ticker.reap_here()
 
     def _look_for_a_wedge(self) -> None:
-        if self._wedges.is_wedged(self._cluster.sentinel.pid):
+        if self._wedges.is_hung(self._cluster.sentinel.pid):
             log.critical("the cluster of queue %s is stuck", self._here.queue)
             self._status = CLUSTER_STUCK
 
@@ -198,7 +198,7 @@ def _load_kinds() -> None:
 
 def _settle() -> None:
     try:
-        hooks.settle_due()
+        hooks.run_due_hooks()
     except Error as error:
         log.warning("cannot see which hooks are due: %s", described(error))
     finally:

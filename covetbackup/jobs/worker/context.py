@@ -14,7 +14,7 @@ import uuid
 from pathlib import Path
 
 
-class Here:
+class WorkerContext:
     """This worker."""
 
     def __init__(self, queue: str) -> None:
@@ -32,7 +32,7 @@ class Here:
         self._flag[0] = 1
 
 
-CURRENT: list[Here] = []
+CURRENT: list[WorkerContext] = []
 """The worker that this process belongs to, or nothing."""
 
 

@@ -30,13 +30,13 @@ def name_workers() -> None:
     post_execute_in_worker.connect(_idle)
 
 
-class WedgeDetector:
-    """Asked every few seconds; True once the cluster has looked wedged often enough."""
+class HangDetector:
+    """Return whether the cluster has looked stuck often enough; called every few seconds."""
 
     def __init__(self) -> None:
         self._suspicions = 0
 
-    def is_wedged(self, sentinel: int) -> bool:
+    def is_hung(self, sentinel: int) -> bool:
         self._suspicions = self._suspicions + 1 if _looks_wedged(sentinel) else 0
         return self._suspicions >= CHECKS
 
@@ -62,10 +62,8 @@ def _idle(**_: Any) -> None:
 def _busy(task: dict[str, Any], **_: Any) -> None:
     name_process(BUSY)
     try:
-        # Acknowledged at once: bells must not come back when q2's monitor dies, or after `retry`.
-        if task["func"] == "covetbackup.jobs.worker.supervisor.run" and isinstance(
-            task["ack_id"], int
-        ):
+        # Acknowledged at once: it must not come back when q2's monitor dies, or after `retry`.
+        if task["func"] == "covetbackup.jobs.supervisor.run" and isinstance(task["ack_id"], int):
             OrmQ.objects.filter(pk=task["ack_id"]).delete()
-    except Exception:  # see above; an unacknowledged bell rings in vain, once
+    except Exception:  # see above; an unacknowledged notification comes once more, in vain
         pass

@@ -14,7 +14,7 @@ SMOOTHING = 0.3
 """Weight of the newest second in the rate: 90 % of a change shows within seven seconds."""
 
 
-class Board:
+class ProgressBuffer:
     """Takes messages from the line, gives reports for `queue.beat`."""
 
     def __init__(self) -> None:

@@ -61,14 +61,14 @@ def kill_group(leader: int) -> None:
         pass  # gone already
 
 
-def tend(own: set[int]) -> None:
+def reap_children(own: set[int]) -> None:
     """Bury and, when overdue, kill the children of this process that are not its `own`: those
     it was handed as subreaper when their parent died."""
     for child in psutil.Process().children():
         if child.pid in own:
             continue
         if not is_running(child.pid):
-            _bury(child.pid)
+            _reap(child.pid)
         elif is_overdue(child.pid):
             kill_group(child.pid)
 
@@ -80,11 +80,11 @@ def kill_all() -> None:
         for process in left:
             kill_group(process.pid)
         for process in left:
-            _bury(process.pid)
+            _reap(process.pid)
         time.sleep(0.02)
 
 
-def _bury(process: int) -> None:
+def _reap(process: int) -> None:
     _seen_at.pop(process, None)
     try:
         os.waitpid(process, os.WNOHANG)

@@ -4,7 +4,7 @@ A fork of its supervisor, which has all modules loaded: an interpreter of its ow
 second of processor time before each job, and after an upgrade run other code than its supervisor.
 It keeps nothing else of what it was forked from: no connection, no file, no signal handler.
 
-The supervisor holds the other end of its line. It stops by itself when that end closes or stays
+The supervisor holds the other end of its channel. It stops by itself when that end closes or stays
 silent for three quarters of the lease, so that it is dead before another worker may take the job.
 To stop is: `advance` raises `Cancelled`; two seconds later, if no call of `advance` came, a signal
 raises it wherever the main thread is; then its whole group is killed.
@@ -42,7 +42,7 @@ from covetbackup.core.stream.diagnostics import without_rows
 from covetbackup.jobs.models import Job, JobState
 from covetbackup.jobs.outage import AWAY, described, with_patience
 from covetbackup.jobs.work import PermissionLost, Reporter, Work
-from covetbackup.jobs.worker.ipc import Line
+from covetbackup.jobs.worker.ipc import Channel
 from covetbackup.jobs.worker.kernel import get_signal_when_parent_dies, name_process
 
 log = logging.getLogger(__name__)
@@ -54,8 +54,8 @@ SILENCE = 0.75
 """Of the lease: what is left is for the clean-up of the killed programs and sessions."""
 
 
-def start(job_id: int, token: uuid.UUID) -> tuple[int, Line]:
-    """The id of the new process, which leads a session, and the supervisor's end of its line.
+def start(job_id: int, token: uuid.UUID) -> tuple[int, Channel]:
+    """The id of the new process, which leads a session, and the supervisor's end of its channel.
     Raises `OSError`."""
     # Other threads here, if any, only wait: q2's for results to send, those of late hooks for a
     # network. So none of them leaves a lock taken in the fork.
@@ -65,7 +65,7 @@ def start(job_id: int, token: uuid.UUID) -> tuple[int, Line]:
     if process == 0:
         _become_runner(job_id, token, theirs)
     theirs.close()
-    return process, Line(ours)
+    return process, Channel(ours)
 
 
 def name_of(token: uuid.UUID) -> str:
@@ -73,16 +73,16 @@ def name_of(token: uuid.UUID) -> str:
     return f"run-{token.hex[:11]}"
 
 
-def _become_runner(job_id: int, token: uuid.UUID, line: socket.socket) -> NoReturn:
+def _become_runner(job_id: int, token: uuid.UUID, channel: socket.socket) -> NoReturn:
     try:
         os.setsid()
         name_process(name_of(token))
-        _let_go_of_all_but(line.fileno())
+        _let_go_of_all_but(channel.fileno())
         for number in (signal.SIGHUP, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.chdir(settings.BASE_DIR)
-        _run(job_id, token, Line(line))
+        _run(job_id, token, Channel(channel))
     finally:
         os._exit(1)  # not reached when all is well; above here is somebody else's program
 
@@ -101,26 +101,26 @@ def _let_go_of_all_but(kept: int) -> None:
             os.dup2(nowhere, number, inheritable=number == 0)
 
 
-def _run(job_id: int, token: uuid.UUID, line: Line) -> None:
+def _run(job_id: int, token: uuid.UUID, channel: Channel) -> None:
     _end_with_the_supervisor()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, _raise_cancelled)
     try:
-        reporter = Reporter(line, stop)
-        watch = threading.Thread(target=_watch, args=(line, stop, reporter), daemon=True)
+        reporter = Reporter(channel, stop)
+        watch = threading.Thread(target=_watch, args=(channel, stop, reporter), daemon=True)
         watch.start()
         _perform(job_id, token, reporter)
-        line.say(end="succeeded")
+        channel.send(end="succeeded")
     except Cancelled:
-        line.say(end="cancelled")
+        channel.send(end="cancelled")
     except CovetError as error:
-        line.say(**_failure(error))
+        channel.send(**_failure(error))
     except AWAY as error:
         log.warning("job %s: %s", job_id, described(error))
-        line.say(**_outage(error))
+        channel.send(**_outage(error))
     except BaseException as error:  # nothing may end here without its supervisor knowing why
         log.exception("job %s failed in a way that nobody foresaw", job_id)
-        line.say(**_unforeseen(error))
+        channel.send(**_unforeseen(error))
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         connections.close_all()
@@ -146,16 +146,16 @@ def _job(job_id: int, token: uuid.UUID) -> Job:
     return mine.get(pk=job_id, token=token, state=JobState.RUNNING)
 
 
-def _watch(line: Line, stop: threading.Event, reporter: Reporter) -> None:
+def _watch(channel: Channel, stop: threading.Event, reporter: Reporter) -> None:
     """Listen to the supervisor for as long as this process lives."""
     silence = settings.JOB_SECONDS["lease"] * SILENCE
     heard_at = _now()
     while not stop.is_set():
-        for message in line.hear(1.0):
+        for message in channel.receive(1.0):
             heard_at = _now()
             if "cancel" in message:
                 stop.set()
-        if not line.is_open:
+        if not channel.is_open:
             stop.set()
         if _now() - heard_at > silence:
             log.error("nothing heard from the supervisor for %.0f s: stopping at once", silence)
@@ -223,7 +223,7 @@ def _details(error: BaseException) -> str:
 
 
 def _end_with_the_supervisor() -> None:
-    # Whoever died before this line took effect has closed the line, which `_watch` sees.
+    # A supervisor that died before this has closed the channel, which `_watch` sees.
     get_signal_when_parent_dies(signal.SIGTERM)
     try:
         with open("/proc/self/oom_score_adj", "w") as score:

@@ -1,8 +1,8 @@
-"""What a q2 worker does when the bell rings: claim a job, start its runner and stay with it.
+"""What a q2 worker does when it is notified: claim a job, start its runner and stay with it.
 
 It does no work itself: it keeps the lease, hands on progress, asks the runner to stop when the
 job is cancelled or the worker drains, kills what does not stop, and writes how it ended.
-`run` is named in bells that may wait in a broker through an upgrade: it keeps its name for ever.
+Tasks call `run` as `covetbackup.jobs.supervisor.run`: they may wait through an upgrade.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from covetbackup.jobs.models import Job, JobState
 from covetbackup.jobs.outage import AWAY, described, with_patience
 from covetbackup.jobs.queue import Claim, End
 from covetbackup.jobs.worker import runner
-from covetbackup.jobs.worker.context import CURRENT, Here
-from covetbackup.jobs.worker.progress_buffer import Board
+from covetbackup.jobs.worker.context import CURRENT, WorkerContext
+from covetbackup.jobs.worker.progress_buffer import ProgressBuffer
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +48,14 @@ class Stop(StrEnum):
 
 
 def run(job_id: int) -> None:
-    """The bell rang for `job_id`: start whatever may start in this worker's queue."""
+    """Start what may start in this worker's queue, on a notification of `job_id`."""
     if not CURRENT:
         log.error("job %s: this process was not started by `covetbackup worker`", job_id)
         return
     try:
         claim = _claim_next(CURRENT[0])
         if claim is None or claim.job_id != job_id:
-            dispatch.unring(job_id)
+            dispatch.reset_notification(job_id)
     except AWAY as error:
         log.warning("job %s is not started yet: %s", job_id, described(error))
         connection.close()
@@ -65,15 +65,15 @@ def run(job_id: int) -> None:
     log.info("job started job=%s attempt=%s", claim.job_id, claim.attempt)
     Supervision(claim, CURRENT[0]).run()
     try:
-        hooks.settle(claim.job_id)
+        hooks.run_completion_hook(claim.job_id)
     except AWAY as error:
         log.warning("the hook of job %s has to wait: %s", claim.job_id, described(error))
 
 
-def _claim_next(here: Here) -> Claim | None:
+def _claim_next(here: WorkerContext) -> Claim | None:
     if here.is_draining or gate.refusal():
         return None
-    for job_id in dispatch.startable(here.queue):
+    for job_id in dispatch.runnable(here.queue):
         claim = queue.claim(job_id, here.instance, os.getpid())
         if claim is not None:
             return claim
@@ -83,10 +83,10 @@ def _claim_next(here: Here) -> Claim | None:
 class Supervision:
     """One attempt at one job."""
 
-    def __init__(self, claim: Claim, here: Here) -> None:
+    def __init__(self, claim: Claim, here: WorkerContext) -> None:
         self._claim = claim
         self._here = here
-        self._board = Board()
+        self._buffer = ProgressBuffer()
         self._end: dict[str, Any] | None = None
         self._stop: Stop | None = None
         self._kill_at = float("inf")
@@ -98,7 +98,7 @@ class Supervision:
     def run(self) -> None:
         """Returns when no process of the attempt is left and its end is written."""
         try:
-            self._runner, self._line = runner.start(self._claim.job_id, self._claim.token)
+            self._runner, self._channel = runner.start(self._claim.job_id, self._claim.token)
         except OSError as error:
             reason = f"cannot start a runner: {error}"
             _persistently(lambda: queue.interrupt(self._claim, reason))
@@ -110,15 +110,15 @@ class Supervision:
         except Exception:  # the runner must not outlive its supervision, whatever broke it
             log.exception("the supervision of job %s failed", self._claim.job_id)
         finally:
-            status = self._bury()
+            status = self._reap()
         self._conclude(status)
 
     def _goes_on(self) -> bool:
-        return self._line.is_open and self._end is None and time.monotonic() < self._kill_at
+        return self._channel.is_open and self._end is None and time.monotonic() < self._kill_at
 
     def _hear(self, seconds: float) -> None:
-        for message in self._line.hear(seconds):
-            self._board.take(message)
+        for message in self._channel.receive(seconds):
+            self._buffer.take(message)
             if "end" in message:
                 self._end = message
 
@@ -145,22 +145,22 @@ class Supervision:
         asked = list(mine.values_list("cancel_requested_at", flat=True))
         if asked and asked[0] is not None:
             self._ask_to_stop(Stop.CANCEL, CANCEL_SECONDS)
-        if asked and not self._board.has_news and now - self._beat_at < self._heartbeat:
+        if asked and not self._buffer.has_news and now - self._beat_at < self._heartbeat:
             return
-        if not asked or not queue.beat(self._claim, self._board.report()):
+        if not asked or not queue.beat(self._claim, self._buffer.report()):
             self._ask_to_stop(Stop.LOST, 0)
             return
-        self._board.written()
+        self._buffer.written()
         self._beat_at = now
-        self._line.say(ping=True)
+        self._channel.send(ping=True)
 
     def _ask_to_stop(self, why: Stop, seconds: float) -> None:
         if self._stop is None:
             self._stop = why
-            self._line.say(cancel=True)
+            self._channel.send(cancel=True)
         self._kill_at = min(self._kill_at, time.monotonic() + seconds)
 
-    def _bury(self) -> int:
+    def _reap(self) -> int:
         """The runner's exit status, once its whole group is gone."""
         deadline = time.monotonic() + (EXIT_SECONDS if time.monotonic() < self._kill_at else 0)
         while time.monotonic() < deadline and not _has_ended(self._runner):
@@ -171,9 +171,9 @@ class Supervision:
         except OSError:
             pass
         last_words = time.monotonic() + EXIT_SECONDS
-        while self._line.is_open and time.monotonic() < last_words:
+        while self._channel.is_open and time.monotonic() < last_words:
             self._hear(HEAR_SECONDS)
-        self._line.close()
+        self._channel.close()
         return os.waitstatus_to_exitcode(os.waitpid(self._runner, 0)[1])
 
     def _conclude(self, status: int) -> None:
@@ -183,8 +183,8 @@ class Supervision:
             # No effect if another has the job; after an outage it saves waiting for the lease.
             _persistently(lambda: _give_back(claim))
             return
-        if self._board.has_news:
-            _persistently(lambda: queue.beat(claim, self._board.report()))
+        if self._buffer.has_news:
+            _persistently(lambda: queue.beat(claim, self._buffer.report()))
         if end.get("end") == "succeeded":
             _persistently(lambda: queue.finish(claim, End(JobState.SUCCEEDED)))
         elif stop == Stop.CANCEL:

@@ -112,7 +112,7 @@ def test_in_quarantine_no_job_is_asked_for_started_reaped_or_ticked(
         queue.enqueue("backup", team=team, title="x", argument={})
     assert queue.claim(job.pk, node, 1) is None
     place = dispatch.queue_position(job)
-    assert place is not None and "quarantine" in place.waits_for
+    assert place is not None and "quarantine" in place.blocked_by
     worker, ticks = Worker(), []
     monkeypatch.setattr(worker._ticker, "tick", lambda: bool(ticks.append("tick")) or True)
     monkeypatch.setattr(worker._ticker, "reap_here", lambda: bool(ticks.append("reap")) or True)

@@ -115,20 +115,20 @@ def add_node() -> str:
 
 
 def ring_in_vain(job_id: int, times: int) -> None:
-    """Bells beyond those that the queue sends, as a broker may deliver them."""
+    """Notifications beyond those that the queue sends, as a broker may deliver them."""
     for _ in range(times):
         async_task(
-            "covetbackup.jobs.worker.supervisor.run", job_id, cluster="jobs", timeout=-1, save=False
+            "covetbackup.jobs.supervisor.run", job_id, cluster="jobs", timeout=-1, save=False
         )
 
 
-def bells() -> int:
+def notifications() -> int:
     return OrmQ.objects.count()
 
 
 def place(job_id: int) -> list[Any]:
     found = dispatch.queue_position(Job.objects.get(pk=job_id))
-    return [found.position, found.waits_for] if found else []
+    return [found.position, found.blocked_by] if found else []
 
 
 def serve(functions: dict[str, Any]) -> None:

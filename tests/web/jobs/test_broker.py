@@ -1,4 +1,4 @@
-"""The bell on a Redis server: nothing depends on what it remembers."""
+"""Notifications through a Redis server: nothing depends on what it remembers."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def cluster(redis_cluster: Cluster, redis_server: RedisServer) -> Iterator[Clust
     redis_cluster.reset()
 
 
-def test_jobs_run_and_leave_no_bell(cluster: Cluster, redis_server: RedisServer) -> None:
+def test_jobs_run_and_leave_no_notification(cluster: Cluster, redis_server: RedisServer) -> None:
     cluster.worker()
     jobs = [cluster.enqueue("steps", argument={"seconds": 0.1}) for _ in range(6)]
     wait_until(lambda: cluster.ask("states") == {"succeeded": 6}, 60)
     assert len(cluster.lines("start")) == len(jobs)
-    assert cluster.ask("bells") == 0, "in the catalog"
+    assert cluster.ask("notifications") == 0, "in the catalog"
     wait_until(lambda: redis_server.client.keys() == [], 30)
 
 
@@ -60,7 +60,7 @@ def test_a_killed_broker_loses_no_job(cluster: Cluster, redis_server: RedisServe
     assert "does not answer" in cluster.messages()
 
 
-def test_a_bell_that_the_broker_forgot_is_rung_again(
+def test_a_notification_that_the_broker_forgot_is_sent_again(
     cluster: Cluster, redis_server: RedisServer
 ) -> None:
     job = cluster.enqueue("steps", argument={"seconds": 0.1})
@@ -81,7 +81,7 @@ def test_a_worker_starts_while_the_broker_is_away(
     cluster.wait_for(job, "succeeded", seconds=60)
 
 
-def test_a_job_that_is_rolled_back_rings_no_bell(
+def test_a_job_that_is_rolled_back_notifies_no_worker(
     cluster: Cluster, redis_server: RedisServer
 ) -> None:
     cluster.ask("enqueue_and_roll_back", "steps", {"seconds": 0.1})
@@ -90,7 +90,7 @@ def test_a_job_that_is_rolled_back_rings_no_bell(
     assert len(redis_server.client.keys()) == 1
 
 
-def test_two_dashboards_on_one_server_hear_their_own_bells_only(
+def test_two_dashboards_on_one_server_get_their_own_notifications_only(
     cluster: Cluster, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     other = Cluster(tmp_path, broker_url=redis_server.url, secret_key="of another dashboard, " * 3)

@@ -149,7 +149,7 @@ def test_a_drained_job_is_done_by_the_next_worker(cluster: Cluster) -> None:
     assert overlaps(cluster) == []
 
 
-def test_two_workers_and_too_many_bells_run_each_job_once(any_cluster: Cluster) -> None:
+def test_two_workers_and_too_many_notifications_run_each_job_once(any_cluster: Cluster) -> None:
     any_cluster.worker()
     any_cluster.worker()
     jobs = [any_cluster.enqueue("steps", argument={"seconds": 0.1}) for _ in range(16)]
@@ -158,7 +158,7 @@ def test_two_workers_and_too_many_bells_run_each_job_once(any_cluster: Cluster) 
     wait_until(lambda: any_cluster.ask("states") == {"succeeded": 16}, 60)
     assert len(any_cluster.lines("start")) == 16
     assert busiest(any_cluster) <= 4
-    wait_until(lambda: any_cluster.ask("bells") == 0, 30)
+    wait_until(lambda: any_cluster.ask("notifications") == 0, 30)
 
 
 def test_a_queue_that_no_worker_serves_waits_for_one_by_name(cluster: Cluster) -> None:

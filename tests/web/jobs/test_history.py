@@ -87,7 +87,7 @@ def test_a_pass_removes_no_more_than_it_may(team: Team, monkeypatch: pytest.Monk
     assert not Job.objects.exists()
 
 
-def test_bells_of_ended_and_forgotten_jobs_go(team: Team) -> None:
+def test_notifications_of_ended_and_forgotten_jobs_go(team: Team) -> None:
     waiting, ended = make_job(team), make_job(team, state="cancelled")
     for job_id in (waiting.pk, ended.pk, ended.pk + 1000):
         async_task(history.RUN, job_id, cluster="nobody serves it", timeout=-1)

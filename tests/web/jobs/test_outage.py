@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from covetbackup.jobs import dispatch, outage, queue
 from covetbackup.jobs.models import Job, JobAttempt, Node
 from covetbackup.jobs.worker import supervisor
-from covetbackup.jobs.worker.context import Here
+from covetbackup.jobs.worker.context import WorkerContext
 from tests.web.factories import make_job, make_team
 
 
@@ -72,7 +72,7 @@ def test_a_job_whose_worker_lost_the_catalog_goes_back_without_costing_its_attem
 ) -> None:
     claim = queue.claim(job.pk, node, 1)
     assert claim is not None
-    lost = supervisor.Supervision(claim, Here("jobs"))
+    lost = supervisor.Supervision(claim, WorkerContext("jobs"))
     lost._stop = supervisor.Stop.LOST
     lost._conclude(-9)
     job.refresh_from_db()

@@ -200,24 +200,24 @@ def test_an_unknown_kind_is_refused_at_once(team: Team) -> None:
         queue.enqueue("teapot", team=team, title="", argument={})
 
 
-def test_as_many_bells_ring_as_jobs_may_start(team: Team) -> None:
+def test_as_many_notifications_are_sent_as_jobs_may_start(team: Team) -> None:
     for _ in range(9):
         make_job(team, run_after=Now())
-    dispatch.ring()
-    dispatch.ring()
+    dispatch.notify()
+    dispatch.notify()
     assert OrmQ.objects.count() == 4, "the limit for all, and no more the second time"
-    assert OrmQ.objects.first().task["func"] == "covetbackup.jobs.worker.supervisor.run"
+    assert OrmQ.objects.first().task["func"] == "covetbackup.jobs.supervisor.run"
     assert {one.key for one in OrmQ.objects.all()} == {"jobs"}
 
 
-def test_a_bell_that_was_lost_rings_again(team: Team) -> None:
+def test_a_lost_notification_is_sent_again(team: Team) -> None:
     job = make_job(team, run_after=Now())
-    dispatch.ring()
+    dispatch.notify()
     OrmQ.objects.all().delete()
-    dispatch.ring()
+    dispatch.notify()
     assert OrmQ.objects.count() == 0, "it may still be under way"
     Job.objects.filter(pk=job.pk).update(dispatched_at=Now() - MINUTE)
-    dispatch.ring()
+    dispatch.notify()
     assert OrmQ.objects.count() == 1
 
 
@@ -225,23 +225,25 @@ def test_a_queue_without_workers_keeps_no_other_queue_waiting(team: Team) -> Non
     for _ in range(5):
         make_job(team, run_after=Now() - MINUTE, queue="far")
     job = make_job(team, run_after=Now())
-    assert dispatch.startable("jobs") == [job.pk]
+    assert dispatch.runnable("jobs") == [job.pk]
 
 
 def test_a_waiting_job_knows_its_place_and_what_it_waits_for(team: Team) -> None:
     make_node()
-    make_job(team, state="running", server_lane="s")
-    make_job(team, state="running", server_lane="s")
+    make_job(team, state="running", server_slot="s")
+    make_job(team, state="running", server_slot="s")
     free, full, later = (
         make_job(team, run_after=Now()),
-        make_job(team, run_after=Now(), server_lane="s"),
+        make_job(team, run_after=Now(), server_slot="s"),
         make_job(team, run_after=Now() + MINUTE),
     )
-    assert dispatch.queue_position(free) == dispatch.Place(1, "a free worker")
-    assert dispatch.queue_position(full) == dispatch.Place(
+    assert dispatch.queue_position(free) == dispatch.QueuePosition(1, "a free worker")
+    assert dispatch.queue_position(full) == dispatch.QueuePosition(
         2, "its server, which takes at most 2 at once"
     )
-    assert dispatch.queue_position(later) == dispatch.Place(None, "another job to finish first")
+    assert dispatch.queue_position(later) == dispatch.QueuePosition(
+        None, "another job to finish first"
+    )
 
 
 def test_a_job_that_started_meanwhile_has_no_place(team: Team, node: Node) -> None:
@@ -293,28 +295,28 @@ def settings_with(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def test_a_hook_is_called_once_for_an_ended_job(team: Team, called: list[int]) -> None:
     job = make_job(team, state="running", token=TOKEN)
     queue.finish(as_claim(job), End(JobState.FAILED, "Code", "no"))
-    hooks.settle(job.pk)
-    hooks.settle(job.pk)
-    hooks.settle_due()
+    hooks.run_completion_hook(job.pk)
+    hooks.run_completion_hook(job.pk)
+    hooks.run_due_hooks()
     assert called == [job.pk]
 
 
 def test_a_hook_that_fails_is_called_again_later(team: Team, called: list[int]) -> None:
     job = make_job(team, state="running", token=TOKEN, title="the storage is away")
     queue.finish(as_claim(job), End(JobState.FAILED, "Code", "no"))
-    hooks.settle_due()
-    hooks.settle_due()
+    hooks.run_due_hooks()
+    hooks.run_due_hooks()
     assert called == [job.pk], "not at once"
     Job.objects.filter(pk=job.pk).update(hook_due_at=F("hook_due_at") - 3 * MINUTE, title="back")
-    hooks.settle_due()
-    hooks.settle_due()
+    hooks.run_due_hooks()
+    hooks.run_due_hooks()
     assert called == [job.pk, job.pk]
 
 
 def test_a_job_that_will_be_repeated_calls_no_hook(team: Team, called: list[int]) -> None:
     job = make_job(team, state="running", token=TOKEN, attempt=1, max_attempts=2)
     queue.interrupt(as_claim(job), "it died")
-    hooks.settle_due()
+    hooks.run_due_hooks()
     assert called == []
 
 

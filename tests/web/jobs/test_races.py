@@ -25,11 +25,11 @@ def test_each_job_is_claimed_once(cluster: Cluster) -> None:
     assert sorted(race(cluster, jobs, limit=1000)) == sorted(jobs)
 
 
-def test_no_lane_takes_more_than_its_limit(cluster: Cluster) -> None:
-    lanes = {"one": 0, "two": 0}
+def test_no_slot_takes_more_than_its_limit(cluster: Cluster) -> None:
+    slots = {"one": 0, "two": 0}
     jobs = {
-        cluster.enqueue("steps", server_lane=lane, repository_lane="shelf"): lane
-        for lane in lanes
+        cluster.enqueue("steps", server_slot=slot, repository_slot="shelf"): slot
+        for slot in slots
         for _ in range(12)
     }
     won = race(cluster, list(jobs), limit=3)

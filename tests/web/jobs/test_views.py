@@ -1,4 +1,4 @@
-"""The pages of jobs: what they say, what they cost, and that they stop asking."""
+"""The pages of jobs: what they show, what they cost, and that they stop asking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The small parts of the jobs app, each by itself: lanes, the line, the board, a page's figures."""
+"""The small parts of the jobs app, each by itself: slots, the line, the board, a page's figures."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 
 from covetbackup.core.errors import Cancelled
 from covetbackup.jobs import progress_stats
-from covetbackup.jobs.concurrency import Lanes, Verdict, allot
+from covetbackup.jobs.concurrency import Decision, SlotUse, admit
 from covetbackup.jobs.models import Job, JobEvent
 from covetbackup.jobs.work import Reporter
 from covetbackup.jobs.worker import progress_buffer as board_module
-from covetbackup.jobs.worker.ipc import Line
-from covetbackup.jobs.worker.progress_buffer import MOST_EVENTS, Board
+from covetbackup.jobs.worker.ipc import Channel
+from covetbackup.jobs.worker.progress_buffer import MOST_EVENTS, ProgressBuffer
 
 LIMITS = {"all": 3, "server": 2, "repository": 2}
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -26,70 +26,70 @@ NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("running", "waiting", "may_start"),
     [
-        ([], [Lanes(1), Lanes(2), Lanes(3), Lanes(4)], [1, 2, 3]),
-        ([Lanes(9)] * 3, [Lanes(1)], []),
-        ([], [Lanes(1, "s"), Lanes(2, "s"), Lanes(3, "s"), Lanes(4, "t")], [1, 2, 4]),
-        ([Lanes(9, "s")], [Lanes(1, "s"), Lanes(2, "s"), Lanes(3)], [1, 3]),
-        ([], [Lanes(1, "", "r"), Lanes(2, "", "r"), Lanes(3, "", "r")], [1, 2]),
-        ([], [Lanes(1, "", "", "db"), Lanes(2, "", "", "db"), Lanes(3)], [1, 3]),
-        ([Lanes(9, "", "", "db")], [Lanes(1, "", "", "db")], []),
+        ([], [SlotUse(1), SlotUse(2), SlotUse(3), SlotUse(4)], [1, 2, 3]),
+        ([SlotUse(9)] * 3, [SlotUse(1)], []),
+        ([], [SlotUse(1, "s"), SlotUse(2, "s"), SlotUse(3, "s"), SlotUse(4, "t")], [1, 2, 4]),
+        ([SlotUse(9, "s")], [SlotUse(1, "s"), SlotUse(2, "s"), SlotUse(3)], [1, 3]),
+        ([], [SlotUse(1, "", "r"), SlotUse(2, "", "r"), SlotUse(3, "", "r")], [1, 2]),
+        ([], [SlotUse(1, "", "", "db"), SlotUse(2, "", "", "db"), SlotUse(3)], [1, 3]),
+        ([SlotUse(9, "", "", "db")], [SlotUse(1, "", "", "db")], []),
     ],
     ids=["all", "full", "server", "server in use", "repository", "target", "target in use"],
 )
-def test_lanes_let_start_what_fits(
-    running: list[Lanes], waiting: list[Lanes], may_start: list[int]
+def test_jobs_start_that_have_free_slots(
+    running: list[SlotUse], waiting: list[SlotUse], may_start: list[int]
 ) -> None:
-    verdicts = allot(waiting, running, LIMITS)
-    assert [verdict.job_id for verdict in verdicts] == [lanes.job_id for lanes in waiting]
-    assert [verdict.job_id for verdict in verdicts if not verdict.waits_for] == may_start
+    verdicts = admit(waiting, running, LIMITS)
+    assert [verdict.job_id for verdict in verdicts] == [slots.job_id for slots in waiting]
+    assert [verdict.job_id for verdict in verdicts if not verdict.blocked_by] == may_start
 
 
 def test_a_job_is_told_which_other_works_on_its_target() -> None:
-    (verdict,) = allot([Lanes(2, lock_key="db")], [Lanes(1, lock_key="db")], LIMITS)
-    assert verdict.waits_for == "job 1, which works on the same target"
+    (verdict,) = admit([SlotUse(2, lock_key="db")], [SlotUse(1, lock_key="db")], LIMITS)
+    assert verdict.blocked_by == "job 1, which works on the same target"
 
 
 def test_a_job_that_has_just_started_does_not_wait_for_itself() -> None:
-    started = Lanes(1, "s", "r", "db")
-    assert allot([started, Lanes(2)], [started], LIMITS) == [Verdict(2)]
+    started = SlotUse(1, "s", "r", "db")
+    assert admit([started, SlotUse(2)], [started], LIMITS) == [Decision(2)]
 
 
 @pytest.fixture
-def ends() -> Iterator[tuple[Line, Line]]:
+def ends() -> Iterator[tuple[Channel, Channel]]:
     one, other = socket.socketpair()
     with one, other:
-        yield Line(one), Line(other)
+        yield Channel(one), Channel(other)
 
 
-def test_a_message_arrives_whole_however_it_was_cut(ends: tuple[Line, Line]) -> None:
+def test_a_message_arrives_whole_however_it_was_cut(ends: tuple[Channel, Channel]) -> None:
     ours, theirs = ends
     text = "x" * 200_000
-    sender = threading.Thread(target=lambda: theirs.say(note=text))
+    sender = threading.Thread(target=lambda: theirs.send(note=text))
     sender.start()
     heard: list[dict[str, str]] = []
     while not heard:
-        heard = ours.hear(1)
+        heard = ours.receive(1)
     sender.join()
     assert heard == [{"note": text}]
 
 
-def test_the_end_of_the_other_side_is_heard(ends: tuple[Line, Line]) -> None:
+def test_the_end_of_the_other_side_is_heard(ends: tuple[Channel, Channel]) -> None:
     ours, theirs = ends
-    theirs.say(end="succeeded")
+    theirs.send(end="succeeded")
     theirs.close()
-    assert ours.hear(1) == [{"end": "succeeded"}] and ours.is_open
-    assert ours.hear(1) == [] and not ours.is_open
-    ours.say(ping=True)
+    assert ours.receive(1) == [{"end": "succeeded"}] and ours.is_open
+    assert ours.receive(1) == [] and not ours.is_open
+    ours.send(ping=True)
 
 
 def test_noise_on_the_line_is_passed_over() -> None:
     one, other = socket.socketpair()
     with one, other:
         other.sendall(b'{"no\n\xff\n[1]\n{"done": 1}\n')
-        assert Line(one).hear(1) == [{"done": 1}]
+        assert Channel(one).receive(1) == [{"done": 1}]
 
 
-def test_a_reporter_raises_once_it_was_asked_to_stop(ends: tuple[Line, Line]) -> None:
+def test_a_reporter_raises_once_it_was_asked_to_stop(ends: tuple[Channel, Channel]) -> None:
     stop = threading.Event()
     reporter = Reporter(ends[0], stop)
     reporter.phase("dumping", 100)
@@ -97,11 +97,11 @@ def test_a_reporter_raises_once_it_was_asked_to_stop(ends: tuple[Line, Line]) ->
     stop.set()
     with pytest.raises(Cancelled):
         reporter.advance(10)
-    assert ends[1].hear(1) == [{"phase": "dumping", "total": 100}, {"done": 10}]
+    assert ends[1].receive(1) == [{"phase": "dumping", "total": 100}, {"done": 10}]
 
 
 def test_a_board_reports_what_is_new_and_then_nothing() -> None:
-    board = Board()
+    board = ProgressBuffer()
     assert not board.has_news
     board.take({"phase": "dumping", "total": 100})
     board.take({"done": 40})
@@ -114,14 +114,14 @@ def test_a_board_reports_what_is_new_and_then_nothing() -> None:
 
 
 def test_a_report_that_was_not_written_is_reported_again() -> None:
-    board = Board()
+    board = ProgressBuffer()
     board.take({"note": "kept"})
     board.report()
     assert board.report().events == [("note", "kept")]
 
 
 def test_a_chatty_attempt_does_not_fill_the_catalog() -> None:
-    board = Board()
+    board = ProgressBuffer()
     for number in range(MOST_EVENTS + 500):
         board.take({"note": str(number)})
     events = board.report().events
@@ -181,7 +181,7 @@ def test_the_phases_that_found_damage_failed_and_not_the_one_after_them() -> Non
 def test_a_line_of_the_log_has_the_time_when_it_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=10.0, monotonic=lambda: clock.now)
     monkeypatch.setattr(board_module, "time", clock)
-    board = Board()
+    board = ProgressBuffer()
     board.take({"phase": "dumping"})
     clock.now = 10.25
     board.take({"phase": "publishing"})

@@ -45,7 +45,7 @@ def _row(job: Job) -> dict[str, Any]:
         "requested_by": job.requested_by.get_username() if job.requested_by else None,
         "queue": job.queue,
         "position": place.position if place else None,
-        "waits_for": place.waits_for if place else None,
+        "waits_for": place.blocked_by if place else None,
         "attempt": job.attempt,
         "max_attempts": job.max_attempts,
         "phase": job.phase,
