@@ -1,8 +1,8 @@
 """The catalog in the admin site: connections to be edited, history to be read.
 
-Sealed fields are not shown at all: passwords and credentials are entered on the pages, which test
-them. What a secret is sent to is changed there too, where it must be typed again. Schedules and
-retention policies are not shown: nothing acts on them yet.
+Encrypted fields are not shown at all: passwords and credentials are entered on the pages, which
+test them. What a secret is sent to is changed there too, where it must be entered again. Schedules
+and retention policies are not shown: nothing acts on them yet.
 """
 
 from __future__ import annotations

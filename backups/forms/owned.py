@@ -11,7 +11,7 @@ from covetbackup.access.roles import Permission
 
 
 class TeamForm(forms.ModelForm):
-    """A row that belongs to a team: chosen among the user's when added, fixed afterwards."""
+    """A form of a row with a team: selected among the user's when added, fixed afterwards."""
 
     permission: ClassVar[Permission]
 

@@ -41,17 +41,17 @@ _TABLES = 200
 def backups(request: HttpRequest) -> HttpResponse:
     user = signed_in(request)
     given = request.GET.dict()
-    chosen = BackupFilter.of(given)
-    rows = backups_of(user, chosen)
-    is_first = "cursor" not in given and not chosen.is_narrow and chosen.order == "newest"
+    criteria = BackupFilter.of(given)
+    rows = backups_of(user, criteria)
+    is_first = "cursor" not in given and not criteria.is_narrow and criteria.order == "newest"
     context = {
-        "ignored": ignored(given, PARAMETERS, chosen.wrong(given)),
+        "ignored": ignored(given, PARAMETERS, criteria.wrong(given)),
         "newest": _newest_restorable(user) if is_first else None,
         "form": BackupSearch(request.GET or None, user=user),
-        "is_filtered": chosen.is_narrow,
+        "is_filtered": criteria.is_narrow,
         "is_first": is_first,
-        "command": _list_command(chosen, user),
-        "page": page_of(rows, ORDERS[chosen.order], request.GET.get("cursor", "")),
+        "command": _list_command(criteria, user),
+        "page": page_of(rows, ORDERS[criteria.order], request.GET.get("cursor", "")),
     }
     return render(request, "backups/backups.html", context)
 
@@ -85,7 +85,7 @@ def backup_verify(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 @requires(Permission.RUN_BACKUP)
 def backup_copy(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Make the copies that are missing from one that is there."""
+    """Request the missing copies, to be made from an intact one."""
     found = look_up(request, Backup, pk, Permission.RUN_BACKUP)
     try:
         jobs = copy_requests.request_missing(found, user=signed_in(request))
@@ -120,7 +120,7 @@ def backup_delete(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 @requires(Permission.RUN_BACKUP)
 def backup_pin(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Whoever may take backups may keep them; letting go of one needs the right to delete it."""
+    """Pin or unpin a backup: pinning needs the right to back up, unpinning the right to delete."""
     is_pinned = request.POST.get("pinned") == "1"
     permission = Permission.RUN_BACKUP if is_pinned else Permission.DELETE_BACKUP
     found = look_up(request, Backup, pk, permission)
@@ -148,16 +148,16 @@ def _newest_restorable(user: User) -> Backup | None:
     return backups_of(user, BackupFilter(state=RESTORABLE)).first()
 
 
-def _list_command(chosen: BackupFilter, user: User) -> str:
+def _list_command(criteria: BackupFilter, user: User) -> str:
     """The same list, as far as the command has its filters."""
-    database = Database.objects.visible_to(user).filter(pk=chosen.database).first()
-    repository = Repository.objects.visible_to(user).filter(pk=chosen.repository).first()
-    options = {"search": chosen.search, "state": chosen.state}
+    database = Database.objects.visible_to(user).filter(pk=criteria.database).first()
+    repository = Repository.objects.visible_to(user).filter(pk=criteria.repository).first()
+    options = {"search": criteria.search, "state": criteria.state}
     options |= {"database": str(database or ""), "repo": str(repository or "")}
-    options |= {"order": chosen.order} if chosen.order != "newest" else {}
+    options |= {"order": criteria.order} if criteria.order != "newest" else {}
     words = [f"--{name}={value}" for name, value in options.items() if value]
-    words += [f"--since={chosen.since:%Y-%m-%d}"] if chosen.since else []
-    words += [f"--until={chosen.until:%Y-%m-%d}"] if chosen.until else []
+    words += [f"--since={criteria.since:%Y-%m-%d}"] if criteria.since else []
+    words += [f"--until={criteria.until:%Y-%m-%d}"] if criteria.until else []
     return command("list", *words)
 
 

@@ -82,12 +82,12 @@ def database_backup(request: HttpRequest, pk: int) -> HttpResponse:
 def database_inclusion(request: HttpRequest, pk: int) -> HttpResponse:
     """Exclude the database from backups or include it, whatever the server's patterns say."""
     found = look_up(request, Database, pk, Permission.CHANGE_DATABASE)
-    chosen = request.POST.get("inclusion", "")
-    if chosen not in Inclusion.values:
+    inclusion = request.POST.get("inclusion", "")
+    if inclusion not in Inclusion.values:
         messages.error(request, "Select whether the database is included.")
         return redirect("database", found.pk)
-    set_inclusion(found, Inclusion(chosen))
-    team, details = found.server.team, {"inclusion": chosen, "included": found.is_included}
+    set_inclusion(found, Inclusion(inclusion))
+    team, details = found.server.team, {"inclusion": inclusion, "included": found.is_included}
     record(request, "database.inclusion", team=team, subject=found, details=details)
     is_what = "is included in backups" if found.is_included else "is excluded from backups"
     messages.success(request, f"{found.name} {is_what}.")

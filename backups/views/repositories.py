@@ -117,8 +117,8 @@ def _added(request: HttpRequest, form: RepositoryForm) -> HttpResponse:
 
 
 def _page(found: Repository) -> dict[str, Any]:
-    chosen = BackupFilter(repository=found.pk)
-    rows = backups_in(Database.objects.filter(server__team=found.team), chosen)
+    criteria = BackupFilter(repository=found.pk)
+    rows = backups_in(Database.objects.filter(server__team=found.team), criteria)
     # Of a run that failed or was cancelled there never was a copy.
     never = Q(state=CopyState.FAILED, backup__state__in=UNUSABLE_STATES)
     states = (

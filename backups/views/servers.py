@@ -81,7 +81,7 @@ def server_discover(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @requires(Permission.RUN_BACKUP)
 def server_seen(request: HttpRequest, pk: int) -> HttpResponse:
-    """Somebody has looked at the databases that were found: they are new no more."""
+    """Mark the new databases of a server as reviewed."""
     found = look_up(request, Server, pk, Permission.RUN_BACKUP)
     count = found.databases.filter(is_new=True).update(is_new=False)
     record(request, "server.seen", team=found.team, subject=found, details={"databases": count})
@@ -115,7 +115,7 @@ def command_for(found: Server) -> str:
 
 
 def find_databases(request: HttpRequest, found: Server) -> None:
-    """Ask for the server's databases, and tell on the next page what came of it."""
+    """Refresh the server's databases and show the result on the next page."""
     try:
         result = discover(found)
     except CovetError as error:

@@ -73,7 +73,7 @@ function announce(text) {
   if (live) live.textContent = text;
 }
 
-// A page nobody looks at does not poll.
+// A hidden page does not poll.
 document.addEventListener("htmx:before:request", (event) => {
   const source = event.target.closest?.("[data-poll]");
   if (source && document.hidden) event.preventDefault();
