@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -19,6 +20,7 @@ from backups.roots import check_sqlite_folder
 from covetbackup.access.models import Team
 from covetbackup.core.crypto import keyfile
 from covetbackup.core.crypto.keyring import Keyring
+from covetbackup.core.databases.base import Engine
 from covetbackup.core.databases.mysql.engine import MysqlEngine
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings as MysqlSettings
 from covetbackup.core.databases.mysql.server.url import to_url as mysql_url
@@ -47,6 +49,30 @@ def engine_for(database: Database) -> Address:
 def engine_on(server: Server, name: str) -> Address:
     """As `engine_for`, for a database of `server` that need not exist: a restore's target."""
     return _ENGINES[ServerKind(server.kind)](server, name)
+
+
+def restore_engine(server: Server) -> Engine:
+    """The engine of `server` as a whole, to check restores to it and replace its databases. The
+    names that it is given then are checked as `file_in` does. Errors: `engine_for`."""
+    return _SERVER_ENGINES[ServerKind(server.kind)](server)
+
+
+def shown_address(server: Server, name: str) -> str:
+    """As `target_on`, to be shown: nothing is checked."""
+    if server.folder:
+        return sqlite_url(Path(server.folder) / name)
+    return target_on(server, name)
+
+
+def refuse_path(server: Server, name: str) -> None:
+    """Raise `BadSetting` for the name of a file that may not be in the server's folder; of other
+    kinds of servers for nothing."""
+    if not server.folder:
+        return
+    try:
+        file_in(server, name)
+    except OSError as error:
+        raise BadSetting(f"{server.folder} cannot be looked into: {error.strerror}") from error
 
 
 def target_on(server: Server, name: str) -> str:
@@ -235,6 +261,26 @@ def _sqlite(server: Server, name: str) -> Address:
     return Address(SqliteEngine(path), str(path.parent), path.name)
 
 
+def _postgresql_server(server: Server) -> Engine:
+    settings = connection_settings(server, server.maintenance_database or "postgres")
+    return PostgresEngine(settings, server_password(server))
+
+
+def _mysql_server(server: Server) -> Engine:
+    return MysqlEngine(mysql_settings(server), server_password(server))
+
+
+def _sqlite_server(server: Server) -> Engine:
+    folder = Path(server.folder)
+    check_sqlite_folder(folder)
+    return SqliteEngine(folder / "any", path_of=partial(file_in, server))
+
+
+_SERVER_ENGINES: dict[ServerKind, Callable[[Server], Engine]] = {
+    ServerKind.POSTGRESQL: _postgresql_server,
+    ServerKind.MYSQL: _mysql_server,
+    ServerKind.SQLITE: _sqlite_server,
+}
 _ENGINES: dict[ServerKind, Callable[[Server, str], Address]] = {
     ServerKind.POSTGRESQL: _postgresql,
     ServerKind.MYSQL: _mysql,

@@ -11,11 +11,11 @@ from django.http import HttpRequest
 
 from covetbackup.command_line import command
 from covetbackup.core.databases.checks import Check, is_refused
+from covetbackup.core.databases.restore_target import Switch
 from restores.forms.target import TargetForm
 from restores.plan import Plan
 from restores.selection_codec import options_of, text_of
-from restores.targets.base import Switch
-from restores.targets.registry import kind_of
+from restores.target_server import features_of
 
 
 def check_context(
@@ -29,7 +29,7 @@ def check_context(
         "checks": sorted(checks, key=lambda check: check.level.rank),
         "is_refused": is_refused(checks),
         "has_owners": _is_owned(plan),
-        "owner_word": kind_of(plan.server).owner_word,
+        "owner_word": features_of(plan.server).owner_word,
         "switches": chosen_of(plan),
         "restore_id": request.POST.get("restore") or uuid.uuid4(),
         "answers": _answers(form),
@@ -41,12 +41,12 @@ def check_context(
 
 def _is_owned(plan: Plan) -> bool:
     """Whether anything is made that belongs to somebody."""
-    return kind_of(plan.server).has_owners and plan.has_structure
+    return features_of(plan.server).has_owners and plan.has_structure
 
 
 def chosen_of(plan: Plan) -> list[Switch]:
     """Return the further choices that were made."""
-    return [one for one in kind_of(plan.server).switches if one.name in plan.switches]
+    return [one for one in features_of(plan.server).switches if one.name in plan.switches]
 
 
 def _answers(form: TargetForm) -> list[tuple[str, str]]:

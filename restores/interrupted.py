@@ -8,12 +8,12 @@ from functools import partial
 
 from django.utils import timezone
 
+from backups.engine_factory import restore_engine
 from backups.models import Server
 from backups.timeout import within
 from covetbackup.core.errors import Conflict, CovetError, DatabaseUnavailable
 from restores.models import Restore
 from restores.result import Kept, Remains, Stage, stage_of
-from restores.targets.registry import kind_of
 
 _LOOK_SECONDS = 30.0
 
@@ -54,13 +54,13 @@ def look_at_remains(restore: Restore) -> Remains:
 def _remains(
     server: Server, name: str, may_be_real: bool, retained_as: str, ended_at: datetime
 ) -> Remains:
-    kind = kind_of(server)
+    engine = restore_engine(server)
     left: list[str] = []
-    swept = kind.sweep(server, ended_at, left.append)
+    swept = engine.target().sweep(ended_at, left.append)
     if retained_as:
-        is_real = kind.exchange.was_swapped(server, name, retained_as)
+        is_real = engine.replacement().was_swapped(name, retained_as)
     else:
-        is_real = may_be_real and not kind.is_free(server, name)
+        is_real = may_be_real and not engine.target().is_free(name)
     state = Kept.TARGET if is_real else Kept.NOTHING
     return Remains(state, swept, problem="; ".join(left), retained_as=retained_as)
 
@@ -74,11 +74,11 @@ def _remains_of_adding(restore: Restore) -> Remains:
 
 def _was_swapped(restore: Restore, retained_as: str) -> bool:
     server = restore.target_server
-    return bool(retained_as) and kind_of(server).exchange.was_swapped(
-        server, restore.target_name, retained_as
+    return bool(retained_as) and restore_engine(server).replacement().was_swapped(
+        restore.target_name, retained_as
     )
 
 
 def _was_added(restore: Restore) -> bool | None:
-    adding, trace = kind_of(restore.target_server).adding, restore.result.get("trace", "")
-    return adding.was_added(restore.target_server, trace) if adding and trace else None
+    trace = restore.result.get("trace", "")
+    return restore_engine(restore.target_server).target().was_committed(trace) if trace else None

@@ -26,8 +26,8 @@ class Restore(models.Model):
 
     One that `replaces` keeps what it replaced for `keep_days`, 0 is until somebody drops it; its
     job is held until `safety_backup`, if there is one, has succeeded. `switches` are names of
-    further choices (`restores.targets.base.Switch`). Without a `selection` all of
-    the backup is restored; with one that `adds`, it goes into a database that is there.
+    further choices (`restore_target.Switch`). Without a `selection` all of the backup is restored;
+    with one that `adds`, it goes into a database that is there.
     """
 
     TEAM_PATH = "target_server__team"
@@ -85,7 +85,7 @@ class RetainedDatabase(models.Model):
     """The database that a restore replaced, or after a swap back the restored one, under the name
     it has now.
 
-    Identities are those of the servers (`restores.targets`): names can be given to something
+    Identities are those of the servers (`Replacement.identity`): names can be given to something
     else. `successor_identity` is that of the database in the place that this one had. `next_name`
     is written before a swap back: whoever dies in it leaves word of what may have happened.
     """

@@ -17,7 +17,7 @@ from covetbackup.core.errors import AccessRefused, BadSetting, Conflict
 from covetbackup.jobs.models import ACTIVE_STATES
 from restores.models import KEEP_DAYS, Restore
 from restores.selection_codec import from_json
-from restores.targets.registry import kind_of
+from restores.target_server import features_of, refuse_name
 
 MOST_JOBS = 16
 MOST_DAYS = 3650
@@ -76,11 +76,11 @@ class Plan:
             raise BadSetting(f"{self.keep_days} days are not possible", f"0 to {MOST_DAYS} are")
         self._refuse_switches()
         self._refuse_selection()
-        kind_of(self.server).refuse_owner(self.owner)
-        kind_of(self.server).refuse_name(self.server, self.name)
+        features_of(self.server).refuse_owner(self.owner)
+        refuse_name(self.server, self.name)
 
     def _refuse_switches(self) -> None:
-        known = {switch.name for switch in kind_of(self.server).switches}
+        known = {switch.name for switch in features_of(self.server).switches}
         unknown = sorted(set(self.switches) - known)
         if unknown:
             raise BadSetting(f"a restore to {self.server} has no choice {', '.join(unknown)}")
@@ -95,13 +95,13 @@ class Plan:
                 "some tables never take the place of a whole database",
                 "restore them under a new name and copy from there",
             )
-        kind = kind_of(self.server)
-        if not kind.selects:
+        features = features_of(self.server)
+        if not features.selects:
             raise BadSetting(
                 f"backups of {self.backup.database.server} are restored whole",
                 "restore everything under a new name and copy from there",
             )
-        if self.selection.schemas_as and not kind.has_schemas:
+        if self.selection.schemas_as and not features.has_schemas:
             raise BadSetting(f"{self.server} knows no schemas that could be called otherwise")
         if not (self.has_structure or self.adds):
             raise BadSetting(
@@ -109,8 +109,8 @@ class Plan:
             )
 
     def _refuse_addition(self) -> None:
-        adding = kind_of(self.server).adding
-        if adding is None:
+        features = features_of(self.server)
+        if not features.adds:
             raise BadSetting(
                 f"nothing can be added to a database of {self.server}",
                 "restore under a new name and copy from there",
@@ -120,7 +120,7 @@ class Plan:
                 "into a database that is there goes only what is chosen",
                 "choose tables or schemas, or restore everything under a new name",
             )
-        if self.has_structure and not adding.makes_tables:
+        if self.has_structure and not features.adds_tables:
             raise BadSetting(
                 f"to a database of {self.server} only rows can be added",
                 "create the tables first, or restore under a new name",
@@ -206,7 +206,7 @@ def suggested_name(backup: Backup, server: Server) -> str:
     """The database's name and the moment of its data, free as far as the catalog knows."""
     moment = timezone.localtime(backup.consistent_at or backup.created_at)
     stamp = f"_{moment:%Y%m%d_%H%M}"
-    joined = kind_of(server).joined_name
+    joined = features_of(server).joined_name
     taken = {*server.databases.values_list("name", flat=True), *names_on_their_way(server)}
     number = 1
     while (name := joined(backup.database.name, stamp)) in taken:

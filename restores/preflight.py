@@ -1,7 +1,7 @@
 """What can be known before a restore begins: about the backup, its key, and the place it goes to.
 
-The place is asked by its own kind (`targets`). Nothing is written anywhere. Storage and server
-each get a few seconds; what is late fails its check and no more.
+The target is checked by its engine (`Engine.check_restore`). Nothing is written anywhere. Storage
+and server each get a few seconds; what is late fails its check and no more.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from functools import partial
 from django.utils import timezone
 
 from backups.catalog_location import place_of_catalog
-from backups.engine_factory import keyring_for, open_repository
+from backups.engine_factory import keyring_for, open_repository, restore_engine
 from backups.models import Backup, Repository
 from backups.timeout import within
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.checks import Check, Level, failed, softened
 from covetbackup.core.databases.registry import member_check
+from covetbackup.core.databases.restore_target import CheckInput
 from covetbackup.core.databases.retained import Session
 from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.errors import (
@@ -37,8 +38,7 @@ from covetbackup.core.repository.repository import Repository as EngineRepositor
 from restores.plan import Plan, names_on_their_way
 from restores.selection_options import inventory_of
 from restores.selection_preview import look_at, privileged_of
-from restores.targets.base import TargetKind, Wanted
-from restores.targets.registry import kind_of
+from restores.target_server import features_of, refuse_catalog
 
 STORAGE_SECONDS = 10.0
 SERVER_SECONDS = 8.0
@@ -74,11 +74,14 @@ def sessions(plan: Plan) -> list[Session]:
     """Who is connected to what `plan` replaces; nobody if the server cannot be asked, of which the
     checks tell."""
     late = DatabaseUnavailable(f"{plan.server} did not answer within {SERVER_SECONDS:.0f} s")
-    look = partial(kind_of(plan.server).exchange.sessions, plan.server, plan.name)
     try:
-        return within(SERVER_SECONDS, look, late=late)
+        return within(SERVER_SECONDS, partial(_sessions, plan), late=late)
     except CovetError:
         return []
+
+
+def _sessions(plan: Plan) -> list[Session]:
+    return restore_engine(plan.server).replacement().sessions(plan.name)
 
 
 def _verified(backup: Backup) -> Check:
@@ -130,7 +133,7 @@ def _looked(plan: Plan, row: Repository, keyring: Keyring | CovetError) -> _Seen
         detail = "Not needed: the backup is not encrypted."
     key = Check(Level.PASS, "Key", detail)
     checks = (present, key, _signature(opened))
-    has_superusers = kind_of(plan.server).has_superusers and plan.has_structure
+    has_superusers = features_of(plan.server).has_superusers and plan.has_structure
     named = privileged_of(repository, text, keyring, selection) if has_superusers else ()
     if selection is None:
         return _Seen(checks, opened.manifest, privileged=named)
@@ -177,8 +180,7 @@ def _target(plan: Plan, seen: _Seen) -> list[Check]:
         "run the checks again; is the server reachable from here?",
     )
     try:
-        kind = kind_of(plan.server)
-        look = partial(_looked_at, kind, plan, wanted, place_of_catalog())
+        look = partial(_checks_of_target, plan, wanted, place_of_catalog())
         checks = within(SERVER_SECONDS, look, late=late)
     except CovetError as error:
         checks = [failed("Target server", error)]
@@ -189,17 +191,16 @@ def _target(plan: Plan, seen: _Seen) -> list[Check]:
     return [softened(check, reason) for check in checks]
 
 
-def _looked_at(kind: TargetKind, plan: Plan, wanted: Wanted, catalog: str) -> list[Check]:
+def _checks_of_target(plan: Plan, wanted: CheckInput, catalog: str) -> list[Check]:
     if plan.changes_what_is_there:
         try:
-            kind.refuse_catalog(wanted.server, wanted.name, catalog)
+            refuse_catalog(plan.server, wanted.name, catalog)
         except Conflict as error:
             return [failed("Name", error)]
-    look = kind.adding.look if plan.adds and kind.adding else kind.look
-    return look(wanted)
+    return restore_engine(plan.server).check_restore(wanted)
 
 
-def _wanted(plan: Plan, seen: _Seen) -> Wanted:
+def _wanted(plan: Plan, seen: _Seen) -> CheckInput:
     manifest = seen.manifest
     if manifest is not None and manifest.details is not None:
         expected, size = manifest.details.inventory, manifest.details.plain_size
@@ -209,8 +210,7 @@ def _wanted(plan: Plan, seen: _Seen) -> Wanted:
         # What is known of the disk is of all tables.
         settings = {**(expected.settings or {}), "table_bytes": "0"}
         expected, size = replace(expected, settings=settings), seen.part_bytes
-    return Wanted(
-        plan.server,
+    return CheckInput(
         plan.name,
         plan.owner,
         expected,

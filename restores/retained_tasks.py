@@ -5,26 +5,25 @@ Both look first whether what they find is what was kept: a name can be given to 
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from backups.catalog_location import place_of_catalog
 from backups.discovery import discover
+from backups.engine_factory import restore_engine
 from backups.timeout import within
 from covetbackup.access.models import User
 from covetbackup.audit.log import actor_of, record
 from covetbackup.audit.models import Outcome
+from covetbackup.core.databases.restore_target import Replacement
 from covetbackup.core.errors import AccessRefused, Conflict, CovetError, DatabaseUnavailable
 from covetbackup.jobs.models import Job, JobState
 from covetbackup.jobs.outage import AWAY, with_patience
 from covetbackup.jobs.work import Work
 from restores.models import RetainedDatabase, RetainedState
 from restores.retained import drop_after, postpone, refuse_forbidden
-from restores.targets.base import Exchange
-from restores.targets.registry import kind_of
+from restores.target_server import refuse_own_catalog
 
 _LOOK_SECONDS = 30.0
 
@@ -36,21 +35,21 @@ def run_drop(work: Work) -> None:
     what took its place is not there any more: then it may be the only one left.
     """
     kept = _found(work)
-    exchange, server = _exchange(kept), kept.restore.target_server
-    identity = exchange.identity(server, kept.name)
+    replacement = _replacement(kept)
+    identity = replacement.identity(kept.name)
     if identity is None:
         _end(kept, RetainedState.GONE, work.job)
         return
     _refuse_other(kept.name, identity, kept.identity)
-    if work.argument["is_due"] and exchange.name_of(server, kept.successor_identity) is None:
+    if work.argument["is_due"] and replacement.name_of(kept.successor_identity) is None:
         raise Conflict(
             f"what replaced {kept.name} is not there any more, so it is not dropped by itself",
             "look into both, and drop it by hand if it may go",
         )
-    kind_of(server).refuse_catalog(server, kept.name, place_of_catalog())
+    refuse_own_catalog(kept.restore.target_server, kept.name)
     work.progress.phase(f"dropping {kept.name}")
     work.confirm()
-    exchange.drop(server, kept.name)
+    replacement.drop(kept.name)
     _end(kept, RetainedState.DROPPED, work.job)
     _tell_catalog(work, kept)
 
@@ -62,16 +61,16 @@ def run_swap_back(work: Work) -> None:
         work.progress.note("the attempt before this one had finished")
         _swapped(kept, work.job)
         return
-    exchange, server, target = _exchange(kept), kept.restore.target_server, kept.restore.target_name
-    _refuse_other(kept.name, exchange.identity(server, kept.name), kept.identity)
-    _refuse_other(target, exchange.identity(server, target), kept.successor_identity)
-    kind_of(server).refuse_catalog(server, target, place_of_catalog())
-    exchange.refuse_unfit(server, target)
-    kept.next_name = exchange.free_name(server, target, timezone.now())
+    replacement, target = _replacement(kept), kept.restore.target_name
+    _refuse_other(kept.name, replacement.identity(kept.name), kept.identity)
+    _refuse_other(target, replacement.identity(target), kept.successor_identity)
+    refuse_own_catalog(kept.restore.target_server, target)
+    replacement.refuse_unfit(target)
+    kept.next_name = replacement.free_name(target, timezone.now())
     with_patience(lambda: kept.save(update_fields=["next_name"]))
     work.progress.phase(f"swapping {kept.name} and {target}")
     work.confirm()
-    lost = exchange.swap(server, target, kept.name, kept.next_name)
+    lost = replacement.swap(target, kept.name, kept.next_name)
     _swapped(kept, work.job)
     for line in lost:
         work.progress.note(line)
@@ -83,9 +82,8 @@ def drop_ended(job: Job) -> None:
     kept = _of(job)
     if kept is None or kept.state != RetainedState.BUSY:
         return
-    look = partial(_exchange(kept).identity, kept.restore.target_server, kept.name)
     try:
-        identity = _ask(kept, look)
+        identity = _ask(kept, lambda: _replacement(kept).identity(kept.name))
     except CovetError as error:
         postpone(kept, timezone.now(), f"{_failure(job)}; {error}")
         return
@@ -123,8 +121,8 @@ def _of(job: Job) -> RetainedDatabase | None:
     return rows.filter(pk=job.argument["kept"], job=job).first()
 
 
-def _exchange(kept: RetainedDatabase) -> Exchange:
-    return kind_of(kept.restore.target_server).exchange
+def _replacement(kept: RetainedDatabase) -> Replacement:
+    return restore_engine(kept.restore.target_server).replacement()
 
 
 def _refuse_other(name: str, identity: str | None, expected: str) -> None:
@@ -147,9 +145,8 @@ def _ask(kept: RetainedDatabase, look: Any) -> Any:
 
 def _was_swapped(kept: RetainedDatabase) -> bool:
     """Raises `CovetError` when the server does not answer, to be called again."""
-    exchange, restore = _exchange(kept), kept.restore
-    server, target, next_name = restore.target_server, restore.target_name, kept.next_name
-    return bool(_ask(kept, lambda: exchange.was_swapped(server, target, next_name)))
+    target, next_name = kept.restore.target_name, kept.next_name
+    return bool(_ask(kept, lambda: _replacement(kept).was_swapped(target, next_name)))
 
 
 def _end(kept: RetainedDatabase, state: RetainedState, job: Job) -> None:

@@ -30,7 +30,7 @@ from restores.selection_options import (
     sizes_of,
 )
 from restores.selection_preview import table_bytes
-from restores.targets.registry import kind_of
+from restores.target_server import features_of
 
 _CARRIED = {*TargetForm.base_fields, *AddForm.base_fields} - {"what", "pick"}
 
@@ -42,7 +42,7 @@ def restore_choose(request: HttpRequest, pk: UUID) -> HttpResponse:
     may_add = AddForm.can_select(backup) and replaceable_for(signed_in(request), backup).exists()
     is_adding = may_add and "into" in request.GET
     if is_adding:
-        parts = AddForm.offered(kind_of(backup.database.server))
+        parts = AddForm.offered(features_of(backup.database.server))
     else:
         parts = [Part.SOME, Part.STRUCTURE, *([Part.DATA] if may_add else [])]
     form = PickForm(request.GET, parts=parts)
@@ -61,7 +61,7 @@ def _lists(backup: Backup, given: QueryDict, part: Part) -> dict[str, Any]:
         "page": page,
         "rows": _sized(page.items, sizes),
         "total": len(items),
-        "selects": kind_of(backup.database.server).selects,
+        "selects": features_of(backup.database.server).selects,
         "most": MOST_PICKED,
         "carried": [(name, given[name]) for name in given if _is_carried(name)],
         "command": command("restore", backup.label or backup.pk, *_options(backup, picked, part)),

@@ -14,9 +14,14 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from backups.catalog_location import place_of_catalog
 from backups.discovery import discover
-from backups.engine_factory import engine_on, keyring_for, open_repository, target_on
+from backups.engine_factory import (
+    engine_on,
+    keyring_for,
+    open_repository,
+    restore_engine,
+    target_on,
+)
 from backups.models import Hold, Server
 from backups.reachability import noting_reachability
 from covetbackup.access.models import User
@@ -45,7 +50,7 @@ from restores.plan import Plan, plan_of, refuse_forbidden
 from restores.result import Kept, Remains, Stage, Summary, is_settled, stage_of, summary_of
 from restores.retained import keep
 from restores.selection_codec import from_json
-from restores.targets.registry import kind_of
+from restores.target_server import features_of, refuse_own_catalog
 
 _OLD = timedelta(minutes=1)
 _MAY_BE_OURS = (
@@ -119,7 +124,7 @@ def _refuse_unfit(work: Work, plan: Plan) -> None:
         refuse_forbidden(user, plan)
     plan.refuse_misfit()
     if plan.changes_what_is_there:
-        kind_of(plan.server).refuse_catalog(plan.server, plan.name, place_of_catalog())
+        refuse_own_catalog(plan.server, plan.name)
 
 
 def _refuse_unsafe(restore: Restore) -> None:
@@ -147,7 +152,8 @@ def _was_finished_before(work: Work, restore: Restore) -> bool:
 def _sweep_before(work: Work, server: Server) -> None:
     """What killed restores left on this server goes now; that it cannot must not stop this one."""
     try:
-        swept = kind_of(server).sweep(server, timezone.now() - _OLD, work.progress.note)
+        target = restore_engine(server).target()
+        swept = target.sweep(timezone.now() - _OLD, work.progress.note)
     except CovetError as error:
         work.progress.note(f"could not look for left-over scratch databases: {error}")
         return
@@ -156,15 +162,15 @@ def _sweep_before(work: Work, server: Server) -> None:
 
 
 def _restored(work: Work, restore: Restore, plan: Plan) -> RestoreResult:
-    kind = kind_of(plan.server)
+    features = features_of(plan.server)
     return restore_backup(
         open_repository(plan.repository),
         Label.parse(plan.backup.label),
         engine_on(plan.server, plan.name).engine,
         RestoreRequest(
             target=target_on(plan.server, plan.name),
-            jobs=plan.jobs if kind.has_owners else 1,
-            options=kind.options_of(plan.owner, plan.creates_roles, plan.switches)
+            jobs=plan.jobs if features.has_owners else 1,
+            options=features.options_of(plan.owner, plan.creates_roles, plan.switches)
             if plan.has_structure
             else {},
             replace=plan.replaces,
@@ -225,13 +231,15 @@ def _write_done(restore: Restore, summary: Summary, identities: tuple[str, str])
 def _identities(restore: Restore, retained_as: str) -> tuple[str, str]:
     """Of what is kept and of what has its place; "" where the server does not tell any more: then
     nobody drops the one or swaps the other."""
-    server, exchange = restore.target_server, kind_of(restore.target_server).exchange
-    names = (retained_as, restore.target_name) if retained_as else ()
+    if not retained_as:
+        return "", ""
     try:
-        found = [exchange.identity(server, name) or "" for name in names]
+        replacement = restore_engine(restore.target_server).replacement()
+        names = (retained_as, restore.target_name)
+        retained, successor = (replacement.identity(name) or "" for name in names)
     except CovetError:
-        found = []
-    return (found[0], found[1]) if found else ("", "")
+        return "", ""
+    return retained, successor
 
 
 def _tell_catalog(work: Work, restore: Restore) -> None:

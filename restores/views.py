@@ -36,7 +36,7 @@ from restores.preflight import preflight
 from restores.request_flow import answered, ask, restorable_by
 from restores.result import Stage, aftermath, heading, is_settled, stage_of, summary_of
 from restores.selection_codec import from_json, options_of, text_of
-from restores.targets.registry import kind_of
+from restores.target_server import connect_command, features_of
 
 _ORDER = ("-created_at", "-id")
 _FOLLOWED = ("backup__database__server__team", "target_server__team", "job", "requested_by")
@@ -117,8 +117,8 @@ def _start_page(
         "form": form,
         "command": words,
         "may_replace": may_replace,
-        "adds": Part.SOME in AddForm.offered(kind_of(backup.database.server)),
-        "selects": kind_of(backup.database.server).selects,
+        "adds": Part.SOME in AddForm.offered(features_of(backup.database.server)),
+        "selects": features_of(backup.database.server).selects,
         "is_part": form.is_part,
     }
     return render(request, "restores/start.html", context, status=status)
@@ -142,10 +142,10 @@ def _page(request: HttpRequest, found: Restore) -> dict[str, Any]:
         "is_done": stage_of(found) is Stage.DONE,
         "aftermath": "" if stage_of(found) is Stage.DONE else aftermath(found),
         "database": server.databases.filter(name=found.target_name).first(),
-        "connect": kind_of(server).command(server, found.target_name),
-        "owner_word": kind_of(server).owner_word,
+        "connect": connect_command(server, found.target_name),
+        "owner_word": features_of(server).owner_word,
         "switches": chosen_of(plan_of(found)),
-        "has_owners": kind_of(server).has_owners and plan_of(found).has_structure,
+        "has_owners": features_of(server).has_owners and plan_of(found).has_structure,
         "selected": text_of(from_json(found.selection)) if found.selection else "",
         "retained": RetainedDatabase.objects.filter(restore=found).select_related("job").first(),
         "waits_for": _waits_for(found),

@@ -11,12 +11,12 @@ from django.db.models import QuerySet
 
 from backups.models import Backup, Server
 from covetbackup.access.models import User
+from covetbackup.core.databases.restore_target import RestoreFeatures
 from restores.forms.selection import Part
 from restores.forms.target import TargetForm
 from restores.models import KEEP_DAYS
 from restores.plan import MOST_DAYS, Plan, replaceable_for
-from restores.targets.base import TargetKind
-from restores.targets.registry import kind_of
+from restores.target_server import features_of
 
 
 class _ExistingForm(TargetForm):
@@ -84,13 +84,12 @@ class AddForm(_ExistingForm):
 
     @staticmethod
     def can_select(backup: Backup) -> bool:
-        can_add = kind_of(backup.database.server).adding is not None
-        return can_add and TargetForm.can_select(backup)
+        return features_of(backup.database.server).adds and TargetForm.can_select(backup)
 
     @staticmethod
-    def offered(kind: TargetKind) -> Sequence[Part]:
-        makes_tables = kind.adding is not None and kind.adding.makes_tables
-        return (Part.SOME, Part.STRUCTURE, Part.DATA) if makes_tables else (Part.DATA,)
+    def offered(features: RestoreFeatures) -> Sequence[Part]:
+        tables = (Part.SOME, Part.STRUCTURE) if features.adds_tables else ()
+        return (*tables, Part.DATA)
 
     @property
     def plan(self) -> Plan:

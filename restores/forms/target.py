@@ -13,6 +13,7 @@ from django.http import QueryDict
 from backups.models import Backup, Repository, Server
 from covetbackup.access.models import User
 from covetbackup.core.databases.postgresql.restore.check_server import OwnerPolicy
+from covetbackup.core.databases.restore_target import RestoreFeatures, Switch
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import CovetError, sentence
 from restores.forms.selection import Part
@@ -34,8 +35,7 @@ from restores.selection_options import (
     schemas_of,
     selection_of,
 )
-from restores.targets.base import Switch, TargetKind
-from restores.targets.registry import kind_of
+from restores.target_server import features_of
 
 RENAMED = "as_"
 """Begins the name of the field for a schema's new name."""
@@ -87,7 +87,7 @@ class TargetForm(forms.Form):
         self._given = (self.data if self.is_bound else given) or QueryDict()
         self._schemas: list[Item] = []
         source = backup.database.server
-        parts = self.offered(kind_of(source))
+        parts = self.offered(features_of(source))
         self.fields["server"].queryset = self.servers(user, backup)
         repositories = [copy.repository for copy in readable_copies(backup)]
         rows = Repository.objects.filter(pk__in=[row.pk for row in repositories])
@@ -102,7 +102,7 @@ class TargetForm(forms.Form):
         }
         if len(repositories) < 2:
             self._leave_out("repository")
-        self._fit_to(kind_of(source))
+        self._fit_to(features_of(source))
         if self.can_select(backup):
             self.fields["what"].choices = [(part.value, part.label) for part in parts]
             self._schemas = self._with_other_names()
@@ -113,10 +113,10 @@ class TargetForm(forms.Form):
 
     @staticmethod
     def can_select(backup: Backup) -> bool:
-        return kind_of(backup.database.server).selects and bool(items_of(backup))
+        return features_of(backup.database.server).selects and bool(items_of(backup))
 
     @staticmethod
-    def offered(kind: TargetKind) -> Sequence[Part]:
+    def offered(features: RestoreFeatures) -> Sequence[Part]:
         """What can be asked for, the usual first."""
         return (Part.ALL, Part.SOME, Part.STRUCTURE)
 
@@ -130,17 +130,17 @@ class TargetForm(forms.Form):
 
     def clean_role(self) -> str:
         role: str = self.cleaned_data["role"]
-        kind = kind_of(self._backup.database.server)
+        features = features_of(self._backup.database.server)
         if role in (OwnerPolicy.KEEP, OwnerPolicy.NONE):
-            raise ValidationError(f"There can be no such {kind.owner_word}.")
-        self._check("role", lambda: kind.refuse_owner(role))
+            raise ValidationError(f"There can be no such {features.owner_word}.")
+        self._check("role", lambda: features.refuse_owner(role))
         return role
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         if data.get("owner") == OwnerPolicy.ROLE and not data.get("role") and not self.errors:
             self.add_error(
-                "role", f"Enter the owner {kind_of(self._backup.database.server).owner_word}."
+                "role", f"Enter the owner {features_of(self._backup.database.server).owner_word}."
             )
         self._check(None, lambda: self.selection)
         if not self.errors:
@@ -195,7 +195,7 @@ class TargetForm(forms.Form):
     @property
     def _switches(self) -> Sequence[Switch]:
         held = ("", *inventory_of(self._backup).extensions)
-        offered = kind_of(self._backup.database.server).switches
+        offered = features_of(self._backup.database.server).switches
         return [switch for switch in offered if switch.extension in held]
 
     def _how(self, part: Part) -> dict[str, Any]:
@@ -210,12 +210,12 @@ class TargetForm(forms.Form):
             ),
         }
 
-    def _fit_to(self, kind: TargetKind) -> None:
-        """Ask of a server of this `kind` what it has."""
-        if kind.has_owners:
-            word, role = kind.owner_word, self.fields["role"]
+    def _fit_to(self, features: RestoreFeatures) -> None:
+        """Ask of a server with these `features`."""
+        if features.has_owners:
+            word, role = features.owner_word, self.fields["role"]
             self.fields["owner"].choices = _owners(word)
-            role.label, role.help_text = f"Owner {word}", kind.owner_help
+            role.label, role.help_text = f"Owner {word}", features.owner_help
         else:
             for name in ("owner", "role", "jobs"):
                 del self.fields[name]
@@ -223,15 +223,18 @@ class TargetForm(forms.Form):
             self.fields[switch.name] = forms.BooleanField(
                 label=switch.label, help_text=switch.help_text, required=False
             )
-        if kind.creates_roles is None:
+        if features.creates_roles is None:
             del self.fields["creates_roles"]
         else:
             field = self.fields["creates_roles"]
-            field.label, field.help_text = kind.creates_roles.label, kind.creates_roles.help_text
+            field.label, field.help_text = (
+                features.creates_roles.label,
+                features.creates_roles.help_text,
+            )
 
     def _with_other_names(self) -> list[Item]:
         """The schemas of what is picked, if they are few and can come under other names."""
-        has_schemas = kind_of(self._backup.database.server).has_schemas
+        has_schemas = features_of(self._backup.database.server).has_schemas
         if not has_schemas or Part.of(self._given.get("what")) is Part.ALL:
             return []
         items = items_of(self._backup)

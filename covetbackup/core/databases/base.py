@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from covetbackup.core.databases.checks import Check
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.restore_target import CheckInput, Replacement, RestoreTarget
 from covetbackup.core.databases.selection import ResolvedSelection, Selection
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter, Sink, Source
@@ -212,6 +214,17 @@ class Engine(Protocol):
     ) -> AbstractContextManager[RestoreSession]:
         """Create a scratch target. Raises `TargetNotEmpty` if the real one is taken, and with
         `replace` `BadSetting` if it is not there."""
+
+    def check_restore(self, wanted: CheckInput) -> list[Check]:
+        """Return what can be found out of the target before the restore begins, in the order in
+        which it would be met. The target is a database on the server of this engine, or a file in
+        the folder of its file. What cannot be looked at is a check that failed."""
+
+    def target(self) -> RestoreTarget:
+        """Return the server of this engine, or the folder of its file, as a restore's target."""
+
+    def replacement(self) -> Replacement:
+        """Return how databases of this engine's server, or files of the folder, are replaced."""
 
     def check(self, member: str) -> Filter | None:
         """A filter that passes `member` through and raises `Incomplete` at its end when the

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from covetbackup.core.databases.base import Engine
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.restore_target import RestoreFeatures, Switch
 from covetbackup.core.databases.selection import Listing
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.stream.base import Filter, Source
@@ -115,6 +116,28 @@ def default_jobs(kind: str, method: str) -> int:
 
 
 _STORED_IN_PARTS = (("postgresql", "parallel"), ("mysql", "logical"))
+
+
+def restore_features(kind: str) -> RestoreFeatures:
+    """Return what restores of `kind` can do and how to ask for it."""
+    if kind == "postgresql":
+        from covetbackup.core.databases.postgresql.restore.features import FEATURES
+
+        return FEATURES
+    if kind == "mysql":
+        from covetbackup.core.databases.mysql.restore.features import FEATURES as MYSQL_FEATURES
+
+        return MYSQL_FEATURES
+    if kind == "sqlite":
+        from covetbackup.core.databases.sqlite.restore.features import FEATURES as SQLITE_FEATURES
+
+        return SQLITE_FEATURES
+    raise BadSetting(f"{kind!r} is not a database kind known here", "update CovetBackup?")
+
+
+def all_switches() -> list[Switch]:
+    """Return the further choices of all kinds."""
+    return [switch for kind in KINDS for switch in restore_features(kind).switches]
 
 
 def member_check(kind: str, member: str) -> Filter | None:

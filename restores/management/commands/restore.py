@@ -20,6 +20,7 @@ from covetbackup.core.cli.printing import print_line
 from covetbackup.core.cli.report import Report
 from covetbackup.core.cli.selection_args import selection_of
 from covetbackup.core.databases.checks import Check, Level, is_refused
+from covetbackup.core.databases.registry import all_switches
 from covetbackup.core.errors import BadSetting, Conflict
 from covetbackup.jobs.models import Job
 from restores.models import KEEP_DAYS, Restore
@@ -27,7 +28,7 @@ from restores.plan import MOST_JOBS, Plan, best_repository, suggested_name, usua
 from restores.preflight import preflight
 from restores.requests import Confirmation, request_restore
 from restores.result import aftermath, summary_of
-from restores.targets.registry import all_switches, kind_of
+from restores.target_server import connect_command
 
 
 class Command(ReportingCommand):
@@ -239,7 +240,7 @@ def _finished(job: Job, restore: Restore) -> Report:
         data["error"] = error_of(job)
         hint = [f"hint: {job.hint}"] if job.hint else []
         return Report(data, [f"{job.state}: {job.error}", *hint, aftermath(restore)], status or 1)
-    data["connect"] = kind_of(server).command(server, name)
+    data["connect"] = connect_command(server, name)
     notes = [f"note: {problem}" for problem in summary.problems]
     if summary.retained_as:
         notes.append(f"the replaced database is retained as {server}/{summary.retained_as}")

@@ -17,10 +17,10 @@ from backups.management.commands import init
 from backups.repository_check import rehearse
 from backups.secrets import write_private
 from covetbackup.core.databases.checks import Level
+from covetbackup.core.databases.sqlite.restore.checks import file_system
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.manager import create_repository
 from covetbackup.core.storage.local import LocalStorage
-from restores.targets.sqlite import _shortcomings
 
 MISSING = ("cannot confirm that data is on disk", "no hard links", "no locks")
 
@@ -49,7 +49,7 @@ def test_the_test_of_a_repository_warns_of_what_the_folder_cannot_do(
 def test_the_check_before_a_restore_warns_of_what_the_folder_cannot_do(
     limited: None, tmp_path: Path
 ) -> None:
-    checks = _shortcomings(tmp_path)
+    checks = file_system(tmp_path)
     assert {check.level for check in checks} == {Level.WARNING}
     assert len(checks) == len(MISSING)
     assert list(tmp_path.iterdir()) == []

@@ -20,7 +20,7 @@ from restores.confirmation import command_of
 from restores.preflight import preflight
 from restores.result import Kept, remains_of, summary_of
 from restores.selection_options import items_of, selection_of
-from restores.targets.registry import kind_of
+from restores.target_server import connect_command, features_of, refuse_name
 from tests.support.mariadb import MakeUser, MysqlServer, MysqlUser, create_database
 from tests.support.mariadb_backup import contents, fill_richly
 from tests.support.mysql_references import event_states
@@ -172,12 +172,12 @@ def test_a_taken_name_and_missing_rights_are_found_beforehand(
 def test_a_name_that_no_database_may_have_is_refused(team: Team, name: str) -> None:
     server = Server(team=team, kind="mysql", name="x", host="h")
     with pytest.raises(BadSetting):
-        kind_of(server).refuse_name(server, name)
+        refuse_name(server, name)
 
 
 def test_a_name_with_an_addition_stays_short_enough(team: Team) -> None:
     server = Server(team=team, kind="mysql", name="x", host="h")
-    assert kind_of(server).joined_name("☃" * 64, "_20260101") == "☃" * 55 + "_20260101"
+    assert features_of(server).joined_name("☃" * 64, "_20260101") == "☃" * 55 + "_20260101"
 
 
 def test_the_command_to_connect_holds_no_password(team: Team, mariadb_server: MysqlServer) -> None:
@@ -190,7 +190,7 @@ def test_the_command_to_connect_holds_no_password(team: Team, mariadb_server: My
         user="me",
         version="10.11.4-MariaDB",
     )
-    assert kind_of(server).command(server, "shop") == (
+    assert connect_command(server, "shop") == (
         "mariadb --host=db.example.com --port=3306 --user=me --password shop"
     )
 

@@ -27,8 +27,8 @@ from covetbackup.core.errors import Conflict
 from covetbackup.jobs import dispatch, queue
 from covetbackup.jobs.models import Node
 from covetbackup.jobs.worker.cluster import Worker
-from restores import preflight, tasks
-from restores.targets.postgresql_catalog import refuse_catalog
+from restores import preflight, target_server
+from restores.target_server import refuse_catalog
 from tests.support.postgres import PostgresRole, PostgresServer
 from tests.web.catalog import postgres_at
 from tests.web.conftest import ClientOf
@@ -209,7 +209,7 @@ def test_the_own_catalog_is_backed_up_and_never_replaced(
     titles = [finding.title for finding in try_server(server).findings]
     assert f"{postgres_database} is the catalog of this dashboard" in titles
     monkeypatch.setattr(preflight, "place_of_catalog", lambda: catalog)
-    monkeypatch.setattr(tasks, "place_of_catalog", lambda: catalog)
+    monkeypatch.setattr(target_server, "place_of_catalog", lambda: catalog)
     [refused] = [one for one in preflight.preflight(replacement(backup)) if one.level is Level.FAIL]
     assert refused.title == "Name" and "rebuild_catalog" in refused.fix
     restore = confirmed(replacement(backup))

@@ -13,6 +13,7 @@ from backups.models import Backup, Database
 from covetbackup.access.models import Team, User
 from covetbackup.audit.models import AuditEntry
 from covetbackup.core.databases.checks import Check, Level, is_refused
+from covetbackup.core.databases.postgresql.restore.into_existing import checks as existing_checks
 from covetbackup.core.databases.postgresql.restore.into_existing.session import AddingRestore
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import (
@@ -27,7 +28,6 @@ from restores.models import Restore
 from restores.preflight import preflight
 from restores.requests import Confirmation
 from restores.result import Stage, Summary, aftermath, heading, summary_of
-from restores.targets import postgresql_adding
 from tests.support.postgres import PostgresServer
 from tests.support.postgres_backup import contents
 from tests.support.streams import eventually
@@ -179,7 +179,7 @@ def test_a_look_that_has_to_wait_fails_and_leaves_no_session(
     postgres_tidy: PostgresServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(postgresql_adding, "_LIMITS", {limit: 1})
+    monkeypatch.setattr(existing_checks, "_LIMITS", {limit: 1})
     with postgres_tidy.connect(backup.database.name) as holder, holder.transaction():
         holder.execute("LOCK TABLE other IN ACCESS EXCLUSIVE MODE")
         check = by_title(preflight(rows(backup, "public.other")))["Database"]

@@ -12,12 +12,12 @@ from backups.models import Backup, Database
 from covetbackup.access.models import Team
 from covetbackup.core.databases.checks import Check, Level
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.postgresql.restore.losses import losses
 from covetbackup.core.databases.postgresql.restore.scratch import PREFIX
+from covetbackup.core.databases.restore_target import CheckInput
 from covetbackup.core.errors import BadSetting, Cancelled, TargetNotEmpty
 from restores.preflight import preflight
 from restores.result import Kept, Stage, aftermath, remains_of, summary_of
-from restores.targets.base import Wanted
-from restores.targets.postgresql_unread import lost
 from tests.support.postgres import PostgresRole, PostgresServer
 from tests.support.postgres_backup import contents, fill_richly
 from tests.web.catalog import postgres_at
@@ -268,9 +268,9 @@ def test_what_the_backup_lacks_and_where_it_was_is_said_before(
         "mappings_without_options": '[["clerk", "far"]]',
         "subscriptions_left_out": '["follow"]',
     }
-    wanted = Wanted(source.server, "new", "", Inventory(settings=settings), None)
+    wanted = CheckInput("new", "", Inventory(settings=settings), None)
     with postgres_tidy.connect() as connection:
-        checks = list(lost(connection, wanted))
+        checks = list(losses(connection, wanted))
     place, mapping, subscription = checks
     assert place.level is Level.WARNING and "no_such_space" in place.detail and place.fix
     assert "ALTER USER MAPPING FOR clerk SERVER far" in mapping.detail

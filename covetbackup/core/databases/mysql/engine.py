@@ -13,15 +13,21 @@ from covetbackup.core.databases.base import (
     RestoreOptions,
     RestoreSession,
 )
+from covetbackup.core.databases.checks import Check
 from covetbackup.core.databases.mysql.backup import session
 from covetbackup.core.databases.mysql.backup.dump import check_member
 from covetbackup.core.databases.mysql.inventory.tables import list_tables
+from covetbackup.core.databases.mysql.replace.replacement import MysqlReplacement
 from covetbackup.core.databases.mysql.restore import new_database
+from covetbackup.core.databases.mysql.restore.checks import check_new_database
+from covetbackup.core.databases.mysql.restore.into_existing.checks import check_existing_database
 from covetbackup.core.databases.mysql.restore.into_existing.data_only import RowsRestore
+from covetbackup.core.databases.mysql.restore.target import MysqlTarget
 from covetbackup.core.databases.mysql.server.clients import Clients, choose_clients, find_clients
 from covetbackup.core.databases.mysql.server.connection import connect, translated
 from covetbackup.core.databases.mysql.server.flavour import Version
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.restore_target import CheckInput
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter
@@ -89,6 +95,16 @@ class MysqlEngine:
         return new_database.LogicalRestore(
             self._settings, self._password, options, choose=self._clients, progress=progress
         )
+
+    def check_restore(self, wanted: CheckInput) -> list[Check]:
+        check = check_existing_database if wanted.adds else check_new_database
+        return check(self._settings, self._password, wanted)
+
+    def target(self) -> MysqlTarget:
+        return MysqlTarget(self._settings, self._password)
+
+    def replacement(self) -> MysqlReplacement:
+        return MysqlReplacement(self._settings, self._password)
 
     def check(self, member: str) -> Filter | None:
         return check_member(member)

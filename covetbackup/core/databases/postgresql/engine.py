@@ -14,12 +14,19 @@ from covetbackup.core.databases.base import (
     RestoreOptions,
     RestoreSession,
 )
+from covetbackup.core.databases.checks import Check
 from covetbackup.core.databases.postgresql.archive.check import check_member
 from covetbackup.core.databases.postgresql.backup import session
 from covetbackup.core.databases.postgresql.backup.parallel import METHOD as PARALLEL
 from covetbackup.core.databases.postgresql.backup.single_stream import METHOD as LOGICAL
+from covetbackup.core.databases.postgresql.replace.replacement import PostgresReplacement
 from covetbackup.core.databases.postgresql.restore import new_database
+from covetbackup.core.databases.postgresql.restore.checks import check_new_database
+from covetbackup.core.databases.postgresql.restore.into_existing.checks import (
+    check_existing_database,
+)
 from covetbackup.core.databases.postgresql.restore.into_existing.session import AddingRestore
+from covetbackup.core.databases.postgresql.restore.target import PostgresTarget
 from covetbackup.core.databases.postgresql.server.access import Access
 from covetbackup.core.databases.postgresql.server.clients import (
     Clients,
@@ -33,6 +40,7 @@ from covetbackup.core.databases.postgresql.server.connection import (
     translated,
 )
 from covetbackup.core.databases.postgresql.server.url import parse_url
+from covetbackup.core.databases.restore_target import CheckInput
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter
@@ -119,6 +127,18 @@ class PostgresEngine:
         return AddingRestore(
             access, options, options.selection, choose=self._clients, progress=progress
         )
+
+    def check_restore(self, wanted: CheckInput) -> list[Check]:
+        if wanted.adds:
+            target = self._settings.on(wanted.name)
+            return check_existing_database(target, self._password, wanted)
+        return check_new_database(self._settings, self._password, wanted)
+
+    def target(self) -> PostgresTarget:
+        return PostgresTarget(self._settings, self._password)
+
+    def replacement(self) -> PostgresReplacement:
+        return PostgresReplacement(self._settings, self._password)
 
     def check(self, member: str) -> Filter | None:
         """Reads the whole archive with pg_restore. A backup does not need it: the dump's own

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from covetbackup.core.databases import selection
 from covetbackup.core.databases.base import BackupOptions, Probe, RestoreOptions
+from covetbackup.core.databases.checks import Check
+from covetbackup.core.databases.restore_target import CheckInput
 from covetbackup.core.databases.sqlite.archive.integrity import check_stream
 from covetbackup.core.databases.sqlite.backup.pages import HEADER_BYTES
 from covetbackup.core.databases.sqlite.backup.session import MEMBER, FixedState, Snapshot, counting
@@ -22,7 +24,10 @@ from covetbackup.core.databases.sqlite.backup.snapshot_methods import (
     fix_by_wal,
 )
 from covetbackup.core.databases.sqlite.inventory.build import COUNT_BUDGET_BYTES
+from covetbackup.core.databases.sqlite.replace.replacement import SqliteReplacement
+from covetbackup.core.databases.sqlite.restore.checks import check_new_file
 from covetbackup.core.databases.sqlite.restore.session import RestoreToFile, restoring
+from covetbackup.core.databases.sqlite.restore.target import SqliteTarget
 from covetbackup.core.databases.sqlite.server.connection import (
     live_connection,
     pragma,
@@ -52,7 +57,8 @@ class SqliteEngine:
     `staging` is where methods 'backup' and 'vacuum' and the content check put their temporary
     file (None: the system's temporary directory). Row counts are exact up to
     `count_budget_bytes` of database. A restore target is an absolute path or a `sqlite:` URL;
-    nothing may exist there unless it is to be replaced, and a new file has mode 0600.
+    nothing may exist there unless it is to be replaced, and a new file has mode 0600. `path_of`
+    returns the path of another file of the folder, and may raise `BadSetting`.
 
     A backup proves that what it read is one committed state of the right length, with every log
     frame's checksum; it does not run `integrity_check`, which would cost the source more than
@@ -67,10 +73,12 @@ class SqliteEngine:
         *,
         staging: Path | None = None,
         count_budget_bytes: int = COUNT_BUDGET_BYTES,
+        path_of: Callable[[str], Path] | None = None,
     ) -> None:
         self._path = checked_path(path)
         self._staging = staging
         self._count_budget_bytes = count_budget_bytes
+        self._path_of = path_of or self._path.with_name
 
     def probe(self) -> Probe:
         """Open the database and ask its size. Raises `DatabaseUnavailable`, `ToolTooOld`,
@@ -107,6 +115,15 @@ class SqliteEngine:
         target = options.target
         path = parse_url(target) if target.startswith("sqlite:") else checked_path(Path(target))
         return restoring(path, progress, is_replaced=options.replace)
+
+    def check_restore(self, wanted: CheckInput) -> list[Check]:
+        return check_new_file(self._path.parent, self._path_of, wanted)
+
+    def target(self) -> SqliteTarget:
+        return SqliteTarget(self._path.parent, self._path_of)
+
+    def replacement(self) -> SqliteReplacement:
+        return SqliteReplacement(self._path.parent, self._path_of)
 
     def check(self, member: str) -> Filter | None:
         """Spools the member to the staging directory and runs `integrity_check` at its end."""

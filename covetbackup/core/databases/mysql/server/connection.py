@@ -134,6 +134,15 @@ def connect(settings: ConnectionSettings, password: Secret | None) -> Connection
     return connection
 
 
+@contextmanager
+def server_connection(
+    settings: ConnectionSettings, password: Secret | None
+) -> Iterator[Connection]:
+    """As `connect`, with the driver's errors of the whole block `translated`."""
+    with translated(settings), connect(settings, password) as connection:
+        yield connection
+
+
 def quoted(name: str) -> str:
     """`name` as an identifier in a statement."""
     return "`" + name.replace("`", "``") + "`"

@@ -10,7 +10,7 @@ from covetbackup.core.databases.checks import Check, Level, join_names
 from covetbackup.core.databases.postgresql.restore.check_server import is_superuser
 from covetbackup.core.databases.postgresql.restore.superuser_objects import untrusted_extensions
 from covetbackup.core.databases.postgresql.server.connection import Connection
-from restores.targets.base import Wanted
+from covetbackup.core.databases.restore_target import CheckInput
 
 _SELF = "SELECT rolname, rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user"
 _NOT_MEMBER = """
@@ -20,7 +20,7 @@ WHERE rolname = ANY (%s) AND NOT pg_has_role(current_user, oid, 'MEMBER') ORDER 
 _SHOWN = 20
 
 
-def rights(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+def privileges(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     """One check for each right that is needed; a superuser has them all."""
     row = connection.execute(_SELF).fetchone()
     assert row is not None
@@ -38,7 +38,7 @@ def rights(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     yield from superuser_only(connection, wanted)
 
 
-def _ownership(connection: Connection, wanted: Wanted, role: str) -> Iterator[Check]:
+def _ownership(connection: Connection, wanted: CheckInput, role: str) -> Iterator[Check]:
     """Giving away needs membership: of the database's own owner always, of the others' only if
     they own something, which the inventory does not tell from being granted something."""
     if wanted.owner == "none":
@@ -61,7 +61,7 @@ def _ownership(connection: Connection, wanted: Wanted, role: str) -> Iterator[Ch
         yield Check(Level.WARNING, "Ownership", detail, fix)
 
 
-def superuser_only(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+def superuser_only(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     """What most servers let no ordinary role create; nothing of that is known of a superuser. The
     restore asks the server itself, before it loads rows."""
     if is_superuser(connection):

@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from backups.models import Server
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.inventory import Inventory
@@ -19,24 +18,28 @@ from covetbackup.core.databases.postgresql.inventory.single_database import EXTE
 from covetbackup.core.databases.postgresql.restore import check_server
 from covetbackup.core.databases.postgresql.restore.after_rename import why_not
 from covetbackup.core.databases.postgresql.server.clients import choose_clients, find_clients
-from covetbackup.core.databases.postgresql.server.connection import Connection, major_of
+from covetbackup.core.databases.postgresql.server.connection import (
+    Connection,
+    ConnectionSettings,
+    major_of,
+)
+from covetbackup.core.databases.restore_target import CheckInput
 from covetbackup.core.errors import CovetError
-from restores.targets.base import Wanted
 
 _NOBODY = check_server.RestoreChoices(owner=check_server.OwnerPolicy.NONE)
 _ANYWHERE = ("", "C", "POSIX")
 
 
-def narrowed(wanted: Wanted) -> Wanted:
+def narrowed(wanted: CheckInput) -> CheckInput:
     """With the needs of what is chosen instead of those of the whole backup."""
     if wanted.chosen is None:
         return wanted
     return replace(wanted, expected=check_server.needed_by(wanted.chosen, wanted.expected))
 
 
-def answer(connection: Connection, server: Server) -> Check:
+def answer(connection: Connection, settings: ConnectionSettings) -> Check:
     version = connection.info.parameter_status("server_version")
-    detail = f"PostgreSQL {version} answers at {server.host}:{server.port}."
+    detail = f"PostgreSQL {version} answers at {settings.host}:{settings.port}."
     return Check(Level.PASS, "Target server", detail)
 
 
@@ -46,7 +49,7 @@ def writable(connection: Connection) -> Check:
     return _tried("Writable", good, lambda: check_server.refuse_read_only(connection))
 
 
-def fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+def fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     """One check for each thing that is needed, in the order in which a restore would meet them."""
     settings = wanted.expected.settings or {}
     yield from needs(connection, wanted)
@@ -56,7 +59,7 @@ def fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
     yield _locale(connection, settings)
 
 
-def needs(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+def needs(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     """Those that do not concern the database as a whole."""
     settings = dict(wanted.expected.settings or {})
     owner = settings.pop("owner", "")
@@ -100,7 +103,7 @@ def _extensions(connection: Connection, needed: Inventory) -> Check:
         return check
     recorded = json.loads((needed.settings or {}).get("extension_versions", "{}"))
     query = "SELECT name, default_version FROM pg_available_extensions WHERE name = ANY (%s)"
-    here = dict(connection.execute(query, (list(needed.extensions),)).fetchall())
+    here: dict[str, str] = dict(connection.execute(query, (list(needed.extensions),)).fetchall())
     other = [
         f"{name} {here[name]} instead of {recorded[name]}"
         for name in sorted(recorded.keys() & here.keys())
@@ -113,7 +116,7 @@ def _extensions(connection: Connection, needed: Inventory) -> Check:
     return Check(Level.WARNING, "Extensions", detail, fix)
 
 
-def _schedulers(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+def _schedulers(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     """Extensions that only one database of a server can have."""
     for name in set(wanted.expected.extensions) & EXTENSIONS.keys():
         reason = why_not(connection, name, wanted.name)
@@ -124,20 +127,20 @@ def _schedulers(connection: Connection, wanted: Wanted) -> Iterator[Check]:
             yield Check(Level.WARNING, "Scheduler", detail, fix)
 
 
-def _roles(connection: Connection, wanted: Wanted, owner: str) -> Check:
+def _roles(connection: Connection, wanted: CheckInput, owner: str) -> Check:
     extra = {"owner": wanted.owner, "globals": wanted.creates_roles}
     choices = check_server.read_choices(RestoreOptions("", wanted.expected, extra=extra))
     owned = Inventory(roles=wanted.expected.roles, settings={"owner": owner})
     return _tried(
         "Roles",
-        _roles_text(wanted),
+        _roles_text(connection, wanted),
         lambda: check_server.refuse_unfit(connection, owned, choices),
     )
 
 
-def _roles_text(wanted: Wanted) -> str:
+def _roles_text(connection: Connection, wanted: CheckInput) -> str:
     if wanted.owner == check_server.OwnerPolicy.NONE:
-        return f"None needed: all will belong to {wanted.server.user}."
+        return f"None needed: all will belong to {connection.info.user}."
     if wanted.owner != check_server.OwnerPolicy.KEEP:
         return _all_there((wanted.owner,))
     if wanted.creates_roles:

@@ -3,10 +3,10 @@
 What the engine refuses is asked with the engine's own functions, so that a check and the restore
 after it cannot disagree.
 
-Nobody can be asked afterwards whether they were committed. These servers keep no state of
+No server can be asked afterwards whether they were committed. These servers keep no state of
 transactions that are over. A prepared XA transaction would tell, and hold the locks of every row
-until somebody ends it, restarts included; a GTID of our own would stay in the history of each
-replica for ever; a table of ours does not belong into somebody's database. So a job that was
+until an administrator ends it, restarts included; a GTID of our own would stay in the history of
+each replica for ever; a table of ours does not belong into a database of others. So a job that was
 stopped at the commit is not tried again, and says that it has to be looked for.
 """
 
@@ -19,13 +19,23 @@ from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.backup.privileges import account_of
 from covetbackup.core.databases.mysql.inventory import requirements
 from covetbackup.core.databases.mysql.restore import check_server
+from covetbackup.core.databases.mysql.restore.compatibility import (
+    answer,
+    difference,
+    disk_space,
+    taken_from,
+)
 from covetbackup.core.databases.mysql.restore.into_existing import foreign_keys, table_checks
-from covetbackup.core.databases.mysql.server.connection import Connection, quoted
+from covetbackup.core.databases.mysql.server.connection import (
+    Connection,
+    quoted,
+    server_connection,
+)
+from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.restore_target import CheckInput
 from covetbackup.core.databases.selection import Rows
 from covetbackup.core.errors import CovetError, as_sentence
-from restores.targets.base import Adding, Wanted
-from restores.targets.mysql_connection import on_server
-from restores.targets.mysql_fitness import answer, difference, room, taken_from
+from covetbackup.core.stream.secret import Secret
 
 _NOBODY = check_server.RestoreChoices(owner=check_server.NONE)
 # Whoever alters a table has everybody wait: less long than the look at the server may take.
@@ -33,21 +43,25 @@ _LOCK_TIMEOUT = "SET SESSION lock_wait_timeout = 5"
 _DATABASE = "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
 
 
-def _look(wanted: Wanted) -> list[Check]:
+def check_existing_database(
+    settings: ConnectionSettings, password: Secret | None, wanted: CheckInput
+) -> list[Check]:
+    """Return the checks of the tables that get rows. A server that does not answer is a check that
+    failed."""
     try:
-        with on_server(wanted.server) as connection:
+        with server_connection(settings, password) as connection:
             connection.execute(_LOCK_TIMEOUT)
             return [
                 answer(connection),
                 Check(Level.PASS, "Version", taken_from(wanted)),
                 *_fitness(connection, wanted),
-                room(wanted.plain_bytes),
+                disk_space(wanted.plain_bytes),
             ]
     except CovetError as error:
         return [failed("Target server", error)]
 
 
-def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+def _fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     if connection.value(_DATABASE, [wanted.name]) is None:
         detail = f"{account_of(connection)} sees no database called {wanted.name}."
         fix = f"Use another one, or GRANT SELECT, INSERT ON {quoted(wanted.name)}.* to it."
@@ -133,6 +147,3 @@ def _keys(
         detail = f"The referenced rows must exist already: {table_checks.listed(out)}."
         fix = "Select the other tables as well if their rows are missing."
         yield Check(Level.WARNING, "Foreign keys", detail, fix)
-
-
-ADDING = Adding(makes_tables=False, look=_look)

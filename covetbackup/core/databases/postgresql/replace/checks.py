@@ -1,35 +1,31 @@
-"""Replacing databases of a PostgreSQL server: the engine's own functions, and checks before."""
+"""The checks of a PostgreSQL database before it is replaced."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
 
-from backups.models import Server
 from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.postgresql.replace import swap
 from covetbackup.core.databases.postgresql.server.connection import Connection
 from covetbackup.core.errors import CovetError
 from covetbackup.core.text import size_text
-from restores.targets.base import Exchange, Wanted
-from restores.targets.connected import over
-from restores.targets.postgresql_connection import maintenance
 
 
-def checks(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+def checks(connection: Connection, name: str) -> Iterator[Check]:
     """Whether what is there can be replaced, and whom that would meet."""
     try:
-        swap.refuse_unfit(connection, wanted.name)
+        swap.refuse_unfit(connection, name)
     except CovetError as error:
         yield failed("Name", error)
         return
-    kept = swap.free_kept_name(connection, wanted.name, _now_of(connection))
-    size = connection.execute(_SIZE, (wanted.name,)).fetchone()
+    kept = swap.free_kept_name(connection, name, _now_of(connection))
+    size = connection.execute(_SIZE, (name,)).fetchone()
     much = f" ({size_text(size[0])})" if size and size[0] is not None else ""
-    detail = f"{wanted.name} exists{much}; it will be retained as {kept}, or later."
+    detail = f"{name} exists{much}; it will be retained as {kept}, or later."
     yield Check(Level.PASS, "Name", detail)
-    yield _live_sessions(connection, wanted.name)
-    yield from _slots(connection, wanted.name)
+    yield _live_sessions(connection, name)
+    yield from _slots(connection, name)
 
 
 _SIZE = """
@@ -77,28 +73,3 @@ def _now_of(connection: Connection) -> datetime:
     assert row is not None
     moment: datetime = row[0]
     return moment
-
-
-_identity = over(maintenance, swap.identity_of)
-
-
-def _swap(server: Server, target: str, incoming: str, retained_as: str) -> list[str]:
-    with maintenance(server) as connection, maintenance(server) as usher:
-        swap.swap(connection, usher, target=target, incoming=incoming, retained_as=retained_as)
-    return []  # a database there is renamed with all that is in it
-
-
-def _was_swapped(server: Server, target: str, retained_as: str) -> bool:
-    return _identity(server, retained_as) is not None
-
-
-EXCHANGE = Exchange(
-    refuse_unfit=over(maintenance, swap.refuse_unfit),
-    sessions=over(maintenance, swap.sessions_in),
-    identity=_identity,
-    name_of=over(maintenance, swap.name_of),
-    free_name=over(maintenance, swap.free_kept_name),
-    swap=_swap,
-    was_swapped=_was_swapped,
-    drop=over(maintenance, swap.drop_kept),
-)

@@ -13,40 +13,48 @@ from dataclasses import replace
 from psycopg import errors
 
 from covetbackup.core.databases.checks import Check, Level, counted, failed, rows_there
+from covetbackup.core.databases.postgresql.restore.check_connection import database
+from covetbackup.core.databases.postgresql.restore.compatibility import (
+    answer,
+    narrowed,
+    needs,
+    writable,
+)
+from covetbackup.core.databases.postgresql.restore.disk_space import disk_space
 from covetbackup.core.databases.postgresql.restore.into_existing import (
-    commit_status,
     create_tables,
     foreign_keys,
     table_checks,
 )
 from covetbackup.core.databases.postgresql.restore.into_existing.requalify import schemas_that_stay
 from covetbackup.core.databases.postgresql.restore.into_existing.schema_rename import refuse_taken
-from covetbackup.core.databases.postgresql.server.connection import Connection
+from covetbackup.core.databases.postgresql.restore.privileges import superuser_only
+from covetbackup.core.databases.postgresql.server.connection import Connection, ConnectionSettings
+from covetbackup.core.databases.restore_target import CheckInput
 from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.errors import CovetError, ServerBusy, as_sentence
-from restores.targets.base import Adding, Wanted
-from restores.targets.connected import over
-from restores.targets.postgresql_connection import database, maintenance
-from restores.targets.postgresql_fitness import answer, narrowed, needs, writable
-from restores.targets.postgresql_rights import superuser_only
-from restores.targets.postgresql_room import room
+from covetbackup.core.stream.secret import Secret
 
 # Less long than the look at the server may take: nobody would end a session that waits on.
 _SECONDS = 5
 _LIMITS = {"lock_timeout": _SECONDS, "statement_timeout": _SECONDS}
 
 
-def _look(wanted: Wanted) -> list[Check]:
+def check_existing_database(
+    settings: ConnectionSettings, password: Secret | None, wanted: CheckInput
+) -> list[Check]:
+    """Return the checks of the database of `settings`. One that cannot be reached is a check that
+    failed."""
     wanted = narrowed(wanted)
     try:
-        with database(wanted.server, wanted.name) as connection, _limited(connection, wanted.name):
+        with database(settings, password) as connection, _limited(connection, wanted.name):
             return [
-                answer(connection, wanted.server),
+                answer(connection, settings),
                 Check(Level.PASS, "Database", f"{wanted.name} exists."),
                 writable(connection),
                 *needs(connection, wanted),
                 *_fitness(connection, wanted),
-                *room(connection, wanted),
+                *disk_space(connection, wanted),
             ]
     except CovetError as error:
         return [failed("Database", error)]
@@ -71,7 +79,7 @@ def _limited(connection: Connection, name: str) -> Iterator[None]:
         ) from error
 
 
-def _fitness(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+def _fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     if wanted.chosen is None:
         detail = "The selection could not be read from the backup."
         yield Check(Level.UNKNOWN, "Tables", detail, "See the checks of the backup.")
@@ -92,7 +100,7 @@ def _names(connection: Connection, chosen: ResolvedSelection) -> Check:
     return Check(Level.PASS, "Names", "None of the selected names exists yet.")
 
 
-def _rights(connection: Connection, chosen: ResolvedSelection, wanted: Wanted) -> Check:
+def _rights(connection: Connection, chosen: ResolvedSelection, wanted: CheckInput) -> Check:
     """To create in the schemas that are there, or schemas; and to have one step aside."""
     part = replace(chosen, configuration=frozenset()).of(wanted.expected)
     schemas = sorted({one.schema for one in part.tables} | {one.schema for one in part.sequences})
@@ -100,9 +108,11 @@ def _rights(connection: Connection, chosen: ResolvedSelection, wanted: Wanted) -
     olds = [old for old, _ in chosen.schemas_as if old not in staying]
     rows = connection.execute(_LACKING, (schemas, schemas, olds)).fetchall()
     if not rows:
-        return Check(Level.PASS, "Rights", f"{wanted.server.user} may create the selected objects.")
+        return Check(
+            Level.PASS, "Rights", f"{connection.info.user} may create the selected objects."
+        )
     lacking = [what for (what,) in rows]
-    detail = f"{wanted.server.user} lacks: {', '.join(lacking)}."
+    detail = f"{connection.info.user} lacks: {', '.join(lacking)}."
     return Check(Level.FAIL, "Rights", detail, "Grant it that, or restore as the owner.")
 
 
@@ -154,8 +164,3 @@ def _effects(
         named = table_checks.listed(sequences)
         detail = f"They are not advanced and may return numbers that are in use: {named}."
         yield Check(Level.WARNING, "Sequences", detail, "Advance them afterwards with setval().")
-
-
-ADDING = Adding(
-    makes_tables=True, look=_look, was_added=over(maintenance, commit_status.was_committed)
-)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.mysql.server.connection import Connection
+from covetbackup.core.databases.restore_target import CheckInput
 from covetbackup.core.errors import CovetError
 from covetbackup.core.text import size_text
-from restores.targets.base import Wanted
 
 
 def answer(connection: Connection) -> Check:
@@ -23,7 +23,7 @@ def tried(title: str, good: str, act: Callable[[], str | None]) -> Check:
         return failed(title, error)
 
 
-def taken_from(wanted: Wanted) -> str:
+def taken_from(wanted: CheckInput) -> str:
     version = (wanted.expected.settings or {}).get("server_version", "an unknown version")
     return f"The backup is of {version}."
 
@@ -32,7 +32,7 @@ def difference(text: str) -> Check:
     return Check(Level.WARNING, "Differences", f"{text[:1].upper()}{text[1:]}.")
 
 
-def room(plain_bytes: int | None) -> Check:
+def disk_space(plain_bytes: int | None) -> Check:
     need = f"about {size_text(plain_bytes)} and indexes" if plain_bytes else "an unknown size"
     detail = f"A server does not tell how much is free; needed is {need}."
     return Check(Level.UNKNOWN, "Disk space", detail)

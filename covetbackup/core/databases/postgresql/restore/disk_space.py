@@ -12,14 +12,14 @@ import psycopg
 from covetbackup.core.databases.checks import Check, Level
 from covetbackup.core.databases.postgresql.backup.single_stream import METHOD
 from covetbackup.core.databases.postgresql.server.connection import Connection
+from covetbackup.core.databases.restore_target import CheckInput
 from covetbackup.core.text import size_text
-from restores.targets.base import Wanted
 
 _WITH_INDEXES = 1.3
 """Tables are what is known; less than this many times them is tight once indexes are built."""
 
 
-def room(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+def disk_space(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     """One check for the server, and one for here if the restore spools the archive: a dump in
     parts is loaded by several jobs as it is."""
     tables = int((wanted.expected.settings or {}).get("table_bytes", "0"))

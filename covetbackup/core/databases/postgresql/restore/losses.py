@@ -8,11 +8,11 @@ from covetbackup.core.databases.checks import Check, Level
 from covetbackup.core.databases.postgresql.backup import unread
 from covetbackup.core.databases.postgresql.restore import check_server
 from covetbackup.core.databases.postgresql.server.connection import Connection
+from covetbackup.core.databases.restore_target import CheckInput
 from covetbackup.core.errors import as_sentence
-from restores.targets.base import Wanted
 
 
-def lost(connection: Connection, wanted: Wanted) -> Iterator[Check]:
+def losses(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     """A warning for each thing that a whole restore will lack."""
     _, why = check_server.own_tablespace(connection, wanted.expected)
     if why:

@@ -1,0 +1,125 @@
+"""The checks of a MySQL or MariaDB server before a database is created or replaced there.
+
+What the engine itself refuses is asked with the engine's own functions, so that a check and the
+restore after it cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from covetbackup.core.databases.base import RestoreOptions
+from covetbackup.core.databases.checks import Check, Level, failed
+from covetbackup.core.databases.mysql.backup.privileges import account_of, granted
+from covetbackup.core.databases.mysql.inventory import references, requirements
+from covetbackup.core.databases.mysql.replace import checks as replace_checks
+from covetbackup.core.databases.mysql.restore import check_server, scratch
+from covetbackup.core.databases.mysql.restore.compatibility import (
+    answer,
+    difference,
+    disk_space,
+    taken_from,
+    tried,
+)
+from covetbackup.core.databases.mysql.restore.features import ENABLE_EVENTS
+from covetbackup.core.databases.mysql.server.clients import choose_clients, find_clients
+from covetbackup.core.databases.mysql.server.connection import (
+    Connection,
+    quoted,
+    server_connection,
+)
+from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.restore_target import CheckInput
+from covetbackup.core.errors import CovetError, as_sentence
+from covetbackup.core.stream.secret import Secret
+
+
+def check_new_database(
+    settings: ConnectionSettings, password: Secret | None, wanted: CheckInput
+) -> list[Check]:
+    """Return the checks in the order in which a restore would meet them. A server that does not
+    answer is a check that failed."""
+    try:
+        with server_connection(settings, password) as connection:
+            return [
+                answer(connection),
+                *_fitness(connection, wanted),
+                *_rights(connection, wanted.name),
+                *_accounts(connection, wanted),
+                disk_space(wanted.plain_bytes),
+            ]
+    except CovetError as error:
+        return [failed("Target server", error)]
+
+
+def _fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
+    expected = wanted.expected
+    yield tried(
+        "Version",
+        taken_from(wanted),
+        lambda: check_server.refuse_unfit(connection, expected),
+    )
+    tables = None if wanted.chosen is None else wanted.chosen.tables
+    for one in requirements.unmet(connection, expected, tables):
+        yield Check(Level.FAIL, one.title, as_sentence(one.detail), as_sentence(one.fix))
+    yield tried("Client programs", "", lambda: _tools(connection))
+    if wanted.replaces:
+        yield from replace_checks.checks(connection, wanted)
+    else:
+        yield tried(
+            "Name",
+            f"{wanted.name} does not exist yet.",
+            lambda: scratch.refuse_taken(connection, wanted.name),
+        )
+    yield from _references(connection, wanted)
+    extra = {"owner": wanted.owner, "globals": wanted.creates_roles}
+    choices = check_server.read_choices(RestoreOptions("", expected, extra=extra))
+    for risk in check_server.risks(connection, expected, choices):
+        yield difference(risk)
+
+
+def _references(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
+    """What the database needs of others, and what of a copy acts on the original."""
+    expected, chosen = wanted.expected, wanted.chosen
+    if references.needs_of(expected):
+        yield tried(
+            "Other databases",
+            "Everything that views and defaults need from them exists.",
+            lambda: references.refuse_missing(
+                connection, expected, chosen.tables if chosen else None
+            ),
+        )
+    acting = references.on_the_original(expected, wanted.name)
+    if acting:
+        fix = (
+            "Take the name out of these bodies: in the original, or in the copy before it is used."
+        )
+        yield Check(Level.WARNING, "Original", f"{acting[:1].upper()}{acting[1:]}.", fix)
+    events = references.events_of_a_copy(expected, wanted.name, replaces=wanted.replaces)
+    if events and not chosen and ENABLE_EVENTS.name not in wanted.switches:
+        yield Check(Level.WARNING, "Events", f"{events[:1].upper()}{events[1:]}.")
+
+
+def _tools(connection: Connection) -> str:
+    found = choose_clients(find_clients(), connection.version)
+    return f"Client {found.version} is installed."
+
+
+def _rights(connection: Connection, name: str) -> Iterator[Check]:
+    account = account_of(connection)
+    for place, shown in ((scratch.PREFIX, "`covet\\_tmp\\_%`"), (name, quoted(name))):
+        if granted(connection, place).here & {"ALL PRIVILEGES", "CREATE"}:
+            continue
+        detail = f"{account} may not create databases called {shown}."
+        yield Check(Level.FAIL, "Rights", detail, f"GRANT ALL ON {shown}.* TO {account};")
+        return
+    yield Check(Level.PASS, "Rights", f"{account} may create databases.")
+
+
+def _accounts(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
+    everywhere = granted(connection, wanted.name).everywhere
+    if wanted.creates_roles and not everywhere & {"ALL PRIVILEGES", "CREATE USER"}:
+        account = account_of(connection)
+        detail = f"{account} may not create accounts, so missing ones are not created."
+        fix = f"GRANT CREATE USER ON *.* TO {account} WITH GRANT OPTION;"
+        yield Check(Level.WARNING, "Accounts", detail, fix)

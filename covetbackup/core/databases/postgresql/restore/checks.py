@@ -1,0 +1,56 @@
+"""The checks of a PostgreSQL server before a database is created or replaced there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from covetbackup.core.databases.checks import Check, Level, failed
+from covetbackup.core.databases.postgresql.replace import checks as replace_checks
+from covetbackup.core.databases.postgresql.restore import scratch
+from covetbackup.core.databases.postgresql.restore.check_connection import maintenance
+from covetbackup.core.databases.postgresql.restore.compatibility import (
+    answer,
+    fitness,
+    narrowed,
+    writable,
+)
+from covetbackup.core.databases.postgresql.restore.disk_space import disk_space
+from covetbackup.core.databases.postgresql.restore.losses import losses
+from covetbackup.core.databases.postgresql.restore.privileges import privileges
+from covetbackup.core.databases.postgresql.server.connection import Connection, ConnectionSettings
+from covetbackup.core.databases.restore_target import CheckInput
+from covetbackup.core.errors import CovetError
+from covetbackup.core.stream.secret import Secret
+
+
+def check_new_database(
+    settings: ConnectionSettings, password: Secret | None, wanted: CheckInput
+) -> list[Check]:
+    """Return the checks in the order in which a restore would meet them. A server that does not
+    answer is a check that failed."""
+    wanted = narrowed(wanted)
+    try:
+        with maintenance(settings, password) as connection:
+            return [
+                answer(connection, settings),
+                writable(connection),
+                *fitness(connection, wanted),
+                *_name(connection, wanted),
+                *privileges(connection, wanted),
+                *disk_space(connection, wanted),
+                *losses(connection, wanted),
+            ]
+    except CovetError as error:
+        return [failed("Target server", error)]
+
+
+def _name(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
+    if wanted.replaces:
+        yield from replace_checks.checks(connection, wanted.name)
+        return
+    try:
+        scratch.refuse_taken(connection, wanted.name)
+    except CovetError as error:
+        yield failed("Name", error)
+    else:
+        yield Check(Level.PASS, "Name", f"{wanted.name} does not exist yet.")

@@ -1,0 +1,48 @@
+"""Replacing SQLite files of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from covetbackup.core.databases.retained import Session
+from covetbackup.core.databases.sqlite.replace import swap
+from covetbackup.core.databases.sqlite.replace.checks import programs_in
+from covetbackup.core.errors import DatabaseUnavailable
+
+
+class SqliteReplacement:
+    """A `Replacement`: a file keeps all that is in it. `path_of` is as for `SqliteTarget`."""
+
+    def __init__(self, folder: Path, path_of: Callable[[str], Path]) -> None:
+        self._folder = folder
+        self._path_of = path_of
+
+    def refuse_unfit(self, name: str) -> None:
+        swap.refuse_unfit(self._path_of(name))
+
+    def sessions(self, name: str) -> list[Session]:
+        return programs_in(self._path_of(name))
+
+    def identity(self, name: str) -> str | None:
+        return swap.identity_of(self._path_of(name))
+
+    def name_of(self, identity: str) -> str | None:
+        try:
+            return swap.name_of(self._folder, identity)
+        except OSError as error:
+            raise DatabaseUnavailable(f"{self._folder} cannot be read: {error.strerror}") from error
+
+    def free_name(self, name: str, now: datetime) -> str:
+        return swap.free_kept_path(self._path_of(name), now).name
+
+    def swap(self, target: str, incoming: str, retained_as: str) -> list[str]:
+        swap.exchange(self._path_of(target), self._path_of(incoming), self._path_of(retained_as))
+        return []
+
+    def was_swapped(self, target: str, retained_as: str) -> bool:
+        return swap.was_exchanged(self._path_of(target), self._path_of(retained_as))
+
+    def drop(self, name: str) -> None:
+        swap.drop_kept(self._path_of(name))
