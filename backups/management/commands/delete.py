@@ -1,4 +1,4 @@
-"""`covetbackup delete_backup BACKUP --yes`: remove a backup from every repository for good."""
+"""`covetbackup delete BACKUP --yes`: remove a backup from every repository for good."""
 
 from __future__ import annotations
 
