@@ -149,7 +149,7 @@ def test_a_backup_says_what_it_holds_and_finds_a_table(
     backup = make_backup_row(make_database(make_server(team)), inventory={"tables": tables})
     address = reverse("backup", args=[backup.pk])
     client = client_of(viewer)
-    assert "The first 200 of 300 tables" in client.get(address).content.decode()
+    assert "Showing 200 of 300 tables" in client.get(address).content.decode()
     found = client.get(f"{address}?table=T299").content.decode()
     assert "shop.t299" in found and "shop.t298" not in found
 
