@@ -24,7 +24,7 @@ TO_BE_MADE = ~Q(state__in=GOOD_COPIES) | ~Q(problem="")
 """Copies that are missing or damaged, and good ones without an index that makes reading faster."""
 
 
-def make_up_for(backup: Backup) -> None:
+def replicate_missing(backup: Backup) -> None:
     """Ask for the copies that failed while the backup was taken, each once. Bears repetition."""
     if backup.state == BackupState.DEGRADED:
         failed = backup.copies.filter(state=CopyState.FAILED, job=None)

@@ -14,7 +14,7 @@ from django.utils import timezone
 from backups import engine_factory, secrets
 from backups.discovery import is_included
 from backups.models import Database, Repository, Server
-from backups.repository_check import Step, rehearse
+from backups.repository_check import Step, check_storage
 from backups.timeout import within
 from covetbackup.access.models import Team
 from covetbackup.core.errors import (
@@ -112,7 +112,7 @@ def _steps(storage: Storage, name: str, expected: str) -> list[Step]:
             f"the place of {name} holds another repository, {opened.id}",
             "was a different disk mounted there?",
         )
-    return rehearse(storage)
+    return check_storage(storage)
 
 
 def _opened(storage: Storage, name: str) -> str:
@@ -140,7 +140,7 @@ def _made(storage: Storage, name: str) -> str:
 
 
 def _require_all(storage: Storage, name: str) -> None:
-    failed = next((step for step in rehearse(storage) if step.problem), None)
+    failed = next((step for step in check_storage(storage) if step.problem), None)
     if failed is not None:
         raise StorageError(
             f"{name} cannot hold backups: {failed.title.lower()}: {failed.problem}",

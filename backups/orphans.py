@@ -17,7 +17,7 @@ from covetbackup.core.repository.repository import Repository
 from covetbackup.core.storage.retry import Retry
 
 PATIENCE = Retry(attempts=3, budget_seconds=20)
-"""Whoever settles has other jobs to look after."""
+"""The clean-up of one backup must not hold up other jobs."""
 
 GIVE_UP_AFTER = timedelta(days=1)
 """How long the end of a job waits for a repository that cannot be reached; the sweep of that

@@ -16,7 +16,7 @@ from django.utils import timezone
 from backups import engine_factory
 from backups.models import Backup, BackupCopy, BackupState, CopyState, Database, Repository, Server
 from backups.models.source import DatabaseState, ServerKind
-from backups.state import describe, judge_copies, sha256_of
+from backups.state import describe, recompute_state, sha256_of
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.registry import KINDS, member_check
 from covetbackup.core.errors import CovetError, KeyUnavailable
@@ -85,7 +85,7 @@ class _Run:
         with transaction.atomic():
             backup = self._backup(manifest, warnings, sha256)
             self._copy(backup, problem)
-            judge_copies(backup)
+            recompute_state(backup)
 
     def _opened(self, label: Label, manifest: Manifest) -> tuple[Manifest, list[str]]:
         try:

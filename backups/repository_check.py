@@ -35,7 +35,7 @@ class Step:
         return "fail" if self.problem else "warning" if self.warning else "pass"
 
 
-def rehearse(storage: Storage) -> list[Step]:
+def check_storage(storage: Storage) -> list[Step]:
     """The steps in order, ending with the first that failed; what was written is deleted."""
     name, data = f"{FOLDER}{os.urandom(16).hex()}", os.urandom(_SIZE)
     todo: list[tuple[str, Callable[[], None]]] = [

@@ -117,7 +117,7 @@ def record_copy_check(copy: BackupCopy, state: CopyState, problem: str) -> None:
     copy.save(update_fields=["state", "problem", "checked_at"])
 
 
-def judge_copies(backup: Backup) -> BackupState:
+def recompute_state(backup: Backup) -> BackupState:
     """available if every copy is good, degraded if some are, failed if none is."""
     states = list(backup.copies.values_list("state", flat=True))
     good = sum(state in GOOD_COPIES for state in states)
@@ -136,7 +136,7 @@ def record_copied(copy: BackupCopy) -> None:
     """The copy is there now, and may have been the last that was missing."""
     copy.state, copy.stored_at, copy.problem = CopyState.STORED, timezone.now(), ""
     copy.save(update_fields=["state", "stored_at", "problem"])
-    judge_copies(copy.backup)
+    recompute_state(copy.backup)
     _record_problems(copy.backup)
 
 
@@ -146,13 +146,13 @@ def record_not_copied(copy: BackupCopy, problem: str) -> None:
     if copy.state in (CopyState.PENDING, CopyState.FAILED):
         copy.state, copy.problem = CopyState.FAILED, problem
         copy.save(update_fields=["state", "problem"])
-        judge_copies(copy.backup)
+        recompute_state(copy.backup)
 
 
 @patient
 def record_verified(backup: Backup, level: Level) -> None:
     """The outcome of a verification of all copies, each recorded by `record_copy_check`."""
-    judge_copies(backup)
+    recompute_state(backup)
     _record_problems(backup)
     if not backup.verify_problem:
         backup.verified_at, backup.verified_level = timezone.now(), level.value
@@ -171,7 +171,7 @@ def _record_problems(backup: Backup) -> None:
 def abandon_removal(backup: Backup) -> None:
     """expiring → what its copies make of it: it was held after all."""
     if _move(backup, [BackupState.EXPIRING], BackupState.DEGRADED):
-        judge_copies(backup)
+        recompute_state(backup)
 
 
 def refuse_held(backup: Backup) -> None:

@@ -45,7 +45,7 @@ def run_backup(work: Work) -> None:
     backup = _backup_of(work)
     if backup.state != BackupState.PENDING:
         raise Conflict(f"{backup} is {backup.state}, so there is nothing left to do")
-    if orphans.has_leftovers(backup) and _settled(work, backup):
+    if orphans.has_leftovers(backup) and _was_cleaned_up(work, backup):
         return
     with noting_reachability(backup.database.server):
         _take(work, backup)
@@ -76,7 +76,7 @@ def _take(work: Work, backup: Backup) -> None:
     records.record_backup(backup, result, manifest_sha256=sha256)
 
 
-def _settled(work: Work, backup: Backup) -> bool:
+def _was_cleaned_up(work: Work, backup: Backup) -> bool:
     """Whether the attempt before this one had published the backup. What it left is removed as
     far as its repositories can be reached."""
     try:
@@ -217,7 +217,7 @@ def _backup_ended(job: Job) -> None:
     _record_end(job)
     backup = Backup.objects.filter(job=job).select_related("database__server__team").first()
     if backup is not None:
-        copy_requests.make_up_for(backup)
+        copy_requests.replicate_missing(backup)
 
 
 def _record_end(job: Job) -> None:

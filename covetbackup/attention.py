@@ -14,7 +14,7 @@ from covetbackup.access.roles import Permission
 from covetbackup.access.templatetags.ui import ago
 from covetbackup.core.capitals import capitalised
 from covetbackup.jobs.models import JobState
-from covetbackup.system_status.workers import worker_troubles, workers
+from covetbackup.system_status.workers import worker_issues, workers
 from restores.models import Restore
 
 _FAILED = (JobState.FAILED, JobState.INTERRUPTED)
@@ -49,8 +49,8 @@ def concerns_of(user: User, now: datetime) -> list[Concern]:
 def _workers(user: User, now: datetime) -> Iterator[Concern]:
     may_look = user.may_anywhere(Permission.VIEW_SETTINGS)
     url = reverse("settings") if may_look else reverse("jobs")
-    for trouble in worker_troubles(workers(now), user):
-        yield Concern("bad", capitalised(trouble.text), "", url, "Details")
+    for issue in worker_issues(workers(now), user):
+        yield Concern("bad", capitalised(issue.text), "", url, "Details")
 
 
 def _servers(user: User) -> Iterator[Concern]:

@@ -1,4 +1,4 @@
-"""The pages for what went wrong, in the same shell as all others."""
+"""Error pages, in the same layout as all others."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def denied(request: HttpRequest, exception: Exception) -> HttpResponse:
 def forged(request: HttpRequest, reason: str = "") -> HttpResponse:
     log.warning("refused a form without a valid token: %s path=%s", reason, request.path)
     text = (
-        "It came without the token that proves it is from one of our pages. "
-        "Go back, load the page anew and try again. Are cookies allowed?"
+        "It was sent without its security token. Go back, reload the page and try again. "
+        "Are cookies allowed?"
     )
     return _page(request, 403, "This form was refused", text)
 
@@ -41,8 +41,8 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def broken(request: HttpRequest) -> HttpResponse:
     """Looks at neither session nor catalog: they may be what is broken."""
     log.error("answered 500 path=%s request=%s", request.path, _id(request))
-    text = "This is a fault in CovetBackup or its catalog. See the server log."
-    return HttpResponse(_alone(request, "Something went wrong here", text), status=500)
+    text = "CovetBackup or its catalog failed. See the server log."
+    return HttpResponse(_alone(request, "Internal error", text), status=500)
 
 
 def _page(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:

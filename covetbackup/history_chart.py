@@ -29,20 +29,20 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Week:
+class HistoryChart:
     """`summary` says in words what the picture shows."""
 
     bars: tuple[Bar, ...]
     summary: str
 
 
-def weeks_of(databases: Iterable[int], now: datetime) -> dict[int, Week]:
+def charts_of(databases: Iterable[int], now: datetime) -> dict[int, HistoryChart]:
     """By database; days are those of the visitor's time zone, the last of them is today."""
     ids = list(databases)
     today = timezone.localdate(now)
     days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
     found = _states(ids, now - timedelta(days=DAYS))
-    return {pk: _week([found.get((pk, day), "none") for day in days], days) for pk in ids}
+    return {pk: _chart([found.get((pk, day), "none") for day in days], days) for pk in ids}
 
 
 def _states(ids: list[int], since: datetime) -> dict[tuple[int, date], str]:
@@ -57,7 +57,7 @@ def _states(ids: list[int], since: datetime) -> dict[tuple[int, date], str]:
     return found
 
 
-def _week(states: list[str], days: list[date]) -> Week:
+def _chart(states: list[str], days: list[date]) -> HistoryChart:
     bars = tuple(
         Bar(
             x=number * _STEP,
@@ -68,7 +68,7 @@ def _week(states: list[str], days: list[date]) -> Week:
         )
         for number, (state, day) in enumerate(zip(states, days, strict=True))
     )
-    return Week(bars, _summary(states))
+    return HistoryChart(bars, _summary(states))
 
 
 def _summary(states: list[str]) -> str:

@@ -22,12 +22,12 @@ from covetbackup.access.roles import Permission
 from covetbackup.access.templatetags.ui import UNKNOWN, ago, bytes_text
 from covetbackup.attention import Concern, concerns_of
 from covetbackup.first_steps import Step, first_steps
-from covetbackup.history_chart import Week, weeks_of
+from covetbackup.history_chart import HistoryChart, charts_of
 from covetbackup.jobs import progress_stats
 from covetbackup.jobs.models import ACTIVE_STATES, Job
 
 MOST_ROWS = 50
-_MOST_TROUBLES = 10
+_MOST_ISSUES = 10
 _MOST_JOBS = 10
 _LONGEST = "Longest time since last backup"
 
@@ -43,7 +43,7 @@ class Row:
     url: str
     last_good_at: datetime | None
     stored_bytes: int | None
-    week: Week | None = None
+    week: HistoryChart | None = None
 
     @property
     def needs_attention(self) -> bool:
@@ -67,8 +67,8 @@ class Fleet:
     rows: list[Row]
     hidden: int
     concerns: list[Concern]
-    troubles: list[Row]
-    more_troubles: int
+    issues: list[Row]
+    more_issues: int
     facts: list[Fact]
     can_restore: bool
     steps: list[Step] = field(default_factory=list)
@@ -114,17 +114,17 @@ def judge_fleet(user: User, now: datetime) -> Fleet:
     """The verdict over all databases that `user` may see; few queries, whatever their number."""
     rows = sorted((_row(one) for one in fleet_of(user)), key=lambda row: row.verdict.order)
     tally = tally_of(row.verdict for row in rows)
-    troubles = [row for row in rows if row.needs_attention]
+    issues = [row for row in rows if row.needs_attention]
     concerns = concerns_of(user, now)
     return Fleet(
         sentence=_sentence(tally),
-        title=_title(len(troubles) + len(concerns)),
+        title=_title(len(issues) + len(concerns)),
         subtitle=_subtitle(tally, sum(row.verdict.tone is Tone.WARN for row in rows)),
         rows=_with_weeks(rows[:MOST_ROWS], now),
         hidden=max(len(rows) - MOST_ROWS, 0),
         concerns=concerns,
-        troubles=troubles[:_MOST_TROUBLES],
-        more_troubles=max(len(troubles) - _MOST_TROUBLES, 0),
+        issues=issues[:_MOST_ISSUES],
+        more_issues=max(len(issues) - _MOST_ISSUES, 0),
         facts=_facts(rows, tally, statistics(user)),
         can_restore=any(row.last_good_at for row in rows),
         steps=first_steps(user),
@@ -132,7 +132,7 @@ def judge_fleet(user: User, now: datetime) -> Fleet:
 
 
 def _with_weeks(rows: list[Row], now: datetime) -> list[Row]:
-    weeks = weeks_of((row.pk for row in rows), now)
+    weeks = charts_of((row.pk for row in rows), now)
     return [replace(row, week=weeks[row.pk]) for row in rows]
 
 
@@ -156,8 +156,8 @@ def _sentence(tally: Tally) -> str:
     return f"{tally.total - tally.lost} of {tally.total} databases are recoverable"
 
 
-def _title(troubles: int) -> str:
-    return f"{troubles} problem{'' if troubles == 1 else 's'}" if troubles else "Overview"
+def _title(issues: int) -> str:
+    return f"{issues} problem{'' if issues == 1 else 's'}" if issues else "Overview"
 
 
 def _subtitle(tally: Tally, attention: int) -> str:

@@ -34,7 +34,7 @@ def version() -> str:
         return "from source"
 
 
-def parts() -> list[Part]:
+def components() -> list[Part]:
     """What is shipped with the product, and the packages it asks for that are installed."""
     return [*SHIPPED, *_packages()]
 

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import connection
 
 from covetbackup.env import without_password
-from covetbackup.system_status.issue import Trouble
+from covetbackup.system_status.issue import Issue
 
 _LEAST_FREE_SHARE = 0.05
 
@@ -57,14 +57,14 @@ def folders() -> list[Folder]:
     return [_folder("; ".join(found), path) for path, found in titles.items()]
 
 
-def folder_troubles(found: list[Folder]) -> Iterator[Trouble]:
+def folder_issues(found: list[Folder]) -> Iterator[Issue]:
     for folder in found:
         if not folder.is_writable:
             text = f"{folder.path} is missing or cannot be written to"
-            yield Trouble("bad", text, "does it belong to the user that runs this?")
+            yield Issue("bad", text, "does it belong to the user that runs this?")
         elif folder.total and (folder.free or 0) < _LEAST_FREE_SHARE * folder.total:
             text = f"the disk of {folder.path} is nearly full"
-            yield Trouble("warn", text, "free space, or move repositories to a larger disk")
+            yield Issue("warn", text, "free space, or move repositories to a larger disk")
 
 
 def catalog() -> Catalog:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Issue:
     """`tone` is "bad" for what keeps work from being done, else "warn". `id` names the system
     check that found it, if one did."""
 

@@ -22,7 +22,7 @@ from covetbackup.core.databases.postgresql.server.clients import (
     find_clients,
 )
 from covetbackup.core.errors import ConfigurationError
-from covetbackup.system_status.issue import Trouble
+from covetbackup.system_status.issue import Issue
 
 PROGRAMS = ("pg_dump", "pg_dumpall", "pg_restore")
 
@@ -36,7 +36,7 @@ class Program:
     place: str
 
 
-def programs_here() -> tuple[list[Program], list[Trouble]]:
+def programs_here() -> tuple[list[Program], list[Issue]]:
     """What is found, and what is missing or too old for the servers in the catalog."""
     clients, for_mysql = find_clients(), mysql.find_clients()
     found = [Program(", ".join(PROGRAMS), one.version, str(one.directory)) for one in clients]
@@ -46,11 +46,11 @@ def programs_here() -> tuple[list[Program], list[Trouble]]:
         Program("Python", platform.python_version(), platform.python_implementation()),
         Program("OpenSSL", ssl.OPENSSL_VERSION.split()[1], "library of Python"),
     ]
-    troubles = [
+    issues = [
         *_troubles(clients, _majors(_versions(ServerKind.POSTGRESQL))),
         *_mysql_troubles(for_mysql, _versions(ServerKind.MYSQL)),
     ]
-    return found, troubles
+    return found, issues
 
 
 def _mysql_program(one: mysql.Clients) -> Program:
@@ -68,20 +68,20 @@ def _majors(versions: Iterable[str]) -> list[int]:
     return sorted(int(first) for first in firsts if first.isdigit())
 
 
-def _troubles(clients: Sequence[Clients], majors: Sequence[int]) -> Iterator[Trouble]:
+def _troubles(clients: Sequence[Clients], majors: Sequence[int]) -> Iterator[Issue]:
     if not clients:
         names = ", ".join(PROGRAMS)
         package = f"postgresql-client-{majors[-1]}" if majors else "postgresql-client"
-        yield Trouble("warn", f"{names} are not installed here", f"apt install {package}")
+        yield Issue("warn", f"{names} are not installed here", f"apt install {package}")
         return
     for major in majors:
         try:
             choose_clients(clients, major=major)
         except ConfigurationError as error:
-            yield Trouble("warn", error.message, f"apt install postgresql-client-{major}")
+            yield Issue("warn", error.message, f"apt install postgresql-client-{major}")
 
 
-def _mysql_troubles(found: Sequence[mysql.Clients], versions: Iterable[str]) -> Iterator[Trouble]:
+def _mysql_troubles(found: Sequence[mysql.Clients], versions: Iterable[str]) -> Iterator[Issue]:
     """One for each flavour whose programs are missing: another version of them will do."""
     missing = {}
     for version in versions:
@@ -90,4 +90,4 @@ def _mysql_troubles(found: Sequence[mysql.Clients], versions: Iterable[str]) -> 
         except ConfigurationError as error:
             missing[error.message] = error.hint
     for message, hint in missing.items():
-        yield Trouble("warn", message, hint)
+        yield Issue("warn", message, hint)

@@ -21,7 +21,7 @@ from backups import secrets
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 from covetbackup.system_status import components, disk, programs, workers
-from covetbackup.system_status.issue import Trouble
+from covetbackup.system_status.issue import Issue
 
 
 @require_safe
@@ -34,15 +34,15 @@ def condition(now: datetime) -> dict[str, Any]:
     """All that the page shows."""
     found, program_troubles = programs.programs_here()
     folders, nodes = disk.folders(), workers.workers(now)
-    troubles = [
+    issues = [
         *_checks(),
         *_secrets(),
-        *workers.worker_troubles(nodes),
-        *disk.folder_troubles(folders),
+        *workers.worker_issues(nodes),
+        *disk.folder_issues(folders),
         *program_troubles,
     ]
     return {
-        "troubles": sorted(troubles, key=lambda trouble: trouble.tone),
+        "issues": sorted(issues, key=lambda issue: issue.tone),
         "programs": found,
         "folders": folders,
         "workers": nodes,
@@ -56,20 +56,20 @@ def condition(now: datetime) -> dict[str, Any]:
         "site": settings.SITE_URL,
         "web": _web_process(),
         "version": components.version(),
-        "parts": components.parts(),
+        "parts": components.components(),
     }
 
 
-def _checks() -> Iterator[Trouble]:
+def _checks() -> Iterator[Issue]:
     for message in run_checks():
         tone = "bad" if message.level >= ERROR else "warn"
-        yield Trouble(tone, message.msg, message.hint or "", message.id or "")
+        yield Issue(tone, message.msg, message.hint or "", message.id or "")
 
 
-def _secrets() -> Iterator[Trouble]:
+def _secrets() -> Iterator[Issue]:
     if secrets.is_locked():
         text = f"the secrets are locked: {settings.CATALOG_KEYS_FILE} is not this catalog's key"
-        yield Trouble("bad", text, "put the right key file back; check_secrets says which it is")
+        yield Issue("bad", text, "put the right key file back; check_secrets says which it is")
 
 
 def _ages() -> list[tuple[str, timedelta]]:

@@ -11,7 +11,7 @@ from covetbackup.access.models import User
 from covetbackup.command_line import command
 from covetbackup.jobs.dispatch import NODE_IS_FRESH
 from covetbackup.jobs.models import ACTIVE_STATES, Job, Node
-from covetbackup.system_status.issue import Trouble
+from covetbackup.system_status.issue import Issue
 
 _REMEMBERED = timedelta(days=1)
 _MOST = 50
@@ -31,7 +31,7 @@ def workers(now: datetime) -> list[Worker]:
     return [Worker(node, _state(node, now)) for node in nodes[:_MOST]]
 
 
-def worker_troubles(found: list[Worker], user: User | None = None) -> Iterator[Trouble]:
+def worker_issues(found: list[Worker], user: User | None = None) -> Iterator[Issue]:
     """Queues in which jobs would wait for ever, of what `user` may see."""
     served = {worker.node.queue for worker in found if worker.state == "alive"}
     seen = Server.objects.visible_to(user) if user else Server.objects.all()
@@ -41,7 +41,7 @@ def worker_troubles(found: list[Worker], user: User | None = None) -> Iterator[T
     for queue in sorted({"jobs", *servers.union(jobs)} - served):
         text = f"no worker serves the queue {queue!r}: its jobs do not start"
         words = ("worker",) if queue == "jobs" else ("worker", "--queue", queue)
-        yield Trouble("bad", text, f"start one: {command(*words)}")
+        yield Issue("bad", text, f"start one: {command(*words)}")
 
 
 def _state(node: Node, now: datetime) -> str:

@@ -181,6 +181,6 @@ def accept(visitor: Visitor, link: str, name: str) -> None:
     visitor.page.goto(link)
     for field in visitor.page.locator("input[type=password]").all():
         field.fill(password)
-    visitor.button("Save the password").click()
+    visitor.button("Save password").click()
     visitor.is_at("/sign-in/")
     sign_in(visitor, name, password)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from backups.models import Backup
 from covetbackup.access.models import Team, User
 from covetbackup.first_steps import first_steps
-from covetbackup.history_chart import weeks_of
+from covetbackup.history_chart import charts_of
 from covetbackup.jobs.models import Job, JobState
 from covetbackup.overview import judge_fleet
 from tests.web.conftest import ClientOf
@@ -65,7 +65,7 @@ def test_each_day_of_the_week_has_a_bar_and_words(team: Team) -> None:
     backup_at(database, NOON - timedelta(days=5), "removed")
     backup_at(database, NOON - timedelta(days=6), "cancelled")
     backup_at(database, NOON - timedelta(days=9))
-    week = weeks_of([database.pk], NOON)[database.pk]
+    week = charts_of([database.pk], NOON)[database.pk]
     states = [bar.state for bar in week.bars]
     assert states == ["none", "none", "failed", "good", "none", "failed", "good"]
     assert week.summary == "Last 7 days: a good backup on 2, failed on 2"
@@ -82,7 +82,7 @@ def test_days_are_those_of_the_visitor_even_when_clocks_change(
     database = make_database(make_server(team))
     backup_at(database, datetime(2026, 10, 24, 23, 30, tzinfo=UTC))
     with timezone.override(zone):
-        bars = weeks_of([database.pk], NOON)[database.pk].bars
+        bars = charts_of([database.pk], NOON)[database.pk].bars
     assert [bar.state for bar in bars].index("good") == day
 
 

@@ -29,7 +29,7 @@ FORBIDDEN = {
     "inherited htmx attribute": r"\bhx-[a-z-]+:inherited\b",
     "trigger filter": r"""\bhx-trigger\s*=\s*(?:"[^"]*\[|'[^']*\[)""",
     "external address": r"""\b(?:href|src|action|hx-(?:get|post))\s*=\s*["']\s*(?:https?:)?//""",
-    "switched off escaping": r"\|\s*safe\b|\bautoescape\s+off\b|\|\s*safeseq\b|\bmark_safe\b",
+    "deactivated escaping": r"\|\s*safe\b|\bautoescape\s+off\b|\|\s*safeseq\b|\bmark_safe\b",
 }
 
 

@@ -69,7 +69,7 @@ _BADGES = {
     "locked": ("lock", "Locked", "bad"),
     "alive": ("ok", "Alive", "ok"),
     "draining": ("running", "Draining", "running"),
-    "silent": ("unknown", "Silent", ""),
+    "silent": ("unknown", "Not responding", ""),
     "decrypt-only": ("lock", "Decrypts only", ""),
     "retired": ("lock", "Retired", ""),
 }

@@ -118,7 +118,7 @@ def test_hostile_text_survives_the_chain(team: Team) -> None:
 
 
 def shown(page: bytes) -> int:
-    return page.count(b'data-label="No"')
+    return page.count(b'data-label="Number"')
 
 
 def test_each_sees_the_entries_of_his_teams(

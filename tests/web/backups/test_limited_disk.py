@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.template.loader import render_to_string
 
 from backups.management.commands import init
-from backups.repository_check import rehearse
+from backups.repository_check import check_storage
 from backups.secrets import write_private
 from covetbackup.core.databases.checks import Level
 from covetbackup.core.databases.sqlite.restore.checks import file_system
@@ -39,7 +39,7 @@ def test_the_test_of_a_repository_warns_of_what_the_folder_cannot_do(
     limited: None, tmp_path: Path
 ) -> None:
     create_repository(f"file://{tmp_path}/repository")
-    steps = rehearse(LocalStorage(tmp_path / "repository"))
+    steps = check_storage(LocalStorage(tmp_path / "repository"))
     assert not any(step.problem for step in steps)
     page = render_to_string("backups/_repository_check.html", {"steps": steps})
     for sentence in MISSING:

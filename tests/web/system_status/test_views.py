@@ -26,7 +26,7 @@ from covetbackup.env import Environment
 from covetbackup.jobs import broker
 from covetbackup.jobs.models import Node
 from covetbackup.system_status import components, disk, programs
-from covetbackup.system_status.workers import worker_troubles, workers
+from covetbackup.system_status.workers import worker_issues, workers
 from tests.support.paths import ROOT
 from tests.web.conftest import ClientOf
 from tests.web.factories import make_server
@@ -101,7 +101,7 @@ def test_a_worker_that_was_not_heard_of_serves_nothing(node: Node) -> None:
     assert [worker.state for worker in workers(now)] == ["alive"]
     later = now + timedelta(minutes=2)
     assert [worker.state for worker in workers(later)] == ["silent"]
-    assert [trouble.tone for trouble in worker_troubles(workers(later))] == ["bad"]
+    assert [issue.tone for issue in worker_issues(workers(later))] == ["bad"]
     Node.objects.update(is_draining=True)
     assert [worker.state for worker in workers(now)] == ["draining"]
 
@@ -123,16 +123,16 @@ def test_missing_programs_of_a_mysql_flavour_are_told_once(
         make_server(team, name=f"m{number}", kind=ServerKind.MYSQL, version=f"8.4.{number}")
     mariadb = MysqlClients("/x/mariadb-dump", "/x/mariadb", version_of("10.11.4-MariaDB"))
     monkeypatch.setattr(programs.mysql, "find_clients", lambda: [mariadb])
-    shown, troubles = programs.programs_here()
+    shown, issues = programs.programs_here()
     assert programs.Program("mariadb-dump, mariadb", "MariaDB 10.11.4", "/x") in shown
-    assert len([one for one in troubles if "client programs of MySQL" in one.text]) == 1
+    assert len([one for one in issues if "client programs of MySQL" in one.text]) == 1
 
 
 def test_a_folder_that_is_missing_or_full_is_a_trouble(tmp_path: Path) -> None:
     full = disk.Folder("x", tmp_path, is_writable=True, total=1000, free=10)
     fine = disk.Folder("x", tmp_path, is_writable=True, total=1000, free=500)
     gone = disk.Folder("x", tmp_path / "gone", is_writable=False)
-    assert [one.tone for one in disk.folder_troubles([full, fine, gone])] == ["warn", "bad"]
+    assert [one.tone for one in disk.folder_issues([full, fine, gone])] == ["warn", "bad"]
     assert (full.used_percent, gone.used_percent) == (99, None)
 
 
@@ -160,7 +160,7 @@ def test_every_variable_is_explained_in_the_docs() -> None:
 
 
 def test_every_package_that_the_product_stands_on_is_named_with_its_licence() -> None:
-    found = {part.name: part for part in components.parts()}
+    found = {part.name: part for part in components.components()}
     assert {"django", "psycopg", "cryptography", "htmx"} <= found.keys()
     assert [name for name, part in found.items() if not (part.licence and part.version)] == []
 

@@ -301,7 +301,7 @@ class PostgresRestore:
         wanted = properties.property_statements(
             self._name, self._expected, keep_owner=self._choices.keeps_owner
         )
-        possible, failures = properties.rehearse(self._keeper, wanted)
+        possible, failures = properties.check_storage(self._keeper, wanted)
         for text, error in failures:
             self._refuse_or_note(text, error)
         return possible
