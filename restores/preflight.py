@@ -37,7 +37,7 @@ from covetbackup.core.repository.open_backup import OpenedBackup, open_backup, s
 from covetbackup.core.repository.repository import Repository as EngineRepository
 from restores.plan import Plan, names_on_their_way
 from restores.selection_options import inventory_of
-from restores.selection_preview import look_at, privileged_of
+from restores.selection_preview import look_at, privileged_of, read_contents
 from restores.target_server import features_of, refuse_catalog
 
 STORAGE_SECONDS = 10.0
@@ -119,8 +119,8 @@ def _look_at_repository(plan: Plan) -> _Seen:
 
 
 def _looked(plan: Plan, row: Repository, keyring: Keyring | CovetError) -> _Seen:
-    text, selection = plan.backup.label, plan.selection
-    repository, label = open_repository(row), Label.parse(text)
+    selection = plan.selection
+    repository, label = open_repository(row), Label.parse(plan.backup.label)
     present = _present(repository, label)
     if isinstance(keyring, CovetError):
         return _Seen((present, failed("Key", keyring)))
@@ -134,11 +134,14 @@ def _looked(plan: Plan, row: Repository, keyring: Keyring | CovetError) -> _Seen
     key = Check(Level.PASS, "Key", detail)
     checks = (present, key, _signature(opened))
     has_superusers = features_of(plan.server).has_superusers and plan.has_structure
-    named = privileged_of(repository, text, keyring, selection) if has_superusers else ()
+    if selection is None and not has_superusers:
+        return _Seen(checks, opened.manifest)
+    contents = read_contents(repository, opened)
+    named = privileged_of(contents, selection) if has_superusers else ()
     if selection is None:
         return _Seen(checks, opened.manifest, privileged=named)
     whole = opened.manifest.opened.inventory
-    brought = look_at(repository, text, keyring, selection=selection, whole=whole, adds=plan.adds)
+    brought = look_at(contents, selection=selection, whole=whole, adds=plan.adds)
     checks = (*checks, *brought.checks)
     return _Seen(checks, opened.manifest, brought.plain_bytes, brought.chosen, named)
 

@@ -15,9 +15,16 @@ from backups.timeout import within
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.checks import Check, Level, counted, join_names
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.selection import PrivilegedListing, ResolvedSelection, Selection
+from covetbackup.core.databases.selection import (
+    Listing,
+    PrivilegedListing,
+    ResolvedSelection,
+    Selection,
+)
 from covetbackup.core.errors import CovetError, StorageUnavailable, as_sentence
-from covetbackup.core.manager import RestoreManager
+from covetbackup.core.manager import RestoreManager, contents_of
+from covetbackup.core.progress import Silent
+from covetbackup.core.repository.open_backup import OpenedBackup
 from covetbackup.core.repository.repository import Repository as EngineRepository
 from covetbackup.core.text import size_text
 from restores.plan import readable_copies
@@ -38,38 +45,41 @@ class Brought:
     chosen: ResolvedSelection | None = None
 
 
+def read_contents(repository: EngineRepository, opened: OpenedBackup) -> Listing | CovetError:
+    """Return the contents of a backup that is opened, or why they cannot be read."""
+    try:
+        return contents_of(repository, opened, Silent())
+    except CovetError as error:
+        return error
+
+
 def look_at(
-    repository: EngineRepository,
-    label: str,
-    keyring: Keyring,
+    contents: Listing | CovetError,
     *,
     selection: Selection,
     whole: Inventory,
     adds: bool = False,
 ) -> Brought:
-    """What `selection` brings of a backup that holds `whole`, to a new database unless it `adds`
-    to one that is there. Touches no catalog."""
+    """What `selection` brings of a backup with these `contents` that holds `whole`, to a new
+    database unless it `adds` to one that is there. Contacts nothing."""
     try:
-        listing = RestoreManager(repository, keyring).contents(label)
-        chosen = listing.chosen(selection)
+        if isinstance(contents, CovetError):
+            raise contents
+        chosen = contents.chosen(selection)
     except CovetError as error:
         fix = f"{as_sentence(error.hint)} Change the selection, or restore everything.".strip()
         return Brought((Check(Level.FAIL, _TITLE, as_sentence(error.message), fix),))
-    sizes = listing.table_bytes() if chosen.with_data else {}
+    sizes = contents.table_bytes() if chosen.with_data else {}
     plain_bytes = sum(sizes.get(name, 0) for name in chosen.tables)
     return Brought(
         (_sum(chosen, whole, plain_bytes), *_remarks(chosen, adds=adds)), plain_bytes, chosen
     )
 
 
-def privileged_of(
-    repository: EngineRepository, label: str, keyring: Keyring, selection: Selection | None
-) -> tuple[str, ...]:
-    """What only a superuser may create of a backup, as far as its contents can be read and told.
-    Touches no catalog."""
+def privileged_of(contents: Listing | CovetError, selection: Selection | None) -> tuple[str, ...]:
+    """What only a superuser may create of a backup, as far as its contents can be told."""
     try:
-        listing = RestoreManager(repository, keyring).contents(label)
-        return listing.privileged(selection) if isinstance(listing, PrivilegedListing) else ()
+        return contents.privileged(selection) if isinstance(contents, PrivilegedListing) else ()
     except CovetError:
         return ()  # of a selection that is not possible another check tells
 

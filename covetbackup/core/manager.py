@@ -36,7 +36,7 @@ from covetbackup.core.repository.layout import Label, slug_of
 from covetbackup.core.repository.manifest import Manifest
 from covetbackup.core.repository.marker import initialise
 from covetbackup.core.repository.member_streams import open_stream
-from covetbackup.core.repository.open_backup import open_backup
+from covetbackup.core.repository.open_backup import OpenedBackup, open_backup
 from covetbackup.core.repository.repository import Listed, Repository
 from covetbackup.core.repository.volumes import VOLUME_SIZE
 from covetbackup.core.storage.base import Storage
@@ -223,15 +223,8 @@ class RestoreManager:
     def contents(self, label: str) -> Listing:
         """The tables of a backup with their sizes, and what a selection of them would bring."""
         found = self._repository.find(label)
-        manifest = open_backup(self._repository, found, self._keyring).manifest
-        opened = manifest.opened
-        sizes = {name: facts.size for name, facts in opened.plain.items()}
-
-        def read(member: str) -> bytes:
-            with self.open_member(label, member) as chunks:
-                return b"".join(chunks)
-
-        return listing(manifest.kind, sizes, read, opened.inventory)
+        opened = open_backup(self._repository, found, self._keyring)
+        return contents_of(self._repository, opened, self._progress)
 
     def export(self, label: str, folder: Path) -> None:
         """Write a PostgreSQL backup into the new `folder` as pg_dump's directory form, from which
@@ -257,14 +250,7 @@ class RestoreManager:
         whose end proves that it was all of it."""
         found = self._repository.find(label)
         opened = open_backup(self._repository, found, self._keyring)
-        return open_stream(
-            self._repository,
-            opened.manifest,
-            member,
-            dek=opened.dek,
-            workers=default_workers(),
-            lost=LostIndexes().telling(self._progress),
-        )
+        return _open_member(self._repository, opened, member, self._progress)
 
     def _run(
         self,
@@ -291,3 +277,28 @@ def _suite(cipher: str) -> Suite | None:
     except ValueError:
         choices = ", ".join([*Suite, PLAIN])
         raise BadSetting(f"{cipher[:40]!r} is not a cipher", f"one of: {choices}") from None
+
+
+def contents_of(repository: Repository, opened: OpenedBackup, progress: Progress) -> Listing:
+    """Return the contents of a backup that is `opened` already, as `RestoreManager.contents`."""
+    manifest = opened.manifest
+    sizes = {name: facts.size for name, facts in manifest.opened.plain.items()}
+
+    def read(member: str) -> bytes:
+        with _open_member(repository, opened, member, progress) as chunks:
+            return b"".join(chunks)
+
+    return listing(manifest.kind, sizes, read, manifest.opened.inventory)
+
+
+def _open_member(
+    repository: Repository, opened: OpenedBackup, member: str, progress: Progress
+) -> Source:
+    return open_stream(
+        repository,
+        opened.manifest,
+        member,
+        dek=opened.dek,
+        workers=default_workers(),
+        lost=LostIndexes().telling(progress),
+    )
