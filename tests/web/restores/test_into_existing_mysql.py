@@ -10,7 +10,7 @@ from django.urls import reverse
 from backups.models import Backup, Database
 from covetbackup.access.models import Team, User
 from covetbackup.core.databases.checks import Check, Level, is_refused
-from covetbackup.core.databases.mysql.restore.into_existing.data_only import RowsRestore
+from covetbackup.core.databases.mysql.restore.into_existing.data_only import DataOnlyRestore
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import AccessRefused, BadSetting, Cancelled, Conflict, CovetError
 from restores.models import Restore
@@ -208,15 +208,15 @@ def test_of_an_attempt_that_died_at_the_commit_nobody_can_tell_so_none_is_made_a
 
 def die_at(moment: str, restore: Restore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker dies right before the commit, or right after it, and nobody records its end."""
-    commit = RowsRestore.commit
+    commit = DataOnlyRestore.commit
 
-    def dying(session: RowsRestore) -> None:
+    def dying(session: DataOnlyRestore) -> None:
         if moment == "after":
             commit(session)
         raise SystemExit(9)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RowsRestore, "commit", dying)
+        patch.setattr(DataOnlyRestore, "commit", dying)
         patch.setattr("tests.web.restores_helper.ended", lambda *arguments: None)
         with pytest.raises(SystemExit):
             run(restore)

@@ -14,7 +14,7 @@ from covetbackup.access.models import Team, User
 from covetbackup.audit.models import AuditEntry
 from covetbackup.core.databases.checks import Check, Level, is_refused
 from covetbackup.core.databases.postgresql.restore.into_existing import checks as existing_checks
-from covetbackup.core.databases.postgresql.restore.into_existing.session import AddingRestore
+from covetbackup.core.databases.postgresql.restore.into_existing.session import InPlaceRestore
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import (
     AccessRefused,
@@ -236,15 +236,15 @@ def die_at(
 ) -> None:
     """A worker dies right before the commit, or right after it, and nobody records its end. The
     server has undone it, if so, before anybody asks."""
-    commit = AddingRestore.commit
+    commit = InPlaceRestore.commit
 
-    def dying(session: AddingRestore) -> None:
+    def dying(session: InPlaceRestore) -> None:
         if moment == "after":
             commit(session)
         raise SystemExit(9)
 
     with monkeypatch.context() as patch:
-        patch.setattr(AddingRestore, "commit", dying)
+        patch.setattr(InPlaceRestore, "commit", dying)
         patch.setattr("tests.web.restores_helper.ended", lambda *arguments: None)
         with pytest.raises(SystemExit):
             run(restore)

@@ -21,7 +21,7 @@ from covetbackup.core.databases.mysql.replace.replacement import MysqlReplacemen
 from covetbackup.core.databases.mysql.restore import new_database
 from covetbackup.core.databases.mysql.restore.checks import check_new_database
 from covetbackup.core.databases.mysql.restore.into_existing.checks import check_existing_database
-from covetbackup.core.databases.mysql.restore.into_existing.data_only import RowsRestore
+from covetbackup.core.databases.mysql.restore.into_existing.data_only import DataOnlyRestore
 from covetbackup.core.databases.mysql.restore.target import MysqlTarget
 from covetbackup.core.databases.mysql.server.clients import Clients, choose_clients, find_clients
 from covetbackup.core.databases.mysql.server.connection import connect, translated
@@ -91,7 +91,7 @@ class MysqlEngine:
                 "a MySQL or MariaDB database that is there takes only rows", "use --data-only"
             )
         if selection is not None and rows_alone:
-            return RowsRestore(self._settings, self._password, options, selection, progress)
+            return DataOnlyRestore(self._settings, self._password, options, selection, progress)
         return new_database.LogicalRestore(
             self._settings, self._password, options, choose=self._clients, progress=progress
         )

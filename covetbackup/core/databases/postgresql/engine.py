@@ -25,9 +25,9 @@ from covetbackup.core.databases.postgresql.restore.checks import check_new_datab
 from covetbackup.core.databases.postgresql.restore.into_existing.checks import (
     check_existing_database,
 )
-from covetbackup.core.databases.postgresql.restore.into_existing.session import AddingRestore
+from covetbackup.core.databases.postgresql.restore.into_existing.session import InPlaceRestore
 from covetbackup.core.databases.postgresql.restore.target import PostgresTarget
-from covetbackup.core.databases.postgresql.server.access import Access
+from covetbackup.core.databases.postgresql.server.access import ServerAccess
 from covetbackup.core.databases.postgresql.server.clients import (
     Clients,
     choose_clients,
@@ -84,7 +84,7 @@ class PostgresEngine:
                 f"PostgreSQL has no backup method {options.method!r}",
                 f"one of: {', '.join(self.methods)}",
             )
-        access = Access(self._settings, self._password, f"covetbackup {secrets.token_hex(4)}")
+        access = ServerAccess(self._settings, self._password, f"covetbackup {secrets.token_hex(4)}")
         return session.PostgresBackup(
             access, options.method or PARALLEL, choose=self._clients, progress=progress
         )
@@ -113,7 +113,7 @@ class PostgresEngine:
             self._settings, self._password, options, choose=self._clients, progress=progress
         )
 
-    def _adding(self, options: RestoreOptions, progress: Progress) -> AddingRestore:
+    def _adding(self, options: RestoreOptions, progress: Progress) -> InPlaceRestore:
         if options.selection is None:
             raise BadSetting(
                 "into a database that is there goes only what is selected",
@@ -123,8 +123,8 @@ class PostgresEngine:
         if not target.same_server(self._settings):
             raise BadSetting(f"the target is {target}, but the engine is for another server")
         settings = self._settings.on(target.database)  # with the address that was checked
-        access = Access(settings, self._password, f"covetbackup {secrets.token_hex(4)}")
-        return AddingRestore(
+        access = ServerAccess(settings, self._password, f"covetbackup {secrets.token_hex(4)}")
+        return InPlaceRestore(
             access, options, options.selection, choose=self._clients, progress=progress
         )
 

@@ -19,7 +19,7 @@ from covetbackup.core.databases.mysql.archive.requalify import (
 )
 from covetbackup.core.databases.mysql.archive.rewrite import with_definer, with_events_asleep
 from covetbackup.core.databases.mysql.archive.view_order import in_order
-from covetbackup.core.databases.mysql.inventory.schema_fingerprint import Definitions
+from covetbackup.core.databases.mysql.inventory.schema_fingerprint import SchemaFingerprint
 from covetbackup.core.databases.mysql.inventory.tables import Table, balanced
 from covetbackup.core.databases.mysql.server.clients import Clients, choose_clients
 from covetbackup.core.databases.mysql.server.flavour import Flavour, version_of
@@ -98,8 +98,8 @@ def test_views_come_after_what_they_read() -> None:
 
 
 def test_only_tables_of_both_moments_can_be_altered() -> None:
-    before = Definitions({"kept": "1", "gone": "1", "changed": "1"}, "")
-    after = Definitions({"kept": "1", "new": "1", "changed": "2"}, "")
+    before = SchemaFingerprint({"kept": "1", "gone": "1", "changed": "1"}, "")
+    after = SchemaFingerprint({"kept": "1", "new": "1", "changed": "2"}, "")
     assert before.altered(after) == ["changed"]
 
 

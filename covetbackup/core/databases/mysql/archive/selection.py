@@ -23,7 +23,7 @@ _TRIGGERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ResolvedTables:
     """What a selection comes to. `tables` and `sequences` are those with a structure of their own;
     `views` are created after them."""
 
@@ -54,7 +54,7 @@ class Listing:
             return rows_chosen(self, selection)
         return self.choose(selection).chosen
 
-    def choose(self, selection: Selection) -> Choice:
+    def choose(self, selection: Selection) -> ResolvedTables:
         """Raises `BadSetting` for what is not there. What views read is pulled in, and sequences; a
         foreign key to a table that was not selected is left out."""
         self._refuse_unfit(selection)
@@ -73,7 +73,7 @@ class Listing:
             warnings=(*self._triggers_of(tables), _NOT_BROUGHT),
             with_data=selection.with_data,
         )
-        return Choice(tables, views, frozenset(sequences), chosen)
+        return ResolvedTables(tables, views, frozenset(sequences), chosen)
 
     def _refuse_unfit(self, selection: Selection) -> None:
         if selection.schemas:

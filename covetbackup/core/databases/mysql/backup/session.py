@@ -43,8 +43,8 @@ from covetbackup.core.databases.mysql.inventory import (
     requirements,
 )
 from covetbackup.core.databases.mysql.inventory.schema_fingerprint import (
-    Definitions,
-    read_definitions,
+    SchemaFingerprint,
+    read_fingerprint,
 )
 from covetbackup.core.databases.mysql.inventory.tables import Listing, list_tables
 from covetbackup.core.databases.mysql.restore import check_server
@@ -52,7 +52,7 @@ from covetbackup.core.databases.mysql.server.background import in_background
 from covetbackup.core.databases.mysql.server.clients import Clients
 from covetbackup.core.databases.mysql.server.connection import Connection, connect, translated
 from covetbackup.core.databases.mysql.server.flavour import Version
-from covetbackup.core.databases.mysql.server.keepalive import Lifeline
+from covetbackup.core.databases.mysql.server.keepalive import KeepAlive
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
 from covetbackup.core.errors import Incomplete, LoginRefused, ServerBusy, SourceFailed
 from covetbackup.core.progress import Progress
@@ -94,7 +94,7 @@ class LogicalBackup:
             self._leader = connect(self._settings, self._password)
             stack.callback(self._leader.close)
             self._leave_out_nothing()
-            self._lifeline = stack.enter_context(Lifeline(self._settings, self._password))
+            self._lifeline = stack.enter_context(KeepAlive(self._settings, self._password))
             self._program = DumpProgram(
                 self._settings,
                 self._password,
@@ -110,7 +110,7 @@ class LogicalBackup:
         refuse_absent(self._leader)
         self._listing = list_tables(self._leader, database)
         refuse_unreadable(self._leader, self._listing)
-        self._definitions = read_definitions(self._leader, database)
+        self._definitions = read_fingerprint(self._leader, database)
         self._found = build.read_inventory(self._leader, database, self._listing)
         self._with_floats = tables_with_floats(self._leader, database)
 
@@ -162,14 +162,14 @@ class LogicalBackup:
             members = self._shared(self._parts())
         except NoLock as reason:
             self._warn(f"one stream and no exact row counts: {reason}")
-            members = self._alone() if self._listing.with_rows else []
+            members = self._alone() if self._listing.non_empty else []
             self._snapshot = Snapshot(utc_now())
         self._refuse_changes()
         return members
 
     def _parts(self) -> list[Part]:
         listing, database = self._listing, self._settings.database
-        found = parts_of(self._leader, database, listing.with_rows, self._streams)
+        found = parts_of(self._leader, database, listing.non_empty, self._streams)
         return [part for each in found for part in each.divided(self._with_floats)]
 
     def _shared(self, found: Sequence[Part]) -> list[Member]:
@@ -190,7 +190,7 @@ class LogicalBackup:
 
     def _alone(self) -> list[Member]:
         """One member with all rows, whose snapshot nobody else has."""
-        everything = Part(self._listing.with_rows, self._listing.size_bytes)
+        everything = Part(self._listing.non_empty, self._listing.size_bytes)
         source = self._all_rows(everything)
         pieces = self._stack.enter_context(source)
         self._await_beginning(source)
@@ -285,12 +285,12 @@ class LogicalBackup:
         if altered:
             raise _changed(f"columns of {', '.join(altered[:_NAMED])}")
 
-    def _definitions_now(self) -> Definitions:
+    def _definitions_now(self) -> SchemaFingerprint:
         with connect(self._settings, self._password) as connection:
-            return read_definitions(connection, self._settings.database)
+            return read_fingerprint(connection, self._settings.database)
 
     def _count(self, stop: Callable[[], bool]) -> dict[str, int]:
-        tables = counting.affordable(self._listing.with_rows)
+        tables = counting.affordable(self._listing.non_empty)
         return counting.count(self._leader, self._settings.database, tables, stop=stop)
 
     def finish(self) -> BackupSummary:
@@ -302,11 +302,11 @@ class LogicalBackup:
                 counts = self._survey.result(waiting=lambda: self._progress.advance(0))
             position = self._position()
             self._refuse_altered()
-            self._warnings += requirements.shortcomings(self._leader, self._listing, self._widest)
+            self._warnings += requirements.limitations(self._leader, self._listing, self._widest)
         moment = self._snapshot.taken_at
         branch = (self._found.settings or {})["branch"]
         span = Span(position, position, branch, moment, moment)
-        self._warnings += build.shortcomings(self._listing, with_history=self._keeps_history)
+        self._warnings += build.limitations(self._listing, with_history=self._keeps_history)
         self._warnings += references.warnings(self._found)
         return BackupSummary(
             span, self._complete(counts), self._probe(), METHOD, tuple(self._warnings)

@@ -40,12 +40,12 @@ def keeps_history(server: Version, client: Version) -> bool:
     return server.is_mariadb and min(server.number, client.number) >= _HISTORY_SINCE
 
 
-def shortcomings(listing: Listing, *, with_history: bool) -> list[str]:
+def limitations(listing: Listing, *, with_history: bool) -> list[str]:
     """What the dump cannot carry faithfully, one line for each table."""
     lines = [
         f"table {table.name} is of engine {table.engine}, which has no snapshots: what was written"
         " to it during the backup may be in it or not"
-        for table in listing.with_rows
+        for table in listing.non_empty
         if not table.transactional
     ]
     lines += _without_rows(listing)

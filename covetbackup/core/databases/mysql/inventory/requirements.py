@@ -8,7 +8,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.inventory.tables import Listing
-from covetbackup.core.databases.mysql.restore.into_existing.table_checks import Obstacle, listed
+from covetbackup.core.databases.mysql.restore.into_existing.table_checks import (
+    Incompatibility,
+    listed,
+)
 from covetbackup.core.databases.mysql.server.connection import Connection
 
 WIDEST = "widest_rows"
@@ -33,7 +36,7 @@ def recorded(wide: Mapping[str, int]) -> dict[str, str]:
     return {WIDEST: json.dumps(wide)}
 
 
-def shortcomings(
+def limitations(
     connection: Connection,
     listing: Listing,
     wide: Mapping[str, int],
@@ -58,18 +61,18 @@ def shortcomings(
 
 def unmet(
     connection: Connection, expected: Inventory, tables: Collection[str] | None
-) -> Iterator[Obstacle]:
+) -> Iterator[Incompatibility]:
     """Why `tables` of the backup (None: all) cannot be restored to this server."""
     settings = expected.settings or {}
     wide = _chosen(json.loads(settings.get(WIDEST, "{}")), tables)
     too_wide = _too_wide(wide, _packet(connection))
     if too_wide:
         meaning = f"max_allowed_packet ({_packet(connection)}) is too small for rows of"
-        yield Obstacle("Row size", f"{meaning} {listed(too_wide)}", _packet_for(wide))
+        yield Incompatibility("Row size", f"{meaning} {listed(too_wide)}", _packet_for(wide))
     names = [table.name for table in expected.tables]
     alike = _alike([name for name in names if tables is None or name in tables])
     if alike and lower_case(connection):
-        yield Obstacle(
+        yield Incompatibility(
             "Names",
             f"tables whose names differ in case alone cannot both be here: {listed(alike)}",
             "restore one of them alone (--table), or to a server with lower_case_table_names = 0",

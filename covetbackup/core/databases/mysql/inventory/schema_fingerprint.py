@@ -34,13 +34,13 @@ _QUERIES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Definitions:
+class SchemaFingerprint:
     """Digests: of each table's columns, and of everything else."""
 
     columns: Mapping[str, str]
     rest: str
 
-    def altered(self, later: Definitions) -> list[str]:
+    def altered(self, later: SchemaFingerprint) -> list[str]:
         """The tables of both whose columns are others `later`."""
         return [
             table
@@ -49,13 +49,13 @@ class Definitions:
         ]
 
 
-def read_definitions(connection: Connection, database: str) -> Definitions:
+def read_fingerprint(connection: Connection, database: str) -> SchemaFingerprint:
     columns: dict[str, str] = {}
     for table, *facts in connection.rows(_COLUMNS, [database]):
         columns[table] = _digest([columns.get(table, ""), repr(facts)])
     # Sorted here: the server's order of equal names depends on its collations.
     rows = [sorted(map(repr, connection.rows(query, [database]))) for query in _QUERIES]
-    return Definitions(columns, _digest(map(repr, rows)))
+    return SchemaFingerprint(columns, _digest(map(repr, rows)))
 
 
 def _digest(texts: Iterable[str]) -> str:

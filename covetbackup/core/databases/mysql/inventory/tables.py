@@ -52,7 +52,7 @@ class Listing:
     not_dumped: tuple[str, ...] = ()
 
     @property
-    def with_rows(self) -> tuple[Table, ...]:
+    def non_empty(self) -> tuple[Table, ...]:
         return tuple(table for table in self.tables if table.has_own_rows)
 
     @property

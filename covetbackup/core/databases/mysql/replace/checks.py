@@ -23,7 +23,7 @@ def checks(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     except CovetError as error:
         yield failed("Name", error)
         return
-    kept = retained.free_kept_name(connection, name, _now_of(connection))
+    kept = retained.free_retained_name(connection, name, _now_of(connection))
     much = size_text(list_tables(connection, name).size_bytes)
     detail = f"{name} exists ({much}); it will be retained as {kept}, or later."
     yield Check(Level.PASS, "Name", detail)

@@ -24,7 +24,7 @@ import pymysql
 from pymysql.constants import ER
 
 from covetbackup.core.databases.background import Background
-from covetbackup.core.databases.mysql.replace.swap_plan import Place
+from covetbackup.core.databases.mysql.replace.swap_plan import TargetTable
 from covetbackup.core.databases.mysql.server.connection import Connection, code_of, quoted
 from covetbackup.core.errors import CovetError
 
@@ -42,18 +42,18 @@ _WAITING = "SELECT STATE FROM information_schema.PROCESSLIST WHERE ID = %s"
 _WAITS = "Waiting for table metadata lock"
 
 
-class Handover:
+class MetadataLockQueue:
     """`taken` are all the tables that the statement will take. Leaving the context ends all of its
     sessions, and what they hold is free. `another` opens one."""
 
-    def __init__(self, another: Callable[[], Connection], taken: Iterable[Place]) -> None:
+    def __init__(self, another: Callable[[], Connection], taken: Iterable[TargetTable]) -> None:
         self._another = another
         self._order = sorted(set(taken), key=_rank)
         self._stack = ExitStack()
-        self._held: dict[Place, _Holder] = {}
+        self._held: dict[TargetTable, _Holder] = {}
         self._queued: list[Background[list[str]]] = []
 
-    def __enter__(self) -> Handover:
+    def __enter__(self) -> MetadataLockQueue:
         with ExitStack() as stack:
             self._watcher = stack.enter_context(self._another())
             self._watcher.execute("SET SESSION lock_wait_timeout = 0")
@@ -71,7 +71,7 @@ class Handover:
 
     def hold(
         self,
-        places: Sequence[Place],
+        places: Sequence[TargetTable],
         statements: Sequence[str],
         undo: Callable[[Connection], object],
     ) -> None:
@@ -93,7 +93,7 @@ class Handover:
             first.execute("UNLOCK TABLES")
             self.settle()
 
-    def run(self, statement: str, then: Mapping[Place, Sequence[Action]]) -> None:
+    def run(self, statement: str, then: Mapping[TargetTable, Sequence[Action]]) -> None:
         """Run `statement`, which takes all it was said to take.
 
         Afterwards the places are still held, whether it did its work or failed; on those that it
@@ -115,7 +115,7 @@ class Handover:
         for holder in self._held.values():
             holder.await_it()
 
-    def instead(self, then: Mapping[Place, Sequence[Action]]) -> None:
+    def instead(self, then: Mapping[TargetTable, Sequence[Action]]) -> None:
         """Have the actions of `then` wait on the places, which are held, and no others."""
         before, self._queued = self._queued, []
         for each in before:
@@ -131,7 +131,7 @@ class Handover:
         queued, self._queued = self._queued, []
         return [line for each in queued for line in each.result(waiting=_nothing)]
 
-    def _hold_behind(self, place: Place, actions: Sequence[Action]) -> None:
+    def _hold_behind(self, place: TargetTable, actions: Sequence[Action]) -> None:
         """Let go of a place that the statement waits for, but be the next to have it.
 
         Whether the statement works is not known yet: had the actions nothing before them, those
@@ -142,7 +142,7 @@ class Handover:
         self._queue(actions)
         before.let_go()
 
-    def _asked_for(self, place: Place) -> _Holder:
+    def _asked_for(self, place: TargetTable) -> _Holder:
         session = self._session()
         statement = f"FLUSH TABLES {_name(place)} WITH READ LOCK"
         return _Holder(session, self._waiting(session, lambda: session.execute(statement)))
@@ -173,24 +173,24 @@ class Handover:
         with suppress(CovetError, pymysql.err.Error):  # the server is gone, and its sessions too
             self._watcher.execute(f"KILL QUERY {session.id}")
 
-    def _await_turn(self, running: Background[None], place: Place) -> None:
+    def _await_turn(self, running: Background[None], place: TargetTable) -> None:
         """Until the statement waits for `place`: it has what comes before, and waits. Or until it
         has failed."""
         looks = 0
         while looks < _SAME_LOOKS and not running.has_ended(_LOOK_SECONDS):
             looks = looks + 1 if self._is_next(place) and self._waits(self._runner) else 0
 
-    def _is_next(self, place: Place) -> bool:
+    def _is_next(self, place: TargetTable) -> bool:
         """What comes before alone may be somebody else's, whom the statement waits for."""
         at = self._order.index(place)
         return (at == 0 or self._is_taken(self._order[at - 1])) and self._is_wanted(place)
 
-    def _is_taken(self, place: Place) -> bool:
+    def _is_taken(self, place: TargetTable) -> bool:
         """Whether somebody has it for himself: to show it takes the one lock that is given beside
         all others, and before those who wait."""
         return self._is_refused(f"SHOW CREATE TABLE {_name(place)}")
 
-    def _is_wanted(self, place: Place) -> bool:
+    def _is_wanted(self, place: TargetTable) -> bool:
         """Whether somebody waits to have it for himself, though it is held by us: who reads may
         come in beside us, but not before him."""
         return self._is_refused(f"SELECT 1 FROM {_name(place)} LIMIT 0")
@@ -226,12 +226,12 @@ class _Holder:
         self.session.close()  # there are not many of them
 
 
-def _rank(place: Place) -> bytes:
+def _rank(place: TargetTable) -> bytes:
     """Servers take locks in the order of these."""
     return "\0".join(place).encode()
 
 
-def _name(place: Place) -> str:
+def _name(place: TargetTable) -> str:
     return ".".join(map(quoted, place))
 
 

@@ -34,11 +34,11 @@ def mark(connection: Connection, database: str) -> None:
     _make(connection, database, IDENTITY, "i int", str(uuid4()))
 
 
-def unmark(connection: Connection, database: str) -> None:
+def drop_identity(connection: Connection, database: str) -> None:
     connection.execute(f"DROP TABLE IF EXISTS {quoted(database)}.{IDENTITY}")
 
 
-def marked_as(connection: Connection, identity: str) -> list[str]:
+def find_by_identity(connection: Connection, identity: str) -> list[str]:
     """The names of the databases of that identity; more than one if somebody copied it."""
     return connection.strings(_DATABASES, [IDENTITY, identity])
 

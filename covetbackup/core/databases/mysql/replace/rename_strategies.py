@@ -15,14 +15,14 @@ from typing import Protocol
 import pymysql
 
 from covetbackup.core.databases.mysql.backup.privileges import granted
-from covetbackup.core.databases.mysql.replace.locks import Action, Handover
+from covetbackup.core.databases.mysql.replace.locks import Action, MetadataLockQueue
 from covetbackup.core.databases.mysql.replace.stored_objects import (
-    Stored,
+    StoredObject,
     create_stored,
     drop_stored,
-    give_back_triggers,
+    restore_triggers,
 )
-from covetbackup.core.databases.mysql.replace.swap_plan import Place, Plan, has_begun
+from covetbackup.core.databases.mysql.replace.swap_plan import SwapPlan, TargetTable, has_begun
 from covetbackup.core.databases.mysql.server.connection import Connection, code_of, quoted
 from covetbackup.core.errors import CovetError
 
@@ -30,7 +30,7 @@ _MOST = 50
 """Triggers, each of which may take two sessions in MariaDB, whose usual limit is 151."""
 
 
-class Mover(Protocol):
+class RenameStrategy(Protocol):
     """`holds`: nobody can write to a table while it lacks the triggers that it should have, unless
     this process dies or the server ends its sessions. `allows_routines`: those can be created and
     dropped meanwhile."""
@@ -47,9 +47,9 @@ class Mover(Protocol):
         left); what was wrong with those that could not be."""
 
 
-def mover(
-    connection: Connection, plan: Plan, another: Callable[[], Connection]
-) -> AbstractContextManager[Mover]:
+def rename_strategy(
+    connection: Connection, plan: SwapPlan, another: Callable[[], Connection]
+) -> AbstractContextManager[RenameStrategy]:
     """Holds writers off until the triggers are there, where that can be: not in MySQL when it uses
     GTIDs and some tables have no transactions; in MariaDB it takes RELOAD, and no more than 50
     triggers. If its body fails before a table has moved, the old triggers are given back before
@@ -67,13 +67,13 @@ def _may_flush(connection: Connection) -> bool:
     return bool(granted(connection, "").everywhere & {"RELOAD", "ALL PRIVILEGES", "ALL"})
 
 
-class Plain:
+class PlainRename:
     """The statements alone, in the session of `connection`, and who else it `holds` off."""
 
     def __init__(
         self,
         connection: Connection,
-        plan: Plan,
+        plan: SwapPlan,
         *,
         holds: bool = False,
         allows_routines: bool = True,
@@ -95,16 +95,18 @@ class Plain:
         if not create_stored(self._connection, self._plan.target, triggers):
             return []
         # What one that was killed a moment ago had told the server may have come in between.
-        return give_back_triggers(self._connection, self._plan.target, triggers)
+        return restore_triggers(self._connection, self._plan.target, triggers)
 
 
 @contextmanager
-def _unlocked(connection: Connection, plan: Plan, *, holds: bool = False) -> Iterator[Mover]:
-    yield Plain(connection, plan, holds=holds)
+def _unlocked(
+    connection: Connection, plan: SwapPlan, *, holds: bool = False
+) -> Iterator[RenameStrategy]:
+    yield PlainRename(connection, plan, holds=holds)
 
 
 @contextmanager
-def _locked(connection: Connection, plan: Plan) -> Iterator[Mover]:
+def _locked(connection: Connection, plan: SwapPlan) -> Iterator[RenameStrategy]:
     """MySQL lets the locks go with the tables to their new names."""
     places = [old for old, _ in plan.moves]
     holds = True
@@ -115,7 +117,7 @@ def _locked(connection: Connection, plan: Plan) -> Iterator[Mover]:
             raise
         holds = False
     try:
-        yield Plain(connection, plan, holds=holds, allows_routines=not holds)
+        yield PlainRename(connection, plan, holds=holds, allows_routines=not holds)
     except BaseException:
         _give_back(connection, plan)
         raise
@@ -128,19 +130,19 @@ ER_GTID_UNSAFE = 1785
 """With GTIDs MySQL locks no tables of several engines together; the driver has no name for it."""
 
 
-def _give_back(connection: Connection, plan: Plan) -> None:
+def _give_back(connection: Connection, plan: SwapPlan) -> None:
     """The old triggers, if no table has moved, in the session that has the tables locked."""
     with suppress(pymysql.err.Error):  # what is still missing is given back when all is undone
         if not has_begun(connection, plan):
-            give_back_triggers(connection, plan.target, plan.old_triggers)
+            restore_triggers(connection, plan.target, plan.old_triggers)
 
 
 @contextmanager
 def _handed_over(
-    connection: Connection, plan: Plan, another: Callable[[], Connection]
-) -> Iterator[Mover]:
-    with Handover(another, [place for move in plan.moves for place in move]) as handover:
-        moving = _HandingOver(connection, plan, handover)
+    connection: Connection, plan: SwapPlan, another: Callable[[], Connection]
+) -> Iterator[RenameStrategy]:
+    with MetadataLockQueue(another, [place for move in plan.moves for place in move]) as handover:
+        moving = _LockedRename(connection, plan, handover)
         try:
             yield moving
         except BaseException:
@@ -149,13 +151,13 @@ def _handed_over(
             raise
 
 
-class _HandingOver:
+class _LockedRename:
     """Holds the tables that have triggers, or will have."""
 
     holds = True
     allows_routines = True
 
-    def __init__(self, connection: Connection, plan: Plan, handover: Handover) -> None:
+    def __init__(self, connection: Connection, plan: SwapPlan, handover: MetadataLockQueue) -> None:
         self._connection = connection
         self._plan = plan
         self._handover = handover
@@ -180,25 +182,25 @@ class _HandingOver:
             self._handover.instead(self._creating(self._plan.old_triggers))
         self._handover.let_go()
 
-    def _creating(self, triggers: Sequence[Stored]) -> dict[Place, list[Action]]:
+    def _creating(self, triggers: Sequence[StoredObject]) -> dict[TargetTable, list[Action]]:
         """Each in a session of its own, behind the one before: who writes comes after them all."""
-        found: dict[Place, list[Action]] = {}
+        found: dict[TargetTable, list[Action]] = {}
         for trigger in triggers:
             place = (self._plan.target, trigger.table)
             found.setdefault(place, []).append(partial(self._create, trigger))
         return found
 
-    def _create(self, trigger: Stored, session: Connection) -> list[str]:
+    def _create(self, trigger: StoredObject, session: Connection) -> list[str]:
         return create_stored(session, self._plan.target, [trigger])
 
 
-def drop_of(database: str, trigger: Stored) -> str:
+def drop_of(database: str, trigger: StoredObject) -> str:
     return f"DROP TRIGGER {_name((database, trigger.name))}"
 
 
-def rename_of(moves: Sequence[tuple[Place, Place]]) -> str:
+def rename_of(moves: Sequence[tuple[TargetTable, TargetTable]]) -> str:
     return f"RENAME TABLE {', '.join(f'{_name(old)} TO {_name(new)}' for old, new in moves)}"
 
 
-def _name(place: Place) -> str:
+def _name(place: TargetTable) -> str:
     return ".".join(map(quoted, place))

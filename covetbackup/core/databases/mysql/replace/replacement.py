@@ -37,7 +37,7 @@ class MysqlReplacement:
 
     def free_name(self, name: str, now: datetime) -> str:
         with server_connection(self._settings, self._password) as connection:
-            return retained.free_kept_name(connection, name, now)
+            return retained.free_retained_name(connection, name, now)
 
     def swap(self, target: str, incoming: str, retained_as: str) -> list[str]:
         with server_connection(self._settings, self._password) as connection:
@@ -53,4 +53,4 @@ class MysqlReplacement:
 
     def drop(self, name: str) -> None:
         with server_connection(self._settings, self._password) as connection:
-            retained.drop_kept(connection, name)
+            retained.drop_retained(connection, name)

@@ -110,7 +110,7 @@ def _exists(connection: Connection, name: str) -> bool:
     return connection.value(query, [name]) is not None
 
 
-def free_kept_name(connection: Connection, target: str, now: datetime) -> str:
+def free_retained_name(connection: Connection, target: str, now: datetime) -> str:
     """What `target` will be called once it is replaced."""
     return retained_name(target, now, limit=NAME_BYTES, is_taken=lambda n: _exists(connection, n))
 
@@ -121,14 +121,14 @@ def identity_of(connection: Connection, name: str) -> str | None:
     if not _exists(connection, name):
         return None
     mark = metadata_tables.mark_of(connection, name)
-    if mark is None or len(metadata_tables.marked_as(connection, mark)) > 1:
+    if mark is None or len(metadata_tables.find_by_identity(connection, mark)) > 1:
         return f"unknown-{uuid4()}"
     return mark
 
 
 def name_of(connection: Connection, identity: str) -> str | None:
     """The name that the database of that identity has now; None if it is gone."""
-    found = metadata_tables.marked_as(connection, identity)
+    found = metadata_tables.find_by_identity(connection, identity)
     return found[0] if len(found) == 1 else None
 
 
@@ -148,7 +148,7 @@ FROM information_schema.PROCESSLIST WHERE DB = %s AND ID <> CONNECTION_ID() ORDE
 """
 
 
-def drop_kept(connection: Connection, name: str) -> None:
+def drop_retained(connection: Connection, name: str) -> None:
     """Drop a kept database that nobody uses. Raises `ServerBusy`."""
     inside = sessions_in(connection, name)
     if inside:

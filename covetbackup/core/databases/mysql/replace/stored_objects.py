@@ -25,7 +25,7 @@ _AWAKE = re.compile(r"( ON COMPLETION (?:NOT )?PRESERVE )ENABLE\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredObject:
     """`statement` creates it in the database in use; an event asleep, though it is `enabled`.
     `session` is what it remembers of the session that made it, `table` whose trigger it is."""
 
@@ -41,7 +41,7 @@ class Stored:
         return f"{self.kind.lower()} {self.name}"
 
 
-def read_stored(connection: Connection, database: str, *, becomes: str) -> list[Stored]:
+def read_stored(connection: Connection, database: str, *, becomes: str) -> list[StoredObject]:
     """In an order in which they can be created in the database that `database` `becomes`: views may
     call routines. Raises `DatabaseError` for what this account may not read. Leaves `database` in
     use."""
@@ -54,7 +54,7 @@ def read_stored(connection: Connection, database: str, *, becomes: str) -> list[
     ]
 
 
-def _routines(connection: Connection, database: str) -> Iterable[Stored]:
+def _routines(connection: Connection, database: str) -> Iterable[StoredObject]:
     query = (
         "SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES"
         " WHERE ROUTINE_SCHEMA = %s ORDER BY ROUTINE_TYPE = 'PACKAGE BODY', ROUTINE_NAME"
@@ -64,7 +64,7 @@ def _routines(connection: Connection, database: str) -> Iterable[Stored]:
         yield _stored(kind, name, row[2], sql_mode=row[1], collation_connection=row[4])
 
 
-def read_triggers(connection: Connection, database: str) -> list[Stored]:
+def read_triggers(connection: Connection, database: str) -> list[StoredObject]:
     """Heads are not as SHOW CREATE has them, which may name the database, and triggers that come
     later; bodies are, as information_schema takes escapes out of texts. Raises `DatabaseError`."""
     triggers = []
@@ -94,7 +94,7 @@ def renaming_on(connection: Connection, old: str, new: str) -> Renaming:
     return Renaming(old, new, folded)
 
 
-def _views(connection: Connection, renaming: Renaming) -> Iterable[Stored]:
+def _views(connection: Connection, renaming: Renaming) -> Iterable[StoredObject]:
     for name in views_in_order(connection, renaming.old):
         row = connection.rows(f"SHOW CREATE VIEW {quoted(name)}")[0]
         statement = in_database(str(row[1]).encode(), renaming).decode()
@@ -102,7 +102,7 @@ def _views(connection: Connection, renaming: Renaming) -> Iterable[Stored]:
         yield _stored("VIEW", name, statement, sql_mode="", collation_connection=row[3])
 
 
-def _events(connection: Connection, database: str) -> Iterable[Stored]:
+def _events(connection: Connection, database: str) -> Iterable[StoredObject]:
     query = (
         "SELECT EVENT_NAME, DEFINER, STATUS = 'ENABLED' FROM information_schema.EVENTS"
         " WHERE EVENT_SCHEMA = %s ORDER BY 1"
@@ -120,13 +120,13 @@ def _events(connection: Connection, database: str) -> Iterable[Stored]:
         yield replace(found, definer=account(definer), enabled=bool(enabled))
 
 
-def _stored(kind: str, name: str, statement: str | None, **session: str) -> Stored:
+def _stored(kind: str, name: str, statement: str | None, **session: str) -> StoredObject:
     if statement is None:
         raise DatabaseError(
             f"this account may not read the body of {kind.lower()} {name!r}",
             "restore as an account that may read all routines",
         )
-    return Stored(kind, name, statement, tuple(session.items()))
+    return StoredObject(kind, name, statement, tuple(session.items()))
 
 
 def account(definer: str) -> str:
@@ -135,7 +135,9 @@ def account(definer: str) -> str:
     return f"{quoted(user)}@{quoted(host)}" if host else quoted(user)
 
 
-def create_stored(connection: Connection, database: str, things: Sequence[Stored]) -> list[str]:
+def create_stored(
+    connection: Connection, database: str, things: Sequence[StoredObject]
+) -> list[str]:
     """Create `things` in `database`, events asleep; what was wrong with those that could not be."""
     connection.execute(f"USE {quoted(database)}")
     problems = []
@@ -149,7 +151,7 @@ def create_stored(connection: Connection, database: str, things: Sequence[Stored
     return problems
 
 
-def _set_session(connection: Connection, thing: Stored) -> None:
+def _set_session(connection: Connection, thing: StoredObject) -> None:
     for variable, value in thing.session:
         connection.execute(f"SET SESSION {variable} = {connection.literal(value)}")
 
@@ -159,7 +161,9 @@ def _as_usual(connection: Connection) -> None:
         connection.execute(statement)
 
 
-def put_routines(connection: Connection, database: str, things: Sequence[Stored]) -> list[str]:
+def create_routines(
+    connection: Connection, database: str, things: Sequence[StoredObject]
+) -> list[str]:
     """Make `things` the routines of `database`; what was wrong with those that could not be made.
 
     Functions and procedures that are the same stay, with the rights granted on them: triggers may
@@ -180,7 +184,7 @@ def drop_stored(
     database: str,
     kinds: Sequence[str] = (),
     *,
-    but: Sequence[Stored] = (),
+    but: Sequence[StoredObject] = (),
 ) -> None:
     """Drop all there are in `database`, or those of `kinds`, `but` not these."""
     kept = {(thing.kind, thing.name) for thing in but}
@@ -206,8 +210,8 @@ UNION ALL SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES
 """
 
 
-def give_back_triggers(
-    connection: Connection, database: str, triggers: Sequence[Stored]
+def restore_triggers(
+    connection: Connection, database: str, triggers: Sequence[StoredObject]
 ) -> list[str]:
     """`triggers` are those of `database` again; what was wrong with those that could not be made.
 
@@ -220,8 +224,8 @@ def give_back_triggers(
     return create_stored(connection, database, triggers)
 
 
-def put_events(
-    connection: Connection, database: str, things: Sequence[Stored], *, enable: bool
+def set_events_enabled(
+    connection: Connection, database: str, things: Sequence[StoredObject], *, enable: bool
 ) -> None:
     """Wake, or put to sleep, the events among `things` that are there and meant to be awake."""
     query = "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s"

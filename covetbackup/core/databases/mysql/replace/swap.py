@@ -23,24 +23,24 @@ from covetbackup.core.databases.mysql.inventory.options import in_statement, rea
 from covetbackup.core.databases.mysql.inventory.tables import list_tables
 from covetbackup.core.databases.mysql.replace import metadata_tables, publish
 from covetbackup.core.databases.mysql.replace.rename_strategies import (
-    Mover,
-    Plain,
+    PlainRename,
+    RenameStrategy,
     drop_of,
-    mover,
     rename_of,
+    rename_strategy,
 )
 from covetbackup.core.databases.mysql.replace.retained import refuse_unfit
 from covetbackup.core.databases.mysql.replace.stored_objects import (
     ROUTINES,
     account,
+    create_routines,
     create_stored,
     drop_stored,
-    give_back_triggers,
-    put_events,
-    put_routines,
+    restore_triggers,
+    set_events_enabled,
 )
 from covetbackup.core.databases.mysql.replace.swap_plan import (
-    Plan,
+    SwapPlan,
     has_begun,
     make_plan,
     names_in,
@@ -89,7 +89,7 @@ def exchange(
         _write_down(connection, plan)
         with _undone_on_failure(connection, plan) as notes:
             _prepare(connection, plan)
-            with mover(connection, plan, lambda: _as_needed(another())) as moving:
+            with rename_strategy(connection, plan, lambda: _as_needed(another())) as moving:
                 notes += [] if moving.holds else [_NOT_HELD.format(target)]
                 moving.move()
                 wrong, has_routines = _arm(connection, plan, moving)
@@ -124,7 +124,7 @@ def _recovered(connection: Connection, kept: str) -> bool:
             connection.execute(f"DROP DATABASE {quoted(kept)}")
         elif has_begun(connection, plan):
             _move_rest(connection, plan)
-            wrong, has_routines = _arm(connection, plan, Plain(connection, plan))
+            wrong, has_routines = _arm(connection, plan, PlainRename(connection, plan))
             wrong += [] if has_routines else _put_routines(connection, plan)
             _finish(connection, plan, wrong)
         else:
@@ -134,7 +134,7 @@ def _recovered(connection: Connection, kept: str) -> bool:
     return True
 
 
-def _write_down(connection: Connection, plan: Plan) -> None:
+def _write_down(connection: Connection, plan: SwapPlan) -> None:
     """Make the database that will keep the old one, with the plan in it."""
     place = quoted(plan.kept)
     try:
@@ -153,7 +153,7 @@ def _write_down(connection: Connection, plan: Plan) -> None:
         raise
 
 
-def _rehearse(connection: Connection, plan: Plan) -> None:
+def _rehearse(connection: Connection, plan: SwapPlan) -> None:
     """Create a trigger in the name of each account that has any of the old ones: with those dropped
     it would be too late to learn that this account may not. Raises `DatabaseError`."""
     for definer in objects.definers(connection, plan.target):
@@ -174,11 +174,11 @@ def _rehearse(connection: Connection, plan: Plan) -> None:
         connection.execute(f"DROP TRIGGER {name}")
 
 
-def _prepare(connection: Connection, plan: Plan) -> None:
+def _prepare(connection: Connection, plan: SwapPlan) -> None:
     """What must be before tables can move. Until they have all of it is undone by `_undo`."""
     for name in plan.marked:
         metadata_tables.mark(connection, name)
-    put_events(connection, plan.target, plan.old, enable=False)
+    set_events_enabled(connection, plan.target, plan.old, enable=False)
     for trigger in plan.new_triggers:
         connection.execute(drop_of(plan.incoming, trigger))
     if plan.old_triggers:
@@ -194,7 +194,7 @@ def _refuse_busy(connection: Connection, target: str) -> None:
     connection.execute("UNLOCK TABLES")
 
 
-def _move_rest(connection: Connection, plan: Plan) -> None:
+def _move_rest(connection: Connection, plan: SwapPlan) -> None:
     """All tables that have not moved yet."""
     moved, waiting = names_in(connection, plan.kept), names_in(connection, plan.incoming)
     moves = [
@@ -206,7 +206,7 @@ def _move_rest(connection: Connection, plan: Plan) -> None:
         connection.execute(rename_of(moves))
 
 
-def _arm(connection: Connection, plan: Plan, moving: Mover) -> tuple[list[str], bool]:
+def _arm(connection: Connection, plan: SwapPlan, moving: RenameStrategy) -> tuple[list[str], bool]:
     """The routines and triggers of the new tables, which have moved; what was wrong with those that
     could not be created, and whether routines were: if not, they come once writers are let in.
 
@@ -231,13 +231,13 @@ def _arm(connection: Connection, plan: Plan, moving: Mover) -> tuple[list[str], 
     return moving.arm(), False
 
 
-def _put_routines(connection: Connection, plan: Plan) -> list[str]:
+def _put_routines(connection: Connection, plan: SwapPlan) -> list[str]:
     routines = [thing for thing in plan.new if thing.kind in ROUTINES]
-    return put_routines(connection, plan.target, routines)
+    return create_routines(connection, plan.target, routines)
 
 
 @contextmanager
-def _undone_on_failure(connection: Connection, plan: Plan) -> Iterator[list[str]]:
+def _undone_on_failure(connection: Connection, plan: SwapPlan) -> Iterator[list[str]]:
     """The list is for what a person should know, though it fails."""
     notes: list[str] = []
     try:
@@ -247,7 +247,9 @@ def _undone_on_failure(connection: Connection, plan: Plan) -> Iterator[list[str]
         raise
 
 
-def _undo_after(connection: Connection, plan: Plan, error: BaseException, notes: list[str]) -> None:
+def _undo_after(
+    connection: Connection, plan: SwapPlan, error: BaseException, notes: list[str]
+) -> None:
     """The original as it was, then `error` in words, if words are needed."""
     try:
         if has_begun(connection, plan):
@@ -270,22 +272,22 @@ def _undo_after(connection: Connection, plan: Plan, error: BaseException, notes:
         ) from error
 
 
-def _undo(connection: Connection, plan: Plan) -> None:
+def _undo(connection: Connection, plan: SwapPlan) -> None:
     connection.execute(f"SET SESSION lock_wait_timeout = {_UNDO_SECONDS}")
     both = ((plan.incoming, plan.new_triggers), (plan.target, plan.old_triggers))
     for database, triggers in both:
         if database in connection.strings("SHOW DATABASES"):
-            problems = give_back_triggers(connection, database, triggers)
+            problems = restore_triggers(connection, database, triggers)
             if problems:
                 raise pymysql.err.OperationalError(0, "; ".join(problems))
-    put_events(connection, plan.target, plan.old, enable=True)
+    set_events_enabled(connection, plan.target, plan.old, enable=True)
     for name in plan.marked:
         if metadata_tables.mark_of(connection, name) is not None:
-            metadata_tables.unmark(connection, name)
+            metadata_tables.drop_identity(connection, name)
     connection.execute(f"DROP DATABASE {quoted(plan.kept)}")
 
 
-def _finish(connection: Connection, plan: Plan, wrong: list[str]) -> list[str]:
+def _finish(connection: Connection, plan: SwapPlan, wrong: list[str]) -> list[str]:
     """After the tables have moved. What it does can be done again. `wrong` is what could not be
     created in the new database so far."""
     connection.execute(f"SET SESSION lock_wait_timeout = {_UNDO_SECONDS}, foreign_key_checks = 0")
@@ -302,7 +304,7 @@ def _finish(connection: Connection, plan: Plan, wrong: list[str]) -> list[str]:
     wrong = wrong + create_stored(connection, plan.target, others)
     drop_stored(connection, plan.kept)
     lost = create_stored(connection, plan.kept, plan.old)
-    put_events(connection, plan.target, plan.new, enable=True)
+    set_events_enabled(connection, plan.target, plan.new, enable=True)
     _drop_emptied(connection, plan.incoming)
     metadata_tables.close_plan(connection, plan.kept)
     if wrong:

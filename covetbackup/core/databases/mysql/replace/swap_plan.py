@@ -8,15 +8,15 @@ from dataclasses import asdict, dataclass, replace
 
 from covetbackup.core.databases.mysql.inventory.tables import list_tables
 from covetbackup.core.databases.mysql.replace import metadata_tables
-from covetbackup.core.databases.mysql.replace.stored_objects import Stored, read_stored
+from covetbackup.core.databases.mysql.replace.stored_objects import StoredObject, read_stored
 from covetbackup.core.databases.mysql.server.connection import Connection
 
-Place = tuple[str, str]
+TargetTable = tuple[str, str]
 """A database and a table in it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SwapPlan:
     """`target` becomes `kept`, `incoming` becomes `target`. `marked` were given their mark for it.
     `old` and `new` are what has to be created again, of `target` and of `incoming`."""
 
@@ -26,18 +26,18 @@ class Plan:
     old_tables: tuple[str, ...]
     new_tables: tuple[str, ...]
     marked: tuple[str, ...]
-    old: tuple[Stored, ...]
-    new: tuple[Stored, ...]
+    old: tuple[StoredObject, ...]
+    new: tuple[StoredObject, ...]
 
     @property
-    def moves(self) -> list[tuple[Place, Place]]:
+    def moves(self) -> list[tuple[TargetTable, TargetTable]]:
         """From where to where, in an order in which it can be done."""
         return [((self.target, name), (self.kept, name)) for name in self.old_tables] + [
             ((self.incoming, name), (self.target, name)) for name in self.new_tables
         ]
 
     @property
-    def guarded(self) -> list[Place]:
+    def guarded(self) -> list[TargetTable]:
         """The tables of `target` with triggers, or with triggers to come: nobody must write to one
         while it lacks them."""
         coming = {trigger.table for trigger in self.new_triggers} & set(self.old_tables)
@@ -45,22 +45,22 @@ class Plan:
         return [(self.target, name) for name in sorted(coming | having)]
 
     @property
-    def old_triggers(self) -> list[Stored]:
+    def old_triggers(self) -> list[StoredObject]:
         return [thing for thing in self.old if thing.kind == "TRIGGER"]
 
     @property
-    def new_triggers(self) -> list[Stored]:
+    def new_triggers(self) -> list[StoredObject]:
         return [thing for thing in self.new if thing.kind == "TRIGGER"]
 
 
 def make_plan(
     connection: Connection, target: str, incoming: str, kept: str, awake: Collection[str] | None
-) -> Plan:
+) -> SwapPlan:
     """`awake` names the events of `incoming` that will run; None: those that did before it was
     kept."""
     if awake is None:
         awake = _awake_before(connection, incoming)
-    return Plan(
+    return SwapPlan(
         target=target,
         incoming=incoming,
         kept=kept,
@@ -87,12 +87,12 @@ def _awake_before(connection: Connection, kept: str) -> set[str]:
     return {thing.name for thing in plan.old if thing.enabled} if plan else set()
 
 
-def write_plan(connection: Connection, plan: Plan) -> None:
+def write_plan(connection: Connection, plan: SwapPlan) -> None:
     """Into the database that will keep the old one, which exists by now."""
     metadata_tables.write_plan(connection, plan.kept, json.dumps(asdict(plan)))
 
 
-def read_plan(connection: Connection, kept: str) -> Plan | None:
+def read_plan(connection: Connection, kept: str) -> SwapPlan | None:
     text = metadata_tables.read_plan(connection, kept)
     if text is None:
         return None
@@ -101,13 +101,13 @@ def read_plan(connection: Connection, kept: str) -> Plan | None:
         found[name] = tuple(found[name])
     for name in ("old", "new"):
         found[name] = tuple(
-            Stored(**{**thing, "session": tuple(map(tuple, thing["session"]))})
+            StoredObject(**{**thing, "session": tuple(map(tuple, thing["session"]))})
             for thing in found[name]
         )
-    return Plan(**found)
+    return SwapPlan(**found)
 
 
-def has_begun(connection: Connection, plan: Plan) -> bool:
+def has_begun(connection: Connection, plan: SwapPlan) -> bool:
     """Whether any table of the old database has moved."""
     return bool(names_in(connection, plan.kept) & set(plan.old_tables))
 

@@ -45,7 +45,7 @@ from covetbackup.core.databases.mysql.restore.loaders import (
     DumpSink,
     ScriptSink,
 )
-from covetbackup.core.databases.mysql.restore.selective import PartialLoad
+from covetbackup.core.databases.mysql.restore.selective import SelectiveLoad
 from covetbackup.core.databases.mysql.server import accounts
 from covetbackup.core.databases.mysql.server.background import in_background
 from covetbackup.core.databases.mysql.server.clients import Clients
@@ -56,7 +56,7 @@ from covetbackup.core.databases.mysql.server.connection import (
     translated,
 )
 from covetbackup.core.databases.mysql.server.flavour import A_YEAR, Version
-from covetbackup.core.databases.mysql.server.keepalive import Lifeline
+from covetbackup.core.databases.mysql.server.keepalive import KeepAlive
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
 from covetbackup.core.databases.mysql.server.url import own_target
 from covetbackup.core.databases.selection import ResolvedSelection, Selection
@@ -120,12 +120,12 @@ class LogicalRestore:
             self._look_at_target()
             check_server.refuse_unfit(self._keeper, self._expected)
             references.refuse_missing(self._keeper, self._expected, self._chosen_names)
-            table_checks.refuse_misfits(
+            table_checks.refuse_incompatible(
                 [*requirements.unmet(self._keeper, self._expected, self._chosen_names)]
             )
             self._say_risks()
             self._lifeline = stack.enter_context(
-                Lifeline(self._settings, self._password, holding=self._name)
+                KeepAlive(self._settings, self._password, holding=self._name)
             )
             self._client = self._client_program()
             self._keeper.execute(self._client.session)
@@ -245,7 +245,7 @@ class LogicalRestore:
         exchange.recover(self._keeper)  # else half a replacement could be replaced
         replacing.refuse_unfit(self._keeper, target)
         replacing.refuse_stationary(self._expected)
-        self.retained_as = replacing.free_kept_name(self._keeper, target, datetime.now(UTC))
+        self.retained_as = replacing.free_retained_name(self._keeper, target, datetime.now(UTC))
 
     def _replace(self) -> None:
         self._refuse_other_definers(self._name)
@@ -276,10 +276,10 @@ class LogicalRestore:
         self._refuse_other_definers(target)
         publish.finish_target(keeper, target, objects)
 
-    def _partial_load(self, selection: Selection | None) -> PartialLoad | None:
+    def _partial_load(self, selection: Selection | None) -> SelectiveLoad | None:
         if selection is None:
             return None
-        return PartialLoad(
+        return SelectiveLoad(
             selection,
             create=self._load_schema,
             finish=self._load_programs,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.mysql.archive import members as parts
-from covetbackup.core.databases.mysql.archive.selection import Choice, Listing
+from covetbackup.core.databases.mysql.archive.selection import Listing, ResolvedTables
 from covetbackup.core.databases.mysql.archive.spool import Script, close
 from covetbackup.core.databases.mysql.archive.tables import ForeignKey
 from covetbackup.core.databases.mysql.restore.loaders import BytesSink, ScriptSink, range_sink
@@ -17,7 +17,7 @@ from covetbackup.core.stream.base import Sink
 from covetbackup.core.stream.process import CommandSink
 
 
-class PartialLoad:
+class SelectiveLoad:
     """`create` runs the structure of the chosen tables, `finish` their triggers and the views,
     `drop` removes a foreign key that leads out of them, `start` gives a client that rows are fed
     to. `chosen` is None until all that it depends on has been read."""
@@ -39,7 +39,7 @@ class PartialLoad:
         self._start = start
         self._tell = tell
         self._contents = Contents()
-        self._choice: Choice | None = None
+        self._choice: ResolvedTables | None = None
 
     @property
     def chosen(self) -> ResolvedSelection | None:

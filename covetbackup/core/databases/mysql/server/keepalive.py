@@ -28,7 +28,7 @@ SILENCE_SECONDS = 120
 """After that much of it the server ends the session."""
 
 
-class Lifeline:
+class KeepAlive:
     """For all programs of one operation. While its context lasts it holds the lock of the scratch
     database `holding`, if there is one."""
 
@@ -42,7 +42,7 @@ class Lifeline:
         self._error: pymysql.err.Error | None = None
         self._context = ExitStack()
 
-    def __enter__(self) -> Lifeline:
+    def __enter__(self) -> KeepAlive:
         with translated(self._settings), ExitStack() as stack:
             self._connection = stack.enter_context(connect(self._settings, self._password))
             self._connection.execute(f"SET SESSION wait_timeout = {SILENCE_SECONDS}")

@@ -9,7 +9,7 @@ from covetbackup.core.databases.postgresql.archive.copy_sql import column_names
 from covetbackup.core.databases.postgresql.archive.dependencies import (
     ATTACH,
     TABLES,
-    Closure,
+    ResolvedToc,
     own_parents,
     selected,
 )
@@ -18,7 +18,7 @@ from covetbackup.core.databases.postgresql.archive.selection_warnings import lar
 from covetbackup.core.databases.selection import ResolvedSelection, Rows, Selection
 
 
-def close_rows(contents: Contents, selection: Selection) -> Closure:
+def close_rows(contents: Contents, selection: Selection) -> ResolvedToc:
     """As `close`, of the rows of what is selected and of its partitions, for tables that are there
     already, and of nothing else."""
     tables = _with_partitions(contents, selection)
@@ -44,7 +44,7 @@ def close_rows(contents: Contents, selection: Selection) -> Closure:
         rows=tuple(_rows(entry, dict(selection.schemas_as)) for entry in data),
         left_out=tuple(large_objects_left_out(contents, {entry.dump_id for entry in tables})),
     )
-    return Closure(frozenset(entry.dump_id for entry in data), chosen)
+    return ResolvedToc(frozenset(entry.dump_id for entry in data), chosen)
 
 
 def _rows(entry: Entry, names: Mapping[str, str]) -> Rows:

@@ -42,7 +42,7 @@ BETWEEN = (*SAID_OF, b"INDEX ATTACH", FOREIGN_KEY, ATTACH)
 
 
 @dataclass(frozen=True, slots=True)
-class Closure:
+class ResolvedToc:
     """`dump_ids` are the entries to restore, `outgoing` the keys from these to tables that may be
     there already."""
 
@@ -61,7 +61,7 @@ def is_needed_thing(entry: Entry) -> bool:
     )
 
 
-def close(contents: Contents, selection: Selection) -> Closure:
+def close(contents: Contents, selection: Selection) -> ResolvedToc:
     """Raises `BadSetting` for a table or schema that is not there, for an empty selection, and for
     a new name that a schema cannot get."""
     search = _Search(contents)
@@ -79,7 +79,7 @@ def close(contents: Contents, selection: Selection) -> Closure:
     left_out = tuple(left_out_of(contents, search.kept, wanted, selection))
     names = tuple(key.name for key in keys)
     chosen = replace(chosen, outgoing=names, left_out=left_out)
-    return Closure(frozenset(kept | settings), chosen, keys)
+    return ResolvedToc(frozenset(kept | settings), chosen, keys)
 
 
 class _Search:

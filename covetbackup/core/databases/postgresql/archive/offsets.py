@@ -13,15 +13,15 @@ from covetbackup.core.errors import Incomplete
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """What a piece holds: it goes on with the data of the entry `goes_on`, unless that is None,
+class PartBoundary:
+    """What a piece holds: it goes on with the data of the entry `continues`, unless None,
     and another piece goes on with its last data if it `is_open`."""
 
-    goes_on: Entry | None
+    continues: Entry | None
     is_open: bool
 
 
-class Places:
+class PartOffsets:
     """`sizes` are the plain sizes of all parts in bytes, by name.
 
     Raises `Incomplete` when those cannot be the parts of an archive with these contents.
@@ -64,15 +64,15 @@ class Places:
             else:
                 yield MemberRange(name, run_begin - begin, run_end - run_begin)
 
-    def of(self, piece: MemberRange) -> Place:
+    def of(self, piece: MemberRange) -> PartBoundary:
         begin = self._begins[piece.member] + piece.offset
         length = self._sizes[piece.member] if piece.length is None else piece.length
         end = begin + length
         before = bisect_right(self._offsets, begin)
         is_beginning = before > 0 and self._offsets[before - 1] == begin
         last = bisect_right(self._offsets, end - 1)
-        return Place(
-            goes_on=None if is_beginning or not before else self._entries[before - 1],
+        return PartBoundary(
+            continues=None if is_beginning or not before else self._entries[before - 1],
             is_open=self._block_end(last - 1) > end,
         )
 

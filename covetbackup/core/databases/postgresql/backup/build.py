@@ -14,7 +14,7 @@ from covetbackup.core.databases.postgresql.backup.psql import PsqlReaders
 from covetbackup.core.databases.postgresql.backup.readers import Readers
 from covetbackup.core.databases.postgresql.backup.snapshot import Snapshot
 from covetbackup.core.databases.postgresql.inventory.dumpable_objects import Relation
-from covetbackup.core.databases.postgresql.server.access import Access, Tool
+from covetbackup.core.databases.postgresql.server.access import ClientTool, ServerAccess
 from covetbackup.core.databases.postgresql.server.connection import Connection, major_of
 
 _SINCE_RANGES = 14
@@ -23,12 +23,12 @@ _SINCE_RANGES = 14
 
 def open_parts(
     contents: Contents,
-    access: Access,
+    access: ServerAccess,
     snapshot: Snapshot,
     leader: Leader,
     *,
     unplannable: Collection[int],
-    psql: Tool | None,
+    psql: ClientTool | None,
     stack: ExitStack,
 ) -> PartedDump:
     """A dump of `contents` whose readers are closed by `stack`. Raises `Unsupported`.
@@ -67,7 +67,7 @@ def _object_lists(contents: Contents) -> list[list[int]]:
 
 
 def _children(
-    psql: Tool, access: Access, snapshot: Snapshot, leader: Leader, stack: ExitStack
+    psql: ClientTool, access: ServerAccess, snapshot: Snapshot, leader: Leader, stack: ExitStack
 ) -> PsqlReaders:
     told = replace(psql, environment={**psql.environment, "PGCLIENTENCODING": leader.encoding})
     children = PsqlReaders(told, access.settings.database, snapshot.name)

@@ -13,7 +13,7 @@ from covetbackup.core.databases.postgresql.archive.reader import (
     read_contents,
 )
 from covetbackup.core.databases.postgresql.backup.snapshot import LOCK_SECONDS
-from covetbackup.core.databases.postgresql.server.access import Tool
+from covetbackup.core.databases.postgresql.server.access import ClientTool
 from covetbackup.core.databases.postgresql.server.connection import conninfo
 from covetbackup.core.errors import CovetError, Incomplete, SourceFailed
 from covetbackup.core.stream.process import CommandSource
@@ -26,7 +26,7 @@ class PgDump:
     """`busy` tells who holds a lock that pg_dump waited for in vain; `warn` gets each line by which
     pg_dump warned of something."""
 
-    tool: Tool
+    tool: ClientTool
     database: str
     snapshot: str
     busy: Callable[[], CovetError]

@@ -15,7 +15,7 @@ from threading import Lock
 
 from covetbackup.core.databases.postgresql.backup.readers import TableBusy, lock_statement
 from covetbackup.core.databases.postgresql.backup.snapshot import SESSION
-from covetbackup.core.databases.postgresql.server.access import Tool
+from covetbackup.core.databases.postgresql.server.access import ClientTool
 from covetbackup.core.databases.postgresql.server.connection import conninfo
 from covetbackup.core.errors import SourceFailed
 from covetbackup.core.stream.command import ChildFile
@@ -28,7 +28,7 @@ class PsqlReaders:
     """Sessions that see `snapshot`, each used by one thread at a time. They are started as they
     are needed; `snapshot` must live as long as they do."""
 
-    def __init__(self, psql: Tool, database: str, snapshot: str) -> None:
+    def __init__(self, psql: ClientTool, database: str, snapshot: str) -> None:
         self._psql = psql
         self._database = database
         self._snapshot = snapshot
@@ -61,7 +61,7 @@ class PsqlReaders:
 class _Session:
     """One psql in a transaction that sees the snapshot."""
 
-    def __init__(self, psql: Tool, database: str, snapshot: str) -> None:
+    def __init__(self, psql: ClientTool, database: str, snapshot: str) -> None:
         with ExitStack() as stack:
             self._script = _Script()
             stack.callback(self._script.close)

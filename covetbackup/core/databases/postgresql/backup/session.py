@@ -19,7 +19,7 @@ from covetbackup.core.databases.postgresql.backup import parallel as parted, unr
 from covetbackup.core.databases.postgresql.backup.build import open_parts
 from covetbackup.core.databases.postgresql.backup.leader import Leader
 from covetbackup.core.databases.postgresql.backup.pgdump import PgDump
-from covetbackup.core.databases.postgresql.backup.single_stream import WholeDump
+from covetbackup.core.databases.postgresql.backup.single_stream import SingleStreamDump
 from covetbackup.core.databases.postgresql.backup.snapshot import Snapshot, busy, take_snapshot
 from covetbackup.core.databases.postgresql.inventory import (
     build,
@@ -29,7 +29,7 @@ from covetbackup.core.databases.postgresql.inventory import (
     unplannable,
 )
 from covetbackup.core.databases.postgresql.server import roles
-from covetbackup.core.databases.postgresql.server.access import Access, Tool
+from covetbackup.core.databases.postgresql.server.access import ClientTool, ServerAccess
 from covetbackup.core.databases.postgresql.server.background import in_background
 from covetbackup.core.databases.postgresql.server.clients import Clients, newer_than_server
 from covetbackup.core.databases.postgresql.server.connection import (
@@ -50,7 +50,7 @@ class PostgresBackup:
 
     def __init__(
         self,
-        access: Access,
+        access: ServerAccess,
         method: str,
         *,
         choose: Callable[[int], Clients],
@@ -62,7 +62,7 @@ class PostgresBackup:
         self._progress = progress
         self._stack = ExitStack()
         self._warnings: list[str] = []
-        self._dump: parted.PartedDump | WholeDump | None = None
+        self._dump: parted.PartedDump | SingleStreamDump | None = None
 
     def __enter__(self) -> PostgresBackup:
         with translated(self._access.settings), ExitStack() as stack:
@@ -70,7 +70,7 @@ class PostgresBackup:
             stack.callback(self._leader.close)
             self._clients = self._choose(major_of(self._leader))
             self._snapshot = self._take_snapshot()
-            self._warnings += build.shortcomings(self._leader, self._snapshot)
+            self._warnings += build.limitations(self._leader, self._snapshot)
             self._unread = unread.unread(self._leader)
             self._warnings += unread.warnings(self._unread)
             self._warnings += newer_than_server(self._clients, major_of(self._leader))
@@ -122,7 +122,7 @@ class PostgresBackup:
             span, self._complete(inventory), self._probe, self._dump.method, tuple(self._warnings)
         )
 
-    def _chosen_dump(self) -> parted.PartedDump | WholeDump:
+    def _chosen_dump(self) -> parted.PartedDump | SingleStreamDump:
         pg_dump = PgDump(
             self._tool("pg_dump"),
             self._access.settings.database,
@@ -136,7 +136,9 @@ class PostgresBackup:
             except Unsupported as reason:
                 self._warn(f"dumped as one stream, not in parallel: {reason}")
         pg_restore = self._clients.path("pg_restore")
-        return WholeDump(pg_dump, pg_restore=pg_restore, size_hint=self._table_bytes() or None)
+        return SingleStreamDump(
+            pg_dump, pg_restore=pg_restore, size_hint=self._table_bytes() or None
+        )
 
     def _opened_parts(self, contents: Contents) -> parted.PartedDump:
         return open_parts(
@@ -224,8 +226,8 @@ class PostgresBackup:
                 "is pg_dump a wrapper that excludes something?",
             )
 
-    def _tool(self, program: str) -> Tool:
-        return Tool(
+    def _tool(self, program: str) -> ClientTool:
+        return ClientTool(
             self._clients.path(program),
             self._access.environment(major_of(self._leader)),
             self._access.secrets,

@@ -15,7 +15,7 @@ from covetbackup.core.stream.pump import filtered
 METHOD = "logical"
 
 
-class WholeDump:
+class SingleStreamDump:
     """The member `dump.pgc`."""
 
     method = METHOD

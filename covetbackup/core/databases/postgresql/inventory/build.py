@@ -91,7 +91,7 @@ def snapshot_inventory(
     return replace(found, settings={**(found.settings or {}), **more})
 
 
-def shortcomings(connection: Connection, snapshot: Snapshot) -> list[str]:
+def limitations(connection: Connection, snapshot: Snapshot) -> list[str]:
     """What pg_dump leaves out in silence, one line each."""
     lines = []
     if snapshot.standby:

@@ -81,7 +81,7 @@ def deferred(contents: Contents) -> Contents:
     return contents.kept(lambda entry: entry.dump_id in found or entry.is_setting)
 
 
-class Aside:
+class SchemaRename:
     """The schemas with the rows of such extensions, in the database that `connect` reaches."""
 
     def __init__(self, connect: Callable[[], Connection], contents: Contents | None) -> None:

@@ -19,7 +19,7 @@ def checks(connection: Connection, name: str) -> Iterator[Check]:
     except CovetError as error:
         yield failed("Name", error)
         return
-    kept = swap.free_kept_name(connection, name, _now_of(connection))
+    kept = swap.free_retained_name(connection, name, _now_of(connection))
     size = connection.execute(_SIZE, (name,)).fetchone()
     much = f" ({size_text(size[0])})" if size and size[0] is not None else ""
     detail = f"{name} exists{much}; it will be retained as {kept}, or later."

@@ -36,7 +36,7 @@ class PostgresReplacement:
 
     def free_name(self, name: str, now: datetime) -> str:
         with maintenance(self._settings, self._password) as connection:
-            return swap.free_kept_name(connection, name, now)
+            return swap.free_retained_name(connection, name, now)
 
     def swap(self, target: str, incoming: str, retained_as: str) -> list[str]:
         with (
@@ -51,4 +51,4 @@ class PostgresReplacement:
 
     def drop(self, name: str) -> None:
         with maintenance(self._settings, self._password) as connection:
-            swap.drop_kept(connection, name)
+            swap.drop_retained(connection, name)

@@ -60,7 +60,7 @@ FROM pg_database, pg_roles WHERE datname = %(name)s AND rolname = current_user
 """
 
 
-def free_kept_name(connection: Connection, target: str, now: datetime) -> str:
+def free_retained_name(connection: Connection, target: str, now: datetime) -> str:
     """What `target` will be called once it is replaced."""
 
     def is_taken(name: str) -> bool:
@@ -187,7 +187,7 @@ WHERE datname = ANY (%s) AND pid <> pg_backend_pid()
 """
 
 
-def drop_kept(connection: Connection, name: str) -> None:
+def drop_retained(connection: Connection, name: str) -> None:
     """Drop a kept database in which nobody is. Raises `ServerBusy`, `DatabaseError`."""
     try:
         query = "SELECT 1 FROM pg_database WHERE datname = %s AND datistemplate"

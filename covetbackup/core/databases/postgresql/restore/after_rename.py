@@ -13,13 +13,13 @@ from covetbackup.core.databases.postgresql.archive.contents import Section
 from covetbackup.core.databases.postgresql.archive.omitted import described
 from covetbackup.core.databases.postgresql.archive.recorded import OF_RELATIONS
 from covetbackup.core.databases.postgresql.inventory.single_database import EXTENSIONS, database_of
-from covetbackup.core.databases.postgresql.restore.parallel import PartedLoad
+from covetbackup.core.databases.postgresql.restore.parallel import ParallelRestore
 from covetbackup.core.databases.postgresql.server.connection import Connection, line_of
 from covetbackup.core.errors import CovetError
 
 
 def make_waiting(
-    connection: Connection, target: str, load: PartedLoad, *, leaves_out: bool
+    connection: Connection, target: str, load: ParallelRestore, *, leaves_out: bool
 ) -> Iterator[str]:
     """Make in `target` what `load` had to leave for now, and yield what there is to say of it."""
     names = load.aside.extensions
@@ -39,7 +39,7 @@ def make_waiting(
     yield f"left out: {_listed(load)}, as {'; '.join(reasons)}; {_where(names)}"
 
 
-def not_tried(load: PartedLoad) -> Iterator[str]:
+def not_tried(load: ParallelRestore) -> Iterator[str]:
     """Yield what there is to say of it when there is no rename."""
     if load.aside.extensions:
         yield f"not tried, as it is created after the rename: {_listed(load)}"
@@ -55,7 +55,7 @@ def why_not(connection: Connection, name: str, target: str) -> str:
     return f"{name} can only be in database {home!r} of this server"
 
 
-def _listed(load: PartedLoad) -> str:
+def _listed(load: ParallelRestore) -> str:
     things = (each for each in load.aside.entries if each.section is not Section.NONE)
     return ", ".join(described(each) for each in things if each.kind not in OF_RELATIONS)
 

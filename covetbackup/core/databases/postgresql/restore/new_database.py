@@ -35,7 +35,7 @@ from covetbackup.core.databases.postgresql.restore import check_server, scratch
 from covetbackup.core.databases.postgresql.restore.after_rename import make_waiting, not_tried
 from covetbackup.core.databases.postgresql.restore.analyze import Analysis
 from covetbackup.core.databases.postgresql.restore.loaders import PgRestore, ScriptSink, start_whole
-from covetbackup.core.databases.postgresql.restore.parallel import PartedLoad
+from covetbackup.core.databases.postgresql.restore.parallel import ParallelRestore
 from covetbackup.core.databases.postgresql.restore.rename_schemas import rename_schemas
 from covetbackup.core.databases.postgresql.server import roles
 from covetbackup.core.databases.postgresql.server.access import end_sessions
@@ -50,7 +50,10 @@ from covetbackup.core.databases.postgresql.server.connection import (
     tool_environment,
     translated,
 )
-from covetbackup.core.databases.postgresql.server.liveness import Felt, Pulse
+from covetbackup.core.databases.postgresql.server.liveness import (
+    LivenessProbe,
+    ProgressWithLiveness,
+)
 from covetbackup.core.databases.postgresql.server.older_server import sets_what_is_unknown
 from covetbackup.core.databases.postgresql.server.url import parse_url
 from covetbackup.core.databases.selection import ResolvedSelection
@@ -108,7 +111,7 @@ class PostgresRestore:
                 self._settings, self._password, application=self._application
             )
             stack.callback(self._keeper.close)
-            self._pulse = Pulse(self._keeper, self._settings)
+            self._pulse = LivenessProbe(self._keeper, self._settings)
             check_server.refuse_read_only(self._keeper)
             self._look_at_target()
             check_server.refuse_unfit(self._keeper, self._needed, self._choices)
@@ -117,7 +120,7 @@ class PostgresRestore:
             self._say_risks()
             stack.callback(self._undo)
             self._create_scratch()
-            self._parts = PartedLoad(
+            self._parts = ParallelRestore(
                 self._pg_restore,
                 self._connect_to_scratch,
                 skips_failing=self._choices.skips_failing,
@@ -161,12 +164,12 @@ class PostgresRestore:
             return ScriptSink(self._apply_globals)
         if is_part(piece.member):
             with translated(self._settings.on(self._name)):
-                return self._parts.sink(piece, Felt(progress, self._pulse))
+                return self._parts.sink(piece, ProgressWithLiveness(progress, self._pulse))
         if piece.member != DUMP:
             raise BadSetting(f"a PostgreSQL backup has no member {piece.member!r}")
         size = int((self._expected.settings or {}).get("table_bytes", "0"))
         load = partial(start_whole, self._pg_restore(), self._options.jobs, size)
-        return self._parts.whole_sink(load, Felt(progress, self._pulse))
+        return self._parts.whole_sink(load, ProgressWithLiveness(progress, self._pulse))
 
     @property
     def notes(self) -> Sequence[str]:
@@ -226,7 +229,7 @@ class PostgresRestore:
             scratch.refuse_taken(self._keeper, target)
             return
         swap.refuse_unfit(self._keeper, target)
-        self.retained_as = swap.free_kept_name(self._keeper, target, datetime.now(UTC))
+        self.retained_as = swap.free_retained_name(self._keeper, target, datetime.now(UTC))
 
     def _replace(self, name: str, target: str) -> None:
         with (

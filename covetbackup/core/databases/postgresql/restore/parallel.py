@@ -21,7 +21,7 @@ from covetbackup.core.databases.postgresql.archive.configuration import (
 from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry, Section
 from covetbackup.core.databases.postgresql.archive.dependencies import close
 from covetbackup.core.databases.postgresql.archive.member_names import DUMP, HEAD
-from covetbackup.core.databases.postgresql.archive.offsets import Place, Places
+from covetbackup.core.databases.postgresql.archive.offsets import PartBoundary, PartOffsets
 from covetbackup.core.databases.postgresql.archive.omitted import without
 from covetbackup.core.databases.postgresql.archive.reader import (
     NeedsMore,
@@ -35,7 +35,7 @@ from covetbackup.core.databases.postgresql.archive.stages import (
     without_event_triggers,
 )
 from covetbackup.core.databases.postgresql.inventory.search_paths import paths_of
-from covetbackup.core.databases.postgresql.inventory.single_database import Aside, deferred
+from covetbackup.core.databases.postgresql.inventory.single_database import SchemaRename, deferred
 from covetbackup.core.databases.postgresql.restore.check_constraints import ReleasedChecks
 from covetbackup.core.databases.postgresql.restore.loaders import PgRestore, ScriptSink, memory_file
 from covetbackup.core.databases.postgresql.restore.part_sink import Loaders, PartSink
@@ -56,7 +56,7 @@ _ENCODING = b"ENCODING"
 _SETTINGS = (b"STDSTRINGS", b"SEARCHPATH")
 
 
-class PartedLoad:
+class ParallelRestore:
     """`command` and `connect` reach the database that is filled. First `HEAD` goes into its sink,
     then `open` looks at it. A dump in one stream goes into the sink of `DUMP` instead. What the
     server refuses to create is left out if `skips_failing`, but never what rows need."""
@@ -87,11 +87,11 @@ class PartedLoad:
         self._jobs = jobs
         self._progress = progress
         self._contents: Contents | None = None
-        self._places: Places | None = None
+        self._places: PartOffsets | None = None
         self._entries: dict[int, Entry] = {}
         self._failures: list[Failure] = []
         self._adaptations: list[str] = []
-        self._aside = Aside(connect, None)
+        self._aside = SchemaRename(connect, None)
         self._early: set[int] = set()
         self._loaded: set[int] = set()
         self._is_read_twice = False
@@ -100,7 +100,7 @@ class PartedLoad:
     def open(self, sizes: Mapping[str, int]) -> None:
         """Find out what comes, and where it lies in members of these `sizes`."""
         contents = self._read_contents()
-        self._places = Places(contents, sizes)
+        self._places = PartOffsets(contents, sizes)
         if self._selection is not None:
             contents = self._narrowed(contents, self._selection)
         self._divide(contents)
@@ -151,7 +151,7 @@ class PartedLoad:
         return WholeSink(begin)
 
     def _first_rows(self, entries: Mapping[int, Entry], progress: Progress) -> Sink:
-        loader, place = self._loaders.lend(), Place(None, is_open=False)
+        loader, place = self._loaders.lend(), PartBoundary(None, is_open=False)
         sink = PartSink(DUMP, place, entries, loader, progress, skips_others=True)
         self._loaded, self._is_read_twice = set(entries), True
 
@@ -178,7 +178,7 @@ class PartedLoad:
 
     def _divide(self, contents: Contents) -> None:
         """What can only be made after the rename has to wait, its rows beside."""
-        self._aside = Aside(self._connect, deferred(contents))
+        self._aside = SchemaRename(self._connect, deferred(contents))
         waiting = {each.dump_id for each in self._aside.entries}
         self._contents = contents.kept(lambda entry: entry.dump_id not in waiting)
         entries = (*self._contents.data_entries, *self._aside.rows)
@@ -205,7 +205,7 @@ class PartedLoad:
         return True
 
     @property
-    def aside(self) -> Aside:
+    def aside(self) -> SchemaRename:
         """What waits for the rename."""
         return self._aside
 
@@ -238,7 +238,7 @@ class PartedLoad:
     def _fitted(self, contents: Contents) -> Contents:
         """Contents that this server takes from this role. Raises `BadSetting`."""
         with closing(self._connect()) as connection:
-            speak_as_written(connection, contents)
+            set_dump_encoding(connection, contents)
             refuse_forbidden(
                 connection, contents, skips_failing=self._skips_failing, way_out=WAY_OUT
             )
@@ -296,7 +296,7 @@ class PartedLoad:
         connection = self._connect()
         try:
             prepare(connection, self._read_contents())
-            speak_as_written(connection, self._read_contents())
+            set_dump_encoding(connection, self._read_contents())
             if path := self._repetition.path:
                 connection.execute("SELECT set_config('search_path', %s, false)", (path,))
         except BaseException:
@@ -329,7 +329,7 @@ def prepare(connection: Connection, contents: Contents) -> None:
         connection.execute(statement)
 
 
-def speak_as_written(connection: Connection, contents: Contents) -> None:
+def set_dump_encoding(connection: Connection, contents: Contents) -> None:
     """From now on in the encoding of the dump."""
     _set(connection, contents, _ENCODING)
 

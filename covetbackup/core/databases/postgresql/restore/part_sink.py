@@ -19,14 +19,17 @@ from covetbackup.core.databases.postgresql.archive.blocks import (
 from covetbackup.core.databases.postgresql.archive.contents import BLOBS, Entry
 from covetbackup.core.databases.postgresql.archive.copy_streams import CopyIn
 from covetbackup.core.databases.postgresql.archive.framing import OBJECTS, TABLE
-from covetbackup.core.databases.postgresql.archive.offsets import Place
+from covetbackup.core.databases.postgresql.archive.offsets import PartBoundary
 from covetbackup.core.databases.postgresql.server.connection import (
     Connection,
     is_silence,
     line_of,
     lost,
 )
-from covetbackup.core.databases.postgresql.server.liveness import let_rest, let_rest_no_more
+from covetbackup.core.databases.postgresql.server.liveness import (
+    disable_send_timeout,
+    enable_send_timeout,
+)
 from covetbackup.core.errors import Incomplete, SinkFailed
 from covetbackup.core.progress import Progress
 
@@ -65,17 +68,17 @@ class Loader:
 
     def rows_begin(self) -> None:
         self._rows.enter_context(self._as_written)
-        let_rest(self.connection)
+        disable_send_timeout(self.connection)
 
     def rows_end(self) -> None:
-        let_rest_no_more(self.connection)
+        enable_send_timeout(self.connection)
         self._rows.close()
 
     def undo(self) -> None:
         """After a refusal of the server: nothing of the part is kept, nor are the settings that
         were made for its rows."""
         self.connection.execute("ROLLBACK TO SAVEPOINT loading")
-        let_rest_no_more(self.connection)
+        enable_send_timeout(self.connection)
 
     def abort(self) -> None:
         # Before the end of a COPY, this is no end of its rows: nothing of it is kept.
@@ -150,7 +153,7 @@ class PartSink:
     def __init__(
         self,
         name: str,
-        place: Place,
+        place: PartBoundary,
         entries: Mapping[int, Entry],
         loader: Loader,
         progress: Progress,
@@ -162,9 +165,9 @@ class PartSink:
         self._name = name
         self._place = place
         self._entries = entries
-        goes_on = place.goes_on
-        self._entry = entries.get(goes_on.dump_id, goes_on) if goes_on else None
-        self._blocks = Blocks(_kind(place.goes_on))
+        continues = place.continues
+        self._entry = entries.get(continues.dump_id, continues) if continues else None
+        self._blocks = Blocks(_kind(place.continues))
         self._copy: CopyIn | None = None
         self._object = (0, 0)
         self._loader = loader

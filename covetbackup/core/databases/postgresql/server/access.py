@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class ServerAccess:
     """`application` is the name under which the server lists all sessions of the operation."""
 
     settings: ConnectionSettings
@@ -53,7 +53,7 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
-class Tool:
+class ClientTool:
     """A client program with what it has to be told of the server."""
 
     program: str

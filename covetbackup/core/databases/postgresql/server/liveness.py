@@ -26,7 +26,7 @@ from covetbackup.core.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
+class LivenessProbe:
     """Of `connection`, which nobody uses most of the time."""
 
     connection: Connection
@@ -51,11 +51,11 @@ class Pulse:
 
 
 @dataclass(frozen=True, slots=True)
-class Felt:
+class ProgressWithLiveness:
     """A `Progress` that checks the pulse each time it is told of some."""
 
     progress: Progress
-    pulse: Pulse
+    pulse: LivenessProbe
 
     def phase(self, name: str, total: int | None = None) -> None:
         self.progress.phase(name, total)
@@ -68,12 +68,12 @@ class Felt:
         self.progress.note(text)
 
 
-def let_rest(connection: Connection) -> None:
+def disable_send_timeout(connection: Connection) -> None:
     """From now on the server may take its time for what is sent; somebody feels its pulse."""
     _limit_unsent(connection, 0)
 
 
-def let_rest_no_more(connection: Connection) -> None:
+def enable_send_timeout(connection: Connection) -> None:
     _limit_unsent(connection, unsent_limit())
 
 

@@ -45,4 +45,4 @@ class SqliteReplacement:
         return swap.was_exchanged(self._path_of(target), self._path_of(retained_as))
 
     def drop(self, name: str) -> None:
-        swap.drop_kept(self._path_of(name))
+        swap.drop_retained(self._path_of(name))

@@ -145,7 +145,7 @@ def name_of(folder: Path, identity: str) -> str | None:
         return next((one.name for one in entries if identity_of(Path(one.path)) == identity), None)
 
 
-def drop_kept(path: Path) -> None:
+def drop_retained(path: Path) -> None:
     """Remove a kept database that nobody uses. Raises `ServerBusy`, `DatabaseError`."""
     with _alone_in(path):
         _drop_companions(path)

@@ -17,7 +17,7 @@ import pytest
 
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.mysql.replace import metadata_tables, retained, swap
-from covetbackup.core.databases.mysql.replace.locks import Handover
+from covetbackup.core.databases.mysql.replace.locks import MetadataLockQueue
 from covetbackup.core.databases.mysql.restore.new_database import LogicalRestore
 from covetbackup.core.databases.mysql.restore.scratch import PREFIX
 from covetbackup.core.databases.mysql.server.connection import connect
@@ -186,12 +186,12 @@ def test_swapped_back_and_dropped(mariadb_server: MysqlServer, backup: Taken, sh
         client = mariadb_server.connect("copy")
         assert [one.user for one in retained.sessions_in(connection, "copy")] == ["root"]
         with pytest.raises(ServerBusy, match="in use by root"):
-            retained.drop_kept(connection, "copy")
+            retained.drop_retained(connection, "copy")
         client.close()
         while retained.sessions_in(connection, "copy"):
             time.sleep(0.05)
         connection.execute("USE information_schema")
-        retained.drop_kept(connection, "copy")
+        retained.drop_retained(connection, "copy")
     assert "copy" not in mariadb_server.databases()
 
 
@@ -226,7 +226,7 @@ def test_a_table_in_use_is_said_and_nothing_has_changed(
 
 
 @pytest.mark.parametrize(
-    "step", ["write_plan", "mark", "put_events", "_refuse_busy", "hold", "run"]
+    "step", ["write_plan", "mark", "set_events_enabled", "_refuse_busy", "hold", "run"]
 )
 def test_a_failure_at_any_step_before_the_rename_leaves_the_original_whole(
     mariadb_server: MysqlServer,
@@ -235,7 +235,9 @@ def test_a_failure_at_any_step_before_the_rename_leaves_the_original_whole(
     monkeypatch: pytest.MonkeyPatch,
     step: str,
 ) -> None:
-    place: Any = next(each for each in (metadata_tables, swap, Handover) if hasattr(each, step))
+    place: Any = next(
+        each for each in (metadata_tables, swap, MetadataLockQueue) if hasattr(each, step)
+    )
     real = getattr(place, step)
 
     def failing(*given: Any, **named: Any) -> None:
@@ -370,7 +372,7 @@ import sys, time
 from functools import partial
 from covetbackup.core.databases.mysql.replace import swap
 from covetbackup.core.databases.mysql.server.connection import connect
-from covetbackup.core.databases.mysql.replace.locks import Handover
+from covetbackup.core.databases.mysql.replace.locks import MetadataLockQueue
 from covetbackup.core.databases.mysql.server.url import parse_url
 from covetbackup.core.stream.secret import Secret
 url, incoming, step = sys.argv[1:]
@@ -381,12 +383,12 @@ def half(handover, statement, again):
     handover._runner.execute(", ".join(statement.split(", ")[:3]))
     wait()
 if step == "half":
-    Handover.run = half
+    MetadataLockQueue.run = half
 elif step == "hold":
-    real = Handover.hold
-    Handover.hold = lambda *given: (real(*given), wait())
+    real = MetadataLockQueue.hold
+    MetadataLockQueue.hold = lambda *given: (real(*given), wait())
 else:
-    setattr(Handover if step == "run" else swap, step, wait)
+    setattr(MetadataLockQueue if step == "run" else swap, step, wait)
 another = partial(connect, parse_url(url), Secret(sys.stdin.readline()))
 with another() as connection:
     names = {"target": "shop", "incoming": incoming, "retained_as": "kept"}

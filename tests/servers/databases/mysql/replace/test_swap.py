@@ -11,7 +11,7 @@ import pymysql
 import pytest
 
 from covetbackup.core.databases.mysql.replace import rename_strategies, swap as exchange
-from covetbackup.core.databases.mysql.replace.locks import Handover
+from covetbackup.core.databases.mysql.replace.locks import MetadataLockQueue
 from covetbackup.core.errors import DatabaseError, ServerBusy
 from tests.support.mariadb import MysqlServer
 from tests.support.mysql_swaps import (
@@ -111,15 +111,15 @@ def test_a_table_that_stays_in_use_gives_the_others_back_with_their_triggers(
 def test_a_failure_while_writers_are_held_off_gives_the_triggers_back_before_they_come(
     server: MysqlServer, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
-    real = getattr(Handover, point)
+    real = getattr(MetadataLockQueue, point)
 
     def failing(*given: Any) -> None:
         if point == "hold":
             real(*given)
-        monkeypatch.setattr(Handover, point, real)
+        monkeypatch.setattr(MetadataLockQueue, point, real)
         raise pymysql.err.OperationalError(1, "no more")
 
-    monkeypatch.setattr(Handover, point, failing)
+    monkeypatch.setattr(MetadataLockQueue, point, failing)
     with as_before(server), writers(server, TARGET):
         with pytest.raises(DatabaseError, match="no more"):
             swap(server)
@@ -136,7 +136,7 @@ def test_a_table_is_held_while_the_statement_waits_for_somebody_else(
             "RENAME TABLE audit TO audit_2, zz TO zz_2, audit_2 TO audit, zz_2 TO zz"
         )
     )
-    real_run, real_look = Handover.run, Handover._is_next
+    real_run, real_look = MetadataLockQueue.run, MetadataLockQueue._is_next
     looks = []
 
     def run(*given: Any) -> Any:
@@ -147,15 +147,15 @@ def test_a_table_is_held_while_the_statement_waits_for_somebody_else(
             pass
         return real_run(*given)
 
-    def look(handover: Handover, place: tuple[str, str]) -> bool:
+    def look(handover: MetadataLockQueue, place: tuple[str, str]) -> bool:
         looks.append(place[1])
         if len(looks) == 10:
             assert set(looks) == {"child"}
             reader.close()
         return real_look(handover, place)
 
-    monkeypatch.setattr(Handover, "run", run)
-    monkeypatch.setattr(Handover, "_is_next", look)
+    monkeypatch.setattr(MetadataLockQueue, "run", run)
+    monkeypatch.setattr(MetadataLockQueue, "_is_next", look)
     with writers(server, TARGET):
         assert swap(server) == []
     renaming.join()

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from covetbackup.core.databases.mysql.replace import metadata_tables, swap as exchange
-from covetbackup.core.databases.mysql.replace.locks import Handover
+from covetbackup.core.databases.mysql.replace.locks import MetadataLockQueue
 from covetbackup.core.databases.mysql.server.connection import connect
 from covetbackup.core.errors import CovetError
 from tests.support.mariadb import MysqlServer
@@ -62,7 +62,7 @@ def kill(server: MysqlServer) -> None:
 def hooks(server: MysqlServer, point: str, patch: pytest.MonkeyPatch) -> None:
     """Have the server killed right after, or in, a step of the swap."""
     place: Any = next(
-        each for each in (exchange, Handover, metadata_tables) if hasattr(each, point)
+        each for each in (exchange, MetadataLockQueue, metadata_tables) if hasattr(each, point)
     )
     real = getattr(place, point)
 
@@ -71,7 +71,7 @@ def hooks(server: MysqlServer, point: str, patch: pytest.MonkeyPatch) -> None:
         kill(server)
         return done
 
-    def in_it(handover: Handover, statement: str, then: Any) -> Any:
+    def in_it(handover: MetadataLockQueue, statement: str, then: Any) -> Any:
         """When a third of the tables have moved."""
         running = handover._started(handover._runner, lambda: real(handover, statement, then))
         data = server.directory / "data"

@@ -329,8 +329,8 @@ def test_swap_back_and_drop(postgres_server: PostgresServer, backup: Taken, shop
         client = postgres_server.connect("copy")
         assert [one.user for one in swap.sessions_in(connection, "copy")] == ["postgres"]
         with pytest.raises(TargetNotEmpty.__base__, match="in use"):
-            swap.drop_kept(connection, "copy")
+            swap.drop_retained(connection, "copy")
         client.close()
         assert eventually(lambda: not swap.sessions_in(connection, "copy"))
-        swap.drop_kept(connection, "copy")
+        swap.drop_retained(connection, "copy")
     assert "copy" not in postgres_server.databases()

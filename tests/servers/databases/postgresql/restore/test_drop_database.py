@@ -72,7 +72,7 @@ def test_a_drill_removes_a_copy_with_a_subscription_without_asking_the_publisher
     rows = postgres_server.rows(followed, "SELECT subname, subslotname FROM pg_subscription")
     assert rows == [("follow", "original")]
     with postgres_server.connect() as connection, pytest.raises(ServerBusy) as caught:
-        swap.drop_kept(connection, followed)
+        swap.drop_retained(connection, followed)
     assert "used by logical replication subscription" in caught.value.message
 
 

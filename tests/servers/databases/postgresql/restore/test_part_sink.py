@@ -6,7 +6,7 @@ import pytest
 
 from covetbackup.core.databases.postgresql.archive import framing
 from covetbackup.core.databases.postgresql.archive.contents import TABLE_DATA, Entry, Section
-from covetbackup.core.databases.postgresql.archive.offsets import Place
+from covetbackup.core.databases.postgresql.archive.offsets import PartBoundary
 from covetbackup.core.databases.postgresql.restore.part_sink import Loaders, PartSink
 from covetbackup.core.databases.postgresql.server.connection import Connection, connect
 from covetbackup.core.errors import Cancelled
@@ -43,7 +43,7 @@ def test_a_part_that_waits_for_a_locked_table_can_be_ended(
     with postgres_server.connect(postgres_database) as other, other.transaction():
         other.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
         loader = Loaders(lambda: own).lend()
-        sink = PartSink("part", Place(None, False), {7: ENTRY}, loader, Impatient())
+        sink = PartSink("part", PartBoundary(None, False), {7: ENTRY}, loader, Impatient())
         with pytest.raises(Cancelled):
             sink.write(ROWS)
         sink.abort()
@@ -64,7 +64,7 @@ def test_a_connection_is_used_for_one_part_after_the_other(
 
     loaders = Loaders(opening)
     for _ in range(3):
-        sink = PartSink("part", Place(None, False), {7: ENTRY}, loaders.lend(), Silent())
+        sink = PartSink("part", PartBoundary(None, False), {7: ENTRY}, loaders.lend(), Silent())
         sink.write(ROWS)
         sink.commit()
     loaders.close()

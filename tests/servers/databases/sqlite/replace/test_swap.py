@@ -280,8 +280,8 @@ def test_a_kept_database_in_use_is_not_dropped(
     with closing(sqlite3.connect(kept)) as client:
         client.execute(WHO).fetchall()
         with pytest.raises(ServerBusy):
-            swap.drop_kept(kept)
-    swap.drop_kept(kept)
+            swap.drop_retained(kept)
+    swap.drop_retained(kept)
     assert names(tmp_path) == []
 
 

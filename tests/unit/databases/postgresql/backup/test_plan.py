@@ -9,7 +9,7 @@ import pytest
 from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry, Section
 from covetbackup.core.databases.postgresql.archive.member_names import is_part
-from covetbackup.core.databases.postgresql.archive.offsets import Place, Places
+from covetbackup.core.databases.postgresql.archive.offsets import PartBoundary, PartOffsets
 from covetbackup.core.databases.postgresql.archive.reader import Unsupported, read_contents
 from covetbackup.core.databases.postgresql.archive.stages import (
     post_data_stages,
@@ -128,7 +128,7 @@ def test_no_database_has_too_many_parts(gigabytes: int) -> None:
     assert total / chunk < plan.MOST_PARTS / 2
 
 
-def place_sample() -> tuple[Contents, Places, dict[str, int]]:
+def place_sample() -> tuple[Contents, PartOffsets, dict[str, int]]:
     """Tables at 0 (long), 250 and 300 behind the contents, in parts of 100, 100, 80 and 70."""
     sample = read_contents(SAMPLE.read_bytes())
     contents = replace(sample, entries=_at(sample, (0, 250, 300)))
@@ -140,7 +140,7 @@ def place_sample() -> tuple[Contents, Places, dict[str, int]]:
         "dump.pgc.0004": 70,
         "globals.sql": 7,
     }
-    return contents, Places(contents, sizes), sizes
+    return contents, PartOffsets(contents, sizes), sizes
 
 
 def _at(sample: Contents, offsets: tuple[int, ...]) -> tuple[Entry, ...]:
@@ -155,8 +155,8 @@ def test_a_part_goes_on_with_what_the_one_before_began() -> None:
     first, second, _ = contents.entries
     pieces = places.data_pieces(all_of(contents))
     found = {piece.member[-1]: places.of(piece) for piece in pieces}
-    goes_on = {number: place.goes_on for number, place in found.items()}
-    assert goes_on == {"1": None, "2": first, "3": first, "4": second}
+    continues = {number: place.continues for number, place in found.items()}
+    assert continues == {"1": None, "2": first, "3": first, "4": second}
     assert [place.is_open for place in found.values()] == [True, True, True, False]
 
 
@@ -168,10 +168,10 @@ def test_parts_of_other_contents_are_refused() -> None:
         {name: size for name, size in sizes.items() if name != "dump.pgc.0000"},
     ):
         with pytest.raises(Incomplete):
-            Places(contents, changed)
+            PartOffsets(contents, changed)
     nowhere = replace(contents.entries[0], offset=None)
     with pytest.raises(Incomplete, match="do not say where"):
-        Places(replace(contents, entries=(nowhere,)), sizes)
+        PartOffsets(replace(contents, entries=(nowhere,)), sizes)
 
 
 def test_names_of_parts() -> None:
@@ -266,7 +266,7 @@ def test_a_range_goes_on_or_stays_open_as_its_part_does() -> None:
     last_of_first, *_ = reversed(places.data_pieces([first.dump_id]))
     begin, rest = places.data_pieces([second.dump_id])
     (whole,) = places.data_pieces([third.dump_id])
-    assert places.of(last_of_first) == Place(goes_on=first, is_open=False)
-    assert places.of(begin) == Place(goes_on=None, is_open=True)
-    assert places.of(rest) == Place(goes_on=second, is_open=False)
-    assert places.of(whole) == Place(goes_on=None, is_open=False)
+    assert places.of(last_of_first) == PartBoundary(continues=first, is_open=False)
+    assert places.of(begin) == PartBoundary(continues=None, is_open=True)
+    assert places.of(rest) == PartBoundary(continues=second, is_open=False)
+    assert places.of(whole) == PartBoundary(continues=None, is_open=False)

@@ -85,25 +85,25 @@ def _rows(
     expected: Inventory,
 ) -> Iterator[Check]:
     tables = [one.name for one in rows]
-    found = table_checks.look_at(connection, database, rows)
+    found = table_checks.inspect_tables(connection, database, rows)
     between = foreign_keys.keys_of(connection, database, tables)
-    obstacles = [
+    incompatibilities = [
         *requirements.unmet(connection, requirements.of_rows(expected), tables),
-        *table_checks.obstacles(connection, database, found),
+        *table_checks.incompatibilities(connection, database, found),
         *table_checks.unreadable(connection, database, between),
     ]
-    for one in obstacles:
+    for one in incompatibilities:
         yield Check(Level.FAIL, one.title, as_sentence(one.detail), as_sentence(one.fix))
-    if not obstacles:
+    if not incompatibilities:
         detail = f"All exist and accept the rows: {counted(len(found), 'table')}."
         yield Check(Level.PASS, "Tables", detail)
     yield from _definitions(found)
-    yield rows_there(table_checks.listed(table_checks.with_rows(connection, database, found)))
+    yield rows_there(table_checks.listed(table_checks.non_empty(connection, database, found)))
     yield from _triggers(connection, database, tables, between)
     yield from _keys(database, tables, between)
 
 
-def _definitions(found: list[table_checks.Place]) -> Iterator[Check]:
+def _definitions(found: list[table_checks.TargetTable]) -> Iterator[Check]:
     there = [place for place in found if place.columns == place.rows.columns]
     other = [f"{place.rows.name}.{name}" for place in there for name in place.differences]
     if other:

@@ -16,7 +16,7 @@ from covetbackup.core.databases.mysql.inventory import requirements
 from covetbackup.core.databases.mysql.restore import check_constraints
 from covetbackup.core.databases.mysql.restore.into_existing import foreign_keys, table_checks
 from covetbackup.core.databases.mysql.restore.into_existing.foreign_keys import ForeignKey
-from covetbackup.core.databases.mysql.restore.into_existing.table_checks import Place
+from covetbackup.core.databases.mysql.restore.into_existing.table_checks import TargetTable
 from covetbackup.core.databases.mysql.restore.selective import Contents
 from covetbackup.core.databases.mysql.restore.statement_sink import StatementSink
 from covetbackup.core.databases.mysql.server.background import in_background
@@ -48,7 +48,7 @@ SESSION = (
 )
 
 
-class RowsRestore:
+class DataOnlyRestore:
     """A `RestoreSession` whose scratch target is a transaction on the real one."""
 
     retained_as = ""
@@ -74,7 +74,7 @@ class RowsRestore:
         self._loaded: dict[str, int] = {}
         self._tables: dict[MemberRange, str] = {}
 
-    def __enter__(self) -> RowsRestore:
+    def __enter__(self) -> DataOnlyRestore:
         self._connection = connect(self._settings, self._password)
         return self
 
@@ -122,20 +122,20 @@ class RowsRestore:
         with translated(self._settings):
             self._connection.execute("COMMIT")
 
-    def _begin(self, rows: Sequence[Rows]) -> dict[str, Place]:
+    def _begin(self, rows: Sequence[Rows]) -> dict[str, TargetTable]:
         database, tables = self._settings.database, [one.name for one in rows]
         connection = self._connection
         connection.execute(
             f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}, wait_timeout = {SILENCE_SECONDS}"
         )
-        found = table_checks.look_at(connection, database, rows)
+        found = table_checks.inspect_tables(connection, database, rows)
         between = foreign_keys.keys_of(connection, database, tables)
-        obstacles = [
-            *table_checks.obstacles(connection, database, found),
+        incompatibilities = [
+            *table_checks.incompatibilities(connection, database, found),
             *table_checks.unreadable(connection, database, between),
         ]
-        table_checks.refuse_misfits(
-            [*requirements.unmet(connection, self._recorded, tables), *obstacles]
+        table_checks.refuse_incompatible(
+            [*requirements.unmet(connection, self._recorded, tables), *incompatibilities]
         )
         connection.use(database)
         for statement in SESSION:
@@ -176,7 +176,7 @@ class RowsRestore:
         if broken:
             self._progress.note(check_constraints.note_of(broken))
 
-    def _begin_table(self, place: Place) -> None:
+    def _begin_table(self, place: TargetTable) -> None:
         mode = _AS_DUMPED if place.is_as_in_backup else _STRICT
         settings = f"sql_mode = '{mode}'"
         if self._connection.version.is_mariadb:

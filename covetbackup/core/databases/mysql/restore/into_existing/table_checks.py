@@ -22,7 +22,7 @@ _DENIED = (ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR, ER.DBACCES
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TargetTable:
     """Of one table; without a `table` that is there nothing else is true. `definition` is the
     statement that creates it, "" if the account may not see it."""
 
@@ -51,7 +51,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Obstacle:
+class Incompatibility:
     """Why the rows certainly cannot go there, and what to do."""
 
     title: str
@@ -59,15 +59,21 @@ class Obstacle:
     fix: str
 
 
-def look_at(connection: Connection, database: str, rows: Sequence[Rows]) -> list[Place]:
+def inspect_tables(
+    connection: Connection, database: str, rows: Sequence[Rows]
+) -> list[TargetTable]:
     there = {table.name: table for table in list_tables(connection, database).tables}
     return [
-        _place(connection, database, one, there[one.name]) if one.name in there else Place(one)
+        _place(connection, database, one, there[one.name])
+        if one.name in there
+        else TargetTable(one)
         for one in rows
     ]
 
 
-def obstacles(connection: Connection, database: str, places: Sequence[Place]) -> Iterator[Obstacle]:
+def incompatibilities(
+    connection: Connection, database: str, places: Sequence[TargetTable]
+) -> Iterator[Incompatibility]:
     """One for each kind of misfit, naming the tables."""
     account = account_of(connection)
     there = [place for place in places if place.table is not None]
@@ -112,12 +118,12 @@ def obstacles(connection: Connection, database: str, places: Sequence[Place]) ->
         ),
     ):
         if bad:
-            yield Obstacle(title, f"{meaning}: {listed(bad)}", fix)
+            yield Incompatibility(title, f"{meaning}: {listed(bad)}", fix)
 
 
 def unreadable(
     connection: Connection, database: str, keys: Sequence[ForeignKey]
-) -> Iterator[Obstacle]:
+) -> Iterator[Incompatibility]:
     """That foreign keys cannot be checked: it takes reading the columns on either side."""
     closed = [key for key in keys if not _may_read(connection, database, key)]
     if closed:
@@ -127,16 +133,16 @@ def unreadable(
         grants = [f"GRANT SELECT ON {side} TO {account};" for side in dict.fromkeys(sides)]
         named = listed([f"{key.table}.{key.name}" for key in closed])
         detail = f"foreign keys that {account} may not check: {named}"
-        yield Obstacle("Rights", detail, " ".join(grants[:_NAMED]))
+        yield Incompatibility("Rights", detail, " ".join(grants[:_NAMED]))
 
 
-def refuse_misfits(found: Sequence[Obstacle]) -> None:
+def refuse_incompatible(found: Sequence[Incompatibility]) -> None:
     """Raises `BadSetting` naming everything that stands in the way."""
     if found:
         raise BadSetting("; ".join(each.detail for each in found), found[0].fix)
 
 
-def with_rows(connection: Connection, database: str, places: Sequence[Place]) -> list[str]:
+def non_empty(connection: Connection, database: str, places: Sequence[TargetTable]) -> list[str]:
     """Those that hold rows already, as far as this account may see that."""
     held = []
     for place in places:
@@ -151,10 +157,10 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _place(connection: Connection, database: str, rows: Rows, table: Table) -> Place:
+def _place(connection: Connection, database: str, rows: Rows, table: Table) -> TargetTable:
     name = f"{quoted(database)}.{quoted(table.name)}"
     shown = _rows(connection, f"SHOW CREATE TABLE {name}")
-    return Place(
+    return TargetTable(
         rows,
         table,
         columns=tuple(connection.strings(_COLUMNS, [database, table.name])),
@@ -189,12 +195,12 @@ def _grants(right: str, database: str, tables: Sequence[str], account: str) -> s
     return " ".join(f"GRANT {right} ON {name} TO {account};" for name in names)
 
 
-def _columns(place: Place) -> str:
+def _columns(place: TargetTable) -> str:
     here, wanted = ", ".join(place.columns), ", ".join(place.rows.columns)
     return f"{place.rows.name} ({here} instead of {wanted})"
 
 
-def _computed(place: Place) -> list[str]:
+def _computed(place: TargetTable) -> list[str]:
     if not place.definition:
         return []  # then what does not fit is refused with the first row
     other = computed_in(place.definition) ^ computed_in(place.rows.definition)

@@ -131,20 +131,23 @@ ORDER BY 1
 
 
 def _rows(connection: Connection, chosen: ResolvedSelection) -> Iterator[Check]:
-    found = table_checks.look_at(connection, chosen.rows)
-    between = foreign_keys.keys_between(connection, chosen.rows)
-    obstacles = [*table_checks.obstacles(found), *foreign_keys.obstacles(between)]
-    for one in obstacles:
+    found = table_checks.inspect_tables(connection, chosen.rows)
+    between = foreign_keys.foreign_keys_between(connection, chosen.rows)
+    incompatibilities = [
+        *table_checks.incompatibilities(found),
+        *foreign_keys.incompatibilities(between),
+    ]
+    for one in incompatibilities:
         yield Check(Level.FAIL, one.title, as_sentence(one.detail), as_sentence(one.fix))
-    if not obstacles:
+    if not incompatibilities:
         detail = f"All exist and accept the rows: {counted(len(found), 'table')}."
         yield Check(Level.PASS, "Tables", detail)
-    yield rows_there(table_checks.listed(table_checks.with_rows(connection, found)))
+    yield rows_there(table_checks.listed(table_checks.non_empty(connection, found)))
     yield from _effects(found, between)
 
 
 def _effects(
-    found: list[table_checks.Place], between: list[foreign_keys.ForeignKey]
+    found: list[table_checks.TargetTable], between: list[foreign_keys.ForeignKey]
 ) -> Iterator[Check]:
     """What else happens there, and what does not."""
     triggers = [f"{place.label} {name}" for place in found for name in place.triggers]

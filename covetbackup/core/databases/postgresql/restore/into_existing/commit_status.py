@@ -7,7 +7,7 @@ from covetbackup.core.databases.postgresql.server.connection import Connection
 _STATES = {"committed": True, "aborted": False}
 
 
-def trace_of(connection: Connection) -> str:
+def current_xid(connection: Connection) -> str:
     """By what the server knows the transaction that is open now."""
     row = connection.execute("SELECT pg_current_xact_id()::text").fetchone()
     assert row is not None

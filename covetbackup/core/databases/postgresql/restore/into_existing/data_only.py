@@ -10,19 +10,19 @@ from covetbackup.core.databases.postgresql.archive.contents import Contents
 from covetbackup.core.databases.postgresql.archive.copy_sql import copy_into
 from covetbackup.core.databases.postgresql.archive.data_only import close_rows
 from covetbackup.core.databases.postgresql.restore.into_existing.foreign_keys import (
-    HeldBack,
-    keys_between,
+    DeferredForeignKeys,
+    foreign_keys_between,
 )
 from covetbackup.core.databases.postgresql.restore.into_existing.interruptible import Wait
 from covetbackup.core.databases.postgresql.restore.into_existing.table_checks import (
-    look_at,
-    refuse_misfits,
+    inspect_tables,
+    refuse_incompatible,
 )
 from covetbackup.core.databases.postgresql.server.connection import Connection
 from covetbackup.core.databases.selection import Selection, renamed
 
 
-class AddedRows:
+class DataOnlyLoad:
     """An `Addition` of rows and nothing else."""
 
     def __init__(
@@ -41,15 +41,17 @@ class AddedRows:
         self.first: Sequence[int] = ()
         self._connection = connection
         self._wait = wait
-        self._keys = HeldBack(connection, [])
+        self._keys = DeferredForeignKeys(connection, [])
 
     def begin(self) -> None:
         """Raises `BadSetting` for tables that the rows do not fit."""
         # Triggers are those of the living database: they find what they always find.
         self._connection.execute("RESET search_path")
         self._connection.execute("RESET row_security")
-        refuse_misfits(look_at(self._connection, self.chosen.rows))
-        self._keys = HeldBack(self._connection, keys_between(self._connection, self.chosen.rows))
+        refuse_incompatible(inspect_tables(self._connection, self.chosen.rows))
+        self._keys = DeferredForeignKeys(
+            self._connection, foreign_keys_between(self._connection, self.chosen.rows)
+        )
         self._wait(self._keys.hold)
 
     def create(self) -> None:

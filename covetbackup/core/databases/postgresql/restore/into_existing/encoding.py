@@ -11,11 +11,11 @@ from types import TracebackType
 
 from covetbackup.core.databases.postgresql.archive.contents import Contents
 from covetbackup.core.databases.postgresql.backup.readers import set_encoding
-from covetbackup.core.databases.postgresql.restore.parallel import speak_as_written
+from covetbackup.core.databases.postgresql.restore.parallel import set_dump_encoding
 from covetbackup.core.databases.postgresql.server.connection import Connection
 
 
-class AsWritten:
+class DumpEncoding:
     """`with` it the connection speaks as `contents` were written. An error that ends that ends the
     transaction as well, so nobody speaks after it."""
 
@@ -25,7 +25,7 @@ class AsWritten:
         self._own = connection.info.parameter_status("client_encoding") or "UTF8"
 
     def __enter__(self) -> None:
-        speak_as_written(self._connection, self._contents)
+        set_dump_encoding(self._connection, self._contents)
 
     def __exit__(
         self,

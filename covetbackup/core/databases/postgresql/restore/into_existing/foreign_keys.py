@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from covetbackup.core.databases.postgresql.restore.into_existing.table_checks import (
-    Obstacle,
+    Incompatibility,
     listed,
 )
 from covetbackup.core.databases.postgresql.server.connection import Connection
@@ -34,28 +34,28 @@ class ForeignKey:
         return f"{self.schema}.{self.table} {self.name}"
 
 
-def keys_between(connection: Connection, rows: Sequence[Rows]) -> list[ForeignKey]:
+def foreign_keys_between(connection: Connection, rows: Sequence[Rows]) -> list[ForeignKey]:
     """Of two partitioned tables the key of the whole, which its partitions' keys follow."""
     schemas, names = [one.schema for one in rows], [one.name for one in rows]
     return [ForeignKey(*row) for row in connection.execute(_BETWEEN, (schemas, names))]
 
 
-def obstacles(keys: Sequence[ForeignKey]) -> list[Obstacle]:
+def incompatibilities(keys: Sequence[ForeignKey]) -> list[Incompatibility]:
     """The keys that this role cannot make wait."""
     stiff = [key.label for key in keys if not key.is_deferrable and not key.may_alter]
     if not stiff:
         return []
     detail = f"only a table's owner can have these wait until all rows are there: {listed(stiff)}"
     fix = "restore as the owner, or one of the tables after the other"
-    return [Obstacle("Foreign keys", detail, fix)]
+    return [Incompatibility("Foreign keys", detail, fix)]
 
 
-class HeldBack:
+class DeferredForeignKeys:
     """Keys that wait from `hold` until `release`."""
 
     def __init__(self, connection: Connection, keys: Sequence[ForeignKey]) -> None:
         """Raises `BadSetting` for keys that cannot wait."""
-        for obstacle in obstacles(keys):
+        for obstacle in incompatibilities(keys):
             raise BadSetting(obstacle.detail, obstacle.fix)
         self._connection = connection
         self._keys = keys

@@ -42,7 +42,7 @@ def _is_there(connection: Connection, name: str) -> bool:
     return connection.execute(query, (name,)).fetchone() is not None
 
 
-class Aside:
+class SchemaRename:
     """`schemas_as` are pairs of a name in the backup and the one to be; `owner` is the role that
     shall own all, "" if there is none. Raises `TargetNotEmpty` if one of the new names is taken."""
 

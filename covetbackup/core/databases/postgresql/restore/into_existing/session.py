@@ -20,16 +20,16 @@ from covetbackup.core.databases.postgresql.archive.attached import invalid_notes
 from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry
 from covetbackup.core.databases.postgresql.archive.listing import head_of
 from covetbackup.core.databases.postgresql.archive.member_names import HEAD
-from covetbackup.core.databases.postgresql.archive.offsets import Places
+from covetbackup.core.databases.postgresql.archive.offsets import PartOffsets
 from covetbackup.core.databases.postgresql.archive.omitted import without
 from covetbackup.core.databases.postgresql.backup.session import GLOBALS
 from covetbackup.core.databases.postgresql.inventory.search_paths import paths_of
 from covetbackup.core.databases.postgresql.restore import check_server
 from covetbackup.core.databases.postgresql.restore.check_constraints import ReleasedChecks
-from covetbackup.core.databases.postgresql.restore.into_existing.commit_status import trace_of
-from covetbackup.core.databases.postgresql.restore.into_existing.data_only import AddedRows
-from covetbackup.core.databases.postgresql.restore.into_existing.encoding import AsWritten
-from covetbackup.core.databases.postgresql.restore.into_existing.table_load import AddedTables
+from covetbackup.core.databases.postgresql.restore.into_existing.commit_status import current_xid
+from covetbackup.core.databases.postgresql.restore.into_existing.data_only import DataOnlyLoad
+from covetbackup.core.databases.postgresql.restore.into_existing.encoding import DumpEncoding
+from covetbackup.core.databases.postgresql.restore.into_existing.table_load import TableLoad
 from covetbackup.core.databases.postgresql.restore.loaders import ScriptSink
 from covetbackup.core.databases.postgresql.restore.parallel import (
     HEAD_BYTES,
@@ -41,11 +41,14 @@ from covetbackup.core.databases.postgresql.restore.refused_statements import Ref
 from covetbackup.core.databases.postgresql.restore.retry_rows import Repetition
 from covetbackup.core.databases.postgresql.restore.tentative import Failure, TentativeSink
 from covetbackup.core.databases.postgresql.server import roles
-from covetbackup.core.databases.postgresql.server.access import Access
+from covetbackup.core.databases.postgresql.server.access import ServerAccess
 from covetbackup.core.databases.postgresql.server.background import in_background
 from covetbackup.core.databases.postgresql.server.clients import Clients
 from covetbackup.core.databases.postgresql.server.connection import major_of, translated
-from covetbackup.core.databases.postgresql.server.liveness import Felt, Pulse
+from covetbackup.core.databases.postgresql.server.liveness import (
+    LivenessProbe,
+    ProgressWithLiveness,
+)
 from covetbackup.core.databases.selection import ResolvedSelection, Selection
 from covetbackup.core.errors import BadSetting, ServerBusy
 from covetbackup.core.progress import Progress
@@ -75,14 +78,14 @@ class Addition(Protocol):
     def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory: ...
 
 
-class AddingRestore:
+class InPlaceRestore:
     """A `RestoreSession`, `VerifiableCommit`, into the database of `access`."""
 
     retained_as = ""
 
     def __init__(
         self,
-        access: Access,
+        access: ServerAccess,
         options: RestoreOptions,
         selection: Selection,
         *,
@@ -98,7 +101,7 @@ class AddingRestore:
         self._choose = choose
         self._progress = progress
         self._contents: Contents | None = None
-        self._places: Places | None = None
+        self._places: PartOffsets | None = None
         self._addition: Addition | None = None
         self._loaded: dict[str, int] = {}
         self._found: Inventory | None = None
@@ -114,13 +117,13 @@ class AddingRestore:
         )
         self._repetition = Repetition(self._checks, paths)
 
-    def __enter__(self) -> AddingRestore:
+    def __enter__(self) -> InPlaceRestore:
         with translated(self._access.settings), ExitStack() as stack:
             self._connection = stack.enter_context(closing(self._access.connect()))
             check_server.refuse_read_only(self._connection)
             resting = stack.enter_context(closing(self._access.connect()))
-            self._pulse = Pulse(resting, self._access.settings)
-            self._progress = Felt(self._progress, self._pulse)
+            self._pulse = LivenessProbe(resting, self._access.settings)
+            self._progress = ProgressWithLiveness(self._progress, self._pulse)
             self._connection.execute("BEGIN")
             self._stack = stack.pop_all()
         return self
@@ -148,7 +151,7 @@ class AddingRestore:
         yield (MemberRange(head_of(members)),)
         if self._contents is None:
             raise BadSetting(f"{HEAD} was not read")
-        self._places = Places(self._contents, members)
+        self._places = PartOffsets(self._contents, members)
         addition = self._addition = self._addition_of(self._contents)
         self._refuse_unfit(addition.chosen)
         if GLOBALS in members and self._choices.apply_globals:
@@ -207,10 +210,10 @@ class AddingRestore:
             return ScriptSink(self._create_roles)
         if self._contents is None or self._places is None or self._addition is None:
             raise BadSetting(f"{piece.member} came before {HEAD}")
-        as_written = AsWritten(self._connection, self._contents)
+        as_written = DumpEncoding(self._connection, self._contents)
         loader = Loader(self._connection, self._count, as_written=as_written)
         place = self._places.of(piece)
-        felt = Felt(progress, self._pulse)
+        felt = ProgressWithLiveness(progress, self._pulse)
         sink = PartSink(piece.member, place, self._addition.entries, loader, felt)
         if not self._selection.with_structure:
             return sink  # what is there decides which rows it takes
@@ -222,7 +225,7 @@ class AddingRestore:
 
     def trace(self) -> str:
         with self._reported():
-            return trace_of(self._connection)
+            return current_xid(self._connection)
 
     def commit(self) -> None:
         with self._reported():
@@ -236,8 +239,8 @@ class AddingRestore:
             self._connection.execute(_LOCK_TIMEOUT)
             if not self._selection.with_structure:
                 selection, wait = self._selection, self._in_background
-                return AddedRows(self._connection, contents, selection, wait=wait)
-            return AddedTables(
+                return DataOnlyLoad(self._connection, contents, selection, wait=wait)
+            return TableLoad(
                 self._connection,
                 contents,
                 self._selection,

@@ -11,7 +11,7 @@ from covetbackup.core.databases.postgresql.archive.contents import Contents
 from covetbackup.core.databases.postgresql.archive.stages import only
 from covetbackup.core.databases.postgresql.restore.failures import in_order
 from covetbackup.core.databases.postgresql.restore.into_existing import create_tables
-from covetbackup.core.databases.postgresql.restore.into_existing.encoding import AsWritten
+from covetbackup.core.databases.postgresql.restore.into_existing.encoding import DumpEncoding
 from covetbackup.core.databases.postgresql.restore.into_existing.interruptible import Wait
 from covetbackup.core.databases.postgresql.restore.refused_statements import Refused
 from covetbackup.core.databases.postgresql.server.connection import Connection, is_silence
@@ -28,7 +28,7 @@ class Statements:
         connection: Connection,
         pg_restore: Callable[[], Sequence[str]],
         *,
-        as_written: AsWritten,
+        as_written: DumpEncoding,
         refused: Refused,
         wait: Wait,
         idle: Callable[[], None],

@@ -17,7 +17,7 @@ _NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TargetTable:
     """Of one table: `lacks` columns that the backup holds, `wants` others that need a value, fires
     `triggers`, and counts with `sequences`. Of a table that is not there nothing else is true."""
 
@@ -36,7 +36,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Obstacle:
+class Incompatibility:
     """Why the rows certainly cannot go there, and what to do."""
 
     title: str
@@ -44,13 +44,13 @@ class Obstacle:
     fix: str
 
 
-def look_at(connection: Connection, rows: Sequence[Rows]) -> list[Place]:
+def inspect_tables(connection: Connection, rows: Sequence[Rows]) -> list[TargetTable]:
     schemas, names = [one.schema for one in rows], [one.name for one in rows]
     found = connection.execute(_PLACES, (schemas, names)).fetchall()
     return [_place(one, *values) for one, values in zip(rows, found, strict=True)]
 
 
-def obstacles(places: Sequence[Place]) -> Iterator[Obstacle]:
+def incompatibilities(places: Sequence[TargetTable]) -> Iterator[Incompatibility]:
     """One for each kind of misfit, naming the tables."""
     there = [place for place in places if place.is_there]
     for title, meaning, bad, fix in (
@@ -86,17 +86,17 @@ def obstacles(places: Sequence[Place]) -> Iterator[Obstacle]:
         ),
     ):
         if bad:
-            yield Obstacle(title, f"{meaning}: {listed(bad)}", fix)
+            yield Incompatibility(title, f"{meaning}: {listed(bad)}", fix)
 
 
-def refuse_misfits(places: Sequence[Place]) -> None:
+def refuse_incompatible(places: Sequence[TargetTable]) -> None:
     """Raises `BadSetting` naming everything that stands in the way."""
-    found = list(obstacles(places))
+    found = list(incompatibilities(places))
     if found:
         raise BadSetting("; ".join(each.detail for each in found), found[0].fix)
 
 
-def with_rows(connection: Connection, places: Sequence[Place]) -> list[str]:
+def non_empty(connection: Connection, places: Sequence[TargetTable]) -> list[str]:
     """Labels of those that hold rows already, as far as this role may see that."""
     held = []
     for place in places:
@@ -128,9 +128,9 @@ def _place(
     required: list[str],
     triggers: list[str],
     sequences: list[str],
-) -> Place:
+) -> TargetTable:
     is_there = oid is not None
-    return Place(
+    return TargetTable(
         rows,
         is_there,
         may_insert,

@@ -22,11 +22,11 @@ from covetbackup.core.databases.postgresql.inventory import verify_counts
 from covetbackup.core.databases.postgresql.inventory.extension_facts import advance_sequences
 from covetbackup.core.databases.postgresql.restore import check_server
 from covetbackup.core.databases.postgresql.restore.into_existing import create_tables
-from covetbackup.core.databases.postgresql.restore.into_existing.encoding import AsWritten
+from covetbackup.core.databases.postgresql.restore.into_existing.encoding import DumpEncoding
 from covetbackup.core.databases.postgresql.restore.into_existing.external_foreign_keys import make
 from covetbackup.core.databases.postgresql.restore.into_existing.interruptible import Wait
 from covetbackup.core.databases.postgresql.restore.into_existing.requalify import Requalified
-from covetbackup.core.databases.postgresql.restore.into_existing.schema_rename import Aside
+from covetbackup.core.databases.postgresql.restore.into_existing.schema_rename import SchemaRename
 from covetbackup.core.databases.postgresql.restore.into_existing.statements import Statements
 from covetbackup.core.databases.postgresql.restore.refused_statements import WAY_OUT, Refused
 from covetbackup.core.databases.postgresql.restore.superuser_objects import refuse_forbidden
@@ -35,7 +35,7 @@ from covetbackup.core.databases.selection import ResolvedSelection, Selection, r
 from covetbackup.core.progress import Progress
 
 
-class AddedTables:
+class TableLoad:
     """An `Addition` of tables with all that is theirs. `pg_restore` is the program with the options
     that say whose they shall be, `owner` the role if it is one for all."""
 
@@ -68,7 +68,7 @@ class AddedTables:
         self.first: Sequence[int] = ()
         self._early: set[int] = set()
         self._connection = connection
-        self._as_written = AsWritten(connection, contents)
+        self._as_written = DumpEncoding(connection, contents)
         self._refused = refused
         self._statements = Statements(
             connection,
@@ -81,7 +81,7 @@ class AddedTables:
         self._owner = owner
         self._wait = wait
         self._progress = progress
-        self._names: Aside | Requalified | None = None
+        self._names: SchemaRename | Requalified | None = None
 
     def begin(self) -> None:
         """Raises `TargetNotEmpty` for what is there already."""
@@ -119,10 +119,10 @@ class AddedTables:
         structure = self._structure.within(Section.PRE_DATA, Section.DATA)
         self._run(structure.kept(lambda entry: entry.dump_id not in self._early))
 
-    def _names_for(self, chosen: ResolvedSelection) -> Aside | Requalified:
+    def _names_for(self, chosen: ResolvedSelection) -> SchemaRename | Requalified:
         if Requalified.is_needed(self._connection, self._structure, chosen):
             return Requalified(self._connection, self._structure, chosen, owner=self._owner)
-        return Aside(self._connection, chosen.schemas_as, owner=self._owner)
+        return SchemaRename(self._connection, chosen.schemas_as, owner=self._owner)
 
     def _leave_configuration(self, there: Sequence[Entry]) -> None:
         """What an extension that is there has configured stays as it is: other tables of this
