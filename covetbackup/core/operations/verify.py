@@ -27,7 +27,7 @@ from covetbackup.core.errors import (
 from covetbackup.core.operations.lost_index import LostIndexes
 from covetbackup.core.operations.sample import sample_object
 from covetbackup.core.progress import DAMAGED, Progress, Silent
-from covetbackup.core.repository import layout
+from covetbackup.core.repository import layout, manifest_json
 from covetbackup.core.repository.keys_store import generations, spare_problems
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest, StoredObject, Trust
@@ -100,7 +100,8 @@ def verify_backup(
     level = Level.CONTENT if level is Level.RESTORE else level
     run = _Verification(repository, label, progress, workers, LostIndexes())
     try:
-        manifest = repository.manifest(label)
+        data = repository.manifest_bytes(label)
+        manifest = manifest_json.decode(data, label)
     except (IntegrityError, ObjectNotFound) as error:
         return run.result(level, [Finding(layout.MANIFEST, error)], ())
     progress.phase("looking for objects")
@@ -112,7 +113,7 @@ def verify_backup(
         findings += run.damaged(manifest)
     if level in (Level.SAMPLED, Level.CONTENT) and not findings:
         try:
-            opened = open_backup(repository, label, keyring)
+            opened = open_backup(repository, label, keyring, data=data)
         except IntegrityError as error:
             return run.result(level, [Finding("keys", error)], tuple(warnings))
         warnings += [problem for problem in opened.problems if problem not in warnings]

@@ -39,9 +39,14 @@ class OpenedBackup:
             )
 
 
-def open_backup(repository: Repository, label: Label, keyring: Keyring) -> OpenedBackup:
-    """Raises `ObjectNotFound`, `ManifestInvalid`, `Tampered`, `KeyUnavailable`."""
-    data = repository.manifest_bytes(label)
+def open_backup(
+    repository: Repository, label: Label, keyring: Keyring, *, data: bytes | None = None
+) -> OpenedBackup:
+    """Open the backup `label`; `data` are the bytes of its manifest if they were read already.
+
+    Raises `ObjectNotFound`, `ManifestInvalid`, `Tampered`, `KeyUnavailable`.
+    """
+    data = repository.manifest_bytes(label) if data is None else data
     manifest = manifest_json.decode(data, label)
     if manifest.suite is None:
         return OpenedBackup(manifest, None, _trust(manifest, keyring, False), ())

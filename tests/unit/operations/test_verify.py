@@ -275,3 +275,29 @@ def test_sampling_finds_a_volume_of_which_most_is_damaged(stored) -> None:
     replace(repository, name, good[:96] + bytes(len(good) - 96))
 
     assert not verify(repository, label, keyring, Level.SAMPLED).ok
+
+
+class CountingStorage(MemoryStorage):
+    """Counts how often a manifest is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.manifests = 0
+
+    def open(self, name: str, offset: int = 0, length: int | None = None) -> Source:
+        self.manifests += name.endswith("manifest.json")
+        return super().open(name, offset, length)
+
+
+@pytest.mark.parametrize("level", [Level.EXISTS, Level.CHECKSUM, Level.SAMPLED, Level.CONTENT])
+def test_the_manifest_is_read_once(level: Level) -> None:
+    _, keyring = make_keys()
+    storage = CountingStorage()
+    repository = make_repository("first", storage)
+    label = make_backup(repository, MEMBERS, keyring).manifest.label
+    storage.manifests = 0
+    assert verify(repository, label, keyring, level).ok
+    assert storage.manifests == 1
+    storage.manifests = 0
+    restore(repository, label, keyring)
+    assert storage.manifests == 1
