@@ -53,7 +53,7 @@ def test_a_running_job_is_followed_to_its_end_and_then_left_alone(
         start_backup(owner, lived_in)
         expect(state(owner)).to_contain_text("Running", timeout=END)
         expect(owner.page.locator("progress")).to_be_visible()
-        assert owner.heading().endswith("is under way")  # opened when it still waited
+        assert owner.heading().endswith("in progress")  # opened when it still waited
         assert owner.inaccessible() == []
     expect(state(owner)).to_contain_text("Succeeded", timeout=END)
     assert [url for url in polls if "/live" in url] != []
