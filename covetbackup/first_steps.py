@@ -30,7 +30,7 @@ def first_steps(user: User) -> list[Step]:
     restored = Restore.objects.visible_to(user).filter(job__state=JobState.SUCCEEDED)
     steps = [
         Step(
-            "Choose a place for backups",
+            "Add a repository",
             "A folder, or a bucket: better not on the machine that is backed up.",
             reverse("repositories"),
             Repository.objects.visible_to(user).exists(),
@@ -49,7 +49,7 @@ def first_steps(user: User) -> list[Step]:
         ),
         Step(
             "Restore it once, into a new database",
-            "Only what was restored is known to be a backup. Nothing that exists is touched.",
+            "A backup is proven only by restoring it. Nothing that exists is touched.",
             reverse("backups") + "?state=restorable",
             restored.exists(),
         ),

@@ -94,7 +94,7 @@ class ProfileForm(forms.ModelForm):
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         zones = sorted(zoneinfo.available_timezones())
-        self.fields["time_zone"].choices = [("", "As the installation"), *((z, z) for z in zones)]
+        self.fields["time_zone"].choices = [("", "Server default"), *((z, z) for z in zones)]
 
 
 class EmailForm(forms.ModelForm):
