@@ -139,7 +139,7 @@ def test_every_page_says_it_and_only_an_owner_who_typed_the_password_ends_it(
     assert 'name="reauthentication_password"' in client.post(address).content.decode()
     assert quarantine.is_quarantined()
     client = client_of(owner)
-    assert "0 jobs will go on" in client.get(address).content.decode()
+    assert "0 jobs will continue" in client.get(address).content.decode()
     assert client.post(address).url == reverse("settings")
     assert not quarantine.is_quarantined()
     assert BANNER not in client.get(reverse("overview")).content.decode()
