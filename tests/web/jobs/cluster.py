@@ -8,15 +8,26 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from covetbackup.jobs.worker import kernel
+from tests.support.postgres_server import PostgresServer
 
 ROOT = Path(__file__).resolve().parents[3]
+IN_THE_FOLDER = {"DATABASE_URL": ""}
+"""The environment of a SQLite catalog in the cluster's folder."""
+
+
+def catalog_on(server: PostgresServer, name: str) -> dict[str, str]:
+    """Return the environment of a catalog in the database `name` of `server`.
+
+    The password is in a file: other tests look for it in the environment of every process."""
+    url = f"postgresql://postgres@127.0.0.1:{server.port}/{name}?sslmode=disable"
+    return {"DATABASE_URL": url, "DATABASE_PASSWORD_FILE": str(server.directory / "password")}
 
 
 class Cluster:
@@ -25,7 +36,7 @@ class Cluster:
     def __init__(
         self,
         folder: Path,
-        database_url: str = "",
+        catalog: Mapping[str, str] = IN_THE_FOLDER,
         *,
         broker_url: str = "",
         secret_key: str = "a key for tests, " * 4,
@@ -37,7 +48,7 @@ class Cluster:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("COVET_", "Q_CLUSTER"))}
         self.environment = kept | {
             "COVET_VAR": str(folder),
-            "DATABASE_URL": database_url,
+            **catalog,
             "COVET_BROKER_URL": broker_url,
             "DJANGO_SETTINGS_MODULE": f"tests.web.jobs.{settings}",
         }

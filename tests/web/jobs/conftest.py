@@ -1,14 +1,13 @@
-"""An cluster for each kind of catalog; emptied before each test."""
+"""A cluster for each kind of catalog; emptied before each test."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from urllib.parse import quote
 
 import pytest
 
 from tests.support.postgres import PostgresServer
-from tests.web.jobs.cluster import Cluster
+from tests.web.jobs.cluster import Cluster, catalog_on
 
 
 @pytest.fixture(scope="session")
@@ -23,9 +22,8 @@ def postgresql_cluster(
     tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer
 ) -> Iterator[Cluster]:
     postgres_server.create_database("cluster")
-    user = f"postgres:{quote(postgres_server.password.reveal())}"
-    url = f"postgresql://{user}@127.0.0.1:{postgres_server.port}/cluster?sslmode=disable"
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"), url)
+    catalog = catalog_on(postgres_server, "cluster")
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), catalog)
     yield cluster
     cluster.close()
     postgres_server.execute("postgres", "DROP DATABASE cluster WITH (FORCE)")

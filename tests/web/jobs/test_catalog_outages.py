@@ -10,14 +10,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 
 from tests.support.postgres import postgres_binaries
 from tests.support.postgres_server import PostgresServer, server_in
 from tests.web.catalog import make_file
-from tests.web.jobs.cluster import Cluster, wait_until
+from tests.web.jobs.cluster import Cluster, catalog_on, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -63,15 +62,13 @@ def catalog() -> Iterator[Mortal]:
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory, catalog: Mortal) -> Iterator[Cluster]:
-    """An cluster with a folder of SQLite files, its catalog on the server that can be killed."""
+    """A cluster with a folder of SQLite files, its catalog on the server that can be killed."""
     server = catalog.server
     server.create_database("archive")
     # Or a claim that was answered is forgotten by the crash, and the job begun by two.
     server.execute("archive", "ALTER DATABASE archive SET synchronous_commit = on")
-    user = f"postgres:{quote(server.password.reveal())}"
-    url = f"postgresql://{user}@127.0.0.1:{server.port}/archive?sslmode=disable"
-    folder = tmp_path_factory.mktemp("outage")
-    cluster = Cluster(folder, url, shell="backup_shell", settings="outage_settings")
+    folder, place = tmp_path_factory.mktemp("outage"), catalog_on(server, "archive")
+    cluster = Cluster(folder, place, shell="backup_shell", settings="outage_settings")
     (folder / "files").mkdir()
     make_file(folder / "files" / SHOP, rows=50)
     cluster.ask("furnish", str(folder / "files"), 1, "no server")

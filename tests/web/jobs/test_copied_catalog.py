@@ -6,36 +6,30 @@ from __future__ import annotations
 import shutil
 import time
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 
 from tests.support.postgres import PostgresServer
 from tests.web.catalog import make_file
-from tests.web.jobs.cluster import Cluster, stop, wait_until
+from tests.web.jobs.cluster import IN_THE_FOLDER, Cluster, catalog_on, stop, wait_until
 
 pytestmark = pytest.mark.slow
 SHOP = "shop.db"
-
-
-def catalog_url(server: PostgresServer, name: str) -> str:
-    user = f"postgres:{quote(server.password.reveal())}"
-    return f"postgresql://{user}@127.0.0.1:{server.port}/{name}?sslmode=disable"
 
 
 @pytest.fixture
 def original(
     request: pytest.FixtureRequest, tmp_path: Path, postgres_tidy: PostgresServer
 ) -> Cluster:
-    """An cluster whose catalog is as the parameter says, with a backup and a removal that waits."""
+    """A cluster whose catalog is as the parameter says, with a backup and a removal that waits."""
     folder = tmp_path / "original"
     (folder / "files").mkdir(parents=True)
     make_file(folder / "files" / SHOP, rows=50)
-    url = ""
+    catalog = IN_THE_FOLDER
     if request.param == "postgresql":
         postgres_tidy.create_database("original")
-        url = catalog_url(postgres_tidy, "original")
-    cluster = Cluster(folder, url, shell="backup_shell", settings="archive_settings")
+        catalog = catalog_on(postgres_tidy, "original")
+    cluster = Cluster(folder, catalog, shell="backup_shell", settings="archive_settings")
     port, password = postgres_tidy.port, postgres_tidy.password.reveal()
     cluster.ask("furnish", str(folder / "files"), port, password)
     request.addfinalizer(cluster.close)
@@ -54,12 +48,12 @@ def test_a_copied_catalog_touches_nothing_until_it_is_the_successor(
     original.wait_for(backup, "succeeded")
     stop(worker, seconds=20)
     removal = original.ask("delete", backup)
-    url = ""
+    catalog = IN_THE_FOLDER
     if original.environment["DATABASE_URL"]:
         postgres_tidy.create_database("copied", "TEMPLATE original")
-        url = catalog_url(postgres_tidy, "copied")
+        catalog = catalog_on(postgres_tidy, "copied")
     shutil.copytree(original.folder, tmp_path / "copy")
-    copy = Cluster(tmp_path / "copy", url, shell="backup_shell", settings="archive_settings")
+    copy = Cluster(tmp_path / "copy", catalog, shell="backup_shell", settings="archive_settings")
     request.addfinalizer(copy.close)
     roots = {"COVET_REPOSITORY_ROOTS": str(original.folder)}
     copy.worker(**roots)

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from statistics import median
-from urllib.parse import quote
 
 import pytest
 
@@ -19,7 +18,7 @@ from tests.support.postgres import PostgresServer
 from tests.support.redis_server import RedisServer, run_redis
 from tests.web.catalog import make_file
 from tests.web.jobs.chaos import Slaughter
-from tests.web.jobs.cluster import Cluster, stop, wait_until
+from tests.web.jobs.cluster import IN_THE_FOLDER, Cluster, catalog_on, stop, wait_until
 from tests.web.jobs.test_chaos import overlaps
 
 CODECS = ("zstd:3", "lzma:6")
@@ -43,16 +42,15 @@ def archive(
     broker: RedisServer,
     postgres_tidy: PostgresServer,
 ) -> Iterator[Cluster]:
-    """An cluster with real databases, its catalog as the parameter says."""
+    """A cluster with real databases, its catalog as the parameter says."""
     folder = tmp_path / "cluster"
     folder.mkdir()
-    url = ""
+    catalog = IN_THE_FOLDER
     if request.param == "postgresql":
         postgres_tidy.create_database("archive")
-        user = f"postgres:{quote(postgres_tidy.password.reveal())}"
-        url = f"postgresql://{user}@127.0.0.1:{postgres_tidy.port}/archive?sslmode=disable"
+        catalog = catalog_on(postgres_tidy, "archive")
     cluster = Cluster(
-        folder, url, broker_url=broker.url, shell="backup_shell", settings="archive_settings"
+        folder, catalog, broker_url=broker.url, shell="backup_shell", settings="archive_settings"
     )
     (folder / "files").mkdir()
     cluster.ask(
