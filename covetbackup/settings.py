@@ -278,7 +278,7 @@ JOB_SECONDS = {
     "heartbeat": 10,
     "lease": 90,
     "tick": 5,
-    "ring_again": 20,
+    "notify_again": 20,
     "hook_again": 120,
     "retry": 30,
     "retry_most": 1800,

@@ -1,4 +1,4 @@
-"""Who may start now, and what the others wait for. Pure: rows in, verdicts out.
+"""Who may start now, and what the others wait for. Pure: rows in, decisions out.
 
 Limits count running jobs: of all, of one server, of one repository. Jobs are looked at in the
 order of the queue; a job that waits for its server does not keep others from starting.
@@ -32,7 +32,7 @@ class Decision:
 def admit(
     waiting: Iterable[SlotUse], running: Iterable[SlotUse], limits: Mapping[str, int]
 ) -> list[Decision]:
-    """One verdict for each waiting job, in their order; those that may start count as running.
+    """One decision for each waiting job, in their order; those that may start count as running.
 
     A job that is among both has just started: it waits for nothing, least of all for itself.
     """
@@ -40,15 +40,15 @@ def admit(
     for slots in running:
         load.add(slots)
         started.add(slots.job_id)
-    verdicts = []
+    decisions = []
     for slots in waiting:
         if slots.job_id in started:
             continue
-        verdict = Decision(slots.job_id, load.blocked_by(slots))
-        if not verdict.blocked_by:
+        decision = Decision(slots.job_id, load.blocked_by(slots))
+        if not decision.blocked_by:
             load.add(slots)
-        verdicts.append(verdict)
-    return verdicts
+        decisions.append(decision)
+    return decisions
 
 
 class _Load:

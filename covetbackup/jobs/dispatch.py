@@ -43,13 +43,13 @@ class QueuePosition:
 
 def runnable(queue: str) -> list[int]:
     """Jobs of the queue that may start now, in their order."""
-    return [verdict.job_id for verdict in _verdicts(queue) if not verdict.blocked_by]
+    return [decision.job_id for decision in _decisions(queue) if not decision.blocked_by]
 
 
 def may_start(job_id: int) -> bool:
     """Whether its slots are free, however many wait before it."""
-    waiting = _lanes(Job.objects.filter(pk=job_id, state=JobState.QUEUED))
-    return any(not verdict.blocked_by for verdict in _allot(waiting))
+    waiting = _slots_of(Job.objects.filter(pk=job_id, state=JobState.QUEUED))
+    return any(not decision.blocked_by for decision in _admit(waiting))
 
 
 def queue_position(job: Job) -> QueuePosition | None:
@@ -63,8 +63,8 @@ def queue_positions(jobs: Iterable[Job]) -> dict[int, QueuePosition]:
     found = {}
     for queue in {job.queue for job in waiting}:
         worker = _a_worker(queue)
-        for position, verdict in enumerate(_verdicts(queue), start=1):
-            found[verdict.job_id] = QueuePosition(position, verdict.blocked_by or worker)
+        for position, decision in enumerate(_decisions(queue), start=1):
+            found[decision.job_id] = QueuePosition(position, decision.blocked_by or worker)
     places = {job.pk: found.get(job.pk) or _place_elsewhere(job) for job in waiting}
     return {pk: place for pk, place in places.items() if place is not None}
 
@@ -79,7 +79,7 @@ def notify() -> None:
     queues = Job.objects.filter(state=JobState.QUEUED, run_after__lte=Now())
     for queue in queues.order_by().values_list("queue", flat=True).distinct():
         try:
-            _ring_queue(queue)
+            _notify_queue(queue)
         except Exception as error:  # whatever the broker raises: `tick` tries again
             log.warning("cannot notify workers of the queue %s: %r", queue, error)
 
@@ -97,7 +97,7 @@ def reset_notification(job_id: int) -> None:
     Job.objects.filter(pk=job_id, state=JobState.QUEUED).update(dispatched_at=None)
 
 
-def _ring_queue(queue: str) -> None:
+def _notify_queue(queue: str) -> None:
     may_start = runnable(queue)
     if not may_start:
         return
@@ -109,9 +109,11 @@ def _ring_queue(queue: str) -> None:
 
 
 def _dispatch(job_id: int, queue: str) -> bool:
-    again = timedelta(seconds=settings.JOB_SECONDS["ring_again"])
-    unrung = Q(dispatched_at=None) | Q(dispatched_at__lt=Now() - again)
-    if not Job.objects.filter(unrung, pk=job_id, state=JobState.QUEUED).update(dispatched_at=Now()):
+    again = timedelta(seconds=settings.JOB_SECONDS["notify_again"])
+    unnotified = Q(dispatched_at=None) | Q(dispatched_at__lt=Now() - again)
+    if not Job.objects.filter(unnotified, pk=job_id, state=JobState.QUEUED).update(
+        dispatched_at=Now()
+    ):
         return False
     try:
         # timeout -1 is q2's "none"; None would kill the worker that takes the task, for ever.
@@ -129,21 +131,21 @@ def _dispatch(job_id: int, queue: str) -> bool:
     return True
 
 
-def _verdicts(queue: str) -> list[Decision]:
+def _decisions(queue: str) -> list[Decision]:
     waiting = Job.objects.filter(
         state=JobState.QUEUED, queue=queue, run_after__lte=Now(), cancel_requested_at=None
     )
-    return _allot(_lanes(waiting.order_by("run_after", "id")[:LOOKED_AT]))
+    return _admit(_slots_of(waiting.order_by("run_after", "id")[:LOOKED_AT]))
 
 
-def _allot(waiting: list[SlotUse]) -> list[Decision]:
+def _admit(waiting: list[SlotUse]) -> list[Decision]:
     if not waiting:
         return []
-    running = _lanes(Job.objects.filter(state=JobState.RUNNING))
+    running = _slots_of(Job.objects.filter(state=JobState.RUNNING))
     return admit(waiting, running, settings.JOB_LIMITS)
 
 
-def _lanes(jobs: Any) -> list[SlotUse]:
+def _slots_of(jobs: Any) -> list[SlotUse]:
     rows = jobs.values_list("pk", "server_slot", "repository_slot", "lock_key")
     return [SlotUse(*row) for row in rows]
 

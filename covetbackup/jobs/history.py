@@ -22,7 +22,7 @@ KEPT = timedelta(days=14)
 
 BATCH = 100
 BATCHES = 20
-BELLS_LOOKED_AT = 1000
+TASKS_LOOKED_AT = 1000
 """There are hardly ever any: a notification that was received is gone."""
 
 RUN = "covetbackup.jobs.supervisor.run"
@@ -49,7 +49,7 @@ def purge_jobs() -> None:
 def purge_notifications() -> None:
     """Remove notifications of jobs that have ended or are gone, in queues that no worker serves."""
     tasks = {}
-    for row in OrmQ.objects.order_by("pk")[:BELLS_LOOKED_AT]:
+    for row in OrmQ.objects.order_by("pk")[:TASKS_LOOKED_AT]:
         if row.task.get("func") == RUN:
             tasks[row.pk] = row.task["args"][0]
     waiting = set(

@@ -41,7 +41,7 @@ STOPPED, CLUSTER_DIED, CLUSTER_STUCK = 0, 70, 75
 STOP_SECONDS = 6.0
 LOOK_SECONDS = 0.2
 GONE_SECONDS = 1.0
-WEDGE_SECONDS = 2.0
+HANG_SECONDS = 2.0
 HOUR = 3600.0
 
 
@@ -66,7 +66,7 @@ class Worker:
     def __init__(self) -> None:
         self._here = WorkerContext(settings.QUEUE)
         self._ticker = Ticker(self._here.place)
-        self._wedges = hangs.HangDetector()
+        self._hangs = hangs.HangDetector()
         self._settling = threading.Thread()
         self._signal: int | None = None
         self._status: int | None = None
@@ -74,7 +74,7 @@ class Worker:
         self._chores = [
             Chore(self._look_for_the_dead, GONE_SECONDS),
             Chore(self._tick, settings.JOB_SECONDS["tick"]),
-            Chore(self._look_for_a_wedge, WEDGE_SECONDS),
+            Chore(self._look_for_a_hang, HANG_SECONDS),
             Chore(_purge, HOUR),
         ]
 
@@ -164,8 +164,8 @@ class Worker:
         if not self._closed:
             self._ticker.reap_here()
 
-    def _look_for_a_wedge(self) -> None:
-        if self._wedges.is_hung(self._cluster.sentinel.pid):
+    def _look_for_a_hang(self) -> None:
+        if self._hangs.is_hung(self._cluster.sentinel.pid):
             log.critical("the cluster of queue %s is stuck", self._here.queue)
             self._status = CLUSTER_STUCK
 

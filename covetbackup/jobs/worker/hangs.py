@@ -37,11 +37,11 @@ class HangDetector:
         self._suspicions = 0
 
     def is_hung(self, sentinel: int) -> bool:
-        self._suspicions = self._suspicions + 1 if _looks_wedged(sentinel) else 0
+        self._suspicions = self._suspicions + 1 if _looks_hung(sentinel) else 0
         return self._suspicions >= CHECKS
 
 
-def _looks_wedged(sentinel: int) -> bool:
+def _looks_hung(sentinel: int) -> bool:
     sleeps = []
     for child in psutil.Process(sentinel).children():
         try:

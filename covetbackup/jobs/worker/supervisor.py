@@ -123,7 +123,7 @@ class Supervision:
                 self._end = message
 
     def _look(self) -> None:
-        """Once a second: is the job still ours, is anybody asking for its end, what is new."""
+        """Check once a second whether the job is still ours or cancelled, and report progress."""
         now = time.monotonic()
         if self._here.is_draining:
             self._ask_to_stop(Stop.DRAIN, DRAIN_SECONDS)

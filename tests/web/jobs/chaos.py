@@ -13,7 +13,7 @@ from tests.support.redis_server import RedisServer
 from tests.web.jobs.cluster import Cluster, descendants, kill, workers_of
 
 
-class Slaughter:
+class Chaos:
     """Of the processes below `up`, and of the broker, which is started again."""
 
     def __init__(self, cluster: Cluster, up: int, broker: RedisServer, *, seed: int) -> None:

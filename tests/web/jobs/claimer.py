@@ -1,6 +1,6 @@
-"""Claims whatever it is told to, as fast as it can: `python -m tests.web.jobs.racer NODE JOB…`.
+"""Claims whatever it is told to, as fast as it can: `python -m tests.web.jobs.claimer NODE JOB…`.
 
-Waits for a line on standard input, so that all racers start together; prints the jobs it got.
+Waits for a line on standard input, so that all claimers start together; prints the jobs it got.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ JOB_SECONDS = {
     "heartbeat": 1,
     "lease": int(os.environ.get("COVET_TEST_LEASE", "90")),
     "tick": 1,
-    "ring_again": 4,
+    "notify_again": 4,
     "hook_again": 20,
     "retry": 1,
     "retry_most": 4,

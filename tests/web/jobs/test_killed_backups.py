@@ -17,7 +17,7 @@ from tests.support.ports import free_port
 from tests.support.postgres import PostgresServer
 from tests.support.redis_server import RedisServer, run_redis
 from tests.web.catalog import make_file
-from tests.web.jobs.chaos import Slaughter
+from tests.web.jobs.chaos import Chaos
 from tests.web.jobs.cluster import IN_THE_FOLDER, Cluster, catalog_on, stop, wait_until
 from tests.web.jobs.test_chaos import overlaps
 
@@ -103,17 +103,15 @@ def outlive(
     up = cluster.start("up", "--bind", place)
     wait_until(lambda: bool(cluster.ask("nodes")), 30)
     jobs = [cluster.ask("back_up", *name, CODECS[n // 2 % 2]) for n, name in enumerate(names)]
-    slaughter = Slaughter(cluster, up.pid, broker, seed=7)
+    chaos = Chaos(cluster, up.pid, broker, seed=7)
     done = {"succeeded": len(jobs)}
-    slaughter.go_on(
-        while_so=lambda: cluster.ask("states") != done, seconds=kill_seconds, pause=pause
-    )
+    chaos.go_on(while_so=lambda: cluster.ask("states") != done, seconds=kill_seconds, pause=pause)
     wait_while_it_moves(cluster, done)
     wait_until(lambda: cluster.ask("hooks_due") == 0, 60)
     wait_until(lambda: serves(place), 60)
     stop(up, seconds=10)
-    report(cluster, slaughter)
-    assert sum(slaughter.killed.values()) > 0
+    report(cluster, chaos)
+    assert sum(chaos.killed.values()) > 0
     assert overlaps(cluster) == []
     found = cluster.ask("backups")
     assert sorted(backup["job"] for backup in found) == sorted(jobs)
@@ -142,13 +140,13 @@ def serves(place: str) -> bool:
         return False
 
 
-def report(cluster: Cluster, slaughter: Slaughter) -> None:
+def report(cluster: Cluster, chaos: Chaos) -> None:
     seconds = [
         (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
         for _, _, start, end in cluster.ask("attempts")
         if start and end
     ]
     print(
-        f"killed: {dict(slaughter.killed)}, jobs: {cluster.ask('states')}, "
+        f"killed: {dict(chaos.killed)}, jobs: {cluster.ask('states')}, "
         f"attempts: {len(seconds)}, {median(seconds):.1f} s each, at most {max(seconds):.1f} s"
     )

@@ -10,7 +10,7 @@ import pytest
 
 from tests.web.jobs.cluster import ROOT, Cluster
 
-RACERS = 4
+CLAIMERS = 4
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -46,7 +46,7 @@ def race(cluster: Cluster, jobs: list[int], *, limit: int) -> list[int]:
     """The jobs that were won, by whomever."""
     node = cluster.ask("add_node")
     environment = cluster.environment | {"COVET_TEST_LIMIT": str(limit)}
-    racers = [
+    claimers = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.web.jobs.claimer", node, *map(str, jobs)],
             cwd=ROOT,
@@ -55,10 +55,10 @@ def race(cluster: Cluster, jobs: list[int], *, limit: int) -> list[int]:
             stdout=subprocess.PIPE,
             text=True,
         )
-        for _ in range(RACERS)
+        for _ in range(CLAIMERS)
     ]
-    for racer in racers:
-        assert racer.stdout is not None and racer.stdout.readline() == "ready\n"
-    won = [racer.communicate("go\n", timeout=60)[0] for racer in racers]
-    assert [racer.returncode for racer in racers] == [0] * RACERS
+    for claimer in claimers:
+        assert claimer.stdout is not None and claimer.stdout.readline() == "ready\n"
+    won = [claimer.communicate("go\n", timeout=60)[0] for claimer in claimers]
+    assert [claimer.returncode for claimer in claimers] == [0] * CLAIMERS
     return [int(job) for line in won for job in line.split()]

@@ -1,4 +1,4 @@
-"""The small parts of the jobs app, each by itself: slots, the line, the board, a page's figures."""
+"""Small parts of the jobs app, each by itself: slots, channel, buffer, a page's figures."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 def test_jobs_start_that_have_free_slots(
     running: list[SlotUse], waiting: list[SlotUse], may_start: list[int]
 ) -> None:
-    verdicts = admit(waiting, running, LIMITS)
-    assert [verdict.job_id for verdict in verdicts] == [slots.job_id for slots in waiting]
-    assert [verdict.job_id for verdict in verdicts if not verdict.blocked_by] == may_start
+    decisions = admit(waiting, running, LIMITS)
+    assert [decision.job_id for decision in decisions] == [slots.job_id for slots in waiting]
+    assert [decision.job_id for decision in decisions if not decision.blocked_by] == may_start
 
 
 def test_a_job_is_told_which_other_works_on_its_target() -> None:
-    (verdict,) = admit([SlotUse(2, lock_key="db")], [SlotUse(1, lock_key="db")], LIMITS)
-    assert verdict.blocked_by == "job 1, which works on the same target"
+    (decision,) = admit([SlotUse(2, lock_key="db")], [SlotUse(1, lock_key="db")], LIMITS)
+    assert decision.blocked_by == "job 1, which works on the same target"
 
 
 def test_a_job_that_has_just_started_does_not_wait_for_itself() -> None:
@@ -101,30 +101,30 @@ def test_a_reporter_raises_once_it_was_asked_to_stop(ends: tuple[Channel, Channe
 
 
 def test_a_board_reports_what_is_new_and_then_nothing() -> None:
-    board = ProgressBuffer()
-    assert not board.has_news
-    board.take({"phase": "dumping", "total": 100})
-    board.take({"done": 40})
-    board.take({"note": "halfway"})
-    report = board.report()
+    buffer = ProgressBuffer()
+    assert not buffer.has_news
+    buffer.take({"phase": "dumping", "total": 100})
+    buffer.take({"done": 40})
+    buffer.take({"note": "halfway"})
+    report = buffer.report()
     assert report.columns["phase"] == "dumping" and report.columns["done_bytes"] == 40
     assert report.events == [("phase", "dumping"), ("note", "halfway")]
-    board.written()
-    assert not board.has_news
+    buffer.written()
+    assert not buffer.has_news
 
 
 def test_a_report_that_was_not_written_is_reported_again() -> None:
-    board = ProgressBuffer()
-    board.take({"note": "kept"})
-    board.report()
-    assert board.report().events == [("note", "kept")]
+    buffer = ProgressBuffer()
+    buffer.take({"note": "kept"})
+    buffer.report()
+    assert buffer.report().events == [("note", "kept")]
 
 
 def test_a_chatty_attempt_does_not_fill_the_catalog() -> None:
-    board = ProgressBuffer()
+    buffer = ProgressBuffer()
     for number in range(MOST_EVENTS + 500):
-        board.take({"note": str(number)})
-    events = board.report().events
+        buffer.take({"note": str(number)})
+    events = buffer.report().events
     assert len(events) == MOST_EVENTS and "not kept" in events[-1][1]
 
 
@@ -181,13 +181,13 @@ def test_the_phases_that_found_damage_failed_and_not_the_one_after_them() -> Non
 def test_a_line_of_the_log_has_the_time_when_it_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=10.0, monotonic=lambda: clock.now)
     monkeypatch.setattr(board_module, "time", clock)
-    board = ProgressBuffer()
-    board.take({"phase": "dumping"})
+    buffer = ProgressBuffer()
+    buffer.take({"phase": "dumping"})
     clock.now = 10.25
-    board.take({"phase": "publishing"})
+    buffer.take({"phase": "publishing"})
     clock.now = 11.0
-    assert board.report().events == [("phase", "dumping"), ("phase", "publishing")]
-    assert board.report().ages == [1.0, 0.75]
+    assert buffer.report().events == [("phase", "dumping"), ("phase", "publishing")]
+    assert buffer.report().ages == [1.0, 0.75]
 
 
 @pytest.mark.parametrize(

@@ -146,14 +146,14 @@ def _write_down(connection: Connection, plan: SwapPlan) -> None:
         raise
     try:
         write_plan(connection, plan)
-        _rehearse(connection, plan)
+        _test_definers(connection, plan)
     except BaseException:
         with suppress(pymysql.err.Error):
             connection.execute(f"DROP DATABASE {place}")
         raise
 
 
-def _rehearse(connection: Connection, plan: SwapPlan) -> None:
+def _test_definers(connection: Connection, plan: SwapPlan) -> None:
     """Create a trigger in the name of each account that has any of the old ones: with those dropped
     it would be too late to learn that this account may not. Raises `DatabaseError`."""
     for definer in objects.definers(connection, plan.target):

@@ -59,7 +59,7 @@ def property_statements(name: str, expected: Inventory, *, keep_owner: bool) -> 
     return [*statements, *_role_configuration(name, settings)]
 
 
-def check_storage(
+def dry_run(
     connection: Connection, statements: Sequence[sql.Composed]
 ) -> tuple[list[sql.Composed], list[tuple[str, psycopg.Error]]]:
     """Run `statements` and roll them back; return those that work, and the others as text with

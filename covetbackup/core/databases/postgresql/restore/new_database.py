@@ -155,7 +155,7 @@ class PostgresRestore:
         if GLOBALS in members:
             yield (MemberRange(GLOBALS),)
         with translated(self._settings):
-            self._properties = self._rehearsed_properties()
+            self._properties = self._dry_run_properties()
         yield from self._parts.groups() if HEAD in members else self._parts.whole()
         self._finish_contents()
 
@@ -298,13 +298,13 @@ class PostgresRestore:
         if self._created_roles:
             self._progress.note(f"roles created: {', '.join(self._created_roles)}")
 
-    def _rehearsed_properties(self) -> list[sql.Composed]:
+    def _dry_run_properties(self) -> list[sql.Composed]:
         """The statements for the commit point that this role may run, tried and rolled back: a
         failure must show now and not after hours of loading."""
         wanted = properties.property_statements(
             self._name, self._expected, keep_owner=self._choices.keeps_owner
         )
-        possible, failures = properties.check_storage(self._keeper, wanted)
+        possible, failures = properties.dry_run(self._keeper, wanted)
         for text, error in failures:
             self._refuse_or_note(text, error)
         return possible

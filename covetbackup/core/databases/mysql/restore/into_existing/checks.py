@@ -38,7 +38,7 @@ from covetbackup.core.errors import CovetError, as_sentence
 from covetbackup.core.stream.secret import Secret
 
 _NOBODY = check_server.RestoreChoices(owner=check_server.NONE)
-# Whoever alters a table has everybody wait: less long than the look at the server may take.
+# ALTER TABLE holds up all other sessions: less long than the checks of the server may take.
 _LOCK_TIMEOUT = "SET SESSION lock_wait_timeout = 5"
 _DATABASE = "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
 
