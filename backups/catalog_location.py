@@ -15,10 +15,9 @@ from pathlib import Path
 
 from django.db import Error, connection, transaction
 
+from covetbackup.core.databases.postgresql.server.location import SYSTEM_IDENTIFIER, location_text
 from covetbackup.core.databases.sqlite.server.file_btime import birth_of
 from covetbackup.jobs.outage import AWAY
-
-SYSTEM = "SELECT system_identifier FROM pg_control_system()"
 
 
 def place_of_catalog() -> str:
@@ -42,10 +41,6 @@ def is_same(one: str, other: str) -> bool:
     return first[1] == second[1] and (not has_last or first[2] == second[2])
 
 
-def database_place(oid: object, system: object) -> str:
-    return f"postgresql:{oid}:{system or ''}"
-
-
 def _place_of_file(path: Path) -> str:
     try:
         found = path.resolve()
@@ -58,14 +53,14 @@ def _place_of_database() -> str:
     with connection.cursor() as cursor:
         cursor.execute("SELECT oid FROM pg_database WHERE datname = current_database()")
         (oid,) = cursor.fetchone()
-        return database_place(oid, _system())
+        return location_text(oid, _system())
 
 
 def _system() -> object:
     """None where the role may not ask for it."""
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(SYSTEM)
+            cursor.execute(SYSTEM_IDENTIFIER)
             return cursor.fetchone()[0]
     except Error as error:
         if isinstance(error, AWAY):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from backups.catalog_location import SYSTEM, database_place, is_same
+from backups.catalog_location import is_same
 from covetbackup.core.databases.postgresql.server.connection import Connection
+from covetbackup.core.databases.postgresql.server.location import location_text, system_identifier
 
 
 def catalog_on(connection: Connection, catalog: str) -> str | None:
@@ -14,18 +15,6 @@ def catalog_on(connection: Connection, catalog: str) -> str | None:
         return None
     oid = rest.partition(":")[0]
     row = connection.execute("SELECT datname FROM pg_database WHERE oid = %s", (oid,)).fetchone()
-    if row is None or not is_same(database_place(oid, _system(connection)), catalog):
+    if row is None or not is_same(location_text(oid, system_identifier(connection)), catalog):
         return None
     return str(row[0])
-
-
-def _system(connection: Connection) -> object:
-    """None where the role may not ask for it."""
-    may_ask = connection.execute(_MAY_ASK).fetchone()
-    if not may_ask or not may_ask[0]:
-        return None
-    row = connection.execute(SYSTEM).fetchone()
-    return row[0] if row else None
-
-
-_MAY_ASK = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')"

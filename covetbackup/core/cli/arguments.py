@@ -10,6 +10,7 @@ from covetbackup.core.cli import commands
 from covetbackup.core.cli.manual import ManualFormatter, description, epilog
 from covetbackup.core.cli.manuals import MANUALS, ROOT
 from covetbackup.core.cli.report import Report
+from covetbackup.core.cli.selection_args import add_selection
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.manager import PLAIN, STREAMS
 from covetbackup.core.operations.verify import Level
@@ -147,33 +148,8 @@ def _verify(sub: argparse.ArgumentParser) -> None:
 
 def _list_tables(sub: argparse.ArgumentParser) -> None:
     _backup_in_repository(sub)
-    _selection(sub)
+    add_selection(sub)
     _keys(sub)
-
-
-def _selection(sub: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    selection = sub.add_argument_group("selection (not SQLite)")
-    selection.add_argument(
-        "--table",
-        action="append",
-        default=[],
-        metavar="TABLE",
-        help="only this table (PostgreSQL: SCHEMA.TABLE); repeat",
-    )
-    selection.add_argument(
-        "--schema", action="append", default=[], help="only this schema, all of it; repeat"
-    )
-    selection.add_argument(
-        "--schema-only", action="store_true", help="definitions without rows; needs a selection"
-    )
-    selection.add_argument(
-        "--rename-schema",
-        action="append",
-        default=[],
-        metavar="OLD=NEW",
-        help="restore what is selected of schema OLD as schema NEW (PostgreSQL); repeat",
-    )
-    return selection
 
 
 def _cat(sub: argparse.ArgumentParser) -> None:
@@ -194,7 +170,7 @@ def _export(sub: argparse.ArgumentParser) -> None:
 def _restore(sub: argparse.ArgumentParser) -> None:
     _backup_in_repository(sub)
     _target(sub)
-    _selection(sub).add_argument(
+    add_selection(sub).add_argument(
         "--data-only", action="store_true", help="rows without definitions; needs --into"
     )
     how = sub.add_argument_group("restore options")

@@ -1,11 +1,38 @@
-"""The selection that the options of a command name; the same for both command lines."""
+"""The options that select a part of a backup, and what they name; the same for both programs."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting
+
+
+def add_selection(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the options to `parser`; return their group, for those that one program has besides."""
+    selection = parser.add_argument_group("selection (not SQLite)")
+    selection.add_argument(
+        "--table",
+        action="append",
+        default=[],
+        metavar="TABLE",
+        help="only this table (PostgreSQL: SCHEMA.TABLE); repeat",
+    )
+    selection.add_argument(
+        "--schema", action="append", default=[], help="only this schema, all of it; repeat"
+    )
+    selection.add_argument(
+        "--schema-only", action="store_true", help="definitions without rows; needs a selection"
+    )
+    selection.add_argument(
+        "--rename-schema",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="restore what is selected of schema OLD as schema NEW (PostgreSQL); repeat",
+    )
+    return selection
 
 
 def selection_of(

@@ -18,7 +18,7 @@ from covetbackup.core.cli.exits import OK, exit_status
 from covetbackup.core.cli.manual import Manual
 from covetbackup.core.cli.printing import print_line
 from covetbackup.core.cli.report import Report
-from covetbackup.core.cli.selection_args import selection_of
+from covetbackup.core.cli.selection_args import add_selection, selection_of
 from covetbackup.core.databases.checks import Check, Level, is_refused
 from covetbackup.core.databases.registry import all_switches
 from covetbackup.core.errors import BadSetting, Conflict
@@ -110,28 +110,7 @@ def _target_arguments(parser: CommandParser) -> None:
 
 
 def _selection_arguments(parser: CommandParser) -> None:
-    selection = parser.add_argument_group("selection (not SQLite)")
-    selection.add_argument(
-        "--table",
-        action="append",
-        default=[],
-        metavar="TABLE",
-        help="only this table (PostgreSQL: SCHEMA.TABLE); repeat",
-    )
-    selection.add_argument(
-        "--schema", action="append", default=[], help="only this schema, all of it; repeat"
-    )
-    selection.add_argument(
-        "--schema-only", action="store_true", help="definitions without rows; needs a selection"
-    )
-    selection.add_argument(
-        "--rename-schema",
-        action="append",
-        default=[],
-        metavar="OLD=NEW",
-        help="restore what is selected of schema OLD as schema NEW (PostgreSQL); repeat",
-    )
-    selection.add_argument(
+    add_selection(parser).add_argument(
         "--data-only", action="store_true", help="rows without definitions; needs --into"
     )
 

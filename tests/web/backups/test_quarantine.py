@@ -17,12 +17,13 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from backups import quarantine
-from backups.catalog_location import _place_of_file, database_place, is_same, place_of_catalog
+from backups.catalog_location import _place_of_file, is_same, place_of_catalog
 from backups.models import Installation
 from backups.probing import try_server
 from covetbackup.access.models import Team, User
 from covetbackup.audit.models import AuditEntry
 from covetbackup.core.databases.checks import Level
+from covetbackup.core.databases.postgresql.server.location import location_text
 from covetbackup.core.errors import Conflict
 from covetbackup.jobs import dispatch, queue
 from covetbackup.jobs.models import Node
@@ -170,7 +171,7 @@ def catalog_at(server: PostgresServer, name: str) -> str:
     places = "SELECT oid, system_identifier FROM pg_database, pg_control_system()"
     query = f"{places} WHERE datname = '{name}'"
     [(oid, system)] = server.rows("postgres", query)
-    return database_place(oid, system)
+    return location_text(oid, system)
 
 
 def test_the_own_catalog_on_a_server_is_known_whatever_the_role_may_read(

@@ -8,11 +8,8 @@ from datetime import datetime
 from covetbackup.core.databases.postgresql.restore import scratch
 from covetbackup.core.databases.postgresql.restore.check_connection import maintenance
 from covetbackup.core.databases.postgresql.restore.into_existing import commit_status
-from covetbackup.core.databases.postgresql.server.connection import (
-    Connection,
-    ConnectionSettings,
-    translated,
-)
+from covetbackup.core.databases.postgresql.server.connection import ConnectionSettings, translated
+from covetbackup.core.databases.postgresql.server.location import location_of
 from covetbackup.core.errors import TargetNotEmpty
 from covetbackup.core.stream.secret import Secret
 
@@ -41,25 +38,5 @@ class PostgresTarget:
             return commit_status.was_committed(connection, trace)
 
     def location_of(self, name: str) -> str:
-        """Return "postgresql:OID:SYSTEM IDENTIFIER", without the latter where the role may not ask
-        for it. Needs no right in that database."""
         with maintenance(self._settings, self._password) as connection:
-            return _location_of(connection, name)
-
-
-def _location_of(connection: Connection, name: str) -> str:
-    row = connection.execute("SELECT oid FROM pg_database WHERE datname = %s", (name,)).fetchone()
-    return f"postgresql:{row[0]}:{_system(connection) or ''}" if row else ""
-
-
-def _system(connection: Connection) -> object:
-    """None where the role may not ask for it."""
-    may_ask = connection.execute(_MAY_ASK).fetchone()
-    if not may_ask or not may_ask[0]:
-        return None
-    row = connection.execute(_SYSTEM).fetchone()
-    return row[0] if row else None
-
-
-_MAY_ASK = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')"
-_SYSTEM = "SELECT system_identifier FROM pg_control_system()"
+            return location_of(connection, name)

@@ -1,0 +1,32 @@
+"""Where a database lies, whatever it and its server are called: its OID and the system identifier.
+
+A copy of a database, by a dump or a template, has another location; a renamed one, or one behind
+another address of the server, has the same. A copy of the server's whole data directory has it too.
+"""
+
+from __future__ import annotations
+
+from covetbackup.core.databases.postgresql.server.connection import Connection
+
+SYSTEM_IDENTIFIER = "SELECT system_identifier FROM pg_control_system()"
+_MAY_ASK = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')"
+
+
+def location_text(oid: object, system: object) -> str:
+    """Return "postgresql:OID:SYSTEM IDENTIFIER", without the latter where it is None."""
+    return f"postgresql:{oid}:{system or ''}"
+
+
+def location_of(connection: Connection, name: str) -> str:
+    """Return the location of the database `name`, "" if there is none. Needs no right in it."""
+    row = connection.execute("SELECT oid FROM pg_database WHERE datname = %s", (name,)).fetchone()
+    return location_text(row[0], system_identifier(connection)) if row else ""
+
+
+def system_identifier(connection: Connection) -> object:
+    """Return the identifier of the server's cluster, None where the role may not ask for it."""
+    may_ask = connection.execute(_MAY_ASK).fetchone()
+    if not may_ask or not may_ask[0]:
+        return None
+    row = connection.execute(SYSTEM_IDENTIFIER).fetchone()
+    return row[0] if row else None
