@@ -18,7 +18,7 @@ from backups.own_catalog import catalog_on
 from backups.probing_mysql import MysqlProbe
 from backups.timeout import within
 from covetbackup.core.databases.postgresql.inventory import dumpable_objects
-from covetbackup.core.databases.postgresql.server.clients import choose_clients, find_clients
+from covetbackup.core.databases.postgresql.server.clients import find_clients, select_clients
 from covetbackup.core.databases.postgresql.server.connection import (
     Connection,
     ConnectionSettings,
@@ -162,7 +162,7 @@ class _PostgresProbe:
 
     def _tool(self) -> str:
         try:
-            return choose_clients(find_clients(), major=self.major).version
+            return select_clients(find_clients(), major=self.major).version
         except ConfigurationError as error:
             self.findings.append(Finding("Client programs are missing", error.message, error.hint))
             return ""

@@ -18,8 +18,8 @@ from covetbackup.core.databases.mysql.server import clients as mysql
 from covetbackup.core.databases.mysql.server.flavour import version_of
 from covetbackup.core.databases.postgresql.server.clients import (
     Clients,
-    choose_clients,
     find_clients,
+    select_clients,
 )
 from covetbackup.core.errors import ConfigurationError
 from covetbackup.system_status.issue import Issue
@@ -76,7 +76,7 @@ def _troubles(clients: Sequence[Clients], majors: Sequence[int]) -> Iterator[Iss
         return
     for major in majors:
         try:
-            choose_clients(clients, major=major)
+            select_clients(clients, major=major)
         except ConfigurationError as error:
             yield Issue("warn", error.message, f"apt install postgresql-client-{major}")
 

@@ -30,8 +30,8 @@ from covetbackup.core.databases.postgresql.restore.target import PostgresTarget
 from covetbackup.core.databases.postgresql.server.access import ServerAccess
 from covetbackup.core.databases.postgresql.server.clients import (
     Clients,
-    choose_clients,
     find_clients,
+    select_clients,
 )
 from covetbackup.core.databases.postgresql.server.connection import (
     ConnectionSettings,
@@ -146,4 +146,4 @@ class PostgresEngine:
         return check_member(member, directories=self._client_directories)
 
     def _clients(self, major: int) -> Clients:
-        return choose_clients(find_clients(self._client_directories), major=major)
+        return select_clients(find_clients(self._client_directories), major=major)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from covetbackup.core.databases.postgresql.replace import swap
-from covetbackup.core.databases.postgresql.restore.check_connection import maintenance
 from covetbackup.core.databases.postgresql.server.connection import ConnectionSettings
+from covetbackup.core.databases.postgresql.server.maintenance import maintenance_connection
 from covetbackup.core.databases.retained import Session
 from covetbackup.core.stream.secret import Secret
 
@@ -19,29 +19,29 @@ class PostgresReplacement:
         self._password = password
 
     def refuse_unfit(self, name: str) -> None:
-        with maintenance(self._settings, self._password) as connection:
+        with maintenance_connection(self._settings, self._password) as connection:
             swap.refuse_unfit(connection, name)
 
     def sessions(self, name: str) -> list[Session]:
-        with maintenance(self._settings, self._password) as connection:
+        with maintenance_connection(self._settings, self._password) as connection:
             return swap.sessions_in(connection, name)
 
     def identity(self, name: str) -> str | None:
-        with maintenance(self._settings, self._password) as connection:
+        with maintenance_connection(self._settings, self._password) as connection:
             return swap.identity_of(connection, name)
 
     def name_of(self, identity: str) -> str | None:
-        with maintenance(self._settings, self._password) as connection:
+        with maintenance_connection(self._settings, self._password) as connection:
             return swap.name_of(connection, identity)
 
     def free_name(self, name: str, now: datetime) -> str:
-        with maintenance(self._settings, self._password) as connection:
+        with maintenance_connection(self._settings, self._password) as connection:
             return swap.free_retained_name(connection, name, now)
 
     def swap(self, target: str, incoming: str, retained_as: str) -> list[str]:
         with (
-            maintenance(self._settings, self._password) as connection,
-            maintenance(self._settings, self._password) as second,
+            maintenance_connection(self._settings, self._password) as connection,
+            maintenance_connection(self._settings, self._password) as second,
         ):
             swap.swap(connection, second, target=target, incoming=incoming, retained_as=retained_as)
         return []
@@ -50,5 +50,5 @@ class PostgresReplacement:
         return self.identity(retained_as) is not None
 
     def drop(self, name: str) -> None:
-        with maintenance(self._settings, self._password) as connection:
+        with maintenance_connection(self._settings, self._password) as connection:
             swap.drop_retained(connection, name)

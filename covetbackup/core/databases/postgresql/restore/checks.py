@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.postgresql.replace import checks as replace_checks
 from covetbackup.core.databases.postgresql.restore import scratch
-from covetbackup.core.databases.postgresql.restore.check_connection import maintenance
 from covetbackup.core.databases.postgresql.restore.compatibility import (
     answer,
     fitness,
@@ -18,6 +17,7 @@ from covetbackup.core.databases.postgresql.restore.disk_space import disk_space
 from covetbackup.core.databases.postgresql.restore.losses import losses
 from covetbackup.core.databases.postgresql.restore.privileges import privileges
 from covetbackup.core.databases.postgresql.server.connection import Connection, ConnectionSettings
+from covetbackup.core.databases.postgresql.server.maintenance import maintenance_connection
 from covetbackup.core.databases.restore_target import CheckInput
 from covetbackup.core.errors import CovetError
 from covetbackup.core.stream.secret import Secret
@@ -30,7 +30,7 @@ def check_new_database(
     answer is a check that failed."""
     wanted = narrowed(wanted)
     try:
-        with maintenance(settings, password) as connection:
+        with maintenance_connection(settings, password) as connection:
             return [
                 answer(connection, settings),
                 writable(connection),

@@ -17,7 +17,7 @@ from covetbackup.core.databases.postgresql.inventory.outward import before_resto
 from covetbackup.core.databases.postgresql.inventory.single_database import EXTENSIONS
 from covetbackup.core.databases.postgresql.restore import check_server
 from covetbackup.core.databases.postgresql.restore.after_rename import why_not
-from covetbackup.core.databases.postgresql.server.clients import choose_clients, find_clients
+from covetbackup.core.databases.postgresql.server.clients import find_clients, select_clients
 from covetbackup.core.databases.postgresql.server.connection import (
     Connection,
     ConnectionSettings,
@@ -90,7 +90,7 @@ def _tried(title: str, good: str, act: Callable[[], str | None]) -> Check:
 def _tools(connection: Connection, settings: dict[str, str]) -> str:
     wanted = settings.get("dump_client") or settings.get("server_version") or ""
     major = check_server.version_major(wanted) or major_of(connection)
-    found = choose_clients(find_clients(), major=major)
+    found = select_clients(find_clients(), major=major)
     return f"pg_restore {found.version} reads archives of version {major}."
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from covetbackup.core.databases.postgresql.server.older_server import (
     SETTING,
-    RunOnOlderServer,
-    arguments_for_it,
+    OlderServerSink,
+    tolerant_arguments,
 )
 from covetbackup.core.errors import SinkFailed, StorageFull, TooLarge
 from covetbackup.core.stream.base import Sink
@@ -26,7 +26,7 @@ _SCRIPT_BYTES = 64 << 20
 _TALK_BYTES = 32 << 20  # it says about 150 bytes of each entry
 
 
-Running = CommandSink | RunOnOlderServer
+Running = CommandSink | OlderServerSink
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,10 @@ class PgRestore:
         )
 
     def _fit(self, arguments: Sequence[str | ChildFile]) -> Sequence[str | ChildFile]:
-        return arguments_for_it(arguments) if self.goes_on else arguments
+        return tolerant_arguments(arguments) if self.goes_on else arguments
 
     def _run(self, running: CommandSink) -> Running:
-        return RunOnOlderServer(running) if self.goes_on else running
+        return OlderServerSink(running) if self.goes_on else running
 
     def script(self, *arguments: str | ChildFile) -> bytes:
         """The statements that it would run, as one text for the server."""

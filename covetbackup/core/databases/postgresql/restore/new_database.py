@@ -45,7 +45,7 @@ from covetbackup.core.databases.postgresql.server.connection import (
     Connection,
     ConnectionSettings,
     connect,
-    conninfo_to_send,
+    conninfo_without_send_timeout,
     major_of,
     tool_environment,
     translated,
@@ -54,7 +54,8 @@ from covetbackup.core.databases.postgresql.server.liveness import (
     LivenessProbe,
     ProgressWithLiveness,
 )
-from covetbackup.core.databases.postgresql.server.older_server import sets_what_is_unknown
+from covetbackup.core.databases.postgresql.server.maintenance import connect_maintenance
+from covetbackup.core.databases.postgresql.server.older_server import sends_unknown_setting
 from covetbackup.core.databases.postgresql.server.url import parse_url
 from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
@@ -107,7 +108,7 @@ class PostgresRestore:
 
     def __enter__(self) -> PostgresRestore:
         with translated(self._settings), ExitStack() as stack:
-            self._keeper = scratch.connect_maintenance(
+            self._keeper = connect_maintenance(
                 self._settings, self._password, application=self._application
             )
             stack.callback(self._keeper.close)
@@ -234,7 +235,7 @@ class PostgresRestore:
     def _replace(self, name: str, target: str) -> None:
         with (
             translated(self._settings),
-            scratch.connect_maintenance(
+            connect_maintenance(
                 self._settings, self._password, application=self._application
             ) as usher,
         ):
@@ -321,7 +322,7 @@ class PostgresRestore:
         self._progress.note(f"left out: {text}")
 
     def _pg_restore(self) -> PgRestore:
-        options = ["--no-password", f"--dbname={conninfo_to_send(self._name)}"]
+        options = ["--no-password", f"--dbname={conninfo_without_send_timeout(self._name)}"]
         options += self._choices.ownership_options
         if self._lost_tablespaces():
             options.append("--no-tablespaces")
@@ -335,7 +336,7 @@ class PostgresRestore:
             ),
             secrets=[] if self._password is None else [self._password],
             idle=self._tick,
-            goes_on=sets_what_is_unknown(self._clients.major, major_of(self._keeper)),
+            goes_on=sends_unknown_setting(self._clients.major, major_of(self._keeper)),
         )
 
     def _tick(self) -> None:
@@ -378,7 +379,7 @@ class PostgresRestore:
         if self._committed:
             return
         try:
-            with scratch.connect_maintenance(
+            with connect_maintenance(
                 self._settings, self._password, application=self._application
             ) as connection:
                 end_sessions(connection, self._application)

@@ -25,11 +25,11 @@ from covetbackup.core.databases.postgresql.server.connection import (
     line_of,
     major_of,
 )
+from covetbackup.core.databases.postgresql.server.maintenance import connect_maintenance
 from covetbackup.core.errors import (
     BadSetting,
     CovetError,
     DatabaseError,
-    DatabaseUnavailable,
     TargetNotEmpty,
 )
 from covetbackup.core.stream.secret import Secret
@@ -40,26 +40,11 @@ PREFIX = "covet_restore_"
 _SWEEP = "covetbackup sweep"
 _NAME = re.compile(rf"{PREFIX}(\d{{8}}t\d{{6}})z_[0-9a-f]{{8}}")
 _STAMP = "%Y%m%dt%H%M%S"
-_MAINTENANCE = ("postgres", "template1")
 _RENAME_ATTEMPTS = 5
 
 
 def scratch_name(now: datetime) -> str:
     return f"{PREFIX}{now.astimezone(UTC).strftime(_STAMP)}z_{secrets.token_hex(4)}"
-
-
-def connect_maintenance(
-    settings: ConnectionSettings, password: Secret | None, *, application: str
-) -> Connection:
-    """A connection from which databases can be created and renamed: to "postgres", or where that
-    does not exist to "template1"."""
-    for database in _MAINTENANCE[:-1]:
-        try:
-            return connect(settings.on(database), password, application=application)
-        except DatabaseUnavailable as error:
-            if f'database "{database}" does not exist' not in error.details:
-                raise
-    return connect(settings.on(_MAINTENANCE[-1]), password, application=application)
 
 
 def refuse_taken(connection: Connection, target: str) -> None:

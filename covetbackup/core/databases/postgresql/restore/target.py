@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from covetbackup.core.databases.postgresql.restore import scratch
-from covetbackup.core.databases.postgresql.restore.check_connection import maintenance
 from covetbackup.core.databases.postgresql.restore.into_existing import commit_status
 from covetbackup.core.databases.postgresql.server.connection import ConnectionSettings, translated
 from covetbackup.core.databases.postgresql.server.location import location_of
+from covetbackup.core.databases.postgresql.server.maintenance import maintenance_connection
 from covetbackup.core.errors import TargetNotEmpty
 from covetbackup.core.stream.secret import Secret
 
@@ -22,7 +22,7 @@ class PostgresTarget:
         self._password = password
 
     def is_free(self, name: str) -> bool:
-        with maintenance(self._settings, self._password) as connection:
+        with maintenance_connection(self._settings, self._password) as connection:
             try:
                 scratch.refuse_taken(connection, name)
             except TargetNotEmpty:
@@ -34,9 +34,9 @@ class PostgresTarget:
             return scratch.sweep_scratch(self._settings, before, self._password, say=say)
 
     def was_committed(self, trace: str) -> bool | None:
-        with maintenance(self._settings, self._password) as connection:
+        with maintenance_connection(self._settings, self._password) as connection:
             return commit_status.was_committed(connection, trace)
 
     def location_of(self, name: str) -> str:
-        with maintenance(self._settings, self._password) as connection:
+        with maintenance_connection(self._settings, self._password) as connection:
             return location_of(connection, name)

@@ -1,4 +1,5 @@
-"""How one operation reaches its server: by connections and by client programs, all of one name."""
+"""Access of one operation to its server: connections and client programs under one application
+name, by which all its sessions are found and ended."""
 
 from __future__ import annotations
 
@@ -23,28 +24,33 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ServerAccess:
-    """`application` is the name under which the server lists all sessions of the operation."""
+    """One operation's way to its server. `application` is the name under which the server lists
+    all sessions of the operation."""
 
     settings: ConnectionSettings
     password: Secret | None
     application: str
 
     def connect(self) -> Connection:
-        """As `connection.connect`."""
+        """Open a connection; raise as `connection.connect` does."""
         return connect(self.settings, self.password, application=self.application)
 
     def environment(self, major: int) -> dict[str, str | SecretFile]:
+        """Return the environment of a client program for a server of this major version."""
         return tool_environment(
             self.settings, self.password, application=self.application, major=major
         )
 
     @property
     def secrets(self) -> list[Secret]:
+        """Return what must not appear in the output of a client program."""
         return [] if self.password is None else [self.password]
 
     def end_sessions(self) -> None:
-        """End what is left on the server of a failed or cancelled operation, as far as that can
-        still be done: its own failure is on its way up already."""
+        """End the sessions that a failed or cancelled operation left on the server.
+
+        A failure to do so is logged, not raised: that of the operation is on its way up already.
+        """
         try:
             with self.connect() as connection:
                 end_sessions(connection, self.application)
@@ -54,7 +60,7 @@ class ServerAccess:
 
 @dataclass(frozen=True, slots=True)
 class ClientTool:
-    """A client program with what it has to be told of the server."""
+    """A client program with the environment by which it reaches the server."""
 
     program: str
     environment: Environment
@@ -62,8 +68,11 @@ class ClientTool:
 
 
 def end_sessions(connection: Connection, application: str) -> None:
-    """End the other sessions of that name. A backend that computes does not notice that its
-    client was killed until it next sends something."""
+    """End the other sessions with this application name.
+
+    A backend that computes does not notice that its client was killed until it next sends
+    something.
+    """
     connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE application_name = %s AND pid <> pg_backend_pid()",

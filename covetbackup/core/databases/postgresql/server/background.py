@@ -1,4 +1,4 @@
-"""Long statements of a connection in a thread, ended by asking the server to cancel them."""
+"""Long statements of a connection in a thread, stopped by a cancel request to the server."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ _CANCEL_SECONDS = 5
 
 
 def in_background(connection: Connection, work: Callable[[Callable[[], bool]], T]) -> Background[T]:
+    """Run `work`, which uses `connection`, in a thread; stopping it cancels its statement.
+
+    `work` gets a function that tells whether to stop between two statements.
+    """
+
     def cancel() -> None:
         try:
             connection.cancel_safe(timeout=_CANCEL_SECONDS)

@@ -1,7 +1,7 @@
-"""Finds the client programs that fit a server: pg_dump, pg_dumpall and pg_restore of one version.
+"""Selection of the client programs for a server: pg_dump, pg_dumpall, pg_restore of one version.
 
 A client must be at least as new as the server it dumps. The server's own version is best: its
-dumps are read by the pg_restore that the owner has.
+dumps are read by the pg_restore that is installed beside that server.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from covetbackup.core.databases.postgresql.server.older_server import sets_what_is_unknown
+from covetbackup.core.databases.postgresql.server.older_server import sends_unknown_setting
 from covetbackup.core.errors import StreamError, ToolMissing, ToolTooOld
 from covetbackup.core.stream.process import run
 
@@ -31,19 +31,23 @@ class Clients:
     version: str
 
     def path(self, program: str) -> str:
+        """Return the absolute path of `program`, which need not exist."""
         return str(self.directory / program)
 
     @property
     def has_psql(self) -> bool:
-        """It comes with the others everywhere but in some bundles."""
+        """Whether psql is there as well, which some bundles lack."""
         return os.access(self.directory / "psql", os.X_OK)
 
 
 def find_clients(directories: Sequence[Path] = ()) -> list[Clients]:
-    """All complete sets of client programs, those in `directories` first; else those in PATH, in
-    Debian's versioned directories and in the package pgserver."""
+    """Return all complete sets of client programs in `directories`.
+
+    Without directories those in PATH, in Debian's versioned directories and in the Python package
+    pgserver are returned, in this order.
+    """
     found: dict[Path, Clients] = {}
-    for directory in directories or list(_usual_directories()):
+    for directory in directories or list(_default_directories()):
         resolved = directory.resolve()
         if resolved not in found and _is_complete(resolved):
             clients = _inspect(resolved)
@@ -52,7 +56,7 @@ def find_clients(directories: Sequence[Path] = ()) -> list[Clients]:
     return list(found.values())
 
 
-def _usual_directories() -> Iterator[Path]:
+def _default_directories() -> Iterator[Path]:
     for entry in os.get_exec_path():
         if entry.startswith("/"):
             yield Path(entry)
@@ -64,7 +68,7 @@ def _usual_directories() -> Iterator[Path]:
 
 def _is_complete(directory: Path) -> bool:
     programs = [directory / program for program in _PROGRAMS]
-    # Debian's /usr/bin/pg_dump is a script that chooses a version by files of its own.
+    # Debian's /usr/bin/pg_dump is a script that selects a version by files of its own.
     return all(os.access(path, os.X_OK) and path.resolve().parent == directory for path in programs)
 
 
@@ -77,12 +81,12 @@ def _inspect(directory: Path) -> Clients | None:
     return Clients(directory, int(match[2]), match[1]) if match else None
 
 
-def choose_clients(found: Sequence[Clients], *, major: int) -> Clients:
-    """The clients of exactly `major`, else the nearest newer ones.
+def select_clients(found: Sequence[Clients], *, major: int) -> Clients:
+    """Return the clients of exactly the server's `major` version, else the nearest newer ones.
 
     Raises `ToolMissing` when there are none at all, `ToolTooOld` when all are older.
     """
-    hint = f"install postgresql-client-{major} (the name of the package in Debian and Ubuntu)"
+    hint = f"install postgresql-client-{major} (the package of Debian and Ubuntu)"
     if not found:
         raise ToolMissing(f"no PostgreSQL client programs for version {major} are installed", hint)
     fitting = [clients for clients in found if clients.major >= major]
@@ -96,11 +100,11 @@ def choose_clients(found: Sequence[Clients], *, major: int) -> Clients:
 
 
 def newer_than_server(clients: Clients, major: int) -> list[str]:
-    """Warn of a dump that the programs of the server's own version cannot read."""
+    """Return the warning for a dump that programs of the server's own `major` cannot read."""
     if clients.major == major:
         return []
     by_hand = ""
-    if sets_what_is_unknown(clients.major, major):
+    if sends_unknown_setting(clients.major, major):
         by_hand = f"; by hand into PostgreSQL {major} as the recovery guide says for older servers"
     return [
         f"dumped by programs of PostgreSQL {clients.major}, as none of {major} were found: only"

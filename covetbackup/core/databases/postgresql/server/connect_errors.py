@@ -1,7 +1,7 @@
-"""Why a connection could not be had, in words: the cause, what to try, the driver's own text.
+"""Explanation of failed connections: the cause, what to try, and the driver's own text.
 
-libpq tells causes by text alone, so they are known by a piece of it. An unknown text is passed on
-as it is.
+libpq tells causes by text alone, so they are recognised by a fragment of it. An unknown text is
+passed on as it is.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ from covetbackup.core.errors import CovetError, DatabaseUnavailable, LoginRefuse
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """`mark` is in the driver's text; `cause` and `hint` may name {host}, {port}, {user} and
-    {database}. The server `answered` unless nothing of it was reached."""
+    """A known cause, recognised by a `fragment` of the driver's text.
 
-    mark: str
-    cause: str
+    `explanation` and `hint` may name {host}, {port}, {user} and {database}. The server `answered`
+    unless it could not be reached or does not accept connections yet.
+    """
+
+    fragment: str
+    explanation: str
     hint: str
     answered: bool = True
 
 
-CAUSES = (
+KNOWN_CAUSES = (
     Cause(
         "password authentication failed",
         "the server refuses the password of the role {user!r}",
@@ -35,7 +38,7 @@ CAUSES = (
     ),
     Cause(
         "pg_hba.conf",
-        "the server does not let the role {user!r} in from this machine",
+        "the server does not accept the role {user!r} from this machine",
         "add a line for this machine, role and database to pg_hba.conf, then run "
         "SELECT pg_reload_conf(); a line that says hostssl needs an encrypted connection",
     ),
@@ -51,13 +54,13 @@ CAUSES = (
     ),
     Cause(
         "root certificate file",
-        "no certificate authority is known by which {host} could be judged",
+        "no certificate authority is known that could verify {host}",
         "give the certificate of the authority that signed the server's, "
-        "or choose an encryption that does not verify",
+        "or select an sslmode that does not verify",
     ),
     Cause(
         "does not match host name",
-        "the certificate of the server is for another name than {host!r}",
+        "the server's certificate is for another name than {host!r}",
         "write the host as it stands in the certificate, or verify the authority only",
     ),
     Cause(
@@ -68,7 +71,7 @@ CAUSES = (
     Cause(
         "does not support SSL",
         "the server offers no encrypted connections",
-        "turn ssl on in postgresql.conf, or choose an encryption that may be left out",
+        "turn ssl on in postgresql.conf, or select an sslmode that does not require encryption",
     ),
     Cause(
         "invalid response to SSL negotiation",
@@ -82,7 +85,7 @@ CAUSES = (
     ),
     Cause(
         "server closed the connection unexpectedly",
-        "what answers on port {port} hangs up at once",
+        "what answers on port {port} closes the connection at once",
         "is the port that of a PostgreSQL server, and its log free of crashes?",
     ),
     Cause(
@@ -105,13 +108,13 @@ CAUSES = (
     ),
     Cause(
         "No such file",
-        "there is no socket of a server in {host}",
+        "there is no server socket in {host}",
         "is the server running, and this its socket directory?",
         answered=False,
     ),
     Cause(
         "resolve host",
-        "no machine is called {host!r}",
+        "the host name {host!r} cannot be resolved",
         "is the host name right?",
         answered=False,
     ),
@@ -134,19 +137,26 @@ CAUSES = (
         answered=False,
     ),
 )
-_BUSY = ("too many clients", "remaining connection slots", "too many connections for")
+_ALL_CONNECTIONS_TAKEN = (
+    "too many clients",
+    "remaining connection slots",
+    "too many connections for",
+)
 
 
-def refusal(text: str, *, host: str, port: int, user: str, database: str) -> CovetError:
-    """The error that says why there is no connection; `text` is the driver's."""
+def explain(text: str, *, host: str, port: int, user: str, database: str) -> CovetError:
+    """Return the error that explains why there is no connection; `text` is the driver's.
+
+    It is a `ServerBusy`, a `LoginRefused` if the server answered, or a `DatabaseUnavailable`.
+    """
     reason = " ".join(text.split()).removeprefix("connection failed: ")
     subject = f"cannot connect to {database!r} on {host}:{port}"
-    if any(mark in reason for mark in _BUSY):
+    if any(fragment in reason for fragment in _ALL_CONNECTIONS_TAKEN):
         return ServerBusy(f"{subject}: all connections are taken", "raise max_connections?", reason)
-    known = next((cause for cause in CAUSES if cause.mark in reason), None)
+    known = next((cause for cause in KNOWN_CAUSES if cause.fragment in reason), None)
     if known is None:
         return DatabaseUnavailable(f"{subject}: {reason}")
     names = {"host": host, "port": port, "user": user, "database": database}
     kind = LoginRefused if known.answered else DatabaseUnavailable
-    message = f"{subject}: {known.cause.format(**names)}"
+    message = f"{subject}: {known.explanation.format(**names)}"
     return kind(message, known.hint.format(**names), reason)

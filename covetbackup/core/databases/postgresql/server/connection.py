@@ -1,4 +1,4 @@
-"""How to reach a server: settings, a driver connection, the environment of a client program.
+"""Connections to a server: settings, driver connections, the environment of client programs.
 
 libpq expands a database name that looks like a connection string. So names travel only as quoted
 values here: psycopg quotes keyword parameters, and `conninfo` builds the one safe form for tools.
@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from covetbackup.core.databases.postgresql.server.connect_errors import refusal
+from covetbackup.core.databases.postgresql.server.connect_errors import explain
 from covetbackup.core.databases.postgresql.server.pooler import refuse_transaction_pooler
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError, DatabaseUnavailable
 from covetbackup.core.stream.diagnostics import without_rows
@@ -27,7 +27,7 @@ OLDEST_MAJOR = 13  # the oldest server whose catalogs the queries here were run 
 _CONNECT_SECONDS = 10
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 # A dead peer is noticed after 30 + 3 x 10 s instead of the kernel's two hours, and after 60 s while
-# something sent is on its way to it: then the kernel counts no keepalives. But see `pulse`.
+# something sent is on its way to it: then the kernel counts no keepalives. But see `liveness`.
 _KEEPALIVES: dict[str, Any] = {
     "keepalives": 1,
     "keepalives_idle": 30,
@@ -44,8 +44,8 @@ _TIMEOUTS = {
 }
 # The server's side of the same: else it keeps the session, its locks and its snapshot for two
 # hours, and what a restore left there looks alive for as long. Without effect on a socket file. No
-# limit for what it sends: it would end a backup whose storage lets it rest for longer.
-_KEEPALIVES_THERE = {
+# limit for what it sends: it would end a backup whose storage pauses for longer.
+_SERVER_KEEPALIVES = {
     "tcp_keepalives_idle": 30,
     "tcp_keepalives_interval": 10,
     "tcp_keepalives_count": 3,
@@ -54,9 +54,12 @@ _KEEPALIVES_THERE = {
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """One database on one server, without its password. `host` is a name, an address or the
-    absolute path of a socket directory; `address`, if known, is the IP address to connect to
-    without resolving `host` again. Raises `BadSetting` for values that cannot be meant."""
+    """The address of one database on one server, and the role to log in as, without password.
+
+    `host` is a name, an address or the absolute path of a socket directory; `address`, if known,
+    is the IP address to connect to without resolving `host` again. Raises `BadSetting` for values
+    that are not valid.
+    """
 
     host: str
     user: str
@@ -74,7 +77,7 @@ class ConnectionSettings:
         if not self.host.startswith("/") and set(self.host) & set(", \t\r\n/@=\\'"):
             raise BadSetting(f"{self.host!r} is not a host name")
         if not 0 < self.port < 65536:
-            raise BadSetting(f"{self.port} is not a port")
+            raise BadSetting(f"{self.port} is not a port number")
         if self.sslmode not in _SSL_MODES:
             raise BadSetting(f"sslmode {self.sslmode!r} does not exist", ", ".join(_SSL_MODES))
 
@@ -82,12 +85,14 @@ class ConnectionSettings:
         return f"{self.database!r} on {self.host}:{self.port}"
 
     def on(self, database: str) -> ConnectionSettings:
-        """The same server and user, another database."""
+        """Return the settings of another `database` of the same server, for the same user."""
         return replace(self, database=database)
 
     def same_server(self, other: ConnectionSettings) -> bool:
-        """Whether `other` is there too, as the same user. Addresses have their hosts in small
-        letters, whatever was typed."""
+        """Return whether `other` is on the same server, for the same user.
+
+        Host names are compared without case.
+        """
         mine = (_comparable(self.host), self.port, self.user)
         return mine == (_comparable(other.host), other.port, other.user)
 
@@ -99,13 +104,15 @@ def _comparable(host: str) -> str:
 def connect(
     settings: ConnectionSettings, password: Secret | None, *, application: str
 ) -> Connection:
-    """An autocommit connection with no time limits. Raises `DatabaseUnavailable`, `LoginRefused`
-    when the server answered, `ServerBusy`, and `BadSetting` for a server older than any this
-    engine was tried on and for a pooler that shares its sessions."""
-    connection = _opened(settings, password, application)
+    """Open an autocommit connection without timeouts.
+
+    Raises `DatabaseUnavailable`, `LoginRefused` when the server answered, `ServerBusy`, and
+    `BadSetting` for a server older than `OLDEST_MAJOR` and for a pooler in transaction mode.
+    """
+    connection = _open(settings, password, application)
     try:
         refuse_transaction_pooler(
-            connection, lambda: _opened(settings, password, application), where=str(settings)
+            connection, lambda: _open(settings, password, application), where=str(settings)
         )
         _prepare(connection)
     except BaseException:
@@ -114,7 +121,7 @@ def connect(
     return connection
 
 
-def _opened(settings: ConnectionSettings, password: Secret | None, application: str) -> Connection:
+def _open(settings: ConnectionSettings, password: Secret | None, application: str) -> Connection:
     try:
         return psycopg.connect(
             "",
@@ -138,6 +145,7 @@ def _opened(settings: ConnectionSettings, password: Secret | None, application: 
 
 
 def major_of(connection: Connection) -> int:
+    """Return the major version of the server, 13 or newer."""
     return connection.info.server_version // 10000
 
 
@@ -148,12 +156,15 @@ def _prepare(connection: Connection) -> None:
     for name, value in _session_settings(major).items():
         connection.execute(sql.SQL("SET {} = {}").format(sql.Identifier(name), value))
     if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
-        _choose_encoding(connection)
+        _set_client_encoding(connection)
 
 
-def _choose_encoding(connection: Connection) -> None:
-    """A database without an encoding holds names of any bytes. Taken for LATIN1 each is a text that
-    turns into the same bytes again; taken for UTF-8, where they are that, they are also right."""
+def _set_client_encoding(connection: Connection) -> None:
+    """Set a client encoding in which all names can be read.
+
+    A database without an encoding holds names of any bytes. Read as LATIN1 each is a text that
+    turns into the same bytes again; read as UTF-8, where they are that, they are also legible.
+    """
     try:
         connection.execute(_NAMES_AS_UTF8)
     except psycopg.errors.CharacterNotInRepertoire:
@@ -173,13 +184,13 @@ SELECT count(convert_from(textsend(name), 'UTF8')) FROM (
 
 def _session_settings(major: int) -> dict[str, int]:
     limits = {name: 0 for name, since in _TIMEOUTS.items() if major >= since}
-    return {**limits, **_KEEPALIVES_THERE}
+    return {**limits, **_SERVER_KEEPALIVES}
 
 
 @contextmanager
 def translated(settings: ConnectionSettings) -> Iterator[None]:
-    """Turns the driver's errors into ours: `DatabaseUnavailable` for a lost connection, else
-    `DatabaseError`."""
+    """Raise `DatabaseUnavailable` for a lost connection and `DatabaseError` for any other error
+    of the driver inside the context."""
     try:
         yield
     except psycopg.OperationalError as error:
@@ -187,48 +198,54 @@ def translated(settings: ConnectionSettings) -> Iterator[None]:
     except psycopg.Error as error:
         raise DatabaseError(f"{settings} answered: {line_of(error)}") from error
     except UnicodeDecodeError as error:
-        # A name that all databases share, given from one of another encoding: nothing converts it.
+        # A name that all databases share, given in one of another encoding: nothing converts it.
         raise DatabaseError(
             f"{settings} has a name that is not in its own encoding: {error.object!r}",
-            "is there such a role, tablespace or comment? name it anew from this database",
+            "is it that of a role, a tablespace or a comment? rename it from this database",
         ) from error
 
 
 def is_silence(error: psycopg.Error) -> bool:
-    """Whether it has no code of the server: the connection is gone, and nothing else failed."""
+    """Return whether the connection is gone and nothing else failed: the server gave no code."""
     return isinstance(error, psycopg.OperationalError) and error.sqlstate is None
 
 
 def lost(what: str, error: psycopg.Error) -> DatabaseUnavailable:
-    """`what` went wrong with a connection."""
+    """Return the error for `what` failed as its connection was lost."""
     hint = "was the session ended, the server stopped, or the network between cut?"
     return DatabaseUnavailable(f"{what}: {line_of(error)}", hint if is_silence(error) else "")
 
 
 def line_of(error: psycopg.Error) -> str:
-    """The server's or the driver's own words without row contents, on one line."""
+    """Return the message of the server or the driver on one line, without row contents."""
     return " ".join(part.strip() for part in without_rows(str(error)).split("\n")[:2])
 
 
 def conninfo(database: str) -> str:
-    """The argument of `--dbname=` that means exactly `database`, whatever it looks like."""
+    """Return the value of `--dbname=` that means exactly `database`, whatever it looks like."""
     return make_conninfo("", dbname=database, **_KEEPALIVES)
 
 
-def conninfo_to_send(database: str) -> str:
-    """The same for a program that sends much, to a server that may rest: see `pulse`."""
+def conninfo_without_send_timeout(database: str) -> str:
+    """Return the same as `conninfo` for a program that sends much to a server that may pause.
+
+    See `liveness`.
+    """
     return make_conninfo("", dbname=database, **{**_KEEPALIVES, "tcp_user_timeout": 0})
 
 
-def unsent_limit() -> int:
-    """How many milliseconds what is sent may wait to be taken."""
+def send_timeout_ms() -> int:
+    """Return how many milliseconds sent data may stay unacknowledged before the kernel gives up."""
     return int(_KEEPALIVES["tcp_user_timeout"])
 
 
 def tool_environment(
     settings: ConnectionSettings, password: Secret | None, *, application: str, major: int
 ) -> dict[str, str | SecretFile]:
-    """What a client program is told of the server. The password is in a file of its own."""
+    """Return the environment by which a client program reaches a server of version `major`.
+
+    The password is in a file of its own.
+    """
     options = [f"-c {name}={value}" for name, value in _session_settings(major).items()]
     environment: dict[str, str | SecretFile] = {
         "PGHOST": settings.host,
@@ -249,8 +266,8 @@ def tool_environment(
 
 
 def _password_line(password: Secret) -> str:
-    """The one line of a password file. Wildcards: the file is made for one connection, and names
-    with line ends could not be written in it."""
+    # Wildcards: the file is made for one connection, and names with line ends could not be
+    # written in it.
     value = password.reveal()
     if "\n" in value or "\0" in value:
         raise BadSetting("the PostgreSQL password holds a line end or NUL")
@@ -259,7 +276,7 @@ def _password_line(password: Secret) -> str:
 
 
 def _unavailable(settings: ConnectionSettings, error: psycopg.Error) -> CovetError:
-    return refusal(
+    return explain(
         str(error),
         host=settings.host,
         port=settings.port,

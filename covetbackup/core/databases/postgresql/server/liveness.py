@@ -1,8 +1,8 @@
-"""Whether the server's host still answers, told by a connection that rests.
+"""The liveness probe: an idle connection that tells whether the server's host still answers.
 
 The kernel can be asked to give up a connection whose data is not taken in time, but then it also
-gives up one whose server answers and only rests: a COPY of 20 s into a table with a slow check was
-cut off after 4 s so. Where much is sent, that limit is off; a resting connection has no such data
+gives up one whose server answers and only pauses: a COPY of 20 s into a table with a slow check was
+cut off after 4 s so. Where much is sent, that timeout is off; an idle connection has no such data
 on its way, so keepalives alone decide, which are answered however busy the server is.
 """
 
@@ -19,7 +19,7 @@ import psycopg
 from covetbackup.core.databases.postgresql.server.connection import (
     Connection,
     ConnectionSettings,
-    unsent_limit,
+    send_timeout_ms,
 )
 from covetbackup.core.errors import DatabaseUnavailable
 from covetbackup.core.progress import Progress
@@ -27,18 +27,20 @@ from covetbackup.core.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class LivenessProbe:
-    """Of `connection`, which nobody uses most of the time."""
+    """A probe by `connection`, which is idle most of the time."""
 
     connection: Connection
     settings: ConnectionSettings
 
     def check(self) -> None:
-        """To be called while something is waited for. Takes no time. Raises `DatabaseUnavailable`
-        once the host has been silent for a minute."""
+        """Raise `DatabaseUnavailable` once the host has been silent for a minute.
+
+        Takes no time: to be called often while other work waits.
+        """
         if self._is_lost():
             raise DatabaseUnavailable(
                 f"lost the connection to {self.settings}: its host does not answer any more",
-                "is the network between here and the server whole?",
+                "is the network between here and the server interrupted?",
             )
 
     def _is_lost(self) -> bool:
@@ -52,16 +54,16 @@ class LivenessProbe:
 
 @dataclass(frozen=True, slots=True)
 class ProgressWithLiveness:
-    """A `Progress` that checks the pulse each time it is told of some."""
+    """A `Progress` that checks a liveness probe with each advance."""
 
     progress: Progress
-    pulse: LivenessProbe
+    probe: LivenessProbe
 
     def phase(self, name: str, total: int | None = None) -> None:
         self.progress.phase(name, total)
 
     def advance(self, count: int) -> None:
-        self.pulse.check()
+        self.probe.check()
         self.progress.advance(count)
 
     def note(self, text: str) -> None:
@@ -69,15 +71,16 @@ class ProgressWithLiveness:
 
 
 def disable_send_timeout(connection: Connection) -> None:
-    """From now on the server may take its time for what is sent; somebody feels its pulse."""
-    _limit_unsent(connection, 0)
+    """Let the server take its time for what is sent; a liveness probe must be checked meanwhile."""
+    _set_send_timeout(connection, 0)
 
 
 def enable_send_timeout(connection: Connection) -> None:
-    _limit_unsent(connection, unsent_limit())
+    """Undo `disable_send_timeout`."""
+    _set_send_timeout(connection, send_timeout_ms())
 
 
-def _limit_unsent(connection: Connection, milliseconds: int) -> None:
+def _set_send_timeout(connection: Connection, milliseconds: int) -> None:
     with (
         suppress(OSError),  # a socket file has no such limit
         socket.socket(fileno=os.dup(connection.fileno())) as same,

@@ -1,4 +1,4 @@
-"""Where a database lies, whatever it and its server are called: its OID and the system identifier.
+"""The location of a database, whatever it and its server are called: OID and system identifier.
 
 A copy of a database, by a dump or a template, has another location; a renamed one, or one behind
 another address of the server, has the same. A copy of the server's whole data directory has it too.

@@ -1,7 +1,7 @@
-"""pg_restore at an older server: it begins with a setting that the server does not know.
+"""Running pg_restore against an older server, which does not know a setting that it sends first.
 
 Since version 17 it sends `SET transaction_timeout = 0`, which servers before 17 refuse, and no
-option keeps it from that. So it goes on after errors there, and here every other error is refused.
+option keeps it from that. So it continues after errors there, and any other error fails it here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from covetbackup.core.stream.reason import reason_lines
 
 SETTING = b"\nSET transaction_timeout = 0;"
 _SINCE = 17
-# The server's own words may be in any language.
+# The server's message may be in any language.
 _REFUSED = re.compile(
     r"(?:^pg_restore: while INITIALIZING:\n)?"
     r'^pg_restore: error: [^\n]*"transaction_timeout"\n'
@@ -27,13 +27,14 @@ _ERROR = re.compile(r"^pg_restore: error: ", re.MULTILINE)
 _ONE_IGNORED = re.compile(r"^pg_restore: warning: errors ignored on restore: 1$", re.MULTILINE)
 
 
-def sets_what_is_unknown(client_major: int, server_major: int) -> bool:
+def sends_unknown_setting(client_major: int, server_major: int) -> bool:
+    """Return whether pg_restore of `client_major` sends what a `server_major` server refuses."""
     return client_major >= _SINCE > server_major
 
 
-def arguments_for_it(arguments: Sequence[str | ChildFile]) -> list[str | ChildFile]:
-    """Return `arguments` of pg_restore by which it goes on after that error, in one session: each
-    job begins with it anew."""
+def tolerant_arguments(arguments: Sequence[str | ChildFile]) -> list[str | ChildFile]:
+    """Return `arguments` of pg_restore changed so that it continues after errors, in one session:
+    each parallel job would send the setting again."""
     return [
         argument
         for argument in arguments
@@ -41,8 +42,8 @@ def arguments_for_it(arguments: Sequence[str | ChildFile]) -> list[str | ChildFi
     ]
 
 
-class RunOnOlderServer:
-    """A `Sink`: a running pg_restore whose one error about that setting is none."""
+class OlderServerSink:
+    """A `Sink`: a running pg_restore whose error about the unknown setting does not count."""
 
     def __init__(self, running: CommandSink) -> None:
         self._running = running
@@ -55,7 +56,7 @@ class RunOnOlderServer:
             self._running.commit()
         except SinkFailed as error:
             messages = self.messages
-            # Without that line it did not come to its end.
+            # Without the line that counts one error it did not come to its end.
             if _ERROR.search(messages) or not _ONE_IGNORED.search(messages):
                 reason = "; ".join(reason_lines(messages)) or error.message
                 raise SinkFailed(f"pg_restore failed: {reason}", error.hint) from error
@@ -65,5 +66,5 @@ class RunOnOlderServer:
 
     @property
     def messages(self) -> str:
-        """All that it said but the one error."""
+        """Everything it printed but the error about the unknown setting."""
         return _REFUSED.sub("", self._running.messages)

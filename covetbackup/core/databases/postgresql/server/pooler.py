@@ -1,4 +1,4 @@
-"""Recognises a connection pooler that gives the server's sessions to others after a transaction.
+"""Recognition of a connection pooler that gives a session to other clients after a transaction.
 
 What is SET through it stays in sessions that applications use next: an empty search path, no
 row-level security, other time limits. So it has to be known before the first SET. A pooler in
@@ -24,17 +24,18 @@ _ANSWER_SECONDS = 3.0
 
 
 def refuse_transaction_pooler(
-    connection: Connection, again: Callable[[], Connection], *, where: str
+    connection: Connection, reconnect: Callable[[], Connection], *, where: str
 ) -> None:
     """Raise `BadSetting` when transactions of `connection` run in sessions that others share.
 
-    `again` opens a second connection to the same place. Nothing is set in any session.
+    `reconnect` opens a second connection to the same address, which messages call `where`.
+    Nothing is set in any session.
     """
     # The process named when connecting is the server's own, unless a pooler made it up.
-    pid = _backend(connection)
+    pid = _backend_pid(connection)
     if pid == connection.info.backend_pid:
         return
-    with closing(again()) as second:
+    with closing(reconnect()) as second:
         if _shares_sessions(connection, second, pid):
             raise BadSetting(
                 f"{where} is a connection pooler in transaction mode: what a backup sets would"
@@ -45,24 +46,25 @@ def refuse_transaction_pooler(
 
 
 def _shares_sessions(first: Connection, second: Connection, pid: int) -> bool:
-    """Each alone in its session sees one process, and never that of the other."""
+    """Return whether two clients see each other's backend: in sessions of their own, each sees
+    one process, and never that of the other."""
     for _ in range(_ROUNDS):
-        seen = _backend_soon(second)
+        seen = _backend_pid_soon(second)
         if seen is None:  # it waits for a session: the first keeps its own
             return False
-        if seen == pid or _backend(first) != pid:
+        if seen == pid or _backend_pid(first) != pid:
             return True
     return False
 
 
-def _backend(connection: Connection) -> int:
+def _backend_pid(connection: Connection) -> int:
     row = connection.execute("SELECT pg_backend_pid()").fetchone()
     assert row is not None
     return int(row[0])
 
 
-def _backend_soon(connection: Connection) -> int | None:
-    """The same, None when no answer comes for 3 s."""
+def _backend_pid_soon(connection: Connection) -> int | None:
+    """Return the pid of the backend, None when no answer comes for 3 s."""
     pgconn = connection.pgconn
     pgconn.send_query(b"SELECT pg_backend_pid()")
     poll = select.poll()

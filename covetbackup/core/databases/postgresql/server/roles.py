@@ -1,7 +1,7 @@
-"""`globals.sql`: the roles and tablespaces of a whole server, as far as the backup role may see.
+"""The member `globals.sql`: the roles and tablespaces of a server, written and replayed.
 
-Three levels, each with a warning that says what is missing: with password hashes, without them,
-and (managed services) only the names of the roles that the database refers to.
+It has three levels, each with a warning that says what is missing: with password hashes, without
+them, and (managed services) only the names of the roles that the database refers to.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from covetbackup.core.errors import DatabaseError, SourceFailed
 from covetbackup.core.stream.base import Source
 
 Attempt = tuple[Callable[[], bytes], str]
-"""A way to get the script, and the warning that belongs to it ("" for none)."""
+"""A function that returns the script, and the warning that belongs to its level ("" for none)."""
 
 WITHOUT_PASSWORDS = "globals.sql holds no password hashes: the backup role may not read pg_authid"
 NAMES_ONLY = (
@@ -28,7 +28,10 @@ NAMES_ONLY = (
 
 
 def globals_source(attempts: Sequence[Attempt], *, warn: Callable[[str], None]) -> Source:
-    """What the first of `attempts` that does not fail gives; the last one's failure is raised."""
+    """Return a source of the script of the first attempt that succeeds, once it is opened.
+
+    `warn` gets the warning of that attempt. Raises the failure of the last one.
+    """
 
     @contextmanager
     def opened() -> Iterator[Iterator[bytes]]:
@@ -52,7 +55,7 @@ def _first_success(attempts: Sequence[Attempt], warn: Callable[[str], None]) -> 
 
 
 def names_only(connection: Connection, names: Sequence[str]) -> bytes:
-    """CREATE ROLE statements for `names`, with their attributes but without passwords."""
+    """Return CREATE ROLE statements for `names`, with attributes but without passwords."""
     rows = connection.execute(
         "SELECT rolname, rolcanlogin, rolinherit, rolcreatedb, rolcreaterole FROM pg_roles"
         " WHERE rolname = ANY (%s) ORDER BY rolname",
@@ -74,12 +77,11 @@ _ATTRIBUTES = ("LOGIN", "INHERIT", "CREATEDB", "CREATEROLE")
 def create_missing_roles(
     connection: Connection, script: bytes, needed: Collection[str] | None = None
 ) -> list[str]:
-    """Create the roles of `script`, or of them those that are `needed`, that this server lacks,
-    all or none; their names.
+    """Create the roles of `script` that this server lacks, all or none, and return their names.
 
-    Roles that exist are left as they are, passwords included, and so is everything else the
-    script says of them. Only CREATE ROLE, ALTER ROLE, COMMENT ON ROLE and GRANT of memberships
-    are run: a script from a backup is not trusted with more. Raises `DatabaseError`.
+    With `needed`, only roles of these names are created. Roles that exist are left as they are,
+    passwords and memberships included. Only CREATE ROLE, ALTER ROLE, COMMENT ON ROLE and GRANT of
+    memberships are run: a script from a backup is not trusted with more. Raises `DatabaseError`.
     """
     existing = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
     created: list[str] = []
@@ -91,7 +93,7 @@ def create_missing_roles(
             if needed is not None and role not in needed:
                 continue
             if words[0] == "GRANT" and _name(words[1]) not in {*existing, *created}:
-                continue  # the group is not needed: what its members own is theirs without it
+                continue  # the group is not needed: its members own their objects without it
             _run(connection, words, role)
             if words[0] == "CREATE":
                 created.append(role)
@@ -99,7 +101,7 @@ def create_missing_roles(
 
 
 def drop_roles(connection: Connection, names: Sequence[str]) -> None:
-    """Undo `create_missing_roles` after the objects of those roles are gone."""
+    """Undo `create_missing_roles`; nothing may depend on the roles any more."""
     for name in names:
         connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
 
@@ -111,7 +113,7 @@ _WORD = re.compile(
 
 
 def _statements(script: str) -> Iterator[list[str]]:
-    """The words of each statement; lines for psql alone (from a backslash on) are dropped."""
+    """Yield the words of each statement without comments and psql commands (`\\restrict`)."""
     words: list[str] = []
     lines_for_psql = re.compile(r"^\\.*$", re.MULTILINE)
     for match in _WORD.finditer(lines_for_psql.sub("", script)):
@@ -124,7 +126,7 @@ def _statements(script: str) -> Iterator[list[str]]:
 
 
 def _role_changed(words: Sequence[str]) -> str | None:
-    """The role that a statement makes or changes; None for statements that are not run."""
+    """Return the role that a statement creates or changes, None for one that is not run."""
     match words:
         case ["CREATE", "ROLE", name, *_]:
             return _name(name)
@@ -144,7 +146,7 @@ def _name(word: str) -> str:
 
 
 def _run(connection: Connection, words: Sequence[str], role: str) -> None:
-    # The grantor may not exist here, and who granted a membership changes nothing for the member.
+    # The grantor may not exist here, and a membership is the same whatever role granted it.
     until = list(words).index("GRANTED") if "GRANTED" in words else len(words)
     try:
         connection.execute(" ".join(words[:until]).encode())

@@ -1,4 +1,4 @@
-"""Reads `postgresql://user@host:port/database` addresses. Knows no server and no password."""
+"""Reading and writing of `postgresql://user@host:port/database` URLs, which hold no password."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _GRAMMAR = Grammar("PostgreSQL", ("postgresql", "postgres"), ("host", "sslmode",
 
 
 def parse_url(url: str) -> ConnectionSettings:
-    """The settings in `postgresql://user@host:port/database?sslmode=…&sslrootcert=…`.
+    """Return the settings in `postgresql://user@host:port/database?sslmode=…&sslrootcert=…`.
 
     User and database are percent-decoded. A socket directory is given as `?host=/directory` with
     no host before it. Raises `BadSetting` for anything else libpq would understand: its other
@@ -30,7 +30,7 @@ def parse_url(url: str) -> ConnectionSettings:
 
 
 def to_url(settings: ConnectionSettings) -> str:
-    """The inverse of `parse_url`."""
+    """Return the URL that `parse_url` reads as these settings."""
     is_socket = settings.host.startswith("/")
     return _GRAMMAR.write(
         user=settings.user,
@@ -53,6 +53,6 @@ def _host(parts: SplitResult, directory: str) -> str:
         return host
     if host or not directory.startswith("/"):
         raise BadSetting(
-            "?host= is for a socket directory alone", "write a host name before the port instead"
+            "?host= is only for a socket directory", "write a host name before the port instead"
         )
     return directory

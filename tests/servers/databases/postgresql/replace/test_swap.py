@@ -17,7 +17,8 @@ import pytest
 from covetbackup.core.databases.base import MemberRange, RestoreOptions
 from covetbackup.core.databases.postgresql.replace import swap
 from covetbackup.core.databases.postgresql.restore.new_database import PostgresRestore
-from covetbackup.core.databases.postgresql.restore.scratch import PREFIX, connect_maintenance
+from covetbackup.core.databases.postgresql.restore.scratch import PREFIX
+from covetbackup.core.databases.postgresql.server.maintenance import connect_maintenance
 from covetbackup.core.errors import BadSetting, Cancelled, DatabaseError, SinkFailed, TargetNotEmpty
 from covetbackup.core.progress import Silent
 from covetbackup.core.stream.pump import pump

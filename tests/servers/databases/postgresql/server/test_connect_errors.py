@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from covetbackup.core.databases.postgresql.restore import scratch
-from covetbackup.core.databases.postgresql.server.connect_errors import CAUSES
+from covetbackup.core.databases.postgresql.server import maintenance
+from covetbackup.core.databases.postgresql.server.connect_errors import KNOWN_CAUSES
 from covetbackup.core.databases.postgresql.server.connection import ConnectionSettings, connect
 from covetbackup.core.errors import CovetError, DatabaseUnavailable, LoginRefused
 from covetbackup.core.stream.secret import Secret
@@ -51,12 +51,12 @@ def test_a_database_that_is_not_there(postgres_server: PostgresServer) -> None:
 def test_where_there_is_no_database_to_begin_with_another_is_taken(
     postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scratch, "_MAINTENANCE", ("nowhere", "template1"))
+    monkeypatch.setattr(maintenance, "MAINTENANCE_DATABASES", ("nowhere", "template1"))
     settings, password = postgres_server.settings("shop"), postgres_server.password
-    with scratch.connect_maintenance(settings, password, application="test") as connection:
+    with maintenance.connect_maintenance(settings, password, application="test") as connection:
         assert connection.info.dbname == "template1"
     with pytest.raises(LoginRefused, match="'nowhere'"):
-        scratch.connect_maintenance(settings, Secret("wrong"), application="test")
+        maintenance.connect_maintenance(settings, Secret("wrong"), application="test")
 
 
 def test_a_role_that_may_not_log_in(
@@ -97,8 +97,8 @@ def until_refused(settings: ConnectionSettings, role: PostgresRole) -> CovetErro
     ("change", "cause"),
     [
         ({"port": 1}, "nothing listens on 127.0.0.1, port 1"),
-        ({"host": "host.invalid"}, "no machine is called 'host.invalid'"),
-        ({"host": "/nonexistent"}, "no socket"),
+        ({"host": "host.invalid"}, "the host name 'host.invalid' cannot be resolved"),
+        ({"host": "/nonexistent"}, "no server socket"),
     ],
 )
 def test_nobody_there_may_be_a_passing_fault(
@@ -167,5 +167,5 @@ def test_certificates_are_judged_and_each_fault_is_named(
 
 
 def test_every_cause_says_what_to_try() -> None:
-    assert all(cause.hint and not cause.cause.endswith(".") for cause in CAUSES)
-    assert len({cause.mark for cause in CAUSES}) == len(CAUSES)
+    assert all(cause.hint and not cause.explanation.endswith(".") for cause in KNOWN_CAUSES)
+    assert len({cause.fragment for cause in KNOWN_CAUSES}) == len(KNOWN_CAUSES)

@@ -8,8 +8,8 @@ import pytest
 
 from covetbackup.core.databases.postgresql.server.clients import (
     Clients,
-    choose_clients,
     find_clients,
+    select_clients,
 )
 from covetbackup.core.errors import ToolMissing, ToolTooOld
 
@@ -25,18 +25,18 @@ def _clients(*majors: int) -> list[Clients]:
 def test_the_servers_own_version_is_preferred_then_the_nearest_newer(
     installed: tuple[int, ...], server: int, chosen: int
 ) -> None:
-    assert choose_clients(_clients(*installed), major=server).major == chosen
+    assert select_clients(_clients(*installed), major=server).major == chosen
 
 
 def test_only_older_clients_are_refused_with_the_package_to_install() -> None:
     with pytest.raises(ToolTooOld, match="version 15, too old for version 17") as caught:
-        choose_clients(_clients(13, 15), major=17)
+        select_clients(_clients(13, 15), major=17)
     assert "postgresql-client-17" in caught.value.hint
 
 
 def test_no_clients_at_all_are_reported_with_the_package_to_install() -> None:
     with pytest.raises(ToolMissing) as caught:
-        choose_clients([], major=16)
+        select_clients([], major=16)
     assert "postgresql-client-16" in caught.value.hint
 
 

@@ -10,8 +10,8 @@ import pytest
 from covetbackup.core.databases.postgresql.restore.loaders import PgRestore
 from covetbackup.core.databases.postgresql.server.clients import Clients, newer_than_server
 from covetbackup.core.databases.postgresql.server.older_server import (
-    arguments_for_it,
-    sets_what_is_unknown,
+    sends_unknown_setting,
+    tolerant_arguments,
 )
 from covetbackup.core.errors import SinkFailed
 
@@ -64,13 +64,15 @@ def test_every_other_error_is_a_failure_and_is_named(printed: str, status: int) 
 
 def test_only_programs_since_17_at_servers_before_17_are_run_so() -> None:
     versions = [(client, server) for client in (15, 17, 18) for server in (15, 16, 17)]
-    assert [pair for pair in versions if sets_what_is_unknown(*pair)] == [
+    assert [pair for pair in versions if sends_unknown_setting(*pair)] == [
         (17, 15),
         (17, 16),
         (18, 15),
         (18, 16),
     ]
-    assert arguments_for_it(["--exit-on-error", "--section=data", "--jobs=4"]) == ["--section=data"]
+    assert tolerant_arguments(["--exit-on-error", "--section=data", "--jobs=4"]) == [
+        "--section=data"
+    ]
 
 
 def test_a_dump_by_newer_programs_says_so_with_the_package_to_install(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from dataclasses import replace
 from psycopg import errors
 
 from covetbackup.core.databases.checks import Check, Level, counted, failed, rows_there
-from covetbackup.core.databases.postgresql.restore.check_connection import database
 from covetbackup.core.databases.postgresql.restore.compatibility import (
     answer,
     narrowed,
@@ -30,6 +29,7 @@ from covetbackup.core.databases.postgresql.restore.into_existing.requalify impor
 from covetbackup.core.databases.postgresql.restore.into_existing.schema_rename import refuse_taken
 from covetbackup.core.databases.postgresql.restore.privileges import superuser_only
 from covetbackup.core.databases.postgresql.server.connection import Connection, ConnectionSettings
+from covetbackup.core.databases.postgresql.server.maintenance import database_connection
 from covetbackup.core.databases.restore_target import CheckInput
 from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.errors import CovetError, ServerBusy, as_sentence
@@ -47,7 +47,10 @@ def check_existing_database(
     failed."""
     wanted = narrowed(wanted)
     try:
-        with database(settings, password) as connection, _limited(connection, wanted.name):
+        with (
+            database_connection(settings, password) as connection,
+            _limited(connection, wanted.name),
+        ):
             return [
                 answer(connection, settings),
                 Check(Level.PASS, "Database", f"{wanted.name} exists."),
