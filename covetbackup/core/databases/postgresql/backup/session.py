@@ -26,7 +26,10 @@ from covetbackup.core.databases.postgresql.inventory import (
     counts,
     dumpable_objects,
     objects,
-    unplannable,
+)
+from covetbackup.core.databases.postgresql.inventory.unplannable import (
+    find_unplannable,
+    unplannable_warnings,
 )
 from covetbackup.core.databases.postgresql.server import roles
 from covetbackup.core.databases.postgresql.server.access import ClientTool, ServerAccess
@@ -75,8 +78,8 @@ class PostgresBackup:
             self._warnings += unread.warnings(self._unread)
             self._warnings += newer_than_server(self._clients, major_of(self._leader))
             self._probe = probe(self._leader, self._clients)
-            self._unplannable = unplannable.unplannable(self._leader, self._snapshot.tables)
-            self._warnings += unplannable.warnings(self._snapshot.tables, self._unplannable)
+            self._unplannable = find_unplannable(self._leader, self._snapshot.tables)
+            self._warnings += unplannable_warnings(self._snapshot.tables, self._unplannable)
             self._survey = in_background(self._leader, self._read_inventory)
             stack.callback(self._survey.stop)
             self._stack = stack.pop_all()
@@ -167,7 +170,7 @@ class PostgresBackup:
             "table_bytes": str(self._table_bytes()),
         }
         assert self._dump is not None
-        tables = counts.with_counted(
+        tables = counts.with_exact_counts(
             inventory.tables, self._snapshot.tables, self._dump.counted_rows()
         )
         settings = {**(inventory.settings or {}), **about_the_dump, **self._unread}

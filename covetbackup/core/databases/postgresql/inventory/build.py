@@ -1,4 +1,4 @@
-"""Puts an `Inventory` together, and says in words what a dump of this database will lack."""
+"""The `Inventory` of a database, and the warnings about what a dump of it will lack."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from covetbackup.core.databases.postgresql.inventory import (
 )
 from covetbackup.core.databases.postgresql.inventory.dumpable_objects import Relation
 from covetbackup.core.databases.postgresql.inventory.extension_facts import (
-    extension_settings,
+    extension_records,
     sequence_warnings,
 )
-from covetbackup.core.databases.postgresql.inventory.outward import outward_names, read_outward
+from covetbackup.core.databases.postgresql.inventory.external_connections import (
+    external_connection_names,
+    read_external_connections,
+)
 from covetbackup.core.databases.postgresql.inventory.single_database import EXTENSIONS
 from covetbackup.core.databases.postgresql.server.connection import Connection
 
@@ -32,7 +35,11 @@ def read_inventory(
     stop: Callable[[], bool],
     failed: Callable[[Relation, str], None],
 ) -> Inventory:
-    """All that the connection's transaction sees; `counted` tables with exact row counts."""
+    """Return the inventory of `tables` and all else that the connection's transaction sees.
+
+    `counted` tables get exact row counts, see `count_rows` for `stop` and `failed`; unlogged tables
+    and sequences have no content if `unlogged_lost`.
+    """
     sequences = [
         sequence
         for sequence in dumpable_objects.sequences(connection)
@@ -44,7 +51,7 @@ def read_inventory(
     objects = object_counts(connection)
     extensions = tuple(sorted(catalog.extensions(connection)))
     roles = catalog.roles(connection)
-    rows = counts.count(connection, counted, stop=stop, failed=failed)
+    rows = counts.count_rows(connection, counted, stop=stop, failed=failed)
     return Inventory(
         tables=counts.table_facts(tables, rows, unlogged_lost=unlogged_lost),
         sequences=facts,
@@ -57,7 +64,7 @@ def read_inventory(
 
 
 def object_counts(connection: Connection) -> dict[str, int]:
-    """Return how many objects of each kind there are, comments and security labels too."""
+    """Return the number of objects of each kind, comments and security labels included."""
     return catalog.object_counts(connection) | comments.annotation_counts(connection)
 
 
@@ -69,16 +76,17 @@ def snapshot_inventory(
     skipped: Collection[int],
     warn: Callable[[str], None],
 ) -> Inventory:
-    """The inventory of what a dump of `snapshot` holds; `connection` is the one that took it.
+    """Return the inventory of what a dump of `snapshot` holds, read by the connection it is of.
 
-    Tables whose oids are `skipped` are not counted; `warn` is told of those that cannot be."""
+    Tables whose oids are `skipped` are not counted; `warn` gets a line for each that cannot be.
+    """
     lost = snapshot.standby
     countable = [
         table
         for table in snapshot.tables
         if not (table.unlogged and lost) and table.oid not in skipped
     ]
-    of_extensions = extension_settings(connection)
+    extensions = extension_records(connection)
     found = read_inventory(
         connection,
         snapshot.tables,
@@ -87,12 +95,12 @@ def snapshot_inventory(
         stop=stop,
         failed=lambda table, why: warn(f"the rows of {table.label} were not counted: {why}"),
     )
-    more = {**of_extensions, **read_outward(connection)}
+    more = {**extensions, **read_external_connections(connection)}
     return replace(found, settings={**(found.settings or {}), **more})
 
 
 def limitations(connection: Connection, snapshot: Snapshot) -> list[str]:
-    """What pg_dump leaves out in silence, one line each."""
+    """Return a warning for each thing that pg_dump leaves out without a message."""
     lines = []
     if snapshot.standby:
         lines += [
@@ -105,21 +113,21 @@ def limitations(connection: Connection, snapshot: Snapshot) -> list[str]:
             f"rows of table {table} are not dumped: it belongs to extension {extension},"
             " which does not declare it as configuration"
         )
-    outward = read_outward(connection)
-    if outward:
+    external = read_external_connections(connection)
+    if external:
         lines.append(
             "a restore leaves subscriptions disabled, and foreign servers leading to a database of"
-            f" this name; see to them in a copy: {', '.join(outward_names(outward))}"
+            f" this name; check them in a copy: {', '.join(external_connection_names(external))}"
         )
     for name in sorted(EXTENSIONS.keys() & catalog.extensions(connection).keys()):
         lines.append(
             f"extension {name} can only be in one database of a server: a restore under another"
-            f" name leaves it out, with its {EXTENSIONS[name].what} in a schema beside"
+            f" name leaves it out, with its {EXTENSIONS[name].content} in a separate schema"
         )
     return [*lines, *sequence_warnings(connection)]
 
 
-# Counters, as pg_relation_size would wait for locks that nobody here holds.
+# Counters, as pg_relation_size would wait for the locks of others.
 _EXTENSION_ROWS = """
 SELECT c.oid::regclass::text, e.extname FROM pg_class c
 JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'

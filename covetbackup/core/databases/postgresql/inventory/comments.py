@@ -1,4 +1,4 @@
-"""How many comments and security labels a dump holds: they are easily lost without an error.
+"""Numbers of the comments and security labels that a dump holds, easily lost without an error.
 
 Left out is what a dump leaves out (members of extensions, clones that partitions get from their
 parents, constraints that are only inherited), and what depends on the versions of server and
@@ -11,13 +11,13 @@ from covetbackup.core.databases.postgresql.server.connection import Connection
 
 
 def annotation_counts(connection: Connection) -> dict[str, int]:
-    """By kind: "comment" and "security label"; kinds of which there are none are not in it."""
+    """Return the numbers by kind, "comment" and "security label"; a kind without any is absent."""
     return {kind: int(number) for kind, number in connection.execute(_ANNOTATIONS) if number}
 
 
 _FIRST_OF_USERS = 16384  # smaller oids are those of objects that every database has
 
-# Objects in no schema, or in one that needs no look: whatever a user made of these is dumped.
+# Objects in no schema, or whose schema does not matter: all that a user made of these is dumped.
 _PLAIN = (
     *("pg_am", "pg_cast", "pg_collation", "pg_conversion", "pg_event_trigger", "pg_language"),
     *("pg_foreign_data_wrapper", "pg_foreign_server", "pg_opclass", "pg_operator", "pg_opfamily"),

@@ -1,4 +1,4 @@
-"""Row counts of a snapshot: exact where that is affordable, marked as estimates elsewhere."""
+"""Row counts of the tables in a snapshot: exact where affordable, marked as estimates elsewhere."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ COUNT_BUDGET_BYTES = 1 << 30
 
 
 def affordable(relations: Iterable[Relation], budget_bytes: int) -> list[Relation]:
-    """The plain tables to count exactly, smallest first, together at most `budget_bytes`."""
-    chosen = []
+    """Return the plain tables to count exactly: the smallest, together at most `budget_bytes`."""
+    found = []
     plain = [relation for relation in relations if relation.kind == "r"]
     for relation in sorted(plain, key=lambda each: (each.pages_bytes, each.oid)):
         budget_bytes -= relation.pages_bytes
         if budget_bytes < 0:
             break
-        chosen.append(relation)
-    return chosen
+        found.append(relation)
+    return found
 
 
-def count(
+def count_rows(
     connection: Connection,
     relations: Sequence[Relation],
     *,
     stop: Callable[[], bool],
     failed: Callable[[Relation, str], None],
 ) -> dict[int, int]:
-    """Exact rows by table oid, in the connection's own snapshot; less when `stop` says so.
+    """Return the exact number of rows by table oid, in the connection's own snapshot.
 
-    A table that the server cannot count is told to `failed` with the server's error, and the
-    transaction of `connection`, if it is in one, goes on. Raises the driver's error only when the
-    connection is lost or `stop` says so.
+    Counting ends early once `stop` returns True. `failed` gets each table that the server cannot
+    count, with the server's error, and a transaction of `connection` continues. Raises the driver's
+    error only when the connection is lost or `stop` returned True.
     """
     counts = {}
     savepoint = connection.info.transaction_status == pq.TransactionStatus.INTRANS
     if savepoint:
-        connection.execute("SAVEPOINT counting")  # one for all: each costs a question more
+        connection.execute("SAVEPOINT counting")  # one for all: each costs another round trip
     for relation in relations:
         if stop():
             break
@@ -77,19 +77,19 @@ def _condition(relation: Relation) -> sql.Composable:
 def table_facts(
     relations: Sequence[Relation], counts: dict[int, int], *, unlogged_lost: bool
 ) -> tuple[TableFacts, ...]:
-    """What an inventory says of each table.
+    """Return what an inventory records of each table, with the row `counts` by table oid.
 
     Partitioned and foreign tables have no rows of their own. Partitions whose rows may change
-    places in a restore are summed at the ancestor that decides, so the total stays comparable.
+    places in a restore are summed at their load root, so that the total stays comparable.
     """
-    sums = _scattered_sums(relations, counts)
+    sums = _load_root_sums(relations, counts)
     facts = []
     for relation in relations:
         rows: int | None
         exact = True
         if relation.oid in sums:
             rows = sums[relation.oid]
-        elif relation.kind != "r" or relation.scattered or (relation.unlogged and unlogged_lost):
+        elif relation.kind != "r" or relation.load_root or (relation.unlogged and unlogged_lost):
             rows, exact = None, False
         elif relation.oid in counts:
             rows = counts[relation.oid]
@@ -99,26 +99,26 @@ def table_facts(
     return tuple(facts)
 
 
-def _scattered_sums(relations: Sequence[Relation], counts: dict[int, int]) -> dict[int, int]:
+def _load_root_sums(relations: Sequence[Relation], counts: dict[int, int]) -> dict[int, int]:
     sums: dict[int, int] = {}
     incomplete: set[int] = set()
     for relation in relations:
-        if relation.kind == "r" and relation.scattered:
+        if relation.kind == "r" and relation.load_root:
             if relation.oid not in counts:
-                incomplete.add(relation.scattered)
+                incomplete.add(relation.load_root)
             rows = counts.get(relation.oid, 0)
-            sums[relation.scattered] = sums.get(relation.scattered, 0) + rows
+            sums[relation.load_root] = sums.get(relation.load_root, 0) + rows
     return {root: rows for root, rows in sums.items() if root not in incomplete}
 
 
-def with_counted(
+def with_exact_counts(
     facts: Sequence[TableFacts], relations: Sequence[Relation], rows: Mapping[int, int]
 ) -> tuple[TableFacts, ...]:
-    """Return `facts` with the exact `rows`, by table oid, of tables that were not counted."""
+    """Return `facts` with the exact `rows`, by table oid, where there was only an estimate."""
     by_label = {
         relation.label: rows[relation.oid]
         for relation in relations
-        if relation.oid in rows and not relation.scattered
+        if relation.oid in rows and not relation.load_root
     }
     return tuple(
         replace(fact, rows=by_label[fact.label], exact=True)

@@ -1,7 +1,7 @@
-"""Which tables, sequences and large objects a dump will hold, and which of them it could not read.
+"""The tables, sequences and large objects that a dump will hold, and those it could not read.
 
-Everything is asked of the catalogs in the caller's transaction, so a snapshot's view is a
-consistent one. Extension members are the extension's business, except its configuration tables.
+Everything is read from the catalogs in the caller's transaction, so a snapshot's view is a
+consistent one. Extension members are left to the extension, except its configuration tables.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ _NAMED = 20  # objects named in a message; the rest are counted
 class Relation:
     """A table ("r"), partitioned table ("p"), foreign table ("f") or sequence ("S").
 
-    `toast_bytes` is the size of its wide values, which lie elsewhere; `is_heap` says that a row is
-    found by its page. `condition` is the WHERE clause by which an extension selects the user's rows
-    of its configuration table. `scattered` is the oid of the nearest ancestor whose hash partitions
-    depend on enum oids, 0 if none: rows of such partitions change places in a restore.
+    `pages_bytes` is the size of its main fork and `toast_bytes` that of its wide values, which are
+    stored apart; `is_heap` says that a row is found by its page. `estimate` is the planner's number
+    of rows, -1 if unknown. `condition` is the WHERE clause by which an extension selects the user's
+    rows of its configuration table. `load_root` is the oid of the nearest ancestor whose hash
+    partitions depend on enum oids, 0 if none: rows of such partitions change places in a restore.
     """
 
     oid: int
@@ -33,7 +34,7 @@ class Relation:
     kind: str
     pages_bytes: int
     estimate: int
-    scattered: int
+    load_root: int
     condition: str
     unlogged: bool
     toast_bytes: int
@@ -41,10 +42,12 @@ class Relation:
 
     @property
     def label(self) -> str:
+        """The name as an inventory has it: "schema.name", not quoted."""
         return f"{self.schema}.{self.name}"
 
     @property
     def quoted(self) -> sql.Composable:
+        """The qualified name for a statement."""
         return sql.Identifier(self.schema, self.name)
 
 
@@ -84,12 +87,15 @@ ORDER BY n.nspname, c.relname
 
 
 def tables(connection: Connection, labels: Collection[str] | None = None) -> list[Relation]:
-    """Those of these `labels` alone if they are given: to ask for the size of a table is to wait
-    for whoever has locked it."""
+    """Return the tables, partitioned and foreign tables; with `labels` only those.
+
+    Reading the size of a table waits for an exclusive lock on it.
+    """
     return _relations(connection, ["r", "p", "f"], labels)
 
 
 def sequences(connection: Connection, labels: Collection[str] | None = None) -> list[Relation]:
+    """Return the sequences; with `labels` only those."""
     return _relations(connection, ["S"], labels)
 
 
@@ -101,7 +107,7 @@ def _relations(
 
 
 def readable(connection: Connection) -> frozenset[int]:
-    """Oids of the tables whose rows this role sees, all of them."""
+    """Return the oids of the tables of which this role sees all rows."""
     return frozenset(int(oid) for (oid,) in connection.execute(_READABLE))
 
 
@@ -113,7 +119,7 @@ SELECT oid::bigint FROM pg_class WHERE relkind IN ('r', 'p')
 
 
 def refuse_unreadable(connection: Connection) -> None:
-    """Raises `Unreadable` naming what this role could not dump, with the GRANT that helps.
+    """Raise `Unreadable` naming what this role cannot dump, with the GRANT statements that help.
 
     Without this pg_dump stops at the first of them, and only after it has begun.
     """

@@ -1,5 +1,6 @@
-"""What a dump does not say of extensions and of the indexes behind constraints: recorded with a
-backup, in the settings of its inventory, for selections and restores.
+"""Facts about extensions and the indexes behind constraints that a dump does not hold.
+
+They are recorded with a backup, in the settings of its inventory, for selections and restores.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ SEQUENCES = "extension_sequences"
 each other sequence that an extension owns and that was used."""
 
 
-def extension_settings(connection: Connection) -> dict[str, str]:
-    """Return what is recorded, as texts by the names above."""
+def extension_records(connection: Connection) -> dict[str, str]:
+    """Return the facts for an inventory's settings, as JSON by the names above."""
     relations: dict[str, str] = dict(connection.execute(_RELATIONS).fetchall())
     sequences = connection.execute(_SEQUENCES).fetchall()
     needs = connection.execute(_INDEX_NEEDS).fetchall()
@@ -39,8 +40,10 @@ def configuration_relations(connection: Connection) -> Collection[str]:
 def advance_sequences(
     connection: Connection, expected: Inventory, extensions: Collection[str]
 ) -> Iterator[str]:
-    """Set the recorded sequences of these `extensions` to their recorded values, which no dump
-    holds, and yield a note for each that stays behind."""
+    """Set the sequences of these `extensions` to their recorded values, which no dump holds.
+
+    Yields a note for each that stays behind its value.
+    """
     recorded = json.loads((expected.settings or {}).get(SEQUENCES, "[]"))
     for schema, name, extension, value in recorded:
         if extension not in extensions:
@@ -61,7 +64,7 @@ def advance_sequences(
 
 
 def sequence_warnings(connection: Connection) -> list[str]:
-    """Return the warnings of a backup about values that its role may not read."""
+    """Return a warning for each extension's sequence whose value the backup role may not read."""
     return [
         f"the value of sequence {schema}.{name} of extension {extension} cannot be read: after a"
         f" restore it begins anew; GRANT SELECT ON SEQUENCE {schema}.{name} to the backup role"

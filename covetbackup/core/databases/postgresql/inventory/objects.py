@@ -1,6 +1,6 @@
-"""What a database holds besides rows: objects by kind, roles, extensions, properties.
+"""Facts about a database besides rows: objects by kind, roles, extensions, properties.
 
-Reads catalogs only, in the caller's transaction. Values are strings, ready for an `Inventory`.
+Only catalogs are read, in the caller's transaction. Values are ready for an `Inventory`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from covetbackup.core.databases.postgresql.server.connection import Connection, 
 
 
 def sequence_facts(connection: Connection, sequences: list[Relation]) -> tuple[SequenceFacts, ...]:
-    """Each sequence with its last value. Sequences are not transactional: values may be ahead."""
+    """Return each sequence with its last value, None for one that was never used.
+
+    Sequences are not transactional: values may be ahead of the snapshot.
+    """
     wanted = [sequence.oid for sequence in sequences]
     rows = connection.execute(
         "SELECT oid::bigint, pg_sequence_last_value(oid::regclass)"
@@ -27,20 +30,21 @@ def sequence_facts(connection: Connection, sequences: list[Relation]) -> tuple[S
 
 
 def large_object_count(connection: Connection) -> int:
+    """Return the number of large objects."""
     return int(_value(connection, "SELECT count(*) FROM pg_largeobject_metadata"))
 
 
 def extensions(connection: Connection) -> dict[str, str]:
-    """Version by name."""
+    """Return the versions of the installed extensions by name."""
     rows = connection.execute("SELECT extname, extversion FROM pg_extension ORDER BY extname")
     return dict(rows.fetchall())
 
 
 def roles(connection: Connection) -> tuple[str, ...]:
-    """Roles that own something here or are granted something, predefined roles left out.
+    """Return the roles that own something here or are granted something, without predefined roles.
 
     pg_shdepend holds them all but the bootstrap superuser, which is pinned and not recorded;
-    therefore owners are asked for again.
+    therefore owners are read once more.
     """
     return tuple(row[0] for row in connection.execute(_ROLES))
 
@@ -70,9 +74,9 @@ SELECT r.rolname FROM pg_roles r WHERE r.rolname !~ '^pg_' AND r.oid IN (
 
 
 def object_counts(connection: Connection) -> dict[str, int]:
-    """How many objects of each kind a dump holds, apart from tables and sequences.
+    """Return the number of objects of each kind in a dump, apart from tables and sequences.
 
-    Left out is what a dump leaves out or a restore makes by itself: extension members, invalid
+    Left out is what a dump leaves out or a restore creates by itself: extension members, invalid
     indexes, and the clones that partitions get from their parents.
     """
     return {kind: int(number) for kind, number in connection.execute(_OBJECTS) if number}
@@ -135,10 +139,10 @@ ORDER BY 1
 
 
 def properties(connection: Connection) -> dict[str, str]:
-    """What a restore must recreate around the dump, and what a reader wants to know.
+    """Return the properties of the database itself, as texts for an inventory's settings.
 
     pg_dump leaves the database's own grants, settings and comment to `--create`, which would also
-    bring back the old name; `scratch` replays them from here.
+    bring back the old name; `properties` turns them back into statements.
     """
     row = connection.execute(
         "SELECT pg_encoding_to_char(encoding), datcollate, datctype,"

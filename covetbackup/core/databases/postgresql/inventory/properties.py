@@ -1,7 +1,7 @@
-"""What belongs to a database but not to its dump: owner, grants, settings, comment, labels.
+"""Properties of a database that are not in its dump: owner, grants, settings, comment, labels.
 
 pg_dump writes them only for `--create`, which would also bring back the old name. They are
-recorded in an inventory's settings (see `catalog`) and turned back into statements here.
+recorded in an inventory's settings (see `objects`) and turned back into statements here.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ rows."""
 
 
 def property_statements(name: str, expected: Inventory, *, keep_owner: bool) -> list[sql.Composed]:
-    """What gives the scratch database the original's owner, grants, settings and comment.
+    """Return the statements that give the database `name` the properties that `expected` records.
 
-    Without `keep_owner` roles of the original play no part: default grants, and only the settings
-    that apply to everybody.
+    Without `keep_owner` no role of the original is named: the grants are the defaults, and
+    settings of single roles are left out.
     """
     settings = expected.settings or {}
     database = sql.Identifier(name)
@@ -62,8 +62,8 @@ def property_statements(name: str, expected: Inventory, *, keep_owner: bool) -> 
 def dry_run(
     connection: Connection, statements: Sequence[sql.Composed]
 ) -> tuple[list[sql.Composed], list[tuple[str, psycopg.Error]]]:
-    """Run `statements` and roll them back; return those that work, and the others as text with
-    their errors."""
+    """Run `statements` and roll them back; return those that work, and the text and error of each
+    that fails."""
     possible, failures = [], []
     with connection.transaction(force_rollback=True):
         for statement in statements:

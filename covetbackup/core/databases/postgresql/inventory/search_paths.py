@@ -1,4 +1,4 @@
-"""The search paths that a source works with: recorded by a backup, used again by a restore."""
+"""Search paths that a database is used with: recorded by a backup, tried again by a restore."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from covetbackup.core.databases.postgresql.server.connection import Connection
 RECORDED = "search_paths"
 """JSON: values of search_path, the likeliest first."""
 _MOST = 10
-_USUAL = '"$user", public'
+_DEFAULT = '"$user", public'
 
 
 def recorded_paths(connection: Connection) -> str:
-    """Return what a backup records: the database's own path, that of the session, and those of
-    roles, in which "$user" is the role."""
+    """Return the paths that a backup records, as JSON: the database's own, that of the session, and
+    those of roles, in which "$user" is replaced by the role."""
     found = []
     for role, path in connection.execute(_PATHS):
         user = sql.Identifier(role).as_string(connection) if role else '"$user"'
@@ -27,14 +27,17 @@ def recorded_paths(connection: Connection) -> str:
 
 
 def paths_of(expected: Inventory) -> list[str]:
-    """Return the search paths to try; of a backup that has no record of them those that its
-    database and its roles have as settings."""
+    """Return the search paths to try in a restore of `expected`, the likeliest first.
+
+    Where a backup has no record of them, they are those that the database and its roles have as
+    settings.
+    """
     settings = expected.settings or {}
     if RECORDED in settings:
         paths: list[str] = json.loads(settings[RECORDED])
     else:
         paths = list(_configured(settings))
-    return [path for path in dict.fromkeys((*paths, _USUAL)) if path.strip() not in ("", '""')]
+    return [path for path in dict.fromkeys((*paths, _DEFAULT)) if path.strip() not in ("", '""')]
 
 
 def _configured(settings: dict[str, str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Tables on which no query can be planned while the search path is empty.
+"""Detection of tables on which no query can be planned while the search path is empty.
 
 The planner simplifies the expressions of a table's indexes, partial indexes and statistics objects,
 which expands SQL functions in them. One whose body needs a search path then fails, and so does
@@ -16,8 +16,11 @@ from covetbackup.core.databases.postgresql.inventory.dumpable_objects import Rel
 from covetbackup.core.databases.postgresql.server.connection import Connection, line_of, major_of
 
 
-def unplannable(connection: Connection, tables: Sequence[Relation]) -> dict[int, str]:
-    """Return the server's error by table oid, within the transaction of `connection`."""
+def find_unplannable(connection: Connection, tables: Sequence[Relation]) -> dict[int, str]:
+    """Return the server's error for each such table by its oid.
+
+    The transaction of `connection` continues.
+    """
     with_expressions = {int(oid) for (oid,) in connection.execute(_query(connection))}
     failed = {}
     for table in tables:
@@ -33,7 +36,8 @@ def unplannable(connection: Connection, tables: Sequence[Relation]) -> dict[int,
     return failed
 
 
-def warnings(tables: Iterable[Relation], failed: dict[int, str]) -> list[str]:
+def unplannable_warnings(tables: Iterable[Relation], failed: dict[int, str]) -> list[str]:
+    """Return a backup's warning for each of `tables` that `find_unplannable` has `failed` on."""
     return [
         f"an index or statistics object of table {table.label} works only with a search path:"
         f" {failed[table.oid]}; its rows are read in one piece"

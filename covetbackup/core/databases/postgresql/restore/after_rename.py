@@ -61,7 +61,8 @@ def _listed(load: ParallelRestore) -> str:
 
 
 def _where(names: list[str]) -> str:
+    found = (EXTENSIONS[name] for name in names)
     return ", ".join(
-        f"{EXTENSIONS[name].what} lie in schema {EXTENSIONS[name].aside} of the restored database"
-        for name in names
+        f"{each.content} lie in schema {each.holding_schema} of the restored database"
+        for each in found
     )

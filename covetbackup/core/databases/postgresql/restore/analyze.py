@@ -3,12 +3,13 @@ planned blindly. Several tables at once, the biggest first."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from threading import Lock
 
 import psycopg
 from psycopg import sql
 
+from covetbackup.core.databases.postgresql.inventory import dumpable_objects
 from covetbackup.core.databases.postgresql.server.connection import Connection, line_of
 
 # Not partitions: whoever analyzes a partitioned table analyzes all that are in it.
@@ -29,6 +30,30 @@ def analyze_table(connection: Connection, table: sql.Composable) -> None:
 def not_analyzed(table: str, error: psycopg.Error) -> str:
     """Of a table with an index whose expression fails: no reason to throw its rows away."""
     return f"{table} has no statistics yet, run ANALYZE: {line_of(error)}"
+
+
+def analyze_tables(
+    connection: Connection,
+    stop: Callable[[], bool],
+    *,
+    labels: Collection[str],
+    note: Callable[[str], None],
+) -> None:
+    """Analyze the tables of these `labels` until `stop` returns True, in a savepoint each.
+
+    `note` gets a line for each table that cannot be analyzed.
+    """
+    for table in dumpable_objects.tables(connection, labels):
+        if stop():
+            return
+        if table.kind in ("r", "p"):
+            try:
+                with connection.transaction():
+                    analyze_table(connection, table.quoted)
+            except psycopg.Error as error:
+                if connection.closed or stop():
+                    raise
+                note(not_analyzed(table.label, error))
 
 
 class Analysis:

@@ -13,7 +13,9 @@ from dataclasses import replace
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.postgresql.inventory.outward import before_restore
+from covetbackup.core.databases.postgresql.inventory.external_connections import (
+    external_connection_notices,
+)
 from covetbackup.core.databases.postgresql.inventory.single_database import EXTENSIONS
 from covetbackup.core.databases.postgresql.restore import check_server
 from covetbackup.core.databases.postgresql.restore.after_rename import why_not
@@ -53,7 +55,7 @@ def fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     """One check for each thing that is needed, in the order in which a restore would meet them."""
     settings = wanted.expected.settings or {}
     yield from needs(connection, wanted)
-    for line in before_restore(wanted.expected, wanted.name):
+    for line in external_connection_notices(wanted.expected, wanted.name):
         yield Check(Level.WARNING, "Reaches out", f"{line[:1].upper()}{line[1:]}.")
     yield _encoding(connection, settings)
     yield _locale(connection, settings)
@@ -122,8 +124,8 @@ def _schedulers(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
         reason = why_not(connection, name, wanted.name)
         about = EXTENSIONS[name]
         if reason:
-            detail = f"{name} is left out: {reason}. Its {about.what} come as a table of texts."
-            fix = f"Look for them in schema {about.aside} of the restored database."
+            detail = f"{name} is left out: {reason}. Its {about.content} come as a table of texts."
+            fix = f"Look for them in schema {about.holding_schema} of the restored database."
             yield Check(Level.WARNING, "Scheduler", detail, fix)
 
 

@@ -29,7 +29,9 @@ from covetbackup.core.databases.postgresql.backup.snapshot import prepare_sessio
 from covetbackup.core.databases.postgresql.inventory import properties, verify_counts
 from covetbackup.core.databases.postgresql.inventory.build import object_counts
 from covetbackup.core.databases.postgresql.inventory.extension_facts import advance_sequences
-from covetbackup.core.databases.postgresql.inventory.outward import settle_outward
+from covetbackup.core.databases.postgresql.inventory.external_connections import (
+    disable_external_connections,
+)
 from covetbackup.core.databases.postgresql.replace import swap
 from covetbackup.core.databases.postgresql.restore import check_server, scratch
 from covetbackup.core.databases.postgresql.restore.after_rename import make_waiting, not_tried
@@ -186,16 +188,16 @@ class PostgresRestore:
         # the other took 4 s of 31.
         expected = self.chosen.of(self._expected) if self.chosen else self._expected
         notes: list[str] = []
-        count = verify_counts.selection if self.chosen else verify_counts.inventory
-        reader = partial(count, expected=expected, loaded=self._parts.loaded, note=notes.append)
+        restored = verify_counts.RestoredInventory(expected, self._parts.loaded, notes.append)
+        reader = restored.selection if self.chosen else restored.database
         analysis = Analysis()
         with self._analyzing(analysis) as analyses, self._on_scratch(reader) as reading:
             found = reading.result(waiting=self._tick)
             self._progress.phase("analyze")
             for each in analyses:
                 each.result(waiting=self._tick)
-        if uncounted := verify_counts.uncounted(expected, found):
-            notes.append(uncounted)
+        if text := verify_counts.unverified(expected, found):
+            notes.append(text)
         for note in (*notes, *analysis.notes):
             self._progress.note(note)
         return self._parts.aside.without(self._with_event_triggers(found))
@@ -261,7 +263,7 @@ class PostgresRestore:
     def _finish_contents(self) -> None:
         """All that refers to what is in a renamed schema goes on doing so; only code that is kept
         as text does not, of which the selection's warnings tell."""
-        chosen, expected = self.chosen, self._expected
+        chosen, expected, target = self.chosen, self._expected, self._target.database
         settings = self._settings.on(self._name)
         with (
             translated(settings),
@@ -272,7 +274,7 @@ class PostgresRestore:
                 self._notes += advance_sequences(connection, expected, extensions)
             if chosen is not None:
                 rename_schemas(connection, chosen.schemas_as)
-            self._outward = settle_outward(connection, expected, self._target.database)
+            self._outward = disable_external_connections(connection, expected, target)
 
     def _say_risks(self) -> None:
         if check_server.is_superuser(self._keeper):

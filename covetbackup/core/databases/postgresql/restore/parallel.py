@@ -35,8 +35,11 @@ from covetbackup.core.databases.postgresql.archive.stages import (
     without_event_triggers,
 )
 from covetbackup.core.databases.postgresql.inventory.search_paths import paths_of
-from covetbackup.core.databases.postgresql.inventory.single_database import SchemaRename, deferred
 from covetbackup.core.databases.postgresql.restore.check_constraints import ReleasedChecks
+from covetbackup.core.databases.postgresql.restore.deferred_extensions import (
+    DeferredExtensions,
+    deferred_contents,
+)
 from covetbackup.core.databases.postgresql.restore.loaders import PgRestore, ScriptSink, memory_file
 from covetbackup.core.databases.postgresql.restore.part_sink import Loaders, PartSink
 from covetbackup.core.databases.postgresql.restore.refused_statements import WAY_OUT, Refused
@@ -91,7 +94,7 @@ class ParallelRestore:
         self._entries: dict[int, Entry] = {}
         self._failures: list[Failure] = []
         self._adaptations: list[str] = []
-        self._aside = SchemaRename(connect, None)
+        self._aside = DeferredExtensions(connect, None)
         self._early: set[int] = set()
         self._loaded: set[int] = set()
         self._is_read_twice = False
@@ -178,7 +181,7 @@ class ParallelRestore:
 
     def _divide(self, contents: Contents) -> None:
         """What can only be made after the rename has to wait, its rows beside."""
-        self._aside = SchemaRename(self._connect, deferred(contents))
+        self._aside = DeferredExtensions(self._connect, deferred_contents(contents))
         waiting = {each.dump_id for each in self._aside.entries}
         self._contents = contents.kept(lambda entry: entry.dump_id not in waiting)
         entries = (*self._contents.data_entries, *self._aside.rows)
@@ -186,7 +189,7 @@ class ParallelRestore:
 
     def _make_extensions(self, structure: Contents) -> set[int]:
         """Make what has rows of its own that others may look at; the dump ids of all it took."""
-        self._aside.create()
+        self._aside.create_schemas()
         if not configuration_rows(self._read_contents()):
             return set()
         early = extensions_with_needs(structure)
@@ -205,7 +208,7 @@ class ParallelRestore:
         return True
 
     @property
-    def aside(self) -> SchemaRename:
+    def aside(self) -> DeferredExtensions:
         """What waits for the rename."""
         return self._aside
 
@@ -213,7 +216,7 @@ class ParallelRestore:
         """Make it, in the database that has its name now. Raises `CovetError`, `psycopg.Error`."""
         structure = _structure(self._aside.contents)
         self._structure.run(structure.within(Section.PRE_DATA))
-        self._aside.move()
+        self._aside.move_rows()
         self._structure.run(structure.within(Section.DATA, Section.POST_DATA))
 
     def _configured(self, contents: Contents) -> Iterator[Sequence[MemberRange]]:

@@ -75,7 +75,7 @@ def test_a_failing_count_leaves_the_snapshot_and_names_its_error(
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         told: list[str] = []
         tables = [table for table in dumpable_objects.tables(connection) if table.kind == "r"]
-        counts = counting.count(
+        counts = counting.count_rows(
             connection, tables, stop=lambda: False, failed=lambda table, why: told.append(why)
         )
         assert counts == {} and told == ['type "earth" does not exist']

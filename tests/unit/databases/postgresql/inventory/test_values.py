@@ -27,7 +27,7 @@ def _table(oid: int, size: int = 0, **fields: object) -> Relation:
         "kind": "r",
         "pages_bytes": size,
         "estimate": 7,
-        "scattered": 0,
+        "load_root": 0,
         "condition": "",
         "unlogged": False,
         "toast_bytes": 0,
@@ -62,7 +62,7 @@ def test_what_was_not_counted_is_an_estimate_and_says_so() -> None:
 def test_partitions_that_exchange_rows_are_summed_at_their_parent(
     counts: dict[int, int], total: tuple[int | None, bool]
 ) -> None:
-    tables = [_table(1, kind="p", scattered=1), _table(2, scattered=1), _table(3, scattered=1)]
+    tables = [_table(1, kind="p", load_root=1), _table(2, load_root=1), _table(3, load_root=1)]
     facts = table_facts(tables, counts, unlogged_lost=False)
     assert [(fact.rows, fact.exact) for fact in facts] == [total, (None, False), (None, False)]
 

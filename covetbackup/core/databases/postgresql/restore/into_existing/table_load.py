@@ -18,9 +18,13 @@ from covetbackup.core.databases.postgresql.archive.contents import (
 from covetbackup.core.databases.postgresql.archive.dependencies import close
 from covetbackup.core.databases.postgresql.archive.recorded import EXTENSION, OF_RELATIONS
 from covetbackup.core.databases.postgresql.archive.stages import only
-from covetbackup.core.databases.postgresql.inventory import verify_counts
 from covetbackup.core.databases.postgresql.inventory.extension_facts import advance_sequences
+from covetbackup.core.databases.postgresql.inventory.verify_counts import (
+    RestoredInventory,
+    unverified,
+)
 from covetbackup.core.databases.postgresql.restore import check_server
+from covetbackup.core.databases.postgresql.restore.analyze import analyze_tables
 from covetbackup.core.databases.postgresql.restore.into_existing import create_tables
 from covetbackup.core.databases.postgresql.restore.into_existing.encoding import DumpEncoding
 from covetbackup.core.databases.postgresql.restore.into_existing.external_foreign_keys import make
@@ -166,12 +170,12 @@ class TableLoad:
         """What is there of it, under the names of the backup."""
         self._progress.phase("analyze")
         notes: list[str] = []
-        count = partial(verify_counts.part, expected=expected, loaded=loaded, note=notes.append)
-        found: Inventory = self._wait(partial(count, self._connection, _never))
-        if uncounted := verify_counts.uncounted(expected, found):
-            notes.append(uncounted)
+        restored = RestoredInventory(expected, loaded, notes.append)
+        found: Inventory = self._wait(partial(restored.named, self._connection, _never))
+        if text := unverified(expected, found):
+            notes.append(text)
         labels = [one.label for one in expected.tables]
-        analyze = partial(verify_counts.analyze, only=labels, note=notes.append)
+        analyze = partial(analyze_tables, labels=labels, note=notes.append)
         self._wait(partial(analyze, self._connection, _never))
         for note in notes:
             self._progress.note(note)

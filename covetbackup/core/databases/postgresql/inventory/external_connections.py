@@ -1,5 +1,5 @@
-"""What of a restored database reaches out of it by itself: subscriptions, which stay disabled, and
-foreign servers that lead back to the original.
+"""Objects by which a restored database connects to others: subscriptions, which stay disabled,
+and foreign servers that lead back to the original.
 """
 
 from __future__ import annotations
@@ -12,40 +12,45 @@ from psycopg import sql
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.server.connection import Connection, line_of
 
-_NAMES = "subscriptions"
-_BACK = "servers_leading_back"
+_SUBSCRIPTION_NAMES = "subscriptions"
+_SERVER_NAMES = "servers_leading_back"
 
 
-def read_outward(connection: Connection) -> dict[str, str]:
-    """Return what of it a dump carries, for an inventory's settings: the names of subscriptions,
-    which only a superuser dumps, and of foreign servers that lead to a database of this name."""
+def read_external_connections(connection: Connection) -> dict[str, str]:
+    """Return the external connections that a dump holds, as JSON for an inventory's settings.
+
+    These are the names of subscriptions, which only a superuser dumps, and of foreign servers that
+    lead to a database of this database's name.
+    """
     database = connection.info.dbname
     is_superuser = connection.execute(_IS_SUPERUSER).fetchone() == (True,)
     found = {
-        _NAMES: [row[0] for row in connection.execute(_SUBSCRIPTIONS)] if is_superuser else [],
-        _BACK: [row[0] for row in connection.execute(_SERVERS, (f"dbname={database}",))],
+        _SUBSCRIPTION_NAMES: (
+            [row[0] for row in connection.execute(_SUBSCRIPTIONS)] if is_superuser else []
+        ),
+        _SERVER_NAMES: [row[0] for row in connection.execute(_SERVERS, (f"dbname={database}",))],
     }
     return {name: json.dumps(value) for name, value in found.items() if value}
 
 
-def outward_names(settings: dict[str, str]) -> list[str]:
-    """Return all that `read_outward` found by kind and name."""
+def external_connection_names(settings: dict[str, str]) -> list[str]:
+    """Return kind and name of each that `read_external_connections` recorded in `settings`."""
     return [
-        *(f"subscription {name}" for name in json.loads(settings.get(_NAMES, "[]"))),
-        *(f"foreign server {name}" for name in json.loads(settings.get(_BACK, "[]"))),
+        *(f"subscription {name}" for name in json.loads(settings.get(_SUBSCRIPTION_NAMES, "[]"))),
+        *(f"foreign server {name}" for name in json.loads(settings.get(_SERVER_NAMES, "[]"))),
     ]
 
 
-def before_restore(expected: Inventory, target: str) -> list[str]:
-    """Return what to know before a restore as `target`, one line each."""
+def external_connection_notices(expected: Inventory, target: str) -> list[str]:
+    """Return what to know of them before a restore as the database `target`, one line each."""
     settings = expected.settings or {}
     original = settings.get("database", "")
     lines = []
-    names = json.loads(settings.get(_NAMES, "[]"))
+    names = json.loads(settings.get(_SUBSCRIPTION_NAMES, "[]"))
     if names:
         slots = " and without a slot, as theirs is the original's" if target != original else ""
         lines.append(f"subscriptions will be there disabled{slots}: {', '.join(names)}")
-    servers = json.loads(settings.get(_BACK, "[]"))
+    servers = json.loads(settings.get(_SERVER_NAMES, "[]"))
     if servers and target != original:
         lines.append(
             f"foreign servers will lead to a database called {original!r}, not to {target!r}:"
@@ -54,12 +59,14 @@ def before_restore(expected: Inventory, target: str) -> list[str]:
     return lines
 
 
-def settle_outward(connection: Connection, expected: Inventory, target: str) -> list[str]:
-    """Keep the database that `connection` is in from acting on others; return what to say of it.
+def disable_external_connections(
+    connection: Connection, expected: Inventory, target: str
+) -> list[str]:
+    """Keep the database of `connection` from acting on others; return notes for the result.
 
-    Nothing connects to a publisher. Of a copy, a `target` that is called otherwise than the
-    original that is `expected`, subscriptions lose their slot: it is the original's, and dropping
-    the copy's subscription would drop it there.
+    No publisher is contacted. In a copy, whose name `target` differs from that of the original in
+    `expected`, subscriptions lose their slot: it is the original's, and dropping the copy's
+    subscription would drop it there.
     """
     original = (expected.settings or {}).get("database", "")
     notes = _disabled(connection, without_slot=target != original)

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from covetbackup.core.databases.base import RestoreOptions, restore_notes
-from covetbackup.core.databases.postgresql.inventory.outward import before_restore
+from covetbackup.core.databases.postgresql.inventory.external_connections import (
+    external_connection_notices,
+)
 from tests.support.postgres import PostgresServer
 from tests.support.postgres_backup import Notes, Taken, engine_for, fill, take
 
@@ -54,9 +56,9 @@ def test_a_subscription_of_a_copy_is_disabled_and_has_no_slot(
     server, backup = taken
     (warning,) = [one for one in backup.outcome.warnings if "subscriptions disabled" in one]
     assert "subscription follow" in warning and "foreign server back" in warning
-    lines = before_restore(backup.inventory, "copied")
+    lines = external_connection_notices(backup.inventory, "copied")
     assert ["without a slot" in lines[0], "back" in lines[1], "away" in lines[1]] == [1, 1, 0]
-    assert len(before_restore(backup.inventory, "followed")) == 1
+    assert len(external_connection_notices(backup.inventory, "followed")) == 1
     query = "SELECT subenabled, subslotname FROM pg_subscription"
     subscriptions, servers = restored(server, backup, "copied")
     assert server.rows("copied", query) == [(False, None)]
