@@ -52,8 +52,8 @@ def back_up(server: PostgresServer, place: Place, name: str, method: str = "") -
     """Cut into many parts, large tables as well."""
     manager, password = BackupManager(*place), server.password
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "SMALLEST_CHUNK", 60_000)
-        patch.setattr(plan, "LARGEST_CHUNK", 60_000)
+        patch.setattr(plan, "SMALLEST_PART_BYTES", 60_000)
+        patch.setattr(plan, "LARGEST_PART_BYTES", 60_000)
         manager.create_backup(server.url(SOURCE), password=password, name=name, method=method)
 
 

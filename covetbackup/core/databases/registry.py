@@ -166,11 +166,11 @@ def listing(
     be restored."""
     if kind == "postgresql":
         from covetbackup.core.databases.postgresql.archive.listing import (
-            Listing as PartsListing,
-            head_of,
+            ArchiveListing,
+            listing_member,
         )
 
-        return PartsListing(read(head_of(members)), members, expected)
+        return ArchiveListing(read(listing_member(members)), members, expected)
     if kind == "mysql":
         from covetbackup.core.databases.mysql.archive.members import MAP, PROGRAMS, SCHEMA
         from covetbackup.core.databases.mysql.archive.selection import Listing as DumpListing
@@ -184,11 +184,11 @@ def export(kind: str, open_stream: Callable[[str], Source], folder: Path) -> Non
     programs know. Raises `BadSetting` for kinds that have none."""
     if kind != "postgresql":
         raise BadSetting(f"a backup of kind {kind!r} has no form of several files", "use cat")
-    from covetbackup.core.databases.postgresql.archive.directory import export as export_archive
+    from covetbackup.core.databases.postgresql.archive.directory import export_directory
     from covetbackup.core.databases.postgresql.archive.member_names import DUMP
 
     with open_stream(DUMP) as chunks:
-        export_archive(chunks, folder)
+        export_directory(chunks, folder)
 
 
 def _postgresql(url: str, password: Secret | None) -> Address:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from covetbackup.core.databases.inventory import differences
-from covetbackup.core.databases.postgresql.archive.listing import Listing
+from covetbackup.core.databases.postgresql.archive.listing import ArchiveListing
 from covetbackup.core.databases.postgresql.archive.member_names import HEAD
 from covetbackup.core.databases.postgresql.backup import parallel
 from covetbackup.core.databases.selection import Selection
@@ -47,7 +47,7 @@ def test_it_comes_back_byte_for_byte(
     text: str,
     child_from: int,
 ) -> None:
-    monkeypatch.setattr(parallel, "WORTH_A_CHILD", child_from)
+    monkeypatch.setattr(parallel, "PSQL_MIN_BYTES", child_from)
     server, name = postgres_tidy, encoded(postgres_tidy, encoding)
     run_script(server, name, encoding, SCRIPT.format(text).encode(codec))
     taken = take(engine_for(server, name))
@@ -62,9 +62,9 @@ def test_it_comes_back_byte_for_byte(
     assert dumped(server, COPY) == dumped(server, name)
 
 
-def listing(taken: Taken) -> Listing:
+def listing(taken: Taken) -> ArchiveListing:
     sizes = {name: len(it) for name, it in taken.members.items()}
-    return Listing(taken.members[HEAD], sizes, taken.inventory)
+    return ArchiveListing(taken.members[HEAD], sizes, taken.inventory)
 
 
 def test_a_table_is_chosen_by_its_name(postgres_tidy: PostgresServer, tmp_path: Path) -> None:

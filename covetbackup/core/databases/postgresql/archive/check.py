@@ -1,4 +1,4 @@
-"""Proves that a custom-format archive is one, and whole: a cheap look and a full reading."""
+"""Checks of a custom-format archive: a cheap one of its table of contents, and a full reading."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from covetbackup.core.stream.process import CommandSink
 
 ARCHIVE_SUFFIX = ".pgc"
 MAGIC = b"PGDMP"
-# The table of contents comes first and its size is nowhere written: the listing is tried with
-# what has arrived, at growing sizes. 64 MiB are about 300 000 objects.
+# The table of contents comes first, and its size is not recorded: the listing is tried with what
+# has arrived, at growing sizes. 64 MiB are about 300 000 objects.
 _LISTING_SIZES = (256 << 10, 4 << 20, 64 << 20)
 _LISTING_BYTES = 128 << 20
 _ENTRY = re.compile(rb"^\d+; \d+ (\d+) (TABLE DATA|SEQUENCE SET) ", re.MULTILINE)
 
 
 def check_member(member: str, *, directories: Sequence[Path] = ()) -> Filter | None:
-    """The full check of a backup's member, with the newest pg_restore installed: it reads every
-    older archive. Needs no server. Raises `ToolMissing`."""
+    """Return the full check of a backup's `member`, None if it is no archive.
+
+    The newest pg_restore installed is used, which reads every older archive; no server is needed.
+    Raises `ToolMissing`.
+    """
     if not member.endswith(ARCHIVE_SUFFIX):
         return None
     found = find_clients(directories)
@@ -35,7 +38,7 @@ def check_member(member: str, *, directories: Sequence[Path] = ()) -> Filter | N
 
 
 def whole_archive_check(pg_restore: str) -> Filter:
-    """Passes an archive through and raises `Incomplete` unless pg_restore can read all of it.
+    """Return a filter that raises `Incomplete` unless pg_restore can read all of an archive.
 
     `pg_restore -l` reads only the beginning and calls a cut archive fine; converting all of it
     to SQL for /dev/null does not.
@@ -57,10 +60,10 @@ def whole_archive_check(pg_restore: str) -> Filter:
 
 
 def listing_check(pg_restore: str, *, found: Callable[[dict[str, frozenset[int]]], None]) -> Filter:
-    """Passes an archive through and raises `Incomplete` unless its contents can be listed.
+    """Return a filter that raises `Incomplete` unless an archive's contents can be listed.
 
     `found` gets the oids of the "TABLE DATA" and "SEQUENCE SET" entries. It is not called, and
-    nothing is raised, when the list alone is beyond 64 MiB.
+    nothing is raised, when the table of contents alone is beyond 64 MiB.
     """
 
     def check(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -95,7 +98,7 @@ def _listing(pg_restore: str, beginning: bytes) -> bytes | None:
         try:
             reader.write(beginning)
         except SinkFailed:
-            pass  # it stops reading at the end of the list; its status tells which stop this was
+            pass  # it stops reading at the end of the list; its status tells whether it failed
         reader.commit()
     except SinkFailed:
         return None

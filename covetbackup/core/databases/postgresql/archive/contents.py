@@ -1,4 +1,4 @@
-"""What a table of contents says. Reads and writes nothing.
+"""The model of an archive's table of contents. Pure: it is read and written elsewhere.
 
 The format is that of PostgreSQL's own client programs (src/bin/pg_dump, `pg_backup_archiver.c` and
 `pg_backup_custom.c`), archive versions 1.14 (PostgreSQL 12) to 1.16 (PostgreSQL 17).
@@ -20,7 +20,7 @@ BLOB_METADATA = b"BLOB METADATA"
 
 
 class Section(IntEnum):
-    """When pg_restore runs an entry; those of none go with the entries before them."""
+    """The section in which pg_restore runs an entry; `NONE` is that of the entry before it."""
 
     NONE = 1
     PRE_DATA = 2
@@ -32,9 +32,10 @@ class Section(IntEnum):
 class Entry:
     """One object of a dump.
 
-    `raw` is the entry as it was written, without its last field, which says where its data is:
-    `offset` in bytes from the beginning of the archive, None where that is not written down.
-    `catalog` is the oid of the system catalog that has the object's own `oid`, 0 if it has none.
+    `dependencies` are dump ids. `raw` is the entry as it was written, without its last field, which
+    says where its data is: `offset` in bytes from the beginning of the archive, None where that is
+    not recorded. `catalog` is the oid of the system catalog that has the object's own `oid`, 0 if
+    it has none. `codec` is Python's name for the encoding of the texts.
     """
 
     dump_id: int
@@ -46,7 +47,7 @@ class Entry:
     definition: bytes
     copy_statement: bytes
     schema: bytes
-    needs: tuple[int, ...]
+    dependencies: tuple[int, ...]
     raw: bytes
     offset: int | None = None
     owner: bytes = b""
@@ -56,58 +57,70 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The name to show: "schema.tag", or the tag of an object in no schema."""
         return ".".join(self.text(word) for word in (self.schema, self.tag) if word)
 
     @property
     def is_setting(self) -> bool:
-        """Whether it says how the others are written, and is needed wherever one of these is."""
+        """Whether it says how other entries are written, and so is needed with any of them."""
         return self.kind in (b"ENCODING", b"STDSTRINGS", b"SEARCHPATH")
 
     def text(self, word: bytes) -> str:
-        """A word of this entry for people."""
+        """Return a `word` of this entry as text to show."""
         return word.decode(self.codec, errors="replace")
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
-    """A whole table of contents. `about` is what stands between the archive's first 11 bytes and
-    the number of entries; `size` are the bytes it takes in an archive of the custom form."""
+class TableOfContents:
+    """A whole table of contents.
+
+    `header` is what stands between the archive's first 11 bytes and the number of entries; `size`
+    is its length in bytes in an archive of the custom format.
+    """
 
     version: tuple[int, int, int]
     is_compressed: bool
-    about: bytes
+    header: bytes
     entries: tuple[Entry, ...]
     size: int
 
     @property
     def codec(self) -> str:
-        """Of the names in it, as Python calls it."""
+        """Python's name for the encoding of its texts."""
         return self.entries[0].codec if self.entries else "utf-8"
 
     @property
     def data_entries(self) -> tuple[Entry, ...]:
+        """The entries that have data in the archive, in its order."""
         return tuple(entry for entry in self.entries if entry.has_data)
 
-    def kept(self, is_retained: Callable[[Entry], bool]) -> Contents:
-        """The contents without the entries that are not; what needed those does without."""
+    def filter(self, is_retained: Callable[[Entry], bool]) -> TableOfContents:
+        """Return the contents with only the entries for which `is_retained` returns True.
+
+        Dependencies on the others stay in the entries, and pg_restore ignores them.
+        """
         entries = tuple(entry for entry in self.entries if is_retained(entry))
         gone = sum(_size(entry) for entry in self.entries) - sum(map(_size, entries))
         return replace(self, entries=entries, size=self.size - gone)
 
-    def within(self, *sections: Section) -> Contents:
-        """Return the contents of these sections alone. Comments, labels and grants have none of
-        their own and are in that of the entry before them, as pg_restore sees it."""
+    def within(self, *sections: Section) -> TableOfContents:
+        """Return the contents of only these sections.
+
+        Comments, labels and grants have no section of their own and are in that of the entry before
+        them, as pg_restore sees it.
+        """
         current, found = Section.PRE_DATA, set()
         for entry in self.entries:
             current = entry.section if entry.section is not Section.NONE else current
             if current in sections:
                 found.add(entry.dump_id)
-        return self.kept(lambda entry: entry.dump_id in found or entry.is_setting)
+        return self.filter(lambda entry: entry.dump_id in found or entry.is_setting)
 
-    def altered(self, alter: Callable[[Entry], Entry]) -> Contents:
-        """The contents with other texts in their entries, to be looked at: in what is written of
-        them (`raw`) nothing changes."""
+    def map_entries(self, alter: Callable[[Entry], Entry]) -> TableOfContents:
+        """Return the contents with each entry replaced by `alter`, to be inspected only.
+
+        What is written of them (`raw`) does not change.
+        """
         return replace(self, entries=tuple(map(alter, self.entries)))
 
 

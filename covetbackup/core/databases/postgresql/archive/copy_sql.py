@@ -1,4 +1,4 @@
-"""What the data of a table is read with: the counterpart of the statement it is loaded with."""
+"""COPY statements that read the data of an entry, derived from the one that loads it."""
 
 from __future__ import annotations
 
@@ -17,28 +17,33 @@ _COLUMN = re.compile(rb'"(?:[^"]|"")*"|[^\s"(),]+')
 
 
 def quoted_name(entry: Entry) -> bytes:
-    """The table that `entry` is the data of. Not that of its COPY statement: the rows of some
-    partitions are loaded through the root."""
+    """Return the quoted name of the table whose rows `entry` has.
+
+    It is not always that of its COPY statement: some partitions are loaded through their root.
+    """
     return b".".join(b'"' + word.replace(b'"', b'""') + b'"' for word in (entry.schema, entry.tag))
 
 
 def columns(entry: Entry) -> bytes:
-    """The dumped columns in parentheses, without the generated ones; empty for no columns.
+    """Return the dumped columns in parentheses, without generated ones; b"" for no columns.
 
-    Raises `Unsupported` for a statement that is not understood.
+    Raises `Unsupported` for a COPY statement that cannot be parsed.
     """
-    return _understood(entry)[3] or b""
+    return _parsed(entry)[3] or b""
 
 
 def column_names(entry: Entry) -> tuple[str, ...]:
-    """The same as a person would write them."""
+    """Return the names of the dumped columns, not quoted. Raises as `columns` does."""
     found = _COLUMN.findall(columns(entry))
     return tuple(entry.text(unquoted(name)) for name in found)
 
 
-def copy_into(entry: Entry, schemas_as: Mapping[bytes, bytes]) -> bytes:
-    """The statement that loads the rows of `entry` where its table's schema has another name."""
-    match = _understood(entry)
+def copy_from_stdin(entry: Entry, schemas_as: Mapping[bytes, bytes]) -> bytes:
+    """Return the COPY statement that loads the rows of `entry` where schemas are renamed.
+
+    `schemas_as` has the new names by the old ones. Raises as `columns` does.
+    """
+    match = _parsed(entry)
     schema = unquoted(match[1])
     if match[2] is None or schema not in schemas_as:
         return entry.copy_statement
@@ -46,24 +51,23 @@ def copy_into(entry: Entry, schemas_as: Mapping[bytes, bytes]) -> bytes:
     return b"COPY %s%s %s FROM stdin;\n" % (new, match[2], match[3] or b"")
 
 
-def _understood(entry: Entry) -> re.Match[bytes]:
+def _parsed(entry: Entry) -> re.Match[bytes]:
     match = _COPY.fullmatch(entry.copy_statement)
     if match is None:
-        raise Unsupported(f"the COPY statement of {entry.name} is not understood")
+        raise Unsupported(f"the COPY statement of {entry.name} cannot be parsed")
     return match
 
 
-def copy_out(entry: Entry, condition: bytes = b"") -> bytes:
-    """The statement that reads the rows of `entry`; `condition` is a WHERE clause."""
+def copy_to_stdout(entry: Entry, condition: bytes = b"") -> bytes:
+    """Return the COPY statement that reads the rows of `entry`; `condition` is a WHERE clause."""
     table, listed = quoted_name(entry), columns(entry)
     if not condition:
         return b"COPY %s %s TO STDOUT" % (table, listed)
     # ONLY is what a plain COPY of a table means, too.
-    chosen = listed[1:-1] or b""
-    return b"COPY (SELECT %s FROM ONLY %s %s) TO STDOUT" % (chosen, table, condition)
+    return b"COPY (SELECT %s FROM ONLY %s %s) TO STDOUT" % (listed[1:-1], table, condition)
 
 
-def pages(first: int, end: int | None) -> bytes:
-    """A condition for the rows in the pages from `first` up to but not including `end`."""
+def ctid_range(first: int, end: int | None) -> bytes:
+    """Return the WHERE clause for the rows on the pages from `first` to before `end`."""
     upper = b"" if end is None else b" AND ctid < '(%d,0)'" % end
     return b"WHERE ctid >= '(%d,0)'" % first + upper

@@ -1,4 +1,4 @@
-"""COPY in both directions over a connection of this process, and large objects.
+"""COPY in both directions over a connection of this process, and the content of large objects.
 
 Waiting is done here and not in libpq, which would hold up every other thread of the process (4
 ticks of another thread in 2 s, against 98).
@@ -21,9 +21,9 @@ _OBJECTS_AT_ONCE = 16
 
 
 def copy_out(connection: Connection, statement: bytes) -> Iterator[bytes]:
-    """The rows that a COPY TO STDOUT sends, whole rows in each piece, b"" while it waits.
+    """Yield the rows that a COPY TO STDOUT sends, whole rows in each piece, b"" while it waits.
 
-    Raises the driver's errors. Whoever leaves before the end must close the connection.
+    Raises the driver's errors. A caller that stops before the end must close the connection.
     """
     pgconn = connection.pgconn
     pgconn.send_query(statement)
@@ -49,7 +49,10 @@ def copy_out(connection: Connection, statement: bytes) -> Iterator[bytes]:
 
 
 def large_objects(connection: Connection, oids: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-    """(oid, piece) of each of `oids`, in order; one empty piece for an object that is empty."""
+    """Yield (oid, piece) for the content of each of `oids`, in order.
+
+    There is one empty piece for an object that is empty.
+    """
     for first in range(0, len(oids), _OBJECTS_AT_ONCE):
         batch = list(oids[first : first + _OBJECTS_AT_ONCE])
         rows = connection.execute(_BEGINNINGS, (_OBJECT_PIECE, batch), binary=True).fetchall()
@@ -79,7 +82,10 @@ def _rest(connection: Connection, oid: int, offset: int) -> Iterator[tuple[int, 
 
 
 class CopyIn:
-    """A COPY FROM STDIN under way; `rows` is how many it brought, once it is finished."""
+    """A running COPY FROM STDIN; `rows` is how many it loaded, once it is finished.
+
+    Its methods yield b"" while they wait, and raise the driver's errors.
+    """
 
     def __init__(self, connection: Connection, statement: bytes) -> None:
         self.rows = 0
@@ -88,18 +94,19 @@ class CopyIn:
         self._pgconn.send_query(statement)
 
     def begin(self) -> Iterator[bytes]:
-        """Waits until the server is ready for rows, yielding b""."""
+        """Wait until the server is ready for rows."""
         yield from _flushed(self._pgconn)
         yield from _until_ready(self._pgconn)
         _expect(self._pgconn, self._pgconn.get_result(), pq.ExecStatus.COPY_IN)
 
     def write(self, rows: bytes | memoryview) -> Iterator[bytes]:
+        """Send bytes of rows, cut anywhere."""
         while self._pgconn.put_copy_data(rows) == 0:
             yield from _flushed(self._pgconn)
         yield from _flushed(self._pgconn)
 
     def finish(self) -> Iterator[bytes]:
-        """Ends the rows and waits until they are all in; raises what the server found wrong."""
+        """End the rows and wait until the server has taken all of them."""
         while self._pgconn.put_copy_end() == 0:
             yield from _flushed(self._pgconn)
         yield from _flushed(self._pgconn)
@@ -107,8 +114,8 @@ class CopyIn:
 
 
 def _flushed(pgconn: pq.abc.PGconn) -> Iterator[bytes]:
-    """Until all is sent. What arrives meanwhile is taken in: a server that talks while nobody
-    reads would stop reading as well."""
+    """Wait until all is sent, and read what arrives meanwhile: a server whose messages are not read
+    stops reading as well."""
     while pgconn.flush():
         found = _wait(pgconn, select.POLLIN | select.POLLOUT)
         if found & select.POLLIN:
@@ -136,7 +143,7 @@ def _wait(pgconn: pq.abc.PGconn, events: int) -> int:
 
 
 def _finished(pgconn: pq.abc.PGconn) -> Generator[bytes, None, int]:
-    """The end of a COPY: how many rows it was."""
+    """Wait for the end of a COPY and return its number of rows."""
     error: psycopg.Error | None = None
     rows = 0
     while True:

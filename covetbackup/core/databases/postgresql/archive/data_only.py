@@ -1,26 +1,32 @@
-"""What a selection comes to that brings rows only, for tables that are there already. Pure."""
+"""Resolution of a selection of rows only, for tables that exist in the target. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from covetbackup.core.databases.postgresql.archive.contents import TABLE_DATA, Contents, Entry
+from covetbackup.core.databases.postgresql.archive.contents import (
+    TABLE_DATA,
+    Entry,
+    TableOfContents,
+)
 from covetbackup.core.databases.postgresql.archive.copy_sql import column_names
 from covetbackup.core.databases.postgresql.archive.dependencies import (
     ATTACH,
     TABLES,
     ResolvedToc,
-    own_parents,
+    partition_parents,
     selected,
 )
-from covetbackup.core.databases.postgresql.archive.schema_names import refuse_unfit_names
-from covetbackup.core.databases.postgresql.archive.selection_warnings import large_objects_left_out
+from covetbackup.core.databases.postgresql.archive.schema_names import validate_schema_names
+from covetbackup.core.databases.postgresql.archive.selection_warnings import large_object_warnings
 from covetbackup.core.databases.selection import ResolvedSelection, Rows, Selection
 
 
-def close_rows(contents: Contents, selection: Selection) -> ResolvedToc:
-    """As `close`, of the rows of what is selected and of its partitions, for tables that are there
-    already, and of nothing else."""
+def resolve_data_only(contents: TableOfContents, selection: Selection) -> ResolvedToc:
+    """Return the data entries of the selected tables and of their partitions.
+
+    Raises `BadSetting` as `resolve_dependencies` does.
+    """
     tables = _with_partitions(contents, selection)
     names = {(entry.schema, entry.tag) for entry in tables}
     data = [
@@ -28,8 +34,8 @@ def close_rows(contents: Contents, selection: Selection) -> ResolvedToc:
         for entry in contents.data_entries
         if entry.kind == TABLE_DATA and (entry.schema, entry.tag) in names
     ]
-    there = {entry.text(entry.schema) for entry in data}
-    refuse_unfit_names(selection.schemas_as, there, taken=())
+    schemas = {entry.text(entry.schema) for entry in data}
+    validate_schema_names(selection.schemas_as, schemas, taken=())
     chosen = ResolvedSelection(
         tables=frozenset(entry.name for entry in tables),
         sequences=frozenset(),
@@ -42,7 +48,7 @@ def close_rows(contents: Contents, selection: Selection) -> ResolvedToc:
         roles=frozenset(),
         tablespaces=frozenset(),
         rows=tuple(_rows(entry, dict(selection.schemas_as)) for entry in data),
-        left_out=tuple(large_objects_left_out(contents, {entry.dump_id for entry in tables})),
+        left_out=tuple(large_object_warnings(contents, {entry.dump_id for entry in tables})),
     )
     return ResolvedToc(frozenset(entry.dump_id for entry in data), chosen)
 
@@ -53,7 +59,7 @@ def _rows(entry: Entry, names: Mapping[str, str]) -> Rows:
     return Rows(names.get(schema, schema), name, column_names(entry))
 
 
-def _with_partitions(contents: Contents, selection: Selection) -> list[Entry]:
+def _with_partitions(contents: TableOfContents, selection: Selection) -> list[Entry]:
     kinds = (*TABLES, TABLE_DATA)  # of a table that an extension makes only the rows are there
     found = [entry for entry in selected(contents, selection) if entry.kind in kinds]
     partitions = _partitions(contents)
@@ -66,15 +72,15 @@ def _with_partitions(contents: Contents, selection: Selection) -> list[Entry]:
     return found
 
 
-def _partitions(contents: Contents) -> Mapping[int, Sequence[Entry]]:
-    """Of each table that has some, by its dump id."""
+def _partitions(contents: TableOfContents) -> Mapping[int, Sequence[Entry]]:
+    """Return the partitions of each table that has some, by its dump id."""
     entries = {entry.dump_id: entry for entry in contents.entries}
     found: dict[int, list[Entry]] = {}
     for entry in contents.entries:
-        for parent in own_parents(entry, entries):
+        for parent in partition_parents(entry, entries):
             found.setdefault(parent, []).append(entry)
         if entry.kind == ATTACH:
-            tables = [entries[need] for need in entry.needs if need in entries]
+            tables = [entries[need] for need in entry.dependencies if need in entries]
             own = [one for one in tables if (one.schema, one.tag) == (entry.schema, entry.tag)]
             for parent in (one.dump_id for one in tables if one not in own):
                 found.setdefault(parent, []).extend(own)

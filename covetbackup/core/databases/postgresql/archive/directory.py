@@ -1,4 +1,4 @@
-"""Writes an archive in parts as pg_dump's directory form: `toc.dat` and a file for each table."""
+"""Export of an archive to pg_dump's directory format: `toc.dat` and a file for each table."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
-from covetbackup.core.databases.postgresql.archive.blocks import (
-    Begun,
-    Blocks,
-    Data,
-    Ended,
-    ObjectBegun,
+from covetbackup.core.databases.postgresql.archive.block_codec import (
+    BlockData,
+    BlockDecoder,
+    BlockEnded,
+    BlockStarted,
+    ObjectStarted,
 )
-from covetbackup.core.databases.postgresql.archive.contents import BLOBS, Contents, Entry
+from covetbackup.core.databases.postgresql.archive.contents import BLOBS, Entry, TableOfContents
 from covetbackup.core.databases.postgresql.archive.reader import (
     NeedsMore,
     Unsupported,
@@ -29,17 +29,17 @@ _SINCE_SEVERAL_LISTS = (1, 16)
 
 
 class DirectoryWriter:
-    """Takes the joined archive and writes it below `folder`, which exists and is empty.
+    """A writer of the archive that it is given in chunks, into the empty `folder`.
 
-    `toc.dat`, without which it is no archive, is written last, by `finish`.
+    `toc.dat`, without which a directory is no archive, is written last, by `finish`.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._head = bytearray()
         self._next_try = 0
-        self._contents: Contents | None = None
-        self._blocks = Blocks(b"")
+        self._contents: TableOfContents | None = None
+        self._blocks = BlockDecoder(b"")
         self._entries: dict[int, Entry] = {}
         self._entry: Entry | None = None
         self._objects: list[int] = []
@@ -47,41 +47,44 @@ class DirectoryWriter:
         self._file: BinaryIO | None = None
 
     def write(self, chunk: bytes) -> None:
+        """Take the next bytes of the archive. Raises `Incomplete` for what cannot be in one."""
         if self._contents is None:
             self._head += chunk
             if len(self._head) < self._next_try:
                 return
-            chunk = self._after_head()
-        self._pass_on(chunk)
+            chunk = self._read_head()
+        self._write_data(chunk)
 
-    def _pass_on(self, chunk: bytes) -> None:
+    def _write_data(self, chunk: bytes) -> None:
         for event in self._blocks.feed(chunk) if chunk else ():
             self._take(event)
 
     def finish(self) -> None:
-        """Raises `Incomplete` when the archive has not ended."""
+        """Write `toc.dat` once all files are on disk. Raises `Incomplete` for a cut archive."""
         self.close()
         if self._contents is None:
-            self._pass_on(self._after_head())
+            self._write_data(self._read_head())
         if self._contents is None or not self._blocks.is_between() or self._blocks.block:
             raise Incomplete("the dump ends in the midst of its data")
         files = {entry.dump_id: self._file_name(entry) for entry in self._contents.data_entries}
         toc = self._folder / "toc.dat"
         # It says that all is there, so all must be, also after a power failure.
         for path in self._folder.iterdir():
-            _to_disk(path)
+            _sync(path)
         toc.write_bytes(toc_of_directory(self._contents, files))
-        _to_disk(toc)
-        _to_disk(self._folder)
+        _sync(toc)
+        _sync(self._folder)
 
     def close(self) -> None:
+        """Close the file that is open. Idempotent."""
         self._open.close()
 
-    def _after_head(self) -> bytes:
+    def _read_head(self) -> bytes:
+        """Read the table of contents if it has arrived, and return what follows it."""
         try:
             self._contents = read_contents(bytes(self._head))
         except NeedsMore:
-            # Read anew only after twice as much: each try reads all of it.
+            # Tried again only after twice as much: each try reads all of it.
             self._next_try = 2 * len(self._head)
             return b""
         except Unsupported as error:
@@ -91,21 +94,21 @@ class DirectoryWriter:
         self._head.clear()
         return rest
 
-    def _take(self, event: Begun | ObjectBegun | Data | Ended) -> None:
+    def _take(self, event: BlockStarted | ObjectStarted | BlockData | BlockEnded) -> None:
         match event:
-            case Begun(dump_id):
+            case BlockStarted(dump_id):
                 if dump_id not in self._entries:
                     raise Incomplete("the dump holds data that its contents do not list")
                 self._entry, self._objects = self._entries[dump_id], []
                 if self._entry.kind != BLOBS:
                     self._begin_file(self._file_name(self._entry))
-            case ObjectBegun(oid):
+            case ObjectStarted(oid):
                 self._objects.append(oid)
                 self._begin_file(f"blob_{oid}.dat")
-            case Data(content):
+            case BlockData(content):
                 assert self._file is not None
                 self._file.write(content)
-            case Ended():
+            case BlockEnded():
                 self._end_block()
 
     def _begin_file(self, name: str) -> None:
@@ -127,7 +130,7 @@ class DirectoryWriter:
         return f"blobs_{entry.dump_id}.toc" if is_one_of_several else "blobs.toc"
 
 
-def _to_disk(path: Path) -> None:
+def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         disk.sync(descriptor)
@@ -135,8 +138,8 @@ def _to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def export(chunks: Iterator[bytes], folder: Path) -> None:
-    """Write the archive that `chunks` are into `folder`, which is empty."""
+def export_directory(chunks: Iterator[bytes], folder: Path) -> None:
+    """Write the archive in `chunks` into the empty `folder`. Raises `Incomplete`."""
     writer = DirectoryWriter(folder)
     try:
         for chunk in chunks:

@@ -1,4 +1,4 @@
-"""In which encoding the names in a table of contents are, as Python calls it."""
+"""The encoding of the names in a table of contents."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ _NAMED = re.compile(rb"'(\w+)'")
 
 
 def codec_of(entries: Iterable[Entry]) -> str:
-    """Of a database without an encoding, the names are UTF-8 if all of them can be that, and else
-    LATIN1: so are those of its inventory, see `connection`."""
+    """Return Python's name for the encoding of the texts of `entries`.
+
+    Of a database without an encoding, the names are UTF-8 if all of them can be that, and else
+    LATIN1: so are those of its inventory, see `connection`.
+    """
     listed = list(entries)
     named = [_NAMED.search(entry.definition) for entry in listed if entry.kind == b"ENCODING"]
     name = named[0][1] if named and named[0] else b"UTF8"

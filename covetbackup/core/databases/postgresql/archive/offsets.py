@@ -1,4 +1,4 @@
-"""Where in the parts of an archive the data of its entries lies. Pure: values in, values out."""
+"""Positions of the data of entries in the parts of an archive. Pure: values in, values out."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from covetbackup.core.databases.base import MemberRange
-from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry
+from covetbackup.core.databases.postgresql.archive.contents import Entry, TableOfContents
 from covetbackup.core.databases.postgresql.archive.member_names import HEAD, is_part
 from covetbackup.core.errors import Incomplete
 
 
 @dataclass(frozen=True, slots=True)
 class PartBoundary:
-    """What a piece holds: it goes on with the data of the entry `continues`, unless None,
-    and another piece goes on with its last data if it `is_open`."""
+    """The boundaries of a member range: whether blocks are cut there.
+
+    It begins in the midst of the data of the entry `continues`, unless that is None; another range
+    continues its last data if it `is_continued`.
+    """
 
     continues: Entry | None
-    is_open: bool
+    is_continued: bool
 
 
 class PartOffsets:
-    """`sizes` are the plain sizes of all parts in bytes, by name.
+    """The positions of entries' data in parts, whose plain `sizes` in bytes are by name.
 
     Raises `Incomplete` when those cannot be the parts of an archive with these contents.
     """
 
-    def __init__(self, contents: Contents, sizes: Mapping[str, int]) -> None:
+    def __init__(self, contents: TableOfContents, sizes: Mapping[str, int]) -> None:
         self._entries = sorted(contents.data_entries, key=_offset)
         self._offsets = [_offset(entry) for entry in self._entries]
         self._begins: dict[str, int] = {}
@@ -40,18 +43,20 @@ class PartOffsets:
         if self._sizes.get(HEAD) != contents.size or any(
             not contents.size <= offset < position for offset in self._offsets
         ):
-            raise Incomplete("the parts of the dump are not those its contents speak of")
+            raise Incomplete("the parts of the dump do not match its table of contents")
 
-    def data_pieces(self, wanted: Collection[int]) -> tuple[MemberRange, ...]:
-        """What has to be read for the entries with these dump ids: whole parts where all in them
-        is wanted, else ranges of parts, what lies together in one."""
+    def member_ranges(self, wanted: Collection[int]) -> tuple[MemberRange, ...]:
+        """Return what has to be read for the entries with these dump ids.
+
+        These are whole parts where all in them is wanted, else ranges; neighbours are one range.
+        """
         pieces: list[MemberRange] = []
         for name in self._begins:
             if name != HEAD:
-                pieces += self._of_part(name, wanted)
+                pieces += self._ranges_in_part(name, wanted)
         return tuple(pieces)
 
-    def _of_part(self, name: str, wanted: Collection[int]) -> Iterator[MemberRange]:
+    def _ranges_in_part(self, name: str, wanted: Collection[int]) -> Iterator[MemberRange]:
         begin, size = self._begins[name], self._sizes[name]
         runs = [
             (max(offset, begin), min(self._block_end(number), begin + size))
@@ -64,7 +69,8 @@ class PartOffsets:
             else:
                 yield MemberRange(name, run_begin - begin, run_end - run_begin)
 
-    def of(self, piece: MemberRange) -> PartBoundary:
+    def boundary_of(self, piece: MemberRange) -> PartBoundary:
+        """Return whether blocks are cut where `piece`, a range of a part, begins and ends."""
         begin = self._begins[piece.member] + piece.offset
         length = self._sizes[piece.member] if piece.length is None else piece.length
         end = begin + length
@@ -73,16 +79,16 @@ class PartOffsets:
         last = bisect_right(self._offsets, end - 1)
         return PartBoundary(
             continues=None if is_beginning or not before else self._entries[before - 1],
-            is_open=self._block_end(last - 1) > end,
+            is_continued=self._block_end(last - 1) > end,
         )
 
     def _block_end(self, number: int) -> int:
-        """Where the block of the entry with that place in the archive ends."""
+        """Return where the block of the entry with this index in the archive ends."""
         return self._offsets[number + 1] if number + 1 < len(self._offsets) else self._end
 
 
 def _joined(runs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Runs in order, those that touch made one."""
+    """Join runs that touch; `runs` are in order."""
     joined: list[tuple[int, int]] = []
     for begin, end in runs:
         if joined and joined[-1][1] == begin:
@@ -93,5 +99,5 @@ def _joined(runs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def _offset(entry: Entry) -> int:
     if entry.offset is None:
-        raise Incomplete(f"the contents do not say where the data of {entry.name} is")
+        raise Incomplete(f"the table of contents does not say where the data of {entry.name} is")
     return entry.offset

@@ -1,4 +1,4 @@
-"""Which entries a restore can do without, and what of an inventory is not there then. Pure."""
+"""Entries that a restore may leave out, and the inventory to expect without them. Pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.postgresql.archive.attached import invalid, parents
-from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry, Section
+from covetbackup.core.databases.postgresql.archive.contents import Entry, Section, TableOfContents
+from covetbackup.core.databases.postgresql.archive.partitioned_indexes import (
+    index_parents,
+    invalid_indexes,
+)
 
-# Rows, and whatever holds rows or is needed to hold them: without it the backup would not be there.
+# Rows, and whatever holds rows or is needed to hold them: without it nothing was restored.
 _ESSENTIAL = (
     *(b"TABLE", b"TABLE DATA", b"TABLE ATTACH", b"SEQUENCE", b"SEQUENCE SET", b"SCHEMA", b"TYPE"),
     *(b"DOMAIN", b"BLOB", b"BLOBS", b"BLOB METADATA", b"DEFAULT", b"SEQUENCE OWNED BY"),
@@ -32,23 +35,25 @@ _KEYS = {
 }
 
 
-def can_be_left_out(entry: Entry) -> bool:
-    """Return whether all rows are there without it."""
+def is_omissible(entry: Entry) -> bool:
+    """Return whether all rows can be restored without this entry."""
     return entry.kind not in _ESSENTIAL and entry.section is not Section.DATA
 
 
-def described(entry: Entry) -> str:
-    """Return kind and name, for people."""
+def describe(entry: Entry) -> str:
+    """Return kind and name of an entry, as messages show it."""
     return f"{entry.text(entry.kind).lower()} {entry.name}"
 
 
-def without(expected: Inventory, entries: Iterable[Entry], contents: Contents) -> Inventory:
-    """Return what of `expected` there must be when these of `contents` were left out."""
+def expected_without(
+    expected: Inventory, entries: Iterable[Entry], contents: TableOfContents
+) -> Inventory:
+    """Return what of `expected` must be restored without these `entries` of `contents`."""
     entries = list(entries)
-    attached = parents(contents)
+    attached = index_parents(contents)
     gone = Counter(kind for entry in entries for kind in _counted(entry, attached))
-    # Neither these indexes nor what is said of them counts while they are not valid.
-    broken = {entry.dump_id for entry in invalid(contents, entries)}
+    # Neither these indexes nor their comments are counted while they are not valid.
+    broken = {entry.dump_id for entry in invalid_indexes(contents, entries)}
     gone["index"] += len(broken)
     gone["comment"] += sum(_is_of_index(entry, broken) for entry in contents.entries)
     gone_tables = {entry.name for entry in entries if entry.kind in _OF_TABLES}
@@ -79,4 +84,4 @@ def _counted(entry: Entry, attached: Collection[int]) -> Iterable[str]:
 
 def _is_of_index(entry: Entry, indexes: Collection[int]) -> bool:
     is_comment = entry.kind == b"COMMENT" and entry.tag.startswith(b"INDEX ")
-    return is_comment and any(need in indexes for need in entry.needs)
+    return is_comment and any(need in indexes for need in entry.dependencies)

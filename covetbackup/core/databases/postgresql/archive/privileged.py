@@ -1,14 +1,14 @@
-"""Which entries only a superuser may create, on a server as it is published. Pure.
+"""Entries that only a superuser may create on a stock server. Pure.
 
-Providers of databases let their own roles create some of them: whether a role may, only the server
-can tell.
+Managed services let their own roles create some of them: whether a role may, only the server can
+tell.
 """
 
 from __future__ import annotations
 
 import re
 
-from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry
+from covetbackup.core.databases.postgresql.archive.contents import Entry, TableOfContents
 
 _ALWAYS = (
     *(b"EVENT TRIGGER", b"SUBSCRIPTION", b"FOREIGN DATA WRAPPER", b"ACCESS METHOD", b"SHELL TYPE"),
@@ -22,8 +22,8 @@ _SOMETIMES = {
 }
 
 
-def privileged(contents: Contents) -> list[Entry]:
-    """Return these entries, without extensions: their own files on the server say who may."""
+def privileged(contents: TableOfContents) -> list[Entry]:
+    """Return these entries, without extensions: their control files on the server say who may."""
     return [entry for entry in contents.entries if _is_privileged(entry)]
 
 

@@ -1,4 +1,4 @@
-"""Reads a table of contents from the beginning of an archive, as it arrives."""
+"""The reader of the table of contents at the beginning of an archive."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import replace
 from covetbackup.core.databases.postgresql.archive.contents import (
     OFFSET_BYTES,
     VERSIONS,
-    Contents,
     Entry,
     Section,
+    TableOfContents,
 )
 from covetbackup.core.databases.postgresql.archive.encoding import codec_of
 from covetbackup.core.errors import NotAnArchive
@@ -26,27 +26,27 @@ _TIME_FIELDS = 7
 
 
 class NeedsMore(Exception):
-    """The table of contents goes on after the bytes that are there."""
+    """Signal that the table of contents continues after the bytes that were given."""
 
 
 class Unsupported(Exception):
-    """An archive that is one, but of a version or kind not known here: one sentence."""
+    """An archive of a version or kind that is not supported; the message is one sentence."""
 
 
-def read_contents(data: bytes) -> Contents:
-    """The contents that `data` begins with; what follows them is not looked at.
+def read_contents(data: bytes) -> TableOfContents:
+    """Return the table of contents at the beginning of `data`; what follows it is ignored.
 
-    Raises `NeedsMore`, `Unsupported`, and `NotAnArchive` for what no version can mean.
+    Raises `NeedsMore`, `Unsupported`, and `NotAnArchive` for what is valid in no version.
     """
     cursor = _Cursor(data)
     if cursor.take(len(MAGIC)) != MAGIC:
-        raise NotAnArchive("this is no archive of pg_dump")
+        raise NotAnArchive("this is not an archive of pg_dump")
     major, minor, revision, int_bytes, offset_bytes, form = cursor.take(6)
     version = (major, minor, revision)
     if version[:2] not in VERSIONS:
-        raise Unsupported(f"archive version {major}.{minor} is not known")
+        raise Unsupported(f"archive version {major}.{minor} is not supported")
     if (int_bytes, offset_bytes, form) != (INT_BYTES, OFFSET_BYTES, CUSTOM_FORM):
-        raise Unsupported(f"an archive of form {form} with {int_bytes}-byte numbers is not known")
+        raise Unsupported(f"archive format {form} with {int_bytes}-byte numbers is not supported")
     begin = cursor.at
     is_compressed = bool(
         cursor.take(1)[0] if version[:2] >= _WITH_COMPRESSION_NAME else cursor.integer()
@@ -55,17 +55,17 @@ def read_contents(data: bytes) -> Contents:
         cursor.integer()
     for _ in ("database", "server version", "client version"):
         cursor.text()
-    about = data[begin : cursor.at]
+    header = data[begin : cursor.at]
     count = cursor.integer()
     entries = [_entry(cursor, version[:2]) for _ in range(count)]
     codec = codec_of(entries)
     if codec != "utf-8":
         entries = [replace(entry, codec=codec) for entry in entries]
-    return Contents(version, is_compressed, about, tuple(entries), cursor.at)
+    return TableOfContents(version, is_compressed, header, tuple(entries), cursor.at)
 
 
 class _Cursor:
-    """A place in the data. Every reading raises `NeedsMore` where the data ends."""
+    """A position in the data. Every read raises `NeedsMore` where the data ends."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -87,12 +87,12 @@ class _Cursor:
         return -amount if is_negative else amount
 
     def text(self) -> bytes:
-        """A text; one that is absent reads as empty."""
+        """Read a text; one that is absent reads as empty."""
         length = self.integer()
         return self.take(length) if length > 0 else b""
 
     def texts(self) -> list[bytes]:
-        """Texts up to the first that is absent."""
+        """Read texts up to the first that is absent."""
         found = []
         while (length := self.integer()) >= 0:
             found.append(self.take(length))
@@ -110,7 +110,7 @@ def _entry(cursor: _Cursor, version: tuple[int, int]) -> Entry:
     if version >= _WITH_RELATION_KIND:
         cursor.integer()
     owner, _with_oids = cursor.text(), cursor.text()
-    needs = cursor.texts()
+    dependencies = cursor.texts()
     raw = cursor.data[begin : cursor.at]
     state = cursor.take(1)[0]
     offset = int.from_bytes(cursor.take(OFFSET_BYTES), "little")
@@ -125,7 +125,7 @@ def _entry(cursor: _Cursor, version: tuple[int, int]) -> Entry:
             definition=definition,
             copy_statement=copy_statement,
             schema=schema,
-            needs=tuple(map(int, needs)),
+            dependencies=tuple(map(int, dependencies)),
             raw=raw,
             offset=offset if state == _POSITION_IS_SET else None,
             owner=owner,
@@ -133,4 +133,4 @@ def _entry(cursor: _Cursor, version: tuple[int, int]) -> Entry:
             catalog=int(catalog or 0),
         )
     except ValueError as error:
-        raise NotAnArchive(f"entry {dump_id} of the archive makes no sense: {error}") from error
+        raise NotAnArchive(f"entry {dump_id} of the archive is not valid: {error}") from error

@@ -1,8 +1,8 @@
-"""What a backup recorded beside its dump, put into the dump's contents as needs. Pure.
+"""Dependencies that a backup recorded beside its dump, added to the table of contents. Pure.
 
-pg_dump writes no entry for the index of a constraint, so what only that index needs is in no entry,
-and none that says which extension a configuration table is of. Sequences that defaults name as
-texts are found in the statements.
+pg_dump writes no entry for the index of a constraint, so what only that index depends on is in no
+entry, and none that says which extension a configuration table is of. Sequences that defaults name
+as texts are found in the statements.
 """
 
 from __future__ import annotations
@@ -12,14 +12,18 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from covetbackup.core.databases.postgresql.archive.contents import TABLE_DATA, Contents, Entry
+from covetbackup.core.databases.postgresql.archive.contents import (
+    TABLE_DATA,
+    Entry,
+    TableOfContents,
+)
 from covetbackup.core.databases.postgresql.archive.server_requirements import unquoted
 
 RELATIONS = "extension_relations"
 """JSON: the extension of each configuration table and sequence, by "schema.name"."""
 INDEX_NEEDS = "index_needs"
-"""JSON: [constraint, catalog, object], oids: what the index of a constraint needs besides its
-table. Of a member of an extension it is the extension."""
+"""JSON: [constraint, catalog, object] as oids: what the index of a constraint depends on besides
+its table. For a member of an extension it is the extension."""
 CONSTRAINT = b"CONSTRAINT"
 EXTENSION = b"EXTENSION"
 OF_RELATIONS = (TABLE_DATA, b"SEQUENCE SET")
@@ -31,8 +35,10 @@ _WORD = rb"""(?:"[^"']+"|[a-z_\x80-\xff][\w$\x80-\xff]*)"""
 _BY_TEXT = re.compile(rb"nextval\(\('(?:(%(word)s)\.)?(%(word)s)'::text\)" % {b"word": _WORD})
 
 
-def with_recorded_needs(contents: Contents, settings: Mapping[str, str]) -> Contents:
-    """Return `contents` whose entries also need what `settings` of an inventory say."""
+def with_recorded_dependencies(
+    contents: TableOfContents, settings: Mapping[str, str]
+) -> TableOfContents:
+    """Return `contents` with the dependencies that the `settings` of an inventory record."""
     more: dict[int, tuple[int, ...]] = {}
     found = (
         *_of_constraints(contents, settings),
@@ -43,16 +49,20 @@ def with_recorded_needs(contents: Contents, settings: Mapping[str, str]) -> Cont
         more[dump_id] = (*more.get(dump_id, ()), need)
     if not more:
         return contents
-    return contents.altered(
-        lambda entry: replace(entry, needs=(*entry.needs, *more.get(entry.dump_id, ())))
+    return contents.map_entries(
+        lambda entry: replace(
+            entry, dependencies=(*entry.dependencies, *more.get(entry.dump_id, ()))
+        )
     )
 
 
-def _extensions(contents: Contents) -> Mapping[str, int]:
+def _extensions(contents: TableOfContents) -> Mapping[str, int]:
     return {e.text(e.tag): e.dump_id for e in contents.entries if e.kind == EXTENSION}
 
 
-def _of_constraints(contents: Contents, settings: Mapping[str, str]) -> Iterator[tuple[int, int]]:
+def _of_constraints(
+    contents: TableOfContents, settings: Mapping[str, str]
+) -> Iterator[tuple[int, int]]:
     constraints = [entry for entry in contents.entries if entry.kind == CONSTRAINT]
     if INDEX_NEEDS not in settings:
         needed = _extensions(contents).get(_FOR_GIST.decode())
@@ -67,7 +77,7 @@ def _of_constraints(contents: Contents, settings: Mapping[str, str]) -> Iterator
             yield of[constraint], found[catalog, oid]
 
 
-def _of_rows(contents: Contents, settings: Mapping[str, str]) -> Iterator[tuple[int, int]]:
+def _of_rows(contents: TableOfContents, settings: Mapping[str, str]) -> Iterator[tuple[int, int]]:
     recorded = json.loads(settings.get(RELATIONS, "{}"))
     extensions = _extensions(contents)
     for entry in contents.entries:
@@ -76,7 +86,7 @@ def _of_rows(contents: Contents, settings: Mapping[str, str]) -> Iterator[tuple[
             yield entry.dump_id, extensions[extension]
 
 
-def _of_defaults(contents: Contents) -> Iterator[tuple[int, int]]:
+def _of_defaults(contents: TableOfContents) -> Iterator[tuple[int, int]]:
     """A sequence that a default names as a text is no dependency to the server either."""
     sequences = {(e.schema, e.tag): e.dump_id for e in contents.entries if e.kind == b"SEQUENCE"}
     for entry in contents.entries:
@@ -89,7 +99,8 @@ def _of_defaults(contents: Contents) -> Iterator[tuple[int, int]]:
 
 
 def is_configuration(entry: Entry, entries: Mapping[int, Entry]) -> bool:
-    """Return whether it is the rows, or the value, of what an extension declares as its own."""
+    """Return whether `entry` has the rows of a configuration table of an extension, or the value of
+    such a sequence; `entries` are by dump id."""
     return entry.kind in OF_RELATIONS and any(
-        entries[need].kind == EXTENSION for need in entry.needs if need in entries
+        entries[need].kind == EXTENSION for need in entry.dependencies if need in entries
     )

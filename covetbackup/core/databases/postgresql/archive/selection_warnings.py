@@ -1,16 +1,17 @@
-"""What of a backup a selection leaves out though it may be missed. Pure."""
+"""Warnings about what a selection leaves out though it may be missed. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
 
+from covetbackup.core.databases.checks import join_names
 from covetbackup.core.databases.postgresql.archive.contents import (
     BLOB,
     BLOB_METADATA,
     BLOBS,
-    Contents,
     Entry,
+    TableOfContents,
 )
 from covetbackup.core.databases.selection import Selection
 
@@ -24,42 +25,44 @@ _REFERENCE = re.compile(
 )
 
 
-def own_sequences(contents: Contents) -> list[Entry]:
-    """Return the sequences that belong to no column: neither serial nor identity."""
+def unowned_sequences(contents: TableOfContents) -> list[Entry]:
+    """Return the sequences that no column owns: neither serial nor identity."""
     entries = {entry.dump_id: entry for entry in contents.entries}
-    owned = {need for entry in contents.entries if entry.kind == _OWNED_BY for need in entry.needs}
+    owned = {
+        need for entry in contents.entries if entry.kind == _OWNED_BY for need in entry.dependencies
+    }
     return [
         entry
         for entry in contents.entries
         if entry.kind == SEQUENCE
         and entry.dump_id not in owned
-        and not any(entries[need].kind == _TABLE for need in entry.needs if need in entries)
+        and not any(entries[need].kind == _TABLE for need in entry.dependencies if need in entries)
     ]
 
 
-def left_out_of(
-    contents: Contents, kept: Collection[int], wanted: Sequence[Entry], selection: Selection
+def omission_warnings(
+    contents: TableOfContents, kept: Collection[int], wanted: Sequence[Entry], selection: Selection
 ) -> Iterator[str]:
-    """Yield a sentence for each kind of thing: sequences of the schemas that `wanted` tables are
-    in, and large objects, both if rows come. `kept` are the dump ids of what is restored."""
+    """Yield a warning about unowned sequences in the schemas of `wanted` tables, and one about
+    large objects, both if rows are restored. `kept` are the dump ids of what is restored."""
     if not selection.with_data:
         return
     schemas = {entry.schema for entry in wanted}
     sequences = [
         each.name
-        for each in own_sequences(contents)
+        for each in unowned_sequences(contents)
         if each.schema in schemas and each.dump_id not in kept
     ]
     if sequences:
         yield (
-            f"left out, as no column owns them: sequences {listed(sequences)};"
+            f"left out, as no column owns them: sequences {join_names(sequences, _NAMED)};"
             " a selection of the whole schema brings them"
         )
-    yield from large_objects_left_out(contents, kept)
+    yield from large_object_warnings(contents, kept)
 
 
-def large_objects_left_out(contents: Contents, kept: Collection[int]) -> Iterator[str]:
-    """Yield what has to be said of the backup's large objects if there are any."""
+def large_object_warnings(contents: TableOfContents, kept: Collection[int]) -> Iterator[str]:
+    """Yield a warning if the backup has large objects, with the tables that may refer to them."""
     if not any(entry.kind in (BLOB, BLOBS, BLOB_METADATA) for entry in contents.entries):
         return
     may_refer = [
@@ -69,14 +72,8 @@ def large_objects_left_out(contents: Contents, kept: Collection[int]) -> Iterato
         and entry.kind == _TABLE
         and (names := _REFERENCE.findall(entry.definition))
     ]
-    named = f", perhaps from {listed(may_refer)}" if may_refer else ""
+    named = f", perhaps from {join_names(may_refer, _NAMED)}" if may_refer else ""
     yield (
         "left out: all large objects, as which rows refer to them cannot be known"
         f"{named}; restore the whole backup under another name to have them"
     )
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return the names as one text, the first of them if they are many."""
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

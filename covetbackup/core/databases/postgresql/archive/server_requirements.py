@@ -1,5 +1,4 @@
-"""What entries need of the server beyond the database: roles and tablespaces, as far as they name
-them."""
+"""Roles and tablespaces that entries name, which the server must have. Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +7,8 @@ from collections.abc import Iterable
 
 from covetbackup.core.databases.postgresql.archive.contents import Entry
 
-# Roles are named without schema behind these words. That a word of a quoted name may look the same
-# does no harm: whoever asks knows which roles there are.
+# Roles are named without schema after these words. That a word of a quoted name may look the same
+# does no harm: the caller compares with the roles that exist.
 _ROLE = rb'(?:"(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)'
 _NAMED = re.compile(rb"\b(?:TO|FROM|AUTHORIZATION|FOR ROLE) (%b(?:, %b)*)" % (_ROLE, _ROLE))
 _EACH = re.compile(_ROLE)
@@ -17,7 +16,7 @@ _WITH_ROLES = (b"ACL", b"DEFAULT ACL", b"POLICY")
 
 
 def roles_of(entries: Iterable[Entry]) -> frozenset[str]:
-    """Who owns them, is granted something, or is spoken of by a policy."""
+    """Return the roles that own `entries`, are granted something, or are named by a policy."""
     found: set[str] = set()
     for entry in entries:
         found.add(entry.text(entry.owner))
@@ -28,8 +27,10 @@ def roles_of(entries: Iterable[Entry]) -> frozenset[str]:
 
 
 def tablespaces_of(entries: Iterable[Entry]) -> frozenset[str]:
+    """Return the tablespaces that `entries` name."""
     return frozenset(entry.text(entry.tablespace) for entry in entries if entry.tablespace)
 
 
 def unquoted(name: bytes) -> bytes:
+    """Return an identifier without its quotes, if it has any."""
     return name[1:-1].replace(b'""', b'"') if name.startswith(b'"') else name

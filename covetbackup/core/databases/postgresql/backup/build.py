@@ -6,10 +6,10 @@ from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import replace
 
-from covetbackup.core.databases.postgresql.archive.contents import BLOBS, Contents
+from covetbackup.core.databases.postgresql.archive.contents import BLOBS, TableOfContents
 from covetbackup.core.databases.postgresql.backup import plan
 from covetbackup.core.databases.postgresql.backup.leader import Leader
-from covetbackup.core.databases.postgresql.backup.parallel import PartedDump
+from covetbackup.core.databases.postgresql.backup.parallel import ParallelDump
 from covetbackup.core.databases.postgresql.backup.psql import PsqlReaders
 from covetbackup.core.databases.postgresql.backup.readers import Readers
 from covetbackup.core.databases.postgresql.backup.snapshot import Snapshot
@@ -21,8 +21,8 @@ _SINCE_RANGES = 14
 """Before, a range of pages was read by reading the whole table."""
 
 
-def open_parts(
-    contents: Contents,
+def build_parallel_dump(
+    contents: TableOfContents,
     access: ServerAccess,
     snapshot: Snapshot,
     leader: Leader,
@@ -30,7 +30,7 @@ def open_parts(
     unplannable: Collection[int],
     psql: ClientTool | None,
     stack: ExitStack,
-) -> PartedDump:
+) -> ParallelDump:
     """A dump of `contents` whose readers are closed by `stack`. Raises `Unsupported`.
 
     Tables whose oids are `unplannable` are read by one plain COPY, which counts their rows."""
@@ -51,9 +51,9 @@ def open_parts(
         contents,
         heaps,
         object_weight=object_bytes // max(1, count),
-        chunk=plan.chunk_bytes(total),
+        chunk=plan.part_size_bytes(total),
     )
-    return PartedDump(
+    return ParallelDump(
         contents,
         parts,
         readers=readers,
@@ -62,7 +62,7 @@ def open_parts(
     )
 
 
-def _object_lists(contents: Contents) -> list[list[int]]:
+def _object_lists(contents: TableOfContents) -> list[list[int]]:
     return [plan.objects(contents, entry) for entry in contents.data_entries if entry.kind == BLOBS]
 
 
@@ -84,8 +84,8 @@ def _measures(connection: Connection) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
-def _heap(table: Relation, page_bytes: int, codec: str, counted: bool) -> plan.Heap:
+def _heap(table: Relation, page_bytes: int, codec: str, counted: bool) -> plan.TableSize:
     is_cut = page_bytes and table.is_heap and not counted  # a range of pages has to be planned
     pages = table.pages_bytes // page_bytes if is_cut else 0
     weight = table.pages_bytes + table.toast_bytes
-    return plan.Heap(weight, pages, table.condition.encode(codec), counted)
+    return plan.TableSize(weight, pages, table.condition.encode(codec), counted)

@@ -16,13 +16,13 @@ from operator import itemgetter
 import psycopg
 
 from covetbackup.core.databases.base import Member
-from covetbackup.core.databases.postgresql.archive import copy_streams, framing
-from covetbackup.core.databases.postgresql.archive.contents import TABLE_DATA, Contents
+from covetbackup.core.databases.postgresql.archive import block_codec, copy_streams
+from covetbackup.core.databases.postgresql.archive.contents import TABLE_DATA, TableOfContents
 from covetbackup.core.databases.postgresql.archive.copy_sql import quoted_name
 from covetbackup.core.databases.postgresql.archive.member_names import HEAD
 from covetbackup.core.databases.postgresql.archive.writer import head_of_archive
 from covetbackup.core.databases.postgresql.backup.leader import Leader
-from covetbackup.core.databases.postgresql.backup.plan import Part, Unit
+from covetbackup.core.databases.postgresql.backup.plan import Part, ReadTask
 from covetbackup.core.databases.postgresql.backup.psql import PsqlReaders
 from covetbackup.core.databases.postgresql.backup.readers import Readers, TableBusy
 from covetbackup.core.databases.postgresql.server.connection import (
@@ -34,7 +34,7 @@ from covetbackup.core.databases.postgresql.server.connection import (
 from covetbackup.core.errors import Incomplete, SourceFailed
 
 METHOD = "parallel"
-WORTH_A_CHILD = 8 << 20
+PSQL_MIN_BYTES = 8 << 20
 """Bytes of a table from which on it is read by a program of its own."""
 
 
@@ -48,14 +48,14 @@ class _Stored:
     rows: Mapping[int, int]
 
 
-class PartedDump:
+class ParallelDump:
     """The members `dump.pgc.0001` and so on, and `dump.pgc.0000` last."""
 
     method = METHOD
 
     def __init__(
         self,
-        contents: Contents,
+        contents: TableOfContents,
         parts: Sequence[Part],
         *,
         readers: Readers,
@@ -130,22 +130,22 @@ class PartedDump:
                 yield piece
         self._stored[part.number] = _Stored(tally.size, tally.begun, tally.rows)
 
-    def _is_for_a_child(self, unit: Unit) -> bool:
-        return self._children is not None and unit.weight >= WORTH_A_CHILD and bool(unit.statement)
+    def _is_for_a_child(self, unit: ReadTask) -> bool:
+        return self._children is not None and unit.weight >= PSQL_MIN_BYTES and bool(unit.statement)
 
-    def _by_child(self, units: Sequence[Unit], tally: _Tally) -> Iterator[bytes]:
+    def _by_child(self, units: Sequence[ReadTask], tally: _Tally) -> Iterator[bytes]:
         for unit in units:
             yield from _block(unit, self._childs_rows(unit, tally), tally)
 
-    def _childs_rows(self, unit: Unit, tally: _Tally) -> Iterator[bytes]:
+    def _childs_rows(self, unit: ReadTask, tally: _Tally) -> Iterator[bytes]:
         assert self._children is not None
         try:
             rows = self._children.rows(quoted_name(unit.entry), unit.statement)
-            yield from framing.framed(tally.counted(unit, rows))
+            yield from block_codec.framed_pieces(tally.counted(unit, rows))
         except TableBusy:
             yield from self._leader.read(partial(_data, unit, tally))
 
-    def _by_reader(self, units: Sequence[Unit], tally: _Tally) -> Iterator[bytes]:
+    def _by_reader(self, units: Sequence[ReadTask], tally: _Tally) -> Iterator[bytes]:
         tables = [quoted_name(unit.entry) for unit in units if unit.statement]
         try:
             with self._readers.lent(tables) as connection:
@@ -164,7 +164,7 @@ class _Tally:
         self.begun: dict[int, int] = {}
         self.rows: dict[int, int] = {}
 
-    def counted(self, unit: Unit, rows: Iterable[bytes]) -> Iterator[bytes]:
+    def counted(self, unit: ReadTask, rows: Iterable[bytes]) -> Iterator[bytes]:
         """`rows` in COPY's text format, in which a line end ends a row and is in none."""
         if not unit.counted:
             yield from rows
@@ -175,23 +175,23 @@ class _Tally:
             yield piece
 
 
-def _block(unit: Unit, data: Iterable[bytes], tally: _Tally) -> Iterator[bytes]:
+def _block(unit: ReadTask, data: Iterable[bytes], tally: _Tally) -> Iterator[bytes]:
     if unit.begins:
         tally.begun[unit.entry.dump_id] = tally.size
-        kind = framing.TABLE if unit.statement else framing.OBJECTS
-        yield framing.beginning(kind, unit.entry.dump_id)
+        kind = block_codec.TABLE if unit.statement else block_codec.OBJECTS
+        yield block_codec.start_of_block(kind, unit.entry.dump_id)
     yield from data
     if unit.ends:
-        yield from framing.framed([framing.END_OF_ROWS] if unit.statement else [])
-        yield framing.END
+        yield from block_codec.framed_pieces([block_codec.END_OF_ROWS] if unit.statement else [])
+        yield block_codec.END
 
 
-def _data(unit: Unit, tally: _Tally, connection: Connection) -> Iterator[bytes]:
+def _data(unit: ReadTask, tally: _Tally, connection: Connection) -> Iterator[bytes]:
     if unit.statement:
         rows = copy_streams.copy_out(connection, unit.statement)
-        yield from framing.framed(tally.counted(unit, rows))
+        yield from block_codec.framed_pieces(tally.counted(unit, rows))
         return
     for oid, pieces in groupby(copy_streams.large_objects(connection, unit.objects), itemgetter(0)):
-        yield framing.object_beginning(oid)
-        yield from framing.framed(piece for _, piece in pieces)
-        yield framing.END
+        yield block_codec.start_of_object(oid)
+        yield from block_codec.framed_pieces(piece for _, piece in pieces)
+        yield block_codec.END

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from covetbackup.core.databases.postgresql.archive.contents import Contents
+from covetbackup.core.databases.postgresql.archive.contents import TableOfContents
 from covetbackup.core.databases.postgresql.archive.reader import (
     NeedsMore,
     Unsupported,
@@ -57,7 +57,7 @@ class PgDump:
             if line.startswith("pg_dump: warning"):
                 self.warn(line)
 
-    def contents(self, waiting: Callable[[], None]) -> Contents:
+    def contents(self, waiting: Callable[[], None]) -> TableOfContents:
         """The table of contents; pg_dump is stopped when it has written that.
 
         Raises `Unsupported` for contents that cannot be taken apart here, `Incomplete` for none.
@@ -85,7 +85,7 @@ class PgDump:
         return self.busy() if "LOCK TABLE" in error.message else error
 
 
-def _try(beginning: bytearray) -> Contents | None:
+def _try(beginning: bytearray) -> TableOfContents | None:
     try:
         contents = read_contents(bytes(beginning))
     except NeedsMore:

@@ -16,23 +16,23 @@ from covetbackup.core.databases.postgresql.archive.contents import (
     BLOB_METADATA,
     BLOBS,
     TABLE_DATA,
-    Contents,
     Entry,
+    TableOfContents,
 )
 from covetbackup.core.databases.postgresql.archive.member_names import MOST_PARTS, part_name
 from covetbackup.core.databases.postgresql.archive.reader import Unsupported
 
-LARGEST_CHUNK = 64 << 20
+LARGEST_PART_BYTES = 64 << 20
 """Starting a reader takes about 50 ms, a twentieth of the time for so many bytes."""
 
-SMALLEST_CHUNK = 16 << 20
+SMALLEST_PART_BYTES = 16 << 20
 _CHUNKS = 16  # enough for four readers to end together
 _OBJECTS_AT_ONCE = 1000
-_COST_OF_A_UNIT = 16 << 10  # a question and its answer take as long as so many bytes, or longer
+TASK_COST_BYTES = 16 << 10  # a question and its answer take as long as so many bytes, or longer
 
 
 @dataclass(frozen=True, slots=True)
-class Heap:
+class TableSize:
     """What the server says of a table: `weight` in bytes, TOAST included; `pages` to cut it by,
     0 if it cannot be cut; the `condition` of an extension on its rows. The rows of a table that
     is `counted` are counted while they are read."""
@@ -44,7 +44,7 @@ class Heap:
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class ReadTask:
     """What one reader reads for one entry: rows, by `statement`, or large `objects`. Only the
     first unit of an entry `begins` its block, and only the last one `ends` it."""
 
@@ -62,7 +62,7 @@ class Part:
     """Units that are stored as one member, one after the other."""
 
     number: int
-    units: tuple[Unit, ...]
+    units: tuple[ReadTask, ...]
 
     @property
     def name(self) -> str:
@@ -78,14 +78,16 @@ class Part:
         return not any(unit.begins or unit.ends for unit in self.units)
 
 
-def chunk_bytes(total: int) -> int:
+def part_size_bytes(total: int) -> int:
     """How much data a part should hold, of `total` bytes: little enough that all readers have
     something to do, and enough that a backup has some thousand parts at most."""
-    return max(SMALLEST_CHUNK, min(LARGEST_CHUNK, total // _CHUNKS), 4 * total // MOST_PARTS)
+    return max(
+        SMALLEST_PART_BYTES, min(LARGEST_PART_BYTES, total // _CHUNKS), 4 * total // MOST_PARTS
+    )
 
 
 def plan_parts(
-    contents: Contents, heaps: Mapping[int, Heap], *, object_weight: int, chunk: int
+    contents: TableOfContents, heaps: Mapping[int, TableSize], *, object_weight: int, chunk: int
 ) -> tuple[Part, ...]:
     """All data of `contents` in parts. `heaps` are by table oid; `object_weight` is what a large
     object takes on average, in bytes.
@@ -93,11 +95,11 @@ def plan_parts(
     Raises `Unsupported` for data of a kind that is not known here.
     """
     parts: list[Part] = []
-    units: list[Unit] = []
+    units: list[ReadTask] = []
     room = chunk
     for entry in contents.data_entries:
         for unit in _units(contents, entry, heaps, object_weight, chunk):
-            cost = unit.weight + _COST_OF_A_UNIT
+            cost = unit.weight + TASK_COST_BYTES
             if units and cost > room:
                 parts.append(Part(len(parts) + 1, tuple(units)))
                 units, room = [], chunk
@@ -111,8 +113,12 @@ def plan_parts(
 
 
 def _units(
-    contents: Contents, entry: Entry, heaps: Mapping[int, Heap], object_weight: int, chunk: int
-) -> Sequence[Unit]:
+    contents: TableOfContents,
+    entry: Entry,
+    heaps: Mapping[int, TableSize],
+    object_weight: int,
+    chunk: int,
+) -> Sequence[ReadTask]:
     if entry.kind == TABLE_DATA:
         if entry.oid not in heaps:
             raise Unsupported(f"table {entry.name} is dumped, but not among those that are locked")
@@ -123,43 +129,43 @@ def _units(
     raise Unsupported(f"data of kind {entry.kind.decode(errors='replace')} is not known")
 
 
-def _rows(entry: Entry, heap: Heap, chunk: int) -> Iterator[Unit]:
+def _rows(entry: Entry, heap: TableSize, chunk: int) -> Iterator[ReadTask]:
     count = min(heap.weight // chunk, heap.pages)
     if count <= 2 or heap.condition:
-        statement = copy_sql.copy_out(entry, heap.condition)
-        yield Unit(entry, heap.weight, statement, counted=heap.counted)
+        statement = copy_sql.copy_to_stdout(entry, heap.condition)
+        yield ReadTask(entry, heap.weight, statement, counted=heap.counted)
         return
     # The last range is open: rows of the snapshot may lie on pages added since it was measured.
     bounds = [number * heap.pages // count for number in range(count)]
     for first, end in zip(bounds, [*bounds[1:], None], strict=True):
-        yield Unit(
+        yield ReadTask(
             entry,
             heap.weight // count,
-            copy_sql.copy_out(entry, copy_sql.pages(first, end)),
+            copy_sql.copy_to_stdout(entry, copy_sql.ctid_range(first, end)),
             begins=first == 0,
             ends=end is None,
         )
 
 
-def objects(contents: Contents, entry: Entry) -> list[int]:
+def objects(contents: TableOfContents, entry: Entry) -> list[int]:
     """The oids of the large objects whose data `entry` is.
 
     Up to PostgreSQL 16 one entry has all of them; later each has its own list.
     """
     if contents.version[:2] < (1, 16):
         return [each.oid for each in contents.entries if each.kind == BLOB]
-    needed = [each for each in contents.entries if each.dump_id in entry.needs]
+    needed = [each for each in contents.entries if each.dump_id in entry.dependencies]
     lists = [each for each in needed if each.kind == BLOB_METADATA]
     if len(lists) != 1:
         raise Unsupported(f"the large objects of {entry.name} are not listed")
     return [int(line) for line in lists[0].definition.split()]
 
 
-def _batches(entry: Entry, oids: list[int], weight: int, most: int) -> Iterator[Unit]:
+def _batches(entry: Entry, oids: list[int], weight: int, most: int) -> Iterator[ReadTask]:
     size = min(most, _OBJECTS_AT_ONCE)
     for first in range(0, max(1, len(oids)), size):
         batch = tuple(oids[first : first + size])
-        yield Unit(
+        yield ReadTask(
             entry,
             weight * len(batch),
             objects=batch,

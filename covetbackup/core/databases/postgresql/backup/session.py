@@ -13,10 +13,10 @@ from types import TracebackType
 
 from covetbackup.core.databases.base import BackupSummary, Member, Probe, Span
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.postgresql.archive.contents import Contents
+from covetbackup.core.databases.postgresql.archive.contents import TableOfContents
 from covetbackup.core.databases.postgresql.archive.reader import Unsupported
 from covetbackup.core.databases.postgresql.backup import parallel as parted, unread
-from covetbackup.core.databases.postgresql.backup.build import open_parts
+from covetbackup.core.databases.postgresql.backup.build import build_parallel_dump
 from covetbackup.core.databases.postgresql.backup.leader import Leader
 from covetbackup.core.databases.postgresql.backup.pgdump import PgDump
 from covetbackup.core.databases.postgresql.backup.single_stream import SingleStreamDump
@@ -65,7 +65,7 @@ class PostgresBackup:
         self._progress = progress
         self._stack = ExitStack()
         self._warnings: list[str] = []
-        self._dump: parted.PartedDump | SingleStreamDump | None = None
+        self._dump: parted.ParallelDump | SingleStreamDump | None = None
 
     def __enter__(self) -> PostgresBackup:
         with translated(self._access.settings), ExitStack() as stack:
@@ -125,7 +125,7 @@ class PostgresBackup:
             span, self._complete(inventory), self._probe, self._dump.method, tuple(self._warnings)
         )
 
-    def _chosen_dump(self) -> parted.PartedDump | SingleStreamDump:
+    def _chosen_dump(self) -> parted.ParallelDump | SingleStreamDump:
         pg_dump = PgDump(
             self._tool("pg_dump"),
             self._access.settings.database,
@@ -143,8 +143,8 @@ class PostgresBackup:
             pg_dump, pg_restore=pg_restore, size_hint=self._table_bytes() or None
         )
 
-    def _opened_parts(self, contents: Contents) -> parted.PartedDump:
-        return open_parts(
+    def _opened_parts(self, contents: TableOfContents) -> parted.ParallelDump:
+        return build_parallel_dump(
             contents,
             self._access,
             self._snapshot,

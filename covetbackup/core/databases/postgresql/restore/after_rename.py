@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import psycopg
 
 from covetbackup.core.databases.postgresql.archive.contents import Section
-from covetbackup.core.databases.postgresql.archive.omitted import described
+from covetbackup.core.databases.postgresql.archive.omitted import describe
 from covetbackup.core.databases.postgresql.archive.recorded import OF_RELATIONS
 from covetbackup.core.databases.postgresql.inventory.single_database import EXTENSIONS, database_of
 from covetbackup.core.databases.postgresql.restore.parallel import ParallelRestore
@@ -57,7 +57,7 @@ def why_not(connection: Connection, name: str, target: str) -> str:
 
 def _listed(load: ParallelRestore) -> str:
     things = (each for each in load.aside.entries if each.section is not Section.NONE)
-    return ", ".join(described(each) for each in things if each.kind not in OF_RELATIONS)
+    return ", ".join(describe(each) for each in things if each.kind not in OF_RELATIONS)
 
 
 def _where(names: list[str]) -> str:

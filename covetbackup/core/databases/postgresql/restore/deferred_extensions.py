@@ -12,14 +12,18 @@ from dataclasses import replace
 from psycopg import sql
 
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.postgresql.archive.contents import TABLE_DATA, Contents, Entry
-from covetbackup.core.databases.postgresql.archive.copy_sql import column_names, copy_into
-from covetbackup.core.databases.postgresql.archive.dependencies import SAID_OF
+from covetbackup.core.databases.postgresql.archive.contents import (
+    TABLE_DATA,
+    Entry,
+    TableOfContents,
+)
+from covetbackup.core.databases.postgresql.archive.copy_sql import column_names, copy_from_stdin
+from covetbackup.core.databases.postgresql.archive.dependencies import ANNOTATIONS
 from covetbackup.core.databases.postgresql.inventory.single_database import EXTENSIONS
 from covetbackup.core.databases.postgresql.server.connection import Connection
 
 
-def deferred_contents(contents: Contents) -> Contents:
+def deferred_contents(contents: TableOfContents) -> TableOfContents:
     """Return the entries that have to wait for the rename.
 
     These are such extensions, all entries in their schemas or that annotate these, and what depends
@@ -33,17 +37,17 @@ def deferred_contents(contents: Contents) -> Contents:
         for entry in contents.entries
         if (entry.kind == b"EXTENSION" and entry.tag.decode() in EXTENSIONS)
         or entry.schema in schemas
-        or (entry.kind in SAID_OF and entry.tag in tags)
+        or (entry.kind in ANNOTATIONS and entry.tag in tags)
     }
     more = found
     while more:
         more = {
             entry.dump_id
             for entry in contents.entries
-            if entry.dump_id not in found and not found.isdisjoint(entry.needs)
+            if entry.dump_id not in found and not found.isdisjoint(entry.dependencies)
         }
         found |= more
-    return contents.kept(lambda entry: entry.dump_id in found or entry.is_setting)
+    return contents.filter(lambda entry: entry.dump_id in found or entry.is_setting)
 
 
 class DeferredExtensions:
@@ -52,7 +56,7 @@ class DeferredExtensions:
     Their rows are held in schemas of the database that `connect` reaches until `move_rows`.
     """
 
-    def __init__(self, connect: Callable[[], Connection], contents: Contents | None) -> None:
+    def __init__(self, connect: Callable[[], Connection], contents: TableOfContents | None) -> None:
         self._connect = connect
         self._contents = contents
         self.entries = (
@@ -66,7 +70,7 @@ class DeferredExtensions:
         self._schemas = sorted({EXTENSIONS[name].holding_schema for name in self.extensions})
 
     @property
-    def contents(self) -> Contents:
+    def contents(self) -> TableOfContents:
         """The table of contents of what waits."""
         assert self._contents is not None
         return self._contents
@@ -112,7 +116,7 @@ class DeferredExtensions:
 
 def _loaded_into_holding(entry: Entry) -> Entry:
     schemas = {each.schema.encode(): each.holding_schema.encode() for each in EXTENSIONS.values()}
-    return replace(entry, copy_statement=copy_into(entry, schemas))
+    return replace(entry, copy_statement=copy_from_stdin(entry, schemas))
 
 
 def _holding_table(entry: Entry) -> sql.Identifier:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry
+from covetbackup.core.databases.postgresql.archive.contents import Entry, TableOfContents
 
 EVENT_TRIGGER = b"EVENT TRIGGER"
 # Not anchored: jobs write to one pipe, and another's line may come after the program's name.
@@ -15,7 +15,7 @@ _ACL = (b"ACL", b"ACL LANGUAGE", b"DEFAULT ACL")
 _LAST = (EVENT_TRIGGER, b"MATERIALIZED VIEW DATA")
 
 
-def failed_entries(messages: str, contents: Contents) -> Sequence[Entry]:
+def failed_entries(messages: str, contents: TableOfContents) -> Sequence[Entry]:
     """Return the entries that failed, in the order of `contents`; none if the verbose `messages`
     do not tell, or not all of them as their beginning is cut off."""
     if _BEGINNING not in messages:
@@ -25,7 +25,7 @@ def failed_entries(messages: str, contents: Contents) -> Sequence[Entry]:
     return failed if len(failed) == len(ids) else ()
 
 
-def after(contents: Contents, failed: Entry) -> Contents:
+def after(contents: TableOfContents, failed: Entry) -> TableOfContents:
     """Return what one job that stops at its first error, `failed`, has not come to: it makes
     everything but grants first, then grants, then what may need these."""
     turn, place = _turn(failed), contents.entries.index(failed)
@@ -34,10 +34,10 @@ def after(contents: Contents, failed: Entry) -> Contents:
         for number, entry in enumerate(contents.entries)
         if (_turn(entry), number) > (turn, place)
     }
-    return contents.kept(lambda entry: entry.dump_id in left or entry.is_setting)
+    return contents.filter(lambda entry: entry.dump_id in left or entry.is_setting)
 
 
-def in_order(contents: Contents) -> list[Entry]:
+def in_order(contents: TableOfContents) -> list[Entry]:
     """Return what `contents` create in the order in which one job makes it."""
     made = [entry for entry in contents.entries if not entry.is_setting]
     return sorted(made, key=_turn)

@@ -12,27 +12,27 @@ from functools import partial
 
 from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.postgresql.archive.adapted import adapted
-from covetbackup.core.databases.postgresql.archive.attached import invalid_notes
+from covetbackup.core.databases.postgresql.archive.adaptations import adapt_to_server
 from covetbackup.core.databases.postgresql.archive.configuration import (
     configuration_rows,
-    extensions_with_needs,
+    extensions_with_dependencies,
 )
-from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry, Section
-from covetbackup.core.databases.postgresql.archive.dependencies import close
+from covetbackup.core.databases.postgresql.archive.contents import Entry, Section, TableOfContents
+from covetbackup.core.databases.postgresql.archive.dependencies import resolve_dependencies
 from covetbackup.core.databases.postgresql.archive.member_names import DUMP, HEAD
 from covetbackup.core.databases.postgresql.archive.offsets import PartBoundary, PartOffsets
-from covetbackup.core.databases.postgresql.archive.omitted import without
+from covetbackup.core.databases.postgresql.archive.omitted import expected_without
+from covetbackup.core.databases.postgresql.archive.partitioned_indexes import invalid_index_notes
 from covetbackup.core.databases.postgresql.archive.reader import (
     NeedsMore,
     Unsupported,
     read_contents,
 )
-from covetbackup.core.databases.postgresql.archive.recorded import with_recorded_needs
+from covetbackup.core.databases.postgresql.archive.recorded import with_recorded_dependencies
 from covetbackup.core.databases.postgresql.archive.stages import (
-    only,
     post_data_stages,
-    without_event_triggers,
+    restrict_to,
+    split_event_triggers,
 )
 from covetbackup.core.databases.postgresql.inventory.search_paths import paths_of
 from covetbackup.core.databases.postgresql.restore.check_constraints import ReleasedChecks
@@ -89,7 +89,7 @@ class ParallelRestore:
         self._loaders = Loaders(self._opened)
         self._jobs = jobs
         self._progress = progress
-        self._contents: Contents | None = None
+        self._contents: TableOfContents | None = None
         self._places: PartOffsets | None = None
         self._entries: dict[int, Entry] = {}
         self._failures: list[Failure] = []
@@ -118,8 +118,8 @@ class ParallelRestore:
         early = self._make_extensions(structure)
         if early:
             yield from self._configured(contents)
-        self._structure.run(structure.kept(lambda entry: entry.dump_id not in early))
-        pieces = self._places.data_pieces(self._entries.keys())
+        self._structure.run(structure.filter(lambda entry: entry.dump_id not in early))
+        pieces = self._places.member_ranges(self._entries.keys())
         if pieces:
             yield pieces
         while self._failures:
@@ -138,7 +138,7 @@ class ParallelRestore:
     def whole_sink(self, load: Callable[..., Sink], progress: Progress) -> Sink:
         """Where the stream goes. `load` starts pg_restore with more arguments, to be fed."""
 
-        def begin(contents: Contents | None) -> tuple[Sink, bool]:
+        def begin(contents: TableOfContents | None) -> tuple[Sink, bool]:
             if contents is None:
                 return load("--exit-on-error"), True
             if self._contents is None:
@@ -154,7 +154,7 @@ class ParallelRestore:
         return WholeSink(begin)
 
     def _first_rows(self, entries: Mapping[int, Entry], progress: Progress) -> Sink:
-        loader, place = self._loaders.lend(), PartBoundary(None, is_open=False)
+        loader, place = self._loaders.lend(), PartBoundary(None, is_continued=False)
         sink = PartSink(DUMP, place, entries, loader, progress, skips_others=True)
         self._loaded, self._is_read_twice = set(entries), True
 
@@ -165,35 +165,35 @@ class ParallelRestore:
 
         return TentativeSink(MemberRange(DUMP), sink, failed)
 
-    def _rest_of_whole(self, contents: Contents, load: Callable[..., Sink]) -> Sink:
+    def _rest_of_whole(self, contents: TableOfContents, load: Callable[..., Sink]) -> Sink:
         self._loaders.close()
         self._progress.phase("making tables")
         structure = self._whole_structure()
-        self._structure.run(structure.kept(lambda entry: entry.dump_id not in self._early))
+        self._structure.run(structure.filter(lambda entry: entry.dump_id not in self._early))
         self._checks.release_doubtful()  # a stream is not loaded again for what it refuses
         kept = {entry.dump_id for entry in self._read_contents().entries} - self._loaded
         wanted = "".join(f"{each.dump_id};\n" for each in contents.entries if each.dump_id in kept)
         file = self._files.enter_context(memory_file("entries", wanted.encode()))
         return load("--exit-on-error", "--section=data", "-L", file)
 
-    def _whole_structure(self) -> Contents:
+    def _whole_structure(self) -> TableOfContents:
         return _structure(self._read_contents()).within(Section.PRE_DATA)
 
-    def _divide(self, contents: Contents) -> None:
+    def _divide(self, contents: TableOfContents) -> None:
         """What can only be made after the rename has to wait, its rows beside."""
         self._aside = DeferredExtensions(self._connect, deferred_contents(contents))
         waiting = {each.dump_id for each in self._aside.entries}
-        self._contents = contents.kept(lambda entry: entry.dump_id not in waiting)
+        self._contents = contents.filter(lambda entry: entry.dump_id not in waiting)
         entries = (*self._contents.data_entries, *self._aside.rows)
         self._entries = {entry.dump_id: entry for entry in entries}
 
-    def _make_extensions(self, structure: Contents) -> set[int]:
+    def _make_extensions(self, structure: TableOfContents) -> set[int]:
         """Make what has rows of its own that others may look at; the dump ids of all it took."""
         self._aside.create_schemas()
         if not configuration_rows(self._read_contents()):
             return set()
-        early = extensions_with_needs(structure)
-        self._structure.run(only(structure, early))
+        early = extensions_with_dependencies(structure)
+        self._structure.run(restrict_to(structure, early))
         return early
 
     def make_event_triggers(self) -> bool:
@@ -201,7 +201,7 @@ class ParallelRestore:
         else, the comparison included."""
         if self._contents is None:
             return False
-        _, triggers = without_event_triggers(self._contents)
+        _, triggers = split_event_triggers(self._contents)
         if all(entry.is_setting for entry in triggers.entries):
             return False
         self._structure.run(triggers)
@@ -219,12 +219,12 @@ class ParallelRestore:
         self._aside.move_rows()
         self._structure.run(structure.within(Section.DATA, Section.POST_DATA))
 
-    def _configured(self, contents: Contents) -> Iterator[Sequence[MemberRange]]:
+    def _configured(self, contents: TableOfContents) -> Iterator[Sequence[MemberRange]]:
         """One after the other, as pg_dump has put them: there may be keys between them. Rows that
         speak of what is made later are refused now, and loaded with all others."""
         assert self._places is not None
         for entry in configuration_rows(contents):
-            pieces = self._places.data_pieces([entry.dump_id])
+            pieces = self._places.member_ranges([entry.dump_id])
             if len(pieces) == 1:
                 yield pieces
                 if not self._failures:
@@ -238,29 +238,29 @@ class ParallelRestore:
         self._loaders.close()  # what comes next is loaded with another search path, perhaps
         return [failure.piece for failure in failures]
 
-    def _fitted(self, contents: Contents) -> Contents:
+    def _fitted(self, contents: TableOfContents) -> TableOfContents:
         """Contents that this server takes from this role. Raises `BadSetting`."""
         with closing(self._connect()) as connection:
             set_dump_encoding(connection, contents)
             refuse_forbidden(
                 connection, contents, skips_failing=self._skips_failing, way_out=WAY_OUT
             )
-            contents, self._adaptations = adapted(contents, major_of(connection))
+            contents, self._adaptations = adapt_to_server(contents, major_of(connection))
         return contents
 
-    def _narrowed(self, contents: Contents, selection: Selection) -> Contents:
-        closure = close(contents, selection)
+    def _narrowed(self, contents: TableOfContents, selection: Selection) -> TableOfContents:
+        closure = resolve_dependencies(contents, selection)
         self.chosen = closure.chosen
         for line in closure.chosen.lines:
             self._progress.note(line)
-        return contents.kept(lambda entry: entry.dump_id in closure.dump_ids)
+        return contents.filter(lambda entry: entry.dump_id in closure.dump_ids)
 
     def sink(self, piece: MemberRange, progress: Progress) -> Sink:
         if piece.member == HEAD:
             return ScriptSink(self._take_head, HEAD_BYTES)
         if self._places is None:
             raise BadSetting(f"{piece.member} came before {HEAD}")
-        place = self._places.of(piece)
+        place = self._places.boundary_of(piece)
         sink = PartSink(piece.member, place, self._entries, self._loaders.lend(), progress)
         return TentativeSink(piece, sink, self._failures.append)
 
@@ -268,13 +268,13 @@ class ParallelRestore:
         """Return what must be there of `expected` without what was refused and left out, or waits
         for the rename."""
         left_out = [*self._refused.left_out, *self._aside.entries]
-        return without(expected, left_out, self._read_contents()) if left_out else expected
+        return expected_without(expected, left_out, self._read_contents()) if left_out else expected
 
     @property
     def notes(self) -> Sequence[str]:
         """What the result has to say of it, and of constraints that do not hold."""
         refused = self._refused
-        broken = invalid_notes(self._contents, refused.left_out) if self._contents else ()
+        broken = invalid_index_notes(self._contents, refused.left_out) if self._contents else ()
         return [*self._adaptations, *refused.notes, *broken, *self._checks.notes]
 
     @property
@@ -290,7 +290,7 @@ class ParallelRestore:
     def _take_head(self, head: bytes) -> None:
         self._contents = readable_contents(head, self._expected)
 
-    def _read_contents(self) -> Contents:
+    def _read_contents(self) -> TableOfContents:
         if self._contents is None:
             raise Incomplete(f"{HEAD} was not read")
         return self._contents
@@ -307,24 +307,24 @@ class ParallelRestore:
             raise
         return connection
 
-    def _make_post_data(self, contents: Contents) -> None:
+    def _make_post_data(self, contents: TableOfContents) -> None:
         self._progress.phase("making indexes and keys")
-        contents, _ = without_event_triggers(contents)
+        contents, _ = split_event_triggers(contents)
         for stage in post_data_stages(contents.within(Section.POST_DATA)):
             self._structure.run(stage.contents, jobs=self._jobs if stage.is_parallel else 1)
         self._checks.put_back()
 
 
-def readable_contents(head: bytes, expected: Inventory) -> Contents:
+def readable_contents(head: bytes, expected: Inventory) -> TableOfContents:
     """Return the contents with what `expected` records of them. Raises `Incomplete` for what cannot
     be read here."""
     try:
-        return with_recorded_needs(read_contents(head), expected.settings or {})
+        return with_recorded_dependencies(read_contents(head), expected.settings or {})
     except (NeedsMore, Unsupported) as error:
         raise Incomplete(f"the contents of the dump cannot be read: {error}") from error
 
 
-def prepare(connection: Connection, contents: Contents) -> None:
+def prepare(connection: Connection, contents: TableOfContents) -> None:
     """Values are then read as they were written, whatever the settings of server and role; in the
     encoding of the connection."""
     _set(connection, contents, *_SETTINGS)
@@ -332,19 +332,19 @@ def prepare(connection: Connection, contents: Contents) -> None:
         connection.execute(statement)
 
 
-def set_dump_encoding(connection: Connection, contents: Contents) -> None:
+def set_dump_encoding(connection: Connection, contents: TableOfContents) -> None:
     """From now on in the encoding of the dump."""
     _set(connection, contents, _ENCODING)
 
 
-def _set(connection: Connection, contents: Contents, *kinds: bytes) -> None:
+def _set(connection: Connection, contents: TableOfContents, *kinds: bytes) -> None:
     for entry in contents.entries:
         if entry.kind in kinds:
             connection.execute(entry.definition)
 
 
-def _structure(contents: Contents) -> Contents:
-    return contents.kept(lambda entry: not entry.has_data)
+def _structure(contents: TableOfContents) -> TableOfContents:
+    return contents.filter(lambda entry: not entry.has_data)
 
 
 # A server's own settings must change no value. The commit that matters is the last one, the

@@ -8,17 +8,18 @@ from threading import Lock
 
 import psycopg
 
-from covetbackup.core.databases.postgresql.archive.blocks import (
-    Begun,
-    Blocks,
-    Data,
-    Ended,
+from covetbackup.core.databases.postgresql.archive.block_codec import (
+    OBJECTS,
+    TABLE,
+    BlockData,
+    BlockDecoder,
+    BlockEnded,
+    BlockStarted,
     Event,
-    ObjectBegun,
+    ObjectStarted,
 )
 from covetbackup.core.databases.postgresql.archive.contents import BLOBS, Entry
 from covetbackup.core.databases.postgresql.archive.copy_streams import CopyIn
-from covetbackup.core.databases.postgresql.archive.framing import OBJECTS, TABLE
 from covetbackup.core.databases.postgresql.archive.offsets import PartBoundary
 from covetbackup.core.databases.postgresql.server.connection import (
     Connection,
@@ -167,7 +168,7 @@ class PartSink:
         self._entries = entries
         continues = place.continues
         self._entry = entries.get(continues.dump_id, continues) if continues else None
-        self._blocks = Blocks(_kind(place.continues))
+        self._blocks = BlockDecoder(_kind(place.continues))
         self._copy: CopyIn | None = None
         self._object = (0, 0)
         self._loader = loader
@@ -190,8 +191,8 @@ class PartSink:
                 self._take(event)
 
     def commit(self) -> None:
-        is_open = bool(self._blocks.block)
-        if not self._blocks.is_between() or is_open != self._place.is_open:
+        is_continued = bool(self._blocks.block)
+        if not self._blocks.is_between() or is_continued != self._place.is_continued:
             raise Incomplete(f"{self._name} ends in the midst of its data")
         with self._reported():
             self._end_copy()
@@ -206,19 +207,19 @@ class PartSink:
 
     def _take(self, event: Event) -> None:
         match event:
-            case Begun(dump_id):
+            case BlockStarted(dump_id):
                 if dump_id not in self._entries and not self._skips_others:
                     raise Incomplete(f"{self._name} holds data that the contents do not list")
                 self._entry = self._entries.get(dump_id)
-            case Data() | ObjectBegun() if self._entry is None:
+            case BlockData() | ObjectStarted() if self._entry is None:
                 pass
-            case Data(content) if self._blocks.block == TABLE:
+            case BlockData(content) if self._blocks.block == TABLE:
                 self._copy_rows(content)
-            case Data(content):
+            case BlockData(content):
                 self._write_object(content)
-            case ObjectBegun(oid):
+            case ObjectStarted(oid):
                 self._object = (oid, 0)
-            case Ended():
+            case BlockEnded():
                 self._end_copy()
                 self._entry = None
 

@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from covetbackup.core.databases.postgresql.archive.contents import Entry
-from covetbackup.core.databases.postgresql.archive.omitted import can_be_left_out, described
+from covetbackup.core.databases.postgresql.archive.omitted import describe, is_omissible
 from covetbackup.core.databases.postgresql.server.connection import is_silence, line_of, lost
 from covetbackup.core.errors import SinkFailed
 
@@ -38,21 +38,21 @@ class Refused:
                 return
             except psycopg.Error as error:
                 if is_silence(error):
-                    raise lost(f"creating {described(entry)} failed", error) from error
+                    raise lost(f"creating {describe(entry)} failed", error) from error
                 if isinstance(error, _NOT_REFUSED):
                     raise
                 errors.append(error)
         self._leave_out(entry, errors[0])
 
     def _leave_out(self, entry: Entry, error: psycopg.Error) -> None:
-        can_be = can_be_left_out(entry)
+        can_be = is_omissible(entry)
         if not (can_be and self.skips_failing):
             hint = WAY_OUT if can_be else ""
-            message = f"creating {described(entry)} failed: {line_of(error)}"
+            message = f"creating {describe(entry)} failed: {line_of(error)}"
             raise SinkFailed(message, hint) from error
         self.left_out.append(entry)
         self.notes.append(
-            f"left out, as the server refused it: {described(entry)}: {line_of(error)}"
+            f"left out, as the server refused it: {describe(entry)}: {line_of(error)}"
         )
 
 

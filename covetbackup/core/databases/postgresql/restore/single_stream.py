@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from covetbackup.core.databases.postgresql.archive.contents import Contents
+from covetbackup.core.databases.postgresql.archive.contents import TableOfContents
 from covetbackup.core.databases.postgresql.archive.reader import (
     NeedsMore,
     Unsupported,
@@ -18,7 +18,7 @@ class WholeSink:
     """Asks `begin` for a sink when the contents are there, and feeds it all; None for contents that
     are not understood. What `begin` returns besides is whether it wants to have the contents."""
 
-    def __init__(self, begin: Callable[[Contents | None], tuple[Sink, bool]]) -> None:
+    def __init__(self, begin: Callable[[TableOfContents | None], tuple[Sink, bool]]) -> None:
         self._begin = begin
         self._head = bytearray()
         self._next_try = 0
@@ -47,7 +47,7 @@ class WholeSink:
             self._loading.abort()
 
     def _try_to_begin(self) -> None:
-        contents: Contents | None = None
+        contents: TableOfContents | None = None
         try:
             contents = read_contents(bytes(self._head))
         except NeedsMore:

@@ -14,7 +14,7 @@ from functools import partial
 
 import psycopg
 
-from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry
+from covetbackup.core.databases.postgresql.archive.contents import Entry, TableOfContents
 from covetbackup.core.databases.postgresql.archive.writer import head_of_archive
 from covetbackup.core.databases.postgresql.restore.failures import after, failed_entries
 from covetbackup.core.databases.postgresql.restore.loaders import PgRestore, memory_file
@@ -53,7 +53,7 @@ class StructureLoad:
         self._command = command
         self._connect = connect
 
-    def run(self, contents: Contents, *, jobs: int = 1) -> None:
+    def run(self, contents: TableOfContents, *, jobs: int = 1) -> None:
         """Create all of `contents`, which have no data. Raises `SinkFailed`."""
         while any(not entry.is_setting for entry in contents.entries):
             failure = self._run_once(contents, jobs)
@@ -67,7 +67,7 @@ class StructureLoad:
                 return
             contents = after(contents, failed[-1])
 
-    def _run_once(self, contents: Contents, jobs: int) -> _Failure | None:
+    def _run_once(self, contents: TableOfContents, jobs: int) -> _Failure | None:
         """One job stops at the first entry that fails, several go on."""
         options = ["--exit-on-error"] if jobs == 1 else [f"--jobs={jobs}"]
         with memory_file("contents", head_of_archive(contents, {})) as file:
@@ -80,7 +80,7 @@ class StructureLoad:
                 running.abort()
         return None
 
-    def _again(self, contents: Contents, failed: Sequence[Entry], error: SinkFailed) -> None:
+    def _again(self, contents: TableOfContents, failed: Sequence[Entry], error: SinkFailed) -> None:
         connection = self._connect()
         try:
             for entry in failed:
@@ -89,9 +89,9 @@ class StructureLoad:
             connection.close()
 
     def _make(
-        self, connection: Connection, contents: Contents, entry: Entry, failure: SinkFailed
+        self, connection: Connection, contents: TableOfContents, entry: Entry, failure: SinkFailed
     ) -> None:
-        alone = contents.kept(lambda each: each is entry or each.is_setting)
+        alone = contents.filter(lambda each: each is entry or each.is_setting)
         command = self._command()
         with memory_file("contents", head_of_archive(alone, {})) as file:
             script = command.script(file)

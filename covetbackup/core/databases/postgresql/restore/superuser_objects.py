@@ -7,20 +7,25 @@ from collections.abc import Collection, Iterator, Sequence
 
 import psycopg
 
-from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry
-from covetbackup.core.databases.postgresql.archive.omitted import can_be_left_out, described
+from covetbackup.core.databases.checks import join_names
+from covetbackup.core.databases.postgresql.archive.contents import Entry, TableOfContents
+from covetbackup.core.databases.postgresql.archive.omitted import describe, is_omissible
 from covetbackup.core.databases.postgresql.archive.privileged import privileged
 from covetbackup.core.databases.postgresql.archive.recorded import EXTENSION
-from covetbackup.core.databases.postgresql.archive.selection_warnings import listed
 from covetbackup.core.databases.postgresql.restore.check_server import is_superuser
 from covetbackup.core.databases.postgresql.server.connection import Connection
 from covetbackup.core.errors import BadSetting
 
+_NAMED = 20
 _CONTEXT = (b"SCHEMA", b"PUBLICATION")
 
 
 def refuse_forbidden(
-    connection: Connection, contents: Contents, *, skips_failing: bool = False, way_out: str = ""
+    connection: Connection,
+    contents: TableOfContents,
+    *,
+    skips_failing: bool = False,
+    way_out: str = "",
 ) -> None:
     """Raise `BadSetting` naming what this role may not create of `contents`, in whose encoding
     `connection` is. With `skips_failing` only for an extension that rows need: all else can be left
@@ -31,7 +36,7 @@ def refuse_forbidden(
     if skips_failing:
         refused = [entry for entry in refused if _is_needed(entry, contents)]
     if refused:
-        names = listed([described(entry) for entry in refused])
+        names = join_names([describe(entry) for entry in refused], _NAMED)
         can_skip = way_out and not any(_is_needed(entry, contents) for entry in refused)
         hint = f"restore as a superuser; or {way_out}" if can_skip else "restore as a superuser"
         raise BadSetting(f"role {connection.info.user} may not create: {names}", hint)
@@ -42,7 +47,7 @@ def untrusted_extensions(connection: Connection, names: Collection[str]) -> list
     return [name for (name,) in connection.execute(_UNTRUSTED, (list(names),)).fetchall()]
 
 
-def _refused(connection: Connection, contents: Contents) -> list[Entry]:
+def _refused(connection: Connection, contents: TableOfContents) -> list[Entry]:
     """Each is created on trial, and nothing of it stays."""
     tried = {entry.dump_id for entry in privileged(contents)}
     extensions = [entry for entry in contents.entries if entry.kind == EXTENSION]
@@ -68,9 +73,10 @@ def _forbidden(connection: Connection, entries: Sequence[Entry]) -> Iterator[Ent
             pass  # it needs what is not there yet; if not, creating it will tell
 
 
-def _is_needed(entry: Entry, contents: Contents) -> bool:
+def _is_needed(entry: Entry, contents: TableOfContents) -> bool:
     return entry.kind == EXTENSION and any(
-        entry.dump_id in other.needs and not can_be_left_out(other) for other in contents.entries
+        entry.dump_id in other.dependencies and not is_omissible(other)
+        for other in contents.entries
     )
 
 

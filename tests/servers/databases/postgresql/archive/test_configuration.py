@@ -57,7 +57,7 @@ def comes_back(server: PostgresServer, database: str, method: str = "parallel") 
 def test_rows_that_an_extension_checks_come_after_its_own(
     server: PostgresServer, size: int, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("SMALLEST_CHUNK", "LARGEST_CHUNK"):
+    for name in ("SMALLEST_PART_BYTES", "LARGEST_PART_BYTES"):
         monkeypatch.setattr(plan, name, size)
     database = server.create_database(f"coded_{size}_{method}")
     server.execute(database, CODED)

@@ -201,7 +201,7 @@ def test_a_backup_is_exported_as_a_directory_for_pg_restore(
 def test_an_export_that_fails_leaves_no_folder(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(directory.Blocks, "is_between", lambda blocks: False)
+    monkeypatch.setattr(directory.BlockDecoder, "is_between", lambda blocks: False)
     with pytest.raises(Incomplete, match="midst"):
         RestoreManager(*place).export(label_of(place, "parts"), tmp_path / "exported")
     assert not (tmp_path / "exported").exists()
@@ -225,9 +225,9 @@ def test_a_schema_comes_under_another_name(postgres_server: PostgresServer, plac
     ("old", "new", "message"),
     [
         ("nowhere", "x", "nothing of schema 'nowhere'"),
-        ("public", "public", "schema 'public' is there"),
-        ("public", "pg_mine", "no schema can be called"),
-        ("public", "", "no schema can be called"),
+        ("public", "public", "schema 'public' exists"),
+        ("public", "pg_mine", "is not a valid schema name"),
+        ("public", "", "is not a valid schema name"),
         ("public", "n" * 64, "longer than 63 bytes"),
     ],
 )

@@ -33,10 +33,10 @@ CHUNK = 24_000
 def small_parts() -> Iterator[None]:
     """A little data makes many parts, and a small table is big enough for a child of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "SMALLEST_CHUNK", CHUNK)
-        patch.setattr(plan, "LARGEST_CHUNK", CHUNK)
-        patch.setattr(plan, "_COST_OF_A_UNIT", 500)
-        patch.setattr(parallel, "WORTH_A_CHILD", 40_000)
+        patch.setattr(plan, "SMALLEST_PART_BYTES", CHUNK)
+        patch.setattr(plan, "LARGEST_PART_BYTES", CHUNK)
+        patch.setattr(plan, "TASK_COST_BYTES", 500)
+        patch.setattr(parallel, "PSQL_MIN_BYTES", 40_000)
         patch.setattr(copy_streams, "_OBJECT_PIECE", 100_000)
         yield
 

@@ -44,7 +44,7 @@ TARGET = "restored"
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SMALLEST_CHUNK", "LARGEST_CHUNK"):
+    for name in ("SMALLEST_PART_BYTES", "LARGEST_PART_BYTES"):
         monkeypatch.setattr(plan, name, 300_000)
 
 
@@ -52,7 +52,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 def readers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test with this happens to both kinds of readers."""
     size = 1 if request.param == "psql" else 1 << 40
-    monkeypatch.setattr(parallel, "WORTH_A_CHILD", size)
+    monkeypatch.setattr(parallel, "PSQL_MIN_BYTES", size)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_a_killed_reader_is_a_failure(
     postgres_server: PostgresServer, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its part is more than pipes and sockets hold, so it has not been sent when it is killed."""
-    monkeypatch.setattr(plan, "SMALLEST_CHUNK", 20_000_000)
+    monkeypatch.setattr(plan, "SMALLEST_PART_BYTES", 20_000_000)
     statement = "INSERT INTO big SELECT g, repeat('z', 1000) FROM generate_series(1, 30000) g"
     postgres_server.execute(database, statement)
     kill = (
@@ -279,8 +279,8 @@ from covetbackup.core.databases.postgresql.backup import parallel, plan
 from covetbackup.core.databases.postgresql.server.url import parse_url
 from covetbackup.core.progress import Silent
 from covetbackup.core.stream.secret import Secret
-plan.SMALLEST_CHUNK = plan.LARGEST_CHUNK = 300_000
-parallel.WORTH_A_CHILD = 2_000_000
+plan.SMALLEST_PART_BYTES = plan.LARGEST_PART_BYTES = 300_000
+parallel.PSQL_MIN_BYTES = 2_000_000
 engine = PostgresEngine(parse_url(sys.argv[1]), Secret(sys.stdin.readline()))
 with engine.backup(BackupOptions('', 3), Silent()) as session, ExitStack() as stack:
     for group in session.groups():

@@ -46,7 +46,7 @@ def test_tables_whose_indexes_need_a_search_path_are_backed_up_with_exact_counts
 def test_big_tables_that_cannot_be_planned_are_read_in_one_piece_by_psql(
     postgres_server: PostgresServer, postgres_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parallel, "WORTH_A_CHILD", 1)
+    monkeypatch.setattr(parallel, "PSQL_MIN_BYTES", 1)
     postgres_server.execute(postgres_database, *_PLACES, *_INDEXES)
     taken = take(engine_for(postgres_server, postgres_database))
     assert taken.rows == {"public.near": 30, "public.place": 1000}

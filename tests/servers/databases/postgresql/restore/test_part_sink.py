@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from covetbackup.core.databases.postgresql.archive import framing
+from covetbackup.core.databases.postgresql.archive import block_codec
 from covetbackup.core.databases.postgresql.archive.contents import TABLE_DATA, Entry, Section
 from covetbackup.core.databases.postgresql.archive.offsets import PartBoundary
 from covetbackup.core.databases.postgresql.restore.part_sink import Loaders, PartSink
@@ -23,10 +23,14 @@ ENTRY = Entry(
     definition=b"",
     copy_statement=b"COPY t FROM stdin;\n",
     schema=b"public",
-    needs=(),
+    dependencies=(),
     raw=b"",
 )
-ROWS = framing.beginning(framing.TABLE, 7) + b"".join(framing.framed([b"1\n"])) + framing.END
+ROWS = (
+    block_codec.start_of_block(block_codec.TABLE, 7)
+    + b"".join(block_codec.framed_pieces([b"1\n"]))
+    + block_codec.END
+)
 
 
 class Impatient(Silent):

@@ -53,8 +53,8 @@ def test_rows_that_a_check_refuses_come_back_and_the_check_is_named(
     method: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(plan, "SMALLEST_CHUNK", 60_000)
-    monkeypatch.setattr(plan, "LARGEST_CHUNK", 60_000)
+    monkeypatch.setattr(plan, "SMALLEST_PART_BYTES", 60_000)
+    monkeypatch.setattr(plan, "LARGEST_PART_BYTES", 60_000)
     postgres_server.execute(postgres_database, CHECKED)
     engine, copy = engine_for(postgres_server, postgres_database), f"{postgres_database}_copy"
     taken = take(engine, method=method)

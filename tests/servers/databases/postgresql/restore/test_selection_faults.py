@@ -64,7 +64,7 @@ def backup(postgres_server: PostgresServer) -> Iterator[Taken]:
     name = postgres_server.create_database("chosen_to_fail")
     fill_database(postgres_server, name, rows=6000)
     with pytest.MonkeyPatch.context() as patch:
-        for size in ("SMALLEST_CHUNK", "LARGEST_CHUNK"):
+        for size in ("SMALLEST_PART_BYTES", "LARGEST_PART_BYTES"):
             patch.setattr(plan, size, 1_000_000)
         yield take(engine_for(postgres_server, name))
     drop_databases(postgres_server, {name})

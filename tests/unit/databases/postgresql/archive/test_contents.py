@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given, strategies as st
 
 from covetbackup.core.databases.postgresql.archive import copy_sql
-from covetbackup.core.databases.postgresql.archive.blocks import (
-    Begun,
-    Blocks,
-    Data,
-    Ended,
-    ObjectBegun,
+from covetbackup.core.databases.postgresql.archive.block_codec import (
+    BlockData,
+    BlockDecoder,
+    BlockEnded,
+    BlockStarted,
+    ObjectStarted,
 )
-from covetbackup.core.databases.postgresql.archive.contents import TABLE_DATA, Contents
+from covetbackup.core.databases.postgresql.archive.contents import TABLE_DATA, TableOfContents
 from covetbackup.core.databases.postgresql.archive.reader import (
     NeedsMore,
     Unsupported,
@@ -64,7 +64,7 @@ def test_what_is_no_archive_of_a_known_version_is_told_apart(archive: bytes) -> 
 
 def test_fewer_entries_take_as_much_less_room(archive: bytes) -> None:
     contents = read_contents(archive)
-    fewer = contents.kept(lambda entry: not entry.has_data)
+    fewer = contents.filter(lambda entry: not entry.has_data)
     head = head_of_archive(fewer, {})
     assert len(head) == fewer.size < contents.size
     again = read_contents(head)
@@ -75,8 +75,8 @@ def test_the_data_lies_where_the_contents_say(archive: bytes) -> None:
     contents = read_contents(archive)
     for entry in contents.data_entries:
         assert entry.offset is not None
-        first = next(Blocks(b"").feed(archive[entry.offset :]))
-        assert first == Begun(entry.dump_id)
+        first = next(BlockDecoder(b"").feed(archive[entry.offset :]))
+        assert first == BlockStarted(entry.dump_id)
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 10_000])
@@ -89,15 +89,15 @@ def test_blocks_are_the_same_however_they_arrive(archive: bytes, size: int) -> N
 
 def test_pieces_of_an_impossible_kind_are_refused() -> None:
     with pytest.raises(Incomplete, match="kind 2"):
-        list(Blocks(b"").feed(b"\x02" + bytes(5)))
+        list(BlockDecoder(b"").feed(b"\x02" + bytes(5)))
     with pytest.raises(Incomplete, match="cannot be"):
-        list(Blocks(b"\x01").feed(b"\x01\x05\x00\x00\x00"))
+        list(BlockDecoder(b"\x01").feed(b"\x01\x05\x00\x00\x00"))
 
 
 def test_rows_are_read_by_the_counterpart_of_their_copy(archive: bytes) -> None:
     contents = read_contents(archive)
     statements = {
-        entry.tag: copy_sql.copy_out(entry)
+        entry.tag: copy_sql.copy_to_stdout(entry)
         for entry in contents.data_entries
         if entry.kind == TABLE_DATA
     }
@@ -114,14 +114,14 @@ def test_conditions_and_pages_select_from_the_table_alone(archive: bytes) -> Non
         next(entry for entry in contents.data_entries if entry.tag == tag)
         for tag in (b"nothing", b"plain")
     )
-    assert copy_sql.copy_out(plain, b"WHERE id > 9") == (
+    assert copy_sql.copy_to_stdout(plain, b"WHERE id > 9") == (
         b'COPY (SELECT id, said FROM ONLY "public"."plain" WHERE id > 9) TO STDOUT'
     )
-    assert copy_sql.copy_out(nothing, copy_sql.pages(4, 8)) == (
+    assert copy_sql.copy_to_stdout(nothing, copy_sql.ctid_range(4, 8)) == (
         b'COPY (SELECT  FROM ONLY "public"."nothing"'
         b" WHERE ctid >= '(4,0)' AND ctid < '(8,0)') TO STDOUT"
     )
-    assert copy_sql.pages(8, None) == b"WHERE ctid >= '(8,0)'"
+    assert copy_sql.ctid_range(8, None) == b"WHERE ctid >= '(8,0)'"
 
 
 def test_large_objects_are_listed_for_their_data(archive: bytes) -> None:
@@ -142,7 +142,7 @@ def test_noise_never_reads_as_an_archive(noise: bytes) -> None:
         read_contents(noise)
 
 
-def offsets(contents: Contents) -> dict[int, int]:
+def offsets(contents: TableOfContents) -> dict[int, int]:
     return {entry.dump_id: entry.offset for entry in contents.entries if entry.offset is not None}
 
 
@@ -152,20 +152,20 @@ def taken_apart(archive: bytes, size: int) -> tuple[dict[str, list[bytes]], dict
     rows: dict[str, list[bytes]] = {}
     objects: dict[int, bytes] = {}
     now, oid, ended = "", 0, 0
-    blocks = Blocks(b"")
+    blocks = BlockDecoder(b"")
     for start in range(contents.size, len(archive), size):
         for event in blocks.feed(archive[start : start + size]):
             match event:
-                case Begun(dump_id):
+                case BlockStarted(dump_id):
                     now = tags[dump_id]
-                case ObjectBegun(number):
+                case ObjectStarted(number):
                     oid = number
                     objects[oid] = b""
-                case Data(content) if oid:
+                case BlockData(content) if oid:
                     objects[oid] += bytes(content)
-                case Data(content):
+                case BlockData(content):
                     rows.setdefault(now, []).append(bytes(content))
-                case Ended():
+                case BlockEnded():
                     ended += 1
     assert ended == len(contents.data_entries) and blocks.is_between() and not blocks.block
     return rows, objects

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry, Section
-from covetbackup.core.databases.postgresql.archive.dependencies import close
+from covetbackup.core.databases.postgresql.archive.contents import Entry, Section, TableOfContents
+from covetbackup.core.databases.postgresql.archive.dependencies import resolve_dependencies
 from covetbackup.core.databases.selection import Selection
 
 ORDER, ITEMS = 1, 2
 
 
-def _entry(dump_id: int, kind: str, tag: str, *needs: int) -> Entry:
+def _entry(dump_id: int, kind: str, tag: str, *dependencies: int) -> Entry:
     return Entry(
         dump_id=dump_id,
         has_data=False,
@@ -22,7 +22,7 @@ def _entry(dump_id: int, kind: str, tag: str, *needs: int) -> Entry:
         definition=b"",
         copy_statement=b"",
         schema=b"public",
-        needs=needs,
+        dependencies=dependencies,
         raw=b"",
     )
 
@@ -33,6 +33,11 @@ def test_what_only_uses_a_table_does_not_belong_to_it(kind: str) -> None:
     tables = _entry(ORDER, "TABLE", "order"), _entry(ITEMS, "TABLE", "order_items")
     mine = _entry(3, kind, "order mine", ORDER)
     others = _entry(4, kind, "order_items others", ORDER, ITEMS)
-    contents = Contents((1, 16, 0), False, b"", (*tables, mine, others), 0)
-    assert close(contents, Selection(("public.order",))).dump_ids == {ORDER, 3}
-    assert close(contents, Selection(("public.order_items",))).dump_ids == {ORDER, ITEMS, 3, 4}
+    contents = TableOfContents((1, 16, 0), False, b"", (*tables, mine, others), 0)
+    assert resolve_dependencies(contents, Selection(("public.order",))).dump_ids == {ORDER, 3}
+    assert resolve_dependencies(contents, Selection(("public.order_items",))).dump_ids == {
+        ORDER,
+        ITEMS,
+        3,
+        4,
+    }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from covetbackup.core.databases.postgresql.archive import directory
-from covetbackup.core.databases.postgresql.archive.directory import export
+from covetbackup.core.databases.postgresql.archive.directory import export_directory
 from covetbackup.core.errors import Incomplete
 from tests.support.paths import ROOT
 
@@ -18,7 +18,7 @@ SAMPLE = ROOT / "tests/vectors" / "archives" / "postgresql-15.pgc"
 def _exported(folder: Path, chunk: int) -> dict[str, bytes]:
     folder.mkdir()
     archive = SAMPLE.read_bytes()
-    export((archive[at : at + chunk] for at in range(0, len(archive), chunk)), folder)
+    export_directory((archive[at : at + chunk] for at in range(0, len(archive), chunk)), folder)
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -64,5 +64,5 @@ def test_a_cut_archive_has_no_contents(tmp_path: Path, kept: float) -> None:
     archive = SAMPLE.read_bytes()
     end = int(kept * len(archive)) if kept < 1 else int(kept)
     with pytest.raises(Incomplete):
-        export(iter([archive[:end]]), tmp_path)
+        export_directory(iter([archive[:end]]), tmp_path)
     assert not (tmp_path / "toc.dat").exists()

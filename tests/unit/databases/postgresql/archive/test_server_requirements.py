@@ -20,7 +20,7 @@ def entry(kind: str = "TABLE", **fields: bytes) -> Entry:
         oid=1,
         kind=kind.encode(),
         section=Section.PRE_DATA,
-        needs=(),
+        dependencies=(),
         **{**given, **fields},
     )
 
@@ -69,5 +69,5 @@ def test_rows_can_be_loaded_into_another_schema(
 ) -> None:
     rows = entry("TABLE DATA", copy_statement=statement)
     assert copy_sql.column_names(rows) == columns
-    assert copy_sql.copy_into(rows, {b"s": b'n"w'}) == renamed
-    assert copy_sql.copy_into(rows, {}) == statement
+    assert copy_sql.copy_from_stdin(rows, {b"s": b'n"w'}) == renamed
+    assert copy_sql.copy_from_stdin(rows, {}) == statement

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from covetbackup.core.databases.postgresql.archive.contents import Contents
+from covetbackup.core.databases.postgresql.archive.contents import TableOfContents
 from covetbackup.core.databases.postgresql.archive.reader import read_contents
 from covetbackup.core.databases.postgresql.restore.failures import after, failed_entries
 from tests.support.paths import ROOT
@@ -18,14 +18,14 @@ pg_restore: error: could not execute query: ERROR:  no
 """
 
 
-def contents_of(*kinds: bytes) -> Contents:
+def contents_of(*kinds: bytes) -> TableOfContents:
     sample = read_contents(SAMPLE.read_bytes())
     settings, entry = sample.entries[:3], sample.entries[-1]
     others = (replace(entry, dump_id=n + 1, kind=kind) for n, kind in enumerate(kinds))
     return replace(sample, entries=(*settings, *others))
 
 
-def ids(contents: Contents) -> list[int]:
+def ids(contents: TableOfContents) -> list[int]:
     return [entry.dump_id for entry in contents.entries if not entry.is_setting]
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import psycopg
 
-from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry
-from covetbackup.core.databases.postgresql.archive.dependencies import SAID_OF, is_needed_thing
+from covetbackup.core.databases.postgresql.archive.contents import Entry, TableOfContents
+from covetbackup.core.databases.postgresql.archive.dependencies import ANNOTATIONS, is_prerequisite
 from covetbackup.core.databases.postgresql.archive.writer import head_of_archive
 from covetbackup.core.databases.postgresql.restore.into_existing.table_checks import listed
 from covetbackup.core.databases.postgresql.restore.loaders import for_the_server, memory_file
@@ -42,30 +42,32 @@ def refuse_present(connection: Connection, chosen: ResolvedSelection) -> None:
         )
 
 
-def present(connection: Connection, contents: Contents) -> list[Entry]:
+def present(connection: Connection, contents: TableOfContents) -> list[Entry]:
     """What tables need and the database has under the same name. Made on trial, as only the server
     knows when two functions or operators are the same; nothing of it stays."""
     there = []
     with connection.transaction(force_rollback=True):
         for entry in contents.entries:
-            if is_needed_thing(entry) and _is_there(connection, entry):
+            if is_prerequisite(entry) and _is_there(connection, entry):
                 there.append(entry)
     return there
 
 
-def without(contents: Contents, there: Sequence[Entry]) -> Contents:
+def without(contents: TableOfContents, there: Sequence[Entry]) -> TableOfContents:
     """`contents` without these entries, and what is said of them. A foreign key may need an
     extension for how it compares, and stays."""
     gone = {entry.dump_id for entry in there}
-    return contents.kept(
+    return contents.filter(
         lambda entry: (
             entry.dump_id not in gone
-            and not (entry.kind in SAID_OF and gone.intersection(entry.needs))
+            and not (entry.kind in ANNOTATIONS and gone.intersection(entry.dependencies))
         )
     )
 
 
-def script(pg_restore: Sequence[str], contents: Contents, *, idle: Callable[[], None]) -> bytes:
+def script(
+    pg_restore: Sequence[str], contents: TableOfContents, *, idle: Callable[[], None]
+) -> bytes:
     """The statements of `contents`, as one text for the server."""
     pieces = []
     with memory_file("contents", head_of_archive(contents, {})) as file:

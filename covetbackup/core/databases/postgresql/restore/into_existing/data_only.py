@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from covetbackup.core.databases.inventory import Inventory, TableFacts
-from covetbackup.core.databases.postgresql.archive.contents import Contents
-from covetbackup.core.databases.postgresql.archive.copy_sql import copy_into
-from covetbackup.core.databases.postgresql.archive.data_only import close_rows
+from covetbackup.core.databases.postgresql.archive.contents import TableOfContents
+from covetbackup.core.databases.postgresql.archive.copy_sql import copy_from_stdin
+from covetbackup.core.databases.postgresql.archive.data_only import resolve_data_only
 from covetbackup.core.databases.postgresql.restore.into_existing.foreign_keys import (
     DeferredForeignKeys,
     foreign_keys_between,
@@ -26,14 +26,14 @@ class DataOnlyLoad:
     """An `Addition` of rows and nothing else."""
 
     def __init__(
-        self, connection: Connection, contents: Contents, selection: Selection, *, wait: Wait
+        self, connection: Connection, contents: TableOfContents, selection: Selection, *, wait: Wait
     ) -> None:
-        closure = close_rows(contents, selection)
+        closure = resolve_data_only(contents, selection)
         self.chosen = closure.chosen
         codec = contents.codec
         names = {old.encode(codec): new.encode(codec) for old, new in selection.schemas_as}
         self.entries = {
-            entry.dump_id: replace(entry, copy_statement=copy_into(entry, names))
+            entry.dump_id: replace(entry, copy_statement=copy_from_stdin(entry, names))
             for entry in contents.data_entries
             if entry.dump_id in closure.dump_ids
         }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from covetbackup.core.databases.postgresql.archive.contents import Contents
+from covetbackup.core.databases.postgresql.archive.contents import TableOfContents
 from covetbackup.core.databases.postgresql.backup.readers import set_encoding
 from covetbackup.core.databases.postgresql.restore.parallel import set_dump_encoding
 from covetbackup.core.databases.postgresql.server.connection import Connection
@@ -19,7 +19,7 @@ class DumpEncoding:
     """`with` it the connection speaks as `contents` were written. An error that ends that ends the
     transaction as well, so nobody speaks after it."""
 
-    def __init__(self, connection: Connection, contents: Contents) -> None:
+    def __init__(self, connection: Connection, contents: TableOfContents) -> None:
         self._connection = connection
         self._contents = contents
         self._own = connection.info.parameter_status("client_encoding") or "UTF8"

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from psycopg import sql
 
-from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry
-from covetbackup.core.databases.postgresql.archive.dependencies import TABLES, is_needed_thing
+from covetbackup.core.databases.postgresql.archive.contents import Entry, TableOfContents
+from covetbackup.core.databases.postgresql.archive.dependencies import TABLES, is_prerequisite
 from covetbackup.core.databases.postgresql.archive.recorded import EXTENSION, is_configuration
 from covetbackup.core.databases.postgresql.archive.server_requirements import unquoted
 from covetbackup.core.databases.postgresql.restore.into_existing.schema_rename import (
@@ -55,7 +55,12 @@ class Requalified:
     for a new name that is taken."""
 
     def __init__(
-        self, connection: Connection, contents: Contents, chosen: ResolvedSelection, *, owner: str
+        self,
+        connection: Connection,
+        contents: TableOfContents,
+        chosen: ResolvedSelection,
+        *,
+        owner: str,
     ) -> None:
         refuse_taken(connection, chosen.schemas_as)
         self.created: set[int] = set()
@@ -68,7 +73,9 @@ class Requalified:
         self._staying: Mapping[bytes, Collection[bytes]] = {}
 
     @staticmethod
-    def is_needed(connection: Connection, contents: Contents, chosen: ResolvedSelection) -> bool:
+    def is_needed(
+        connection: Connection, contents: TableOfContents, chosen: ResolvedSelection
+    ) -> bool:
         """Return whether a needed extension is in a schema that gets another name, or will be."""
         if schemas_that_stay(connection, chosen):
             return True
@@ -149,7 +156,7 @@ class Requalified:
         entries = {entry.dump_id: entry for entry in self._contents.entries}
         for entry in entries.values():
             name = entry.tag.partition(b"(")[0]
-            is_named = is_needed_thing(entry) or entry.kind in (*TABLES, b"SEQUENCE")
+            is_named = is_prerequisite(entry) or entry.kind in (*TABLES, b"SEQUENCE")
             if name not in self._staying.get(entry.schema, ()) or not is_named:
                 continue
             if not is_configuration(entry, entries):
@@ -160,7 +167,7 @@ class Requalified:
                 )
 
 
-def _extensions(contents: Contents) -> list[Entry]:
+def _extensions(contents: TableOfContents) -> list[Entry]:
     return [entry for entry in contents.entries if entry.kind == EXTENSION]
 
 

@@ -16,12 +16,12 @@ import psycopg
 
 from covetbackup.core.databases.base import MemberRange, RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.postgresql.archive.attached import invalid_notes
-from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry
-from covetbackup.core.databases.postgresql.archive.listing import head_of
+from covetbackup.core.databases.postgresql.archive.contents import Entry, TableOfContents
+from covetbackup.core.databases.postgresql.archive.listing import listing_member
 from covetbackup.core.databases.postgresql.archive.member_names import HEAD
 from covetbackup.core.databases.postgresql.archive.offsets import PartOffsets
-from covetbackup.core.databases.postgresql.archive.omitted import without
+from covetbackup.core.databases.postgresql.archive.omitted import expected_without
+from covetbackup.core.databases.postgresql.archive.partitioned_indexes import invalid_index_notes
 from covetbackup.core.databases.postgresql.backup.session import GLOBALS
 from covetbackup.core.databases.postgresql.inventory.search_paths import paths_of
 from covetbackup.core.databases.postgresql.restore import check_server
@@ -100,7 +100,7 @@ class InPlaceRestore:
         self._expected = options.expected
         self._choose = choose
         self._progress = progress
-        self._contents: Contents | None = None
+        self._contents: TableOfContents | None = None
         self._places: PartOffsets | None = None
         self._addition: Addition | None = None
         self._loaded: dict[str, int] = {}
@@ -140,7 +140,7 @@ class InPlaceRestore:
     def notes(self) -> Sequence[str]:
         added = self._addition.notes if self._addition else ()
         refused = self._refused
-        broken = invalid_notes(self._contents, refused.left_out) if self._contents else ()
+        broken = invalid_index_notes(self._contents, refused.left_out) if self._contents else ()
         return [*added, *refused.notes, *broken, *self._checks.notes]
 
     @property
@@ -148,7 +148,7 @@ class InPlaceRestore:
         return self._addition.chosen if self._addition else None
 
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
-        yield (MemberRange(head_of(members)),)
+        yield (MemberRange(listing_member(members)),)
         if self._contents is None:
             raise BadSetting(f"{HEAD} was not read")
         self._places = PartOffsets(self._contents, members)
@@ -164,7 +164,7 @@ class InPlaceRestore:
             yield from self._load_first(dump_id)
         with self._reported():
             addition.create()
-        for piece in self._places.data_pieces(addition.entries.keys() - self._done):
+        for piece in self._places.member_ranges(addition.entries.keys() - self._done):
             yield (piece,)
         while self._failures:
             yield from self._load_again()
@@ -177,7 +177,7 @@ class InPlaceRestore:
     def _load_first(self, dump_id: int) -> Iterator[Sequence[MemberRange]]:
         """Rows that speak of what is made later are refused now, and loaded with all others."""
         assert self._places is not None
-        pieces = self._places.data_pieces([dump_id])
+        pieces = self._places.member_ranges([dump_id])
         if len(pieces) == 1:
             yield pieces
             if not self._failures:
@@ -201,7 +201,7 @@ class InPlaceRestore:
     def required(self, expected: Inventory) -> Inventory:
         if self._contents is None:
             return expected
-        return without(expected, self._refused.left_out, self._contents)
+        return expected_without(expected, self._refused.left_out, self._contents)
 
     def sink(self, piece: MemberRange, progress: Progress) -> Sink:
         if piece.member == HEAD:
@@ -212,7 +212,7 @@ class InPlaceRestore:
             raise BadSetting(f"{piece.member} came before {HEAD}")
         as_written = DumpEncoding(self._connection, self._contents)
         loader = Loader(self._connection, self._count, as_written=as_written)
-        place = self._places.of(piece)
+        place = self._places.boundary_of(piece)
         felt = ProgressWithLiveness(progress, self._pulse)
         sink = PartSink(piece.member, place, self._addition.entries, loader, felt)
         if not self._selection.with_structure:
@@ -233,7 +233,7 @@ class InPlaceRestore:
             self._connection.execute("RESET synchronous_commit")
             self._connection.execute("COMMIT")
 
-    def _addition_of(self, contents: Contents) -> Addition:
+    def _addition_of(self, contents: TableOfContents) -> Addition:
         with self._reported():
             prepare(self._connection, contents)
             self._connection.execute(_LOCK_TIMEOUT)

@@ -7,8 +7,8 @@ from functools import partial
 
 import psycopg
 
-from covetbackup.core.databases.postgresql.archive.contents import Contents
-from covetbackup.core.databases.postgresql.archive.stages import only
+from covetbackup.core.databases.postgresql.archive.contents import TableOfContents
+from covetbackup.core.databases.postgresql.archive.stages import restrict_to
 from covetbackup.core.databases.postgresql.restore.failures import in_order
 from covetbackup.core.databases.postgresql.restore.into_existing import create_tables
 from covetbackup.core.databases.postgresql.restore.into_existing.encoding import DumpEncoding
@@ -40,7 +40,7 @@ class Statements:
         self._wait = wait
         self._idle = idle
 
-    def run(self, contents: Contents, text: Callable[[bytes], bytes]) -> None:
+    def run(self, contents: TableOfContents, text: Callable[[bytes], bytes]) -> None:
         """Create all of `contents`, which have no data, by statements that `text` has changed."""
         if all(entry.is_setting for entry in contents.entries):
             return
@@ -50,10 +50,10 @@ class Statements:
             if is_silence(error) or isinstance(error, _NOT_REFUSED):
                 raise
             for entry in in_order(contents):
-                script = text(self._script(only(contents, {entry.dump_id})))
+                script = text(self._script(restrict_to(contents, {entry.dump_id})))
                 self._refused.retry(entry, script, self._execute)
 
-    def _script(self, contents: Contents) -> bytes:
+    def _script(self, contents: TableOfContents) -> bytes:
         return create_tables.script(self._pg_restore(), contents, idle=self._idle)
 
     def _execute(self, statements: bytes) -> None:

@@ -7,17 +7,17 @@ from dataclasses import replace
 from functools import partial
 
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.postgresql.archive.adapted import adapted
-from covetbackup.core.databases.postgresql.archive.configuration import extensions_with_needs
+from covetbackup.core.databases.postgresql.archive.adaptations import adapt_to_server
+from covetbackup.core.databases.postgresql.archive.configuration import extensions_with_dependencies
 from covetbackup.core.databases.postgresql.archive.contents import (
     TABLE_DATA,
-    Contents,
     Entry,
     Section,
+    TableOfContents,
 )
-from covetbackup.core.databases.postgresql.archive.dependencies import close
+from covetbackup.core.databases.postgresql.archive.dependencies import resolve_dependencies
 from covetbackup.core.databases.postgresql.archive.recorded import EXTENSION, OF_RELATIONS
-from covetbackup.core.databases.postgresql.archive.stages import only
+from covetbackup.core.databases.postgresql.archive.stages import restrict_to
 from covetbackup.core.databases.postgresql.inventory.extension_facts import advance_sequences
 from covetbackup.core.databases.postgresql.inventory.verify_counts import (
     RestoredInventory,
@@ -46,7 +46,7 @@ class TableLoad:
     def __init__(
         self,
         connection: Connection,
-        contents: Contents,
+        contents: TableOfContents,
         selection: Selection,
         *,
         pg_restore: Callable[[], Sequence[str]],
@@ -55,14 +55,14 @@ class TableLoad:
         wait: Wait,
         progress: Progress,
     ) -> None:
-        closure = close(contents, selection)
-        self._keys = closure.outgoing
+        closure = resolve_dependencies(contents, selection)
+        self._keys = closure.external_keys
         beyond = closure.chosen.outgoing
         skipped = tuple(name for name in closure.chosen.skipped if name not in beyond)
         self.chosen = replace(closure.chosen, skipped=skipped)
-        contents = contents.kept(lambda entry: entry.dump_id in closure.dump_ids)
+        contents = contents.filter(lambda entry: entry.dump_id in closure.dump_ids)
         self.entries = {entry.dump_id: entry for entry in contents.data_entries}
-        self._structure = contents.kept(lambda entry: not entry.has_data)
+        self._structure = contents.filter(lambda entry: not entry.has_data)
         labels = closure.chosen.configuration
         self._configuration = [
             each for each in contents.entries if each.kind in OF_RELATIONS and each.name in labels
@@ -99,12 +99,12 @@ class TableLoad:
                 skips_failing=self._refused.skips_failing,
                 way_out=WAY_OUT,
             )
-        self._structure, notes = adapted(self._structure, major_of(self._connection))
+        self._structure, notes = adapt_to_server(self._structure, major_of(self._connection))
         self.notes += notes
         names = self._names = self._names_for(self.chosen)
         with self._as_written:
             self._wait(names.step)
-            created = self._structure.altered(names.entry)
+            created = self._structure.map_entries(names.entry)
             there = self._wait(partial(create_tables.present, self._connection, created))
         self._structure = create_tables.without(self._structure, there)
         there = [entry for entry in there if entry.dump_id not in names.created]
@@ -115,13 +115,13 @@ class TableLoad:
         self.entries = {dump_id: names.entry(one) for dump_id, one in self.entries.items()}
         rows = (each for each in self._configuration if each.kind == TABLE_DATA)
         self.first = [each.dump_id for each in rows if each.dump_id in self.entries]
-        self._early = extensions_with_needs(self._structure) if self.first else set()
-        self._run(only(self._structure, self._early))
+        self._early = extensions_with_dependencies(self._structure) if self.first else set()
+        self._run(restrict_to(self._structure, self._early))
 
     def create(self) -> None:
         """Create the tables. Of the data section only values of sequences are left."""
         structure = self._structure.within(Section.PRE_DATA, Section.DATA)
-        self._run(structure.kept(lambda entry: entry.dump_id not in self._early))
+        self._run(structure.filter(lambda entry: entry.dump_id not in self._early))
 
     def _names_for(self, chosen: ResolvedSelection) -> SchemaRename | Requalified:
         if Requalified.is_needed(self._connection, self._structure, chosen):
@@ -133,7 +133,7 @@ class TableLoad:
         database live with it."""
         gone = {entry.dump_id for entry in there if entry.kind == EXTENSION}
         self._made -= {entry.text(entry.tag) for entry in there}
-        left = {each.name for each in self._configuration if gone.intersection(each.needs)}
+        left = {each.name for each in self._configuration if gone.intersection(each.dependencies)}
         for label in sorted(left):
             self.notes.append(
                 f"left as it is there: {label}, of an extension that was there already; bring its"
@@ -143,7 +143,7 @@ class TableLoad:
         self.entries = {
             dump_id: entry for dump_id, entry in self.entries.items() if entry.name not in left
         }
-        self._structure = self._structure.kept(
+        self._structure = self._structure.filter(
             lambda entry: entry not in self._configuration or entry.name not in left
         )
 
@@ -181,7 +181,7 @@ class TableLoad:
             self._progress.note(note)
         return found
 
-    def _run(self, contents: Contents) -> None:
+    def _run(self, contents: TableOfContents) -> None:
         assert self._names is not None
         self._statements.run(contents, self._names.text)
 

@@ -10,7 +10,7 @@ import pytest
 
 from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.postgresql.archive.listing import Listing
+from covetbackup.core.databases.postgresql.archive.listing import ArchiveListing
 from covetbackup.core.databases.postgresql.archive.member_names import HEAD
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.databases.postgresql.restore.into_existing import session
@@ -62,7 +62,7 @@ class Shop:
     def chosen(self, *tables: str, schemas_as: str = "") -> ResolvedSelection:
         """What the contents say of it, before anything runs."""
         sizes = {name: len(content) for name, content in self.taken.members.items()}
-        listing = Listing(self.taken.members[HEAD], sizes, self.taken.inventory)
+        listing = ArchiveListing(self.taken.members[HEAD], sizes, self.taken.inventory)
         return listing.chosen(selection_of(*tables, schemas_as=schemas_as))
 
     def found(self, query: str) -> object:

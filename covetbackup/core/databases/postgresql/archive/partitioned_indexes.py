@@ -4,42 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry
+from covetbackup.core.databases.postgresql.archive.contents import Entry, TableOfContents
 
 _ATTACH = b"INDEX ATTACH"
 _WITH_INDEX = (b"INDEX", b"CONSTRAINT")
 
 
-def parents(contents: Contents) -> Mapping[int, int]:
-    """Return for each index or constraint that is attached to one of the parent table that one;
-    both are dump ids."""
+def index_parents(contents: TableOfContents) -> Mapping[int, int]:
+    """Return the index or constraint that each one is attached to, both as dump ids."""
     indexes = {each.dump_id: each for each in contents.entries if each.kind in _WITH_INDEX}
     found = {}
     for entry in contents.entries:
         if entry.kind == _ATTACH:
-            both = indexes.keys() & set(entry.needs)
+            both = indexes.keys() & set(entry.dependencies)
             found.update(
                 {
                     child: need
                     for child in both
                     for need in both - {child}
-                    if need in indexes[child].needs
+                    if need in indexes[child].dependencies
                 }
             )
     return found
 
 
-def invalid(contents: Contents, left_out: Collection[Entry]) -> Sequence[Entry]:
-    """Return the indexes and constraints that are there but whose index is not valid, as something
-    of a partition was left out."""
-    above = parents(contents)
+def invalid_indexes(contents: TableOfContents, left_out: Collection[Entry]) -> Sequence[Entry]:
+    """Return the indexes and constraints whose index is not valid without the entries `left_out`.
+
+    The index of a partition, or its attachment, is among those.
+    """
+    above = index_parents(contents)
     gone = {entry.dump_id for entry in left_out}
     waiting = [
         above[need]
         for entry in left_out
         if entry.kind == _ATTACH
-        for need in entry.needs
-        if need in above and above[need] in entry.needs
+        for need in entry.dependencies
+        if need in above and above[need] in entry.dependencies
     ]
     found: set[int] = set()
     while waiting:
@@ -50,10 +51,10 @@ def invalid(contents: Contents, left_out: Collection[Entry]) -> Sequence[Entry]:
     return [entry for entry in contents.entries if entry.dump_id in found]
 
 
-def invalid_notes(contents: Contents, left_out: Collection[Entry]) -> list[str]:
-    """Return what a result has to say of them."""
+def invalid_index_notes(contents: TableOfContents, left_out: Collection[Entry]) -> list[str]:
+    """Return a note for a result about each of `invalid_indexes`."""
     return [
         f"{entry.text(entry.kind).lower()} {entry.name} of a partitioned table has no valid index,"
         " as that of a partition was left out"
-        for entry in invalid(contents, left_out)
+        for entry in invalid_indexes(contents, left_out)
     ]

@@ -1,19 +1,19 @@
-"""Statements that a newer server refuses, written so that it takes them. Pure."""
+"""Adaptation of statements that a newer server refuses. Pure: values in, values out."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
 
-from covetbackup.core.databases.postgresql.archive.contents import Contents, Entry
+from covetbackup.core.databases.postgresql.archive.contents import Entry, TableOfContents
 from covetbackup.core.databases.postgresql.archive.writer import text
 
 _SINCE_ALL_LOGGED = 18
 _UNLOGGED_PARENT = re.compile(rb"\ACREATE UNLOGGED (TABLE .*\)\s*PARTITION BY )", re.DOTALL)
 
 
-def adapted(contents: Contents, major: int) -> tuple[Contents, list[str]]:
-    """Return `contents` for a server of this major version, and a note for each change.
+def adapt_to_server(contents: TableOfContents, major: int) -> tuple[TableOfContents, list[str]]:
+    """Return `contents` with statements that a server of version `major` takes, and a note each.
 
     A partitioned table has no rows, so that it was unlogged never had an effect; PostgreSQL 18
     refuses the word. Its partitions stay unlogged.
