@@ -76,7 +76,7 @@ def refuse_path(server: Server, name: str) -> None:
 
 
 def target_on(server: Server, name: str) -> str:
-    """What the engine calls the database `name` of `server`: `RestoreRequest.target`."""
+    """Return the address of the database `name` of `server`, as command lines take it."""
     return _TARGETS[ServerKind(server.kind)](server, name)
 
 

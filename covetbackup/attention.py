@@ -66,12 +66,12 @@ def _restores(user: User, now: datetime) -> Iterator[Concern]:
     """Restores that failed lately and were not made good by a later one of the same target."""
     rows = Restore.objects.visible_to(user).filter(created_at__gte=now - _RECENT)
     rows = rows.select_related("job", "target_server").only(
-        "target_name", "created_at", "job__state", "job__error", "target_server__name"
+        "request", "created_at", "job__state", "job__error", "target_server__name"
     )
     seen: set[tuple[int, str]] = set()
     shown = 0
     for row in rows.order_by("-created_at")[:_LOOKED_AT]:
-        target = (row.target_server_id, row.target_name)
+        target = (row.target_server_id, row.request.database)
         if row.job is None or row.job.is_active or target in seen:
             continue
         seen.add(target)
@@ -79,4 +79,4 @@ def _restores(user: User, now: datetime) -> Iterator[Concern]:
             shown += 1
             text = f"was not restored {ago(row.created_at)}: {row.job.error or 'interrupted'}"
             url = reverse("restore", args=[row.pk])
-            yield Concern("warn", row.target_name, text, url, "View restore")
+            yield Concern("warn", row.request.database, text, url, "View restore")

@@ -25,23 +25,23 @@ from covetbackup.core.errors import BadSetting, CovetError, sentence
 from restores.confirmation import check_context
 from restores.forms.confirm import ConfirmForm
 from restores.forms.existing import AddForm, ReplaceForm
-from restores.plan import Plan
+from restores.models import Restore
 from restores.preflight import preflight, sessions
 from restores.request_flow import answered, ask, changing_by
 from restores.requests import Confirmation
-from restores.selection_codec import options_of
+from restores.selection_text import options_of
 
 
 @dataclass(frozen=True, slots=True)
 class _Way:
     """What differs between the two: `option` of the command, and what the page of checks shows
-    besides of a plan."""
+    besides of a restore."""
 
     form: type[ReplaceForm | AddForm]
     start: str
     check: str
     option: str
-    more: Callable[[Plan], dict[str, Any]]
+    more: Callable[[Restore], dict[str, Any]]
 
 
 # Who is connected matters only to a replacement, which ends all sessions.
@@ -50,14 +50,14 @@ _REPLACE = _Way(
     "restores/replace.html",
     "restores/replace_check.html",
     "--replace",
-    lambda plan: {"sessions": sessions(plan)},
+    lambda restore: {"sessions": sessions(restore)},
 )
 _ADD = _Way(
     AddForm,
     "restores/into_existing.html",
     "restores/into_existing_check.html",
     "--into",
-    lambda plan: {},
+    lambda restore: {},
 )
 
 
@@ -105,7 +105,7 @@ def _check(request: HttpRequest, pk: UUID, way: _Way) -> HttpResponse:
     if last_word.is_valid():
         return _confirmed(request, form, last_word, way)
     status = 422 if last_word.is_bound else 200
-    return _check_page(request, form, last_word, preflight(form.plan), way, status=status)
+    return _check_page(request, form, last_word, preflight(form.restore), way, status=status)
 
 
 def _start_page(
@@ -133,7 +133,7 @@ def _check_page(
 ) -> HttpResponse:
     context: dict[str, Any] = {
         **check_context(request, form, checks),
-        **way.more(form.plan),
+        **way.more(form.restore),
         "confirm_form": last_word,
     }
     return render(request, way.check, context, status=status)
@@ -153,4 +153,4 @@ def _confirmed(
     def page(checks: list[Check]) -> HttpResponse:
         return _check_page(request, form, last_word, checks, way)
 
-    return ask(request, form.plan, page=page, tell=told, confirmed=said)
+    return ask(request, form.restore, page=page, tell=told, confirmed=said)

@@ -22,12 +22,12 @@ def became_real(restore: Restore, retained_as: str) -> bool:
     """Whether an attempt that had announced its last step has done it. Raises `CovetError` if the
     server cannot be asked, `Conflict` if what was added may be there: rows without a key would be
     there twice."""
-    if not restore.adds:
+    if not restore.request.into_existing:
         return _was_swapped(restore, retained_as)
     was_added = _was_added(restore)
     if was_added is None:
         raise Conflict(
-            f"an attempt before this one was stopped while {restore.target_name} got what was"
+            f"an attempt before this one was stopped while {restore.request.database} got what was"
             " restored",
             "all of it is there or nothing: look into the tables before you try again",
         )
@@ -38,12 +38,12 @@ def look_at_remains(restore: Restore) -> Remains:
     """What a restore that has ended without success left. Waits half a minute at most."""
     if restore.job is not None and restore.job.started_at is None:
         return Remains(Kept.NOTHING)
-    server, name = restore.target_server, restore.target_name
+    server, name = restore.target_server, restore.request.database
     late = DatabaseUnavailable(f"{server} did not answer within {_LOOK_SECONDS:.0f} s")
     may_be_real = stage_of(restore) is Stage.PUBLISHING
     retained_as = restore.result.get("retained_as", "") if may_be_real else ""
     look = partial(_remains, server, name, may_be_real, retained_as, timezone.now())
-    if restore.adds:
+    if restore.request.into_existing:
         look = partial(_remains_of_adding, restore)
     try:
         return within(_LOOK_SECONDS, look, late=late)
@@ -75,7 +75,7 @@ def _remains_of_adding(restore: Restore) -> Remains:
 def _was_swapped(restore: Restore, retained_as: str) -> bool:
     server = restore.target_server
     return bool(retained_as) and restore_engine(server).replacement().was_swapped(
-        restore.target_name, retained_as
+        restore.request.database, retained_as
     )
 
 

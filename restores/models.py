@@ -13,21 +13,18 @@ from django.db.models import Q
 from backups.models import Backup, Repository, Server
 from covetbackup.access.models import TeamQuerySet
 from covetbackup.jobs.models import Job
+from restores.fields import RestoreRequestField
 
-KEEP_DAYS = 7
-"""How long a replaced database is kept unless somebody says otherwise."""
-
-OWNER_CHARACTERS = 384
-"""Of an account of MariaDB, 128@255; a role of PostgreSQL has 63 bytes."""
+RETENTION_DAYS = 7
+"""How long a replaced database is retained by default."""
 
 
 class Restore(models.Model):
     """A restore of one backup into a database on a server. Its state is its job's.
 
-    One that `replaces` keeps what it replaced for `keep_days`, 0 is until somebody drops it; its
-    job is held until `safety_backup`, if there is one, has succeeded. `switches` are names of
-    further choices (`restore_target.Switch`). Without a `selection` all of the backup is restored;
-    with one that `adds`, it goes into a database that is there.
+    `request` is what the engine gets, unchanged. A replaced database is retained for
+    `retention_days`, with 0 until it is deleted by hand. The job is held until `safety_backup`, if
+    there is one, has succeeded. `repository` is the copy to read; None once that was removed.
     """
 
     TEAM_PATH = "target_server__team"
@@ -38,15 +35,8 @@ class Restore(models.Model):
         Repository, null=True, on_delete=models.SET_NULL, related_name="+"
     )
     target_server = models.ForeignKey(Server, on_delete=models.PROTECT, related_name="restores")
-    target_name = models.CharField(max_length=255)
-    owner = models.CharField(max_length=OWNER_CHARACTERS, default="keep")
-    jobs = models.PositiveIntegerField(default=1)
-    creates_roles = models.BooleanField(default=False)
-    switches = models.JSONField(default=list)
-    replaces = models.BooleanField(default=False)
-    adds = models.BooleanField(default=False)
-    keep_days = models.PositiveIntegerField(default=KEEP_DAYS)
-    selection = models.JSONField(null=True)
+    request = RestoreRequestField()
+    retention_days = models.PositiveIntegerField(default=RETENTION_DAYS)
     safety_backup = models.ForeignKey(
         Backup, null=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -62,14 +52,29 @@ class Restore(models.Model):
 
     class Meta:
         ordering = ("-created_at",)
-        constraints = [
-            models.CheckConstraint(
-                condition=~Q(adds=True, replaces=True), name="restore_adds_or_replaces"
-            )
-        ]
 
     def __str__(self) -> str:
-        return f"restore of {self.backup} as {self.target_server}/{self.target_name}"
+        return f"restore of {self.summary}"
+
+    @property
+    def target(self) -> str:
+        """The database that is restored to, as SERVER/NAME."""
+        return f"{self.target_server}/{self.request.database}"
+
+    @property
+    def summary(self) -> str:
+        """What is restored as what: "BACKUP as SERVER/NAME"."""
+        return f"{self.backup} {'into' if self.request.is_in_place else 'as'} {self.target}"
+
+    @property
+    def is_beside_source(self) -> bool:
+        """Whether the target is on the server that was backed up."""
+        return bool(self.target_server_id == self.backup.database.server_id)
+
+    @property
+    def changes_existing(self) -> bool:
+        """Whether the target exists and is replaced or changed: then more has to be confirmed."""
+        return self.request.replace or self.request.is_in_place
 
 
 class RetainedState(models.TextChoices):

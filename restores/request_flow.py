@@ -20,9 +20,10 @@ from covetbackup.access.roles import Permission
 from covetbackup.core.databases.checks import Check, is_refused
 from covetbackup.core.errors import CovetError
 from restores.forms.target import TargetForm
-from restores.plan import Plan, replaceable_for, targets_for
+from restores.models import Restore
 from restores.preflight import preflight
-from restores.requests import Confirmation, asked_before, request_restore
+from restores.requests import Confirmation, request_restore, requested_before
+from restores.targets import replaceable_for, targets_for
 
 _Form = TypeVar("_Form", bound=TargetForm)
 
@@ -57,25 +58,25 @@ def answered(request: HttpRequest, backup: Backup, form: type[_Form]) -> _Form:
 
 def ask(
     request: HttpRequest,
-    plan: Plan,
+    restore: Restore,
     *,
     page: Callable[[list[Check]], HttpResponse],
     tell: Callable[[CovetError], object],
     confirmed: Confirmation | None = None,
 ) -> HttpResponse:
-    """Ask for what `plan` says, unless the same form has done so. If something is against it, that
-    is told, and `page` shows the checks."""
-    restore_id = _id_in(request.POST.get("restore", ""))
-    found = asked_before(plan, restore_id)
+    """Request `restore`, unless the same form has done so, and redirect to its page.
+
+    If something is against it, `tell` gets the error and `page` shows the checks.
+    """
+    restore.pk = _id_in(request.POST.get("restore", ""))
+    found = requested_before(restore)
     if found is not None:
         return redirect("restore", found.pk)
-    checks = preflight(plan)
+    checks = preflight(restore)
     if is_refused(checks):
         return page(checks)
     try:
-        found = request_restore(
-            plan, by=request, checks=checks, restore_id=restore_id, confirmed=confirmed
-        )
+        found = request_restore(restore, by=request, checks=checks, confirmed=confirmed)
     except CovetError as error:
         tell(error)
         return page(checks)
@@ -83,7 +84,7 @@ def ask(
 
 
 def _id_in(text: str) -> UUID:
-    """The id that the form was given; a form without one has never been sent before."""
+    """Return the id that the form was given; a form without one was never sent before."""
     try:
         return UUID(text)
     except ValueError:

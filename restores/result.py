@@ -147,43 +147,44 @@ def remains_of(restore: Restore) -> Remains | None:
 def heading(restore: Restore) -> str:
     """The page's answer in one sentence."""
     state = restore.job.state if restore.job else JobState.INTERRUPTED
-    summary, name = summary_of(restore), restore.target_name
+    summary, request = summary_of(restore), restore.request
+    name = request.database
     if stage_of(restore) is Stage.DONE and summary is not None:
-        if restore.replaces:
+        if request.replace:
             return f"{name} was replaced: {summary.sentence}"
-        if restore.adds:
+        if request.into_existing:
             return f"Restored into {name}: {summary.sentence}"
         return f"{name} was restored: {summary.sentence}"
     if state in ACTIVE_STATES:
         source = restore.backup.database.name
-        if restore.replaces:
+        if request.replace:
             return f"Replacing {name} from a backup of {source}"
-        return f"Restoring {source} {'into' if restore.adds else 'as'} {name}"
+        return f"Restoring {source} {'into' if request.into_existing else 'as'} {name}"
     if state == JobState.CANCELLED:
-        return f"The restore {'into' if restore.adds else 'of'} {name} was cancelled"
+        return f"The restore {'into' if request.into_existing else 'of'} {name} was cancelled"
     remains = remains_of(restore)
-    if remains is not None and remains.kept is Kept.TARGET and restore.replaces:
+    if remains is not None and remains.kept is Kept.TARGET and request.replace:
         return f"{name} was replaced, but the restore did not finish"
-    if restore.adds:
+    if request.into_existing:
         return _restored_into(name, remains)
-    return f"{name} was not {'replaced' if restore.replaces else 'restored'}"
+    return f"{name} was not {'replaced' if request.replace else 'restored'}"
 
 
 def aftermath(restore: Restore) -> str:
     """The state of source and target after a restore without success, in plain words."""
     remains = remains_of(restore)
-    if restore.replaces:
-        return _aftermath_of_replacing(restore.target_name, remains)
-    if restore.adds:
-        return _aftermath_of_adding(restore.target_name, remains)
+    if restore.request.replace:
+        return _aftermath_of_replacing(restore.request.database, remains)
+    if restore.request.into_existing:
+        return _aftermath_of_adding(restore.request.database, remains)
     source = "The source and its backup are unchanged."
     if remains is None:
         return f"{source} The target server is being checked for remains."
     told = {
         Kept.NOTHING: "Nothing remains on the target server.",
         Kept.TARGET: (
-            f"{restore.target_name} exists on the target server: it was loaded and compared with "
-            "the backup, and the worker stopped while it was renamed. Check it before use."
+            f"{restore.request.database} exists on the target server: it was loaded and compared "
+            "with the backup, and the worker stopped while it was renamed. Check it before use."
         ),
         Kept.UNKNOWN: (
             "The target server could not be checked: "

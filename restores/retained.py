@@ -44,7 +44,7 @@ def keep(restore: Restore, name: str, identity: str, successor_identity: str) ->
 
 
 def drop_after(restore: Restore, now: datetime) -> datetime | None:
-    return now + timedelta(days=restore.keep_days) if restore.keep_days else None
+    return now + timedelta(days=restore.retention_days) if restore.retention_days else None
 
 
 def request_drop(kept: RetainedDatabase, *, by: HttpRequest | Actor, typed: str) -> Job:
@@ -56,8 +56,8 @@ def request_drop(kept: RetainedDatabase, *, by: HttpRequest | Actor, typed: str)
 def request_swap_back(kept: RetainedDatabase, *, by: HttpRequest | Actor, typed: str) -> Job:
     """Give it the place back that it had. Errors: `request_drop`."""
     restore = kept.restore
-    refuse_mistyped(restore.target_name, typed)
-    title = f"Revert {restore.target_name} to {kept}"
+    refuse_mistyped(restore.request.database, typed)
+    title = f"Revert {restore.request.database} to {kept}"
     return _request("swap_back", "kept.swap_back.request", kept, by, title=title)
 
 
@@ -124,7 +124,7 @@ def _begin(kept: RetainedDatabase) -> bool:
 def _enqueue(
     kind: str, kept: RetainedDatabase, user: User | None, *, title: str, is_due: bool = False
 ) -> Job:
-    server, name = kept.restore.target_server, kept.restore.target_name
+    server, name = kept.restore.target_server, kept.restore.request.database
     job = enqueue(
         kind,
         team=server.team,

@@ -61,7 +61,7 @@ def run_swap_back(work: Work) -> None:
         work.progress.note("the attempt before this one had finished")
         _swapped(kept, work.job)
         return
-    replacement, target = _replacement(kept), kept.restore.target_name
+    replacement, target = _replacement(kept), kept.restore.request.database
     _refuse_other(kept.name, replacement.identity(kept.name), kept.identity)
     _refuse_other(target, replacement.identity(target), kept.successor_identity)
     refuse_own_catalog(kept.restore.target_server, target)
@@ -145,7 +145,7 @@ def _ask(kept: RetainedDatabase, look: Any) -> Any:
 
 def _was_swapped(kept: RetainedDatabase) -> bool:
     """Raises `CovetError` when the server does not answer, to be called again."""
-    target, next_name = kept.restore.target_name, kept.next_name
+    target, next_name = kept.restore.request.database, kept.next_name
     return bool(_ask(kept, lambda: _replacement(kept).was_swapped(target, next_name)))
 
 

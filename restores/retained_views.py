@@ -27,8 +27,8 @@ from restores.retained import request_drop, request_swap_back
 @reauthenticated
 def kept_swap_back(request: HttpRequest, pk: UUID) -> HttpResponse:
     kept = _kept(request, pk)
-    words = command("revert_restore", pk, "--confirm", kept.restore.target_name)
-    context = {"expected": kept.restore.target_name, "command": words}
+    words = command("revert_restore", pk, "--confirm", kept.restore.request.database)
+    context = {"expected": kept.restore.request.database, "command": words}
     return _page(request, "restores/revert.html", kept, context, request_swap_back)
 
 

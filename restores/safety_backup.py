@@ -18,29 +18,30 @@ from covetbackup.core.errors import BadSetting
 from covetbackup.jobs.models import JobState
 from covetbackup.jobs.queue import End, give_up, release
 from restores.models import Restore
-from restores.plan import Plan
 
 
-def request_safety_backup(plan: Plan, user: User | None) -> Backup:
-    """A backup of what `plan` changes that begins after now: one that waits already will do.
+def request_safety_backup(restore: Restore, user: User | None) -> Backup:
+    """A backup of what `restore` changes that begins after now: one that waits already will do.
 
     Raises what `request_backup` raises.
     """
-    database = _registered(plan)
+    database = _registered(restore)
     waiting = database.backups.filter(state=BackupState.PENDING, job__state=JobState.QUEUED).first()
     if waiting is not None:
         return waiting
-    done = "a partial restore of" if plan.adds else "a replacement by"
-    note = f"safety backup before {done} {plan.backup}"
+    done = "a partial restore of" if restore.request.into_existing else "a replacement by"
+    note = f"safety backup before {done} {restore.backup}"
     return request_backup(
-        database, user=user, repositories=_repositories(database, plan.repository), note=note
+        database, user=user, repositories=_repositories(database, restore.repository), note=note
     )
 
 
-def _registered(plan: Plan) -> Database:
+def _registered(restore: Restore) -> Database:
     """The row of the database; one that was made since the last discovery gets one now."""
     row, _ = Database.objects.get_or_create(
-        server=plan.server, name=plan.name, defaults={"is_included": False, "is_new": False}
+        server=restore.target_server,
+        name=restore.request.database,
+        defaults={"is_included": False, "is_new": False},
     )
     if row.state == DatabaseState.GONE:
         row.state = DatabaseState.PRESENT
@@ -68,7 +69,7 @@ def let_go() -> None:
     """
     held = Restore.objects.filter(job__state=JobState.QUEUED, job__run_after__gt=Now())
     ended = Q(safety_backup__job=None) | ~Q(safety_backup__job__state__in=_ACTIVE)
-    changing = Q(replaces=True) | Q(adds=True)
+    changing = Q(request__replace=True) | Q(request__into_existing=True)
     for restore in held.filter(ended, changing).select_related("job", "safety_backup__job"):
         _decide(restore)
 
@@ -90,7 +91,7 @@ def _decide(restore: Restore) -> None:
         End(
             JobState.FAILED,
             code="SafetyBackupFailed",
-            message=f"the safety backup of {restore.target_name} failed: {reason}",
+            message=f"the safety backup of {restore.request.database} failed: {reason}",
             hint="nothing was touched; see that backup's page, or restore without a safety backup",
         ),
     )

@@ -17,9 +17,7 @@ from covetbackup.command_line import command
 from restores.forms.existing import AddForm
 from restores.forms.selection import Part, PickForm
 from restores.forms.target import RENAMED, TargetForm
-from restores.plan import replaceable_for
 from restores.request_flow import restorable_by
-from restores.selection_codec import options_of
 from restores.selection_options import (
     MOST_PICKED,
     Item,
@@ -29,8 +27,10 @@ from restores.selection_options import (
     picked_of,
     sizes_of,
 )
-from restores.selection_preview import table_bytes
+from restores.selection_text import options_of
+from restores.table_sizes import table_bytes
 from restores.target_server import features_of
+from restores.targets import replaceable_for
 
 _CARRIED = {*TargetForm.base_fields, *AddForm.base_fields} - {"what", "pick"}
 

@@ -20,7 +20,6 @@ from backups.engine_factory import (
     keyring_for,
     open_repository,
     restore_engine,
-    target_on,
 )
 from backups.models import Hold, Server
 from backups.reachability import noting_reachability
@@ -36,7 +35,6 @@ from covetbackup.core.errors import (
 )
 from covetbackup.core.operations.restore import (
     PendingCommit,
-    RestoreRequest,
     RestoreResult,
     restore_backup,
 )
@@ -46,11 +44,10 @@ from covetbackup.jobs.outage import AWAY, with_patience
 from covetbackup.jobs.work import Work
 from restores.interrupted import became_real, look_at_remains
 from restores.models import Restore
-from restores.plan import Plan, plan_of, refuse_forbidden
 from restores.result import Kept, Remains, Stage, Summary, is_settled, stage_of, summary_of
 from restores.retained import keep
-from restores.selection_codec import from_json
-from restores.target_server import features_of, refuse_own_catalog
+from restores.target_server import refuse_own_catalog
+from restores.targets import refuse_forbidden, source_repository, validate
 
 _OLD = timedelta(minutes=1)
 _MAY_BE_OURS = (
@@ -74,25 +71,24 @@ def run_restore(work: Work) -> None:
     finished just before it was stopped: the hint says so.
     """
     restore = _found(work.argument["restore"])
-    plan = plan_of(restore)
-    _refuse_unfit(work, plan)
+    _refuse_unfit(work, restore)
     _refuse_unsafe(restore)
     if stage_of(restore) is Stage.DONE or _was_finished_before(work, restore):
         return
-    _sweep_before(work, plan.server)
+    _sweep_before(work, restore.target_server)
     may_be_done = stage_of(restore) is Stage.PUBLISHING
     began = time.monotonic()
     try:
-        with noting_reachability(plan.server):
-            result = _restored(work, restore, plan)
+        with noting_reachability(restore.target_server):
+            result = _restored(work, restore)
     except TargetNotEmpty as error:
         # Of what is added `became_real` has told that it was not.
-        if may_be_done and not plan.adds:
+        if may_be_done and not restore.request.is_in_place:
             raise TargetNotEmpty(error.message, _MAY_BE_OURS) from error
         _write(restore, {})  # somebody else has the name, so what was announced did not happen
         raise
     except CovetError as error:
-        if plan.adds and not isinstance(error, DatabaseUnavailable):
+        if restore.request.is_in_place and not isinstance(error, DatabaseUnavailable):
             _write(restore, {})  # the server refused what was announced, so it did not happen
         raise
     _record_success(restore, result, seconds=time.monotonic() - began)
@@ -114,24 +110,24 @@ def _found(restore_id: str) -> Restore:
     return Restore.objects.select_related(*_FOLLOWED).get(pk=UUID(restore_id))
 
 
-def _refuse_unfit(work: Work, plan: Plan) -> None:
-    """Rights may be gone and rows changed since the restore was asked for."""
+def _refuse_unfit(work: Work, restore: Restore) -> None:
+    """Permissions may be gone and rows changed since the restore was requested."""
     user_id = work.argument.get("user")
     if user_id is not None:
         user = User.objects.filter(pk=user_id).first()
         if user is None:
-            raise AccessRefused("whoever asked for this restore is no user any more")
-        refuse_forbidden(user, plan)
-    plan.refuse_misfit()
-    if plan.changes_what_is_there:
-        refuse_own_catalog(plan.server, plan.name)
+            raise AccessRefused("the user who requested this restore was deleted")
+        refuse_forbidden(user, restore)
+    validate(restore)
+    if restore.changes_existing:
+        refuse_own_catalog(restore.target_server, restore.request.database)
 
 
 def _refuse_unsafe(restore: Restore) -> None:
     """The job is held until its safety backup is good; it may be gone or damaged since."""
     if restore.safety_backup is not None and not restore.safety_backup.is_restorable:
         raise Conflict(
-            f"the safety backup of {restore.target_name} is {restore.safety_backup.state}",
+            f"the safety backup of {restore.request.database} is {restore.safety_backup.state}",
             "nothing was touched; ask for the restore again",
         )
 
@@ -161,23 +157,13 @@ def _sweep_before(work: Work, server: Server) -> None:
         work.progress.note(f"removed what killed restores left: {', '.join(swept)}")
 
 
-def _restored(work: Work, restore: Restore, plan: Plan) -> RestoreResult:
-    features = features_of(plan.server)
+def _restored(work: Work, restore: Restore) -> RestoreResult:
     return restore_backup(
-        open_repository(plan.repository),
-        Label.parse(plan.backup.label),
-        engine_on(plan.server, plan.name).engine,
-        RestoreRequest(
-            target=target_on(plan.server, plan.name),
-            jobs=plan.jobs if features.has_owners else 1,
-            options=features.options_of(plan.owner, plan.creates_roles, plan.switches)
-            if plan.has_structure
-            else {},
-            replace=plan.replaces,
-            selection=plan.selection,
-            adds=plan.adds,
-        ),
-        keyring=keyring_for(plan.backup.database.server.team),
+        open_repository(source_repository(restore)),
+        Label.parse(restore.backup.label),
+        engine_on(restore.target_server, restore.request.database).engine,
+        restore.request,
+        keyring=keyring_for(restore.backup.database.server.team),
         progress=work.progress,
         before_commit=partial(_before_commit, work, restore),
     )
@@ -189,7 +175,7 @@ def _before_commit(work: Work, restore: Restore, pending: PendingCommit) -> None
     summary = Summary.of(
         pending.expected,
         pending.actual,
-        selection=from_json(restore.selection),
+        selection=restore.request.selection,
         retained_as=pending.retained_as,
         trace=pending.commit_id,
     )
@@ -201,7 +187,7 @@ def _record_success(restore: Restore, result: RestoreResult, *, seconds: float) 
     summary = Summary.of(
         details.inventory,
         result.inventory,
-        selection=from_json(restore.selection),
+        selection=restore.request.selection,
         plain_bytes=result.plain_bytes,
         seconds=round(seconds, 1),
         problems=list(result.problems),
@@ -235,7 +221,7 @@ def _identities(restore: Restore, retained_as: str) -> tuple[str, str]:
         return "", ""
     try:
         replacement = restore_engine(restore.target_server).replacement()
-        names = (retained_as, restore.target_name)
+        names = (retained_as, restore.request.database)
         retained, successor = (replacement.identity(name) or "" for name in names)
     except CovetError:
         return "", ""
@@ -250,9 +236,9 @@ def _tell_catalog(work: Work, restore: Restore) -> None:
     except (CovetError, *AWAY) as error:
         work.progress.note(f"the new database is not listed yet: {error}")
         return
-    if not restore.replaces and not restore.adds:
+    if not restore.changes_existing:
         # One that has backups, under a name that was lost for example, is no mere copy.
-        made = server.databases.filter(name=restore.target_name, backups=None)
+        made = server.databases.filter(name=restore.request.database, backups=None)
         made.update(is_restored_copy=True)
 
 

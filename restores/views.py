@@ -26,17 +26,17 @@ from covetbackup.ignored_filters import ignored
 from covetbackup.jobs.models import JobState
 from covetbackup.jobs.views import live_context
 from covetbackup.paging import page_of
-from restores.confirmation import check_context, chosen_of, command_of
+from restores.confirmation import check_context, command_of, sets_owners, switches_of
 from restores.forms.existing import AddForm
 from restores.forms.selection import Part
 from restores.forms.target import TargetForm
 from restores.models import Restore, RetainedDatabase
-from restores.plan import plan_of, replaceable_for
 from restores.preflight import preflight
 from restores.request_flow import answered, ask, restorable_by
 from restores.result import Stage, aftermath, heading, is_settled, stage_of, summary_of
-from restores.selection_codec import from_json, options_of, text_of
+from restores.selection_text import options_of, text_of
 from restores.target_server import connect_command, features_of
+from restores.targets import replaceable_for
 
 _ORDER = ("-created_at", "-id")
 _FOLLOWED = ("backup__database__server__team", "target_server__team", "job", "requested_by")
@@ -46,7 +46,7 @@ _FOLLOWED = ("backup__database__server__team", "target_server__team", "job", "re
 @requires(Permission.VIEW)
 def restores(request: HttpRequest) -> HttpResponse:
     rows = Restore.objects.visible_to(request.user).select_related(*_FOLLOWED)
-    rows = rows.defer("preflight", "selection", "backup__inventory", "backup__phases")
+    rows = rows.defer("preflight", "backup__inventory", "backup__phases")
     page = page_of(rows, _ORDER, request.GET.get("cursor", ""))
     done = rows.filter(job__state=JobState.SUCCEEDED)
     context = {
@@ -80,8 +80,8 @@ def restore_check(request: HttpRequest, pk: UUID) -> HttpResponse:
         return _start_page(request, backup, form, status=422)
     if request.method == "POST":
         refused = partial(_check_page, request, form, status=422)
-        return ask(request, form.plan, page=refused, tell=partial(tell, request))
-    return _check_page(request, form, preflight(form.plan))
+        return ask(request, form.restore, page=refused, tell=partial(tell, request))
+    return _check_page(request, form, preflight(form.restore))
 
 
 @require_safe
@@ -141,12 +141,12 @@ def _page(request: HttpRequest, found: Restore) -> dict[str, Any]:
         "summary": summary_of(found),
         "is_done": stage_of(found) is Stage.DONE,
         "aftermath": "" if stage_of(found) is Stage.DONE else aftermath(found),
-        "database": server.databases.filter(name=found.target_name).first(),
-        "connect": connect_command(server, found.target_name),
+        "database": server.databases.filter(name=found.request.database).first(),
+        "connect": connect_command(server, found.request.database),
         "owner_word": features_of(server).owner_word,
-        "switches": chosen_of(plan_of(found)),
-        "has_owners": features_of(server).has_owners and plan_of(found).has_structure,
-        "selected": text_of(from_json(found.selection)) if found.selection else "",
+        "switches": switches_of(found),
+        "has_owners": sets_owners(found),
+        "selected": text_of(found.request.selection) if found.request.selection else "",
         "retained": RetainedDatabase.objects.filter(restore=found).select_related("job").first(),
         "waits_for": _waits_for(found),
         "sees_backup": signed_in(request).may(
@@ -154,7 +154,7 @@ def _page(request: HttpRequest, found: Restore) -> dict[str, Any]:
         ),
         "seconds": _seconds(found),
         "is_settling": job is not None and not job.is_active and not is_settled(found),
-        "command": command_of(plan_of(found)) if found.repository else "",
+        "command": command_of(found) if found.repository else "",
         **(live_context(job) if job is not None and job.is_active else {}),
     }
 

@@ -12,9 +12,13 @@ from django.db import migrations, models
 from backups.models.policy import validate_cron, validate_time_zone
 
 
-def clear_settled_problems(apps: Any, _editor: Any) -> None:
-    backups = apps.get_model("backups", "Backup").objects.exclude(verify_problem="")
-    copies = apps.get_model("backups", "BackupCopy").objects
+def clear_settled_problems(apps: Any, editor: Any) -> None:
+    backups = (
+        apps.get_model("backups", "Backup")
+        .objects.using(editor.connection.alias)
+        .exclude(verify_problem="")
+    )
+    copies = apps.get_model("backups", "BackupCopy").objects.using(editor.connection.alias)
     damaged = copies.filter(state__in=("missing", "corrupt")).values("backup")
     backups.filter(copies__isnull=False).exclude(pk__in=damaged).update(verify_problem="")
 

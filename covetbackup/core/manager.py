@@ -7,26 +7,35 @@ BackupManager(repository, keyring).create_backup("sqlite:////srv/shop.db")
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.crypto.suites import Suite
-from covetbackup.core.databases.registry import export, listing, member_check, open_address
+from covetbackup.core.databases.checks import Check, failed
+from covetbackup.core.databases.registry import (
+    default_jobs,
+    export,
+    member_check,
+    open_address,
+    restore_features,
+)
+from covetbackup.core.databases.restore import WHOLE_BACKUP, RestoreRequest
 from covetbackup.core.databases.selection import Listing
-from covetbackup.core.errors import BadSetting, Conflict, TargetNotEmpty
+from covetbackup.core.errors import BadSetting, Conflict, CovetError, TargetNotEmpty
 from covetbackup.core.operations.backup import BackupRequest, BackupResult, Clock, take_backup
+from covetbackup.core.operations.check_backup import check_backup
+from covetbackup.core.operations.contents import contents_of, default_workers, open_plain
 from covetbackup.core.operations.copy import copy_backup, mend_indexes
 from covetbackup.core.operations.delete import Swept, delete_backup, sweep_repository
-from covetbackup.core.operations.lost_index import LostIndexes
 from covetbackup.core.operations.restore import (
-    RestoreRequest,
     RestoreResult,
     drill_backup,
+    refuse_other_kind,
     restore_backup,
 )
 from covetbackup.core.operations.rotate import Rotated, rotate_keys
@@ -35,8 +44,7 @@ from covetbackup.core.progress import Progress, Silent
 from covetbackup.core.repository.layout import Label, slug_of
 from covetbackup.core.repository.manifest import Manifest
 from covetbackup.core.repository.marker import initialise
-from covetbackup.core.repository.member_streams import open_stream
-from covetbackup.core.repository.open_backup import OpenedBackup, open_backup
+from covetbackup.core.repository.open_backup import open_backup
 from covetbackup.core.repository.repository import Listed, Repository
 from covetbackup.core.repository.volumes import VOLUME_SIZE
 from covetbackup.core.storage.base import Storage
@@ -71,11 +79,6 @@ def open_repository(url: str, credentials: S3Credentials | None = None) -> Repos
     """Open the repository at `url`. Raises `BadSetting` if there is none, `StorageError`."""
     storage: Storage = open_storage(url, credentials)
     return Repository.open(storage, name=url)
-
-
-def default_workers() -> int:
-    """Threads that compress or decompress: the cores this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 class BackupManager:
@@ -209,16 +212,64 @@ class RestoreManager:
         self._progress = progress or Silent()
 
     def restore_backup(
-        self, label: str, request: RestoreRequest, *, password: Secret | None = None
+        self,
+        label: str,
+        target: str,
+        request: RestoreRequest = WHOLE_BACKUP,
+        *,
+        password: Secret | None = None,
+        accept_untrusted: bool = False,
     ) -> RestoreResult:
-        """Restore into the new database `request.target`. Errors: `operations.restore`."""
-        return self._run(restore_backup, label, request, password)
+        """Restore into the database at the address `target`, which is new unless `request` says
+        otherwise. Guarantees and errors: `operations.restore`."""
+        return self._run(restore_backup, label, target, request, password, accept_untrusted)
 
     def test_restore(
-        self, label: str, request: RestoreRequest, *, password: Secret | None = None
+        self,
+        label: str,
+        target: str,
+        request: RestoreRequest = WHOLE_BACKUP,
+        *,
+        password: Secret | None = None,
+        accept_untrusted: bool = False,
     ) -> RestoreResult:
         """Restore, compare with the manifest, and remove the result again."""
-        return self._run(drill_backup, label, request, password)
+        return self._run(drill_backup, label, target, request, password, accept_untrusted)
+
+    def check_restore(
+        self,
+        label: str,
+        target: str,
+        request: RestoreRequest = WHOLE_BACKUP,
+        *,
+        password: Secret | None = None,
+        accept_untrusted: bool = False,
+    ) -> list[Check]:
+        """Return what can be found out before `restore_backup`, in the order of a restore.
+
+        What cannot be looked at is a check that failed. Raises `BadSetting` for an address or a
+        label that names nothing.
+        """
+        address = open_address(target, password)
+        try:
+            restore_features(address.engine.kind).refuse(request)
+        except CovetError as error:
+            return [failed("Options", error)]
+        known = check_backup(
+            self._repository,
+            self._repository.find(label),
+            request,
+            keyring=self._keyring,
+            accept_untrusted=accept_untrusted,
+        )
+        manifest = known.manifest
+        if manifest is None:
+            return list(known.checks)
+        refuse_other_kind(manifest, address.engine)
+        jobs = request.jobs or default_jobs(manifest.kind, manifest.method)
+        named = replace(request, database=address.database, jobs=jobs)
+        wanted = known.input_for(named, manifest.opened.inventory, None, "")
+        return [*known.checks, *address.engine.check_restore(wanted)]
 
     def contents(self, label: str) -> Listing:
         """The tables of a backup with their sizes, and what a selection of them would bring."""
@@ -250,22 +301,26 @@ class RestoreManager:
         whose end proves that it was all of it."""
         found = self._repository.find(label)
         opened = open_backup(self._repository, found, self._keyring)
-        return _open_member(self._repository, opened, member, self._progress)
+        return open_plain(self._repository, opened, member, self._progress)
 
     def _run(
         self,
         operation: Callable[..., RestoreResult],
         label: str,
+        target: str,
         request: RestoreRequest,
         password: Secret | None,
+        accept_untrusted: bool,
     ) -> RestoreResult:
         return operation(
             self._repository,
             self._repository.find(label),
-            open_address(request.target, password).engine,
+            open_address(target, password).engine,
             request,
             keyring=self._keyring,
             progress=self._progress,
+            workers=default_workers(),
+            accept_untrusted=accept_untrusted,
         )
 
 
@@ -277,28 +332,3 @@ def _suite(cipher: str) -> Suite | None:
     except ValueError:
         choices = ", ".join([*Suite, PLAIN])
         raise BadSetting(f"{cipher[:40]!r} is not a cipher", f"one of: {choices}") from None
-
-
-def contents_of(repository: Repository, opened: OpenedBackup, progress: Progress) -> Listing:
-    """Return the contents of a backup that is `opened` already, as `RestoreManager.contents`."""
-    manifest = opened.manifest
-    sizes = {name: facts.size for name, facts in manifest.opened.plain.items()}
-
-    def read(member: str) -> bytes:
-        with _open_member(repository, opened, member, progress) as chunks:
-            return b"".join(chunks)
-
-    return listing(manifest.kind, sizes, read, manifest.opened.inventory)
-
-
-def _open_member(
-    repository: Repository, opened: OpenedBackup, member: str, progress: Progress
-) -> Source:
-    return open_stream(
-        repository,
-        opened.manifest,
-        member,
-        dek=opened.dek,
-        workers=default_workers(),
-        lost=LostIndexes().telling(progress),
-    )

@@ -14,9 +14,9 @@ from covetbackup.access.models import User
 from covetbackup.core.databases.restore_target import RestoreFeatures
 from restores.forms.selection import Part
 from restores.forms.target import TargetForm
-from restores.models import KEEP_DAYS
-from restores.plan import MOST_DAYS, Plan, replaceable_for
+from restores.models import RETENTION_DAYS, Restore
 from restores.target_server import features_of
+from restores.targets import MOST_DAYS, replaceable_for
 
 
 class _ExistingForm(TargetForm):
@@ -39,17 +39,17 @@ class ReplaceForm(_ExistingForm):
         max_length=255,
         help_text="Stays online until the swap, then is retained under a dated name.",
     )
-    keep_days = forms.IntegerField(
+    retention_days = forms.IntegerField(
         label="Days to retain the previous database",
         min_value=0,
         max_value=MOST_DAYS,
         help_text="Deleted automatically afterwards; 0 retains it until it is deleted manually.",
     )
-    field_order = ("server", "name", "keep_days")
+    field_order = ("server", "name", "retention_days")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.initial["keep_days"] = KEEP_DAYS
+        self.initial["retention_days"] = RETENTION_DAYS
 
     @staticmethod
     def can_select(backup: Backup) -> bool:
@@ -57,8 +57,11 @@ class ReplaceForm(_ExistingForm):
         return False
 
     @property
-    def plan(self) -> Plan:
-        return replace(super().plan, replaces=True, keep_days=self.cleaned_data["keep_days"])
+    def restore(self) -> Restore:
+        restore = super().restore
+        restore.retention_days = self.cleaned_data["retention_days"]
+        restore.request = replace(restore.request, replace=True)
+        return restore
 
 
 class AddForm(_ExistingForm):
@@ -84,13 +87,15 @@ class AddForm(_ExistingForm):
 
     @staticmethod
     def can_select(backup: Backup) -> bool:
-        return features_of(backup.database.server).adds and TargetForm.can_select(backup)
+        return features_of(backup.database.server).into_existing and TargetForm.can_select(backup)
 
     @staticmethod
     def offered(features: RestoreFeatures) -> Sequence[Part]:
-        tables = (Part.SOME, Part.STRUCTURE) if features.adds_tables else ()
+        tables = (Part.SOME, Part.STRUCTURE) if features.tables_into_existing else ()
         return (*tables, Part.DATA)
 
     @property
-    def plan(self) -> Plan:
-        return replace(super().plan, adds=True)
+    def restore(self) -> Restore:
+        restore = super().restore
+        restore.request = replace(restore.request, into_existing=True)
+        return restore

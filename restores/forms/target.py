@@ -12,20 +12,12 @@ from django.http import QueryDict
 
 from backups.models import Backup, Repository, Server
 from covetbackup.access.models import User
-from covetbackup.core.databases.postgresql.restore.check_server import OwnerPolicy
+from covetbackup.core.databases.restore import OwnerPolicy, RestoreRequest
 from covetbackup.core.databases.restore_target import RestoreFeatures, Switch
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import CovetError, sentence
 from restores.forms.selection import Part
-from restores.models import OWNER_CHARACTERS
-from restores.plan import (
-    MOST_JOBS,
-    Plan,
-    readable_copies,
-    suggested_name,
-    targets_for,
-    usual_jobs_of,
-)
+from restores.models import Restore
 from restores.selection_options import (
     Item,
     as_selection,
@@ -36,11 +28,22 @@ from restores.selection_options import (
     selection_of,
 )
 from restores.target_server import features_of
+from restores.targets import (
+    MOST_JOBS,
+    default_jobs_of,
+    readable_copies,
+    suggested_name,
+    targets_for,
+    validate,
+)
 
 RENAMED = "as_"
 """Begins the name of the field for a schema's new name."""
 
 _MOST_RENAMED = 10
+
+_OWNER_CHARACTERS = 384
+"""Of an account of MariaDB, 128@255; a role of PostgreSQL has 63 bytes."""
 
 
 class ServerField(forms.ModelChoiceField):
@@ -49,8 +52,8 @@ class ServerField(forms.ModelChoiceField):
 
 
 class TargetForm(forms.Form):
-    """What of `backup` goes where. Bound to a query string or a POST; `plan` is what valid answers
-    mean. Not bound, it begins with what is `given` of an earlier one."""
+    """What of `backup` goes where. Bound to a query string or a POST; `restore` is what valid
+    answers ask for. Not bound, it begins with what is `given` of an earlier one."""
 
     target = "name"
     what = forms.ChoiceField(choices=Part.choices, widget=forms.HiddenInput, required=False)
@@ -65,7 +68,7 @@ class TargetForm(forms.Form):
         Repository.objects.none(), label="Repository", empty_label=None
     )
     owner = forms.ChoiceField(label="Owners and privileges")
-    role = forms.CharField(max_length=OWNER_CHARACTERS, required=False)
+    role = forms.CharField(max_length=_OWNER_CHARACTERS, required=False)
     jobs = forms.IntegerField(
         label="Parallel jobs",
         min_value=1,
@@ -98,7 +101,7 @@ class TargetForm(forms.Form):
             self.target: self.suggestion(backup),
             "repository": repositories[0].pk if repositories else None,
             "owner": OwnerPolicy.KEEP.value,
-            "jobs": usual_jobs_of(backup),
+            "jobs": default_jobs_of(backup),
         }
         if len(repositories) < 2:
             self._leave_out("repository")
@@ -144,7 +147,7 @@ class TargetForm(forms.Form):
             )
         self._check(None, lambda: self.selection)
         if not self.errors:
-            self._check(self.target, lambda: self.plan.refuse_misfit())
+            self._check(self.target, lambda: validate(self.restore))
         return data
 
     @property
@@ -177,19 +180,23 @@ class TargetForm(forms.Form):
         return picked_of(items_of(self._backup), self["pick"].value() or [])
 
     @property
-    def plan(self) -> Plan:
+    def restore(self) -> Restore:
+        """The restore that valid answers ask for; it is not saved."""
         data = self.cleaned_data
         owner = data.get("owner") or OwnerPolicy.KEEP.value
-        return Plan(
+        request = RestoreRequest(
+            database=data[self.target],
+            selection=self.selection,
+            owner=data["role"] if owner == OwnerPolicy.ROLE else owner,
+            create_roles=data.get("creates_roles", False),
+            jobs=data.get("jobs") or 1,
+            options=tuple(switch.name for switch in self._switches if data.get(switch.name)),
+        )
+        return Restore(
             backup=self._backup,
             repository=data["repository"],
-            server=data["server"],
-            name=data[self.target],
-            owner=data["role"] if owner == OwnerPolicy.ROLE else owner,
-            jobs=data.get("jobs") or 1,
-            creates_roles=data.get("creates_roles", False),
-            switches=tuple(switch.name for switch in self._switches if data.get(switch.name)),
-            selection=self.selection,
+            target_server=data["server"],
+            request=request,
         )
 
     @property

@@ -7,9 +7,9 @@ from typing import Any
 from django.db import migrations
 
 
-def mark_copies(apps: Any, _editor: Any) -> None:
-    databases = apps.get_model("backups", "Database").objects
-    restores = apps.get_model("restores", "Restore").objects
+def mark_copies(apps: Any, editor: Any) -> None:
+    databases = apps.get_model("backups", "Database").objects.using(editor.connection.alias)
+    restores = apps.get_model("restores", "Restore").objects.using(editor.connection.alias)
     made = restores.filter(replaces=False, adds=False, result__state="done")
     for server, name in made.values_list("target_server", "target_name"):
         databases.filter(server=server, name=name, backups=None).update(is_restored_copy=True)

@@ -20,10 +20,10 @@ from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.base import Member
 from covetbackup.core.databases.registry import open_address
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.manager import BackupManager, RestoreManager, default_workers, open_repository
 from covetbackup.core.operations.replicas import Copies
-from covetbackup.core.operations.restore import RestoreRequest
 from covetbackup.core.operations.store import MemberStore, Plan
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.layout import new_label
@@ -102,8 +102,8 @@ def restore(
 ) -> dict[str, Any]:
     manager = RestoreManager(open_repository(repository), Keyring.load([Path(key_file)]))
     selection = Selection((table,)) if table else None
-    request = RestoreRequest(target=target, jobs=jobs, selection=selection)
-    manager.restore_backup(label, request, password=Secret(password))
+    request = RestoreRequest(jobs=jobs, selection=selection)
+    manager.restore_backup(label, target, request, password=Secret(password))
     return {}
 
 

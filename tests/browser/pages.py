@@ -59,7 +59,7 @@ def pages_of(world: LivedIn) -> dict[str, str]:
 
 def _before_a_restore(new: str, server: int) -> dict[str, str]:
     where = f"server={server}&repository=1&owner=keep&jobs=1"
-    check, replace = f"{where}&name=another_copy", f"{where}&keep_days=7&name=shop"
+    check, replace = f"{where}&name=another_copy", f"{where}&retention_days=7&name=shop"
     add = f"{where}&into=shop&pick=t1"
     return {
         "restore-start": f"{new}/",

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.manager import BackupManager, RestoreManager
-from covetbackup.core.operations.restore import RestoreRequest
 from covetbackup.core.operations.verify import Level
 from covetbackup.core.repository.repository import Repository
 from tests.demo.databases import SampleDatabase
@@ -56,7 +55,7 @@ def walk(database: SampleDatabase, places: Places) -> Result:
             _verify(repository, label, places.working, result)
     with _timed(result, "restore"):
         RestoreManager(places.restore_from, places.restore_with).restore_backup(
-            label, RestoreRequest(target=database.address(RESTORED)), password=database.password
+            label, database.address(RESTORED), password=database.password
         )
     with _timed(result, "compare"):
         after = database.digests(RESTORED)

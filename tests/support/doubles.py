@@ -15,10 +15,10 @@ from covetbackup.core.databases.base import (
     Member,
     MemberRange,
     Probe,
-    RestoreOptions,
     Span,
 )
 from covetbackup.core.databases.inventory import Inventory, TableFacts
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import SourceFailed, TargetNotEmpty
 from covetbackup.core.operations.backup import BackupRequest, BackupResult, take_backup
 from covetbackup.core.progress import Progress, Silent
@@ -64,9 +64,11 @@ class MemoryEngine:
         yield _Backup(self, self._dies_after)
 
     @contextmanager
-    def restore(self, options: RestoreOptions, progress: Progress) -> Iterator[_Restore]:
+    def restore(
+        self, request: RestoreRequest, expected: Inventory, progress: Progress
+    ) -> Iterator[_Restore]:
         if self.restored is not None:
-            raise TargetNotEmpty(f"{options.target} exists already")
+            raise TargetNotEmpty(f"{request.database} exists already")
         yield _Restore(self)
 
     def check(self, member: str) -> Filter | None:

@@ -14,7 +14,6 @@ from covetbackup.core.databases.base import (
     BackupSummary,
     Member,
     MemberRange,
-    RestoreOptions,
     RestoreSession,
 )
 from covetbackup.core.databases.inventory import Inventory
@@ -26,6 +25,7 @@ from covetbackup.core.progress import Progress, Silent
 from covetbackup.core.stream.meter import watched
 from covetbackup.core.stream.pump import pump
 from tests.support.mariadb import MysqlServer, MysqlUser, quoted
+from tests.support.restore_requests import request_for
 from tests.support.streams import MemorySink, source_of
 
 _SCRIPTS = {"mariadb": "mariadb_rich.sql", "mysql": "mysql_rich.sql"}
@@ -89,8 +89,8 @@ def put_back(
 ) -> Inventory:
     """Restore to the address `target`; what the scratch database held before its commit."""
     progress = progress or Silent()
-    options = RestoreOptions(target, taken.inventory, jobs, extra, selection=selection)
-    with engine.restore(options, progress) as session:
+    options = request_for(target, selection=selection, jobs=jobs, **extra)
+    with engine.restore(options, taken.inventory, progress) as session:
         fill(session, taken, jobs=jobs, progress=progress)
         inventory = session.inventory()
         session.commit()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.mysql.engine import MysqlEngine
 from covetbackup.core.progress import Silent
 from tests.support.mariadb import MysqlServer, create_database
 from tests.support.mariadb_backup import Taken, fill
+from tests.support.restore_requests import request_for
 
 SHARED = "shared_rates"
 
@@ -69,8 +69,8 @@ def restore_with_notes(
     engine: MysqlEngine, taken: Taken, target: str, *, replace: bool = False, **extra: object
 ) -> tuple[list[str], str]:
     """Restore all of `taken`; return the notes of the result and what is kept, if anything."""
-    options = RestoreOptions(target, taken.inventory, 1, extra, replace=replace)
-    with engine.restore(options, Silent()) as session:
+    options = request_for(target, replace=replace, **extra)
+    with engine.restore(options, taken.inventory, Silent()) as session:
         fill(session, taken)
         session.commit()
         return list(session.notes), session.retained_as  # type: ignore[attr-defined]

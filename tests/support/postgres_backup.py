@@ -15,7 +15,6 @@ from covetbackup.core.databases.base import (
     BackupSummary,
     Member,
     MemberRange,
-    RestoreOptions,
     RestoreSession,
 )
 from covetbackup.core.databases.inventory import Inventory
@@ -25,6 +24,7 @@ from covetbackup.core.progress import Progress, Silent
 from covetbackup.core.stream.meter import watched
 from covetbackup.core.stream.pump import pump
 from tests.support.postgres import PostgresRole, PostgresServer
+from tests.support.restore_requests import request_for
 from tests.support.streams import MemorySink, source_of
 
 _RICH = Path(__file__).with_name("postgres_rich.sql")
@@ -109,8 +109,8 @@ def put_back(
     **extra: object,
 ) -> Inventory:
     """Restore to the address `target`; what the scratch database held before its commit."""
-    options = RestoreOptions(target, taken.inventory, jobs, extra)
-    with engine.restore(options, progress or Silent()) as session:
+    options = request_for(target, jobs=jobs, **extra)
+    with engine.restore(options, taken.inventory, progress or Silent()) as session:
         fill(session, taken.members, jobs=jobs, progress=progress or Silent())
         inventory = session.inventory()
         session.commit()

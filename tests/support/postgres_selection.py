@@ -11,7 +11,7 @@ from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.postgresql.backup import plan
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.manager import BackupManager
-from covetbackup.core.operations.restore import RestoreRequest, RestoreResult, restore_backup
+from covetbackup.core.operations.restore import RestoreResult, restore_backup
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.storage.memory import MemoryStorage
@@ -19,6 +19,7 @@ from covetbackup.core.stream.base import Source
 from tests.support.doubles import make_keys, make_repository
 from tests.support.postgres import PostgresRole, PostgresServer, drop_databases
 from tests.support.postgres_backup import Notes, engine_for, fill_richly
+from tests.support.restore_requests import request_for
 
 SOURCE, TARGET = "chosen_from", "selected"
 Place = tuple[Repository, Keyring]
@@ -74,13 +75,7 @@ def restore_part(
         repository,
         label,
         engine_for(server, role=role),
-        RestoreRequest(
-            server.url(TARGET, role.name) if role else server.url(TARGET),
-            jobs=2,
-            selection=selection,
-            adds=adds,
-            options=options,
-        ),
+        request_for(TARGET, jobs=2, selection=selection, into_existing=adds, **options),
         keyring=keyring,
         progress=progress or Notes(),
     )

@@ -14,9 +14,9 @@ from covetbackup.core.databases.base import (
     BackupOptions,
     BackupSummary,
     MemberRange,
-    RestoreOptions,
 )
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.progress import Progress, Silent
 
@@ -57,7 +57,7 @@ def read_image(
 def restore_image(image: Path, target: Path) -> Inventory:
     """Send the bytes of `image` through a restore session to `target`."""
     engine = SqliteEngine(target)
-    with engine.restore(RestoreOptions(str(target), Inventory()), Silent()) as session:
+    with engine.restore(RestoreRequest(), Inventory(), Silent()) as session:
         sink = session.sink(MemberRange("main.sqlite"), Silent())
         sink.write(image.read_bytes())
         sink.commit()

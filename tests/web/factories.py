@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import uuid
 from typing import Any
@@ -11,6 +12,7 @@ from django.utils import timezone
 from backups.models import Backup, BackupCopy, BackupState, CopyState, Database, Repository, Server
 from covetbackup.access.models import Membership, Team, User
 from covetbackup.access.roles import Role
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.jobs.models import Job, JobState, Node
 from restores.models import Restore
 
@@ -99,8 +101,11 @@ def make_job(team: Team, **fields: Any) -> Job:
 
 
 def make_restore(backup: Backup, server: Server, **fields: Any) -> Restore:
-    defaults = {"target_name": f"restored{next(_numbers)}"}
-    return Restore.objects.create(backup=backup, target_server=server, **(defaults | fields))
+    """A row of a restore; `fields` of the row or of its request."""
+    names = {field.name for field in dataclasses.fields(RestoreRequest)}
+    asked = {name: fields.pop(name) for name in names & fields.keys()}
+    request = RestoreRequest(**{"database": f"restored{next(_numbers)}", "jobs": 1, **asked})
+    return Restore.objects.create(backup=backup, target_server=server, request=request, **fields)
 
 
 def make_worker(queue: str = "jobs", **fields: Any) -> Node:

@@ -86,8 +86,6 @@ class World:
     @cached_property
     def kept(self) -> Restore:
         """It replaced the database shop, which is kept."""
-        restore = factories.make_restore(
-            self.backup, self.server, target_name="shop", replaces=True
-        )
+        restore = factories.make_restore(self.backup, self.server, database="shop", replace=True)
         RetainedDatabase.objects.create(restore=restore, name="shop_kept", kept_at=timezone.now())
         return restore

@@ -16,6 +16,7 @@ from backups.models import Backup, BackupCopy, Database, Repository
 from covetbackup.access.models import Team
 from covetbackup.audit.log import head
 from covetbackup.audit.models import AuditEntry
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.jobs.models import Job, JobState
 from restores.models import Restore
 from tests.web import factories
@@ -66,7 +67,9 @@ def _save(team: Team, repository: Repository, batch: list[Backup]) -> None:
         for one in batch
     )
     Restore.objects.bulk_create(
-        Restore(backup=one, target_server=one.database.server, target_name="copy")
+        Restore(
+            backup=one, target_server=one.database.server, request=RestoreRequest("copy", jobs=1)
+        )
         for one in batch[::100]
     )
     first = head()[0] + 1

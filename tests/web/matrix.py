@@ -57,7 +57,7 @@ TARGET = {
 }
 """Where a restore goes to. Nothing listens there: its checks fail."""
 
-REPLACED = {**TARGET, "name": "{world.database.name}", "keep_days": "7", "typed": "wrong"}
+REPLACED = {**TARGET, "name": "{world.database.name}", "retention_days": "7", "typed": "wrong"}
 
 BACK_UP = {
     "repositories": "{world.repository.pk}",

@@ -14,7 +14,6 @@ from covetbackup.core.errors import CovetError
 from covetbackup.jobs.models import Job
 from restores import retained_tasks
 from restores.models import Restore, RetainedDatabase
-from restores.plan import Plan
 from restores.requests import Confirmation
 from restores.retained import drop_due, request_drop, request_swap_back
 from restores.tick import tick
@@ -22,13 +21,13 @@ from tests.web.catalog import FakeWork
 from tests.web.restores_helper import actor, asked, plan_for, run
 
 
-def replacement(backup: Backup, name: str = "", **fields: Any) -> Plan:
+def replacement(backup: Backup, name: str = "", **fields: Any) -> Restore:
     """Of what was backed up itself, unless another is named."""
-    return plan_for(backup, name or backup.database.name, replaces=True, **fields)
+    return plan_for(backup, name or backup.database.name, replace=True, **fields)
 
 
-def confirmed(plan: Plan, user: User | None = None, *, safety: bool = False) -> Restore:
-    return asked(plan, user, confirmed=Confirmation(plan.name, safety))
+def confirmed(plan: Restore, user: User | None = None, *, safety: bool = False) -> Restore:
+    return asked(plan, user, confirmed=Confirmation(plan.request.database, safety))
 
 
 def replaced(backup: Backup, name: str = "", **fields: Any) -> RetainedDatabase:
@@ -63,7 +62,7 @@ def dropped(kept: RetainedDatabase, user: User | None = None) -> None:
 
 
 def swapped_back(kept: RetainedDatabase, user: User | None = None) -> list[str]:
-    return run_kept(request_swap_back(kept, by=actor(user), typed=kept.restore.target_name))
+    return run_kept(request_swap_back(kept, by=actor(user), typed=kept.restore.request.database))
 
 
 def drop_all_due(days: float) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import uuid
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from backups.services import request_backup
 from backups.tasks import run_backup
 from covetbackup.access.models import User
 from covetbackup.audit.log import Actor, actor_of
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import Cancelled, CovetError
 from covetbackup.jobs.models import Job
 from restores.models import Restore
-from restores.plan import Plan, best_repository
 from restores.requests import request_restore
+from restores.targets import best_repository
 from restores.tasks import job_ended, run_restore
 from tests.web.catalog import FakeWork, reload
 
@@ -32,15 +34,25 @@ def taken(database: Database, **wishes: Any) -> Backup:
     return reload(backup)
 
 
-def plan_for(backup: Backup, name: str = "copy.db", **fields: Any) -> Plan:
-    """Beside the source, unless `fields` say otherwise."""
-    fields.setdefault("server", backup.database.server)
-    fields.setdefault("repository", best_repository(backup))
-    return Plan(backup=backup, name=name, **fields)
+def plan_for(backup: Backup, name: str = "copy.db", **fields: Any) -> Restore:
+    """A restore that is not saved: beside the source, unless `fields`, of the row or its request,
+    say otherwise."""
+    row = {
+        "target_server": fields.pop("server", backup.database.server),
+        "repository": fields.pop("repository", None) or best_repository(backup),
+        **{name: fields.pop(name) for name in ("retention_days",) if name in fields},
+    }
+    request = RestoreRequest(**{"database": name, "jobs": 1, **fields})
+    return Restore(backup=backup, request=request, **row)
 
 
-def asked(plan: Plan, user: User | None = None, **more: Any) -> Restore:
-    return request_restore(plan, by=actor(user), **more)
+def asked(
+    plan: Restore, user: User | None = None, pk: uuid.UUID | None = None, **more: Any
+) -> Restore:
+    """Request what `plan` says, as often as that is called; `pk` is of the form that is sent."""
+    names = ("backup", "repository", "target_server", "request", "retention_days")
+    fresh = Restore(pk=pk or uuid.uuid4(), **{name: getattr(plan, name) for name in names})
+    return request_restore(fresh, by=actor(user), **more)
 
 
 def actor(user: User | None) -> Actor:

@@ -83,7 +83,7 @@ def test_a_failed_restore_is_told_until_the_same_target_is_restored(
 
     def restored(state: JobState) -> None:
         job = make_job(team, kind="restore", state=state, error="no room")
-        make_restore(backup, server, target_name="copy", job=job)
+        make_restore(backup, server, database="copy", job=job)
 
     restored(JobState.SUCCEEDED)
     assert told(viewer) == []

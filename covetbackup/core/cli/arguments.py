@@ -179,27 +179,35 @@ def _restore(sub: argparse.ArgumentParser) -> None:
         type=int,
         help="connections that load at once; default: 2 for a backup stored in parts, else 1",
     )
-    how.add_argument("--owner", default="", help="keep, none, or a role that owns all; not SQLite")
+    how.add_argument(
+        "--owner", default="keep", help="keep, none, or a role that owns all; not SQLite"
+    )
     how.add_argument(
         "--create-roles",
         action="store_true",
         help="create missing roles (MySQL, MariaDB: accounts) from the backup; not SQLite",
     )
-    how.add_argument(
-        "--enable-events",
-        action="store_true",
-        help="MySQL, MariaDB: let the scheduled events of a copy under another name run",
-    )
-    how.add_argument(
-        "--leave-out-scheduler",
-        action="store_true",
-        help="PostgreSQL: leave out pg_cron; its jobs lie in schema left_out_cron",
-    )
-    how.add_argument(
-        "--skip-failing",
-        action="store_true",
-        help="PostgreSQL: leave out what the server refuses to create, except tables, and name it",
-    )
+    # Written out, as asking every kind would load every driver.
+    for option, text in (
+        ("enable_events", "MySQL, MariaDB: let the events of a copy under another name run"),
+        (
+            "leave_out_scheduler",
+            "PostgreSQL: leave out pg_cron; its jobs lie in schema left_out_cron",
+        ),
+        (
+            "skip_failing",
+            "PostgreSQL: leave out what the server refuses to create, except tables, and name it",
+        ),
+    ):
+        how.add_argument(
+            f"--{option.replace('_', '-')}",
+            dest="options",
+            action="append_const",
+            const=option,
+            default=[],
+            help=text,
+        )
+    how.add_argument("--check", action="store_true", help="run the checks only; exit status 0 or 7")
     _trust(how)
     _password(sub)
     _keys(sub)

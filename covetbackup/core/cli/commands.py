@@ -10,23 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from covetbackup.core.cli import exits, views
+from covetbackup.core.cli.checks import checks_report
 from covetbackup.core.cli.report import Report, Table
 from covetbackup.core.cli.scratch import scratch_target
 from covetbackup.core.cli.selection_args import selection_of
 from covetbackup.core.crypto.keyfile import read_passphrase
 from covetbackup.core.crypto.keyring import Keyring, new_keys, write_new_keys
 from covetbackup.core.databases.registry import is_address, sweep_restores
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting, CovetError
 from covetbackup.core.manager import (
     BackupManager,
     RestoreManager,
     create_repository,
-    default_workers,
     open_repository,
     utc_now,
 )
-from covetbackup.core.operations.restore import RestoreRequest, RestoreResult
+from covetbackup.core.operations.restore import RestoreResult
 from covetbackup.core.operations.rotate import Rotation
 from covetbackup.core.operations.verify import Level
 from covetbackup.core.repository.repository import Repository
@@ -140,10 +141,12 @@ def _test_restore(args: Namespace) -> Report:
     kind = repository.manifest(repository.find(args.label)).kind
     manager = RestoreManager(repository, _keyring(args, repository), progress=args.progress)
     with scratch_target(kind, args.scratch) as target:
-        request = RestoreRequest(
-            target=target, workers=default_workers(), accept_untrusted=args.accept_untrusted
+        result = manager.test_restore(
+            args.label,
+            target,
+            password=_password(args),
+            accept_untrusted=args.accept_untrusted,
         )
-        result = manager.test_restore(args.label, request, password=_password(args))
     if not result.left:
         return _restored(result, f"{result.manifest.label}: restored, compared and removed again")
     report = _restored(result, f"{result.manifest.label}: restored and compared; {result.left}")
@@ -209,31 +212,27 @@ def restore(args: Namespace) -> Report:
     if args.data_only and not args.into:
         raise BadSetting("--data-only needs --into", "name the database whose tables get the rows")
     request = RestoreRequest(
-        target=target,
-        jobs=args.jobs,
-        workers=default_workers(),
-        accept_untrusted=args.accept_untrusted,
         selection=_selection(args, rows_only=args.data_only),
-        options=_options(args),
+        into_existing=bool(args.into),
         replace=bool(args.replace),
-        adds=bool(args.into),
+        owner=args.owner,
+        create_roles=args.create_roles,
+        jobs=args.jobs,
+        options=tuple(args.options),
     )
-    result = manager.restore_backup(args.label, request, password=_password(args))
-    retained = f"; the database it replaced is {result.retained_as}" if result.retained_as else ""
+    operation = manager.check_restore if args.check else manager.restore_backup
+    found = operation(
+        args.label,
+        target,
+        request,
+        password=_password(args),
+        accept_untrusted=args.accept_untrusted,
+    )
     where = f"into {target}" if args.into else f"as {target}"
-    return _restored(result, f"{result.manifest.label}: restored {where}{retained}")
-
-
-def _options(args: Namespace) -> dict[str, object]:
-    """Return the options that were given, and no others: an engine may not know them."""
-    options = {
-        "owner": args.owner,
-        "globals": args.create_roles,
-        "skip_failing": args.skip_failing,
-        "enable_events": args.enable_events,
-        "leave_out_scheduler": args.leave_out_scheduler,
-    }
-    return {name: value for name, value in options.items() if value}
+    if isinstance(found, list):
+        return checks_report(found, f"{args.label} {where}", {"target": target})
+    retained = f"; the database it replaced is {found.retained_as}" if found.retained_as else ""
+    return _restored(found, f"{found.manifest.label}: restored {where}{retained}")
 
 
 def _restored(result: RestoreResult, verdict: str) -> Report:

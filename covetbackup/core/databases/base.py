@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from covetbackup.core.databases.checks import Check
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.restore_target import CheckInput, Replacement, RestoreTarget
-from covetbackup.core.databases.selection import ResolvedSelection, Selection
+from covetbackup.core.databases.restore import CheckInput, RestoreRequest
+from covetbackup.core.databases.restore_target import Replacement, RestoreTarget
+from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter, Sink, Source
 
@@ -85,28 +86,6 @@ class BackupOptions:
 
     method: str = ""
     streams: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreOptions:
-    """`target` is the engine's own notation for where to restore: see each engine's docstring.
-
-    `expected` is the backup's inventory: what a preflight and the creation of the target need to
-    know (encoding, roles, extensions). `jobs` > 1 asks for parallel restore: so many members may be
-    written at once. `extra` holds typed options of one engine. With `replace` the target must
-    exist: the commit puts the restored database in its place and keeps it under another name.
-    With a `selection` only that is restored; an engine that cannot do so raises `BadSetting`.
-    With `adds`, and always if the selection has no structure, the target must exist: what is
-    selected goes into it, beside what is there, at the commit and all of it or nothing.
-    """
-
-    target: str
-    expected: Inventory
-    jobs: int = 1
-    extra: Mapping[str, object] = field(default_factory=dict)
-    replace: bool = False
-    selection: Selection | None = None
-    adds: bool = False
 
 
 class BackupSession(Protocol):
@@ -210,10 +189,13 @@ class Engine(Protocol):
         """Begin a snapshot."""
 
     def restore(
-        self, options: RestoreOptions, progress: Progress
+        self, request: RestoreRequest, expected: Inventory, progress: Progress
     ) -> AbstractContextManager[RestoreSession]:
-        """Create a scratch target. Raises `TargetNotEmpty` if the real one is taken, and with
-        `replace` `BadSetting` if it is not there."""
+        """Create a scratch target for a backup whose inventory is `expected`.
+
+        Raises `BadSetting` for what the kind cannot do, `TargetNotEmpty` if the target exists and
+        the request does not say so, and `BadSetting` if it says so and the target does not exist.
+        """
 
     def check_restore(self, wanted: CheckInput) -> list[Check]:
         """Return what can be found out of the target before the restore begins, in the order in

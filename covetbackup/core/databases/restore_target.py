@@ -1,48 +1,19 @@
-"""What a kind of database tells of restores: what can be chosen, what a check finds, how one
-database replaces another.
+"""What a kind of database tells of restores: what can be asked for, and how one database replaces
+another.
 
 `RestoreFeatures` are values that need no server. `RestoreTarget` and `Replacement` contact it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.retained import Session
-from covetbackup.core.databases.selection import ResolvedSelection
-
-
-@dataclass(frozen=True, slots=True)
-class CheckInput:
-    """A restore to be checked before it begins, and what is known of its backup.
-
-    The database `name` is created, or with `replaces` replaced, or with `adds` it gets what is
-    `chosen` besides what it holds: rows alone if not `with_structure`. `owner` is "keep", "none" or
-    the name of a role or account; with `creates_roles` those that are missing are created;
-    `switches` are the names of further choices that were made (`Switch.name`); so many `jobs` load.
-
-    `expected` is the inventory of the backup, which was taken by the engine's `method`, and
-    `plain_bytes` what is loaded of it, None if unknown. `chosen` is what a selection came to, None
-    if all is restored or it could not be told; `privileged` names what only a superuser may create.
-    """
-
-    name: str
-    owner: str
-    expected: Inventory
-    plain_bytes: int | None
-    method: str = ""
-    jobs: int = 1
-    creates_roles: bool = False
-    switches: tuple[str, ...] = ()
-    replaces: bool = False
-    chosen: ResolvedSelection | None = None
-    adds: bool = False
-    with_structure: bool = True
-    privileged: tuple[str, ...] = ()
+from covetbackup.core.errors import BadSetting
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +49,9 @@ class RestoreFeatures:
     has_owners       objects belong to roles, and several sessions can load at once
     creates_roles    how creating missing roles or accounts is asked for; None if it cannot be
     selects          some tables of a backup can be restored without the others
-    adds             a selection can be restored into an existing database
-    adds_tables      also tables that do not exist in it; else only rows of those that do
+    into_existing    a selection can be restored into an existing database
+    tables_into_existing
+                     also tables that do not exist in it; else only rows of those that do
     owner_word       what the owners of objects are called
     owner_help       how an owner is named
     has_schemas      tables are in schemas, which can be renamed
@@ -94,20 +66,64 @@ class RestoreFeatures:
     has_owners: bool = True
     creates_roles: FieldText | None = None
     selects: bool = True
-    adds: bool = True
-    adds_tables: bool = False
+    into_existing: bool = True
+    tables_into_existing: bool = False
     owner_word: str = "role"
     owner_help: str = ""
     has_schemas: bool = False
     has_superusers: bool = False
     switches: tuple[Switch, ...] = ()
 
-    def options_of(
-        self, owner: str, creates_roles: bool, switches: Iterable[str]
-    ) -> dict[str, object]:
-        """Return the engine's options for all that was chosen."""
-        owners = {"owner": owner, "globals": creates_roles} if self.has_owners else {}
-        return {**owners, **dict.fromkeys(switches, True)}
+    def refuse(self, request: RestoreRequest) -> None:
+        """Raise `BadSetting` for a request that restores of this kind cannot fulfil."""
+        request.refuse_unknown_options(*(switch.name for switch in self.switches))
+        self._refuse_selection(request)
+        if request.sets_options and not (self.has_owners and request.has_structure):
+            what = "rows alone take" if self.has_owners else "databases of this kind take"
+            raise BadSetting(
+                f"{what} no owner, roles or further options", "leave these options out"
+            )
+        self.refuse_owner(request.owner)
+
+    def _refuse_selection(self, request: RestoreRequest) -> None:
+        if request.into_existing:
+            self._refuse_in_place(request)
+        selection = request.selection
+        if selection is None:
+            return
+        if request.replace:
+            raise BadSetting(
+                "some tables never take the place of a whole database",
+                "restore them under a new name and copy from there",
+            )
+        if not self.selects:
+            raise BadSetting(
+                "backups of this kind are restored whole",
+                "restore everything under a new name and copy from there",
+            )
+        if selection.schemas_as and not self.has_schemas:
+            raise BadSetting("databases of this kind have no schemas that could be renamed")
+        if not (selection.with_structure or request.into_existing):
+            raise BadSetting(
+                "rows alone go into existing tables", "name the database that has them"
+            )
+
+    def _refuse_in_place(self, request: RestoreRequest) -> None:
+        if not self.into_existing:
+            raise BadSetting(
+                "nothing can be restored into an existing database of this kind",
+                "restore under a new name and copy from there",
+            )
+        if request.selection is None:
+            raise BadSetting(
+                "only a selection can be restored into an existing database",
+                "select tables or schemas, or restore everything under a new name",
+            )
+        if request.has_structure and not self.tables_into_existing:
+            raise BadSetting(
+                "only rows can be restored into an existing database of this kind",
+                "create the tables first, or restore under a new name",
+            )
 
 
 class RestoreTarget(Protocol):

@@ -12,7 +12,6 @@ from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.base import (
     Engine,
     MemberRange,
-    RestoreOptions,
     RestoreSession,
     VerifiableCommit,
     required_inventory,
@@ -21,6 +20,7 @@ from covetbackup.core.databases.base import (
 )
 from covetbackup.core.databases.inventory import Inventory, differences
 from covetbackup.core.databases.registry import default_jobs
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.selection import ResolvedSelection, Selection
 from covetbackup.core.errors import BadSetting, ResultDiffers
 from covetbackup.core.operations.lost_index import LostIndexes
@@ -37,26 +37,6 @@ from covetbackup.core.stream.meter import watched
 from covetbackup.core.stream.pump import pump
 
 _SHOWN = 20
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreRequest:
-    """`target` in the engine's own notation; `options` are typed options of that engine.
-
-    `accept_untrusted` allows a backup that no trusted signer or own secret key vouches for.
-    `replace` puts the restored database in the place of the target, which is kept. `selection`
-    restores a part of the backup; with `adds` into the target, which exists. Without `jobs` as many
-    connections load at once as are usual for the backup.
-    """
-
-    target: str
-    jobs: int | None = None
-    workers: int = 2
-    accept_untrusted: bool = False
-    options: dict[str, object] | None = None
-    replace: bool = False
-    selection: Selection | None = None
-    adds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +77,22 @@ def restore_backup(
     *,
     keyring: Keyring,
     progress: Progress,
+    workers: int = 2,
+    accept_untrusted: bool = False,
     before_commit: Callable[[PendingCommit], None] = lambda pending: None,
 ) -> RestoreResult:
-    """Restore `label` to the target of `engine`, which does not exist, or with `replace` is as it
-    was, until the last step.
+    """Restore `label` as `request` says, through the engine of the target's server.
 
-    The stream is verified to its end and the result is compared with the manifest before the
+    Until the last step the target does not exist, or is as it was. `workers` threads decompress;
+    `accept_untrusted` allows a backup that no trusted signer or own secret key vouches for. The
+    stream is verified to its end and the result is compared with the manifest before the
     target becomes real. `before_commit` is called right before that step and may raise to prevent
     it. Raises `TargetNotEmpty`, `ResultDiffers`, `IntegrityError`, `Untrusted`,
     `KeyUnavailable`, `DatabaseError`, `StreamError`; then nothing is left of it.
     """
-    with _filled(repository, label, engine, request, keyring, progress) as (session, result):
+    opened = _opened(repository, label, engine, keyring, accept_untrusted)
+    reading = _Reading(repository, opened, workers)
+    with _filled(reading, engine, request, progress) as (session, result):
         progress.phase("making the target real")
         before_commit(_pending(result, session))
         session.commit()
@@ -128,10 +113,14 @@ def drill_backup(
     *,
     keyring: Keyring,
     progress: Progress,
+    workers: int = 2,
+    accept_untrusted: bool = False,
 ) -> RestoreResult:
     """As `restore_backup`, but the scratch target is removed instead of made real: a drill. What
     could not be removed is named in the result."""
-    with _filled(repository, label, engine, request, keyring, progress) as (session, result):
+    opened = _opened(repository, label, engine, keyring, accept_untrusted)
+    reading = _Reading(repository, opened, workers)
+    with _filled(reading, engine, request, progress) as (session, result):
         progress.phase("removing the scratch target")
     return replace(_with_notes(result, session), left=unremoved(session))
 
@@ -143,60 +132,43 @@ def _with_notes(result: RestoreResult, session: RestoreSession) -> RestoreResult
 
 @contextmanager
 def _filled(
-    repository: Repository,
-    label: Label,
-    engine: Engine,
-    request: RestoreRequest,
-    keyring: Keyring,
-    progress: Progress,
+    reading: _Reading, engine: Engine, request: RestoreRequest, progress: Progress
 ) -> Iterator[tuple[RestoreSession, RestoreResult]]:
     """A scratch target that holds the whole backup, as compared with the manifest."""
-    opened = _opened(repository, label, engine, request, keyring=keyring)
-    options = _options(opened, request)
-    reading = _Reading(repository, opened, request.workers)
-    with engine.restore(options, progress) as session:
-        size = _fill(reading, session, options, progress=progress)
+    opened, manifest = reading.opened, reading.opened.manifest
+    if request.jobs is None:
+        request = replace(request, jobs=default_jobs(manifest.kind, manifest.method))
+    with engine.restore(request, manifest.opened.inventory, progress) as session:
+        size = _fill(reading, session, request, progress=progress)
         inventory = _compared(opened, session, progress=progress)
         problems = opened.problems + reading.lost.sentences
-        yield (
-            session,
-            RestoreResult(opened.manifest, inventory, problems, session.retained_as, size),
-        )
+        yield session, RestoreResult(manifest, inventory, problems, session.retained_as, size)
 
 
 def _opened(
     repository: Repository,
     label: Label,
     engine: Engine,
-    request: RestoreRequest,
-    *,
     keyring: Keyring,
+    accept_untrusted: bool,
 ) -> OpenedBackup:
     opened = open_backup(repository, label, keyring)
-    if not request.accept_untrusted:
+    if not accept_untrusted:
         opened.require_trust()
-    if opened.manifest.kind != engine.kind:
-        raise BadSetting(
-            f"backup {label} is of kind {opened.manifest.kind}, the target is {engine.kind}"
-        )
+    refuse_other_kind(opened.manifest, engine)
     return opened
 
 
-def _options(opened: OpenedBackup, request: RestoreRequest) -> RestoreOptions:
-    manifest, jobs = opened.manifest, request.jobs
-    return RestoreOptions(
-        target=request.target,
-        expected=manifest.opened.inventory,
-        jobs=default_jobs(manifest.kind, manifest.method) if jobs is None else jobs,
-        extra=request.options or {},
-        replace=request.replace,
-        selection=request.selection,
-        adds=request.adds,
-    )
+def refuse_other_kind(manifest: Manifest, engine: Engine) -> None:
+    """Raise `BadSetting` unless the backup of `manifest` is of the kind of `engine`."""
+    if manifest.kind != engine.kind:
+        raise BadSetting(
+            f"backup {manifest.label} is of kind {manifest.kind}, the target is {engine.kind}"
+        )
 
 
 def _fill(
-    reading: _Reading, session: RestoreSession, options: RestoreOptions, *, progress: Progress
+    reading: _Reading, session: RestoreSession, request: RestoreRequest, *, progress: Progress
 ) -> int:
     """How many plain bytes it took. What an engine wants to have again counts once."""
     manifest, details = reading.opened.manifest, reading.opened.manifest.opened
@@ -208,10 +180,10 @@ def _fill(
 
     sizes = {member.name: details.plain[member.name].size for member in manifest.members}
     for group in session.groups(sizes):
-        _refuse_ignored(session.chosen, options.selection)
+        _refuse_ignored(session.chosen, request.selection)
         progress.phase(f"restoring {_name(group)}", _size(group, details))
         tasks = [partial(write, piece) for piece in group]
-        run_at_once(tasks, limit=options.jobs, progress=progress)
+        run_at_once(tasks, limit=request.jobs or 1, progress=progress)
         written.update(group)
     return _size(written, details)
 

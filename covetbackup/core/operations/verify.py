@@ -90,9 +90,10 @@ def verify_backup(
     check: MemberCheck,
     progress: Progress,
     workers: int = 2,
+    data: bytes | None = None,
 ) -> VerifyResult:
     """Verify `label` up to `level`; the result says which level that was, so for `Level.RESTORE`
-    it says content: the drill is apart.
+    it says content: the drill is apart. `data` are the bytes of the manifest if they were read.
 
     Damage is returned as findings. Raises only what says nothing about the backup:
     `NOT_ITS_FAULT`, `KeyUnavailable`, `SinkFailed`, `Cancelled`.
@@ -100,7 +101,7 @@ def verify_backup(
     level = Level.CONTENT if level is Level.RESTORE else level
     run = _Verification(repository, label, progress, workers, LostIndexes())
     try:
-        data = repository.manifest_bytes(label)
+        data = repository.manifest_bytes(label) if data is None else data
         manifest = manifest_json.decode(data, label)
     except (IntegrityError, ObjectNotFound) as error:
         return run.result(level, [Finding(layout.MANIFEST, error)], ())

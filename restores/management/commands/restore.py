@@ -14,21 +14,22 @@ from backups.management.reporting import ReportingCommand, error_of, status_of
 from backups.management.waiting import wait_for
 from backups.models import Backup, Repository, Server
 from covetbackup.audit.log import actor_of
-from covetbackup.core.cli.exits import OK, exit_status
+from covetbackup.core.cli.checks import checks_report
 from covetbackup.core.cli.manual import Manual
 from covetbackup.core.cli.printing import print_line
 from covetbackup.core.cli.report import Report
 from covetbackup.core.cli.selection_args import add_selection, selection_of
-from covetbackup.core.databases.checks import Check, Level, is_refused
+from covetbackup.core.databases.checks import Level
 from covetbackup.core.databases.registry import all_switches
-from covetbackup.core.errors import BadSetting, Conflict
+from covetbackup.core.databases.restore import RestoreRequest
+from covetbackup.core.errors import BadSetting
 from covetbackup.jobs.models import Job
-from restores.models import KEEP_DAYS, Restore
-from restores.plan import MOST_JOBS, Plan, best_repository, suggested_name, usual_jobs_of
+from restores.models import RETENTION_DAYS, Restore
 from restores.preflight import preflight
 from restores.requests import Confirmation, request_restore
 from restores.result import aftermath, summary_of
 from restores.target_server import connect_command
+from restores.targets import MOST_JOBS, best_repository, default_jobs_of, suggested_name
 
 
 class Command(ReportingCommand):
@@ -52,19 +53,19 @@ class Command(ReportingCommand):
         parser.add_argument("--wait", action="store_true", help="until the result is known")
 
     def report(self, **options: Any) -> Report:
-        plan = _plan(options)
-        checks = preflight(plan)
+        restore = _restore(options)
+        checks = preflight(restore)
         if options["check"]:
-            return _checked(plan, checks)
+            return checks_report(checks, restore.summary, {"target": restore.target})
         for check in checks:
             if check.level is not Level.PASS and not options["quiet"]:
                 line = f"{check.level}: {check.title}: {check.detail} {check.fix}"
                 print_line(line.rstrip(), self.stderr)
         confirmed = Confirmation(options["confirm"], not options["no_safety_backup"])
-        restore = request_restore(plan, by=actor_of(None), checks=checks, confirmed=confirmed)
+        restore = request_restore(restore, by=actor_of(None), checks=checks, confirmed=confirmed)
         job = restore.job
         if not options["wait"]:
-            told = f"job {job.pk} will restore {plan}"
+            told = f"job {job.pk} will restore {restore.summary}"
             return Report({"job": job.pk, "restore": str(restore.pk)}, [told])
         return _finished(wait_for(job, quiet=options["quiet"]), restore)
 
@@ -101,11 +102,12 @@ def _target_arguments(parser: CommandParser) -> None:
         "--no-safety-backup", action="store_true", help="do not back the existing database up first"
     )
     existing.add_argument(
-        "--keep-days",
+        "--retention-days",
         type=int,
-        default=KEEP_DAYS,
+        default=RETENTION_DAYS,
         metavar="DAYS",
-        help=f"how long a replaced database is retained; 0: until dropped; default: {KEEP_DAYS}",
+        help="how long a replaced database is retained; 0: until it is deleted; "
+        f"default: {RETENTION_DAYS}",
     )
 
 
@@ -140,21 +142,11 @@ def _option_arguments(parser: CommandParser) -> None:
         )
 
 
-def _plan(options: dict[str, Any]) -> Plan:
+def _restore(options: dict[str, Any]) -> Restore:
     backup = backup_of(options)
-    jobs = usual_jobs_of(backup) if options["jobs"] is None else options["jobs"]
     server, name = _target(backup, options)
-    return Plan(
-        backup=backup,
-        repository=_repository(backup, options["repo"]),
-        server=server,
-        name=name or suggested_name(backup, server),
-        owner=options["owner"],
-        jobs=jobs,
-        creates_roles=options["create_roles"],
-        switches=tuple(switch.name for switch in all_switches() if options[switch.name]),
-        replaces=bool(options["replace"]),
-        keep_days=options["keep_days"],
+    request = RestoreRequest(
+        database=name or suggested_name(backup, server),
         selection=selection_of(
             options["table"],
             options["schema"],
@@ -162,7 +154,19 @@ def _plan(options: dict[str, Any]) -> Plan:
             with_structure=not options["data_only"],
             renames=options["rename_schema"],
         ),
-        adds=bool(options["into"]),
+        into_existing=bool(options["into"]),
+        replace=bool(options["replace"]),
+        owner=options["owner"],
+        create_roles=options["create_roles"],
+        jobs=default_jobs_of(backup) if options["jobs"] is None else options["jobs"],
+        options=tuple(switch.name for switch in all_switches() if options[switch.name]),
+    )
+    return Restore(
+        backup=backup,
+        repository=_repository(backup, options["repo"]),
+        target_server=server,
+        request=request,
+        retention_days=options["retention_days"],
     )
 
 
@@ -192,20 +196,9 @@ def _repository(backup: Backup, name: str) -> Repository:
     return found
 
 
-def _checked(plan: Plan, checks: list[Check]) -> Report:
-    refused = is_refused(checks)
-    lines = [
-        f"{check.level:8} {check.title}: {check.detail} {check.fix}".rstrip() for check in checks
-    ]
-    verdict = "cannot be restored" if refused else "can be restored"
-    data = {"target": f"{plan.server}/{plan.name}", "checks": [one.to_json() for one in checks]}
-    status = exit_status(Conflict("")) if refused else OK
-    return Report(data, [*lines, f"{plan}: {verdict}"], status)
-
-
 def _finished(job: Job, restore: Restore) -> Report:
     restore.refresh_from_db()
-    server, name = restore.target_server, restore.target_name
+    server, name = restore.target_server, restore.request.database
     data: dict[str, Any] = {
         "job": job.pk,
         "job_state": job.state,

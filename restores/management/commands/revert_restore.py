@@ -27,5 +27,5 @@ class Command(ReportingCommand):
     def report(self, **options: Any) -> Report:
         retained = find_retained(options["restore"])
         job = request_swap_back(retained, by=actor_of(None), typed=options["confirm"])
-        summary = f"put {retained} back as {retained.restore.target_name}"
+        summary = f"put {retained} back as {retained.restore.request.database}"
         return follow(job, retained, summary, options)

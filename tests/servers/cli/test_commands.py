@@ -338,6 +338,34 @@ def test_a_table_goes_beside_the_living_one_and_its_rows_into_it(
     cli.json("restore", *there, "--rename-schema", "public", status=2)
 
 
+def test_checks_before_a_restore_touch_nothing_and_tell_the_status(
+    cli: CommandLine, shop: str, postgres_shop: str, postgres_server: PostgresServer
+) -> None:
+    home = cli.local_repository()
+    cli.json("backup", shop, "--repo", home, "--name", "file", *KEY)
+    target = f"sqlite:///{cli.folder}/restored.db"
+    found = cli.json("restore", home, "latest", "--as", target, "--check", *KEY)
+    assert {check["title"]: check["level"] for check in found["checks"]}["Objects"] == "pass"
+    assert not (cli.folder / "restored.db").exists()
+    taken = cli.run("restore", home, "latest", "--as", shop, "--check", *KEY, status=7)
+    assert "fail     Name: " in taken and "cannot be restored" in taken
+    password = cli.file("password", postgres_server.password.reveal())
+    label = cli.json("backup", postgres_shop, "--repo", home, "--password-file", password, *KEY)[
+        "label"
+    ]
+    databases = postgres_server.databases()
+    options = ("--password-file", password, "--table", "public.orders", *KEY)
+    checked = cli.json(
+        "restore", home, label, "--as", postgres_server.url("copy"), "--check", *options
+    )
+    details = {check["title"]: check["detail"] for check in checked["checks"]}
+    assert details["Selection"].startswith("1 of 1 table: 20,000 rows")
+    assert details["Name"] == "copy does not exist yet."
+    replacing = ("restore", home, label, "--replace", postgres_shop, "--check", *options)
+    assert "Options: Some tables never take the place" in cli.run(*replacing, status=7)
+    assert postgres_server.databases() == databases
+
+
 def test_what_the_server_refuses_is_left_out_only_if_that_is_said(
     cli: CommandLine, postgres_server: PostgresServer, postgres_database: str, postgres_shop: str
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from covetbackup.core.crypto.keyring import Keyring, new_keys
 from covetbackup.core.crypto.suites import Suite
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import (
     BadSetting,
     Cancelled,
@@ -24,7 +25,7 @@ from covetbackup.core.errors import (
 )
 from covetbackup.core.operations.backup import BackupRequest
 from covetbackup.core.operations.delete import sweep_repository
-from covetbackup.core.operations.restore import RestoreRequest, restore_backup
+from covetbackup.core.operations.restore import restore_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.storage.local import LocalStorage

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from covetbackup.core.databases.base import MemberRange, RestoreOptions
+from covetbackup.core.databases.base import MemberRange
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import Conflict
-from covetbackup.core.operations.restore import PendingCommit, RestoreRequest, restore_backup
+from covetbackup.core.operations.restore import PendingCommit, restore_backup
 from covetbackup.core.progress import Progress, Silent
 from tests.support.doubles import MemoryEngine, make_backup, make_keys, make_repository
 
@@ -21,8 +23,10 @@ class Twice(MemoryEngine):
     """Wants everything a second time, as an engine does after a deadlock."""
 
     @contextmanager
-    def restore(self, options: RestoreOptions, progress: Progress) -> Iterator[Any]:
-        with super().restore(options, progress) as session:
+    def restore(
+        self, request: RestoreRequest, expected: Inventory, progress: Progress
+    ) -> Iterator[Any]:
+        with super().restore(request, expected, progress) as session:
             once = session.groups
 
             def twice(members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
@@ -37,7 +41,7 @@ def test_what_is_loaded_again_counts_once() -> None:
     _, keyring = make_keys()
     repository, engine = make_repository(), Twice()
     label = make_backup(repository, MEMBERS, keyring).manifest.label
-    request = RestoreRequest(target="copy")
+    request = RestoreRequest("copy")
     result = restore_backup(repository, label, engine, request, keyring=keyring, progress=Silent())
     assert (engine.restored, result.plain_bytes) == (MEMBERS, 3020)
 
@@ -58,7 +62,7 @@ def test_what_is_called_before_the_commit_sees_both_sides_and_can_prevent_it() -
             repository,
             label,
             engine,
-            RestoreRequest(target="copy"),
+            RestoreRequest("copy"),
             keyring=keyring,
             progress=Silent(),
             before_commit=refuse,

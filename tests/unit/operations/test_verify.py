@@ -8,8 +8,9 @@ import pytest
 
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.crypto.suites import Suite
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import CovetError, IntegrityError, StorageError, StorageUnavailable
-from covetbackup.core.operations.restore import RestoreRequest, restore_backup
+from covetbackup.core.operations.restore import restore_backup
 from covetbackup.core.operations.verify import Level, VerifyResult, verify_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.layout import Label
@@ -43,7 +44,7 @@ def verify(repository: Repository, label: Label, keyring: Keyring, level: Level)
 
 def restore(repository: Repository, label: Label, keyring: Keyring) -> MemoryEngine:
     engine = MemoryEngine()
-    request = RestoreRequest(target="copy")
+    request = RestoreRequest("copy")
     restore_backup(repository, label, engine, request, keyring=keyring, progress=Silent())
     return engine
 
@@ -62,7 +63,7 @@ def must_fail(repository: Repository, label: Label, keyring: Keyring, name: str)
     result = verify(repository, label, keyring, Level.CONTENT)
     assert not result.ok, name
     engine = MemoryEngine()
-    request = RestoreRequest(target="copy")
+    request = RestoreRequest("copy")
     with pytest.raises(CovetError):
         restore_backup(repository, label, engine, request, keyring=keyring, progress=Silent())
     assert engine.restored is None
@@ -77,7 +78,7 @@ def must_be_met(repository: Repository, label: Label, keyring: Keyring, name: st
     assert result.ok and named(result) == [name.removeprefix(label.folder)]
     assert any("only makes reading faster" in warning for warning in result.warnings)
     engine, progress = MemoryEngine(), Notes()
-    request = RestoreRequest(target="copy")
+    request = RestoreRequest("copy")
     restored = restore_backup(
         repository, label, engine, request, keyring=keyring, progress=progress
     )

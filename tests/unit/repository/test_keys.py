@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from covetbackup.core.crypto.keyring import Keyring, new_keys
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import (
     BadSetting,
     Cancelled,
@@ -16,7 +17,7 @@ from covetbackup.core.errors import (
     Untrusted,
 )
 from covetbackup.core.operations.copy import copy_backup
-from covetbackup.core.operations.restore import RestoreRequest, restore_backup
+from covetbackup.core.operations.restore import restore_backup
 from covetbackup.core.operations.rotate import Rotation, rotate_keys
 from covetbackup.core.operations.verify import Level, verify_backup
 from covetbackup.core.progress import Silent
@@ -41,8 +42,10 @@ DATA = {"dump.bin": sample_bytes(10_000)}
 
 def restored(repository: Repository, label: Label, keyring: Keyring, **options: bool) -> object:
     engine = MemoryEngine()
-    request = RestoreRequest(target="copy", **options)
-    restore_backup(repository, label, engine, request, keyring=keyring, progress=Silent())
+    request = RestoreRequest("copy")
+    restore_backup(
+        repository, label, engine, request, keyring=keyring, progress=Silent(), **options
+    )
     return engine.restored
 
 

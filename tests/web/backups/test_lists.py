@@ -45,10 +45,10 @@ def test_the_newest_restore_that_is_named_succeeded(
     backup, address = make_backup_row(make_database(server)), reverse("restores")
     client = client_of(viewer)
     failed = make_job(team, kind="restore", state=JobState.FAILED)
-    make_restore(backup, server, target_name="broken", job=failed)
+    make_restore(backup, server, database="broken", job=failed)
     assert heading(client.get(address).content.decode()) == "No restore has succeeded yet"
     done = make_job(team, kind="restore", state=JobState.SUCCEEDED)
-    make_restore(backup, server, target_name="whole", job=done)
+    make_restore(backup, server, database="whole", job=done)
     assert "whole" in heading(client.get(address).content.decode())
 
 

@@ -290,7 +290,7 @@ def test_missing_accounts_are_named_beforehand_and_created_if_asked_for(
     plan = plan_for(backup, copy)
     [check] = [check for check in preflight(plan) if owner.name in check.detail]
     assert (check.level, "will fail when used" in check.detail) == (Level.WARNING, True)
-    plan = plan_for(backup, copy, creates_roles=True)
+    plan = plan_for(backup, copy, create_roles=True)
     [check] = [check for check in preflight(plan) if owner.name in check.detail]
     assert "will be created" in check.detail
     run(asked(plan))
@@ -303,7 +303,7 @@ def test_an_account_that_may_create_none_is_told_so(
 ) -> None:
     backup, user = taken(source), mariadb_user("SELECT ON *.*")
     server = mariadb_at(source.server.team, mariadb_tidy, user)
-    plan = plan_for(backup, copy_of(source), server=server, creates_roles=True)
+    plan = plan_for(backup, copy_of(source), server=server, create_roles=True)
     [check] = [check for check in preflight(plan) if check.title == "Accounts"]
     mariadb_tidy.execute(None, check.fix.rstrip(".;"))
     assert "Accounts" not in [check.title for check in preflight(plan)]
@@ -325,7 +325,7 @@ def test_what_of_a_copy_acts_on_the_original_is_said_beforehand(
     assert found["Other databases"].level is Level.PASS
     assert "event nightly" in found["Original"].detail
     assert found["Events"].level is Level.WARNING
-    plan = plan_for(backup, copy, switches=("enable_events",))
+    plan = plan_for(backup, copy, options=("enable_events",))
     assert "Events" not in {check.title for check in preflight(plan)}
     assert "--enable-events" in command_of(plan)
     restore = asked(plan)

@@ -17,6 +17,7 @@ from backups.errors import Held, SecretsLocked
 from backups.models import Backup, BackupCopy, Database, Repository
 from backups.services import place_hold, request_backup, request_delete, request_verify, set_pinned
 from covetbackup.access.models import Team, User
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import (
     BadSetting,
     Cancelled,
@@ -414,7 +415,9 @@ def test_a_backup_that_history_refers_to_stays_as_a_removed_row(
     shop: Database, repository: Repository
 ) -> None:
     backup = taken(shop)
-    Restore.objects.create(backup=backup, target_server=shop.server, target_name="copy.db")
+    Restore.objects.create(
+        backup=backup, target_server=shop.server, request=RestoreRequest("copy.db")
+    )
     tasks.run_delete(FakeWork(request_delete(backup, user=None)))
     assert (reload(backup).state, stored_files(repository)) == ("removed", [])
 

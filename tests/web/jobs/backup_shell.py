@@ -24,6 +24,7 @@ from covetbackup.access.models import Team
 from covetbackup.audit.log import actor_of
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.registry import member_check
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.manager import default_workers
 from covetbackup.core.operations.delete import sweep_repository
 from covetbackup.core.operations.verify import Level, verify_backup
@@ -31,7 +32,6 @@ from covetbackup.core.progress import Silent
 from covetbackup.core.repository.layout import Label
 from covetbackup.jobs.models import Job
 from restores.models import Restore
-from restores.plan import Plan
 from restores.requests import Confirmation, request_restore
 
 __all__ = ["attempts", "events", "job", "nodes", "prepare", "states"]
@@ -73,11 +73,11 @@ def back_up(server: str, name: str, codec: str) -> int:
 def restore(backup_job: int, target: str) -> int:
     """Of the backup that job took, beside its source, over several connections; the job."""
     backup = Backup.objects.get(job=backup_job)
-    plan = Plan(
-        backup=backup, server=backup.database.server, name=target, jobs=3,
-        repository=Repository.objects.earliest("pk"),
+    row = Restore(
+        backup=backup, target_server=backup.database.server,
+        repository=Repository.objects.earliest("pk"), request=RestoreRequest(target, jobs=3),
     )  # fmt: skip
-    asked = request_restore(plan, by=actor_of(None, via="command"))
+    asked = request_restore(row, by=actor_of(None, via="command"))
     return int(asked.job_id)
 
 
@@ -85,12 +85,13 @@ def replace(backup_job: int) -> int:
     """What that job backed up is to take the place of what is there; the job."""
     backup = Backup.objects.get(job=backup_job)
     database = backup.database
-    plan = Plan(
-        backup=backup, server=database.server, name=database.name, replaces=True,
+    row = Restore(
+        backup=backup, target_server=database.server,
         repository=Repository.objects.earliest("pk"),
+        request=RestoreRequest(database.name, replace=True, jobs=1),
     )  # fmt: skip
     confirmed = Confirmation(database.name, has_safety_backup=False)
-    return int(request_restore(plan, by=actor_of(None, "command"), confirmed=confirmed).job_id)
+    return int(request_restore(row, by=actor_of(None, "command"), confirmed=confirmed).job_id)
 
 
 def verify(backup_job: int) -> int:

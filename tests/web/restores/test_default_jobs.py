@@ -12,14 +12,16 @@ from django.urls import reverse
 
 from backups.models import Backup
 from covetbackup.access.models import Team, User
-from covetbackup.core.databases.base import RestoreOptions, RestoreSession
+from covetbackup.core.databases.base import RestoreSession
+from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.backup import session as mysql
 from covetbackup.core.databases.postgresql.backup import parallel as parts, single_stream
 from covetbackup.core.databases.registry import default_jobs
-from covetbackup.core.operations.restore import RestoreRequest, restore_backup
+from covetbackup.core.databases.restore import RestoreRequest
+from covetbackup.core.operations.restore import restore_backup
 from covetbackup.core.progress import Progress, Silent
 from restores.management.commands import restore as command
-from restores.plan import Plan
+from restores.models import Restore
 from tests.support.doubles import MemoryEngine, make_backup, make_keys, make_repository
 from tests.web.conftest import ClientOf
 from tests.web.restores.test_into_existing_pages import row_of
@@ -46,9 +48,11 @@ class Noting(MemoryEngine):
     asked: tuple[int, ...] = ()
 
     @contextmanager
-    def restore(self, options: RestoreOptions, progress: Progress) -> Iterator[RestoreSession]:
-        self.asked += (options.jobs,)
-        with super().restore(options, progress) as session:
+    def restore(
+        self, request: RestoreRequest, expected: Inventory, progress: Progress
+    ) -> Iterator[RestoreSession]:
+        self.asked += (request.jobs,)
+        with super().restore(request, expected, progress) as session:
             yield session
 
 
@@ -81,10 +85,10 @@ def test_the_page_and_the_command_begin_with_as_many(
     team: Team,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    backup, plans = row_of(team, kind=kind), list[Plan]()
+    backup, plans = row_of(team, kind=kind), list[Restore]()
     Backup.objects.filter(pk=backup.pk).update(method=method)
     assert in_form(client_of(operator), backup) == jobs
     monkeypatch.setattr(command, "preflight", lambda plan: plans.append(plan) or [])
     told(str(backup.pk), "--as", "copy", "--check")
     told(str(backup.pk), "--as", "copy", "--check", "--jobs", "3")
-    assert [plan.jobs for plan in plans] == [jobs, 3]
+    assert [plan.request.jobs for plan in plans] == [jobs, 3]

@@ -16,6 +16,7 @@ from covetbackup.core.errors import AccessRefused, BadSetting, Cancelled, Confli
 from restores.models import Restore
 from restores.preflight import preflight
 from restores.result import Stage, heading, summary_of
+from restores.targets import validate
 from tests.support.mariadb import MakeUser, MysqlServer
 from tests.support.mariadb_backup import contents, definitions
 from tests.web.backups.test_mysql import mariadb_at
@@ -54,7 +55,7 @@ def backup(source: Database) -> Backup:
 def rows(backup: Backup, *tables: str, **more: Any) -> Any:
     """Into what was backed up itself."""
     selection = Selection(tables, with_structure=False)
-    return plan_for(backup, backup.database.name, selection=selection, adds=True, **more)
+    return plan_for(backup, backup.database.name, selection=selection, into_existing=True, **more)
 
 
 def change(server: MysqlServer, backup: Backup, *statements: str) -> Any:
@@ -141,7 +142,9 @@ def test_what_will_happen_to_rows_is_said_before(
 
 def test_a_view_and_a_database_that_is_not_there_fail_their_checks(backup: Backup) -> None:
     assert "is a view" in by_title(preflight(rows(backup, "dear")))["Selection"].detail
-    plan = plan_for(backup, "nowhere", selection=Selection(("other",), (), True, False), adds=True)
+    plan = plan_for(
+        backup, "nowhere", selection=Selection(("other",), (), True, False), into_existing=True
+    )
     assert "sees no database called nowhere" in by_title(preflight(plan))["Database"].detail
 
 
@@ -244,9 +247,11 @@ def test_it_waits_for_a_safety_backup_and_needs_the_right(
 
 
 def test_tables_cannot_be_made_there(backup: Backup) -> None:
-    plan = plan_for(backup, backup.database.name, selection=Selection(("other",)), adds=True)
-    with pytest.raises(BadSetting, match="only rows can be added"):
-        plan.refuse_misfit()
+    plan = plan_for(
+        backup, backup.database.name, selection=Selection(("other",)), into_existing=True
+    )
+    with pytest.raises(BadSetting, match="only rows can be restored into an existing"):
+        validate(plan)
 
 
 def test_the_command_does_the_same(backup: Backup, mariadb_tidy: MysqlServer) -> None:

@@ -100,7 +100,7 @@ def test_rows_are_added_by_plain_links_and_forms(
     answer = client.post(reverse("restore-into-existing-check", args=[backup.pk]), sent)
     restore = Restore.objects.get()
     assert answer.headers["Location"] == reverse("restore", args=[restore.pk])
-    assert (restore.adds, restore.safety_backup) == (True, None)
+    assert (restore.request.into_existing, restore.safety_backup) == (True, None)
     run(restore)
     assert contents(postgres_tidy, name) == before
     result = text_of(client.get(answer.headers["Location"]))

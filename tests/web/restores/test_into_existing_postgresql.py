@@ -28,6 +28,7 @@ from restores.models import Restore
 from restores.preflight import preflight
 from restores.requests import Confirmation
 from restores.result import Stage, Summary, aftermath, heading, summary_of
+from restores.targets import validate
 from tests.support.postgres import PostgresServer
 from tests.support.postgres_backup import contents
 from tests.support.streams import eventually
@@ -62,7 +63,7 @@ def backup(source: Database) -> Backup:
 def adding(backup: Backup, *tables: str, **more: Any) -> Any:
     """Into what was backed up itself."""
     selection = Selection(tables, **more)
-    return plan_for(backup, backup.database.name, selection=selection, adds=True)
+    return plan_for(backup, backup.database.name, selection=selection, into_existing=True)
 
 
 def rows(backup: Backup, *tables: str) -> Any:
@@ -192,7 +193,9 @@ _LOOKING = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'cove
 
 
 def confirmed_with(plan: Any, checks: list[Check]) -> Restore:
-    return asked(plan, checks=checks, confirmed=Confirmation(plan.name, has_safety_backup=False))
+    return asked(
+        plan, checks=checks, confirmed=Confirmation(plan.request.database, has_safety_backup=False)
+    )
 
 
 def test_a_table_that_is_there_fails_the_check_and_the_restore(
@@ -352,13 +355,13 @@ def test_it_needs_the_right_to_restore_over_what_is_there(
         confirmed(rows(backup, "public.other"), operator)
     with pytest.raises(BadSetting, match="typed"):
         asked(rows(backup, "public.other"), admin)
-    assert confirmed(rows(backup, "public.other"), admin).adds
+    assert confirmed(rows(backup, "public.other"), admin).request.into_existing
 
 
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        ({"adds": True}, "only what is chosen"),
+        ({"into_existing": True}, "only a selection can be restored"),
         ({"selection": Selection(("public.a",), with_structure=False)}, "rows alone"),
     ],
 )
@@ -366,7 +369,7 @@ def test_a_plan_that_means_nothing_is_refused(
     plan: dict[str, Any], message: str, backup: Backup
 ) -> None:
     with pytest.raises(BadSetting, match=message):
-        plan_for(backup, "x", **plan).refuse_misfit()
+        validate(plan_for(backup, "x", **plan))
 
 
 def told(*arguments: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from covetbackup.core.errors import BadSetting, SinkFailed
 from restores.forms.target import TargetForm
 from restores.models import Restore
 from restores.result import summary_of
+from restores.targets import validate
 from tests.support.postgres import PostgresServer
 from tests.web.catalog import postgres_at
 from tests.web.conftest import ClientOf
@@ -42,14 +43,14 @@ def test_what_fails_is_left_out_if_that_was_chosen_on_the_page(
     given |= {"repository": backup.copies.get().repository_id}
     form = TargetForm(given | {"skip_failing": "on"}, backup=backup, user=operator)
     assert form.is_valid(), form.errors
-    assert form.plan.switches == ("skip_failing",)
-    restore = asked(form.plan, operator)
+    assert form.restore.request.options == ("skip_failing",)
+    restore = asked(form.restore, operator)
     page = client_of(operator).get(reverse("restore", args=[restore.pk])).content.decode()
     assert "Leave out what the server refuses to create" in page
     assert "--skip-failing" in page
     plain = TargetForm(given, backup=backup, user=operator)
     assert plain.is_valid()
-    assert plain.plan.switches == ()
+    assert plain.restore.request.options == ()
 
 
 @pytest.mark.parametrize("extensions", [("pg_cron",), ()])
@@ -65,8 +66,8 @@ def test_a_choice_about_an_extension_is_offered_where_the_backup_holds_it(
 def test_a_kind_without_a_choice_refuses_it(team: Team) -> None:
     server = make_server(team, kind=ServerKind.MYSQL, port=1)
     backup = make_backup_row(make_database(server), repository=make_repository_row(team))
-    with pytest.raises(BadSetting, match="has no choice skip_failing"):
-        plan_for(backup, "copy", switches=("skip_failing",)).refuse_misfit()
+    with pytest.raises(BadSetting, match="unknown restore options: skip_failing"):
+        validate(plan_for(backup, "copy", options=("skip_failing",)))
 
 
 @pytest.mark.usefixtures("repository")

@@ -9,6 +9,7 @@ from backups.models.source import ServerKind
 from covetbackup.access.models import Team, User
 from covetbackup.core.errors import BadSetting
 from restores.forms.target import TargetForm
+from restores.targets import validate
 from tests.web.factories import make_backup_row, make_database, make_repository_row, make_server
 from tests.web.restores_helper import asked, plan_for
 
@@ -44,12 +45,12 @@ def test_an_owner_is_as_long_as_its_server_lets_it_be(
 def test_the_longest_account_of_mysql_is_kept(team: Team, operator: User) -> None:
     form = form_of(make_server(team, kind=ServerKind.MYSQL, port=1), operator, LONGEST)
     assert form.is_valid(), form.errors
-    restore = asked(form.plan, operator)
+    restore = asked(form.restore, operator)
     restore.refresh_from_db()
-    assert restore.owner == LONGEST
+    assert restore.request.owner == LONGEST
 
 
 def test_a_command_is_refused_a_role_that_is_too_long(team: Team) -> None:
     backup = make_backup_row(make_database(make_server(team)), repository=make_repository_row(team))
     with pytest.raises(BadSetting, match="longer than 63 bytes"):
-        plan_for(backup, "copy", owner="r" * 64).refuse_misfit()
+        validate(plan_for(backup, "copy", owner="r" * 64))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from psycopg import sql
@@ -14,7 +13,7 @@ from covetbackup.core.databases.checks import Check, Level
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.restore.losses import losses
 from covetbackup.core.databases.postgresql.restore.scratch import PREFIX
-from covetbackup.core.databases.restore_target import CheckInput
+from covetbackup.core.databases.restore import CheckInput, RestoreRequest
 from covetbackup.core.errors import BadSetting, Cancelled, TargetNotEmpty
 from restores.preflight import preflight
 from restores.result import Kept, Stage, aftermath, remains_of, summary_of
@@ -208,7 +207,7 @@ def test_what_only_a_superuser_may_create_is_named_with_both_ways_out(
     assert "or leave out" in check.fix
     named = "extension pageinspect, publication everything, event trigger loud"
     assert f"only a superuser may create {named}." in check.detail
-    skipping = replace(plan, switches=("skip_failing",))
+    skipping = plan_for(backup, name, server=server, owner="none", options=("skip_failing",))
     assert "is left out" in found("Superuser", preflight(skipping), Level.WARNING).fix
     titles = {check.title for check in preflight(plan_for(backup, name))}
     assert "Superuser" not in titles
@@ -268,7 +267,7 @@ def test_what_the_backup_lacks_and_where_it_was_is_said_before(
         "mappings_without_options": '[["clerk", "far"]]',
         "subscriptions_left_out": '["follow"]',
     }
-    wanted = CheckInput("new", "", Inventory(settings=settings), None)
+    wanted = CheckInput(RestoreRequest("new"), Inventory(settings=settings), None)
     with postgres_tidy.connect() as connection:
         checks = list(losses(connection, wanted))
     place, mapping, subscription = checks

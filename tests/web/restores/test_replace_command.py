@@ -59,9 +59,13 @@ def test_a_replacement_needs_the_name_once_more(backup: Backup, confirm: tuple[s
 
 def test_the_safety_backup_can_be_left_out(backup: Backup) -> None:
     given = (backup.label, "--replace", "Shop/shop.db", "--confirm", "shop.db")
-    told("restore", *given, "--no-safety-backup", "--keep-days", "0")
+    told("restore", *given, "--no-safety-backup", "--retention-days", "0")
     restore = Restore.objects.get()
-    assert (restore.replaces, restore.safety_backup, restore.keep_days) == (True, None, 0)
+    assert (restore.request.replace, restore.safety_backup, restore.retention_days) == (
+        True,
+        None,
+        0,
+    )
 
 
 def test_swap_back_and_drop_ask_for_jobs_that_need_the_name(backup: Backup) -> None:

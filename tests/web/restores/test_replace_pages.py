@@ -37,7 +37,7 @@ def admin_client(client_of: ClientOf, admin: User) -> Client:
 
 
 def given(backup: Backup, **more: Any) -> dict[str, Any]:
-    return {**answers(backup, "shop.db"), "keep_days": 7, **more}
+    return {**answers(backup, "shop.db"), "retention_days": 7, **more}
 
 
 def check(client: Client, backup: Backup, **more: Any) -> HttpResponse:

@@ -209,7 +209,7 @@ def test_missing_roles_can_be_created_by_the_restore(
     give(postgres_tidy, source.name, role, "DROP ROLE {1}")
     copy = f"{source.name}_copy"
     assert found("Roles", preflight(plan_for(backup, copy))).level is Level.FAIL
-    plan = plan_for(backup, copy, creates_roles=True)
+    plan = plan_for(backup, copy, create_roles=True)
     assert found("Roles", preflight(plan)).level is Level.PASS
     run(asked(plan))
     query = "SELECT tableowner::text FROM pg_tables WHERE tablename = 'item'"

@@ -105,7 +105,7 @@ def test_a_wrong_name_typed_asks_for_nothing(backup: Backup, typed: str) -> None
 def test_an_operator_may_not_replace(backup: Backup, operator: User, admin: User) -> None:
     with pytest.raises(AccessRefused):
         confirmed(replacement(backup), operator)
-    assert confirmed(replacement(backup), admin).replaces
+    assert confirmed(replacement(backup), admin).request.replace
 
 
 def test_whoever_lost_the_right_meanwhile_replaces_nothing(
@@ -245,11 +245,13 @@ def test_dropping_by_hand(backup: Backup, shop: Database, admin: User) -> None:
     assert rows_in(file(shop)) == 500
 
 
-@pytest.mark.parametrize(("days", "keep_days", "goes"), [(6.9, 7, 0), (7.1, 7, 1), (999, 0, 0)])
+@pytest.mark.parametrize(
+    ("days", "retention_days", "goes"), [(6.9, 7, 0), (7.1, 7, 1), (999, 0, 0)]
+)
 def test_what_is_kept_goes_after_its_days(
-    days: float, keep_days: int, goes: bool, backup: Backup, shop: Database
+    days: float, retention_days: int, goes: bool, backup: Backup, shop: Database
 ) -> None:
-    kept = replaced(backup, keep_days=keep_days)
+    kept = replaced(backup, retention_days=retention_days)
     assert drop_all_due(days) == []
     assert file(shop, kept.name).exists() is not bool(goes)
     assert rows_in(file(shop)) == 500
@@ -269,7 +271,7 @@ def test_one_that_cannot_be_asked_to_go_keeps_no_other_from_going(
     backup: Backup, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = timezone.now()
-    younger, oldest = replaced(backup, keep_days=2), replaced(backup, keep_days=1)
+    younger, oldest = replaced(backup, retention_days=2), replaced(backup, retention_days=1)
     enqueue, asked_for = retained._enqueue, []
 
     def failing(kind: str, kept: RetainedDatabase, *args: Any, **options: Any) -> Job:

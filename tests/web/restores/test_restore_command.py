@@ -61,7 +61,7 @@ def told(*arguments: str) -> dict[str, Any]:
 def test_without_wait_it_names_the_job(backup: Backup) -> None:
     found = told(backup.label, "--as", "copy.db")
     restore = Restore.objects.get(pk=found["restore"])
-    assert (restore.job_id, restore.target_name) == (found["job"], "copy.db")
+    assert (restore.job_id, restore.request.database) == (found["job"], "copy.db")
 
 
 @pytest.mark.usefixtures("at_once")

@@ -168,9 +168,9 @@ def test_hostile_names_are_chosen_on_the_pages_and_restored(
     assert "<script>alert(1)" not in page
     restore = Restore.objects.get(pk=asked_on(client, backup, page))
     run(restore)
-    assert tables_in(postgres_tidy, restore.target_name) == set(HOSTILE)
+    assert tables_in(postgres_tidy, restore.request.database) == set(HOSTILE)
     here, there = (
-        contents(postgres_tidy, name) for name in (restore.target_name, backup.database.name)
+        contents(postgres_tidy, name) for name in (restore.request.database, backup.database.name)
     )
     assert all(here[f"odd.{name}"] == there[f"odd.{name}"] for name in HOSTILE)
     result = client.get(reverse("restore", args=[restore.pk])).content.decode()

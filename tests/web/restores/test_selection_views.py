@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from html import unescape
 from typing import Any
@@ -19,7 +18,7 @@ from covetbackup.core.databases.checks import Level
 from covetbackup.core.databases.inventory import Inventory, TableFacts
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting, Conflict
-from restores import selection_codec
+from restores import selection_text
 from restores.preflight import preflight
 from restores.result import Summary
 from restores.selection_options import MOST_PICKED, items_of
@@ -147,7 +146,7 @@ def test_a_choice_of_nothing_or_of_what_is_not_there_is_refused(
 
 
 def test_a_selection_replaces_nothing(backup: Backup) -> None:
-    plan = plan_for(backup, "x", selection=Selection(("public.a",)), replaces=True)
+    plan = plan_for(backup, "x", selection=Selection(("public.a",)), replace=True)
     with pytest.raises(BadSetting, match="never take the place"):
         asked(plan)
     [check] = preflight(plan)
@@ -171,9 +170,9 @@ def test_kinds_that_are_restored_whole_offer_no_choice(
 def test_a_form_sent_again_with_another_selection_is_not_the_same(backup: Backup) -> None:
     first = asked(plan_for(backup, "x", selection=Selection(("public.a",))))
     again = plan_for(backup, "x", selection=Selection(("public.a",)))
-    assert asked(again, restore_id=first.pk) == first
+    assert asked(again, pk=first.pk) == first
     with pytest.raises(Conflict, match="another restore"):
-        asked(plan_for(backup, "x"), restore_id=first.pk)
+        asked(plan_for(backup, "x"), pk=first.pk)
 
 
 @pytest.mark.parametrize(
@@ -208,11 +207,9 @@ def test_of_rows_alone_those_count_that_the_backup_had_only_estimated() -> None:
         ({"with_structure": False}, ["--data-only"], ", data only"),
     ],
 )
-def test_a_selection_comes_back_as_it_was_kept(
+def test_a_selection_is_told_as_options_and_in_words(
     part: dict[str, bool], option: list[str], words: str
 ) -> None:
     selection = Selection(("a.b",), ("c",), **part)
-    kept = json.loads(json.dumps(selection_codec.to_json(selection)))
-    assert selection_codec.from_json(kept) == selection
-    assert selection_codec.options_of(selection) == ["--schema=c", "--table=a.b", *option]
-    assert selection_codec.text_of(selection) == f"schema c, a.b{words}"
+    assert selection_text.options_of(selection) == ["--schema=c", "--table=a.b", *option]
+    assert selection_text.text_of(selection) == f"schema c, a.b{words}"

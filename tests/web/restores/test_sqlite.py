@@ -17,9 +17,9 @@ from covetbackup.core.databases.checks import Level
 from covetbackup.core.databases.sqlite.restore.staging import RESTORE_PREFIX
 from covetbackup.core.errors import AccessRefused, BadSetting, Cancelled, CovetError, TargetNotEmpty
 from covetbackup.jobs.models import Job
-from restores.plan import suggested_name
 from restores.preflight import preflight
 from restores.result import Kept, Stage, aftermath, heading, remains_of, stage_of, summary_of
+from restores.targets import suggested_name
 from restores.tasks import job_ended
 from tests.web.catalog import make_file, sqlite_server, stored_files
 from tests.web.restores_helper import asked, ended, names_in, plan_for, rows_in, run, taken

@@ -105,7 +105,7 @@ def test_a_form_sent_twice_asks_for_one_restore(
 def test_the_id_of_another_restore_is_not_taken_over(operator: User, backup: Backup) -> None:
     first = asked(plan_for(backup, "one.db"), operator)
     with pytest.raises(Conflict, match="used for another restore"):
-        asked(plan_for(backup, "two.db"), operator, restore_id=first.pk)
+        asked(plan_for(backup, "two.db"), operator, pk=first.pk)
 
 
 def test_two_restores_to_one_name_are_not_asked_for(
@@ -232,7 +232,7 @@ def cost_of_pages(client: Client, team: Team, count: int) -> dict[str, int]:
 def test_names_from_elsewhere_are_inert(client_of: ClientOf, operator: User, team: Team) -> None:
     server = make_server(team, name=NASTY[:100])
     row = make_backup_row(make_database(server, name=NASTY), repository=make_repository_row(team))
-    restore = make_restore(row, server, target_name=NASTY, job=make_job(team, title=NASTY))
+    restore = make_restore(row, server, database=NASTY, job=make_job(team, title=NASTY))
     Job.objects.filter(pk=restore.job_id).update(state="failed", error=NASTY, details=NASTY)
     client = client_of(operator)
     for address in (

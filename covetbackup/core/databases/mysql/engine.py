@@ -10,10 +10,10 @@ from covetbackup.core.databases.base import (
     BackupOptions,
     BackupSession,
     Probe,
-    RestoreOptions,
     RestoreSession,
 )
 from covetbackup.core.databases.checks import Check
+from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.backup import session
 from covetbackup.core.databases.mysql.backup.dump import check_member
 from covetbackup.core.databases.mysql.inventory.tables import list_tables
@@ -27,7 +27,7 @@ from covetbackup.core.databases.mysql.server.clients import Clients, choose_clie
 from covetbackup.core.databases.mysql.server.connection import connect, translated
 from covetbackup.core.databases.mysql.server.flavour import Version
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
-from covetbackup.core.databases.restore_target import CheckInput
+from covetbackup.core.databases.restore import CheckInput, RestoreRequest
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter
@@ -71,33 +71,39 @@ class MysqlEngine:
         )
 
     def restore(
-        self, options: RestoreOptions, progress: Progress
+        self, request: RestoreRequest, expected: Inventory, progress: Progress
     ) -> AbstractContextManager[RestoreSession]:
-        """A scratch database whose tables the commit moves to the target's name.
+        """Open a restore into a scratch database whose tables the commit moves to the target.
 
-        `options.target` is a `mysql://` address on this engine's server, whose database must not
-        exist unless it is to be replaced. `options.extra` may hold `owner`, in whose name views,
-        triggers, routines and events run: "keep" (the default: the original's definers), "none"
-        (the restoring account) or an account as user@host; `globals`: True to create accounts
-        that are missing, as far as they belong to the database; `binary_log`: False to keep the
-        restore out of it; and `enable_events`: True to let those of a copy under another name run.
-        Of a selection without structure the database must exist: rows are added to its tables in
-        one transaction.
+        `request.owner` is in whose name views, triggers, routines and events run: "keep" (the
+        original's definers), "none" (the restoring account) or an account as user@host;
+        `create_roles` creates missing accounts, as far as they belong to the database. Options:
+        `skip_binary_log` keeps the restore out of the binary log; `enable_events` lets the events
+        of a copy under another name run.
+
+        Rows without structure are added to the tables of the existing database in one
+        transaction.
         """
-        selection = options.selection
-        rows_alone = selection is not None and not selection.with_structure
-        if options.adds and not rows_alone:
+        if request.into_existing and request.has_structure:
             raise BadSetting(
                 "a MySQL or MariaDB database that is there takes only rows", "use --data-only"
             )
-        if selection is not None and rows_alone:
-            return DataOnlyRestore(self._settings, self._password, options, selection, progress)
+        selection = request.selection
+        if selection is not None and request.is_in_place:
+            return DataOnlyRestore(
+                self._settings, self._password, request, selection, expected, progress
+            )
         return new_database.LogicalRestore(
-            self._settings, self._password, options, choose=self._clients, progress=progress
+            self._settings,
+            self._password,
+            request,
+            expected,
+            choose=self._clients,
+            progress=progress,
         )
 
     def check_restore(self, wanted: CheckInput) -> list[Check]:
-        check = check_existing_database if wanted.adds else check_new_database
+        check = check_existing_database if wanted.request.is_in_place else check_new_database
         return check(self._settings, self._password, wanted)
 
     def target(self) -> MysqlTarget:

@@ -11,10 +11,10 @@ from covetbackup.core.databases.base import (
     BackupOptions,
     BackupSession,
     Probe,
-    RestoreOptions,
     RestoreSession,
 )
 from covetbackup.core.databases.checks import Check
+from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.archive.check import check_member
 from covetbackup.core.databases.postgresql.backup import session
 from covetbackup.core.databases.postgresql.backup.parallel import METHOD as PARALLEL
@@ -39,8 +39,7 @@ from covetbackup.core.databases.postgresql.server.connection import (
     major_of,
     translated,
 )
-from covetbackup.core.databases.postgresql.server.url import parse_url
-from covetbackup.core.databases.restore_target import CheckInput
+from covetbackup.core.databases.restore import CheckInput, RestoreRequest
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter
@@ -90,47 +89,47 @@ class PostgresEngine:
         )
 
     def restore(
-        self, options: RestoreOptions, progress: Progress
+        self, request: RestoreRequest, expected: Inventory, progress: Progress
     ) -> AbstractContextManager[RestoreSession]:
-        """A scratch database that the commit renames to the target's name.
+        """Open a restore into a scratch database that the commit renames to the target's name.
 
-        `options.target` is a `postgresql://` address on this engine's server, whose database must
-        not exist. `options.extra` may hold `owner`: "keep" (the default: owners and grants of the
-        original, whose roles must exist), "none" (all belongs to the restoring role) or the name
-        of the role that shall own all; and `globals`: True to create missing roles from
-        `globals.sql` first; `skip_failing`: True to leave out statements that the server refuses
-        and that no rows depend on, which the session's notes name;
-        and `leave_out_scheduler`: True to leave out extensions that only one database of a server
-        can have (`single_database`) even where they could be created.
+        `request.owner` is "keep" (owners and grants of the original, whose roles must exist),
+        "none" (all belongs to the restoring role) or the name of the role that shall own all;
+        `create_roles` creates missing roles from `globals.sql` first. Options: `skip_failing`
+        leaves out statements that the server refuses and that no rows depend on, which the
+        session's notes name; `leave_out_scheduler` leaves out extensions that only one database
+        of a server can have, even where they could be created.
 
-        With `options.adds`, or a selection of rows without structure, the database must exist: what
-        is selected goes into it in one transaction that the commit ends. Rows alone take no
-        `extra`.
+        An in-place restore is one transaction in the existing database, which the commit ends.
         """
-        if options.adds or (options.selection and not options.selection.with_structure):
-            return self._adding(options, progress)
+        if request.is_in_place:
+            return self._restore_in_place(request, expected, progress)
         return new_database.PostgresRestore(
-            self._settings, self._password, options, choose=self._clients, progress=progress
+            self._settings,
+            self._password,
+            request,
+            expected,
+            choose=self._clients,
+            progress=progress,
         )
 
-    def _adding(self, options: RestoreOptions, progress: Progress) -> InPlaceRestore:
-        if options.selection is None:
+    def _restore_in_place(
+        self, request: RestoreRequest, expected: Inventory, progress: Progress
+    ) -> InPlaceRestore:
+        if request.selection is None:
             raise BadSetting(
                 "into a database that is there goes only what is selected",
                 "select tables or schemas, or restore everything under a new name",
             )
-        target = parse_url(options.target)
-        if not target.same_server(self._settings):
-            raise BadSetting(f"the target is {target}, but the engine is for another server")
-        settings = self._settings.on(target.database)  # with the address that was checked
+        settings = self._settings.on(request.database or self._settings.database)
         access = ServerAccess(settings, self._password, f"covetbackup {secrets.token_hex(4)}")
         return InPlaceRestore(
-            access, options, options.selection, choose=self._clients, progress=progress
+            access, request, request.selection, expected, choose=self._clients, progress=progress
         )
 
     def check_restore(self, wanted: CheckInput) -> list[Check]:
-        if wanted.adds:
-            target = self._settings.on(wanted.name)
+        if wanted.request.is_in_place:
+            target = self._settings.on(wanted.request.database)
             return check_existing_database(target, self._password, wanted)
         return check_new_database(self._settings, self._password, wanted)
 

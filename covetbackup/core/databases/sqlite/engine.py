@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from covetbackup.core.databases import selection
-from covetbackup.core.databases.base import BackupOptions, Probe, RestoreOptions
+from covetbackup.core.databases.base import BackupOptions, Probe
 from covetbackup.core.databases.checks import Check
-from covetbackup.core.databases.restore_target import CheckInput
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.restore import CheckInput, RestoreRequest
 from covetbackup.core.databases.sqlite.archive.integrity import check_stream
 from covetbackup.core.databases.sqlite.backup.pages import HEADER_BYTES
 from covetbackup.core.databases.sqlite.backup.session import MEMBER, FixedState, Snapshot, counting
@@ -35,7 +36,7 @@ from covetbackup.core.databases.sqlite.server.connection import (
 )
 from covetbackup.core.databases.sqlite.server.fd_cache import held_descriptor
 from covetbackup.core.databases.sqlite.server.source import SourceFile, find_source
-from covetbackup.core.databases.sqlite.server.url import checked_path, parse_url
+from covetbackup.core.databases.sqlite.server.url import checked_path
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter
@@ -105,16 +106,16 @@ class SqliteEngine:
                 yield Snapshot(state, inventory, probe=probe, method=chosen, progress=progress)
 
     def restore(
-        self, options: RestoreOptions, progress: Progress
+        self, request: RestoreRequest, expected: Inventory, progress: Progress
     ) -> AbstractContextManager[RestoreToFile]:
-        """A scratch file beside `options.target`. Raises `TargetNotEmpty`, `BadSetting`."""
+        """Open a restore into a scratch file beside the target. Raises `TargetNotEmpty`,
+        `BadSetting`."""
         require_sqlite()
-        if options.extra:
-            raise BadSetting(f"SQLite has no restore option {sorted(options.extra)[0]}")
-        selection.refuse(options.selection, "SQLite")
-        target = options.target
-        path = parse_url(target) if target.startswith("sqlite:") else checked_path(Path(target))
-        return restoring(path, progress, is_replaced=options.replace)
+        if request.sets_options:
+            raise BadSetting("SQLite has no owners, roles and further restore options")
+        selection.refuse(request.selection, "SQLite")
+        path = self._path_of(request.database) if request.database else self._path
+        return restoring(path, progress, is_replaced=request.replace)
 
     def check_restore(self, wanted: CheckInput) -> list[Check]:
         return check_new_file(self._path.parent, self._path_of, wanted)

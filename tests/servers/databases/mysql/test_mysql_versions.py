@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from covetbackup.core.databases.base import BackupOptions, RestoreOptions
+from covetbackup.core.databases.base import BackupOptions
 from covetbackup.core.databases.inventory import differences
 from covetbackup.core.databases.mysql.backup import row_ranges, snapshot
 from covetbackup.core.databases.mysql.engine import MysqlEngine
@@ -20,6 +20,7 @@ from covetbackup.core.databases.mysql.replace import (
     swap as exchange,
 )
 from covetbackup.core.databases.mysql.server.connection import Connection, connect
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting, DatabaseError, ToolMissing
 from covetbackup.core.progress import Silent
@@ -150,8 +151,10 @@ def test_tables_without_a_key_come_back_under_rules_about_keys(
         put_back(source, taken, mysql_server.url(copy))
         assert definitions(mysql_server, copy) == shown
         assert mysql_server.rows(copy, "SELECT * FROM keyless") == [(50,)]
-        options = RestoreOptions(mysql_server.url(copy), taken.inventory, replace=True)
-        with engine(mysql_server, copy, programs).restore(options, Silent()) as session:
+        options = RestoreRequest(copy, replace=True)
+        with engine(mysql_server, copy, programs).restore(
+            options, taken.inventory, Silent()
+        ) as session:
             fill(session, taken)
             session.commit()
         assert definitions(mysql_server, copy).keys() >= shown.keys()
@@ -227,8 +230,10 @@ def test_a_database_is_replaced_and_swapped_back(mysql_server: MysqlServer, prog
     before = contents(mysql_server, target)
     source = engine(mysql_server, database, programs)
     taken = take(source)
-    options = RestoreOptions(mysql_server.url(target), taken.inventory, replace=True)
-    with engine(mysql_server, target, programs).restore(options, Silent()) as session:
+    options = RestoreRequest(target, replace=True)
+    with engine(mysql_server, target, programs).restore(
+        options, taken.inventory, Silent()
+    ) as session:
         fill(session, taken)
         session.commit()
     assert _rows(mysql_server, target) == contents(mysql_server, database)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions, restore_notes
+from covetbackup.core.databases.base import restore_notes
 from covetbackup.core.databases.inventory import differences
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Silent
@@ -136,8 +137,8 @@ def test_tables_and_rows_go_into_a_database_that_lives(
         Selection(tables, schemas_as=(("public", "empty"),), with_data=False),
         Selection(tables, schemas_as=(("public", "empty"),), with_structure=False),
     ):
-        options = RestoreOptions(there.url(living), taken.inventory, 1, {}, False, selection, True)
-        with engine.restore(options, Silent()) as session:
+        options = RestoreRequest(living, selection=selection, into_existing=True)
+        with engine.restore(options, taken.inventory, Silent()) as session:
             fill(session, taken.members)
             assert session.chosen is not None
             assert differences(session.chosen.of(taken.inventory), session.inventory()) == []
@@ -177,8 +178,8 @@ def test_an_unlogged_partitioned_table_comes_to_a_server_that_refuses_the_word(
         "INSERT INTO p VALUES (1), (2)",
     )
     taken = take(fleet.engine(here, name), method=method)
-    options = RestoreOptions(there.url(f"{name}_copy"), taken.inventory)
-    with fleet.engine(there, "postgres").restore(options, Silent()) as session:
+    options = RestoreRequest(f"{name}_copy")
+    with fleet.engine(there, "postgres").restore(options, taken.inventory, Silent()) as session:
         fill(session, taken.members)
         assert differences(taken.inventory, session.inventory()) == []
         (note,) = restore_notes(session)

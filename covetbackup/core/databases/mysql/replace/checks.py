@@ -9,14 +9,14 @@ from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.mysql.inventory.tables import list_tables
 from covetbackup.core.databases.mysql.replace import retained
 from covetbackup.core.databases.mysql.server.connection import Connection
-from covetbackup.core.databases.restore_target import CheckInput
+from covetbackup.core.databases.restore import CheckInput
 from covetbackup.core.errors import CovetError
 from covetbackup.core.text import size_text
 
 
 def checks(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     """Whether what is there can be replaced, and whom that would meet."""
-    name = wanted.name
+    name = wanted.request.database
     try:
         retained.refuse_unfit(connection, name)
         retained.refuse_stationary(wanted.expected)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.inventory import references, requirements
 from covetbackup.core.databases.mysql.inventory.objects import missing_accounts
 from covetbackup.core.databases.mysql.restore import key_rules
 from covetbackup.core.databases.mysql.server.connection import Connection, quoted
 from covetbackup.core.databases.mysql.server.flavour import version_of
+from covetbackup.core.databases.restore import OwnerPolicy, RestoreRequest
 from covetbackup.core.errors import BadSetting
 
-KEEP, NONE = "keep", "none"
+ENABLE_EVENTS = "enable_events"
+"""The option to let the events of a copy under another name run as they did in the original."""
+
+SKIP_BINARY_LOG = "skip_binary_log"
+"""The option to keep the restore out of the server's binary log."""
+
 _LISTED = 10
 
 HISTORY = "history"
@@ -26,45 +30,21 @@ _LATER_END_OF_TIME = (11, 5)
 older dump with history would all be history (seen with 10.11 and 11.8)."""
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreChoices:
-    """The engine's own part of `RestoreOptions.extra`, checked. `owner` is `KEEP`, `NONE` or an
-    account as user@host: in whose name views, triggers, routines and events will run. With
-    `accounts` those that are missing are created. With `events` those of a copy under another name
-    run as they did in the original; without they are created disabled."""
-
-    owner: str = KEEP
-    binary_log: bool = True
-    accounts: bool = False
-    events: bool = False
-
-    @property
-    def definer(self) -> str:
-        """What to put in place of every definer, as in a statement; "" to keep them."""
-        if self.owner == KEEP:
-            return ""
-        if self.owner == NONE:
-            return "CURRENT_USER"
-        user, _, host = self.owner.rpartition("@")
-        return f"{quoted(user)}@{quoted(host)}"
+def refuse_options(request: RestoreRequest) -> None:
+    """Raise `BadSetting` for options that MySQL has not, and an owner that is no account."""
+    request.refuse_unknown_options(ENABLE_EVENTS, SKIP_BINARY_LOG)
+    if request.owner_role and "@" not in request.owner_role[1:]:
+        raise BadSetting(f"{request.owner!r} is no account", "write keep, none, or user@host")
 
 
-def read_choices(options: RestoreOptions) -> RestoreChoices:
-    """Raises `BadSetting` for unknown names and values."""
-    unknown = set(options.extra) - {"owner", "binary_log", "globals", "enable_events"}
-    if unknown:
-        raise BadSetting(f"unknown restore options: {', '.join(sorted(unknown))}")
-    if options.jobs < 1:
-        raise BadSetting(f"{options.jobs} jobs cannot restore anything")
-    owner = str(options.extra.get("owner") or KEEP)
-    if owner not in (KEEP, NONE) and "@" not in owner[1:]:
-        raise BadSetting(f"{owner!r} is no account", "write keep, none, or user@host")
-    return RestoreChoices(
-        owner,
-        options.extra.get("binary_log") is not False,
-        options.extra.get("globals") is True,
-        options.extra.get("enable_events") is True,
-    )
+def definer_of(request: RestoreRequest) -> str:
+    """Return what replaces every definer in a statement, "" to keep them."""
+    if request.owner_policy is OwnerPolicy.KEEP:
+        return ""
+    if request.owner_policy is OwnerPolicy.NONE:
+        return "CURRENT_USER"
+    user, _, host = request.owner_role.rpartition("@")
+    return f"{quoted(user)}@{quoted(host)}"
 
 
 def refuse_unfit(connection: Connection, expected: Inventory) -> None:
@@ -95,16 +75,17 @@ def refuse_unfit(connection: Connection, expected: Inventory) -> None:
         )
 
 
-def risks(connection: Connection, expected: Inventory, choices: RestoreChoices) -> list[str]:
+def risks(connection: Connection, expected: Inventory, request: RestoreRequest) -> list[str]:
     """What may go otherwise than the person expects, one line each."""
     settings = expected.settings or {}
     lines = []
-    missing = missing_accounts(connection, expected.roles) if choices.owner == KEEP else []
+    keeps_owner = request.owner_policy is OwnerPolicy.KEEP
+    missing = missing_accounts(connection, expected.roles) if keeps_owner else []
     if missing:
         listed = ", ".join(missing[:_LISTED])
         lines.append(
             f"missing accounts will be created, if the backup has them: {listed}"
-            if choices.accounts
+            if request.create_roles
             else f"views and routines of missing accounts will fail when used: {listed}"
         )
     lines += [line for line in (key_rules.risk(connection),) if line]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.mysql.backup.privileges import account_of, granted
 from covetbackup.core.databases.mysql.inventory import references, requirements
@@ -21,7 +20,6 @@ from covetbackup.core.databases.mysql.restore.compatibility import (
     taken_from,
     tried,
 )
-from covetbackup.core.databases.mysql.restore.features import ENABLE_EVENTS
 from covetbackup.core.databases.mysql.server.clients import choose_clients, find_clients
 from covetbackup.core.databases.mysql.server.connection import (
     Connection,
@@ -29,7 +27,7 @@ from covetbackup.core.databases.mysql.server.connection import (
     server_connection,
 )
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
-from covetbackup.core.databases.restore_target import CheckInput
+from covetbackup.core.databases.restore import CheckInput
 from covetbackup.core.errors import CovetError, as_sentence
 from covetbackup.core.stream.secret import Secret
 
@@ -44,7 +42,7 @@ def check_new_database(
             return [
                 answer(connection),
                 *_fitness(connection, wanted),
-                *_rights(connection, wanted.name),
+                *_rights(connection, wanted.request.database),
                 *_accounts(connection, wanted),
                 disk_space(wanted.plain_bytes),
             ]
@@ -63,18 +61,16 @@ def _fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     for one in requirements.unmet(connection, expected, tables):
         yield Check(Level.FAIL, one.title, as_sentence(one.detail), as_sentence(one.fix))
     yield tried("Client programs", "", lambda: _tools(connection))
-    if wanted.replaces:
+    if wanted.request.replace:
         yield from replace_checks.checks(connection, wanted)
     else:
         yield tried(
             "Name",
-            f"{wanted.name} does not exist yet.",
-            lambda: scratch.refuse_taken(connection, wanted.name),
+            f"{wanted.request.database} does not exist yet.",
+            lambda: scratch.refuse_taken(connection, wanted.request.database),
         )
     yield from _references(connection, wanted)
-    extra = {"owner": wanted.owner, "globals": wanted.creates_roles}
-    choices = check_server.read_choices(RestoreOptions("", expected, extra=extra))
-    for risk in check_server.risks(connection, expected, choices):
+    for risk in check_server.risks(connection, expected, wanted.request):
         yield difference(risk)
 
 
@@ -89,14 +85,15 @@ def _references(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
                 connection, expected, chosen.tables if chosen else None
             ),
         )
-    acting = references.on_the_original(expected, wanted.name)
+    acting = references.on_the_original(expected, wanted.request.database)
     if acting:
         fix = (
             "Take the name out of these bodies: in the original, or in the copy before it is used."
         )
         yield Check(Level.WARNING, "Original", f"{acting[:1].upper()}{acting[1:]}.", fix)
-    events = references.events_of_a_copy(expected, wanted.name, replaces=wanted.replaces)
-    if events and not chosen and ENABLE_EVENTS.name not in wanted.switches:
+    request = wanted.request
+    events = references.events_of_a_copy(expected, request.database, replaces=request.replace)
+    if events and not chosen and check_server.ENABLE_EVENTS not in request.options:
         yield Check(Level.WARNING, "Events", f"{events[:1].upper()}{events[1:]}.")
 
 
@@ -117,8 +114,8 @@ def _rights(connection: Connection, name: str) -> Iterator[Check]:
 
 
 def _accounts(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
-    everywhere = granted(connection, wanted.name).everywhere
-    if wanted.creates_roles and not everywhere & {"ALL PRIVILEGES", "CREATE USER"}:
+    everywhere = granted(connection, wanted.request.database).everywhere
+    if wanted.request.create_roles and not everywhere & {"ALL PRIVILEGES", "CREATE USER"}:
         account = account_of(connection)
         detail = f"{account} may not create accounts, so missing ones are not created."
         fix = f"GRANT CREATE USER ON *.* TO {account} WITH GRANT OPTION;"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.mysql.server.connection import Connection
-from covetbackup.core.databases.restore_target import CheckInput
+from covetbackup.core.databases.restore import CheckInput
 from covetbackup.core.errors import CovetError
 from covetbackup.core.text import size_text
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from covetbackup.core.databases.mysql.restore import scratch
+from covetbackup.core.databases.mysql.restore import check_server, scratch
 from covetbackup.core.databases.mysql.server.settings import SERVERS_OWN
 from covetbackup.core.databases.mysql.server.url import parse_url
 from covetbackup.core.databases.restore_target import FieldText, RestoreFeatures, Switch
@@ -53,8 +53,8 @@ def _connect_command(url: str, server_version: str) -> str:
     return shlex.join([program, *place, f"--user={settings.user}", "--password", settings.database])
 
 
-ENABLE_EVENTS = Switch(
-    "enable_events",
+_ENABLE_EVENTS = Switch(
+    check_server.ENABLE_EVENTS,
     "--enable-events",
     "Enable events of a copy",
     "Without this the scheduled events of a database that is restored under another name are "
@@ -71,7 +71,7 @@ FEATURES = RestoreFeatures(
         "Those that the database needs, with their privileges on it, and with their passwords if "
         "the backup holds them. Existing accounts are not changed.",
     ),
-    switches=(ENABLE_EVENTS,),
+    switches=(_ENABLE_EVENTS,),
     owner_word="account",
     owner_help="The definer of views and routines, as user@host.",
 )

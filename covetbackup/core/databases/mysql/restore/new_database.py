@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import pymysql
 
-from covetbackup.core.databases.base import MemberRange, RestoreOptions
+from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.archive import members as parts, requalify, rewrite
 from covetbackup.core.databases.mysql.archive.spool import Script, close
@@ -58,7 +58,7 @@ from covetbackup.core.databases.mysql.server.connection import (
 from covetbackup.core.databases.mysql.server.flavour import A_YEAR, Version
 from covetbackup.core.databases.mysql.server.keepalive import KeepAlive
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
-from covetbackup.core.databases.mysql.server.url import own_target
+from covetbackup.core.databases.restore import OwnerPolicy, RestoreRequest
 from covetbackup.core.databases.selection import ResolvedSelection, Selection
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
 from covetbackup.core.progress import Progress
@@ -84,31 +84,33 @@ class LogicalRestore:
         self,
         settings: ConnectionSettings,
         password: Secret | None,
-        options: RestoreOptions,
+        request: RestoreRequest,
+        expected: Inventory,
         *,
         choose: Callable[[Version], Clients],
         progress: Progress,
     ) -> None:
-        self._target = own_target(settings, options.target)
+        check_server.refuse_options(request)
+        self._target = settings.on(request.database or settings.database)
         self._settings = settings
         self._password = password
-        self._expected = options.expected
-        self._replaces = options.replace
-        self._choices = check_server.read_choices(options)
+        self._expected = expected
+        self._replaces = request.replace
+        self._request = request
         self._choose = choose
         self._progress = progress
         self._name = scratch.scratch_name(datetime.now(UTC))
         self._stack = ExitStack()
-        self._original = (options.expected.settings or {}).get("database", "")
-        self._part = self._partial_load(options.selection)
-        self._chosen_names = options.selection.tables if options.selection else None
+        self._original = (expected.settings or {}).get("database", "")
+        self._part = self._partial_load(request.selection)
+        self._chosen_names = request.selection.tables if request.selection else None
         self._scripts: list[Script] = []
         self._awake: set[str] = set()
         self._copy = copies.Copy(
-            options.expected,
+            expected,
             self._target.database,
-            replaces=options.replace,
-            enables_events=self._choices.events,
+            replaces=request.replace,
+            enables_events=check_server.ENABLE_EVENTS in request.options,
         )
         self.notes: list[str] = []
         self._accounts = ""
@@ -144,7 +146,7 @@ class LogicalRestore:
 
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
         """Accounts if they are asked for, structure, all rows at once, programs, events."""
-        if self._choices.accounts and parts.USERS in members:
+        if self._request.create_roles and parts.USERS in members:
             yield (MemberRange(parts.USERS),)
         if self._part is not None:
             yield from self._part.groups(members)
@@ -220,7 +222,7 @@ class LogicalRestore:
                     original=self._original,
                     target=self._target.database,
                     definers=self._expected.roles
-                    if self._choices.owner == check_server.KEEP
+                    if self._request.owner_policy is OwnerPolicy.KEEP
                     else (),
                 )
         except CovetError as error:
@@ -231,7 +233,7 @@ class LogicalRestore:
     def _say_risks(self) -> None:
         target = self._target.database
         for line in (
-            *check_server.risks(self._keeper, self._expected, self._choices),
+            *check_server.risks(self._keeper, self._expected, self._request),
             references.on_the_original(self._expected, target),
         ):
             if line:
@@ -303,7 +305,7 @@ class LogicalRestore:
 
     def _client_program(self) -> ClientProgram:
         settings = [f"wait_timeout = {A_YEAR}"]
-        if not self._choices.binary_log:
+        if check_server.SKIP_BINARY_LOG in self._request.options:
             settings.append("sql_log_bin = 0")
         if self._keeper.version.is_mariadb:
             settings.append(check_constraints.UNCHECKED)
@@ -340,12 +342,12 @@ class LogicalRestore:
         self._stack.callback(close, script)
 
     def _with_definer(self, script: Script) -> Script:
-        account = self._choices.definer
+        account = check_server.definer_of(self._request)
         return rewrite.with_definer(script, account) if account else script
 
     def _refuse_other_definers(self, database: str) -> None:
         """Whoever asked for another owner must not find the old one in a corner."""
-        if self._choices.owner == check_server.KEEP:
+        if self._request.owner_policy is OwnerPolicy.KEEP:
             return
         found = catalog.definers(self._keeper, database)
         if len(found) > 1:

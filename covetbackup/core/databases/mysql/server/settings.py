@@ -57,9 +57,3 @@ class ConnectionSettings:
     def on(self, database: str) -> ConnectionSettings:
         """The same server and user, another database."""
         return replace(self, database=database)
-
-    def same_server(self, other: ConnectionSettings) -> bool:
-        """Whether `other` is there too, as the same user. Addresses have their hosts in small
-        letters, whatever was typed."""
-        mine = (self.host.lower(), self.port, self.socket, self.user)
-        return mine == (other.host.lower(), other.port, other.socket, other.user)

@@ -41,18 +41,6 @@ def parse_server(url: str) -> ConnectionSettings:
     )
 
 
-def own_target(settings: ConnectionSettings, target: str) -> ConnectionSettings:
-    """The database of the address `target`, on the server of `settings`. Raises `BadSetting` for
-    another server or account: the password at hand belongs to that one and to no other."""
-    found = parse_url(target)
-    if not found.same_server(settings):
-        raise BadSetting(
-            f"the target is {found}, but the engine was made for another server or account",
-            "make an engine with the target's settings",
-        )
-    return settings.on(found.database)
-
-
 def to_url(settings: ConnectionSettings) -> str:
     """The inverse of `parse_server`."""
     return _GRAMMAR.write(

@@ -5,65 +5,35 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
-from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.inventory.single_database import installable
 from covetbackup.core.databases.postgresql.server.connection import Connection, major_of
+from covetbackup.core.databases.restore import OwnerPolicy, RestoreRequest
 from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.errors import BadSetting
+
+SKIP_FAILING = "skip_failing"
+"""The option to leave out statements that the server refuses and that no rows depend on."""
+
+LEAVE_OUT_SCHEDULER = "leave_out_scheduler"
+"""The option to leave out extensions that only one database of a server can have
+(`single_database`), even where they could be created."""
 
 ALL_RIGHTS = "restoring as a superuser: whatever the backup holds runs with all rights"
 
 
-class OwnerPolicy(StrEnum):
-    """Whose the restored objects are."""
-
-    KEEP = "keep"
-    NONE = "none"
-    ROLE = "role"
+def refuse_options(request: RestoreRequest) -> None:
+    """Raise `BadSetting` for options that PostgreSQL has not."""
+    request.refuse_unknown_options(SKIP_FAILING, LEAVE_OUT_SCHEDULER)
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreChoices:
-    """The engine's own part of `RestoreOptions.extra`, checked."""
-
-    owner: OwnerPolicy = OwnerPolicy.KEEP
-    role: str = ""
-    apply_globals: bool = False
-    skips_failing: bool = False
-    leaves_out_scheduler: bool = False
-
-    @property
-    def keeps_owner(self) -> bool:
-        return self.owner is OwnerPolicy.KEEP
-
-    @property
-    def ownership_options(self) -> list[str]:
-        """What they mean to pg_restore."""
-        options = [] if self.keeps_owner else ["--no-owner", "--no-privileges"]
-        return [*options, f"--role={self.role}"] if self.role else options
-
-
-def read_choices(options: RestoreOptions) -> RestoreChoices:
-    """Raises `BadSetting` for unknown names and values. (PostgreSQL allows no role "none".)"""
-    unknown = set(options.extra) - {"owner", "globals", "skip_failing", "leave_out_scheduler"}
-    if unknown:
-        raise BadSetting(f"unknown restore options: {', '.join(sorted(unknown))}")
-    if options.jobs < 1:
-        raise BadSetting(f"{options.jobs} jobs cannot restore anything")
-    owner = str(options.extra.get("owner") or OwnerPolicy.KEEP)
-    apply_globals = options.extra.get("globals") is True
-    is_policy = owner in (OwnerPolicy.KEEP, OwnerPolicy.NONE)
-    return RestoreChoices(
-        owner=OwnerPolicy(owner) if is_policy else OwnerPolicy.ROLE,
-        role="" if is_policy else owner,
-        apply_globals=apply_globals,
-        skips_failing=options.extra.get("skip_failing") is True,
-        leaves_out_scheduler=options.extra.get("leave_out_scheduler") is True,
-    )
+def ownership_options(request: RestoreRequest) -> list[str]:
+    """Return the options of pg_restore for the owner that `request` names."""
+    is_kept = request.owner_policy is OwnerPolicy.KEEP
+    options = [] if is_kept else ["--no-owner", "--no-privileges"]
+    return [*options, f"--role={request.owner_role}"] if request.owner_role else options
 
 
 def needed(
@@ -97,12 +67,12 @@ def needed_by(chosen: ResolvedSelection, expected: Inventory) -> Inventory:
     )
 
 
-def refuse_unfit(connection: Connection, expected: Inventory, choices: RestoreChoices) -> None:
+def refuse_unfit(connection: Connection, expected: Inventory, request: RestoreRequest) -> None:
     """Raises `BadSetting` when the server is older than the backup's, or lacks extensions or
     roles; each is named."""
     _refuse_older_server(connection, expected)
     _refuse_missing_extensions(connection, installable(expected))
-    needed = _roles_needed(expected, choices)
+    needed = _roles_needed(expected, request)
     missing = sorted(needed - _names(connection, "SELECT rolname FROM pg_roles"))
     if missing:
         raise BadSetting(
@@ -160,10 +130,10 @@ def _refuse_missing_extensions(connection: Connection, needed: Iterable[str]) ->
         )
 
 
-def _roles_needed(expected: Inventory, choices: RestoreChoices) -> set[str]:
-    if choices.owner is OwnerPolicy.ROLE:
-        return {choices.role}
-    if choices.owner is OwnerPolicy.NONE or choices.apply_globals:
+def _roles_needed(expected: Inventory, request: RestoreRequest) -> set[str]:
+    if request.owner_role:
+        return {request.owner_role}
+    if request.owner_policy is OwnerPolicy.NONE or request.create_roles:
         return set()
     owner = (expected.settings or {}).get("owner")
     return {*expected.roles, *([owner] if owner else [])}

@@ -18,7 +18,7 @@ from covetbackup.core.databases.postgresql.restore.losses import losses
 from covetbackup.core.databases.postgresql.restore.privileges import privileges
 from covetbackup.core.databases.postgresql.server.connection import Connection, ConnectionSettings
 from covetbackup.core.databases.postgresql.server.maintenance import maintenance_connection
-from covetbackup.core.databases.restore_target import CheckInput
+from covetbackup.core.databases.restore import CheckInput
 from covetbackup.core.errors import CovetError
 from covetbackup.core.stream.secret import Secret
 
@@ -45,12 +45,12 @@ def check_new_database(
 
 
 def _name(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
-    if wanted.replaces:
-        yield from replace_checks.checks(connection, wanted.name)
+    if wanted.request.replace:
+        yield from replace_checks.checks(connection, wanted.request.database)
         return
     try:
-        scratch.refuse_taken(connection, wanted.name)
+        scratch.refuse_taken(connection, wanted.request.database)
     except CovetError as error:
         yield failed("Name", error)
     else:
-        yield Check(Level.PASS, "Name", f"{wanted.name} does not exist yet.")
+        yield Check(Level.PASS, "Name", f"{wanted.request.database} does not exist yet.")

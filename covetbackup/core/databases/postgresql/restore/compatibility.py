@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.inventory.external_connections import (
@@ -25,10 +24,10 @@ from covetbackup.core.databases.postgresql.server.connection import (
     ConnectionSettings,
     major_of,
 )
-from covetbackup.core.databases.restore_target import CheckInput
+from covetbackup.core.databases.restore import CheckInput, OwnerPolicy, RestoreRequest
 from covetbackup.core.errors import CovetError
 
-_NOBODY = check_server.RestoreChoices(owner=check_server.OwnerPolicy.NONE)
+_NOBODY = RestoreRequest(owner=OwnerPolicy.NONE.value)
 _ANYWHERE = ("", "C", "POSIX")
 
 
@@ -55,7 +54,7 @@ def fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     """One check for each thing that is needed, in the order in which a restore would meet them."""
     settings = wanted.expected.settings or {}
     yield from needs(connection, wanted)
-    for line in external_connection_notices(wanted.expected, wanted.name):
+    for line in external_connection_notices(wanted.expected, wanted.request.database):
         yield Check(Level.WARNING, "Reaches out", f"{line[:1].upper()}{line[1:]}.")
     yield _encoding(connection, settings)
     yield _locale(connection, settings)
@@ -72,7 +71,7 @@ def needs(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
         f"The backup is of PostgreSQL {settings.get('server_version', 'an unknown version')}.",
         lambda: unfit(connection, alone, _NOBODY),
     )
-    if not wanted.with_structure:
+    if not wanted.request.has_structure:
         return
     yield _tried("Client programs", "", lambda: _tools(connection, settings))
     yield _extensions(connection, replace(alone, extensions=wanted.expected.extensions))
@@ -121,7 +120,7 @@ def _extensions(connection: Connection, needed: Inventory) -> Check:
 def _schedulers(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     """Extensions that only one database of a server can have."""
     for name in set(wanted.expected.extensions) & EXTENSIONS.keys():
-        reason = why_not(connection, name, wanted.name)
+        reason = why_not(connection, name, wanted.request.database)
         about = EXTENSIONS[name]
         if reason:
             detail = f"{name} is left out: {reason}. Its {about.content} come as a table of texts."
@@ -130,22 +129,20 @@ def _schedulers(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
 
 
 def _roles(connection: Connection, wanted: CheckInput, owner: str) -> Check:
-    extra = {"owner": wanted.owner, "globals": wanted.creates_roles}
-    choices = check_server.read_choices(RestoreOptions("", wanted.expected, extra=extra))
     owned = Inventory(roles=wanted.expected.roles, settings={"owner": owner})
     return _tried(
         "Roles",
         _roles_text(connection, wanted),
-        lambda: check_server.refuse_unfit(connection, owned, choices),
+        lambda: check_server.refuse_unfit(connection, owned, wanted.request),
     )
 
 
 def _roles_text(connection: Connection, wanted: CheckInput) -> str:
-    if wanted.owner == check_server.OwnerPolicy.NONE:
+    if wanted.request.owner == OwnerPolicy.NONE:
         return f"None needed: all will belong to {connection.info.user}."
-    if wanted.owner != check_server.OwnerPolicy.KEEP:
-        return _all_there((wanted.owner,))
-    if wanted.creates_roles:
+    if wanted.request.owner != OwnerPolicy.KEEP:
+        return _all_there((wanted.request.owner,))
+    if wanted.request.create_roles:
         return (
             f"Those of {', '.join(wanted.expected.roles) or 'none'} that are missing are created."
         )

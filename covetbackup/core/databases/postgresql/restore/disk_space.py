@@ -12,7 +12,7 @@ import psycopg
 from covetbackup.core.databases.checks import Check, Level
 from covetbackup.core.databases.postgresql.backup.single_stream import METHOD
 from covetbackup.core.databases.postgresql.server.connection import Connection
-from covetbackup.core.databases.restore_target import CheckInput
+from covetbackup.core.databases.restore import CheckInput
 from covetbackup.core.text import size_text
 
 _WITH_INDEXES = 1.3
@@ -24,7 +24,7 @@ def disk_space(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     parts is loaded by several jobs as it is."""
     tables = int((wanted.expected.settings or {}).get("table_bytes", "0"))
     yield _on_the_server(connection, tables or wanted.plain_bytes or 0)
-    if wanted.jobs > 1 and tables and wanted.method == METHOD:
+    if (wanted.request.jobs or 1) > 1 and tables and wanted.method == METHOD:
         yield _for_the_spool(tables)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from covetbackup.core.databases.postgresql.restore import scratch
+from covetbackup.core.databases.postgresql.restore import check_server, scratch
 from covetbackup.core.databases.restore_target import FieldText, RestoreFeatures, Switch
 from covetbackup.core.errors import BadSetting
 
@@ -38,7 +38,7 @@ def _connect_command(url: str, server_version: str) -> str:
 
 
 _SKIP_FAILING = Switch(
-    "skip_failing",
+    check_server.SKIP_FAILING,
     "--skip-failing",
     "Leave out what the server refuses to create",
     "An index, view, trigger or the like that fails is left out and listed in the result; tables "
@@ -47,7 +47,7 @@ _SKIP_FAILING = Switch(
 
 
 _LEAVE_OUT_SCHEDULER = Switch(
-    "leave_out_scheduler",
+    check_server.LEAVE_OUT_SCHEDULER,
     "--leave-out-scheduler",
     "Leave out pg_cron",
     "Its jobs are stored as rows in schema left_out_cron and do not run. Otherwise pg_cron is "
@@ -65,7 +65,7 @@ FEATURES = RestoreFeatures(
         "Create missing roles",
         "With their passwords, if the backup holds them. Existing roles are not changed.",
     ),
-    adds_tables=True,
+    tables_into_existing=True,
     has_schemas=True,
     has_superusers=True,
     switches=(_SKIP_FAILING, _LEAVE_OUT_SCHEDULER),

@@ -8,7 +8,7 @@ from covetbackup.core.databases.checks import Check, Level
 from covetbackup.core.databases.postgresql.backup import unread
 from covetbackup.core.databases.postgresql.restore import check_server
 from covetbackup.core.databases.postgresql.server.connection import Connection
-from covetbackup.core.databases.restore_target import CheckInput
+from covetbackup.core.databases.restore import CheckInput
 from covetbackup.core.errors import as_sentence
 
 

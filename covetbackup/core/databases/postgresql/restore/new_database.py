@@ -20,7 +20,7 @@ import psycopg
 from psycopg import sql
 
 from covetbackup.core.databases.background import Background
-from covetbackup.core.databases.base import MemberRange, RestoreOptions
+from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.archive.member_names import DUMP, HEAD, is_part
 from covetbackup.core.databases.postgresql.backup import unread
@@ -58,7 +58,7 @@ from covetbackup.core.databases.postgresql.server.liveness import (
 )
 from covetbackup.core.databases.postgresql.server.maintenance import connect_maintenance
 from covetbackup.core.databases.postgresql.server.older_server import sends_unknown_setting
-from covetbackup.core.databases.postgresql.server.url import parse_url
+from covetbackup.core.databases.restore import OwnerPolicy, RestoreRequest
 from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
 from covetbackup.core.progress import Progress
@@ -78,26 +78,23 @@ class PostgresRestore:
         self,
         settings: ConnectionSettings,
         password: Secret | None,
-        options: RestoreOptions,
+        request: RestoreRequest,
+        expected: Inventory,
         *,
         choose: Callable[[int], Clients],
         progress: Progress,
     ) -> None:
-        self._target = parse_url(options.target)
-        if not self._target.same_server(settings):
-            # The password at hand belongs to the engine's server and role, and to no other.
-            raise BadSetting(
-                f"the target is {self._target}, but the engine was made for another server or role",
-                "make an engine with the target's settings",
-            )
+        check_server.refuse_options(request)
+        self._target = settings.on(request.database or settings.database)
         self._settings = settings
         self._password = password
-        self._options = options
-        self._expected = options.expected
+        self._request = request
+        self._jobs = request.jobs or 1
+        self._keeps_owner = request.owner_policy is OwnerPolicy.KEEP
+        self._expected = expected
         # What a selection needs is known when its contents are read.
-        whole = options.selection is None
-        self._needed = options.expected if whole else check_server.needed(options.expected)
-        self._choices = check_server.read_choices(options)
+        whole = request.selection is None
+        self._needed = expected if whole else check_server.needed(expected)
         self._choose = choose
         self._progress = progress
         self._application = f"covetbackup {secrets.token_hex(4)}"
@@ -117,7 +114,7 @@ class PostgresRestore:
             self._pulse = LivenessProbe(self._keeper, self._settings)
             check_server.refuse_read_only(self._keeper)
             self._look_at_target()
-            check_server.refuse_unfit(self._keeper, self._needed, self._choices)
+            check_server.refuse_unfit(self._keeper, self._needed, self._request)
             major = check_server.archive_major(self._expected) or major_of(self._keeper)
             self._clients = self._choose(major)
             self._say_risks()
@@ -126,10 +123,10 @@ class PostgresRestore:
             self._parts = ParallelRestore(
                 self._pg_restore,
                 self._connect_to_scratch,
-                skips_failing=self._choices.skips_failing,
-                jobs=self._options.jobs,
+                skips_failing=check_server.SKIP_FAILING in self._request.options,
+                jobs=self._jobs,
                 expected=self._expected,
-                selection=self._options.selection,
+                selection=self._request.selection,
                 progress=self._progress,
             )
             stack.callback(self._parts.close)
@@ -148,7 +145,7 @@ class PostgresRestore:
         if HEAD in members:
             yield (MemberRange(HEAD),)
             self._parts.open(members)
-        elif self._options.selection is not None:
+        elif self._request.selection is not None:
             raise BadSetting(
                 "of a dump in one stream nothing can be selected",
                 "restore all of it; or let pg_restore choose from what `cat … dump.pgc` writes",
@@ -171,7 +168,7 @@ class PostgresRestore:
         if piece.member != DUMP:
             raise BadSetting(f"a PostgreSQL backup has no member {piece.member!r}")
         size = int((self._expected.settings or {}).get("table_bytes", "0"))
-        load = partial(start_whole, self._pg_restore(), self._options.jobs, size)
+        load = partial(start_whole, self._pg_restore(), self._jobs, size)
         return self._parts.whole_sink(load, ProgressWithLiveness(progress, self._pulse))
 
     @property
@@ -223,12 +220,12 @@ class PostgresRestore:
         self._committed = True
         self._notes += self._outward
         self._name = target
-        leaves_out = self._choices.leaves_out_scheduler
+        leaves_out = check_server.LEAVE_OUT_SCHEDULER in self._request.options
         self._notes += make_waiting(self._keeper, target, self._parts, leaves_out=leaves_out)
 
     def _look_at_target(self) -> None:
         target = self._target.database
-        if not self._options.replace:
+        if not self._request.replace:
             scratch.refuse_taken(self._keeper, target)
             return
         swap.refuse_unfit(self._keeper, target)
@@ -251,13 +248,13 @@ class PostgresRestore:
             )
 
     def _create_scratch(self) -> None:
-        owner = self._choices.role or None
+        owner = self._request.owner_role or None
         scratch.create(self._keeper, self._name, self._expected, owner=owner)
 
     def _refuse_unfit_for(self, chosen: ResolvedSelection) -> None:
         self._needed = check_server.needed_by(chosen, self._expected)
         with translated(self._settings):
-            check_server.refuse_unfit(self._keeper, self._needed, self._choices)
+            check_server.refuse_unfit(self._keeper, self._needed, self._request)
             self._say_what_is_lost()
 
     def _finish_contents(self) -> None:
@@ -282,7 +279,7 @@ class PostgresRestore:
         self._say_what_is_lost()
         _, lost = check_server.own_tablespace(self._keeper, self._expected)
         self._notes += [lost] if lost else []
-        if self._options.selection is None:
+        if self._request.selection is None:
             self._notes += unread.notes(self._expected)
 
     def _say_what_is_lost(self) -> None:
@@ -294,7 +291,7 @@ class PostgresRestore:
         return list(check_server.missing_tablespaces(self._keeper, self._needed))
 
     def _apply_globals(self, script: bytes) -> None:
-        if not self._choices.apply_globals:
+        if not self._request.create_roles:
             return
         needed = self.chosen.roles if self.chosen else None
         self._created_roles = roles.create_missing_roles(self._keeper, script, needed)
@@ -305,7 +302,7 @@ class PostgresRestore:
         """The statements for the commit point that this role may run, tried and rolled back: a
         failure must show now and not after hours of loading."""
         wanted = properties.property_statements(
-            self._name, self._expected, keep_owner=self._choices.keeps_owner
+            self._name, self._expected, keep_owner=self._keeps_owner
         )
         possible, failures = properties.dry_run(self._keeper, wanted)
         for text, error in failures:
@@ -316,7 +313,7 @@ class PostgresRestore:
         if isinstance(error, properties.UNKNOWN_HERE):
             self._notes.append(f"left out: {text}")
             return
-        if self._choices.keeps_owner and self._options.selection is None:
+        if self._keeps_owner and self._request.selection is None:
             raise DatabaseError(
                 f"cannot give the database its properties: {text}",
                 "restore as a superuser, or with owner none",
@@ -325,7 +322,7 @@ class PostgresRestore:
 
     def _pg_restore(self) -> PgRestore:
         options = ["--no-password", f"--dbname={conninfo_without_send_timeout(self._name)}"]
-        options += self._choices.ownership_options
+        options += check_server.ownership_options(self._request)
         if self._lost_tablespaces():
             options.append("--no-tablespaces")
         return PgRestore(
@@ -350,7 +347,7 @@ class PostgresRestore:
     @contextmanager
     def _analyzing(self, analysis: Analysis) -> Iterator[Sequence[Background[None]]]:
         with ExitStack() as stack:
-            jobs = range(self._options.jobs)
+            jobs = range(self._jobs)
             yield [stack.enter_context(self._on_scratch(analysis)) for _ in jobs]
 
     @contextmanager
@@ -368,8 +365,8 @@ class PostgresRestore:
     def _connect_to_scratch(self) -> Connection:
         settings = self._settings.on(self._name)
         connection = connect(settings, self._password, application=self._application)
-        if self._choices.role:
-            role = sql.Identifier(self._choices.role)
+        if self._request.owner_role:
+            role = sql.Identifier(self._request.owner_role)
             try:
                 connection.execute(sql.SQL("SET ROLE {}").format(role))
             except BaseException:

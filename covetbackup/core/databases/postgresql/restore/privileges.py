@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from psycopg import sql
 
 from covetbackup.core.databases.checks import Check, Level, join_names
-from covetbackup.core.databases.postgresql.restore.check_server import is_superuser
+from covetbackup.core.databases.postgresql.restore.check_server import SKIP_FAILING, is_superuser
 from covetbackup.core.databases.postgresql.restore.superuser_objects import untrusted_extensions
 from covetbackup.core.databases.postgresql.server.connection import Connection
-from covetbackup.core.databases.restore_target import CheckInput
+from covetbackup.core.databases.restore import CheckInput
 
 _SELF = "SELECT rolname, rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user"
 _NOT_MEMBER = """
@@ -41,10 +41,10 @@ def privileges(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
 def _ownership(connection: Connection, wanted: CheckInput, role: str) -> Iterator[Check]:
     """Giving away needs membership: of the database's own owner always, of the others' only if
     they own something, which the inventory does not tell from being granted something."""
-    if wanted.owner == "none":
+    if wanted.request.owner == "none":
         return
     owner = (wanted.expected.settings or {}).get("owner", "")
-    certain = [owner] if wanted.owner == "keep" else [wanted.owner]
+    certain = [owner] if wanted.request.owner == "keep" else [wanted.request.owner]
     foreign = _names(connection, _NOT_MEMBER, certain)
     if foreign:
         yield Check(
@@ -53,7 +53,7 @@ def _ownership(connection: Connection, wanted: CheckInput, role: str) -> Iterato
             f"{role} is no member of {', '.join(foreign)} and cannot give it the database.",
             _text("GRANT {1} TO {0}; or restore with owner “none”.", connection, [role, *foreign]),
         )
-    possible = wanted.expected.roles if wanted.owner == "keep" else ()
+    possible = wanted.expected.roles if wanted.request.owner == "keep" else ()
     others = sorted(set(_names(connection, _NOT_MEMBER, possible)) - set(foreign))
     if others:
         detail = f"{role} is no member of {', '.join(others)}; if they own objects it must be."
@@ -71,9 +71,9 @@ def superuser_only(connection: Connection, wanted: CheckInput) -> Iterator[Check
     if not names:
         return
     detail = f"On most servers only a superuser may create {join_names(names, _SHOWN)}."
-    if "skip_failing" in wanted.switches:
+    if SKIP_FAILING in wanted.request.options:
         fix = "What the server refuses is left out, unless rows need it."
-    elif wanted.adds:
+    elif wanted.request.is_in_place:
         fix = "Restore with a superuser's server entry."
     else:
         fix = "Restore with a superuser's server entry, or leave out what the server refuses."

@@ -88,18 +88,6 @@ class ConnectionSettings:
         """Return the settings of another `database` of the same server, for the same user."""
         return replace(self, database=database)
 
-    def same_server(self, other: ConnectionSettings) -> bool:
-        """Return whether `other` is on the same server, for the same user.
-
-        Host names are compared without case.
-        """
-        mine = (_comparable(self.host), self.port, self.user)
-        return mine == (_comparable(other.host), other.port, other.user)
-
-
-def _comparable(host: str) -> str:
-    return host if host.startswith("/") else host.lower()
-
 
 def connect(
     settings: ConnectionSettings, password: Secret | None, *, application: str

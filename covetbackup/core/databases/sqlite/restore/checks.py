@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from covetbackup.core.databases.checks import Check, Level, failed
-from covetbackup.core.databases.restore_target import CheckInput
+from covetbackup.core.databases.restore import CheckInput
 from covetbackup.core.databases.sqlite.replace import checks as replace_checks
 from covetbackup.core.databases.sqlite.restore.session import refuse_taken
 from covetbackup.core.errors import CovetError, as_sentence
@@ -49,15 +49,15 @@ def file_system(folder: Path) -> list[Check]:
 
 
 def _name(path_of: Callable[[str], Path], wanted: CheckInput) -> Iterator[Check]:
-    if wanted.replaces:
-        yield from replace_checks.checks(path_of(wanted.name))
+    if wanted.request.replace:
+        yield from replace_checks.checks(path_of(wanted.request.database))
         return
     try:
-        refuse_taken(path_of(wanted.name))
+        refuse_taken(path_of(wanted.request.database))
     except CovetError as error:
         yield failed("Name", error)
     else:
-        yield Check(Level.PASS, "Name", f"{wanted.name} does not exist yet.")
+        yield Check(Level.PASS, "Name", f"{wanted.request.database} does not exist yet.")
 
 
 def _disk_space(folder: Path, plain_bytes: int | None) -> Check:

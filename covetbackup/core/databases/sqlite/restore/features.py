@@ -37,5 +37,5 @@ FEATURES = RestoreFeatures(
     connect_command=_connect_command,
     has_owners=False,
     selects=False,
-    adds=False,
+    into_existing=False,
 )

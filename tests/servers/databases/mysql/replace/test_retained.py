@@ -15,12 +15,12 @@ from typing import Any
 import pymysql
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.mysql.replace import metadata_tables, retained, swap
 from covetbackup.core.databases.mysql.replace.locks import MetadataLockQueue
 from covetbackup.core.databases.mysql.restore.new_database import LogicalRestore
 from covetbackup.core.databases.mysql.restore.scratch import PREFIX
 from covetbackup.core.databases.mysql.server.connection import connect
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import BadSetting, Cancelled, DatabaseError, ServerBusy, TargetNotEmpty
 from covetbackup.core.progress import Silent
 from tests.support.mariadb import MakeUser, MysqlServer, create_database
@@ -79,8 +79,8 @@ def shop(backup: Taken, mariadb_tidy: MysqlServer) -> str:
 @contextmanager
 def replacing(server: MysqlServer, backup: Taken, name: str = TARGET) -> Iterator[LogicalRestore]:
     """A session that holds all of the backup."""
-    options = RestoreOptions(server.url(name), backup.inventory, replace=True)
-    with engine_for(server, name).restore(options, Silent()) as session:
+    options = RestoreRequest(name, replace=True)
+    with engine_for(server, name).restore(options, backup.inventory, Silent()) as session:
         fill(session, backup)
         yield session  # type: ignore[misc]
 
@@ -263,9 +263,9 @@ def test_a_cancel_before_the_swap_leaves_the_original(
 def test_without_the_option_nothing_is_replaced(
     mariadb_server: MysqlServer, backup: Taken, shop: str
 ) -> None:
-    options = RestoreOptions(mariadb_server.url(shop), backup.inventory)
+    options = RestoreRequest(shop)
     with as_before(mariadb_server), pytest.raises(TargetNotEmpty):
-        with engine_for(mariadb_server, shop).restore(options, Silent()):
+        with engine_for(mariadb_server, shop).restore(options, backup.inventory, Silent()):
             pytest.fail("the restore began")
 
 
@@ -300,12 +300,7 @@ def test_rights_that_are_missing_are_named_with_their_grant(
             with pytest.raises(DatabaseError, match="may not replace") as caught:
                 retained.refuse_unfit(connection, shop)
         mariadb_server.execute(None, caught.value.hint.split(": ", 1)[1].rstrip(";"))
-    options = RestoreOptions(
-        mariadb_server.url(shop, restorer.name),
-        backup.inventory,
-        extra={"owner": "none"},
-        replace=True,
-    )
+    options = RestoreRequest(shop, restorer.name, replace=True, owner="none")
     mariadb_server.execute(None, "SET GLOBAL log_bin_trust_function_creators = 1")
     # Else it could not read the bodies of routines that others made.
     mariadb_server.execute(None, f"GRANT SELECT ON mysql.proc TO '{restorer.name}'@'%'")
@@ -313,11 +308,15 @@ def test_rights_that_are_missing_are_named_with_their_grant(
         as_before(mariadb_server),
         pytest.raises(DatabaseError, match="could not be created again"),
     ):
-        with engine_for(mariadb_server, shop, restorer).restore(options, Silent()) as session:
+        with engine_for(mariadb_server, shop, restorer).restore(
+            options, backup.inventory, Silent()
+        ) as session:
             fill(session, backup)
             session.commit()
     mariadb_server.execute(None, f"GRANT SET USER ON *.* TO '{restorer.name}'@'%'")
-    with engine_for(mariadb_server, shop, restorer).restore(options, Silent()) as session:
+    with engine_for(mariadb_server, shop, restorer).restore(
+        options, backup.inventory, Silent()
+    ) as session:
         fill(session, backup)
         session.commit()
     assert "kinds" in contents(mariadb_server, shop)

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import differences
 from covetbackup.core.databases.mysql.inventory import references
 from covetbackup.core.databases.mysql.replace import swap
 from covetbackup.core.databases.mysql.restore.scratch import PREFIX
 from covetbackup.core.databases.mysql.server.connection import connect
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import BadSetting, Unreadable
 from covetbackup.core.progress import Silent
 from tests.support.command_line import command_line
@@ -90,10 +90,10 @@ def test_it_comes_back_under_its_own_name_after_a_loss(
 
 def test_no_event_of_a_restore_test_runs(mariadb_tidy: MysqlServer, backup: Backup) -> None:
     taken = backup[0]
-    options = RestoreOptions(
-        mariadb_tidy.url("covet_drill"), taken.inventory, 1, {"enable_events": True}
-    )
-    with engine_for(mariadb_tidy, "covet_drill").restore(options, Silent()) as session:
+    options = RestoreRequest("covet_drill", options=("enable_events",))
+    with engine_for(mariadb_tidy, "covet_drill").restore(
+        options, taken.inventory, Silent()
+    ) as session:
         fill(session, taken)
         assert differences(taken.inventory, session.inventory()) == []
         (scratch,) = (n for n in mariadb_tidy.databases() if n.startswith(PREFIX))

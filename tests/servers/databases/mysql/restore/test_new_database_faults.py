@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from covetbackup.core.databases.base import MemberRange, RestoreOptions
+from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.replace import publish
 from covetbackup.core.databases.mysql.restore import scratch
 from covetbackup.core.databases.mysql.restore.scratch import PREFIX, UNFINISHED, sweep_scratch
 from covetbackup.core.databases.mysql.server.connection import connect
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import (
     BadSetting,
     Cancelled,
@@ -110,8 +111,10 @@ def test_a_dump_cut_between_two_statements_leaves_no_database(
 def test_a_source_that_dies_leaves_no_database(mariadb_server: MysqlServer, backup: Taken) -> None:
     failing = source_of([backup.members["data-0001.sql"][:900_000]], then=SinkFailed("lost"))
     with unchanged(mariadb_server), pytest.raises(SinkFailed, match="lost"):
-        options = RestoreOptions(mariadb_server.url(TARGET), backup.inventory)
-        with engine_for(mariadb_server, TARGET).restore(options, Silent()) as session:
+        options = RestoreRequest(TARGET)
+        with engine_for(mariadb_server, TARGET).restore(
+            options, backup.inventory, Silent()
+        ) as session:
             schema = source_of([backup.members["schema.sql"]])
             pump(schema, [], session.sink(MemberRange("schema.sql"), Silent()))
             pump(failing, [], session.sink(MemberRange("data-0001.sql"), Silent()))
@@ -121,8 +124,10 @@ def test_a_cancel_before_the_commit_leaves_no_database(
     mariadb_server: MysqlServer, backup: Taken
 ) -> None:
     with unchanged(mariadb_server), pytest.raises(Cancelled):
-        options = RestoreOptions(mariadb_server.url(TARGET), backup.inventory)
-        with engine_for(mariadb_server, TARGET).restore(options, Silent()) as session:
+        options = RestoreRequest(TARGET)
+        with engine_for(mariadb_server, TARGET).restore(
+            options, backup.inventory, Silent()
+        ) as session:
             fill(session, backup)
             session.inventory()
             raise Cancelled
@@ -134,8 +139,10 @@ def test_a_client_whose_session_is_killed_leaves_no_database(
     loading = f"SELECT ID FROM information_schema.PROCESSLIST WHERE DB LIKE '{PREFIX}%'"
     big = next(name for name, data in backup.members.items() if b"INSERT INTO `big`" in data)
     with unchanged(mariadb_server), pytest.raises(SinkFailed, match="client"):
-        options = RestoreOptions(mariadb_server.url(TARGET), backup.inventory)
-        with engine_for(mariadb_server, TARGET).restore(options, Silent()) as session:
+        options = RestoreRequest(TARGET)
+        with engine_for(mariadb_server, TARGET).restore(
+            options, backup.inventory, Silent()
+        ) as session:
             schema = source_of([backup.members["schema.sql"]])
             pump(schema, [], session.sink(MemberRange("schema.sql"), Silent()))
             sink = session.sink(MemberRange(big), Silent())
@@ -162,9 +169,11 @@ def test_an_existing_database_is_refused_and_untouched(
 def test_a_database_created_meanwhile_is_not_replaced(
     mariadb_server: MysqlServer, backup: Taken
 ) -> None:
-    options = RestoreOptions(mariadb_server.url(TARGET), backup.inventory)
+    options = RestoreRequest(TARGET)
     with pytest.raises(TargetNotEmpty, match="during the restore"):
-        with engine_for(mariadb_server, TARGET).restore(options, Silent()) as session:
+        with engine_for(mariadb_server, TARGET).restore(
+            options, backup.inventory, Silent()
+        ) as session:
             fill(session, backup)
             create_database(mariadb_server, TARGET)
             session.commit()
@@ -203,10 +212,8 @@ def test_events_sleep_until_the_target_is_whole(
     )
     taken = take(engine_for(mariadb_server, mariadb_database))
     events = taken.members["events.sql"].replace(b" STARTS '2036-01-01 00:00:00'", b"")
-    options = RestoreOptions(
-        mariadb_server.url(TARGET), taken.inventory, extra={"enable_events": True}
-    )
-    with engine_for(mariadb_server, TARGET).restore(options, Silent()) as session:
+    options = RestoreRequest(TARGET, options=("enable_events",))
+    with engine_for(mariadb_server, TARGET).restore(options, taken.inventory, Silent()) as session:
         fill(session, with_member(taken, "events.sql", events))
         (scratch,) = _scratch_databases(mariadb_server)
         status = "SELECT STATUS FROM information_schema.EVENTS WHERE EVENT_SCHEMA = '{}'"
@@ -340,12 +347,13 @@ def test_kill_9_leaves_only_what_a_sweep_removes(
 
 _RESTORING = """
 import json, pathlib, sys, time
-from covetbackup.core.databases.base import MemberRange, RestoreOptions
+from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.restore import scratch
 from covetbackup.core.databases.mysql.replace import publish
 from covetbackup.core.databases.mysql.engine import MysqlEngine
 from covetbackup.core.databases.mysql.server.url import parse_url
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.progress import Silent
 from covetbackup.core.stream.secret import Secret
 url, folder, stage = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3]
@@ -357,7 +365,7 @@ def wait(*given):
 if stage == "creating":
     scratch.mark_unfinished = wait
 publish.add_programs = wait
-with engine.restore(RestoreOptions(url, expected), Silent()) as session:
+with engine.restore(RestoreRequest(), expected, Silent()) as session:
     for group in session.groups({path.name: 1 for path in sorted(folder.iterdir())}):
         for piece in group:
             sink = session.sink(piece, Silent())

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from covetbackup.core.crypto.keyring import Keyring, new_keys
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.manager import BackupManager, RestoreManager, create_repository
-from covetbackup.core.operations.restore import RestoreRequest
 from tests.support.mariadb import MysqlServer, create_database
 from tests.support.mariadb_backup import (
     Taken,
@@ -192,7 +192,7 @@ def test_a_stored_backup_lists_its_tables_and_gives_one(
     assert chosen.skipped == ("child.has a parent",)
     manager.restore_backup(
         label,
-        RestoreRequest(mariadb_server.url(copy), jobs=2, selection=Selection(("child", "parted"))),
+        RestoreRequest(copy, jobs=2, selection=Selection(("child", "parted"))),
         password=mariadb_server.password,
     )
     assert contents(mariadb_server, copy).keys() == {"child", "parted"}
@@ -200,6 +200,6 @@ def test_a_stored_backup_lists_its_tables_and_gives_one(
     with pytest.raises(BadSetting, match="knows no schemas"):
         manager.restore_backup(
             label,
-            RestoreRequest(mariadb_server.url(fresh_name()), selection=renaming),
+            RestoreRequest(fresh_name(), selection=renaming),
             password=mariadb_server.password,
         )

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from covetbackup.core.databases.postgresql.archive import directory
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting, Incomplete, TargetNotEmpty
 from covetbackup.core.manager import RestoreManager
-from covetbackup.core.operations.restore import RestoreRequest, RestoreResult
+from covetbackup.core.operations.restore import RestoreResult
 from tests.support.postgres import PostgresRole, PostgresServer, drop_databases
 from tests.support.postgres_backup import Notes, contents
 from tests.support.postgres_selection import (
@@ -142,7 +143,7 @@ def test_only_what_is_wanted_is_read(postgres_server: PostgresServer, place: Pla
     restore(postgres_server, place, "public.egg")
     little = storage.read
     storage.read = 0
-    restore_all = RestoreRequest(postgres_server.url("all_of_it"), jobs=2)
+    restore_all = RestoreRequest("all_of_it", jobs=2)
     RestoreManager(*place).restore_backup(
         label_of(place, "parts"), restore_all, password=postgres_server.password
     )

@@ -15,12 +15,13 @@ from functools import partial
 import psycopg
 import pytest
 
-from covetbackup.core.databases.base import BackupOptions, Member, MemberRange, RestoreOptions
+from covetbackup.core.databases.base import BackupOptions, Member, MemberRange
 from covetbackup.core.databases.postgresql.archive.member_names import part_name
 from covetbackup.core.databases.postgresql.backup import parallel, plan
 from covetbackup.core.databases.postgresql.restore import part_sink
 from covetbackup.core.databases.postgresql.restore.scratch import PREFIX
 from covetbackup.core.databases.postgresql.server.connection import connect
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import (
     Cancelled,
     CovetError,
@@ -404,17 +405,17 @@ def test_a_killed_loader_leaves_no_database(
 def test_parts_in_the_wrong_order_are_refused(
     postgres_server: PostgresServer, taken: Taken
 ) -> None:
-    options = RestoreOptions(postgres_server.url(TARGET), taken.inventory)
+    options = RestoreRequest(TARGET)
     with unchanged(postgres_server), pytest.raises(CovetError, match="before"):
-        with engine_for(postgres_server).restore(options, Silent()) as session:
+        with engine_for(postgres_server).restore(options, taken.inventory, Silent()) as session:
             session.sink(MemberRange("dump.pgc.0001"), Silent())
 
 
 def test_a_restore_left_without_commit_leaves_no_database(
     postgres_server: PostgresServer, taken: Taken
 ) -> None:
-    options = RestoreOptions(postgres_server.url(TARGET), taken.inventory, jobs=2)
+    options = RestoreRequest(TARGET, jobs=2)
     with unchanged(postgres_server), pytest.raises(Cancelled):
-        with engine_for(postgres_server).restore(options, Silent()) as session:
+        with engine_for(postgres_server).restore(options, taken.inventory, Silent()) as session:
             fill(session, taken.members, jobs=2)
             raise Cancelled

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions, restore_notes
+from covetbackup.core.databases.base import restore_notes
 from covetbackup.core.databases.postgresql.inventory.external_connections import (
     external_connection_notices,
 )
+from covetbackup.core.databases.restore import RestoreRequest
 from tests.support.postgres import PostgresServer
 from tests.support.postgres_backup import Notes, Taken, engine_for, fill, take
 
@@ -41,8 +42,8 @@ def without_subscription(server: PostgresServer, database: str) -> None:
 
 
 def restored(server: PostgresServer, taken: Taken, name: str) -> tuple[str, ...]:
-    options = RestoreOptions(server.url(name), taken.inventory, 1, {})
-    with engine_for(server).restore(options, Notes()) as session:
+    options = RestoreRequest(name)
+    with engine_for(server).restore(options, taken.inventory, Notes()) as session:
         fill(session, taken.members)
         assert restore_notes(session) == ()
         session.commit()

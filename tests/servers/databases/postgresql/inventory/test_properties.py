@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions, restore_notes
+from covetbackup.core.databases.base import restore_notes
+from covetbackup.core.databases.restore import RestoreRequest
 from tests.support.postgres import PostgresRole, PostgresServer
 from tests.support.postgres_backup import Notes, Taken, engine_for, fill, put_back, take
 
@@ -31,8 +32,8 @@ def space(postgres_tidy: PostgresServer) -> Iterator[str]:
 
 def restored(server: PostgresServer, taken: Taken, target: str) -> list[str]:
     """The notes of a restore to database `target`."""
-    options = RestoreOptions(server.url(target), taken.inventory, 1, {})
-    with engine_for(server).restore(options, Notes()) as session:
+    options = RestoreRequest(target)
+    with engine_for(server).restore(options, taken.inventory, Notes()) as session:
         fill(session, taken.members)
         session.commit()
         return list(restore_notes(session))

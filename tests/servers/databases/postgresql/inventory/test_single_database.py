@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions, required_inventory
+from covetbackup.core.databases.base import required_inventory
 from covetbackup.core.databases.inventory import differences
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.progress import Silent
 from tests.support import postgres_server as servers
 from tests.support.postgres import PostgresServer, drop_databases, postgres_binaries, run_server
 from tests.support.postgres_backup import Taken, contents, engine_for, fill, schema_of, take
+from tests.support.restore_requests import request_for
 
 METHODS = ("parallel", "logical")
 HOME, COPY = "jobs", "jobs_copy"
@@ -62,8 +64,8 @@ def restore(
     server: PostgresServer, taken: Taken, name: str, *, replace: bool = False, **extra: object
 ) -> list[str]:
     """Restore, compare, make real; the notes."""
-    options = RestoreOptions(server.url(name), taken.inventory, 2, extra, replace=replace)
-    with engine_for(server).restore(options, Silent()) as session:
+    options = request_for(name, replace=replace, jobs=2, **extra)
+    with engine_for(server).restore(options, taken.inventory, Silent()) as session:
         fill(session, taken.members, jobs=2)
         found = session.inventory()
         assert differences(required_inventory(session, taken.inventory), found) == []
@@ -123,8 +125,8 @@ def test_a_restore_test_says_that_it_was_not_tried(
     server: PostgresServer, backups: dict[str, Taken]
 ) -> None:
     taken = backups["parallel"]
-    options = RestoreOptions(server.url(COPY), taken.inventory, 2)
-    with engine_for(server).restore(options, Silent()) as session:
+    options = RestoreRequest(COPY, jobs=2)
+    with engine_for(server).restore(options, taken.inventory, Silent()) as session:
         fill(session, taken.members, jobs=2)
         assert differences(required_inventory(session, taken.inventory), session.inventory()) == []
         [note] = session.notes  # type: ignore[attr-defined]

@@ -14,11 +14,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from covetbackup.core.databases.base import MemberRange, RestoreOptions
+from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.postgresql.replace import swap
 from covetbackup.core.databases.postgresql.restore.new_database import PostgresRestore
 from covetbackup.core.databases.postgresql.restore.scratch import PREFIX
 from covetbackup.core.databases.postgresql.server.maintenance import connect_maintenance
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import BadSetting, Cancelled, DatabaseError, SinkFailed, TargetNotEmpty
 from covetbackup.core.progress import Silent
 from covetbackup.core.stream.pump import pump
@@ -54,9 +55,8 @@ def replacing(
     server: PostgresServer, backup: Taken, name: str = TARGET, role: PostgresRole | None = None
 ) -> Iterator[PostgresRestore]:
     """A session that holds all of the backup."""
-    url = server.url(name, role.name if role else "postgres")
-    options = RestoreOptions(url, backup.inventory, extra={"owner": "none"}, replace=True)
-    with engine_for(server, role=role).restore(options, Silent()) as session:
+    options = RestoreRequest(name, replace=True, owner="none")
+    with engine_for(server, role=role).restore(options, backup.inventory, Silent()) as session:
         fill(session, backup.members)
         yield session  # type: ignore[misc]
 
@@ -142,12 +142,12 @@ def test_clients_that_come_and_go_find_one_or_the_other_at_any_moment(
 def test_a_cancel_before_the_swap_leaves_the_original_serving(
     postgres_server: PostgresServer, backup: Taken, shop: str, is_loaded: bool
 ) -> None:
-    options = RestoreOptions(postgres_server.url(shop), backup.inventory, replace=True)
+    options = RestoreRequest(shop, replace=True)
     dump = backup.members["dump.pgc"]
     half = source_of([dump[: len(dump) // 2]], then=Cancelled())
     client = postgres_server.connect(shop)
     with pytest.raises(Cancelled):
-        with engine_for(postgres_server).restore(options, Silent()) as session:
+        with engine_for(postgres_server).restore(options, backup.inventory, Silent()) as session:
             source = source_of([dump]) if is_loaded else half
             pump(source, [], session.sink(MemberRange("dump.pgc"), Silent()))
             session.inventory()
@@ -160,8 +160,11 @@ def test_a_cancel_before_the_swap_leaves_the_original_serving(
 def test_without_the_option_nothing_is_replaced(
     postgres_server: PostgresServer, backup: Taken, shop: str
 ) -> None:
-    options = RestoreOptions(postgres_server.url(shop), backup.inventory)
-    with pytest.raises(TargetNotEmpty), engine_for(postgres_server).restore(options, Silent()):
+    options = RestoreRequest(shop)
+    with (
+        pytest.raises(TargetNotEmpty),
+        engine_for(postgres_server).restore(options, backup.inventory, Silent()),
+    ):
         pytest.fail("the restore began")
     assert is_as_before(postgres_server)
 
@@ -201,11 +204,11 @@ def test_a_role_that_does_not_own_the_objects_fails_with_the_statement(
     taken = take(engine_for(postgres_server, source))
     postgres_server.execute("postgres", f"ALTER DATABASE {shop} OWNER TO {restorer.name}")
     before = contents(postgres_server, shop)
-    options = RestoreOptions(
-        postgres_server.url(shop, restorer.name), taken.inventory, replace=True
-    )
+    options = RestoreRequest(shop, replace=True)
     with pytest.raises(SinkFailed, match="ALTER TABLE public.t OWNER"):
-        with engine_for(postgres_server, role=restorer).restore(options, Silent()) as session:
+        with engine_for(postgres_server, role=restorer).restore(
+            options, taken.inventory, Silent()
+        ) as session:
             fill(session, taken.members)
     assert contents(postgres_server, shop) == before
     assert is_as_before(postgres_server)
@@ -282,11 +285,12 @@ def test_kill_9_around_the_swap_leaves_one_or_the_other(
 _KILLED = """
 import os, sys
 from contextlib import contextmanager
-from covetbackup.core.databases.base import MemberRange, RestoreOptions
+from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.replace import swap
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.databases.postgresql.server.url import parse_url
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.progress import Silent
 from covetbackup.core.stream.secret import Secret
 url, dump, moment = sys.argv[1:]
@@ -303,8 +307,8 @@ if moment == "before":
 else:
     swap.swap = swap_and_die
 engine = PostgresEngine(parse_url(url), Secret(os.environ["DATABASE_SECRET"]))
-options = RestoreOptions(url, Inventory(), replace=True, extra={"owner": "none"})
-with engine.restore(options, Silent()) as session:
+request = RestoreRequest(replace=True, owner="none")
+with engine.restore(request, Inventory(), Silent()) as session:
     sink = session.sink(MemberRange("dump.pgc"), Silent())
     with open(dump, "rb") as file:
         sink.write(file.read())

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Silent
@@ -24,11 +24,13 @@ def test_a_role_whose_sessions_are_read_only_is_told_what_makes_them_so(
     server.execute(postgres_database, "CREATE TABLE t (a int)")
     taken = take(engine_for(server, postgres_database))
     server.execute("postgres", f"ALTER ROLE {role.name} SET default_transaction_read_only = on")
-    url = server.url("postgres" if adds else "copy", role.name)
+    url = server.url("copy", role.name)
     selection = Selection(("public.t",)) if adds else None
-    options = RestoreOptions(url, taken.inventory, adds=adds, selection=selection)
+    options = RestoreRequest(
+        "postgres" if adds else "copy", selection=selection, into_existing=adds
+    )
     with pytest.raises(BadSetting, match=f"sessions of role {role.name} are read-only") as raised:
-        engine_for(server, role=role).restore(options, Silent()).__enter__()
+        engine_for(server, role=role).restore(options, taken.inventory, Silent()).__enter__()
     fix = f"ALTER ROLE {role.name} RESET default_transaction_read_only;"
     assert fix in raised.value.hint
     server.execute("postgres", fix)

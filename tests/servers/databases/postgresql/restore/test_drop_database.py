@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions, unremoved
+from covetbackup.core.databases.base import unremoved
 from covetbackup.core.databases.postgresql.replace import swap
 from covetbackup.core.databases.postgresql.restore import drop_database
 from covetbackup.core.databases.postgresql.restore.scratch import (
@@ -16,6 +16,7 @@ from covetbackup.core.databases.postgresql.restore.scratch import (
     scratch_name,
     sweep_scratch,
 )
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import ServerBusy
 from tests.support.postgres import PostgresServer
 from tests.support.postgres_backup import Notes, Taken, engine_for, fill, take
@@ -47,8 +48,8 @@ def scratch_databases(server: PostgresServer) -> list[str]:
 
 def drill(server: PostgresServer, taken: Taken, notes: Notes) -> str:
     """What is left of a restore without a commit."""
-    options = RestoreOptions(server.url("drill"), taken.inventory, 1, {})
-    with engine_for(server).restore(options, notes) as session:
+    options = RestoreRequest("drill")
+    with engine_for(server).restore(options, taken.inventory, notes) as session:
         fill(session, taken.members)
         assert server.rows("postgres", "SELECT count(*) FROM pg_subscription") == [(2,)]
     return unremoved(session)
@@ -107,8 +108,8 @@ def test_a_restore_whose_scratch_database_stays_names_it(
     postgres_tidy.execute(postgres_database, "CREATE TABLE t (i int)")
     taken = take(engine_for(postgres_tidy, postgres_database))
     notes = Notes()
-    options = RestoreOptions(postgres_tidy.url("drill"), taken.inventory, 1, {})
-    with engine_for(postgres_tidy).restore(options, notes) as session:
+    options = RestoreRequest("drill")
+    with engine_for(postgres_tidy).restore(options, taken.inventory, notes) as session:
         fill(session, taken.members)
         (name,) = scratch_databases(postgres_tidy)
         holder = held(postgres_tidy, name)

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from covetbackup.core.databases.base import MemberRange, RestoreOptions
+from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.inventory import Inventory, differences
 from covetbackup.core.databases.postgresql.restore.scratch import PREFIX, sweep_scratch
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import (
     BadSetting,
     Cancelled,
@@ -89,8 +90,8 @@ def test_a_source_that_dies_leaves_no_database(
 ) -> None:
     failing = source_of([backup.members["dump.pgc"][:900_000]], then=SinkFailed("lost"))
     with unchanged(postgres_server), pytest.raises(SinkFailed, match="lost"):
-        options = RestoreOptions(postgres_server.url(TARGET), backup.inventory)
-        with engine_for(postgres_server).restore(options, Silent()) as session:
+        options = RestoreRequest(TARGET)
+        with engine_for(postgres_server).restore(options, backup.inventory, Silent()) as session:
             pump(failing, [], session.sink(MemberRange("dump.pgc"), Silent()))
 
 
@@ -98,8 +99,8 @@ def test_a_restore_left_without_commit_leaves_no_database(
     postgres_server: PostgresServer, backup: Taken
 ) -> None:
     with unchanged(postgres_server), pytest.raises(Cancelled):
-        options = RestoreOptions(postgres_server.url(TARGET), backup.inventory)
-        with engine_for(postgres_server).restore(options, Silent()) as session:
+        options = RestoreRequest(TARGET)
+        with engine_for(postgres_server).restore(options, backup.inventory, Silent()) as session:
             fill(session, backup.members)
             session.inventory()
             raise Cancelled
@@ -111,8 +112,10 @@ def test_a_pg_restore_whose_session_is_killed_leaves_no_database(
     dump = backup.members["dump.pgc"]
     kill = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname ~ '^{PREFIX}'"
     with unchanged(postgres_server), pytest.raises(SinkFailed, match="pg_restore"):
-        options = RestoreOptions(postgres_server.url(TARGET), backup.inventory)
-        with engine_for(postgres_server, TARGET).restore(options, Silent()) as session:
+        options = RestoreRequest(TARGET)
+        with engine_for(postgres_server, TARGET).restore(
+            options, backup.inventory, Silent()
+        ) as session:
             sink = session.sink(MemberRange("dump.pgc"), Silent())
             sink.write(dump[:1_000_000])
             copying = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'COPY public.t%'"
@@ -138,9 +141,9 @@ def test_an_existing_database_is_refused_and_untouched(
 def test_a_database_created_meanwhile_is_not_replaced(
     postgres_server: PostgresServer, backup: Taken
 ) -> None:
-    options = RestoreOptions(postgres_server.url(TARGET), backup.inventory)
+    options = RestoreRequest(TARGET)
     with pytest.raises(TargetNotEmpty, match="during the restore"):
-        with engine_for(postgres_server).restore(options, Silent()) as session:
+        with engine_for(postgres_server).restore(options, backup.inventory, Silent()) as session:
             fill(session, backup.members)
             postgres_server.create_database(TARGET)
             session.commit()
@@ -151,8 +154,8 @@ def test_a_database_created_meanwhile_is_not_replaced(
 def test_a_visitor_in_the_scratch_database_does_not_stop_the_commit(
     postgres_server: PostgresServer, backup: Taken
 ) -> None:
-    options = RestoreOptions(postgres_server.url(TARGET), backup.inventory)
-    with engine_for(postgres_server).restore(options, Silent()) as session:
+    options = RestoreRequest(TARGET)
+    with engine_for(postgres_server).restore(options, backup.inventory, Silent()) as session:
         fill(session, backup.members)
         (scratch,) = _scratch_databases(postgres_server)
         visitor = postgres_server.connect(scratch)
@@ -165,8 +168,8 @@ def test_only_its_owner_can_enter_the_scratch_database(
     postgres_server: PostgresServer, backup: Taken, postgres_role: Callable[..., PostgresRole]
 ) -> None:
     stranger = postgres_role()
-    options = RestoreOptions(postgres_server.url(TARGET), backup.inventory)
-    with engine_for(postgres_server).restore(options, Silent()) as session:
+    options = RestoreRequest(TARGET)
+    with engine_for(postgres_server).restore(options, backup.inventory, Silent()) as session:
         (scratch,) = _scratch_databases(postgres_server)
         query = f"SELECT has_database_privilege('{stranger.name}', '{{}}', 'CONNECT')"
         assert postgres_server.rows("postgres", query.format(scratch)) == [(False,)]
@@ -340,16 +343,17 @@ def test_kill_9_leaves_only_a_scratch_database_that_a_sweep_removes(
 
 _RESTORING = """
 import json, pathlib, sys, time
-from covetbackup.core.databases.base import MemberRange, RestoreOptions
+from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.databases.postgresql.server.url import parse_url
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.progress import Silent
 from covetbackup.core.stream.secret import Secret
 url, folder = sys.argv[1], pathlib.Path(sys.argv[2])
 engine = PostgresEngine(parse_url(url), Secret(sys.stdin.readline()))
 expected = Inventory.from_json(json.loads((folder / "inventory").read_text()))
-with engine.restore(RestoreOptions(url, expected), Silent()) as session:
+with engine.restore(RestoreRequest(), expected, Silent()) as session:
     session.sink(MemberRange("dump.pgc"), Silent()).write((folder / "dump").read_bytes()[:-1000])
     print("loading", flush=True)
     time.sleep(60)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions, required_inventory
+from covetbackup.core.databases.base import required_inventory
 from covetbackup.core.databases.inventory import differences
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import SinkFailed
 from covetbackup.core.progress import Silent
 from tests.support.postgres import PostgresServer
@@ -105,8 +106,8 @@ def test_what_the_server_refuses_is_left_out_by_choice_only_and_named(
     with pytest.raises(SinkFailed, match=r"index public\.choosy failed: .*not for you"):
         put_back(engine, taken, postgres_server.url(copy), jobs=2)
     assert copy not in postgres_server.databases()
-    options = RestoreOptions(postgres_server.url(copy), taken.inventory, 2, {"skip_failing": True})
-    with engine.restore(options, Silent()) as session:
+    options = RestoreRequest(copy, options=("skip_failing",), jobs=2)
+    with engine.restore(options, taken.inventory, Silent()) as session:
         fill(session, taken.members, jobs=2)
         found = session.inventory()
         session.commit()
@@ -131,8 +132,8 @@ def test_the_index_of_a_partition_is_left_out_with_those_that_need_it(
     postgres_server.execute(postgres_database, "INSERT INTO leaf VALUES (2)")
     engine, copy = engine_for(postgres_server, postgres_database), f"{postgres_database}_copy"
     taken = take(engine)
-    options = RestoreOptions(postgres_server.url(copy), taken.inventory, 2, {"skip_failing": True})
-    with engine.restore(options, Silent()) as session:
+    options = RestoreRequest(copy, options=("skip_failing",), jobs=2)
+    with engine.restore(options, taken.inventory, Silent()) as session:
         fill(session, taken.members, jobs=2)
         found = session.inventory()
         session.commit()

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import differences
 from covetbackup.core.databases.postgresql.backup import plan
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import SinkFailed
 from covetbackup.core.progress import Silent
 from tests.support.postgres import PostgresServer
@@ -58,8 +58,8 @@ def test_rows_that_a_check_refuses_come_back_and_the_check_is_named(
     postgres_server.execute(postgres_database, CHECKED)
     engine, copy = engine_for(postgres_server, postgres_database), f"{postgres_database}_copy"
     taken = take(engine, method=method)
-    options = RestoreOptions(postgres_server.url(copy), taken.inventory, 2)
-    with engine.restore(options, Silent()) as session:
+    options = RestoreRequest(copy, jobs=2)
+    with engine.restore(options, taken.inventory, Silent()) as session:
         fill(session, taken.members, jobs=2)
         assert differences(taken.inventory, session.inventory()) == []
         notes = session.notes
@@ -106,7 +106,7 @@ def test_a_check_that_is_not_to_blame_lets_the_error_through(
     taken = take(engine)
     broken = {name: each.replace(b"123456", b"12ab56") for name, each in taken.members.items()}
     assert broken != taken.members
-    options = RestoreOptions(postgres_server.url("never"), taken.inventory, 1)
+    options = RestoreRequest("never")
     with pytest.raises(SinkFailed, match="invalid input syntax"):
-        with engine.restore(options, Silent()) as session:
+        with engine.restore(options, taken.inventory, Silent()) as session:
             fill(session, broken)

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.postgresql.archive.member_names import HEAD
 from covetbackup.core.databases.postgresql.backup import plan
 from covetbackup.core.databases.postgresql.restore.scratch import PREFIX, sweep_scratch
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import Cancelled, CovetError, SourceFailed
 from covetbackup.core.progress import Silent
@@ -105,9 +105,8 @@ def unchanged(server: PostgresServer) -> Iterator[None]:
     assert state() == before
 
 
-def options(server: PostgresServer, backup: Taken, way: Way) -> RestoreOptions:
-    url = server.url(way.target)
-    return RestoreOptions(url, backup.inventory, selection=way.selection, adds=way.adds)
+def request_of(way: Way) -> RestoreRequest:
+    return RestoreRequest(way.target, selection=way.selection, into_existing=way.adds)
 
 
 def restore_until(server: PostgresServer, backup: Taken, way: Way, act: Callable[[], None]) -> None:
@@ -118,8 +117,8 @@ def restore_until(server: PostgresServer, backup: Taken, way: Way, act: Callable
         act()
         yield content[200_000:]
 
-    wanted = options(server, backup, way)
-    with engine_for(server).restore(wanted, Silent()) as session:
+    wanted = request_of(way)
+    with engine_for(server).restore(wanted, backup.inventory, Silent()) as session:
         members = {name: len(content) for name, content in backup.members.items()}
         for group in session.groups(members):
             for piece in group:
@@ -167,8 +166,8 @@ def test_a_session_that_is_ended_before_the_commit_leaves_nothing(
 ) -> None:
     kill = SESSIONS.replace("pid", "pg_terminate_backend(pid)", 1)
     with unchanged(postgres_server), pytest.raises(CovetError):
-        wanted = options(postgres_server, backup, way)
-        with engine_for(postgres_server).restore(wanted, Silent()) as session:
+        wanted = request_of(way)
+        with engine_for(postgres_server).restore(wanted, backup.inventory, Silent()) as session:
             fill(session, backup.members)
             session.inventory()
             postgres_server.execute("postgres", kill)
@@ -179,8 +178,8 @@ def test_a_restore_left_without_commit_leaves_nothing(
     postgres_server: PostgresServer, backup: Taken, way: Way
 ) -> None:
     with unchanged(postgres_server), pytest.raises(Cancelled):
-        wanted = options(postgres_server, backup, way)
-        with engine_for(postgres_server).restore(wanted, Silent()) as session:
+        wanted = request_of(way)
+        with engine_for(postgres_server).restore(wanted, backup.inventory, Silent()) as session:
             fill(session, backup.members)
             session.inventory()
             raise Cancelled
@@ -215,11 +214,11 @@ def test_kill_9_leaves_no_more_than_a_sweep_removes(
 
 _RESTORING = """
 import json, pathlib, sys, time
-from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.databases.postgresql.archive.member_names import HEAD
 from covetbackup.core.databases.postgresql.server.url import parse_url
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.progress import Silent
 from covetbackup.core.stream.secret import Secret
@@ -227,13 +226,8 @@ url, folder = sys.argv[1], pathlib.Path(sys.argv[2])
 how = json.loads((folder / "how").read_text())
 members = {name: (folder / name).read_bytes() for name in how["members"]}
 engine = PostgresEngine(parse_url(url), Secret(sys.stdin.readline()))
-options = RestoreOptions(
-    url,
-    Inventory.from_json(how["inventory"]),
-    selection=Selection(**how["selection"]),
-    adds=how["adds"],
-)
-with engine.restore(options, Silent()) as session:
+request = RestoreRequest(selection=Selection(**how["selection"]), into_existing=how["adds"])
+with engine.restore(request, Inventory.from_json(how["inventory"]), Silent()) as session:
     for group in session.groups({name: len(content) for name, content in members.items()}):
         for piece in group:
             sink = session.sink(piece, Silent())

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from covetbackup.core.databases.base import MemberRange, RestoreOptions
+from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.databases.sqlite.replace import swap
 from covetbackup.core.databases.sqlite.restore.session import RestoreToFile
@@ -61,8 +62,8 @@ def names(folder: Path) -> list[str]:
 
 @contextmanager
 def replacing(target: Path, image: bytes) -> Iterator[RestoreToFile]:
-    options = RestoreOptions(str(target), Inventory(), replace=True)
-    with SqliteEngine(target).restore(options, Silent()) as session:
+    options = RestoreRequest(replace=True)
+    with SqliteEngine(target).restore(options, Inventory(), Silent()) as session:
         sink = session.sink(MemberRange("main.sqlite"), Silent())
         sink.write(image)
         sink.commit()
@@ -82,8 +83,8 @@ def test_the_new_one_has_the_place_and_the_old_one_is_kept(target: Path, image: 
 
 def test_a_restore_without_the_option_never_replaces(target: Path) -> None:
     with pytest.raises(TargetNotEmpty):
-        options = RestoreOptions(str(target), Inventory())
-        with SqliteEngine(target).restore(options, Silent()):
+        options = RestoreRequest()
+        with SqliteEngine(target).restore(options, Inventory(), Silent()):
             pytest.fail("the restore began")
 
 
@@ -239,7 +240,7 @@ def test_a_second_name_of_somebody_else_refuses(target: Path, image: bytes) -> N
 _KILLED = """
 import os, sys
 from pathlib import Path
-from covetbackup.core.databases.base import MemberRange, RestoreOptions
+from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.progress import Silent
@@ -250,7 +251,7 @@ def die(old, new):
         renamed(old, new)
     os.kill(os.getpid(), 9)
 os.replace = die
-options = RestoreOptions(target, Inventory(), replace=True)
+options = RestoreRequest(replace=True)
 with SqliteEngine(Path(target)).restore(options, Silent()) as session:
     sink = session.sink(MemberRange("main.sqlite"), Silent())
     sink.write(Path(source).read_bytes())

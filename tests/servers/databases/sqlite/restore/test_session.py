@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from covetbackup.core.databases.base import MemberRange, RestoreOptions
+from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.databases.sqlite.restore import session as restore
 from covetbackup.core.databases.sqlite.restore.session import RestoreToFile
@@ -264,20 +265,20 @@ def test_kill_9_leaves_only_what_a_sweep_takes(tmp_path: Path, image: bytes) -> 
 def test_an_unknown_member_or_option_is_refused(tmp_path: Path) -> None:
     with _restore(tmp_path / "new.db") as session, pytest.raises(BadSetting, match="other.sqlite"):
         session.sink(MemberRange("other.sqlite"), Silent())
-    options = RestoreOptions(str(tmp_path / "new.db"), Inventory(), extra={"owner": "me"})
+    options = RestoreRequest("new.db", owner="me")
     with pytest.raises(BadSetting, match="owner"):
-        SqliteEngine(tmp_path / "any").restore(options, Silent())
+        SqliteEngine(tmp_path / "any").restore(options, Inventory(), Silent())
 
 
 _RESTORER = """
 import sys, time
 from pathlib import Path
-from covetbackup.core.databases.base import MemberRange, RestoreOptions
+from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.progress import Silent
 target, source = sys.argv[1:]
-with SqliteEngine(Path(target)).restore(RestoreOptions(target, Inventory()), Silent()) as session:
+with SqliteEngine(Path(target)).restore(RestoreRequest(), Inventory(), Silent()) as session:
     sink = session.sink(MemberRange("main.sqlite"), Silent())
     sink.write(Path(source).read_bytes())
     print("written", flush=True)
@@ -299,8 +300,8 @@ except StorageError as error:
 def _restore(
     target: Path | str, progress: Progress | None = None
 ) -> AbstractContextManager[RestoreToFile]:
-    options = RestoreOptions(str(target), Inventory())
-    return SqliteEngine(Path("/not/used")).restore(options, progress or Silent())
+    options = RestoreRequest(target.name)
+    return SqliteEngine(Path("/not/used")).restore(options, Inventory(), progress or Silent())
 
 
 def _fill(session: RestoreToFile, data: bytes) -> None:

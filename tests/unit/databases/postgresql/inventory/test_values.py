@@ -6,14 +6,11 @@ import json
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.inventory.counts import affordable, table_facts
 from covetbackup.core.databases.postgresql.inventory.dumpable_objects import Relation
 from covetbackup.core.databases.postgresql.inventory.properties import property_statements
 from covetbackup.core.databases.postgresql.restore.check_server import (
-    OwnerPolicy,
-    read_choices,
     version_major,
 )
 from covetbackup.core.errors import BadSetting
@@ -131,22 +128,3 @@ def test_a_privilege_that_is_none_is_refused() -> None:
 )
 def test_a_major_version_is_read_from_any_notation(text: str, major: int | None) -> None:
     assert version_major(text) == major
-
-
-@pytest.mark.parametrize(
-    ("owner", "policy", "role"),
-    [
-        (None, OwnerPolicy.KEEP, ""),
-        ("keep", OwnerPolicy.KEEP, ""),
-        ("none", OwnerPolicy.NONE, ""),
-        ("heir", OwnerPolicy.ROLE, "heir"),
-    ],
-)
-def test_an_owner_is_a_policy_or_a_role(owner: str | None, policy: OwnerPolicy, role: str) -> None:
-    choices = read_choices(RestoreOptions("x", Inventory(), extra={"owner": owner}))
-    assert (choices.owner, choices.role) == (policy, role)
-
-
-def test_no_jobs_restore_nothing() -> None:
-    with pytest.raises(BadSetting):
-        read_choices(RestoreOptions("x", Inventory(), jobs=0))

@@ -32,12 +32,12 @@ from covetbackup.core.databases.mysql.server.connection import (
     server_connection,
 )
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
-from covetbackup.core.databases.restore_target import CheckInput
+from covetbackup.core.databases.restore import CheckInput, OwnerPolicy, RestoreRequest
 from covetbackup.core.databases.selection import Rows
 from covetbackup.core.errors import CovetError, as_sentence
 from covetbackup.core.stream.secret import Secret
 
-_NOBODY = check_server.RestoreChoices(owner=check_server.NONE)
+_NOBODY = RestoreRequest(owner=OwnerPolicy.NONE.value)
 # ALTER TABLE holds up all other sessions: less long than the checks of the server may take.
 _LOCK_TIMEOUT = "SET SESSION lock_wait_timeout = 5"
 _DATABASE = "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
@@ -62,12 +62,13 @@ def check_existing_database(
 
 
 def _fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
-    if connection.value(_DATABASE, [wanted.name]) is None:
-        detail = f"{account_of(connection)} sees no database called {wanted.name}."
-        fix = f"Use another one, or GRANT SELECT, INSERT ON {quoted(wanted.name)}.* to it."
+    name = wanted.request.database
+    if connection.value(_DATABASE, [name]) is None:
+        detail = f"{account_of(connection)} sees no database called {name}."
+        fix = f"Use another one, or GRANT SELECT, INSERT ON {quoted(name)}.* to it."
         yield Check(Level.FAIL, "Database", detail, fix)
         return
-    yield Check(Level.PASS, "Database", f"{wanted.name} exists.")
+    yield Check(Level.PASS, "Database", f"{name} exists.")
     alone = Inventory(settings=wanted.expected.settings)
     for risk in check_server.risks(connection, alone, _NOBODY):
         yield difference(risk)
@@ -75,7 +76,7 @@ def _fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
         detail = "The selection could not be read from the backup."
         yield Check(Level.UNKNOWN, "Tables", detail, "See the checks of the backup.")
     else:
-        yield from _rows(connection, wanted.name, wanted.chosen.rows, wanted.expected)
+        yield from _rows(connection, wanted.request.database, wanted.chosen.rows, wanted.expected)
 
 
 def _rows(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 
-from covetbackup.core.databases.base import MemberRange, RestoreOptions
+from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.inventory import Inventory, TableFacts
 from covetbackup.core.databases.mysql.archive.selection import rows_chosen
 from covetbackup.core.databases.mysql.inventory import requirements
@@ -22,7 +22,7 @@ from covetbackup.core.databases.mysql.restore.statement_sink import StatementSin
 from covetbackup.core.databases.mysql.server.background import in_background
 from covetbackup.core.databases.mysql.server.connection import connect, translated
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
-from covetbackup.core.databases.mysql.server.url import own_target
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.selection import ResolvedSelection, Rows, Selection
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
@@ -57,15 +57,16 @@ class DataOnlyRestore:
         self,
         settings: ConnectionSettings,
         password: Secret | None,
-        options: RestoreOptions,
+        request: RestoreRequest,
         selection: Selection,
+        expected: Inventory,
         progress: Progress,
     ) -> None:
-        if options.replace or options.extra:
+        if request.replace or request.sets_options:
             raise BadSetting("rows go into tables that are there: nothing is replaced or owned")
         self.chosen: ResolvedSelection | None = None
-        self._settings = own_target(settings, options.target)
-        self._recorded = requirements.of_rows(options.expected)
+        self._settings = settings.on(request.database or settings.database)
+        self._recorded = requirements.of_rows(expected)
         self._password = password
         self._selection = selection
         self._progress = progress

@@ -30,7 +30,7 @@ from covetbackup.core.databases.postgresql.restore.into_existing.schema_rename i
 from covetbackup.core.databases.postgresql.restore.privileges import superuser_only
 from covetbackup.core.databases.postgresql.server.connection import Connection, ConnectionSettings
 from covetbackup.core.databases.postgresql.server.maintenance import database_connection
-from covetbackup.core.databases.restore_target import CheckInput
+from covetbackup.core.databases.restore import CheckInput
 from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.errors import CovetError, ServerBusy, as_sentence
 from covetbackup.core.stream.secret import Secret
@@ -47,13 +47,11 @@ def check_existing_database(
     failed."""
     wanted = narrowed(wanted)
     try:
-        with (
-            database_connection(settings, password) as connection,
-            _limited(connection, wanted.name),
-        ):
+        name = wanted.request.database
+        with database_connection(settings, password) as connection, _limited(connection, name):
             return [
                 answer(connection, settings),
-                Check(Level.PASS, "Database", f"{wanted.name} exists."),
+                Check(Level.PASS, "Database", f"{name} exists."),
                 writable(connection),
                 *needs(connection, wanted),
                 *_fitness(connection, wanted),
@@ -86,7 +84,7 @@ def _fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     if wanted.chosen is None:
         detail = "The selection could not be read from the backup."
         yield Check(Level.UNKNOWN, "Tables", detail, "See the checks of the backup.")
-    elif wanted.with_structure:
+    elif wanted.request.has_structure:
         yield _names(connection, wanted.chosen)
         yield _rights(connection, wanted.chosen, wanted)
         yield from superuser_only(connection, wanted)

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 import psycopg
 
-from covetbackup.core.databases.base import MemberRange, RestoreOptions
+from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.archive.contents import Entry, TableOfContents
 from covetbackup.core.databases.postgresql.archive.listing import listing_member
@@ -49,6 +49,7 @@ from covetbackup.core.databases.postgresql.server.liveness import (
     LivenessProbe,
     ProgressWithLiveness,
 )
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.selection import ResolvedSelection, Selection
 from covetbackup.core.errors import BadSetting, ServerBusy
 from covetbackup.core.progress import Progress
@@ -86,18 +87,20 @@ class InPlaceRestore:
     def __init__(
         self,
         access: ServerAccess,
-        options: RestoreOptions,
+        request: RestoreRequest,
         selection: Selection,
+        expected: Inventory,
         *,
         choose: Callable[[int], Clients],
         progress: Progress,
     ) -> None:
-        self._choices = check_server.read_choices(options)
-        if options.replace or (options.extra and not selection.with_structure):
+        check_server.refuse_options(request)
+        if request.replace or (request.sets_options and not selection.with_structure):
             raise BadSetting("rows go into tables that are there: nothing is replaced or owned")
         self._access = access
         self._selection = selection
-        self._expected = options.expected
+        self._request = request
+        self._expected = expected
         self._choose = choose
         self._progress = progress
         self._contents: TableOfContents | None = None
@@ -107,8 +110,8 @@ class InPlaceRestore:
         self._found: Inventory | None = None
         self._failures: list[Failure] = []
         self._done: set[int] = set()
-        paths = paths_of(options.expected)
-        self._refused = Refused(paths, skips_failing=self._choices.skips_failing)
+        paths = paths_of(expected)
+        self._refused = Refused(paths, skips_failing=check_server.SKIP_FAILING in request.options)
         self._checks = ReleasedChecks(
             lambda: nullcontext(self._connection),
             paths,
@@ -154,7 +157,7 @@ class InPlaceRestore:
         self._places = PartOffsets(self._contents, members)
         addition = self._addition = self._addition_of(self._contents)
         self._refuse_unfit(addition.chosen)
-        if GLOBALS in members and self._choices.apply_globals:
+        if GLOBALS in members and self._request.create_roles:
             yield (MemberRange(GLOBALS),)
         self._progress.phase("making the database ready")
         with self._reported():
@@ -246,7 +249,7 @@ class InPlaceRestore:
                 self._selection,
                 pg_restore=self._pg_restore,
                 refused=self._refused,
-                owner=self._choices.role,
+                owner=self._request.owner_role,
                 wait=self._in_background,
                 progress=self._progress,
             )
@@ -256,12 +259,12 @@ class InPlaceRestore:
             self._progress.note(line)
         needed = check_server.needed_by(chosen, self._expected)
         with self._reported():
-            check_server.refuse_unfit(self._connection, needed, self._choices)
+            check_server.refuse_unfit(self._connection, needed, self._request)
 
     def _pg_restore(self) -> list[str]:
         major = check_server.archive_major(self._expected) or major_of(self._connection)
         options = [self._choose(major).path("pg_restore")]
-        options += self._choices.ownership_options
+        options += check_server.ownership_options(self._request)
         if check_server.missing_tablespaces(self._connection, self._needed()):
             options.append("--no-tablespaces")
         return options

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.mysql.restore.into_existing import data_only, foreign_keys
 from covetbackup.core.databases.mysql.restore.statement_sink import StatementSink
 from covetbackup.core.databases.mysql.server.connection import connect
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting, Cancelled, CovetError, DatabaseError, Incomplete
 from covetbackup.core.progress import Progress, Silent
@@ -170,9 +170,9 @@ def test_a_restore_that_says_nothing_for_long_lets_its_locks_go(
     monkeypatch.setattr(data_only, "SILENCE_SECONDS", 2)
     before = contents(server, TARGET)
     selection = Selection(("log",), with_structure=False)
-    options = RestoreOptions(server.url(TARGET), taken.inventory, selection=selection)
+    options = RestoreRequest(TARGET, selection=selection)
     with pytest.raises(CovetError):
-        with engine_for(server, TARGET).restore(options, Silent()) as session:
+        with engine_for(server, TARGET).restore(options, taken.inventory, Silent()) as session:
             fill(session, taken)
             number = session._connection.id  # type: ignore[attr-defined]
             query = f"SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = {number}"
@@ -207,9 +207,9 @@ def test_what_newer_dump_programs_write_to_commit_rows_commits_none(server: Mysq
 def test_nothing_but_rows_is_added(server: MysqlServer, taken: Taken) -> None:
     before = contents(server, TARGET)
     selection = Selection(("log",))
-    options = RestoreOptions(server.url(TARGET), taken.inventory, selection=selection, adds=True)
+    options = RestoreRequest(TARGET, selection=selection, into_existing=True)
     with pytest.raises(BadSetting, match="only rows"):
-        engine_for(server, TARGET).restore(options, Silent())
+        engine_for(server, TARGET).restore(options, taken.inventory, Silent())
     assert contents(server, TARGET) == before
 
 
@@ -266,9 +266,12 @@ def test_a_source_that_ends_early_or_a_cancel_adds_nothing(
 ) -> None:
     before = contents(server, TARGET)
     selection = Selection(("kinds", "parted"), with_structure=False)
-    options = RestoreOptions(server.url(TARGET), taken.inventory, selection=selection)
+    options = RestoreRequest(TARGET, selection=selection)
     for error in (Cancelled, Incomplete):
-        with pytest.raises(error), engine_for(server, TARGET).restore(options, Silent()) as session:
+        with (
+            pytest.raises(error),
+            engine_for(server, TARGET).restore(options, taken.inventory, Silent()) as session,
+        ):
             fill(session, taken)
             assert session.inventory().row_count > 1000
             raise error("no more")
@@ -278,9 +281,9 @@ def test_a_source_that_ends_early_or_a_cancel_adds_nothing(
 def test_a_session_that_is_killed_adds_nothing(server: MysqlServer, taken: Taken) -> None:
     before = contents(server, TARGET)
     selection = Selection(("parted",), with_structure=False)
-    options = RestoreOptions(server.url(TARGET), taken.inventory, selection=selection)
+    options = RestoreRequest(TARGET, selection=selection)
     with pytest.raises(CovetError):
-        with engine_for(server, TARGET).restore(options, Silent()) as session:
+        with engine_for(server, TARGET).restore(options, taken.inventory, Silent()) as session:
             fill(session, taken)
             server.execute(None, f"KILL {session._connection.id}")  # type: ignore[attr-defined]
             session.commit()

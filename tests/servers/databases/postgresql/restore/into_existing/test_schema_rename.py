@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import psycopg
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.archive.listing import ArchiveListing
 from covetbackup.core.databases.postgresql.archive.member_names import HEAD
@@ -20,6 +19,7 @@ from covetbackup.core.errors import BadSetting, Cancelled
 from tests.support.postgres import PostgresRole, PostgresServer
 from tests.support.postgres_backup import Notes, Taken, engine_for, fill, take
 from tests.support.postgres_encoded import encoded, run_script
+from tests.support.restore_requests import request_for
 
 LIVING = "living"
 
@@ -37,20 +37,20 @@ class Shop:
         *tables: str,
         schemas_as: str = "",
         engine: PostgresEngine | None = None,
-        url: str = "",
         progress: Notes | None = None,
         with_structure: bool = True,
         **extra: object,
     ) -> Inventory:
-        options = RestoreOptions(
-            url or self.server.url(LIVING),
-            self.taken.inventory,
-            extra=extra,
+        options = request_for(
+            LIVING,
             selection=selection_of(*tables, schemas_as=schemas_as, with_structure=with_structure),
-            adds=with_structure,
+            into_existing=with_structure,
+            **extra,
         )
         progress = progress or self.notes
-        with (engine or engine_for(self.server)).restore(options, progress) as session:
+        with (engine or engine_for(self.server)).restore(
+            options, self.taken.inventory, progress
+        ) as session:
             fill(session, self.taken.members, progress=progress)
             inventory = session.inventory()
             session.commit()

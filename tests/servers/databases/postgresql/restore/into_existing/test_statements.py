@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from covetbackup.core.databases.base import RestoreOptions
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import SinkFailed
 from covetbackup.core.progress import Silent
 from tests.support.postgres import PostgresServer, postgres_binaries
 from tests.support.postgres_backup import engine_for, fill, take
 from tests.support.postgres_extensions import CODES, server_with_extension
+from tests.support.restore_requests import request_for
 
 SOURCE = f"""
 CREATE SCHEMA zone; CREATE EXTENSION {CODES} SCHEMA zone;
@@ -52,10 +52,8 @@ def add(server: PostgresServer, *tables: str, **extra: object) -> list[str]:
     server.execute("source", "ALTER DATABASE source SET search_path = public, tools", SOURCE)
     server.create_database("target")
     taken = take(engine_for(server, "source"))
-    options = RestoreOptions(
-        server.url("target"), taken.inventory, 1, extra, selection=Selection(tables), adds=True
-    )
-    with engine_for(server).restore(options, Silent()) as session:
+    options = request_for("target", selection=Selection(tables), into_existing=True, **extra)
+    with engine_for(server).restore(options, taken.inventory, Silent()) as session:
         fill(session, taken.members)
         session.inventory()
         session.commit()

@@ -1,33 +1,13 @@
-"""A selection as it is kept, shown and typed. What can be selected stands in `picking`."""
+"""A selection as text: the options of a command line, and words for people."""
 
 from __future__ import annotations
-
-from dataclasses import asdict
-from typing import Any
 
 from covetbackup.core.databases.checks import join_names
 from covetbackup.core.databases.selection import Selection
 
 
-def to_json(selection: Selection | None) -> dict[str, Any] | None:
-    return None if selection is None else asdict(selection)
-
-
-def from_json(data: dict[str, Any] | None) -> Selection | None:
-    if data is None:
-        return None
-    # Selections that were kept before there was a choice have no word on these.
-    return Selection(
-        tuple(data["tables"]),
-        tuple(data["schemas"]),
-        data["with_data"],
-        data.get("with_structure", True),
-        tuple((old, new) for old, new in data.get("schemas_as", ())),
-    )
-
-
 def options_of(selection: Selection | None) -> list[str]:
-    """What stands for it on a command line."""
+    """Return the options of the command line that select the same."""
     if selection is None:
         return []
     schemas = [f"--schema={name}" for name in selection.schemas]
@@ -38,7 +18,7 @@ def options_of(selection: Selection | None) -> list[str]:
 
 
 def text_of(selection: Selection | None) -> str:
-    """ "schema sales, public.orders and 3 more, structure only"."""
+    """Return words such as "schema sales, public.orders and 3 more, structure only"."""
     if selection is None:
         return "everything"
     names = [*(f"schema {name}" for name in selection.schemas), *selection.tables]
@@ -48,6 +28,6 @@ def text_of(selection: Selection | None) -> str:
 
 
 def _part_of(selection: Selection, structure: str, data: str) -> list[str]:
-    """What is said of a selection that is less than both."""
+    """Return `structure` or `data` for a selection that is only that, else nothing."""
     left = [] if selection.with_data else [structure]
     return left if selection.with_structure else [*left, data]
