@@ -16,7 +16,7 @@ from covetbackup.core.cli.exits import CANCELLED, FAILED, exit_status
 from covetbackup.core.cli.printing import print_error, print_line
 from covetbackup.core.cli.report import Report
 from covetbackup.core.errors import BadSetting, Cancelled, CovetError, DatabaseUnavailable
-from covetbackup.core.stream.disk import fault_of
+from covetbackup.core.stream.disk import storage_error
 from covetbackup.jobs.models import Job, JobState
 from covetbackup.jobs.outage import AWAY, AWAY_HINT, described
 from covetbackup.manual_command import ManualCommand
@@ -50,7 +50,7 @@ class ReportingCommand(ManualCommand):
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise fault_of(error) from error
+            raise storage_error(error) from error
         except DatabaseError as error:
             if _has_tables(error):
                 raise

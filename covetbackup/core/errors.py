@@ -82,7 +82,7 @@ class SinkFailed(StreamError):
     """The consumer ended badly; it did not take everything."""
 
 
-class Stalled(StreamError):
+class NoProgress(StreamError):
     """No byte moved for longer than the no-progress limit."""
 
 

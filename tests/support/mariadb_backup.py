@@ -22,7 +22,7 @@ from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.operations.parallel import run_at_once
 from covetbackup.core.progress import Progress, Silent
-from covetbackup.core.stream.meter import watched
+from covetbackup.core.stream.meter import count_progress
 from covetbackup.core.stream.pump import pump
 from tests.support.mariadb import MysqlServer, MysqlUser, quoted
 from tests.support.restore_requests import request_for
@@ -72,7 +72,7 @@ def take(engine: MysqlEngine, *, streams: int = 2, progress: Progress | None = N
 
 def _read(member: Member, progress: Progress) -> bytes:
     sink = MemorySink()
-    pump(member.source, [watched(progress)], sink)
+    pump(member.source, [count_progress(progress)], sink)
     assert sink.committed is not None
     return sink.committed
 
@@ -115,7 +115,7 @@ def _content(taken: Taken, piece: MemberRange) -> bytes:
 
 def _write(session: RestoreSession, piece: MemberRange, content: bytes, progress: Progress) -> None:
     pieces = (content[start : start + 65536] for start in range(0, len(content), 65536))
-    pump(source_of(pieces), [watched(progress)], session.sink(piece, progress))
+    pump(source_of(pieces), [count_progress(progress)], session.sink(piece, progress))
 
 
 def fill_richly(server: MysqlServer, database: str, program: Path = Path("mariadb")) -> None:

@@ -21,7 +21,7 @@ from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.operations.parallel import run_at_once
 from covetbackup.core.progress import Progress, Silent
-from covetbackup.core.stream.meter import watched
+from covetbackup.core.stream.meter import count_progress
 from covetbackup.core.stream.pump import pump
 from tests.support.postgres import PostgresRole, PostgresServer
 from tests.support.restore_requests import request_for
@@ -87,7 +87,7 @@ def take(
 
     def store(member: Member, told: Progress) -> None:
         sink = MemorySink()
-        pump(member.source, [watched(told)], sink)
+        pump(member.source, [count_progress(told)], sink)
         assert sink.committed is not None
         members[member.name] = sink.committed
 
@@ -126,7 +126,7 @@ def fill(
 ) -> None:
     def write(piece: MemberRange, told: Progress) -> None:
         source = source_of(_pieces(content_of(members, piece)))
-        pump(source, [watched(told)], session.sink(piece, told))
+        pump(source, [count_progress(told)], session.sink(piece, told))
 
     for group in session.groups({name: len(content) for name, content in members.items()}):
         tasks = [partial(write, piece) for piece in group]

@@ -19,7 +19,7 @@ from covetbackup.core.cli.report import Report
 from covetbackup.core.cli.terminal import terminal_progress
 from covetbackup.core.errors import Cancelled, CovetError
 from covetbackup.core.progress import Silent
-from covetbackup.core.stream.disk import fault_of
+from covetbackup.core.stream.disk import storage_error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +46,7 @@ def _run(args: argparse.Namespace) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        fault = fault_of(error)
+        fault = storage_error(error)
         _print_error(args, fault)
         return exit_status(fault)
     except Cancelled:

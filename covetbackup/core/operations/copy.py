@@ -12,7 +12,7 @@ from covetbackup.core.repository.keys_store import copy_keys
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest, StoredObject
 from covetbackup.core.repository.repository import Repository
-from covetbackup.core.stream.meter import Expect, watched
+from covetbackup.core.stream.meter import VerifyDigest, count_progress
 from covetbackup.core.stream.pump import drain, pump
 
 
@@ -85,16 +85,16 @@ def _copy_object(
 def _send_object(
     source: Repository, label: Label, target: Repository, stored: StoredObject, progress: Progress
 ) -> None:
-    expect = Expect(stored.size, stored.sha256, stored.name)
+    expect = VerifyDigest(stored.size, stored.sha256, stored.name)
     sink = target.create(label, stored.name)
-    pump(source.open_object(label, stored.name), [watched(progress), expect], sink)
+    pump(source.open_object(label, stored.name), [count_progress(progress), expect], sink)
 
 
 def _is_whole(target: Repository, label: Label, stored: StoredObject) -> bool:
     try:
         drain(
             target.open_object(label, stored.name),
-            [Expect(stored.size, stored.sha256, stored.name)],
+            [VerifyDigest(stored.size, stored.sha256, stored.name)],
         )
     except (IntegrityError, ObjectNotFound):
         return False

@@ -33,7 +33,7 @@ from covetbackup.core.repository.ranges import open_range
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.repository.volumes import open_member
 from covetbackup.core.stream.base import Source
-from covetbackup.core.stream.meter import watched
+from covetbackup.core.stream.meter import count_progress
 from covetbackup.core.stream.pump import pump
 
 _SHOWN = 20
@@ -176,7 +176,7 @@ def _fill(
 
     def write(piece: MemberRange, progress: Progress) -> None:
         source = reading.source(piece, progress)
-        pump(source, [watched(progress)], session.sink(piece, progress))
+        pump(source, [count_progress(progress)], session.sink(piece, progress))
 
     sizes = {member.name: details.plain[member.name].size for member in manifest.members}
     for group in session.groups(sizes):

@@ -19,7 +19,7 @@ from covetbackup.core.repository.volumes import load_index
 from covetbackup.core.storage.base import Storage
 from covetbackup.core.stream.decode import decompress
 from covetbackup.core.stream.frames import FrameIndex
-from covetbackup.core.stream.meter import Expect
+from covetbackup.core.stream.meter import VerifyDigest
 from covetbackup.core.stream.pump import drain
 
 PIECES = 16
@@ -52,7 +52,7 @@ def sample_object(
         _sample_frames(repository, manifest, volume, inside)
         return
     source = repository.open_object(manifest.label, volume.name)
-    drain(source, [Expect(volume.size, volume.sha256, volume.name)])
+    drain(source, [VerifyDigest(volume.size, volume.sha256, volume.name)])
 
 
 def _sample_chunks(

@@ -35,7 +35,7 @@ from covetbackup.core.repository.member_streams import Stream, open_stream, stre
 from covetbackup.core.repository.open_backup import OpenedBackup, open_backup
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.stream.base import Filter
-from covetbackup.core.stream.meter import Expect, watched
+from covetbackup.core.stream.meter import VerifyDigest, count_progress
 from covetbackup.core.stream.pump import drain
 
 MemberCheck = Callable[[str, str], Filter | None]
@@ -184,10 +184,10 @@ class _Verification:
             if stored.name in self.lost.found:
                 continue
             self.progress.phase(f"reading {stored.name}", stored.size)
-            expect = Expect(stored.size, stored.sha256, stored.name)
+            expect = VerifyDigest(stored.size, stored.sha256, stored.name)
             try:
                 source = self.repository.open_object(self.label, stored.name)
-                drain(source, [watched(self.progress), expect])
+                drain(source, [count_progress(self.progress), expect])
             except NOT_ITS_FAULT:
                 raise
             except _FAULTS as error:
@@ -232,7 +232,7 @@ class _Verification:
             lost=self.lost.telling(Silent()),
         )
         try:
-            drain(source, [watched(self.progress), *filters])
+            drain(source, [count_progress(self.progress), *filters])
         except NOT_ITS_FAULT:
             raise
         except _FAULTS as error:

@@ -27,7 +27,7 @@ from covetbackup.core.repository.repository import Repository
 from covetbackup.core.stream.base import Filter, Source
 from covetbackup.core.stream.decode import decompress
 from covetbackup.core.stream.frames import FrameIndex
-from covetbackup.core.stream.meter import Expect
+from covetbackup.core.stream.meter import VerifyDigest
 from covetbackup.core.stream.pump import filtered
 
 IndexLost = Callable[[str, CovetError], None]
@@ -105,7 +105,7 @@ def open_member(
     frames = load_index(repository, manifest, member, dek=dek, lost=lost)
     filters: list[Filter] = [
         decompress(manifest.codec.codec, frames=frames, workers=workers),
-        Expect(plain.size, plain.sha256, f"{name} of {manifest.label}"),
+        VerifyDigest(plain.size, plain.sha256, f"{name} of {manifest.label}"),
     ]
     with filtered(packed(repository, manifest, member, dek=dek), filters) as chunks:
         yield chunks
@@ -173,7 +173,7 @@ def object_filters(
     manifest: Manifest, stored: StoredObject, *, dek: Dek | None, last: Last
 ) -> list[Filter]:
     """What turns the stored bytes of one object into compressed ones: digest, then decryption."""
-    filters: list[Filter] = [Expect(stored.size, stored.sha256, "the stored object")]
+    filters: list[Filter] = [VerifyDigest(stored.size, stored.sha256, "the stored object")]
     if manifest.suite is None:
         return filters
     if dek is None:

@@ -10,7 +10,7 @@ Source = AbstractContextManager[Iterator[bytes]]
 """Entered once, gives an iterator of pieces (any size; b"" means "alive, nothing yet").
 
 The end of the iterator is earned: a source whose producer failed raises (`SourceFailed`,
-`Stalled`, `StorageError`) instead of ending. Leaving the context early ends the producer.
+`NoProgress`, `StorageError`) instead of ending. Leaving the context early ends the producer.
 """
 
 Filter = Callable[[Iterator[bytes]], Iterator[bytes]]
@@ -18,7 +18,7 @@ Filter = Callable[[Iterator[bytes]], Iterator[bytes]]
 
 
 class Sink(Protocol):
-    """Where a stream ends. After `commit` the result exists, whole; after `abort` it never did."""
+    """The end of a stream: after `commit` the result exists, whole; after `abort` it never did."""
 
     def write(self, chunk: bytes) -> None:
         """Take one piece. Raises `SinkFailed` or `StorageError`; `abort` must follow."""

@@ -1,4 +1,4 @@
-"""Block-parallel machinery: cut a stream into blocks, work on them in threads, keep the order.
+"""Block-parallel machinery: cuts a stream into blocks and works on them in threads, in order.
 
 Knows nothing of codecs.
 """
@@ -29,7 +29,7 @@ class Block:
         self.size = 0
 
     def fill(self, piece: memoryview) -> int:
-        """Copy what fits of `piece`; how much that was."""
+        """Copy as much of `piece` as fits and return how many bytes that was."""
         count = min(len(piece), len(self.buffer) - self.size)
         self.buffer[self.size : self.size + count] = piece[:count]
         self.size += count
@@ -37,29 +37,36 @@ class Block:
 
     @property
     def is_full(self) -> bool:
+        """Whether the block takes no more bytes."""
         return self.size == len(self.buffer)
 
     def view(self) -> memoryview:
+        """Return the bytes filled so far, without a copy: valid until the block is used again."""
         return self.buffer[: self.size]
 
 
 class BlockPool:
-    """Blocks given back are used again: fresh 4 MiB buffers cost a page fault for each page."""
+    """A pool of blocks to use again: fresh 4 MiB buffers cost a page fault for each page."""
 
     def __init__(self, block_bytes: int) -> None:
         self._block_bytes = block_bytes
         self._free: list[Block] = []
 
     def take(self) -> Block:
+        """Return an empty block, a used one if there is one."""
         return self._free.pop() if self._free else Block(self._block_bytes)
 
     def give_back(self, block: Block) -> None:
+        """Return `block` to the pool; its bytes may be overwritten from now on."""
         block.size = 0
         self._free.append(block)
 
 
 def blocks(chunks: Iterator[bytes], pool: BlockPool) -> Iterator[Block | None]:
-    """`chunks` as full blocks and a last one, at least one in all; None where a chunk is b""."""
+    """Cut `chunks` into full blocks and a last one.
+
+    Yields at least one block, and None where a chunk is b"".
+    """
     block = pool.take()
     is_first = True
     for chunk in chunks:
@@ -76,10 +83,10 @@ def blocks(chunks: Iterator[bytes], pool: BlockPool) -> Iterator[Block | None]:
         yield block
 
 
-def in_order(
+def map_ordered(
     items: Iterator[Item | None], work: Callable[[Item], Result], *, workers: int
 ) -> Generator[tuple[Item, Result] | None, None, None]:
-    """(item, work(item)) for each item, in order, computed by `workers` threads.
+    """Yield (item, work(item)) for each item, in order, computed by `workers` threads.
 
     Not more than `workers + 2` items are taken ahead: a thread pool's own queue has no end.
     None stands for an item that is None, and comes once a second while the next result
@@ -115,7 +122,7 @@ def _first(
 
 
 def pieces(chunk: bytes) -> Iterator[bytes]:
-    """The same bytes in pieces of at most `PIECE_BYTES`; b"" stays one piece."""
+    """Cut `chunk` into pieces of at most `PIECE_BYTES`; b"" stays one piece."""
     if len(chunk) <= PIECE_BYTES:
         yield chunk
         return

@@ -1,7 +1,7 @@
-"""A running program seen through its guardian: readiness, orders, its end. Starts nothing.
+"""A running program seen through its supervisor: readiness, orders, its end. Starts nothing.
 
-Used by one thread at a time. There is no thread that drains diagnostics: every wait in here
-does, so a program that prints much is never held up by anything but the stream itself.
+Used by one thread at a time. There is no thread that drains diagnostics: every wait in here does,
+so a program that prints much is never held up by anything but the stream itself.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from covetbackup.core.stream.tail import Tail
 
 
 class Child:
-    """Owns `line` (to the guardian), the worker's ends of the pipes, and the tails.
+    """A running program: `line` leads to its supervisor, `pipe` is our end of its input or output.
 
-    `reap` waits for the guardian, which ends right after its report.
+    Owns both and the tails. `reap` waits for the supervisor, which ends right after its report.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Child:
         self._status: int | None = None
         self.has_finished = False
 
-    def ready(self, descriptor: int, event: int, seconds: float) -> bool:
+    def wait_ready(self, descriptor: int, event: int, seconds: float) -> bool:
         """Wait until `descriptor` is ready for `event` (or broken), `seconds` at most."""
         deadline = time.monotonic() + seconds
         while True:
@@ -49,36 +49,42 @@ class Child:
             if not left:
                 return False
 
-    def ended(self, seconds: float) -> bool:
+    def wait_ended(self, seconds: float) -> bool:
         """Wait until the program and all it started have ended, `seconds` at most."""
-        return self.has_finished or self.ready(self._line.fileno(), select.POLLIN, seconds)
+        return self.has_finished or self.wait_ready(self._line.fileno(), select.POLLIN, seconds)
 
     def close_input(self) -> None:
-        """Let the program see the end of its input: the guardian's copy must go as well."""
+        """Let the program see the end of its input: the supervisor's copy must go as well."""
         try:
             self._line.send(LET_INPUT_END)
         except OSError:
-            pass  # the guardian is gone; `finish` will tell
+            pass  # the supervisor is gone; `finish` will tell
         self._close_pipe()
 
     def stop(self, grace_seconds: float) -> None:
-        """TERM, up to `grace_seconds`, KILL; returns when nothing is left. Pipes close last, so
-        the program never takes our giving up for the end of its input. Idempotent."""
+        """End the program: TERM, up to `grace_seconds`, KILL; return when nothing is left.
+
+        Pipes close last, so the program never takes our giving up for the end of its input.
+        Idempotent.
+        """
         if self.has_finished:
             return
         try:
             self._line.send(TERMINATE)
-            if not self.ended(grace_seconds):
+            if not self.wait_ended(grace_seconds):
                 self._line.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # the guardian is gone, and the program with it
-        while not self.ended(grace_seconds):
+            pass  # the supervisor is gone, and the program with it
+        while not self.wait_ended(grace_seconds):
             pass
         self.finish()
 
     def finish(self) -> int | None:
-        """Collect the ended program: its status, minus the signal that killed it, or None when
-        even its guardian was killed. Closes everything; needs `ended`."""
+        """Close everything of the ended program (see `wait_ended`) and return its status.
+
+        That is minus the number of the signal that killed it, or None when even its supervisor was
+        killed.
+        """
         if not self.has_finished:
             report = self._report()
             self._status = REPORT.unpack(report)[0] if len(report) == REPORT.size else None
@@ -110,10 +116,10 @@ class Child:
             self._pipe = None
 
 
-def ending(status: int | None) -> str:
-    """How a program ended, in words."""
+def describe_exit(status: int | None) -> str:
+    """Return how a program ended, in words, from what `Child.finish` returned."""
     if status is None:
-        return "was killed together with its guardian"
+        return "was killed together with its supervisor"
     if status < 0:
         return f"was killed by {signal.Signals(-status).name}"
     return f"ended with status {status}"

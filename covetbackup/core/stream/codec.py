@@ -20,7 +20,7 @@ from zlib_ng import zlib_ng
 
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.stream.base import Filter
-from covetbackup.core.stream.blocks import Block, BlockPool, blocks, in_order, pieces
+from covetbackup.core.stream.blocks import Block, BlockPool, blocks, map_ordered, pieces
 from covetbackup.core.stream.frames import FrameIndex
 
 _BLOCK_BYTES = 4 << 20  # smaller frames cost ratio, larger ones memory: 1.001 of one stream's size
@@ -31,6 +31,8 @@ _GZIP_WBITS = 31
 
 
 class Codec(StrEnum):
+    """The compression formats; the values are what manifests and command lines say."""
+
     NONE = "none"
     GZIP = "gzip"
     BZIP2 = "bzip2"
@@ -94,7 +96,7 @@ class CodecSpec:
 
     @property
     def suffix(self) -> str:
-        """What the stock tool expects at the end of a file name; "" for none."""
+        """The file name suffix that the stock tool expects, such as ".zst"; "" for none."""
         return _SUFFIXES[self.codec]
 
     @property
@@ -107,14 +109,14 @@ class CodecSpec:
 
 
 def compress(spec: CodecSpec, *, workers: int, frames: FrameIndex) -> Filter:
-    """A filter that compresses with `workers` threads and notes each frame's lengths in `frames`.
+    """Return a filter that compresses in `workers` threads and notes frame lengths in `frames`.
 
     At most `workers + 2` blocks are in memory. An empty stream becomes one empty frame, so the
     stock tool makes an empty file of it; codec none passes bytes on and notes no frames. Output
     depends on `spec` and the input only, never on `workers` or on how the input was cut.
     """
     if spec.codec is Codec.NONE:
-        return passed_on
+        return identity
 
     def apply(chunks: Iterator[bytes]) -> Iterator[bytes]:
         return _compressed(chunks, spec, workers, frames)
@@ -122,8 +124,8 @@ def compress(spec: CodecSpec, *, workers: int, frames: FrameIndex) -> Filter:
     return apply
 
 
-def passed_on(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Codec none, both ways: the same bytes in bounded pieces."""
+def identity(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the same bytes in pieces of at most 1 MiB: codec none, in both directions."""
     for chunk in chunks:
         yield from pieces(chunk)
 
@@ -137,7 +139,7 @@ def _compressed(
     def work(block: Block) -> bytes:
         return encode(block.view())
 
-    with closing(in_order(blocks(chunks, pool), work, workers=workers)) as results:
+    with closing(map_ordered(blocks(chunks, pool), work, workers=workers)) as results:
         for result in results:
             if result is None:
                 yield b""
@@ -149,7 +151,7 @@ def _compressed(
 
 
 def encoder(spec: CodecSpec) -> Callable[[memoryview], bytes]:
-    """A thread-safe function from one block to one frame."""
+    """Return a thread-safe function that compresses one block into one frame."""
     level = spec.level
     match spec.codec:
         case Codec.ZSTD:

@@ -1,4 +1,4 @@
-"""What to run: a program, its arguments, its environment and its secret files. Starts nothing."""
+"""Commands: a program, its arguments, its environment and its secret files. Starts nothing."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from covetbackup.core.stream.secret import Secret
 
 
 class ChildFile(Protocol):
-    """Stands in arguments or environment for the path of a file that only the child gets, such
-    as a `SecretFile`."""
+    """A file that only the child gets, standing for its path in arguments or environment.
+
+    `SecretFile` is one.
+    """
 
     def open(self) -> int:
-        """A descriptor of the file; the caller closes it."""
+        """Return a descriptor of the file; the caller closes it."""
 
     def argument(self, descriptor: int) -> str:
-        """What the program is given, once it has inherited `descriptor`."""
+        """Return what the program is told, once it has inherited `descriptor`."""
 
 
 Arguments = Sequence[str | ChildFile]
@@ -29,9 +31,11 @@ Environment = Mapping[str, str | ChildFile]
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """Arguments, the program's absolute path first, and environment as the program gets them,
-    and the descriptors of secret files that it must inherit."""
+class ResolvedCommand:
+    """A command as the program gets it: `argv` begins with the program's absolute path.
+
+    `files` are the descriptors of secret files that it must inherit.
+    """
 
     argv: list[str]
     env: dict[str, str]
@@ -40,8 +44,10 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """The environment is PATH, LANG=C.UTF-8 and `env`, nothing else. `secrets` are cut out of
-    everything that is kept of the program's messages."""
+    """A program to run; its environment is PATH, LANG=C.UTF-8 and `env`, nothing else.
+
+    `secrets` are cut out of everything that is retained of the program's messages.
+    """
 
     argv: Arguments
     env: Environment
@@ -50,10 +56,10 @@ class Command:
 
     @property
     def label(self) -> str:
-        """What the program is called in messages."""
+        """The name of the program in messages."""
         return self.name or os.path.basename(str(self.argv[0]))
 
-    def placed(self, files: ExitStack) -> Placed:
+    def resolve(self, files: ExitStack) -> ResolvedCommand:
         """Open the secret files, which `files` will close. Raises `ToolMissing`."""
         opened: set[int] = set()
 
@@ -71,4 +77,4 @@ class Command:
         found = shutil.which(program, path=env["PATH"])
         if found is None:
             raise ToolMissing(f"{program} is not installed", hint="install it, or add it to PATH")
-        return Placed([os.path.abspath(found), *arguments], env, opened)
+        return ResolvedCommand([os.path.abspath(found), *arguments], env, opened)

@@ -4,7 +4,7 @@ Only decoders that tell the end of a frame (`eof`) from the end of the input are
 readers of `zstandard` are not among them: they return a cut stream as if it were complete. Its
 call that decodes one whole frame is used: it raises for a cut frame and for bytes after it.
 A cut exactly between two frames leaves a valid shorter stream: only a frame index or the
-length and digest of the whole (`meter.Expect`) can see it.
+length and digest of the whole (`meter.VerifyDigest`) can see it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from zlib_ng import zlib_ng
 
 from covetbackup.core.errors import NotAnArchive, Tampered, TooLarge, Truncated
 from covetbackup.core.stream.base import Filter
-from covetbackup.core.stream.blocks import PIECE_BYTES, in_order, pieces
-from covetbackup.core.stream.codec import Codec, passed_on
+from covetbackup.core.stream.blocks import PIECE_BYTES, map_ordered, pieces
+from covetbackup.core.stream.codec import Codec, identity
 from covetbackup.core.stream.frames import FrameIndex
 
 if sys.version_info >= (3, 14):
@@ -127,15 +127,15 @@ def _new_decoder(codec: Codec) -> _Decoder:
 
 
 def decompress(codec: Codec, *, frames: FrameIndex | None, workers: int) -> Filter:
-    """A filter that decompresses, yielding at most 1 MiB at once.
+    """Return a filter that decompresses, yielding at most 1 MiB at once.
 
     With a frame index, frames are decoded in `workers` threads, each bounded by its declared
     length; without one, in the caller's thread. Raises `Truncated` (input empty or cut inside a
-    frame), `NotAnArchive` (the beginning is not of this codec), `Tampered` (damage, bytes after
-    the last frame) and, with an index, `TooLarge` (a frame holds more than declared).
+    frame), `NotAnArchive` (the beginning is not of this codec), `Tampered` (damage, bytes after the
+    last frame) and, with an index, `TooLarge` (a frame holds more than declared).
     """
     if codec is Codec.NONE:
-        return passed_on
+        return identity
     if frames is None:
         return lambda chunks: _decoded(chunks, codec)
 
@@ -200,7 +200,7 @@ def _decoded_frames(
     chunks: Iterator[bytes], codec: Codec, frames: FrameIndex, workers: int
 ) -> Iterator[bytes]:
     decode = _zstd_decoder() if codec is Codec.ZSTD else _decode
-    with closing(in_order(_cut(chunks, codec, frames), decode, workers=workers)) as results:
+    with closing(map_ordered(_cut(chunks, codec, frames), decode, workers=workers)) as results:
         for result in results:
             for plain in result[1] if result else [b""]:
                 yield from pieces(plain)

@@ -1,4 +1,4 @@
-"""What a file system may refuse though a write succeeded: syncing, locking, modes, hard links.
+"""File system calls that may be refused though a write succeeded: sync, lock, mode, hard link.
 
 CIFS answers EINVAL to fsync of a directory, NFS EBADF to a lock on one; FAT and many FUSE file
 systems have no hard links and one mode for all files. None of that damages a file: work goes on as
@@ -34,18 +34,20 @@ PROBE_PREFIX = ".covet-probe-"
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn an `OSError` about `path`, which is being written, into a `StorageError`; that a name is
-    taken, or that there is no such folder, stays as it is."""
+    """Turn an `OSError` about `path`, which is being written, into a `StorageError`.
+
+    Passes on that a name is taken, or that there is no such folder.
+    """
     try:
         yield
     except (FileExistsError, FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
-        raise fault_of(error, path) from error
+        raise storage_error(error, path) from error
 
 
-def fault_of(error: OSError, path: Path | None = None) -> StorageError:
-    """Return the sentence for what the operating system refused and nothing else says in words."""
+def storage_error(error: OSError, path: Path | None = None) -> StorageError:
+    """Return the `StorageError` for what the operating system refused, about `path` or its file."""
     reason = (error.strerror or str(error)).lower()
     subject = error.filename or path or "a file"
     if error.errno in _FULL:
@@ -73,7 +75,7 @@ def sync(descriptor: int) -> bool:
 
 
 def sync_folder(folder: Path) -> bool:
-    """As `sync`, of the names in `folder`."""
+    """Make the names in `folder` durable, as `sync` does for a descriptor."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         return sync(descriptor)
@@ -82,8 +84,10 @@ def sync_folder(folder: Path) -> bool:
 
 
 def lock(descriptor: int, operation: int = fcntl.LOCK_EX) -> bool:
-    """flock(2). Return False where the file system has no locks; raise `OSError` when it is held
-    elsewhere and `operation` does not wait."""
+    """Lock the file with flock(2); return False where the file system has no locks.
+
+    Raises `OSError` when it is locked elsewhere and `operation` does not wait.
+    """
     try:
         fcntl.flock(descriptor, operation)
     except OSError as error:
@@ -97,7 +101,7 @@ def publish(scratch: Path, target: Path) -> None:
     """Give the file `scratch` the name `target`, which must be free, in the same folder.
 
     Raises `FileExistsError`. A hard link fails atomically when the name is taken; where there are
-    none, it is a look and a rename, which another program can slip in between.
+    none, it is a check and a rename: a program that takes the name in between is overwritten.
     """
     try:
         os.link(scratch, target, follow_symlinks=False)
@@ -114,7 +118,7 @@ def publish(scratch: Path, target: Path) -> None:
 
 def has_hard_links(folder: Path) -> bool:
     """Return whether files in `folder` can have two names. Raises `OSError` if none can be made."""
-    with _Probe(folder) as probe:
+    with _probe(folder) as probe:
         return probe.has_hard_links()
 
 
@@ -124,13 +128,13 @@ def shortcomings(folder: Path) -> list[str]:
     Makes and removes a file in `folder`; raises `OSError` if it cannot.
     """
     found = []
-    with _Probe(folder) as probe:
+    with _probe(folder) as probe:
         if not (sync(probe.descriptor) and sync_folder(folder)):
             found.append(
                 "its file system cannot confirm that data is on disk: a power failure may lose "
                 "what was written last"
             )
-        if not probe.keeps_modes():
+        if not probe.stores_modes():
             found.append(
                 "its file system keeps no permissions: who may read the files there is decided by "
                 "how it is mounted"
@@ -147,25 +151,30 @@ def shortcomings(folder: Path) -> list[str]:
     return found
 
 
-class _Probe:
-    """A new empty file in a folder, removed again."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / f"{PROBE_PREFIX}{secrets.token_hex(8)}"
-        self._second = self._path.with_name(f"{self._path.name}-link")
-
-    def __enter__(self) -> _Probe:
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self.descriptor = os.open(self._path, flags, 0o600)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.descriptor)
-        for path in (self._second, self._path):
+@contextmanager
+def _probe(folder: Path) -> Iterator[_Probe]:
+    """Make an empty file in `folder`, and remove it in the end."""
+    path = folder / f"{PROBE_PREFIX}{secrets.token_hex(8)}"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    probe = _Probe(path, descriptor)
+    try:
+        yield probe
+    finally:
+        os.close(descriptor)
+        for made in (probe.link, path):
             with suppress(FileNotFoundError):
-                path.unlink()
+                made.unlink()
 
-    def keeps_modes(self) -> bool:
+
+class _Probe:
+    """An empty file on which to try what its file system can do."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self.descriptor = descriptor
+        self.link = path.with_name(f"{path.name}-link")
+
+    def stores_modes(self) -> bool:
         with suppress(OSError):
             os.chmod(self._path, 0o640)
             before = os.stat(self._path).st_mode & 0o777
@@ -175,7 +184,7 @@ class _Probe:
 
     def has_hard_links(self) -> bool:
         try:
-            os.link(self._path, self._second, follow_symlinks=False)
+            os.link(self._path, self.link, follow_symlinks=False)
         except OSError as error:
             if error.errno not in NO_HARD_LINKS:
                 raise

@@ -1,4 +1,4 @@
-"""One stream into many sinks: a copy that fails drops out, the others go on."""
+"""One stream into many sinks: a replica that fails drops out, the others go on."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from covetbackup.core.stream.base import Sink
 
 
 class FanOut:
-    """A sink that feeds all `sinks` (at least one). Fails only when the last of them has failed.
+    """A sink that feeds all `sinks` (at least one) and fails only when the last of them has failed.
 
-    `failures` says why each lost copy was lost; those sinks have been aborted. Anything but a
-    `CovetError` (`Cancelled` above all) passes through, and `abort` then ends all copies that
-    have not been committed.
+    `failures` says why each lost replica was lost; those sinks have been aborted. Anything but a
+    `CovetError` (`Cancelled` above all) passes through, and `abort` then ends all sinks that have
+    not been committed.
     """
 
     def __init__(self, sinks: Mapping[str, Sink]) -> None:

@@ -1,7 +1,7 @@
 """The frame index: where each compressed frame of a stream begins and how much it holds.
 
-An accelerator, not a need: without it a stream is decoded from its beginning. Its own
-authenticity and its storing are other layers' business.
+It only makes reading faster: without it a stream is decoded from its beginning. Other layers store
+it and prove it authentic.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PAIR_BYTES = 8
 
 
 class FrameIndex:
-    """(compressed, plain) lengths in bytes of the frames of one stream, in order.
+    """The (compressed, plain) lengths in bytes of the frames of one stream, in order.
 
     8 bytes for each frame, so 2 MiB for a TiB in 4 MiB frames. Packed form, all integers
     big-endian: "COVETIX1", u64 count, then count times u32 compressed length, u32 plain length.
@@ -55,6 +55,7 @@ class FrameIndex:
         self._plain.append(plain_bytes)
 
     def to_bytes(self) -> bytes:
+        """Return the packed form, which `from_bytes` reads."""
         pairs = array("I", bytes(_PAIR_BYTES * len(self)))
         pairs[0::2] = self._compressed
         pairs[1::2] = self._plain
@@ -64,7 +65,10 @@ class FrameIndex:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> FrameIndex:
-        """Raises `NotAnArchive` (other magic), `Truncated`, `Tampered` (too long, bad lengths)."""
+        """Read the packed form.
+
+        Raises `NotAnArchive` (other magic), `Truncated`, `Tampered` (too long, bad lengths).
+        """
         if len(data) < _HEADER.size:
             raise Truncated("the frame index ends inside its header")
         magic, count = _HEADER.unpack_from(data)

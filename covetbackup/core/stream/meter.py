@@ -1,4 +1,4 @@
-"""Filters that look at a stream and do not change it: count, compare."""
+"""Filters that count, hash or compare a stream and do not change it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter
 
 
-def watched(progress: Progress) -> Filter:
-    """A filter that tells `progress` of every piece, as `Meter` does, and does not hash: for
-    streams whose digest is taken elsewhere, as hashing a GiB cost 0.6 s of CPU."""
+def count_progress(progress: Progress) -> Filter:
+    """Return a filter that tells `progress` of every piece, as `Meter` does, without hashing.
+
+    For streams whose digest is taken elsewhere: hashing a GiB cost 0.6 s of CPU.
+    """
 
     def watch(chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
@@ -43,10 +45,11 @@ class Meter:
 
     @property
     def sha256(self) -> str:
+        """The SHA-256 of what has passed so far, in hexadecimal."""
         return self._digest.hexdigest()
 
 
-class Expect:
+class VerifyDigest:
     """A filter that lets a stream end only if its length and digest are the promised ones.
 
     Raises `TooLarge` before it would pass on a byte too many, `Truncated` when the stream ends

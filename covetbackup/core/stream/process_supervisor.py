@@ -1,14 +1,17 @@
-"""Runs one program and sees to it that the program, and all it starts, ends with the worker.
+"""Runs one program and ends it, and all that it started, when the worker ends.
 
-A program of its own, started by `process` as `python -I -S guardian.py WORKER LINE HOLD ARGV…`:
-it must not import the package. WORKER is the worker's process id. LINE is one end of a socket
-pair: the worker asks on it, the guardian reports on it, and its end means that the worker is
-gone, however it went. HOLD is the write end of the program's standard input, or -1: while the
-guardian has it open, a worker's death is not an end of input, so the program is killed before
-it can take half a stream for a whole one.
+A program of its own, started by `process`; it must not import the package. Its arguments:
+
+    python -I -S process_supervisor.py WORKER LINE HOLD ARGV…
+
+WORKER is the worker's process id. LINE is one end of a socket pair: the worker asks on it, the
+supervisor reports on it, and its end means that the worker is gone, for whatever reason. HOLD is
+the write end of the program's standard input, or -1: while the supervisor has it open, a worker's
+death is not an end of input, so the program is killed before it can take half a stream for a whole
+one.
 
 Why not PR_SET_PDEATHSIG alone: it watches the *thread* that started the child and reaches no
-grandchildren (`pg_restore -j`). It is used for the one thing it does well: when the guardian
+grandchildren (`pg_restore -j`). It is used for the one thing it does well: when the supervisor
 itself is killed.
 """
 
@@ -44,7 +47,7 @@ def main(worker: int, line: int, hold: int, argv: list[str]) -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphaned grandchildren become ours to end
     wake = _wake_on_child_end()
     program = _Program(_start(argv))
-    _point_standard_streams_nowhere()
+    _discard_standard_streams()
     poll = select.poll()
     poll.register(wake, select.POLLIN)
     poll.register(line, select.POLLIN)
@@ -64,7 +67,7 @@ def main(worker: int, line: int, hold: int, argv: list[str]) -> None:
     try:
         os.write(line, REPORT.pack(program.status))
     except OSError:
-        pass  # nobody is left to tell
+        pass  # the worker is gone
 
 
 def _request(line: int) -> bytes:
@@ -82,7 +85,7 @@ class _Program:
         self.status = -int(signal.SIGKILL)
 
     def has_processes(self) -> bool:
-        """Whether any is left. When the program failed, what it left behind is ended first."""
+        """Return whether any is left; when the program failed, end what it left behind first."""
         while True:
             try:
                 child, status = os.waitpid(-1, os.WNOHANG)
@@ -114,15 +117,15 @@ class _Program:
 
 
 def _start(argv: list[str]) -> int:
-    guardian = os.getpid()
+    supervisor = os.getpid()
     child = os.fork()
     if child:
-        _into_own_group(child)
+        _join_own_group(child)
         return child
     try:
-        _into_own_group(0)
+        _join_own_group(0)
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == guardian:  # else it died before the line above took effect
+        if os.getppid() == supervisor:  # else it died before the line above took effect
             for number in _RESET_SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
             os.execv(argv[0], argv)
@@ -132,8 +135,8 @@ def _start(argv: list[str]) -> int:
         os._exit(NOT_STARTED)
 
 
-def _into_own_group(process: int) -> None:
-    """Done by parent and child both, so that neither runs before it is true."""
+def _join_own_group(process: int) -> None:
+    """Make `process` a group leader: done by parent and child, so that neither runs before it."""
     try:
         os.setpgid(process, 0)
     except OSError:
@@ -149,11 +152,11 @@ def _wake_on_child_end() -> int:
     return reader
 
 
-def _point_standard_streams_nowhere() -> None:
-    """The worker must see the end of the program's pipes, so no copy may stay open here."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
+def _discard_standard_streams() -> None:
+    """Close our copies of the program's pipes: the worker must see the end of them."""
+    null = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):
-        os.dup2(nowhere, descriptor)
+        os.dup2(null, descriptor)
 
 
 def _children() -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 
 from covetbackup.core.stream.base import Filter, Sink, Source
 
@@ -28,7 +28,7 @@ def pump(source: Source, filters: Sequence[Filter], sink: Sink) -> None:
 
 @contextmanager
 def filtered(source: Source, filters: Sequence[Filter]) -> Iterator[Iterator[bytes]]:
-    """`source` seen through `filters`: itself a source.
+    """Send `source` through `filters`: itself a source.
 
     Filters may own threads or children, so each is closed on the way out, last one first.
     """
@@ -36,25 +36,18 @@ def filtered(source: Source, filters: Sequence[Filter]) -> Iterator[Iterator[byt
         chunks = stack.enter_context(source)
         for apply in filters:
             chunks = apply(chunks)
-            stack.enter_context(_closed(chunks))
+            stack.callback(_close, chunks)
         yield chunks
 
 
 def drain(source: Source, filters: Sequence[Filter]) -> None:
-    """Read all of `source` through `filters` and keep nothing: for checks that read everything."""
+    """Read all of `source` through `filters` and drop it: for checks that read everything."""
     with filtered(source, filters) as chunks:
         for _ in chunks:
             pass
 
 
-def _closed(chunks: Iterator[bytes]) -> AbstractContextManager[None]:
-    @contextmanager
-    def closing() -> Iterator[None]:
-        try:
-            yield
-        finally:
-            close = getattr(chunks, "close", None)
-            if close is not None:
-                close()
-
-    return closing()
+def _close(chunks: Iterator[bytes]) -> None:
+    close = getattr(chunks, "close", None)
+    if close is not None:
+        close()

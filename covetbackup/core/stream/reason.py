@@ -1,7 +1,7 @@
-"""Chooses which lines of a failed program's messages are its reason.
+"""Selection of the lines of a failed program's messages that say why it failed.
 
 An error of PostgreSQL has up to a dozen lines, and the last ones are the failing command: the
-reason begins at the line that says "error". Programs of unknown ways have it in their last lines.
+reason begins at the line that says "error". Unknown programs say it in their last lines.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ _DETAIL = re.compile(
 
 
 def reason_lines(text: str) -> list[str]:
-    """Return at most six lines of `text`: each error with its details, the first one first; the
-    last five lines of a text in which no error is recognised."""
+    """Return at most six lines of `text`: each error with its details, the first one first.
+
+    The last five lines of a text in which no error is recognised.
+    """
     lines = [line.strip() for line in text.splitlines()]
     lines = [line for line in lines if line]
     found = list(_errors(lines))[:_LINES]

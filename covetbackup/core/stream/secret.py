@@ -18,11 +18,12 @@ _SHORTEST_ENCODED = 6  # the middle of a shorter secret's base64 is found in ord
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A text that is shown to nobody: `repr`, `str` and format give "Secret()"."""
+    """A text that is never shown: `repr`, `str` and format give "Secret()"."""
 
     _value: str = field(repr=False)
 
     def reveal(self) -> str:
+        """Return the text itself."""
         return self._value
 
 
@@ -30,8 +31,8 @@ class Secret:
 class SecretFile:
     """A file for one child: memory only, mode 0600 (libpq refuses others), gone with the child.
 
-    Stands in an argument list or environment for its own path; `prefix` comes before the path,
-    as in `--defaults-extra-file=`. `name` is for people and may be seen by others.
+    Stands in an argument list or environment for its own path; `prefix` comes before the path, as
+    in `--defaults-extra-file=`. `name` is for people and may be seen by others.
     """
 
     name: str
@@ -39,7 +40,7 @@ class SecretFile:
     prefix: str = ""
 
     def open(self) -> int:
-        """A descriptor of a fresh file with the content; the caller closes it."""
+        """Return a descriptor of a fresh file with the content; the caller closes it."""
         descriptor = os.memfd_create(self.name, os.MFD_CLOEXEC)
         try:
             os.fchmod(descriptor, 0o600)
@@ -55,9 +56,12 @@ class SecretFile:
         return f"{self.prefix}/proc/self/fd/{descriptor}"
 
 
-def redacted(text: bytes, secrets: Iterable[Secret]) -> bytes:
-    """`text` without the secrets: raw, URL-quoted, SQL-quoted, JSON-escaped, base64 at any
-    alignment. Longest forms first, so that no form leaves a part of another behind."""
+def redact(text: bytes, secrets: Iterable[Secret]) -> bytes:
+    """Return `text` without the secrets.
+
+    Finds them raw, URL-quoted, SQL-quoted, JSON-escaped and as base64 at any alignment; longest
+    forms first, so that no form leaves a part of another behind.
+    """
     forms = {form for secret in secrets for form in _forms(secret.reveal()) if form}
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, _MARK)
@@ -65,7 +69,7 @@ def redacted(text: bytes, secrets: Iterable[Secret]) -> bytes:
 
 
 def longest_form(secrets: Iterable[Secret]) -> int:
-    """Bytes of the longest thing that `redacted` looks for."""
+    """Return the length in bytes of the longest thing that `redact` looks for."""
     return max((len(form) for secret in secrets for form in _forms(secret.reveal())), default=0)
 
 

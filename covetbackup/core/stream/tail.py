@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from covetbackup.core.stream.diagnostics import without_rows
 from covetbackup.core.stream.reason import reason_lines
-from covetbackup.core.stream.secret import Secret, longest_form, redacted
+from covetbackup.core.stream.secret import Secret, longest_form, redact
 
 _READ_BYTES = 64 << 10
 _MESSAGE_CHARACTERS = 1500
 
 
 class Tail:
-    """Keeps the last `limit` bytes read from a pipe, which it makes non-blocking."""
+    """The last `limit` bytes read from a pipe, which becomes non-blocking."""
 
     def __init__(self, descriptor: int, *, limit: int, secrets: Sequence[Secret] = ()) -> None:
         os.set_blocking(descriptor, False)
@@ -22,9 +22,9 @@ class Tail:
         self._limit = limit
         self._secrets = secrets
         # A secret that straddles the edge would leave its end unrecognised: that much more is
-        # kept, and cut off after redaction.
+        # retained, and cut off after redaction.
         self._margin = longest_form(secrets)
-        self._kept = bytearray()
+        self._retained = bytearray()
         self._is_cut = False
 
     def take(self) -> bool:
@@ -36,21 +36,22 @@ class Tail:
                 return True
             if not data:
                 return False
-            self._kept += data
-            excess = len(self._kept) - self._limit - self._margin
+            self._retained += data
+            excess = len(self._retained) - self._limit - self._margin
             if excess > 0:
                 self._is_cut = True
-                del self._kept[:excess]
+                del self._retained[:excess]
 
     def content(self) -> bytes:
-        clean = redacted(bytes(self._kept), self._secrets)
+        """Return the retained bytes, without secrets."""
+        clean = redact(bytes(self._retained), self._secrets)
         return clean[self._margin :] if self._is_cut else clean
 
     def text(self) -> str:
-        """As a message, without row contents."""
+        """Return the retained bytes as text for a message, without row contents."""
         return without_rows(self.content().decode(errors="replace"))
 
     def reason(self) -> str:
-        """The few that say why it failed (see `reason`) as one, printable characters only."""
+        """Return the lines that say why the program failed (see `reason`), printable and joined."""
         joined = "; ".join(reason_lines(self.text()))
         return "".join(c if c.isprintable() else " " for c in joined)[:_MESSAGE_CHARACTERS]

@@ -33,9 +33,9 @@ from covetbackup.core.errors import (
     CovetError,
     DatabaseUnavailable,
     LoginRefused,
+    NoProgress,
     ServerBusy,
     SourceFailed,
-    Stalled,
     StorageUnavailable,
 )
 from covetbackup.core.stream.diagnostics import without_rows
@@ -47,7 +47,7 @@ from covetbackup.jobs.worker.kernel import get_signal_when_parent_dies, name_pro
 
 log = logging.getLogger(__name__)
 
-TRANSIENT = (StorageUnavailable, ServerBusy, DatabaseUnavailable, Stalled, SourceFailed)
+TRANSIENT = (StorageUnavailable, ServerBusy, DatabaseUnavailable, NoProgress, SourceFailed)
 SIGNAL_AFTER_SECONDS = 2.0
 KILL_AFTER_SECONDS = 6.0
 SILENCE = 0.75

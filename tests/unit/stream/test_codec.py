@@ -19,7 +19,7 @@ from covetbackup.core.errors import (
 from covetbackup.core.stream.codec import Codec, CodecSpec, compress
 from covetbackup.core.stream.decode import decompress
 from covetbackup.core.stream.frames import FrameIndex
-from covetbackup.core.stream.meter import Expect
+from covetbackup.core.stream.meter import VerifyDigest
 from tests.support.streams import nothing_left
 
 MIB = 1 << 20
@@ -49,8 +49,8 @@ def cut(data: bytes, size: int):
     yield from (data[start : start + size] for start in range(0, len(data), size))
 
 
-def expected(data: bytes) -> Expect:
-    return Expect(len(data), hashlib.sha256(data).hexdigest(), "dump")
+def expected(data: bytes) -> VerifyDigest:
+    return VerifyDigest(len(data), hashlib.sha256(data).hexdigest(), "dump")
 
 
 def pattern(size: int) -> bytes:

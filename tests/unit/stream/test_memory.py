@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from covetbackup.core.errors import SourceFailed, TooLarge
-from covetbackup.core.stream.blocks import in_order
+from covetbackup.core.stream.blocks import map_ordered
 from covetbackup.core.stream.codec import Codec, CodecSpec, compress
 from covetbackup.core.stream.decode import decompress
 from covetbackup.core.stream.frames import FrameIndex
@@ -135,7 +135,7 @@ def test_no_more_than_two_items_beyond_the_workers_are_in_flight(workers):
         time.sleep(random.Random(number).random() / 100)
         return number
 
-    for number, result in in_order(items(), slow, workers=workers):
+    for number, result in map_ordered(items(), slow, workers=workers):
         given += 1
         assert number == result == given - 1
     assert given == 50
@@ -149,14 +149,14 @@ def test_the_first_error_in_order_wins():
             raise ValueError(number)
         return number
 
-    results = in_order(iter(range(20)), work, workers=4)
+    results = map_ordered(iter(range(20)), work, workers=4)
     assert [next(results)[0] for _ in range(5)] == [0, 1, 2, 3, 4]
     with pytest.raises(ValueError, match="^5$"):
         next(results)
 
 
 def test_a_slow_block_lets_the_consumer_notice_a_cancel():
-    slow = in_order(iter([1]), lambda number: time.sleep(1.5), workers=1)
+    slow = map_ordered(iter([1]), lambda number: time.sleep(1.5), workers=1)
     assert next(slow) is None
     assert next(slow) == (1, None)
     assert list(slow) == []

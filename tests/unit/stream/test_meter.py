@@ -8,7 +8,7 @@ import pytest
 
 from covetbackup.core.errors import Cancelled, DigestMismatch, TooLarge, Truncated
 from covetbackup.core.progress import Silent
-from covetbackup.core.stream.meter import Expect, Meter, watched
+from covetbackup.core.stream.meter import Meter, VerifyDigest, count_progress
 from covetbackup.core.stream.pump import pump
 from tests.support.streams import MemorySink, source_of
 
@@ -26,7 +26,7 @@ class Recorder(Silent):
 
 def expecting(data: bytes) -> bytes:
     sink = MemorySink()
-    filters = [Expect(len(DATA), SHA256, "member dump.pgc")]
+    filters = [VerifyDigest(len(DATA), SHA256, "member dump.pgc")]
     pump(source_of([data[:10], b"", data[10:]]), filters, sink)
     return sink.committed
 
@@ -79,7 +79,7 @@ def test_other_bytes_are_refused_by_name(data, error):
 def test_no_byte_beyond_the_promised_ones_is_passed_on():
     passed = []
     with pytest.raises(TooLarge):
-        for piece in Expect(4, SHA256, "dump")(iter([b"1234", b"5" * 1000, b"6" * 1000])):
+        for piece in VerifyDigest(4, SHA256, "dump")(iter([b"1234", b"5" * 1000, b"6" * 1000])):
             passed.append(piece)
     assert passed == [b"1234"]
 
@@ -91,5 +91,5 @@ def test_watching_tells_progress_of_every_piece_and_of_idleness():
         def advance(self, count):
             seen.append(count)
 
-    assert list(watched(Noting())(iter([b"abc", b"", b"de"]))) == [b"abc", b"", b"de"]
+    assert list(count_progress(Noting())(iter([b"abc", b"", b"de"]))) == [b"abc", b"", b"de"]
     assert seen == [3, 0, 2]

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from covetbackup.core.errors import BadSetting, Cancelled, SourceFailed, Stalled, ToolMissing
+from covetbackup.core.errors import BadSetting, Cancelled, NoProgress, SourceFailed, ToolMissing
 from covetbackup.core.stream.meter import Meter
 from covetbackup.core.stream.process import CommandSource, run
 from covetbackup.core.stream.pump import pump
@@ -154,7 +154,7 @@ def test_a_chatty_program_is_never_held_up_and_its_messages_are_bounded():
 
 def test_a_silent_program_is_stopped():
     started = time.monotonic()
-    with pytest.raises(Stalled, match="sent nothing for 0.2 seconds"):
+    with pytest.raises(NoProgress, match="sent nothing for 0.2 seconds"):
         read(shell("echo begin; exec sleep 60", stall_seconds=0.2))
     assert time.monotonic() - started < 3
 
@@ -162,13 +162,13 @@ def test_a_silent_program_is_stopped():
 def test_a_silent_program_that_ignores_term_is_killed_with_its_group(tmp_path):
     pids = tmp_path / "pids"
     script = f"trap '' TERM; sleep 60 & echo $! $$ > {pids}; wait"
-    with pytest.raises(Stalled):
+    with pytest.raises(NoProgress):
         read(shell(script, stall_seconds=1.5, grace_seconds=0.2))
     assert not any(is_running(int(pid)) for pid in pids.read_text().split())
 
 
 def test_a_program_that_closes_its_output_and_hangs_is_stopped():
-    with pytest.raises(Stalled):
+    with pytest.raises(NoProgress):
         read(shell("exec >&-; exec sleep 60", stall_seconds=0.3))
 
 
@@ -217,7 +217,7 @@ def test_a_failed_command_raises_and_a_good_one_answers():
     assert run(["echo", "15.4"]).output == b"15.4\n"
     with pytest.raises(SourceFailed, match="ended with status 1"):
         run(["false"])
-    with pytest.raises(Stalled):
+    with pytest.raises(NoProgress):
         run(["sleep", "60"], stall_seconds=0.2)
 
 
@@ -232,9 +232,9 @@ def test_an_iterator_kept_after_its_context_reads_nothing():
     assert list(pieces) == []
 
 
-def test_a_killed_guardian_is_a_failure_and_takes_the_program_with_it(tmp_path):
+def test_a_killed_supervisor_is_a_failure_and_takes_the_program_with_it(tmp_path):
     pid = tmp_path / "pid"
     script = f"echo $$ > {pid}; kill -9 $PPID; exec sleep 60"
-    with pytest.raises(SourceFailed, match="killed together with its guardian"):
+    with pytest.raises(SourceFailed, match="killed together with its supervisor"):
         read(shell(script))
     assert eventually(lambda: not is_running(int(pid.read_text())))

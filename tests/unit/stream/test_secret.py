@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from hypothesis import given, strategies as st
 
-from covetbackup.core.stream.secret import Secret, SecretFile, redacted
+from covetbackup.core.stream.secret import Secret, SecretFile, redact
 from covetbackup.core.stream.tail import Tail
 
 VALUE = "p@ss wörd/'\"\\+="
@@ -40,7 +40,7 @@ def test_a_secret_shows_in_no_text():
     ],
 )
 def test_every_form_is_cut_out(form):
-    clean = redacted(f"connect {form} refused".encode(), [Secret(VALUE)]).decode()
+    clean = redact(f"connect {form} refused".encode(), [Secret(VALUE)]).decode()
     assert form not in clean
     assert "***" in clean
     assert clean.startswith("connect ") and clean.endswith(" refused")
@@ -49,16 +49,16 @@ def test_every_form_is_cut_out(form):
 @given(before=st.binary(max_size=5), after=st.binary(max_size=5))
 def test_base64_of_a_text_around_the_secret_gives_no_secret_away(before, after):
     whole = base64.b64encode(before + VALUE.encode() + after)
-    assert b"***" in redacted(whole, [Secret(VALUE)])
+    assert b"***" in redact(whole, [Secret(VALUE)])
 
 
 def test_one_secret_inside_another_leaves_nothing_of_the_longer():
-    clean = redacted(b"hunter2-longer and hunter2", [Secret("hunter2"), Secret("hunter2-longer")])
+    clean = redact(b"hunter2-longer and hunter2", [Secret("hunter2"), Secret("hunter2-longer")])
     assert clean == b"*** and ***"
 
 
 def test_an_empty_secret_changes_nothing():
-    assert redacted(b"text", [Secret("")]) == b"text"
+    assert redact(b"text", [Secret("")]) == b"text"
 
 
 def test_a_secret_file_is_in_memory_with_mode_0600():

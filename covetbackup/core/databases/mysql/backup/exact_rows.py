@@ -26,7 +26,7 @@ from covetbackup.core.databases.mysql.server.connection import (
     translated,
 )
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
-from covetbackup.core.errors import ServerBusy, Stalled
+from covetbackup.core.errors import NoProgress, ServerBusy
 from covetbackup.core.stream.process import STALL_SECONDS
 from covetbackup.core.stream.secret import Secret
 
@@ -77,7 +77,7 @@ class ExactRows:
 
     `where` restricts the rows. `with_position` writes the snapshot's position in MariaDB's binary
     log into the beginning, as the dump program does. Yields b"" about once a second while it
-    waits. Raises `ServerBusy` for a table that was altered, `DatabaseUnavailable`, `Stalled`.
+    waits. Raises `ServerBusy` for a table that was altered, `DatabaseUnavailable`, `NoProgress`.
     """
 
     messages = ""
@@ -119,7 +119,7 @@ class ExactRows:
     ) -> None:
         self._context.close()
 
-    def says(self, text: str, seconds: float) -> bool:
+    def wait_for_message(self, text: str, seconds: float) -> bool:
         """Whether the snapshot has begun: it did on entry."""
         return True
 
@@ -216,7 +216,7 @@ def _until_the_end(ready: Queue[bytes], running: Background[None]) -> Iterator[b
             if is_over:
                 return
             if time.monotonic() >= deadline:
-                raise Stalled(
+                raise NoProgress(
                     f"the server sent no row for {STALL_SECONDS:g} seconds",
                     hint="does it wait for a lock or a dead connection?",
                 ) from None

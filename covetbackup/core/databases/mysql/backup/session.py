@@ -203,7 +203,7 @@ class LogicalBackup:
 
     def _await_beginning(self, source: RowsSource) -> None:
         deadline = time.monotonic() + STALL_SECONDS
-        while not source.says(dump.SNAPSHOT_IS_OPEN, _TICK_SECONDS):
+        while not source.wait_for_message(dump.SNAPSHOT_IS_OPEN, _TICK_SECONDS):
             self._lifeline.check()
             self._progress.advance(0)
             if time.monotonic() >= deadline:

@@ -51,7 +51,7 @@ class RowsSource(Protocol):
         trace: TracebackType | None,
     ) -> None: ...
 
-    def says(self, text: str, seconds: float) -> bool: ...
+    def wait_for_message(self, text: str, seconds: float) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def open_together(
 
 def _await_snapshot(source: RowsSource, seconds: float) -> None:
     """Raises `NoLock` if the program has not said within `seconds` that it sees a snapshot."""
-    if not source.says(SNAPSHOT_IS_OPEN, seconds):
+    if not source.wait_for_message(SNAPSHOT_IS_OPEN, seconds):
         raise NoLock(f"a dump program did not begin within {_OPENING_SECONDS} s")
 
 

@@ -33,7 +33,7 @@ from covetbackup.core.errors import (
 )
 from covetbackup.core.operations.parallel import run_at_once
 from covetbackup.core.progress import Progress, Silent
-from covetbackup.core.stream.meter import watched
+from covetbackup.core.stream.meter import count_progress
 from covetbackup.core.stream.pump import pump
 from tests.support.postgres import PostgresServer
 from tests.support.postgres_backup import Taken, contents, engine_for, fill, put_back, take
@@ -109,7 +109,7 @@ def dump_into(
 
     def store(member: Member, told: Progress) -> None:
         sink = ActingSink(acting) if member.name == part_name(1) else MemorySink()
-        pump(member.source, [watched(told)], sink)
+        pump(member.source, [count_progress(told)], sink)
 
     with engine_for(server, database).backup(BackupOptions("", 3), progress) as session:
         for group in session.groups():
@@ -202,7 +202,7 @@ def _taken_while(server: PostgresServer, database: str, act: Callable[[], None])
 
     def store(member: Member, told: Progress) -> None:
         sink = MemorySink()
-        pump(member.source, [watched(told)], sink)
+        pump(member.source, [count_progress(told)], sink)
         assert sink.committed is not None
         members[member.name] = sink.committed
 
