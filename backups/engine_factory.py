@@ -21,13 +21,13 @@ from covetbackup.access.models import Team
 from covetbackup.core.crypto import keyfile
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.base import Engine
+from covetbackup.core.databases.kind import Address
 from covetbackup.core.databases.mysql.engine import MysqlEngine
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings as MysqlSettings
 from covetbackup.core.databases.mysql.server.url import to_url as mysql_url
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
 from covetbackup.core.databases.postgresql.server.connection import ConnectionSettings
 from covetbackup.core.databases.postgresql.server.url import to_url as postgresql_url
-from covetbackup.core.databases.registry import Address
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.databases.sqlite.server.url import to_url as sqlite_url
 from covetbackup.core.errors import BadSetting, Conflict, StorageUnavailable

@@ -15,10 +15,10 @@ from django.utils import timezone
 
 from backups import engine_factory
 from backups.models import Backup, BackupCopy, BackupState, CopyState, Database, Repository, Server
-from backups.models.source import DatabaseState, ServerKind
+from backups.models.source import DatabaseState
 from backups.state import describe, recompute_state, sha256_of
 from covetbackup.core.crypto.keyring import Keyring
-from covetbackup.core.databases.registry import KINDS, member_check
+from covetbackup.core.databases.registry import ENTRIES, capabilities, member_check
 from covetbackup.core.errors import CovetError, KeyUnavailable
 from covetbackup.core.operations.verify import Level, verify_backup
 from covetbackup.core.progress import Progress
@@ -72,7 +72,7 @@ class _Run:
         if listed.manifest is None:
             self.result.damaged[str(label)] = str(listed.problem)
             return
-        if listed.manifest.kind not in ServerKind.values:
+        if listed.manifest.kind not in ENTRIES:
             self.result.damaged[str(label)] = f"{listed.manifest.kind!r} needs a newer CovetBackup"
             return
         try:
@@ -204,11 +204,12 @@ def _placeholder(repository: Repository, kind: str, where: str) -> Server:
 
 
 def _place(kind: str, where: str) -> dict[str, object]:
-    if KINDS[kind].is_in_files:
+    known = capabilities(kind)
+    if known.is_in_files:
         return {"folder": where[:1000]}
     host, _, port = where.rpartition(":")
     is_port = port.isascii() and port.isdigit() and 0 < int(port) < 65536
-    number = int(port) if is_port else KINDS[kind].usual_port
+    number = int(port) if is_port else known.default_port
     return {"host": (host or where)[:255], "port": number}
 
 

@@ -21,7 +21,8 @@ from backups.models.backup import UNUSABLE_STATES
 from backups.phase_timings import PhaseTimes
 from backups.reachability import noting_reachability
 from covetbackup.core.crypto.suites import Suite
-from covetbackup.core.databases.registry import Address, member_check
+from covetbackup.core.databases.kind import Address
+from covetbackup.core.databases.registry import member_check
 from covetbackup.core.errors import Conflict, CovetError, IntegrityError, ObjectNotFound
 from covetbackup.core.manager import PLAIN, STREAMS, default_workers
 from covetbackup.core.operations.backup import BackupRequest, BackupResult, take_backup

@@ -26,7 +26,7 @@ from backups.verdict import (
     judge_database,
 )
 from covetbackup.access.models import User
-from covetbackup.core.databases.registry import KINDS
+from covetbackup.core.databases.registry import capabilities
 
 
 def with_standing(rows: QuerySet[Database]) -> QuerySet[Database]:
@@ -134,9 +134,9 @@ def _facts(row: Database, copies: dict[UUID, Counter[str]], damaged: int) -> Dat
 
 
 def _is_maintenance(row: Database) -> bool:
-    """Whether it is the one that its kind of server is entered by, and as good as empty."""
-    is_entry = row.name == KINDS[row.server.kind].entered_by
-    return is_entry and (row.size_bytes or 0) <= MAINTENANCE_BYTES
+    """Return whether it is the maintenance database of its kind of server, and as good as empty."""
+    is_maintenance = row.name == capabilities(row.server.kind).maintenance_database
+    return is_maintenance and (row.size_bytes or 0) <= MAINTENANCE_BYTES
 
 
 def _backup_facts(state: str, copies: Counter[str]) -> BackupFacts:

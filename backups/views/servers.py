@@ -23,7 +23,7 @@ from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
 from covetbackup.audit.models import Outcome
 from covetbackup.command_line import command
-from covetbackup.core.databases.registry import KINDS
+from covetbackup.core.databases.registry import ENTRIES, capabilities
 from covetbackup.core.errors import CovetError
 from covetbackup.ignored_filters import ignored
 from covetbackup.paging import page_of
@@ -104,13 +104,13 @@ def _page(request: HttpRequest, found: Server) -> dict[str, Any]:
 
 def command_for(found: Server) -> str:
     """How the server would be added at a shell; what is not known yet stands in capitals."""
-    kind = KINDS[found.kind]
+    kind, scheme = capabilities(found.kind), ENTRIES[found.kind].schemes[0]
     if kind.is_in_files:
-        address = f"sqlite:///{found.folder or '/FOLDER'}"
+        address = f"{scheme}:///{found.folder or '/FOLDER'}"
         return command("add_server", address, "--name", found.name or "NAME")
-    entered_by = kind.entered_by and found.maintenance_database
-    place = f"{found.host or 'HOST'}:{found.port}/{entered_by}"
-    address = f"{found.kind}://{found.user or 'USER'}@{place}"
+    database = kind.maintenance_database and found.maintenance_database
+    place = f"{found.host or 'HOST'}:{found.port}/{database}"
+    address = f"{scheme}://{found.user or 'USER'}@{place}"
     return command("add_server", address, "--name", found.name or "NAME", "--password-file", "FILE")
 
 

@@ -12,11 +12,10 @@ from typing import Any
 from covetbackup.core.cli import exits, views
 from covetbackup.core.cli.checks import checks_report
 from covetbackup.core.cli.report import Report, Table
-from covetbackup.core.cli.scratch import scratch_target
 from covetbackup.core.cli.selection_args import selection_of
 from covetbackup.core.crypto.keyfile import read_passphrase
 from covetbackup.core.crypto.keyring import Keyring, new_keys, write_new_keys
-from covetbackup.core.databases.registry import is_address, sweep_restores
+from covetbackup.core.databases.registry import is_address, kind_named, sweep_restores
 from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting, CovetError
@@ -140,7 +139,7 @@ def _test_restore(args: Namespace) -> Report:
     repository = _open(args.repo, args)
     kind = repository.manifest(repository.find(args.label)).kind
     manager = RestoreManager(repository, _keyring(args, repository), progress=args.progress)
-    with scratch_target(kind, args.scratch) as target:
+    with kind_named(kind).scratch_target(args.scratch) as target:
         result = manager.test_restore(
             args.label,
             target,

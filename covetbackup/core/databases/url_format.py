@@ -5,7 +5,9 @@ Each kind says in its own `url` what its addresses mean.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
 
@@ -70,3 +72,17 @@ class Grammar:
         given = "&".join(f"{name}={quote(value)}" for name, value in parameters.items() if value)
         address = f"{quote(user, safe='')}@{place}:{port}/{quote(database, safe='')}"
         return f"{self.schemes[0]}://{address}" + (f"?{given}" if given else "")
+
+
+@contextmanager
+def scratch_address(kind: str, server: str) -> Iterator[str]:
+    """Provide the address of a database on the server with the address `server` that does not
+    exist, for a restore test, which removes it again. Raises `BadSetting` if `server` is empty."""
+    if not server:
+        raise BadSetting(
+            f"a restore test of a {kind} backup needs a server",
+            f"give one with --scratch, such as {kind}://user@host/",
+        )
+    address, _, query = server.partition("?")
+    root = "/".join(address.split("/")[:3])
+    yield f"{root}/covet_drill_{os.urandom(4).hex()}" + (f"?{query}" if query else "")

@@ -187,5 +187,6 @@ def test_another_disk_at_the_place_of_a_repository_is_noticed(
 
 
 def test_the_engine_knows_every_kind_of_server() -> None:
-    assert set(registry.KINDS) == set(ServerKind.values)
-    assert [name for name, kind in registry.KINDS.items() if kind.is_in_files] == ["sqlite"]
+    assert set(registry.ENTRIES) == set(ServerKind.values)
+    in_files = [name for name in registry.ENTRIES if registry.capabilities(name).is_in_files]
+    assert in_files == ["sqlite"]

@@ -60,9 +60,7 @@ class Noting(MemoryEngine):
 def test_a_restore_takes_as_many_unless_somebody_says(
     asked: int | None, jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "covetbackup.core.databases.registry._STORED_IN_PARTS", [("memory", "plain")]
-    )
+    monkeypatch.setattr("covetbackup.core.operations.restore.default_jobs", lambda kind, method: 2)
     repository, (_, keyring), engine = make_repository(), make_keys(), Noting()
     label = make_backup([repository], {"a": b"1", "b": b"2"}, keyring).manifest.label
     request = RestoreRequest("anywhere", jobs=asked)

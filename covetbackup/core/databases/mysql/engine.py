@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 
 from covetbackup.core.databases.base import (
@@ -14,12 +15,16 @@ from covetbackup.core.databases.base import (
 )
 from covetbackup.core.databases.checks import Check
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.kind import Address, Capabilities, Kind, no_export
+from covetbackup.core.databases.mysql.archive.members import MAP, PROGRAMS, SCHEMA
+from covetbackup.core.databases.mysql.archive.selection import Listing
 from covetbackup.core.databases.mysql.backup import session
 from covetbackup.core.databases.mysql.backup.dump import check_member
 from covetbackup.core.databases.mysql.inventory.tables import list_tables
 from covetbackup.core.databases.mysql.replace.replacement import MysqlReplacement
-from covetbackup.core.databases.mysql.restore import new_database
+from covetbackup.core.databases.mysql.restore import new_database, scratch
 from covetbackup.core.databases.mysql.restore.checks import check_new_database
+from covetbackup.core.databases.mysql.restore.features import FEATURES
 from covetbackup.core.databases.mysql.restore.into_existing.checks import check_existing_database
 from covetbackup.core.databases.mysql.restore.into_existing.data_only import DataOnlyRestore
 from covetbackup.core.databases.mysql.restore.target import MysqlTarget
@@ -27,10 +32,12 @@ from covetbackup.core.databases.mysql.server.clients import Clients, choose_clie
 from covetbackup.core.databases.mysql.server.connection import connect, translated
 from covetbackup.core.databases.mysql.server.flavour import Version
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.url import parse_server, parse_url
 from covetbackup.core.databases.restore import CheckInput, RestoreRequest
+from covetbackup.core.databases.url_format import scratch_address
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
-from covetbackup.core.stream.base import Filter
+from covetbackup.core.stream.base import Filter, Source
 from covetbackup.core.stream.secret import Secret
 
 
@@ -117,3 +124,33 @@ class MysqlEngine:
 
     def _clients(self, server: Version) -> Clients:
         return choose_clients(find_clients(self._client_directories), server)
+
+
+class MysqlKind:
+    """MySQL and MariaDB as a `Kind`."""
+
+    capabilities = Capabilities(FEATURES, default_port=3306, parallel_methods=(session.METHOD,))
+
+    def open_url(self, url: str, password: Secret | None) -> Address:
+        settings = parse_url(url)
+        return Address(MysqlEngine(settings, password), settings.where, settings.database)
+
+    def sweep(self, url: str, before: datetime, password: Secret | None) -> list[str]:
+        return scratch.sweep_scratch(parse_server(url), before, password)
+
+    def scratch_target(self, server: str) -> AbstractContextManager[str]:
+        return scratch_address(MysqlEngine.kind, server)
+
+    def check_member(self, member: str) -> Filter | None:
+        return check_member(member)
+
+    def listing(
+        self, members: Mapping[str, int], read: Callable[[str], bytes], expected: Inventory
+    ) -> Listing:
+        return Listing(read(MAP), read(SCHEMA), read(PROGRAMS))
+
+    def export(self, open_stream: Callable[[str], Source], folder: Path) -> None:
+        raise no_export(MysqlEngine.kind)
+
+
+KIND: Kind = MysqlKind()

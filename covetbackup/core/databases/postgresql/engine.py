@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 
 from covetbackup.core.databases.base import (
@@ -15,13 +16,18 @@ from covetbackup.core.databases.base import (
 )
 from covetbackup.core.databases.checks import Check
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.kind import Address, Capabilities, Kind
 from covetbackup.core.databases.postgresql.archive.check import check_member
+from covetbackup.core.databases.postgresql.archive.directory import export_directory
+from covetbackup.core.databases.postgresql.archive.listing import ArchiveListing, listing_member
+from covetbackup.core.databases.postgresql.archive.member_names import DUMP
 from covetbackup.core.databases.postgresql.backup import session
 from covetbackup.core.databases.postgresql.backup.parallel import METHOD as PARALLEL
 from covetbackup.core.databases.postgresql.backup.single_stream import METHOD as LOGICAL
 from covetbackup.core.databases.postgresql.replace.replacement import PostgresReplacement
-from covetbackup.core.databases.postgresql.restore import new_database
+from covetbackup.core.databases.postgresql.restore import new_database, scratch
 from covetbackup.core.databases.postgresql.restore.checks import check_new_database
+from covetbackup.core.databases.postgresql.restore.features import FEATURES
 from covetbackup.core.databases.postgresql.restore.into_existing.checks import (
     check_existing_database,
 )
@@ -39,10 +45,12 @@ from covetbackup.core.databases.postgresql.server.connection import (
     major_of,
     translated,
 )
+from covetbackup.core.databases.postgresql.server.url import parse_url, with_database
 from covetbackup.core.databases.restore import CheckInput, RestoreRequest
+from covetbackup.core.databases.url_format import scratch_address
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
-from covetbackup.core.stream.base import Filter
+from covetbackup.core.stream.base import Filter, Source
 from covetbackup.core.stream.secret import Secret
 
 
@@ -146,3 +154,39 @@ class PostgresEngine:
 
     def _clients(self, major: int) -> Clients:
         return select_clients(find_clients(self._client_directories), major=major)
+
+
+class PostgresKind:
+    """PostgreSQL as a `Kind`."""
+
+    capabilities = Capabilities(
+        FEATURES, default_port=5432, maintenance_database="postgres", parallel_methods=(PARALLEL,)
+    )
+
+    def open_url(self, url: str, password: Secret | None) -> Address:
+        settings = parse_url(url)
+        where = f"{settings.host}:{settings.port}"
+        return Address(PostgresEngine(settings, password), where, settings.database)
+
+    def sweep(self, url: str, before: datetime, password: Secret | None) -> list[str]:
+        maintenance = with_database(url, self.capabilities.maintenance_database)
+        return scratch.sweep_scratch(parse_url(maintenance), before, password)
+
+    def scratch_target(self, server: str) -> AbstractContextManager[str]:
+        return scratch_address(PostgresEngine.kind, server)
+
+    def check_member(self, member: str) -> Filter | None:
+        return check_member(member)
+
+    def listing(
+        self, members: Mapping[str, int], read: Callable[[str], bytes], expected: Inventory
+    ) -> ArchiveListing:
+        return ArchiveListing(read(listing_member(members)), members, expected)
+
+    def export(self, open_stream: Callable[[str], Source], folder: Path) -> None:
+        """Write the dump as a directory that pg_restore loads with several connections."""
+        with open_stream(DUMP) as chunks:
+            export_directory(chunks, folder)
+
+
+KIND: Kind = PostgresKind()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from covetbackup.core.databases import selection
 from covetbackup.core.databases.base import BackupOptions, Probe
 from covetbackup.core.databases.checks import Check
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.kind import Address, Capabilities, Kind, no_export, no_listing
 from covetbackup.core.databases.restore import CheckInput, RestoreRequest
 from covetbackup.core.databases.sqlite.archive.integrity import check_stream
 from covetbackup.core.databases.sqlite.backup.pages import HEADER_BYTES
@@ -27,7 +29,9 @@ from covetbackup.core.databases.sqlite.backup.snapshot_methods import (
 from covetbackup.core.databases.sqlite.inventory.build import COUNT_BUDGET_BYTES
 from covetbackup.core.databases.sqlite.replace.replacement import SqliteReplacement
 from covetbackup.core.databases.sqlite.restore.checks import check_new_file
+from covetbackup.core.databases.sqlite.restore.features import FEATURES
 from covetbackup.core.databases.sqlite.restore.session import RestoreToFile, restoring
+from covetbackup.core.databases.sqlite.restore.staging import staging_directory, sweep_folder
 from covetbackup.core.databases.sqlite.restore.target import SqliteTarget
 from covetbackup.core.databases.sqlite.server.connection import (
     live_connection,
@@ -36,10 +40,11 @@ from covetbackup.core.databases.sqlite.server.connection import (
 )
 from covetbackup.core.databases.sqlite.server.fd_cache import held_descriptor
 from covetbackup.core.databases.sqlite.server.source import SourceFile, find_source
-from covetbackup.core.databases.sqlite.server.url import checked_path
+from covetbackup.core.databases.sqlite.server.url import checked_path, parse_url, to_url
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
-from covetbackup.core.stream.base import Filter
+from covetbackup.core.stream.base import Filter, Source
+from covetbackup.core.stream.secret import Secret
 
 __all__ = ["MEMBER", "Method", "SqliteEngine"]
 
@@ -150,3 +155,36 @@ def _is_in_wal_mode(path: Path) -> bool:
     # Byte 19 of the file itself, never only in the log: a change of mode empties the log.
     with held_descriptor(path) as descriptor:
         return os.pread(descriptor, HEADER_BYTES, 0)[19:20] == b"\2"
+
+
+class SqliteKind:
+    """SQLite as a `Kind`. No file needs a password."""
+
+    capabilities = Capabilities(FEATURES)
+
+    def open_url(self, url: str, password: Secret | None) -> Address:
+        path = parse_url(url)
+        return Address(SqliteEngine(path), str(path.parent), path.name)
+
+    def sweep(self, url: str, before: datetime, password: Secret | None) -> list[str]:
+        return sweep_folder(parse_url(url.rstrip("/")), before)
+
+    @contextmanager
+    def scratch_target(self, server: str) -> Iterator[str]:
+        """Provide the address of a file in a new folder, which goes with it."""
+        with staging_directory(None, 0) as folder:  # known to a sweep, should this be killed
+            yield to_url(folder / "drill.sqlite")
+
+    def check_member(self, member: str) -> Filter | None:
+        return partial(check_stream, staging=None) if member == MEMBER else None
+
+    def listing(
+        self, members: Mapping[str, int], read: Callable[[str], bytes], expected: Inventory
+    ) -> selection.Listing:
+        raise no_listing(SqliteEngine.kind)
+
+    def export(self, open_stream: Callable[[str], Source], folder: Path) -> None:
+        raise no_export(SqliteEngine.kind)
+
+
+KIND: Kind = SqliteKind()

@@ -45,6 +45,15 @@ def to_url(settings: ConnectionSettings) -> str:
     )
 
 
+def with_database(url: str, database: str) -> str:
+    """Return the address `url` with `database` where it names none."""
+    server, mark, parameters = url.partition("?")
+    place = server.partition("://")[2]
+    if "/" not in place:
+        server += "/"
+    return server + (database if server.endswith("/") else "") + mark + parameters
+
+
 def _host(parts: SplitResult, directory: str) -> str:
     host = unquote(parts.hostname or "")
     if not directory:

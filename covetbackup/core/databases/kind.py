@@ -1,0 +1,105 @@
+"""What a kind of database is to everything outside of its folder: its capabilities and its `Kind`.
+
+Each kind's `engine.py` has one `Kind` under the name `KIND`; `registry` lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from covetbackup.core.databases.base import Engine
+from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.restore_target import RestoreFeatures
+from covetbackup.core.databases.selection import Listing
+from covetbackup.core.errors import BadSetting
+from covetbackup.core.stream.base import Filter, Source
+from covetbackup.core.stream.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A database address taken apart: the engine behind it, where it is, what it is called."""
+
+    engine: Engine
+    where: str
+    database: str
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a kind of database can do and how its databases are reached. Contacts nothing.
+
+    features              what restores can do and how to ask for it
+    default_port          the port of its servers; 0 for a kind whose databases are files in a
+                          folder
+    maintenance_database  the database to log in to for asking a server anything; "" where none is
+                          needed
+    parallel_methods      the backup methods that store parts which several connections load at
+                          once, each reading its own
+    """
+
+    features: RestoreFeatures
+    default_port: int = 0
+    maintenance_database: str = ""
+    parallel_methods: tuple[str, ...] = ()
+
+    @property
+    def is_in_files(self) -> bool:
+        """Whether databases are files in a folder, reached through no server."""
+        return self.default_port == 0
+
+    def default_jobs(self, method: str) -> int:
+        """Return how many connections load a backup taken by `method` unless told otherwise: two
+        if each reads its own parts; one where several would need all of it on this machine's disk
+        first, or only one is possible."""
+        return 2 if method in self.parallel_methods else 1
+
+
+class Kind(Protocol):
+    """The entry to a kind of database: opens its engines, reads its backups without a database."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the kind can do."""
+
+    def open_url(self, url: str, password: Secret | None) -> Address:
+        """Return the engine for the address of a database. Opens no connection. Raises
+        `BadSetting` for anything that is not an address of this kind."""
+
+    def sweep(self, url: str, before: datetime, password: Secret | None) -> list[str]:
+        """Remove what restores begun before `before` (aware) and killed left on the server of
+        `url`, or in the folder that it names or whose file it names; return the names. Raises
+        `BadSetting`, `DatabaseError`, `AccessRefused`."""
+
+    def scratch_target(self, server: str) -> AbstractContextManager[str]:
+        """Provide the address of a database that does not exist, on the server with the address
+        `server` where one is needed. Raises `BadSetting` without it."""
+
+    def check_member(self, member: str) -> Filter | None:
+        """Return the full check of `member`, as `Engine.check` does, without a database."""
+
+    def listing(
+        self, members: Mapping[str, int], read: Callable[[str], bytes], expected: Inventory
+    ) -> Listing:
+        """Return what a backup's `members` (name and plain size in bytes) say is in them; `read`
+        returns the whole content of one, `expected` is the backup's inventory. Raises `BadSetting`
+        for a kind whose backups can only be restored whole."""
+
+    def export(self, open_stream: Callable[[str], Source], folder: Path) -> None:
+        """Write a backup into the empty `folder` in a form of several files that the stock
+        programs of the kind know. Raises `BadSetting` for a kind that has none."""
+
+
+def no_listing(kind: str) -> BadSetting:
+    """Return the error of `Kind.listing` for a `kind` whose backups can only be restored whole."""
+    return BadSetting(f"backups of kind {kind!r} are restored whole: there is nothing to choose")
+
+
+def no_export(kind: str) -> BadSetting:
+    """Return the error of `Kind.export` for a `kind` that has no form of several files."""
+    return BadSetting(f"a backup of kind {kind!r} has no form of several files", "use cat")
