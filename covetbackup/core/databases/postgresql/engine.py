@@ -92,8 +92,8 @@ class PostgresEngine:
                 f"one of: {', '.join(self.methods)}",
             )
         access = ServerAccess(self._settings, self._password, f"covetbackup {secrets.token_hex(4)}")
-        return session.PostgresBackup(
-            access, options.method or PARALLEL, choose=self._clients, progress=progress
+        return session.open_backup(
+            access, options.method or PARALLEL, select_clients=self._clients, progress=progress
         )
 
     def restore(

@@ -1,4 +1,4 @@
-"""Puts a dump in parts together: what there is to read, cut into parts, and who reads it."""
+"""Assembly of a parallel dump: what there is to read, cut into parts, and its readers."""
 
 from __future__ import annotations
 
@@ -31,52 +31,58 @@ def build_parallel_dump(
     psql: ClientTool | None,
     stack: ExitStack,
 ) -> ParallelDump:
-    """A dump of `contents` whose readers are closed by `stack`. Raises `Unsupported`.
+    """Return a dump of `contents` whose readers are closed by `stack`. Raises `Unsupported`.
 
-    Tables whose oids are `unplannable` are read by one plain COPY, which counts their rows."""
+    Tables whose oids are `unplannable` are read by one plain COPY, and their rows counted. Without
+    `psql` all tables are read by connections of this process.
+    """
     readers = Readers(access.connect, snapshot.name, leader.encoding)
     stack.callback(readers.close)
-    with readers.lent(()) as connection:
-        page_bytes, object_bytes = _measures(connection)
+    with readers.acquire(()) as connection:
+        page_bytes, object_bytes = _sizes(connection)
         is_cut = major_of(connection) >= _SINCE_RANGES
         codec = leader.codec if leader.encoding == "SQL_ASCII" else connection.info.encoding
-    heaps = {
-        table.oid: _heap(table, page_bytes if is_cut else 0, codec, table.oid in unplannable)
+    tables = {
+        table.oid: _table_size(table, page_bytes if is_cut else 0, codec, table.oid in unplannable)
         for table in snapshot.tables
         if table.kind == "r" and not (table.unlogged and snapshot.standby)
     }
     count = sum(len(oids) for oids in _object_lists(contents))
-    total = sum(heap.weight for heap in heaps.values()) + object_bytes
+    total = sum(table.size_bytes for table in tables.values()) + object_bytes
     parts = plan.plan_parts(
         contents,
-        heaps,
-        object_weight=object_bytes // max(1, count),
-        chunk=plan.part_size_bytes(total),
+        tables,
+        object_bytes=object_bytes // max(1, count),
+        part_size=plan.part_size_bytes(total),
     )
     return ParallelDump(
         contents,
         parts,
         readers=readers,
         leader=leader,
-        children=None if psql is None else _children(psql, access, snapshot, leader, stack),
+        psql_readers=None if psql is None else _psql_readers(psql, access, snapshot, leader, stack),
     )
 
 
 def _object_lists(contents: TableOfContents) -> list[list[int]]:
-    return [plan.objects(contents, entry) for entry in contents.data_entries if entry.kind == BLOBS]
+    return [
+        plan.large_object_oids(contents, entry)
+        for entry in contents.data_entries
+        if entry.kind == BLOBS
+    ]
 
 
-def _children(
+def _psql_readers(
     psql: ClientTool, access: ServerAccess, snapshot: Snapshot, leader: Leader, stack: ExitStack
 ) -> PsqlReaders:
-    told = replace(psql, environment={**psql.environment, "PGCLIENTENCODING": leader.encoding})
-    children = PsqlReaders(told, access.settings.database, snapshot.name)
-    stack.callback(children.close)
-    return children
+    tool = replace(psql, environment={**psql.environment, "PGCLIENTENCODING": leader.encoding})
+    psql_readers = PsqlReaders(tool, access.settings.database, snapshot.name)
+    stack.callback(psql_readers.close)
+    return psql_readers
 
 
-def _measures(connection: Connection) -> tuple[int, int]:
-    """The bytes of a page, and of all large objects."""
+def _sizes(connection: Connection) -> tuple[int, int]:
+    """Return the bytes of a page, and of all large objects."""
     row = connection.execute(
         "SELECT current_setting('block_size')::int, pg_relation_size('pg_catalog.pg_largeobject')"
     ).fetchone()
@@ -84,8 +90,8 @@ def _measures(connection: Connection) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
-def _heap(table: Relation, page_bytes: int, codec: str, counted: bool) -> plan.TableSize:
+def _table_size(table: Relation, page_bytes: int, codec: str, counted: bool) -> plan.TableSize:
     is_cut = page_bytes and table.is_heap and not counted  # a range of pages has to be planned
     pages = table.pages_bytes // page_bytes if is_cut else 0
-    weight = table.pages_bytes + table.toast_bytes
-    return plan.TableSize(weight, pages, table.condition.encode(codec), counted)
+    size_bytes = table.pages_bytes + table.toast_bytes
+    return plan.TableSize(size_bytes, pages, table.condition.encode(codec), counted)

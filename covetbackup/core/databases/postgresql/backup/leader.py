@@ -1,4 +1,4 @@
-"""Lends the leader's own connection, which has locked every table, to one thread at a time."""
+"""The connection of the leader, which has locked every table, used by one thread at a time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from covetbackup.core.databases.postgresql.server.connection import Connection
 
 _TICK_SECONDS = 0.5
 Reading = Callable[[Connection], Iterator[bytes]]
+"""A function that yields what it reads of a connection."""
 
 
 class Leader:
-    """`is_free` waits, so many seconds at most, for what else runs on the connection to end."""
+    """The leader's connection, for tables that only it can read.
+
+    `is_free` waits, the given seconds at most, for what else runs on the connection to end.
+    """
 
     def __init__(self, connection: Connection, is_free: Callable[[float], bool]) -> None:
         self._connection = connection
@@ -23,10 +27,10 @@ class Leader:
         """The server's name for the encoding of the database."""
         self._names = connection.info.parameter_status("client_encoding") or "UTF8"
         self.codec = connection.info.encoding
-        """Of names, until `read` reads rows."""
+        """Python's name for the encoding of names, until `read` reads rows."""
 
     def read(self, reading: Reading) -> Iterator[bytes]:
-        """What `reading` yields of the connection, b"" while its turn has not come."""
+        """Yield what `reading` yields, b"" while others use the connection."""
         while not self._turn.acquire(timeout=_TICK_SECONDS):
             yield b""
         try:

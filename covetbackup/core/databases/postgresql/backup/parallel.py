@@ -1,6 +1,6 @@
-"""The dump in parts: the contents are pg_dump's, the data is read by several COPY at once.
+"""The dump in parts: the table of contents is pg_dump's, the data is read by several COPY at once.
 
-Joined in the order of their names the parts are an ordinary archive in custom form. All readers
+Joined in the order of their names the parts are an ordinary archive in custom format. All readers
 see the leader's snapshot; the leader keeps every table locked until all is read.
 """
 
@@ -35,21 +35,21 @@ from covetbackup.core.errors import Incomplete, SourceFailed
 
 METHOD = "parallel"
 PSQL_MIN_BYTES = 8 << 20
-"""Bytes of a table from which on it is read by a program of its own."""
+"""Bytes of a table from which on it is read by psql."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
-    """A part that was read to its end: its size, where in it blocks begin, by dump id, and how many
-    rows of counted tables, by their oids, it holds."""
+class _StoredPart:
+    """A part that was read to its end: its size in bytes, where in it blocks begin, by dump id, and
+    its rows of counted tables, by their oids."""
 
     size: int
-    begun: Mapping[int, int]
+    block_starts: Mapping[int, int]
     rows: Mapping[int, int]
 
 
 class ParallelDump:
-    """The members `dump.pgc.0001` and so on, and `dump.pgc.0000` last."""
+    """A dump as the members `dump.pgc.0001` and so on, and `dump.pgc.0000` last."""
 
     method = METHOD
 
@@ -60,22 +60,23 @@ class ParallelDump:
         *,
         readers: Readers,
         leader: Leader,
-        children: PsqlReaders | None,
+        psql_readers: PsqlReaders | None,
     ) -> None:
         self._contents = contents
         self._parts = parts
         self._readers = readers
         self._leader = leader
-        self._children = children
-        self._stored: dict[int, _Stored] = {}
+        self._psql_readers = psql_readers
+        self._stored: dict[int, _StoredPart] = {}
 
     def groups(self) -> Iterator[Sequence[Member]]:
+        """Yield the parts with data, which may be read at once, and then the table of contents."""
         if self._parts:
             yield tuple(
                 Member(
                     part.name,
                     self._source(part),
-                    size_hint=part.weight or None,
+                    size_hint=part.size_bytes or None,
                     may_be_empty=part.may_be_empty,
                 )
                 for part in self._parts
@@ -83,14 +84,16 @@ class ParallelDump:
         yield (Member(HEAD, self._head(), size_hint=self._contents.size),)
 
     def dumped_tables(self) -> frozenset[int] | None:
-        """Oids of the tables whose rows are in the dump. Raises `Incomplete` if not all parts
-        were read to their ends."""
+        """Return the oids of the tables whose rows are in the dump.
+
+        Raises `Incomplete` if not all parts were read to their ends.
+        """
         self._offsets()
         entries = self._contents.data_entries
         return frozenset(entry.oid for entry in entries if entry.kind == TABLE_DATA)
 
     def counted_rows(self) -> dict[int, int]:
-        """Rows by table oid, of those that are counted while they are read."""
+        """Return the rows by oid of the tables that are counted while they are read."""
         return {oid: n for stored in self._stored.values() for oid, n in stored.rows.items()}
 
     @contextmanager
@@ -104,7 +107,7 @@ class ParallelDump:
             stored = self._stored.get(part.number)
             if stored is None:
                 raise Incomplete(f"{part.name} was not read to its end")
-            offsets |= {dump_id: position + offset for dump_id, offset in stored.begun.items()}
+            offsets |= {entry: position + start for entry, start in stored.block_starts.items()}
             position += stored.size
         return offsets
 
@@ -122,76 +125,77 @@ class ParallelDump:
             pieces.close()
 
     def _pieces(self, part: Part) -> Generator[bytes, None, None]:
-        tally = _Tally()
-        for is_big, units in groupby(part.units, key=self._is_for_a_child):
-            read = self._by_child if is_big else self._by_reader
-            for piece in read(tuple(units), tally):
-                tally.size += len(piece)
+        stats = _PartStats()
+        for is_big, tasks in groupby(part.tasks, key=self._is_for_psql):
+            read = self._read_by_psql if is_big else self._read_by_connection
+            for piece in read(tuple(tasks), stats):
+                stats.size += len(piece)
                 yield piece
-        self._stored[part.number] = _Stored(tally.size, tally.begun, tally.rows)
+        self._stored[part.number] = _StoredPart(stats.size, stats.block_starts, stats.rows)
 
-    def _is_for_a_child(self, unit: ReadTask) -> bool:
-        return self._children is not None and unit.weight >= PSQL_MIN_BYTES and bool(unit.statement)
+    def _is_for_psql(self, task: ReadTask) -> bool:
+        has_psql = self._psql_readers is not None
+        return has_psql and task.size_bytes >= PSQL_MIN_BYTES and bool(task.statement)
 
-    def _by_child(self, units: Sequence[ReadTask], tally: _Tally) -> Iterator[bytes]:
-        for unit in units:
-            yield from _block(unit, self._childs_rows(unit, tally), tally)
+    def _read_by_psql(self, tasks: Sequence[ReadTask], stats: _PartStats) -> Iterator[bytes]:
+        for task in tasks:
+            yield from _block(task, self._psql_rows(task, stats), stats)
 
-    def _childs_rows(self, unit: ReadTask, tally: _Tally) -> Iterator[bytes]:
-        assert self._children is not None
+    def _psql_rows(self, task: ReadTask, stats: _PartStats) -> Iterator[bytes]:
+        assert self._psql_readers is not None
         try:
-            rows = self._children.rows(quoted_name(unit.entry), unit.statement)
-            yield from block_codec.framed_pieces(tally.counted(unit, rows))
+            rows = self._psql_readers.rows(quoted_name(task.entry), task.statement)
+            yield from block_codec.framed_pieces(stats.count_rows(task, rows))
         except TableBusy:
-            yield from self._leader.read(partial(_data, unit, tally))
+            yield from self._leader.read(partial(_data, task, stats))
 
-    def _by_reader(self, units: Sequence[ReadTask], tally: _Tally) -> Iterator[bytes]:
-        tables = [quoted_name(unit.entry) for unit in units if unit.statement]
+    def _read_by_connection(self, tasks: Sequence[ReadTask], stats: _PartStats) -> Iterator[bytes]:
+        tables = [quoted_name(task.entry) for task in tasks if task.statement]
         try:
-            with self._readers.lent(tables) as connection:
-                for unit in units:
-                    yield from _block(unit, _data(unit, tally, connection), tally)
+            with self._readers.acquire(tables) as connection:
+                for task in tasks:
+                    yield from _block(task, _data(task, stats, connection), stats)
         except TableBusy:  # on entering, before anything was read
-            for unit in units:
-                yield from _block(unit, self._leader.read(partial(_data, unit, tally)), tally)
+            for task in tasks:
+                yield from _block(task, self._leader.read(partial(_data, task, stats)), stats)
 
 
-class _Tally:
-    """What of a part has been read so far: its size, and where blocks begin, by dump id."""
+class _PartStats:
+    """What was read of a part so far: its size, where blocks begin, and the rows of its tables."""
 
     def __init__(self) -> None:
         self.size = 0
-        self.begun: dict[int, int] = {}
+        self.block_starts: dict[int, int] = {}
         self.rows: dict[int, int] = {}
 
-    def counted(self, unit: ReadTask, rows: Iterable[bytes]) -> Iterator[bytes]:
-        """`rows` in COPY's text format, in which a line end ends a row and is in none."""
-        if not unit.counted:
+    def count_rows(self, task: ReadTask, rows: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield `rows` in COPY's text format, in which each row has one line end, its last byte."""
+        if not task.counted:
             yield from rows
             return
-        self.rows[unit.entry.oid] = 0
+        self.rows[task.entry.oid] = 0
         for piece in rows:
-            self.rows[unit.entry.oid] += piece.count(b"\n")
+            self.rows[task.entry.oid] += piece.count(b"\n")
             yield piece
 
 
-def _block(unit: ReadTask, data: Iterable[bytes], tally: _Tally) -> Iterator[bytes]:
-    if unit.begins:
-        tally.begun[unit.entry.dump_id] = tally.size
-        kind = block_codec.TABLE if unit.statement else block_codec.OBJECTS
-        yield block_codec.start_of_block(kind, unit.entry.dump_id)
+def _block(task: ReadTask, data: Iterable[bytes], stats: _PartStats) -> Iterator[bytes]:
+    if task.starts_block:
+        stats.block_starts[task.entry.dump_id] = stats.size
+        kind = block_codec.TABLE if task.statement else block_codec.OBJECTS
+        yield block_codec.start_of_block(kind, task.entry.dump_id)
     yield from data
-    if unit.ends:
-        yield from block_codec.framed_pieces([block_codec.END_OF_ROWS] if unit.statement else [])
+    if task.ends_block:
+        yield from block_codec.framed_pieces([block_codec.END_OF_ROWS] if task.statement else [])
         yield block_codec.END
 
 
-def _data(unit: ReadTask, tally: _Tally, connection: Connection) -> Iterator[bytes]:
-    if unit.statement:
-        rows = copy_streams.copy_out(connection, unit.statement)
-        yield from block_codec.framed_pieces(tally.counted(unit, rows))
+def _data(task: ReadTask, stats: _PartStats, connection: Connection) -> Iterator[bytes]:
+    if task.statement:
+        rows = copy_streams.copy_out(connection, task.statement)
+        yield from block_codec.framed_pieces(stats.count_rows(task, rows))
         return
-    for oid, pieces in groupby(copy_streams.large_objects(connection, unit.objects), itemgetter(0)):
+    for oid, pieces in groupby(copy_streams.large_objects(connection, task.objects), itemgetter(0)):
         yield block_codec.start_of_object(oid)
         yield from block_codec.framed_pieces(piece for _, piece in pieces)
         yield block_codec.END

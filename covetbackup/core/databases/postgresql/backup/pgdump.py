@@ -1,4 +1,4 @@
-"""pg_dump on the leader's snapshot: all it writes, or only the table of contents it begins with."""
+"""Runs of pg_dump on the leader's snapshot: for the whole archive, or its table of contents."""
 
 from __future__ import annotations
 
@@ -23,18 +23,21 @@ _LONGEST_CONTENTS = 1 << 30  # about 5 million objects
 
 @dataclass(frozen=True, slots=True)
 class PgDump:
-    """`busy` tells who holds a lock that pg_dump waited for in vain; `warn` gets each line by which
-    pg_dump warned of something."""
+    """A pg_dump of `database` in the exported `snapshot`.
+
+    `busy_error` returns the error for a lock that pg_dump waited for in vain; `warn` gets each
+    warning that pg_dump prints.
+    """
 
     tool: ClientTool
     database: str
     snapshot: str
-    busy: Callable[[], CovetError]
+    busy_error: Callable[[], CovetError]
     warn: Callable[[str], None]
 
     @contextmanager
     def archive(self) -> Iterator[Iterator[bytes]]:
-        """The whole archive in its custom form: a source."""
+        """Return a source of the whole archive in custom format."""
         source = CommandSource(
             [
                 self.tool.program,
@@ -52,15 +55,16 @@ class PgDump:
             with source as chunks:
                 yield chunks
         except SourceFailed as error:
-            raise self._explained(error) from error
+            raise self._explain(error) from error
         for line in source.messages.splitlines():
             if line.startswith("pg_dump: warning"):
                 self.warn(line)
 
     def contents(self, waiting: Callable[[], None]) -> TableOfContents:
-        """The table of contents; pg_dump is stopped when it has written that.
+        """Return the table of contents; pg_dump is stopped once it has written that.
 
-        Raises `Unsupported` for contents that cannot be taken apart here, `Incomplete` for none.
+        `waiting` is called often and may raise. Raises `Unsupported` for contents that a parallel
+        dump cannot have, `Incomplete` for none.
         """
         beginning = bytearray()
         next_try = 0
@@ -68,7 +72,7 @@ class PgDump:
             for chunk in chunks:
                 waiting()
                 beginning += chunk
-                # When it rests, all of it may have come; else only after twice as much.
+                # When nothing more arrives, all of it may have; else only after twice as much.
                 if chunk and len(beginning) < next_try:
                     continue
                 next_try = 2 * len(beginning)
@@ -80,9 +84,9 @@ class PgDump:
             raise Incomplete("pg_dump ended well, but what it wrote is no readable archive")
         return contents
 
-    def _explained(self, error: SourceFailed) -> CovetError:
-        # The server's own words may be in any language; this part is pg_dump's.
-        return self.busy() if "LOCK TABLE" in error.message else error
+    def _explain(self, error: SourceFailed) -> CovetError:
+        # The server's message may be in any language; this part is pg_dump's.
+        return self.busy_error() if "LOCK TABLE" in error.message else error
 
 
 def _try(beginning: bytearray) -> TableOfContents | None:

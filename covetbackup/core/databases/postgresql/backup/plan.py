@@ -1,4 +1,4 @@
-"""Decides what goes into which part of an archive. Pure: values in, values out.
+"""The plan of a parallel dump: what is read for which part. Pure: values in, values out.
 
 Small tables share a part, so that thousands of tables do not become thousands of objects; a big
 heap is cut into ranges of pages, so that several readers share it. The data stays in the order of
@@ -26,18 +26,21 @@ LARGEST_PART_BYTES = 64 << 20
 """Starting a reader takes about 50 ms, a twentieth of the time for so many bytes."""
 
 SMALLEST_PART_BYTES = 16 << 20
-_CHUNKS = 16  # enough for four readers to end together
+_PARTS = 16  # enough for four readers to end together
 _OBJECTS_AT_ONCE = 1000
-TASK_COST_BYTES = 16 << 10  # a question and its answer take as long as so many bytes, or longer
+TASK_COST_BYTES = 16 << 10  # a round trip takes as long as so many bytes, or longer
 
 
 @dataclass(frozen=True, slots=True)
 class TableSize:
-    """What the server says of a table: `weight` in bytes, TOAST included; `pages` to cut it by,
-    0 if it cannot be cut; the `condition` of an extension on its rows. The rows of a table that
-    is `counted` are counted while they are read."""
+    """The size of a table and how it is read.
 
-    weight: int
+    `size_bytes` includes TOAST; `pages` is 0 if it cannot be cut; `condition` is the WHERE clause
+    of an extension on its rows. The rows of a table that is `counted` are counted while they are
+    read.
+    """
+
+    size_bytes: int
     pages: int = 0
     condition: bytes = b""
     counted: bool = False
@@ -45,110 +48,114 @@ class TableSize:
 
 @dataclass(frozen=True, slots=True)
 class ReadTask:
-    """What one reader reads for one entry: rows, by `statement`, or large `objects`. Only the
-    first unit of an entry `begins` its block, and only the last one `ends` it."""
+    """What one reader reads for one entry: rows, by `statement`, or large `objects` by oid.
+
+    Only the first task of an entry `starts_block`, and only the last one `ends_block`.
+    """
 
     entry: Entry
-    weight: int
+    size_bytes: int
     statement: bytes = b""
     objects: tuple[int, ...] = ()
-    begins: bool = True
-    ends: bool = True
+    starts_block: bool = True
+    ends_block: bool = True
     counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Units that are stored as one member, one after the other."""
+    """Tasks whose data is stored as one member, one after the other."""
 
     number: int
-    units: tuple[ReadTask, ...]
+    tasks: tuple[ReadTask, ...]
 
     @property
     def name(self) -> str:
+        """The name of the member."""
         return part_name(self.number)
 
     @property
-    def weight(self) -> int:
-        return sum(unit.weight for unit in self.units)
+    def size_bytes(self) -> int:
+        """The expected size in bytes."""
+        return sum(task.size_bytes for task in self.tasks)
 
     @property
     def may_be_empty(self) -> bool:
-        """Pages in the midst of a table may hold no row that lives."""
-        return not any(unit.begins or unit.ends for unit in self.units)
+        """Whether it may hold nothing: pages in the midst of a table may have no live row."""
+        return not any(task.starts_block or task.ends_block for task in self.tasks)
 
 
 def part_size_bytes(total: int) -> int:
-    """How much data a part should hold, of `total` bytes: little enough that all readers have
+    """Return how many bytes a part should hold of `total`: few enough that all readers have
     something to do, and enough that a backup has some thousand parts at most."""
     return max(
-        SMALLEST_PART_BYTES, min(LARGEST_PART_BYTES, total // _CHUNKS), 4 * total // MOST_PARTS
+        SMALLEST_PART_BYTES, min(LARGEST_PART_BYTES, total // _PARTS), 4 * total // MOST_PARTS
     )
 
 
 def plan_parts(
-    contents: TableOfContents, heaps: Mapping[int, TableSize], *, object_weight: int, chunk: int
+    contents: TableOfContents, tables: Mapping[int, TableSize], *, object_bytes: int, part_size: int
 ) -> tuple[Part, ...]:
-    """All data of `contents` in parts. `heaps` are by table oid; `object_weight` is what a large
-    object takes on average, in bytes.
+    """Return the parts that hold all data of `contents`, in its order.
 
-    Raises `Unsupported` for data of a kind that is not known here.
+    `tables` are by table oid; `object_bytes` is the average size of a large object; a part has
+    about `part_size` bytes. Raises `Unsupported` for data of an unknown kind.
     """
     parts: list[Part] = []
-    units: list[ReadTask] = []
-    room = chunk
+    tasks: list[ReadTask] = []
+    room = part_size
     for entry in contents.data_entries:
-        for unit in _units(contents, entry, heaps, object_weight, chunk):
-            cost = unit.weight + TASK_COST_BYTES
-            if units and cost > room:
-                parts.append(Part(len(parts) + 1, tuple(units)))
-                units, room = [], chunk
-            units.append(unit)
+        for task in _tasks(contents, entry, tables, object_bytes, part_size):
+            cost = task.size_bytes + TASK_COST_BYTES
+            if tasks and cost > room:
+                parts.append(Part(len(parts) + 1, tuple(tasks)))
+                tasks, room = [], part_size
+            tasks.append(task)
             room -= cost
-    if units:
-        parts.append(Part(len(parts) + 1, tuple(units)))
+    if tasks:
+        parts.append(Part(len(parts) + 1, tuple(tasks)))
     if len(parts) > MOST_PARTS:
-        raise Unsupported(f"{len(parts)} parts are more than can be named")
+        raise Unsupported(f"{len(parts)} parts are more than the {MOST_PARTS} that have names")
     return tuple(parts)
 
 
-def _units(
+def _tasks(
     contents: TableOfContents,
     entry: Entry,
-    heaps: Mapping[int, TableSize],
-    object_weight: int,
-    chunk: int,
+    tables: Mapping[int, TableSize],
+    object_bytes: int,
+    part_size: int,
 ) -> Sequence[ReadTask]:
     if entry.kind == TABLE_DATA:
-        if entry.oid not in heaps:
+        if entry.oid not in tables:
             raise Unsupported(f"table {entry.name} is dumped, but not among those that are locked")
-        return list(_rows(entry, heaps[entry.oid], chunk))
+        return list(_rows(entry, tables[entry.oid], part_size))
     if entry.kind == BLOBS:
-        oids = objects(contents, entry)
-        return list(_batches(entry, oids, object_weight, max(1, chunk // max(1, object_weight))))
+        oids = large_object_oids(contents, entry)
+        return list(_batches(entry, oids, object_bytes, max(1, part_size // max(1, object_bytes))))
     raise Unsupported(f"data of kind {entry.kind.decode(errors='replace')} is not known")
 
 
-def _rows(entry: Entry, heap: TableSize, chunk: int) -> Iterator[ReadTask]:
-    count = min(heap.weight // chunk, heap.pages)
-    if count <= 2 or heap.condition:
-        statement = copy_sql.copy_to_stdout(entry, heap.condition)
-        yield ReadTask(entry, heap.weight, statement, counted=heap.counted)
+def _rows(entry: Entry, table: TableSize, part_size: int) -> Iterator[ReadTask]:
+    count = min(table.size_bytes // part_size, table.pages)
+    if count <= 2 or table.condition:
+        statement = copy_sql.copy_to_stdout(entry, table.condition)
+        yield ReadTask(entry, table.size_bytes, statement, counted=table.counted)
         return
     # The last range is open: rows of the snapshot may lie on pages added since it was measured.
-    bounds = [number * heap.pages // count for number in range(count)]
+    bounds = [number * table.pages // count for number in range(count)]
     for first, end in zip(bounds, [*bounds[1:], None], strict=True):
         yield ReadTask(
             entry,
-            heap.weight // count,
+            table.size_bytes // count,
             copy_sql.copy_to_stdout(entry, copy_sql.ctid_range(first, end)),
-            begins=first == 0,
-            ends=end is None,
+            starts_block=first == 0,
+            ends_block=end is None,
         )
 
 
-def objects(contents: TableOfContents, entry: Entry) -> list[int]:
-    """The oids of the large objects whose data `entry` is.
+def large_object_oids(contents: TableOfContents, entry: Entry) -> list[int]:
+    """Return the oids of the large objects whose data `entry` has.
 
     Up to PostgreSQL 16 one entry has all of them; later each has its own list.
     """
@@ -161,14 +168,14 @@ def objects(contents: TableOfContents, entry: Entry) -> list[int]:
     return [int(line) for line in lists[0].definition.split()]
 
 
-def _batches(entry: Entry, oids: list[int], weight: int, most: int) -> Iterator[ReadTask]:
+def _batches(entry: Entry, oids: list[int], size_bytes: int, most: int) -> Iterator[ReadTask]:
     size = min(most, _OBJECTS_AT_ONCE)
     for first in range(0, max(1, len(oids)), size):
         batch = tuple(oids[first : first + size])
         yield ReadTask(
             entry,
-            weight * len(batch),
+            size_bytes * len(batch),
             objects=batch,
-            begins=first == 0,
-            ends=first + size >= len(oids),
+            starts_block=first == 0,
+            ends_block=first + size >= len(oids),
         )

@@ -1,4 +1,4 @@
-"""Connections that see the leader's snapshot, each lent to one thread at a time."""
+"""A pool of connections that see the leader's snapshot."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from covetbackup.core.databases.postgresql.server.connection import Connection
 
 
 class TableBusy(Exception):
-    """Somebody waits for a table that only the leader has locked: who asks now waits behind."""
+    """A session waits for a table that the leader has locked: another lock request waits behind."""
 
 
 class Readers:
-    """Opens connections as they are needed. `snapshot` must live as long as they do."""
+    """A pool that opens connections by `connect` as they are needed.
+
+    `snapshot` must live as long as they do; `encoding` is the database's own.
+    """
 
     def __init__(self, connect: Callable[[], Connection], snapshot: str, encoding: str) -> None:
         self._connect = connect
@@ -27,15 +30,15 @@ class Readers:
         self._idle: list[Connection] = []
 
     @contextmanager
-    def lent(self, tables: Sequence[bytes]) -> Iterator[Connection]:
-        """A connection that has locked `tables` (quoted names), until the context is left.
+    def acquire(self, tables: Sequence[bytes]) -> Iterator[Connection]:
+        """Acquire a connection that has locked `tables` (quoted names) while in the context.
 
-        Raises `TableBusy` when one of them is not to be had at once. A connection whose use ended
-        with an error, or before its end, is closed.
+        Raises `TableBusy` when one of them cannot be locked at once. A connection whose use ended
+        with an error, or early, is closed.
         """
         with self._lock:
             connection = self._idle.pop() if self._idle else None
-        connection = connection or self._opened()
+        connection = connection or self._open()
         try:
             lock_at_once(connection, tables)
             yield connection
@@ -47,11 +50,12 @@ class Readers:
             self._idle.append(connection)
 
     def close(self) -> None:
+        """Close the idle connections."""
         with self._lock:
             while self._idle:
                 self._idle.pop().close()
 
-    def _opened(self) -> Connection:
+    def _open(self) -> Connection:
         connection = self._connect()
         try:
             prepare_session(connection)
@@ -69,8 +73,11 @@ class Readers:
 
 
 def lock_at_once(connection: Connection, tables: Sequence[bytes]) -> None:
-    """Waiting would be a deadlock that the server cannot see: whoever stands before us waits for
-    the leader, and the leader for us."""
+    """Lock `tables` (quoted names) or raise `TableBusy`.
+
+    Waiting would be a deadlock that the server cannot see: the session queued before this one waits
+    for the leader, and the leader for this one.
+    """
     if not tables:
         return
     names = b", ".join(b"ONLY " + table for table in tables)
@@ -81,9 +88,10 @@ def lock_at_once(connection: Connection, tables: Sequence[bytes]) -> None:
 
 
 def lock_statement(names: bytes) -> bytes:
+    """Return the statement that locks tables, a list of quoted names, or fails at once."""
     return b"LOCK TABLE %s IN ACCESS SHARE MODE NOWAIT" % names
 
 
 def set_encoding(connection: Connection, encoding: str) -> None:
-    """Names and rows then go as they are stored: nothing is converted, and nothing can fail to."""
+    """Set the client encoding; in that of the database nothing is converted, which could fail."""
     connection.execute(sql.SQL("SET client_encoding = {}").format(sql.Literal(encoding)))

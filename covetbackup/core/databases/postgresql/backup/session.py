@@ -1,26 +1,26 @@
 """One backup: `globals.sql` and the dump, in parts that are read at once or as one stream.
 
-The leader, an ordinary connection, holds the snapshot that all of it is read in. Storing,
+The leader, an ordinary connection, holds the snapshot in which everything is read. Storing,
 compressing and encrypting are not done here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
-from types import TracebackType
 
 from covetbackup.core.databases.base import BackupSummary, Member, Probe, Span
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.archive.contents import TableOfContents
 from covetbackup.core.databases.postgresql.archive.reader import Unsupported
-from covetbackup.core.databases.postgresql.backup import parallel as parted, unread
+from covetbackup.core.databases.postgresql.backup import unread
 from covetbackup.core.databases.postgresql.backup.build import build_parallel_dump
 from covetbackup.core.databases.postgresql.backup.leader import Leader
+from covetbackup.core.databases.postgresql.backup.parallel import METHOD, ParallelDump
 from covetbackup.core.databases.postgresql.backup.pgdump import PgDump
 from covetbackup.core.databases.postgresql.backup.single_stream import SingleStreamDump
-from covetbackup.core.databases.postgresql.backup.snapshot import Snapshot, busy, take_snapshot
+from covetbackup.core.databases.postgresql.backup.snapshot import busy_error, take_snapshot
 from covetbackup.core.databases.postgresql.inventory import (
     build,
     counts,
@@ -48,57 +48,76 @@ from covetbackup.core.stream.process import run
 GLOBALS = "globals.sql"
 
 
+@contextmanager
+def open_backup(
+    access: ServerAccess,
+    method: str,
+    *,
+    select_clients: Callable[[int], Clients],
+    progress: Progress,
+) -> Iterator[PostgresBackup]:
+    """Open a backup by `method`; with the context every session on the server ends.
+
+    `select_clients` returns the client programs for a server's major version. Raises `ServerBusy`,
+    `Unreadable` naming what this role cannot dump, and what `connect` raises.
+    """
+    with translated(access.settings), ExitStack() as opening:
+        leader = opening.enter_context(closing(access.connect()))
+        clients = select_clients(major_of(leader))
+        backup = PostgresBackup(access, leader, clients, method, progress, opening)
+        stack = opening.pop_all()
+    with access.sessions_ended_on_failure(), stack:
+        try:
+            yield backup
+        except SourceFailed as error:
+            if (cause := backup.inventory_failure) is None:
+                raise
+            # Its statement ended the snapshot, which the readers then could not import.
+            with translated(access.settings):
+                raise cause from error
+
+
 class PostgresBackup:
-    """A `BackupSession`. Leaving its context ends every session it opened on the server."""
+    """A `BackupSession` in a snapshot of the connection `leader`, which is not closed here.
+
+    What it opens besides is closed by `stack`.
+    """
 
     def __init__(
         self,
         access: ServerAccess,
+        leader: Connection,
+        clients: Clients,
         method: str,
-        *,
-        choose: Callable[[int], Clients],
         progress: Progress,
+        stack: ExitStack,
     ) -> None:
         self._access = access
+        self._leader = leader
+        self._clients = clients
         self._method = method
-        self._choose = choose
         self._progress = progress
-        self._stack = ExitStack()
-        self._warnings: list[str] = []
-        self._dump: parted.ParallelDump | SingleStreamDump | None = None
+        self._dump: ParallelDump | SingleStreamDump | None = None
+        self._snapshot = take_snapshot(
+            leader, precheck=lambda: dumpable_objects.refuse_unreadable(leader)
+        )
+        self._unread = unread.unread_objects(leader)
+        self._probe = probe(leader, clients)
+        self._unplannable = find_unplannable(leader, self._snapshot.tables)
+        self._warnings = [
+            *build.limitations(leader, self._snapshot),
+            *unread.warnings(self._unread),
+            *newer_than_server(clients, major_of(leader)),
+            *unplannable_warnings(self._snapshot.tables, self._unplannable),
+        ]
+        self._inventory = in_background(leader, self._read_inventory)
+        stack.callback(self._inventory.stop)
+        self._readers = stack.enter_context(ExitStack())
 
-    def __enter__(self) -> PostgresBackup:
-        with translated(self._access.settings), ExitStack() as stack:
-            self._leader = self._access.connect()
-            stack.callback(self._leader.close)
-            self._clients = self._choose(major_of(self._leader))
-            self._snapshot = self._take_snapshot()
-            self._warnings += build.limitations(self._leader, self._snapshot)
-            self._unread = unread.unread(self._leader)
-            self._warnings += unread.warnings(self._unread)
-            self._warnings += newer_than_server(self._clients, major_of(self._leader))
-            self._probe = probe(self._leader, self._clients)
-            self._unplannable = find_unplannable(self._leader, self._snapshot.tables)
-            self._warnings += unplannable_warnings(self._snapshot.tables, self._unplannable)
-            self._survey = in_background(self._leader, self._read_inventory)
-            stack.callback(self._survey.stop)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        cause = self._survey.failure
-        self._stack.close()
-        if kind is not None:
-            self._access.end_sessions()
-        if cause is not None and isinstance(error, SourceFailed):
-            # Its statement ended the snapshot, which the readers then could not import.
-            with translated(self._access.settings):
-                raise cause from error
+    @property
+    def inventory_failure(self) -> Exception | None:
+        """What reading the inventory raised, if it has failed."""
+        return self._inventory.failure
 
     def groups(self) -> Iterator[Sequence[Member]]:
         attempts = [
@@ -107,7 +126,7 @@ class PostgresBackup:
             (lambda: self._role_names(), roles.NAMES_ONLY),
         ]
         yield (Member(GLOBALS, roles.globals_source(attempts, warn=self._warn)),)
-        self._dump = self._chosen_dump()
+        self._dump = self._open_dump()
         yield from self._dump.groups()
 
     def finish(self) -> BackupSummary:
@@ -115,7 +134,7 @@ class PostgresBackup:
             raise Incomplete("the dump was not read")
         dumped = self._dump.dumped_tables()
         with translated(self._access.settings):
-            inventory = self._survey.result(waiting=self._tick)
+            inventory = self._inventory.result(waiting=self._tick)
             # This also proves that the leader lived: had it died, so had its locks on the tables.
             self._leader.execute("ROLLBACK")
         self._refuse_gaps(dumped)
@@ -125,17 +144,17 @@ class PostgresBackup:
             span, self._complete(inventory), self._probe, self._dump.method, tuple(self._warnings)
         )
 
-    def _chosen_dump(self) -> parted.ParallelDump | SingleStreamDump:
+    def _open_dump(self) -> ParallelDump | SingleStreamDump:
         pg_dump = PgDump(
             self._tool("pg_dump"),
             self._access.settings.database,
             self._snapshot.name,
-            busy=self._busy,
+            busy_error=self._busy_error,
             warn=self._warnings.append,
         )
-        if self._method == parted.METHOD:
+        if self._method == METHOD:
             try:
-                return self._opened_parts(pg_dump.contents(self._tick))
+                return self._open_parallel_dump(pg_dump.contents(self._tick))
             except Unsupported as reason:
                 self._warn(f"dumped as one stream, not in parallel: {reason}")
         pg_restore = self._clients.path("pg_restore")
@@ -143,15 +162,15 @@ class PostgresBackup:
             pg_dump, pg_restore=pg_restore, size_hint=self._table_bytes() or None
         )
 
-    def _opened_parts(self, contents: TableOfContents) -> parted.ParallelDump:
+    def _open_parallel_dump(self, contents: TableOfContents) -> ParallelDump:
         return build_parallel_dump(
             contents,
             self._access,
             self._snapshot,
-            Leader(self._leader, self._survey.has_ended),
+            Leader(self._leader, self._inventory.has_ended),
             unplannable=self._unplannable,
             psql=self._tool("psql") if self._clients.has_psql else None,
-            stack=self._stack,
+            stack=self._readers,
         )
 
     def _read_inventory(self, stop: Callable[[], bool]) -> Inventory:
@@ -164,8 +183,8 @@ class PostgresBackup:
         )
 
     def _complete(self, inventory: Inventory) -> Inventory:
-        """With what a restore has to know of the dump itself."""
-        about_the_dump = {
+        """Return `inventory` with exact counts of the dump and facts that a restore needs of it."""
+        dump_facts = {
             "dump_client": self._clients.version,
             "table_bytes": str(self._table_bytes()),
         }
@@ -173,16 +192,11 @@ class PostgresBackup:
         tables = counts.with_exact_counts(
             inventory.tables, self._snapshot.tables, self._dump.counted_rows()
         )
-        settings = {**(inventory.settings or {}), **about_the_dump, **self._unread}
+        settings = {**(inventory.settings or {}), **dump_facts, **self._unread}
         return replace(inventory, tables=tables, settings=settings)
 
     def _table_bytes(self) -> int:
         return sum(table.pages_bytes for table in self._snapshot.tables)
-
-    def _take_snapshot(self) -> Snapshot:
-        return take_snapshot(
-            self._leader, before=lambda: dumpable_objects.refuse_unreadable(self._leader)
-        )
 
     def _warn(self, text: str) -> None:
         self._warnings.append(text)
@@ -207,14 +221,14 @@ class PostgresBackup:
         with translated(self._access.settings), self._access.connect() as connection:
             return roles.names_only(connection, objects.roles(connection))
 
-    def _busy(self) -> CovetError:
+    def _busy_error(self) -> CovetError:
         with translated(self._access.settings), self._access.connect() as connection:
-            return busy(connection)
+            return busy_error(connection)
 
     def _refuse_gaps(self, dumped: frozenset[int] | None) -> None:
-        """Every table of the snapshot must have its rows in the dump."""
+        """Raise `Incomplete` unless every table of the snapshot has its rows in the dump."""
         if dumped is None:
-            self._warn("the dump's list of contents is too long to be compared with the tables")
+            self._warn("the dump's table of contents is too long to be compared with the tables")
             return
         missing = [
             table.label
@@ -238,6 +252,7 @@ class PostgresBackup:
 
 
 def probe(connection: Connection, clients: Clients) -> Probe:
+    """Return what is known of the database of `connection` before a backup."""
     row = connection.execute(
         "SELECT current_setting('server_version'), current_database(),"
         " pg_database_size(current_database())"

@@ -1,4 +1,4 @@
-"""The dump as one stream of pg_dump: slower than in parts, and right whatever the server is."""
+"""The dump as one stream of pg_dump: slower than in parts, and possible on every server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ METHOD = "logical"
 
 
 class SingleStreamDump:
-    """The member `dump.pgc`."""
+    """A dump as the one member `dump.pgc`; `size_hint` is its expected size in bytes."""
 
     method = METHOD
 
@@ -24,32 +24,36 @@ class SingleStreamDump:
         self._pg_dump = pg_dump
         self._pg_restore = pg_restore
         self._size_hint = size_hint
-        self._found: dict[str, frozenset[int]] | None = None
+        self._listing: dict[str, frozenset[int]] | None = None
         self._has_ended = False
 
     def groups(self) -> Iterator[Sequence[Member]]:
+        """Yield the member."""
         yield (Member(DUMP, self._source(), size_hint=self._size_hint),)
 
     def dumped_tables(self) -> frozenset[int] | None:
-        """Oids of the tables whose rows are in the dump; None when its list is too long to tell.
-        Raises `Incomplete` if it was not read to its end."""
+        """Return the oids of the tables whose rows are in the dump.
+
+        None if its table of contents is too long to tell. Raises `Incomplete` if the dump was not
+        read to its end.
+        """
         if not self._has_ended:
             raise Incomplete("the dump was not read to its end")
-        return None if self._found is None else self._found["TABLE DATA"]
+        return None if self._listing is None else self._listing["TABLE DATA"]
 
     def counted_rows(self) -> dict[int, int]:
-        """Nothing: rows are not told apart in the stream."""
+        """Return nothing: rows are not counted in the stream."""
         return {}
 
     @contextmanager
     def _source(self) -> Iterator[Iterator[bytes]]:
-        look = listing_check(self._pg_restore, found=self._remember)
-        with filtered(self._pg_dump.archive(), [look]) as chunks:
-            yield self._noting_the_end(chunks)
+        check = listing_check(self._pg_restore, found=self._set_listing)
+        with filtered(self._pg_dump.archive(), [check]) as chunks:
+            yield self._to_the_end(chunks)
 
-    def _noting_the_end(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    def _to_the_end(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield from chunks
         self._has_ended = True
 
-    def _remember(self, found: dict[str, frozenset[int]]) -> None:
-        self._found = found
+    def _set_listing(self, listing: dict[str, frozenset[int]]) -> None:
+        self._listing = listing

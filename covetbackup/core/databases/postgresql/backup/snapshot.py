@@ -37,7 +37,10 @@ SESSION = (
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """An exported snapshot. It lives as long as the transaction of the connection it came from."""
+    """An exported snapshot, valid as long as the transaction of the connection it came from.
+
+    `lsn` and `timeline` are "" where the role may not read them.
+    """
 
     name: str
     lsn: str
@@ -48,31 +51,32 @@ class Snapshot:
 
 
 def prepare_session(connection: Connection) -> None:
+    """Give a session the settings in which a dump is read."""
     for statement in SESSION:
         connection.execute(statement)
 
 
-def take_snapshot(connection: Connection, *, before: Callable[[], None]) -> Snapshot:
+def take_snapshot(connection: Connection, *, precheck: Callable[[], None]) -> Snapshot:
     """Open a transaction on `connection` that holds a lock on every table and a snapshot.
 
-    `before` runs ahead of each attempt, outside any transaction. Raises `ServerBusy` when a table
+    `precheck` runs ahead of each attempt, outside any transaction. Raises `ServerBusy` when a table
     stays locked for 10 s, or when tables are created faster than they can be locked.
     """
     prepare_session(connection)
     for _ in range(_ATTEMPTS):
-        before()
+        precheck()
         snapshot = _attempt(connection)
         if snapshot is not None:
             return snapshot
         connection.execute("ROLLBACK")
     raise ServerBusy(
         "tables are created or dropped faster than they can be locked",
-        "is a job creating tables in a loop? back up when it rests",
+        "is a job creating tables in a loop? back up when it has ended",
     )
 
 
 def _attempt(connection: Connection) -> Snapshot | None:
-    # Also for the listing: pg_relation_size waits for whoever holds a table exclusively.
+    # Also for the listing: pg_relation_size waits for an exclusive lock on a table.
     connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
     try:
         listed = dumpable_objects.tables(connection)
@@ -83,7 +87,7 @@ def _attempt(connection: Connection) -> Snapshot | None:
         return None  # dropped or replaced since it was listed
     except errors.LockNotAvailable as error:
         connection.execute("ROLLBACK")
-        raise busy(connection) from error
+        raise busy_error(connection) from error
     connection.execute("SET lock_timeout = 0")
     locked = {table.oid for table in _lockable(listed)}
     if any(table.oid not in locked for table in _lockable(snapshot.tables)):
@@ -137,13 +141,11 @@ def _timeline(connection: Connection, *, standby: bool) -> str:
     return "" if row is None else str(row[0])
 
 
-def busy(connection: Connection) -> ServerBusy:
-    """The error for a lock that could not be had, naming who holds it or waits for it."""
+def busy_error(connection: Connection) -> ServerBusy:
+    """Return the error for a lock that was not granted, naming the sessions that hold it."""
     rows = connection.execute(_EXCLUSIVE).fetchall()
     if not rows:
-        return ServerBusy(
-            f"a table stayed locked for {LOCK_SECONDS} s", "back up when it is quiet?"
-        )
+        return ServerBusy(f"a table stayed locked for {LOCK_SECONDS} s", "back up when it is free")
     holders = "; ".join(
         f"{table} by pid {pid} ({user}, {application or 'no application name'})"
         for table, pid, user, application in rows

@@ -1,7 +1,8 @@
-"""What a backup role without all rights reads as NULL or not at all, though its dump succeeds.
+"""Objects that a backup role with few privileges cannot read, though its dump succeeds.
 
-Tables, sequences and large objects that it may not read stop the backup (see `relations`). What is
-named here is missing in the dump without a word of pg_dump, or with one that no restore repeats.
+Tables, sequences and large objects that it may not read stop the backup (see `dumpable_objects`).
+What is named here is missing in the dump without a message of pg_dump, or with one that no restore
+repeats.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ _MAPPINGS = "mappings_without_options"
 _SUBSCRIPTIONS = "subscriptions_left_out"
 
 
-def unread(connection: Connection) -> dict[str, str]:
-    """Return it for an inventory's settings: user mappings by role and server, and the names of
-    subscriptions; nothing for a superuser."""
+def unread_objects(connection: Connection) -> dict[str, str]:
+    """Return what is not read, as JSON for an inventory's settings; nothing for a superuser.
+
+    These are user mappings by role and server, and the names of subscriptions.
+    """
     mappings = [list(row) for row in connection.execute(_HIDDEN_MAPPINGS)]
     subscriptions = [name for (name,) in connection.execute(_HIDDEN_SUBSCRIPTIONS)]
     found = {_MAPPINGS: mappings, _SUBSCRIPTIONS: subscriptions}
@@ -26,16 +29,16 @@ def unread(connection: Connection) -> dict[str, str]:
 
 
 def warnings(settings: dict[str, str]) -> list[str]:
-    """Say each for a backup, with the way out."""
-    return [f"{line}; or back up as a superuser" for line in lines(settings)]
+    """Return a backup's warning for each, with what helps."""
+    return [f"{line}; or back up as a superuser" for line in _lines(settings)]
 
 
 def notes(expected: Inventory) -> list[str]:
-    """Say each for a restore of a backup that lacks it."""
-    return list(lines(expected.settings or {}))
+    """Return a note for each, for a restore of the backup that lacks it."""
+    return list(_lines(expected.settings or {}))
 
 
-def lines(settings: dict[str, str]) -> Iterator[str]:
+def _lines(settings: dict[str, str]) -> Iterator[str]:
     for role, server in json.loads(settings.get(_MAPPINGS, "[]")):
         yield (
             f"the user mapping of {role} on server {server} is without its options, which the"

@@ -4,7 +4,8 @@ name, by which all its sessions are found and ended."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -45,6 +46,15 @@ class ServerAccess:
     def secrets(self) -> list[Secret]:
         """Return what must not appear in the output of a client program."""
         return [] if self.password is None else [self.password]
+
+    @contextmanager
+    def sessions_ended_on_failure(self) -> Iterator[None]:
+        """End the operation's sessions on the server if the context is left by an exception."""
+        try:
+            yield
+        except BaseException:  # also a cancellation: its sessions would go on computing
+            self.end_sessions()
+            raise
 
     def end_sessions(self) -> None:
         """End the sessions that a failed or cancelled operation left on the server.

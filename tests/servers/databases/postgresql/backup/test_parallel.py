@@ -163,7 +163,7 @@ def test_it_works_without_psql(
     ("change", "reason"),
     [
         ((9, 5), "form"),  # as it will be in a version to come
-        ((6, 99), "archive version 1.99 is not known"),
+        ((6, 99), "archive version 1.99 is not supported"),
     ],
 )
 def test_an_unknown_archive_is_dumped_as_one_stream_with_the_reason(

@@ -127,7 +127,7 @@ def test_conditions_and_pages_select_from_the_table_alone(archive: bytes) -> Non
 def test_large_objects_are_listed_for_their_data(archive: bytes) -> None:
     contents = read_contents(archive)
     (data,) = [entry for entry in contents.data_entries if entry.kind == b"BLOBS"]
-    assert sorted(plan.objects(contents, data)) == [4711, 4712, 3_000_000_000]
+    assert sorted(plan.large_object_oids(contents, data)) == [4711, 4712, 3_000_000_000]
 
 
 def test_a_directorys_contents_name_files(archive: bytes) -> None:

@@ -34,11 +34,11 @@ def contents_of(*oids: int) -> TableOfContents:
 
 
 def planned(
-    contents: TableOfContents, heaps: dict[int, TableSize]
+    contents: TableOfContents, tables: dict[int, TableSize]
 ) -> list[list[tuple[int, bytes]]]:
-    parts = plan_parts(contents, heaps, object_weight=100, chunk=CHUNK)
+    parts = plan_parts(contents, tables, object_bytes=100, part_size=CHUNK)
     assert [part.number for part in parts] == list(range(1, len(parts) + 1))
-    return [[(unit.entry.oid, unit.statement) for unit in part.units] for part in parts]
+    return [[(task.entry.oid, task.statement) for task in part.tasks] for part in parts]
 
 
 def oids_of(parts: list[list[tuple[int, bytes]]]) -> list[list[int]]:
@@ -46,8 +46,8 @@ def oids_of(parts: list[list[tuple[int, bytes]]]) -> list[list[int]]:
 
 
 def test_small_tables_share_a_part_in_the_order_of_the_contents() -> None:
-    heaps = {1: TableSize(6 << 20), 2: TableSize(3 << 20), 3: TableSize(5 << 20), 4: TableSize(0)}
-    assert oids_of(planned(contents_of(1, 2, 3, 4), heaps)) == [[1, 2], [3, 4, 0]]
+    tables = {1: TableSize(6 << 20), 2: TableSize(3 << 20), 3: TableSize(5 << 20), 4: TableSize(0)}
+    assert oids_of(planned(contents_of(1, 2, 3, 4), tables)) == [[1, 2], [3, 4, 0]]
 
 
 def test_thousands_of_tables_make_few_parts_and_none_has_them_all() -> None:
@@ -67,15 +67,15 @@ def test_a_big_heap_is_cut_at_pages_and_its_last_range_is_open() -> None:
 
 
 @pytest.mark.parametrize(
-    "heap",
+    "table",
     [
         TableSize(29 << 20, pages=3712),  # less than three chunks
         TableSize(99 << 20, pages=0),  # no heap, or a server that would read all of it each time
         TableSize(99 << 20, pages=9000, condition=b"WHERE mine"),
     ],
 )
-def test_some_tables_are_not_cut(heap: TableSize) -> None:
-    assert len([oid for part in planned(contents_of(1), {1: heap}) for oid, _ in part]) == 2
+def test_some_tables_are_not_cut(table: TableSize) -> None:
+    assert len([oid for part in planned(contents_of(1), {1: table}) for oid, _ in part]) == 2
 
 
 def test_wide_values_count_when_a_heap_is_cut() -> None:
@@ -84,13 +84,13 @@ def test_wide_values_count_when_a_heap_is_cut() -> None:
 
 
 def test_a_cut_table_begins_and_ends_once() -> None:
-    heaps = {1: TableSize(99 << 20, pages=9000)}
-    parts = plan_parts(contents_of(1), heaps, object_weight=0, chunk=CHUNK)
-    units = [unit for part in parts for unit in part.units if unit.statement]
-    assert [unit.begins for unit in units] == [True] + [False] * (len(units) - 1)
-    assert [unit.ends for unit in units] == [False] * (len(units) - 1) + [True]
-    rows = [part for part in parts if part.units[0].statement]
-    assert [part.may_be_empty for part in rows] == [False, *[True] * (len(units) - 2), False]
+    tables = {1: TableSize(99 << 20, pages=9000)}
+    parts = plan_parts(contents_of(1), tables, object_bytes=0, part_size=CHUNK)
+    tasks = [task for part in parts for task in part.tasks if task.statement]
+    assert [task.starts_block for task in tasks] == [True] + [False] * (len(tasks) - 1)
+    assert [task.ends_block for task in tasks] == [False] * (len(tasks) - 1) + [True]
+    rows = [part for part in parts if part.tasks[0].statement]
+    assert [part.may_be_empty for part in rows] == [False, *[True] * (len(tasks) - 2), False]
 
 
 def test_many_large_objects_are_read_in_batches() -> None:
@@ -98,10 +98,10 @@ def test_many_large_objects_are_read_in_batches() -> None:
     object_entry = contents.entries[0]
     many = tuple(replace(object_entry, oid=oid) for oid in range(1, 2501))
     contents = replace(contents, entries=(*many, contents.entries[-1]))
-    parts = plan_parts(contents, {}, object_weight=10, chunk=CHUNK)
-    units = [unit for part in parts for unit in part.units]
-    assert [len(unit.objects) for unit in units] == [1000, 1000, 500]
-    assert [(unit.begins, unit.ends) for unit in units] == [
+    parts = plan_parts(contents, {}, object_bytes=10, part_size=CHUNK)
+    tasks = [task for part in parts for task in part.tasks]
+    assert [len(task.objects) for task in tasks] == [1000, 1000, 500]
+    assert [(task.starts_block, task.ends_block) for task in tasks] == [
         (True, False),
         (False, False),
         (False, True),
@@ -111,23 +111,26 @@ def test_many_large_objects_are_read_in_batches() -> None:
 def test_unknown_data_is_for_pg_dump() -> None:
     contents = contents_of(1)
     with pytest.raises(Unsupported, match="not among those that are locked"):
-        plan_parts(contents, {}, object_weight=0, chunk=CHUNK)
+        plan_parts(contents, {}, object_bytes=0, part_size=CHUNK)
     odd = replace(contents.entries[-1], kind=b"NEW DATA")
     with pytest.raises(Unsupported, match="NEW DATA"):
-        plan_parts(replace(contents, entries=(odd,)), {}, object_weight=0, chunk=CHUNK)
+        plan_parts(replace(contents, entries=(odd,)), {}, object_bytes=0, part_size=CHUNK)
     strange = replace(contents.data_entries[0], copy_statement=b"INSERT")
     with pytest.raises(Unsupported, match="COPY statement"):
         plan_parts(
-            replace(contents, entries=(strange,)), {1: TableSize(1)}, object_weight=0, chunk=CHUNK
+            replace(contents, entries=(strange,)),
+            {1: TableSize(1)},
+            object_bytes=0,
+            part_size=CHUNK,
         )
 
 
 @pytest.mark.parametrize("gigabytes", [0, 1, 100, 10_000, 1_000_000])
 def test_no_database_has_too_many_parts(gigabytes: int) -> None:
     total = gigabytes << 30
-    chunk = plan.part_size_bytes(total)
-    assert chunk >= plan.SMALLEST_PART_BYTES
-    assert total / chunk < plan.MOST_PARTS / 2
+    part_size = plan.part_size_bytes(total)
+    assert part_size >= plan.SMALLEST_PART_BYTES
+    assert total / part_size < plan.MOST_PARTS / 2
 
 
 def place_sample() -> tuple[TableOfContents, PartOffsets, dict[str, int]]:
