@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from covetbackup.core.crypto.chunks import Last, seal, unseal
+from covetbackup.core.crypto.chunks import FinalFlag, decrypt, encrypt
 from covetbackup.core.crypto.dek import new_dek
 from covetbackup.core.crypto.header import StreamId
 from covetbackup.core.crypto.keyring import Keyring
@@ -64,8 +64,8 @@ def there_and_back(*, source: str, target: str, codec: str, suite: str) -> dict[
         )
     ]
     if suite:
-        to_stored.append(seal(dek, identity, suite=Suite(suite), last=lambda: Last.END))
-        to_plain.insert(0, unseal(dek, identity, expect=Last.END))
+        to_stored.append(encrypt(dek, identity, suite=Suite(suite), last=lambda: FinalFlag.END))
+        to_plain.insert(0, decrypt(dek, identity, expect=FinalFlag.END))
     began = time.perf_counter()
     with filtered(_file(source), to_stored) as chunks, open(target, "wb") as file:
         file.writelines(chunks)

@@ -1,1 +1,1 @@
-"""Sealed streams and the keys that open them. Knows bytes and keys, not storages or databases."""
+"""Encrypted streams and their keys. Knows bytes and keys, not storages or databases."""

@@ -1,5 +1,7 @@
-"""Bech32 (BIP 173) for key files: a prefix that says what a key is, and a checksum that finds
-typing errors. Length is not limited to 90 characters."""
+"""Bech32 (BIP 173) for key files, without its limit of 90 characters.
+
+A prefix says what a key is, and a checksum finds typing errors.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,13 @@ _CHECKSUM = 6
 
 
 def encode(prefix: str, data: bytes) -> str:
-    """Lower case text; `prefix` is lower case ASCII."""
+    """Return `prefix` and `data` as lower case text; `prefix` is lower case ASCII."""
     values = _regroup(data, 8, 5, pad=True)
     return f"{prefix}1" + "".join(_CHARSET[value] for value in values + _checksum(prefix, values))
 
 
 def decode(text: str) -> tuple[str, bytes]:
-    """Prefix and data of `text`, which is all upper or all lower case.
+    """Return prefix and data of `text`, which is all upper or all lower case.
 
     Raises `BadSetting`, never naming a character of the text, which may be a secret.
     """

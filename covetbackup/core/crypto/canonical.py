@@ -21,11 +21,11 @@ _INTEGER_LIMIT = (1 << 53) - 1  # beyond it a reader that uses doubles sees anot
 
 
 def parse(data: bytes, *, limit: int = SIZE_LIMIT, name: str = "document") -> dict[str, Any]:
-    """The JSON object in `data`; `name` is used in messages only.
+    """Return the JSON object in `data`; `name` is used in messages only.
 
-    Raises `ManifestInvalid` for more than `limit` bytes (before any parsing), anything that is
-    not UTF-8 JSON, a repeated key, a fraction, NaN, an integer beyond 2^53-1, an unpaired
-    surrogate, more than 32 levels, or a top level that is not an object.
+    Raises `ManifestInvalid` for more than `limit` bytes (before any parsing), anything that is not
+    UTF-8 JSON, a repeated key, a fraction, NaN, an integer beyond 2^53-1, an unpaired surrogate,
+    more than 32 levels, or a top level that is not an object.
     """
     if len(data) > limit:
         raise ManifestInvalid(f"{name} has {len(data)} bytes, the limit is {limit}")
@@ -47,7 +47,7 @@ def parse(data: bytes, *, limit: int = SIZE_LIMIT, name: str = "document") -> di
 
 
 def dump(value: Any) -> bytes:
-    """`value` in canonical form. Tuples are written as lists.
+    """Return `value` in canonical form. Tuples are written as lists.
 
     Raises `ManifestInvalid` for what `parse` would refuse (a fraction, a key that is not text …).
     """
@@ -60,13 +60,16 @@ def dump(value: Any) -> bytes:
 
 
 def encode_bytes(data: bytes) -> str:
-    """Bytes as they stand in JSON: base64 with padding (RFC 4648, section 4)."""
+    """Return `data` as it stands in JSON: base64 with padding (RFC 4648, section 4)."""
     return base64.b64encode(data).decode("ascii")
 
 
 def decode_bytes(text: Any, *, length: int | None = None, name: str = "field") -> bytes:
-    """The inverse of `encode_bytes`. Raises `ManifestInvalid` for anything that `encode_bytes`
-    would not have written (one spelling only, RFC 4648, section 3.5) or another length."""
+    """Return the bytes that `encode_bytes` wrote as `text`.
+
+    Raises `ManifestInvalid` for anything that `encode_bytes` would not have written (one spelling
+    only, RFC 4648, section 3.5) or another `length`.
+    """
     try:
         data = base64.b64decode(text, validate=True) if isinstance(text, str) else None
     except (binascii.Error, ValueError):

@@ -1,7 +1,7 @@
-"""Streams as authenticated chunks (the STREAM construction with our always-short last chunk).
+"""Streams as authenticated chunks: the STREAM construction with an always short last chunk.
 
-Nothing is released before it was authenticated; what is missing, moved, repeated, appended or
-foreign raises. The bytes: FORMAT.md, "Encrypted object".
+Nothing is released before it was authenticated; what is missing, moved, repeated, appended or of
+another stream raises. The bytes: FORMAT.md, "Encrypted object".
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 
 from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.crypto.header import CHUNK_LOG2, HEADER_SIZE, SALT_SIZE, Header, StreamId
-from covetbackup.core.crypto.suites import ChunkCipher, MemberRange, Suite
+from covetbackup.core.crypto.suites import BytesLike, ChunkCipher, Suite
 from covetbackup.core.errors import BadSetting, Tampered, Truncated
 from covetbackup.core.stream.base import Filter
 
@@ -25,7 +25,7 @@ PIECE_LIMIT = 1 << 20
 CHUNK_COUNT_LIMIT = 1 << 32
 
 
-class Last(IntEnum):
+class FinalFlag(IntEnum):
     """The flag of a last chunk: whether the series of volumes goes on."""
 
     MORE = 1
@@ -35,19 +35,19 @@ class Last(IntEnum):
 _NOT_LAST = 0
 
 
-def seal(
+def encrypt(
     dek: Dek,
     stream_id: StreamId,
     *,
     suite: Suite,
-    last: Callable[[], Last],
+    last: Callable[[], FinalFlag],
     chunk_log2: int = CHUNK_LOG2,
 ) -> Filter:
-    """A filter that makes an encrypted object of a stream.
+    """Return a filter that makes an encrypted object of a stream.
 
-    `last` is asked once, after the input has ended. If the input raises instead of ending, no
-    last chunk is made and what was written can never pass for a whole object. Sealed pieces are
-    one chunk each, 16 or 64 bytes longer than it. Raises `BadSetting` beyond 2^32 chunks.
+    `last` is asked once, after the input has ended. If the input raises instead of ending, no last
+    chunk is made and what was written can never pass for a whole object. Encrypted pieces are one
+    chunk each, 16 or 64 bytes longer than it. Raises `BadSetting` beyond 2^32 chunks.
     """
 
     def apply(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -59,99 +59,108 @@ def seal(
             if number >= CHUNK_COUNT_LIMIT:
                 raise BadSetting(f"{stream_id}: too long for one object", "use smaller volumes")
             flag = _NOT_LAST if len(chunk) == header.chunk_size else last()
-            yield cipher.seal_chunk(nonce(number, flag), chunk)
+            yield cipher.encrypt_chunk(nonce(number, flag), chunk)
 
     return apply
 
 
-def unseal(dek: Dek, stream_id: StreamId, *, expect: Last | None) -> Unsealing:
-    """A filter that gives back what `seal` took.
+def decrypt(dek: Dek, stream_id: StreamId, *, expect: FinalFlag | None) -> Decryption:
+    """Return a filter that gives back what `encrypt` took.
 
-    With `expect`, an object that ends otherwise is refused before its last chunk is released;
-    with None both ends are accepted, and `Unsealing.last` tells which it was.
+    With `expect`, an object that ends otherwise is refused before its last chunk is released; with
+    None both ends are accepted, and `Decryption.last` tells which it was.
     """
-    return Unsealing(dek, stream_id, expect)
+    return Decryption(dek, stream_id, expect)
 
 
-class Unsealing:
-    """A `Filter` for one object.
+class Decryption:
+    """A filter that decrypts one object.
 
     Raises `NotAnArchive`, `WrongKey`, `Tampered` (another object, or a chunk by number and byte
-    range) and `Truncated`. All bytes it has yielded are authentic and in their place; only when
-    the iterator ends is the stream known to be whole.
+    range) and `Truncated`. All bytes it has yielded are authentic and in their place; only when the
+    iterator ends is the stream known to be whole.
     """
 
-    def __init__(self, dek: Dek, stream_id: StreamId, expect: Last | None) -> None:
+    def __init__(self, dek: Dek, stream_id: StreamId, expect: FinalFlag | None) -> None:
         self._dek = dek
         self._stream_id = stream_id
         self._expect = expect
-        self.last: Last | None = None
+        self.last: FinalFlag | None = None
         """How the object ended; None until its last chunk was opened."""
 
     def __call__(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         start, rest = _taken(pieces, HEADER_SIZE)
-        opener = Opener(Header.parse(start), self._dek, self._stream_id)
-        size = opener.header.sealed_chunk_size
-        for number, sealed in enumerate(_regrouped(rest, size)):
-            if len(sealed) == size:
-                plain = opener.open_full(number, sealed)
+        opener = ChunkDecryptor(Header.parse(start), self._dek, self._stream_id)
+        size = opener.header.encrypted_chunk_size
+        for number, encrypted in enumerate(_regrouped(rest, size)):
+            if len(encrypted) == size:
+                plain = opener.decrypt_full(number, encrypted)
             else:
-                plain, self.last = opener.open_last(number, sealed)
+                plain, self.last = opener.decrypt_last(number, encrypted)
                 check_last(self._stream_id, self.last, self._expect)
             for at in range(0, len(plain), PIECE_LIMIT):
                 yield plain if len(plain) <= PIECE_LIMIT else plain[at : at + PIECE_LIMIT]
 
 
-class Opener:
-    """Opens single chunks of one object. Raises `Tampered` or `Truncated`, naming the chunk."""
+class ChunkDecryptor:
+    """Decryption of single chunks of one object.
+
+    Raises `Tampered` or `Truncated`, naming the chunk.
+    """
 
     def __init__(self, header: Header, dek: Dek, stream_id: StreamId) -> None:
         """Raises as `Header.open`."""
         self.header = header
         self._cipher: ChunkCipher = header.open(dek, stream_id)
 
-    def open_full(self, number: int, sealed: MemberRange) -> bytes:
-        """A chunk that is not the last one."""
-        plain = self._try(number, _NOT_LAST, sealed)
+    def decrypt_full(self, number: int, encrypted: BytesLike) -> bytes:
+        """Return the plain bytes of chunk `number`, which is not the last one."""
+        plain = self._try(number, _NOT_LAST, encrypted)
         if plain is None or number >= CHUNK_COUNT_LIMIT:
-            raise Tampered(f"{self._place(number, sealed)} is damaged, moved or foreign")
+            raise Tampered(f"{self._place(number, encrypted)} is damaged, moved or foreign")
         return plain
 
-    def open_last(self, number: int, sealed: MemberRange) -> tuple[bytes, Last]:
-        """The last chunk, and how the object ends."""
-        if not self.header.suite.can_be_chunk(len(sealed)):
-            raise Truncated(f"{self._place(number, sealed)}: the end is missing")
-        for flag in (Last.END, Last.MORE):
-            plain = self._try(number, flag, sealed)
+    def decrypt_last(self, number: int, encrypted: BytesLike) -> tuple[bytes, FinalFlag]:
+        """Return the plain bytes of the last chunk, and how the object ends."""
+        if not self.header.suite.can_be_chunk(len(encrypted)):
+            raise Truncated(f"{self._place(number, encrypted)}: the end is missing")
+        for flag in (FinalFlag.END, FinalFlag.MORE):
+            plain = self._try(number, flag, encrypted)
             if plain is not None:
                 return plain, flag
         raise Tampered(
-            f"{self._place(number, sealed)} is damaged, moved or foreign, or the end was cut off"
+            f"{self._place(number, encrypted)} is damaged, moved or foreign, or the end was cut off"
         )
 
-    def _try(self, number: int, flag: int, sealed: MemberRange) -> bytes | None:
+    def _try(self, number: int, flag: int, encrypted: BytesLike) -> bytes | None:
         try:
-            return self._cipher.open_chunk(nonce(number, flag), sealed)
+            return self._cipher.decrypt_chunk(nonce(number, flag), encrypted)
         except InvalidTag:
             return None
 
-    def _place(self, number: int, sealed: MemberRange) -> str:
-        start = HEADER_SIZE + number * self.header.sealed_chunk_size
-        stop = start + len(sealed)
+    def _place(self, number: int, encrypted: BytesLike) -> str:
+        start = HEADER_SIZE + number * self.header.encrypted_chunk_size
+        stop = start + len(encrypted)
         return f"{self.header.stream_id}: chunk {number} (from byte {start} to {stop})"
 
 
-def check_last(stream_id: StreamId, last: Last, expect: Last | None) -> None:
-    """Raises `Truncated` if a volume is missing after this one, `Tampered` if one is too many."""
+def check_last(stream_id: StreamId, last: FinalFlag, expect: FinalFlag | None) -> None:
+    """Check that an object ends as expected; None expects nothing.
+
+    Raises `Truncated` if a volume is missing after this one, `Tampered` if one is too many.
+    """
     if expect is None or last is expect:
         return
-    if last is Last.MORE:
+    if last is FinalFlag.MORE:
         raise Truncated(f"{stream_id}: it goes on in another volume", "is a volume missing?")
     raise Tampered(f"{stream_id}: it is the last volume, yet more follow")
 
 
 def nonce(number: int, flag: int) -> bytes:
-    """11 bytes of chunk number and the flag. The key is fresh per object, so none repeats."""
+    """Return the nonce of a chunk: 11 bytes of its number and the flag.
+
+    The key is fresh per object, so none repeats.
+    """
     return number.to_bytes(11, "big") + bytes([flag])
 
 

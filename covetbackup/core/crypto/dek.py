@@ -12,7 +12,7 @@ DEK_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Dek:
-    """32 secret bytes, fresh for each backup. Its repr shows nothing."""
+    """The data encryption key of a backup: 32 secret bytes. Its repr shows nothing."""
 
     secret: bytes = field(repr=False)
 
@@ -22,5 +22,5 @@ class Dek:
 
 
 def new_dek() -> Dek:
-    """A DEK from the operating system's generator."""
+    """Return a DEK from the operating system's generator."""
     return Dek(os.urandom(DEK_BYTES))

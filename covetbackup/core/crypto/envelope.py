@@ -33,12 +33,12 @@ _FIELDS = {"format", "backup", "generation", "slots", "digests", "mac"}
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """A DEK and how it was come by: `key_id` is that of the key which opened it.
+class UnwrappedDek:
+    """A DEK and how it was unwrapped: `key_id` is that of the key which opened it.
 
-    `symmetric`: a secret of our own opened it, so whoever wrote it holds that secret; a recipient
-    slot proves nothing of the kind. `broken`: ids (or "slot 2") of slots that changed since they
-    were written: wrap anew soon.
+    `symmetric`: a secret of our own opened it, so its writer holds that secret; a recipient slot
+    proves nothing of the kind. `broken`: ids (or "slot 2") of slots that changed since they were
+    written: wrap anew soon.
     """
 
     dek: Dek
@@ -51,7 +51,7 @@ class Opened:
 def wrap_dek(
     dek: Dek, backup_id: bytes, keyring: Keyring, *, generation: int, min_slots: int = 2
 ) -> bytes:
-    """A keys object with a slot for each wrapping key of `keyring`.
+    """Return a keys object with a slot for each wrapping key of `keyring`.
 
     Raises `BadSetting` for fewer than `min_slots` keys (at least one, always), for more than 16,
     and for a passphrase below 14 characters.
@@ -65,21 +65,21 @@ def wrap_dek(
     return canonical.dump({**head, "slots": wrapped, "mac": canonical.encode_bytes(tag)})
 
 
-def unwrap_dek(data: bytes, backup_id: bytes, keyring: Keyring) -> Opened:
-    """The DEK of backup `backup_id` from its keys object.
+def unwrap_dek(data: bytes, backup_id: bytes, keyring: Keyring) -> UnwrappedDek:
+    """Return the DEK of backup `backup_id` from its keys object.
 
-    A damaged slot does not matter while another opens; it is reported in `broken`.
-    Raises `ManifestInvalid` if the object is malformed, of another backup, or was edited (a slot
-    added, removed, moved; the generation changed); `NotAnArchive` if it needs a newer reader;
-    and when nothing opens it: `WrongPassphrase`, `UnknownRecipient`, or `KeyUnavailable` if only
-    the public half of its key is here, each naming the key ids that would open it.
+    A damaged slot does not matter while another opens; it is reported in `broken`. Raises
+    `ManifestInvalid` if the object is malformed, of another backup, or was edited (a slot added,
+    removed, moved; the generation changed); `NotAnArchive` if it needs a newer reader; and when
+    nothing opens it: `WrongPassphrase`, `UnknownRecipient`, or `KeyUnavailable` if only the public
+    half of its key is here, each naming the key ids that would open it.
     """
     keys = _parse(data, backup_id)
-    intact, broken = _sorted_out(keys)
-    dek, slot = _open_first(keys, intact, broken, keyring)
+    intact, broken = _partition_slots(keys)
+    dek, slot = _unwrap_first(keys, intact, broken, keyring)
     if not check_mac(dek, backup_id, Purpose.KEYS, canonical.dump(keys.head), tag=keys.tag):
         raise ManifestInvalid(f"{keys.name} were edited", _MIRROR)
-    return Opened(
+    return UnwrappedDek(
         dek=dek,
         generation=keys.head["generation"],
         key_id=slot["key"],
@@ -89,7 +89,7 @@ def unwrap_dek(data: bytes, backup_id: bytes, keyring: Keyring) -> Opened:
 
 
 def check_wrapping(keyring: Keyring, *, min_slots: int) -> None:
-    """Raises the `BadSetting` that `wrap_dek` would."""
+    """Check the wrapping keys of `keyring`: raise the `BadSetting` that `wrap_dek` would."""
     keys, min_slots = keyring.wrapping, max(min_slots, 1)
     if len(keys) < min_slots:
         have = ", ".join(key.key_id for key in keys) or "none"
@@ -150,11 +150,11 @@ def _problem(value: dict[str, Any]) -> str:
     return ""
 
 
-def _sorted_out(keys: _KeysObject) -> tuple[list[dict[str, Any]], list[str]]:
-    """Slots as they were written, and names of those that are not.
+def _partition_slots(keys: _KeysObject) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the slots as they were written, and the names of those that changed since.
 
-    First what only an owner of a secret can have written (`Opened.symmetric`); passphrases after
-    raw keys, for their cost.
+    First what only an owner of a secret can have written (`UnwrappedDek.symmetric`); passphrases
+    after raw keys, for their cost.
     """
     intact: list[dict[str, Any]] = []
     broken: list[str] = []
@@ -168,7 +168,7 @@ def _sorted_out(keys: _KeysObject) -> tuple[list[dict[str, Any]], list[str]]:
     return sorted(intact, key=slots.preference), broken
 
 
-def _open_first(
+def _unwrap_first(
     keys: _KeysObject, intact: list[dict[str, Any]], broken: list[str], keyring: Keyring
 ) -> tuple[Dek, dict[str, Any]]:
     failures: list[ManifestInvalid | WrongPassphrase] = []
@@ -180,17 +180,17 @@ def _open_first(
             continue
         if dek is not None:
             return dek, slot
-    raise _why_closed(keys.name, [slot["key"] for slot in intact], broken, keyring, failures)
+    raise _explain_failure(keys.name, [slot["key"] for slot in intact], broken, keyring, failures)
 
 
-def _why_closed(
+def _explain_failure(
     name: str,
     wanted: list[str],
     broken: list[str],
     keyring: Keyring,
     failures: list[ManifestInvalid | WrongPassphrase],
 ) -> CovetError:
-    """The most useful thing to say when nothing opened; always with the ids that would."""
+    """Return the most useful error when nothing opened, always with the ids that would."""
     hint = f"it opens with {' or '.join(wanted)}"
     if broken:  # perhaps ours, for a damaged slot cannot be trusted to say whose it is
         others = f"; {hint}" if wanted else ""

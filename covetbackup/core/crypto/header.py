@@ -26,7 +26,7 @@ _INFO = b"covetbackup/1 stream\0"
 
 @dataclass(frozen=True, slots=True)
 class StreamId:
-    """Which object of which backup: 16 bytes and `member_index << 16 | volume_index`."""
+    """The identity of an object: the backup's 16 bytes and `member_index << 16 | volume_index`."""
 
     backup_id: bytes
     number: int
@@ -55,7 +55,7 @@ class Header:
     def create(
         cls, dek: Dek, stream_id: StreamId, *, suite: Suite, chunk_log2: int, salt: bytes
     ) -> tuple[Header, ChunkCipher]:
-        """A header for a new object and the cipher for its chunks; `salt` must be fresh."""
+        """Return a header for a new object and the cipher for its chunks; `salt` must be fresh."""
         if not 12 <= chunk_log2 <= 24:
             raise BadSetting(f"chunk size 2^{chunk_log2} is not from 2^12 to 2^24")
         draft = cls(suite, chunk_log2, stream_id, salt, bytes(_COMMITMENT))
@@ -64,10 +64,10 @@ class Header:
 
     @classmethod
     def parse(cls, data: bytes) -> Header:
-        """The header in the first bytes of an object.
+        """Return the header in the first bytes of an object.
 
-        Raises `Truncated` if they are too few, `NotAnArchive` for anything this version does
-        not know: it never guesses.
+        Raises `Truncated` if they are too few, `NotAnArchive` for anything this version does not
+        know: it never guesses.
         """
         _check_magic(data[: len(MAGIC)])
         if len(data) < HEADER_SIZE:
@@ -84,6 +84,7 @@ class Header:
         return cls(suite, chunk_log2, StreamId(backup_id, number), salt, commitment)
 
     def encode(self) -> bytes:
+        """Return the 96 bytes of the header, as FORMAT.md describes them."""
         return _FIELDS.pack(
             MAGIC,
             self.suite.wire,
@@ -96,10 +97,10 @@ class Header:
         )
 
     def open(self, dek: Dek, stream_id: StreamId) -> ChunkCipher:
-        """The cipher for the chunks of `stream_id`.
+        """Return the cipher for the chunks of `stream_id`.
 
-        Raises `Tampered` if this is another object than asked for, `WrongKey` if the DEK is
-        another one or the header was changed; after this the whole header is authentic.
+        Raises `Tampered` if this is another object than asked for, `WrongKey` if the DEK is another
+        one or the header was changed; after this the whole header is authentic.
         """
         if self.stream_id != stream_id:
             raise Tampered(
@@ -120,9 +121,9 @@ class Header:
         return 1 << self.chunk_log2
 
     @property
-    def sealed_chunk_size(self) -> int:
-        """Sealed bytes of each chunk but the last."""
-        return self.suite.sealed_size(self.chunk_size)
+    def encrypted_chunk_size(self) -> int:
+        """The size in bytes of each encrypted chunk but the last."""
+        return self.suite.encrypted_size(self.chunk_size)
 
     def _derive(self, dek: Dek) -> tuple[bytes, bytes]:
         """Stream key and commitment: any changed bit of the header changes both."""
@@ -133,19 +134,22 @@ class Header:
 
 
 def object_number(member: int, volume: int) -> int:
-    """The number of a member's volume, or of its index (`INDEX_VOLUME`). Raises `BadSetting`."""
+    """Return the number of a member's volume, or of its index (`INDEX_VOLUME`).
+
+    Raises `BadSetting`.
+    """
     if not (0 <= member <= 0xFFFF and 0 <= volume <= 0xFFFF):
         raise BadSetting(f"member {member} volume {volume} is beyond 65535")
     return member << 16 | volume
 
 
 def plausible_size(size: int, suite: Suite, chunk_log2: int = CHUNK_LOG2) -> bool:
-    """Whether a whole object can have `size` bytes.
+    """Return whether a whole object can have `size` bytes.
 
-    The last chunk is always shorter than the others, so an object that was cut at a chunk
-    boundary is recognised here, without a key.
+    The last chunk is always shorter than the others, so an object that was cut at a chunk boundary
+    is recognised here, without a key.
     """
-    rest = (size - HEADER_SIZE) % suite.sealed_size(1 << chunk_log2)
+    rest = (size - HEADER_SIZE) % suite.encrypted_size(1 << chunk_log2)
     return size > HEADER_SIZE and suite.can_be_chunk(rest)
 
 

@@ -34,6 +34,7 @@ class Argon2idCost:
     name = "argon2id"
 
     def problem(self) -> str:
+        """Return what is out of bounds, "" if nothing is."""
         if not (3 <= self.iterations <= 10):
             return "iterations must be from 3 to 10"
         if not (64 * 1024 <= self.memory_kib <= MEMORY_CEILING >> 10):
@@ -52,7 +53,7 @@ class Argon2idCost:
 
 @dataclass(frozen=True, slots=True)
 class ScryptCost:
-    """128 * r * 2^log_n bytes of memory: 128 MiB and 500 ms by default."""
+    """The cost of scrypt (RFC 7914): 128 * r * 2^log_n bytes, 128 MiB and 500 ms by default."""
 
     log_n: int = 17
     r: int = 8
@@ -61,6 +62,7 @@ class ScryptCost:
     name = "scrypt"
 
     def problem(self) -> str:
+        """Return what is out of bounds, "" if nothing is."""
         if not (17 <= self.log_n <= 20):
             return "log_n must be from 17 to 20"
         if not (8 <= self.r <= 32) or 128 * self.r << self.log_n > MEMORY_CEILING:
@@ -82,6 +84,7 @@ class Pbkdf2Cost:
     name = "pbkdf2-hmac-sha256"
 
     def problem(self) -> str:
+        """Return what is out of bounds, "" if nothing is."""
         valid = 600_000 <= self.iterations <= 10_000_000
         return "" if valid else "iterations must be from 600000 to 10000000"
 
@@ -97,10 +100,10 @@ _COSTS: dict[str, type[Cost]] = {cost.name: cost for cost in (Argon2idCost, Scry
 
 @dataclass(frozen=True, slots=True)
 class KdfParams:
-    """How a passphrase becomes a KEK: function, cost, and the 16-byte salt of the key.
+    """The derivation of a KEK from a passphrase: function, cost, and the key's 16-byte salt.
 
-    Creating one with a cost outside its bounds raises `BadSetting`: nothing is ever derived
-    with parameters that were not checked.
+    Creating one with a cost outside its bounds raises `BadSetting`: nothing is ever derived with
+    parameters that were not checked.
     """
 
     cost: Cost
@@ -115,16 +118,20 @@ class KdfParams:
             raise BadSetting(f"{self.cost.name} parameters are out of bounds: {problem}")
 
     def derive(self, passphrase: bytes) -> bytes:
-        """32 bytes. Takes 0.1 to some seconds and up to 1 GiB; releases the GIL."""
+        """Return the 32-byte KEK. Takes 0.1 to some seconds and up to 1 GiB; releases the GIL."""
         return self.cost.derive(passphrase, self.salt)
 
 
 def cost_to_json(cost: Cost) -> dict[str, Any]:
+    """Return `cost` as it stands in a slot: the function's name and its numbers."""
     return {"name": cost.name, **asdict(cost)}
 
 
 def cost_from_json(data: Any) -> Cost:
-    """Raises `ManifestInvalid` for an unknown function or other fields than its own."""
+    """Return the cost that `cost_to_json` wrote.
+
+    Raises `ManifestInvalid` for an unknown function or other fields than its own.
+    """
     if not isinstance(data, dict) or not isinstance(data.get("name"), str):
         raise ManifestInvalid("key derivation parameters are malformed")
     kind = _COSTS.get(data["name"])
@@ -136,9 +143,11 @@ def cost_from_json(data: Any) -> Cost:
     return kind(**numbers)
 
 
-def normalised(text: str) -> bytes:
-    """A passphrase as it enters a KDF: NFC, UTF-8, without one trailing line end, so that the
-    same words typed on another system or saved by an editor give the same key."""
+def normalise(text: str) -> bytes:
+    """Return a passphrase as it enters a KDF: NFC, UTF-8, without one trailing line end.
+
+    So the same words typed on another system or saved by an editor give the same key.
+    """
     if text.endswith("\n"):
         text = text[:-1].removesuffix("\r")
     return unicodedata.normalize("NFC", text).encode("utf-8")

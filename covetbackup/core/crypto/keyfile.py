@@ -33,7 +33,7 @@ _KINDS: dict[str, type[FileKey]] = {
 
 
 def encode(key: FileKey) -> str:
-    """`key` as one line; secrets in upper case, so that nobody takes them for public ones."""
+    """Return `key` as one line: secret keys in upper case, public ones in lower case."""
     prefix = next(prefix for prefix, kind in _KINDS.items() if isinstance(key, kind))
     if isinstance(key, Recipient | TrustedSigner):
         return bech32.encode(prefix, key.public)
@@ -41,7 +41,7 @@ def encode(key: FileKey) -> str:
 
 
 def decode(line: str) -> FileKey:
-    """The inverse of `encode`. Raises `BadSetting`, never quoting the line."""
+    """Return the key that `encode` wrote. Raises `BadSetting`, never quoting the line."""
     prefix, data = bech32.decode(line)
     if prefix not in _KINDS:
         raise BadSetting("a key is of an unknown kind", "does it need a newer CovetBackup?")
@@ -49,7 +49,7 @@ def decode(line: str) -> FileKey:
 
 
 def parse(text: str, *, name: str = "key file") -> list[FileKey]:
-    """The keys of a key file's text. Raises `BadSetting` naming the line by its number."""
+    """Return the keys of a key file's text. Raises `BadSetting` naming the line by its number."""
     keys = []
     for number, line in enumerate(text.splitlines(), start=1):
         entry = line.partition("#")[0].strip()
@@ -61,12 +61,12 @@ def parse(text: str, *, name: str = "key file") -> list[FileKey]:
 
 
 def render(keys: Iterable[FileKey], *, title: str) -> str:
-    """The text of a key file, each key with its id above it."""
+    """Return the text of a key file, each key with its id above it."""
     return f"# {title}\n" + "".join(f"\n# {_key_id(key)}\n{encode(key)}\n" for key in keys)
 
 
 def read(path: Path) -> list[FileKey]:
-    """The keys in the file at `path`.
+    """Return the keys in the file at `path`.
 
     Raises `BadSetting` if it is missing, malformed, or holds a secret and can be read by other
     users.
@@ -79,7 +79,7 @@ def read(path: Path) -> list[FileKey]:
 
 
 def read_passphrase(path: Path) -> str:
-    """The text of a passphrase file, as it is. Raises `BadSetting` as `read` does."""
+    """Return the text of a passphrase file, unchanged. Raises `BadSetting` as `read` does."""
     text, is_private = _read_text(path)
     if not is_private:
         raise _exposed(path)
@@ -87,7 +87,7 @@ def read_passphrase(path: Path) -> str:
 
 
 def create(path: Path, keys: Iterable[FileKey], *, title: str) -> None:
-    """A new file with mode 0600, durable when this returns.
+    """Write a new key file with mode 0600, durable when this returns.
 
     Raises `BadSetting` if `path` exists: a key file is never overwritten, it may be the only one.
     """

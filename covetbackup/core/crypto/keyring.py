@@ -43,11 +43,11 @@ class Keyring:
         cost: kdf.Cost | None = None,
         passphrase_salt: bytes | None = None,
     ) -> Keyring:
-        """All keys of the files as one ring.
+        """Return all keys of the files as one keyring.
 
-        `cost` and `passphrase_salt` (16 bytes, see `passphrase_key`) are for wrapping new
-        backups; opening takes what each slot says. Raises `BadSetting` for a file that is
-        missing, malformed, or holds a secret that other users may read, and for two signers.
+        `cost` and `passphrase_salt` (16 bytes, see `passphrase_key`) are for wrapping new backups;
+        opening takes what each slot says. Raises `BadSetting` for a file that is missing,
+        malformed, or holds a secret that other users may read, and for two signers.
         """
         keys = [key for path in key_files for key in keyfile.read(path)]
         texts = [keyfile.read_passphrase(path) for path in passphrase_files]
@@ -56,7 +56,7 @@ class Keyring:
 
     @classmethod
     def of(cls, keys: Sequence[keyfile.FileKey | PassphraseKey]) -> Keyring:
-        """A ring of `keys`; repeated ones count once. Raises `BadSetting` for two signers."""
+        """Return a keyring of `keys`, each once. Raises `BadSetting` for two signers."""
         signers = _distinct(keys, Signer)
         if len(signers) > 1:
             raise BadSetting(
@@ -83,15 +83,18 @@ class Keyring:
         return bool(self.raw or self.passphrases or self.recipient_keys)
 
     def trusted_signer(self, signer_id: str) -> TrustedSigner | None:
-        """The pinned signer of that id, or our own; None for a stranger."""
+        """Return the pinned signer of that id, or our own; None for any other."""
         own = (self.signer.trusted,) if self.signer else ()
         return next((s for s in (*own, *self.trusted) if s.signer_id == signer_id), None)
 
 
 @dataclass(frozen=True, slots=True)
 class NewKeys:
-    """What `keygen` makes. `working` stays with the server: it writes, signs and reads.
-    `recovery` goes to a safe place: it reads everything and verifies who made it."""
+    """The two sets of keys that `keygen` makes.
+
+    `working` stays with the server: it writes, signs and reads. `recovery` goes to a safe place: it
+    reads everything and verifies who made it.
+    """
 
     working: tuple[keyfile.FileKey, ...]
     recovery: tuple[keyfile.FileKey, ...]
@@ -107,7 +110,10 @@ def new_keys() -> NewKeys:
 
 
 def write_new_keys(keys: NewKeys, working: Path, recovery: Path) -> None:
-    """Both files or neither, each 0600. Raises `BadSetting` if one exists or cannot be made."""
+    """Write both key files or neither, each 0600.
+
+    Raises `BadSetting` if one exists or cannot be made.
+    """
     keyfile.create(working, keys.working, title="CovetBackup working keys: keep on the server")
     try:
         keyfile.create(

@@ -65,6 +65,7 @@ class RecipientKey:
 
     @property
     def recipient(self) -> Recipient:
+        """The public half."""
         return Recipient(self.loaded().public_key().public_bytes_raw())
 
     @property
@@ -89,15 +90,16 @@ class PassphraseKey:
 
     @property
     def key_id(self) -> str:
-        """Depends on the salt, not on the words: it would let anybody test guesses cheaply."""
+        """The id; of the salt, not of the words, or guesses could be tested cheaply."""
         return passphrase_id(self.params)
 
     @property
     def is_long_enough(self) -> bool:
+        """Whether new backups may be written under it."""
         return len(self.secret.decode("utf-8")) >= PASSPHRASE_MINIMUM
 
     def kek(self, params: KdfParams) -> bytes:
-        """32 bytes, derived with `params`, which a slot may prescribe."""
+        """Return the 32-byte KEK, derived once with `params`, which a slot may prescribe."""
         with self._lock:
             if params not in self._derived:
                 self._derived[params] = params.derive(self.secret)
@@ -110,12 +112,12 @@ WrappingKey = RawKey | PassphraseKey | Recipient
 def passphrase_key(
     text: str, *, cost: kdf.Cost | None = None, salt: bytes | None = None
 ) -> PassphraseKey:
-    """A key from what a person typed or a file holds (`kdf.normalised`).
+    """Return a key from what a person typed or a file holds (`kdf.normalise`).
 
     A `salt` (16 bytes) that is the same for a whole repository lets one derivation serve all its
     backups, also in the next process. Raises `BadSetting`.
     """
-    secret = kdf.normalised(text)
+    secret = kdf.normalise(text)
     if not secret:
         raise BadSetting("the passphrase is empty")
     return PassphraseKey(
@@ -124,6 +126,7 @@ def passphrase_key(
 
 
 def passphrase_id(params: KdfParams) -> str:
+    """Return the id of a passphrase key: "pass-" and 16 hex digits of its salt and cost."""
     cost = "/".join(f"{key}={value}" for key, value in kdf.cost_to_json(params.cost).items())
     named = b"covetbackup/1 passphrase\0" + cost.encode() + b"\0" + params.salt
     return "pass-" + hashlib.sha256(named).hexdigest()[:16]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from covetbackup.core.crypto.chunks import Last, Opener
+from covetbackup.core.crypto.chunks import ChunkDecryptor, FinalFlag
 from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.crypto.header import HEADER_SIZE, Header, StreamId
 from covetbackup.core.errors import BadSetting, Truncated
@@ -14,31 +14,34 @@ ReadRange = Callable[[int, int], bytes]
 
 
 class SeekReader:
-    """Reads plain ranges; for one thread at a time.
+    """A reader of ranges of plain bytes, for one thread at a time.
 
-    The last chunk is opened first, which authenticates the length and how the object ends. Raises
-    what `Unsealing` raises, and whatever `read_range` does.
+    The last chunk is decrypted first, which authenticates the length and how the object ends.
+    Raises what `Decryption` raises, and what `read_range` does.
     """
 
     def __init__(self, read_range: ReadRange, size: int, dek: Dek, stream_id: StreamId) -> None:
         self._read_range = read_range
         self._stream_id = stream_id
         header = Header.parse(self._stored(0, min(size, HEADER_SIZE)))
-        self._opener = Opener(header, dek, stream_id)
-        full, rest = divmod(size - HEADER_SIZE, header.sealed_chunk_size)
-        sealed = self._stored(size - rest, rest)
-        tail, self.last = self._opener.open_last(full, sealed)
+        self._opener = ChunkDecryptor(header, dek, stream_id)
+        full, rest = divmod(size - HEADER_SIZE, header.encrypted_chunk_size)
+        encrypted = self._stored(size - rest, rest)
+        tail, self.last = self._opener.decrypt_last(full, encrypted)
         self.chunk_count = full + 1
         """Chunks, the last (perhaps empty) one included."""
         self.plain_size = full * header.chunk_size + len(tail)
         self._tail = tail
         self._recent = (-1, b"")  # small reads in a row mostly stay within one chunk
 
-    last: Last
+    last: FinalFlag
 
     def read(self, offset: int, length: int) -> bytes:
-        """Plain bytes from `offset`, fewer than `length` only at the end. Held in memory; what
-        lies together is fetched by one call. Raises `BadSetting` for a negative number."""
+        """Return the plain bytes from `offset`, fewer than `length` only at the end.
+
+        Held in memory; what lies together is fetched by one call. Raises `BadSetting` for a
+        negative number.
+        """
         if offset < 0 or length < 0:
             raise BadSetting(f"{self._stream_id}: no range begins at {offset} with {length} bytes")
         stop = min(offset + length, self.plain_size)
@@ -50,7 +53,7 @@ class SeekReader:
         return plain[offset - first * size : stop - first * size]
 
     def sample(self, chunks: Iterable[int]) -> None:
-        """Open the chunks of these numbers (from 0) and keep nothing; raises for a bad one."""
+        """Decrypt the chunks of these numbers (from 0) and drop them; raise for a bad one."""
         for number in chunks:
             if not 0 <= number < self.chunk_count:
                 raise BadSetting(f"{self._stream_id}: there is no chunk {number}")
@@ -68,11 +71,11 @@ class SeekReader:
         return parts
 
     def _fetched(self, begin: int, end: int) -> list[bytes]:
-        size = self._opener.header.sealed_chunk_size
-        sealed = memoryview(self._stored(HEADER_SIZE + begin * size, (end - begin) * size))
+        size = self._opener.header.encrypted_chunk_size
+        encrypted = memoryview(self._stored(HEADER_SIZE + begin * size, (end - begin) * size))
         return [
-            self._opener.open_full(number, sealed[at : at + size])
-            for number, at in zip(range(begin, end), range(0, len(sealed), size), strict=True)
+            self._opener.decrypt_full(number, encrypted[at : at + size])
+            for number, at in zip(range(begin, end), range(0, len(encrypted), size), strict=True)
         ]
 
     def _stored(self, offset: int, length: int) -> bytes:

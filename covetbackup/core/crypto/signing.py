@@ -1,6 +1,6 @@
 """Ed25519 signatures (RFC 8032): who made a manifest, beyond who could encrypt it.
 
-With public-key recipients anybody who can write to a storage can make a backup that decrypts
+With public-key recipients every program that can write to a storage can make a backup that decrypts
 perfectly; restoring it would run the forger's SQL. Only a signature tells them apart.
 """
 
@@ -29,11 +29,14 @@ class TrustedSigner:
 
     @property
     def signer_id(self) -> str:
-        """`sign-` and 16 hexadecimal digits: a name, not a proof; verify with the pinned key."""
+        """The name `sign-` and 16 hex digits: no proof, so verify with the pinned key."""
         return "sign-" + hashlib.sha256(b"covetbackup/1 signer\0" + self.public).hexdigest()[:16]
 
     def verify(self, data: bytes, purpose: Purpose, *, signature: bytes) -> None:
-        """Raises `Tampered` unless `signature` is this signer's for `data` and `purpose`."""
+        """Check that `signature` is this signer's for `data` and `purpose`.
+
+        Raises `Tampered` if it is not.
+        """
         try:
             Ed25519PublicKey.from_public_bytes(self.public).verify(
                 signature, _signed(data, purpose)
@@ -54,6 +57,7 @@ class Signer:
 
     @property
     def trusted(self) -> TrustedSigner:
+        """The public half, which verifies."""
         return TrustedSigner(self._key().public_key().public_bytes_raw())
 
     @property
@@ -61,7 +65,7 @@ class Signer:
         return self.trusted.signer_id
 
     def sign(self, data: bytes, purpose: Purpose) -> bytes:
-        """64 bytes; a signature for one purpose is not valid for another."""
+        """Return the signature, 64 bytes; one for one purpose is not valid for another."""
         return self._key().sign(_signed(data, purpose))
 
     def _key(self) -> Ed25519PrivateKey:
@@ -69,7 +73,7 @@ class Signer:
 
 
 def new_signer() -> Signer:
-    """A signer from the operating system's generator."""
+    """Return a signer from the operating system's generator."""
     return Signer(os.urandom(32))
 
 

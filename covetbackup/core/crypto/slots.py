@@ -36,18 +36,18 @@ _FIELDS = {
 _PREFERENCE = {RAW: 0, PASSPHRASE: 1, X25519: 2}
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _SALT = 32
-_SEALED = DEK_BYTES + 16
+_ENCRYPTED_DEK_BYTES = DEK_BYTES + 16
 _NONCE = bytes(12)  # each slot has a salt and so a key of its own
 _HPKE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
-_HPKE_SEALED = 32 + _SEALED
+_HPKE_BYTES = 32 + _ENCRYPTED_DEK_BYTES
 
 
 def wrap(dek: Dek, backup_id: bytes, key: WrappingKey) -> dict[str, Any]:
-    """A new slot for `key`."""
+    """Return a new slot that holds `dek` wrapped for `key`."""
     if isinstance(key, Recipient):
         info = _hpke_info(backup_id, key.key_id)
-        sealed = _HPKE.encrypt(dek.secret, key.loaded(), info)
-        return {"kind": X25519, "key": key.key_id, "sealed": canonical.encode_bytes(sealed)}
+        encrypted = _HPKE.encrypt(dek.secret, key.loaded(), info)
+        return {"kind": X25519, "key": key.key_id, "sealed": canonical.encode_bytes(encrypted)}
     salt = os.urandom(_SALT)
     slot: dict[str, Any] = {"key": key.key_id, "salt": canonical.encode_bytes(salt)}
     if isinstance(key, PassphraseKey):
@@ -58,12 +58,12 @@ def wrap(dek: Dek, backup_id: bytes, key: WrappingKey) -> dict[str, Any]:
     else:
         slot["kind"] = RAW
         kek = key.secret
-    sealed = _box(kek, salt, slot, backup_id).encrypt(_NONCE, dek.secret, None)
-    return {**slot, "sealed": canonical.encode_bytes(sealed)}
+    encrypted = _box(kek, salt, slot, backup_id).encrypt(_NONCE, dek.secret, None)
+    return {**slot, "sealed": canonical.encode_bytes(encrypted)}
 
 
 def unwrap(slot: dict[str, Any], backup_id: bytes, keyring: Keyring) -> Dek | None:
-    """The DEK in `slot` (see `is_slot`), or None if its key is not here or its kind unknown.
+    """Return the DEK in `slot` (see `is_slot`), None if its key is not here or its kind unknown.
 
     Raises `ManifestInvalid` for a malformed slot, for KDF parameters out of bounds (before any
     derivation) and for one that the key it names does not open; `WrongPassphrase`.
@@ -81,7 +81,7 @@ def unwrap(slot: dict[str, Any], backup_id: bytes, keyring: Keyring) -> Dek | No
 
 
 def is_slot(value: Any) -> bool:
-    """Whether `value` has a kind and a key id that are fit for messages."""
+    """Return whether `value` has a kind and a key id that are fit for messages."""
     if not isinstance(value, dict):
         return False
     names = (value.get("kind"), value.get("key"))
@@ -89,22 +89,22 @@ def is_slot(value: Any) -> bool:
 
 
 def digest(slot: dict[str, Any]) -> str:
-    """SHA-256 of the slot in canonical form, in hexadecimal."""
+    """Return the SHA-256 of the slot in canonical form, in hexadecimal."""
     return hashlib.sha256(canonical.dump(slot)).hexdigest()
 
 
 def preference(slot: dict[str, Any]) -> int:
-    """Which slots to try first: the ones that vouch for their writer, cheap before costly."""
+    """Return the rank of a slot in the order to try: first what proves its writer, cheap first."""
     return _PREFERENCE.get(slot["kind"], len(_PREFERENCE))
 
 
 def _unwrap_raw(slot: dict[str, Any], backup_id: bytes, keys: tuple[RawKey, ...]) -> Dek | None:
-    salt, sealed = _salt_and_sealed(slot)
+    salt, encrypted = _salt_and_encrypted(slot)
     key = next((key for key in keys if key.key_id == slot["key"]), None)
     if key is None:
         return None
     try:
-        return Dek(_box(key.secret, salt, slot, backup_id).decrypt(_NONCE, sealed, None))
+        return Dek(_box(key.secret, salt, slot, backup_id).decrypt(_NONCE, encrypted, None))
     except InvalidTag as error:
         raise ManifestInvalid("its key is here and does not open it") from error
 
@@ -112,12 +112,12 @@ def _unwrap_raw(slot: dict[str, Any], backup_id: bytes, keys: tuple[RawKey, ...]
 def _unwrap_passphrase(
     slot: dict[str, Any], backup_id: bytes, keys: tuple[PassphraseKey, ...]
 ) -> Dek | None:
-    salt, sealed = _salt_and_sealed(slot)
+    salt, encrypted = _salt_and_encrypted(slot)
     params = _kdf_params(slot)
     for key in keys:
         try:
             box = _box(key.kek(params), salt, slot, backup_id)
-            return Dek(box.decrypt(_NONCE, sealed, None))
+            return Dek(box.decrypt(_NONCE, encrypted, None))
         except InvalidTag:
             continue
     if keys:
@@ -126,20 +126,22 @@ def _unwrap_passphrase(
 
 
 def _unwrap_x25519(slot: dict[str, Any], backup_id: bytes, keyring: Keyring) -> Dek | None:
-    sealed = canonical.decode_bytes(slot["sealed"], length=_HPKE_SEALED, name="its sealed key")
+    encrypted = canonical.decode_bytes(slot["sealed"], length=_HPKE_BYTES, name="its encrypted key")
     key = next((key for key in keyring.recipient_keys if key.key_id == slot["key"]), None)
     if key is None:
         return None
     try:
-        return Dek(_HPKE.decrypt(sealed, key.loaded(), _hpke_info(backup_id, slot["key"])))
+        return Dek(_HPKE.decrypt(encrypted, key.loaded(), _hpke_info(backup_id, slot["key"])))
     except (InvalidTag, ValueError, BadSetting) as error:
         raise ManifestInvalid("its key is here and does not open it") from error
 
 
-def _salt_and_sealed(slot: dict[str, Any]) -> tuple[bytes, bytes]:
+def _salt_and_encrypted(slot: dict[str, Any]) -> tuple[bytes, bytes]:
     return (
         canonical.decode_bytes(slot["salt"], length=_SALT, name="its salt"),
-        canonical.decode_bytes(slot["sealed"], length=_SEALED, name="its sealed key"),
+        canonical.decode_bytes(
+            slot["sealed"], length=_ENCRYPTED_DEK_BYTES, name="its encrypted key"
+        ),
     )
 
 
@@ -152,7 +154,7 @@ def _kdf_params(slot: dict[str, Any]) -> KdfParams:
 
 
 def _box(kek: bytes, salt: bytes, slot: dict[str, Any], backup_id: bytes) -> AESGCM:
-    """The cipher of a symmetric slot: every field but the sealed key is bound into its key."""
+    """The cipher of a symmetric slot: every field but the encrypted key is bound into its key."""
     bound = {name: value for name, value in slot.items() if name != "sealed"}
     info = canonical.dump({**bound, "backup": backup_id.hex()})
     return AESGCM(hkdf(kek, salt=salt, info=b"covetbackup/1 slot\0" + info))

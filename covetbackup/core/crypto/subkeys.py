@@ -1,7 +1,7 @@
-"""MACs and small sealed texts under keys derived from a backup's DEK.
+"""MACs and encryption of small texts under keys derived from a backup's DEK.
 
 For everything of a backup that is not a stream: the keys object's MAC, the manifest's MAC and
-sealed part. Each purpose has its own key, so bytes of one can never pass as another.
+encrypted part. Each purpose has its own key, so bytes of one can never pass as another.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NONCE = bytes(12)  # a fresh salt gives a fresh key each time, so the nonce may
 
 
 class Purpose(StrEnum):
-    """What a derived key is for; part of its derivation."""
+    """The use of a derived key; it is part of the derivation."""
 
     KEYS = "keys"
     MANIFEST = "manifest"
@@ -31,28 +31,28 @@ class Purpose(StrEnum):
 
 
 def mac(dek: Dek, backup_id: bytes, purpose: Purpose, data: bytes) -> bytes:
-    """HMAC-SHA256 (32 bytes) of `data` under the key of `purpose` in this backup."""
+    """Return the HMAC-SHA256 (32 bytes) of `data` under the key of `purpose` in this backup."""
     key = hkdf(dek.secret, salt=b"", info=_info(b"mac", backup_id, purpose))
     return hmac.digest(key, data, "sha256")
 
 
 def check_mac(dek: Dek, backup_id: bytes, purpose: Purpose, data: bytes, *, tag: bytes) -> bool:
-    """Whether `tag` is the `mac` of `data`, compared in constant time."""
+    """Return whether `tag` is the `mac` of `data`, compared in constant time."""
     return hmac.compare_digest(mac(dek, backup_id, purpose, data), tag)
 
 
-def seal_bytes(dek: Dek, backup_id: bytes, purpose: Purpose, data: bytes) -> bytes:
-    """`data` (small: it is held in memory) sealed by AES-256-GCM; 48 bytes longer."""
+def encrypt_bytes(dek: Dek, backup_id: bytes, purpose: Purpose, data: bytes) -> bytes:
+    """Return `data` encrypted by AES-256-GCM, 48 bytes longer. For what fits in memory."""
     salt = os.urandom(_SALT)
     return salt + _box(dek, backup_id, purpose, salt).encrypt(_NONCE, data, None)
 
 
-def open_bytes(dek: Dek, backup_id: bytes, purpose: Purpose, sealed: bytes) -> bytes:
-    """The inverse of `seal_bytes`.
+def decrypt_bytes(dek: Dek, backup_id: bytes, purpose: Purpose, encrypted: bytes) -> bytes:
+    """Return what `encrypt_bytes` encrypted.
 
     Raises `Tampered` if anything differs: a byte, the DEK, the backup id or the purpose.
     """
-    salt, body = sealed[:_SALT], sealed[_SALT:]
+    salt, body = encrypted[:_SALT], encrypted[_SALT:]
     try:
         return _box(dek, backup_id, purpose, salt).decrypt(_NONCE, body, None)
     except InvalidTag as error:
@@ -63,7 +63,7 @@ def open_bytes(dek: Dek, backup_id: bytes, purpose: Purpose, sealed: bytes) -> b
 
 
 def hkdf(secret: bytes, *, salt: bytes, info: bytes, length: int = 32) -> bytes:
-    """HKDF-SHA256 (RFC 5869)."""
+    """Derive `length` bytes by HKDF-SHA256 (RFC 5869)."""
     return HKDF(algorithm=SHA256(), length=length, salt=salt, info=info).derive(secret)
 
 

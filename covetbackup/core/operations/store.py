@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from covetbackup.core.crypto.chunks import Last, seal
+from covetbackup.core.crypto.chunks import FinalFlag, encrypt
 from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.crypto.header import INDEX_VOLUME, StreamId, object_number
 from covetbackup.core.crypto.suites import Suite
@@ -79,7 +79,7 @@ class MemberStore:
             if volume >= INDEX_VOLUME:
                 raise Incomplete(f"{name} needs more than {volume} volumes", "use larger volumes")
             object_name = layout.volume_name(
-                name, plan.codec, sealed=plan.suite is not None, volume=volume
+                name, plan.codec, encrypted=plan.suite is not None, volume=volume
             )
             identity = object_number(number, volume)
             stored.append(self._store_object(object_name, identity, payload, cutter))
@@ -89,7 +89,7 @@ class MemberStore:
         plan = self.plan
         if plan.codec.codec is Codec.NONE:
             return None
-        object_name = layout.index_name(name, sealed=plan.suite is not None)
+        object_name = layout.index_name(name, encrypted=plan.suite is not None)
         identity = object_number(number, INDEX_VOLUME)
         return self._store_object(object_name, identity, of_bytes(frames.to_bytes()), None)
 
@@ -102,15 +102,15 @@ class MemberStore:
         if plan.suite is not None and plan.dek is not None:
             identity = StreamId(plan.label.backup_id, number)
             last = cutter.last if cutter else _end
-            filters.insert(0, seal(plan.dek, identity, suite=plan.suite, last=last))
+            filters.insert(0, encrypt(plan.dek, identity, suite=plan.suite, last=last))
         sink = self.copies.create(name)
         pump(payload, filters, sink)
         self.copies.drop_failed(sink)
         return StoredObject(name, number, stored.size, stored.sha256)
 
 
-def _end() -> Last:
-    return Last.END
+def _end() -> FinalFlag:
+    return FinalFlag.END
 
 
 def _refuse_empty(member: Member, plain: Meter) -> Filter:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from covetbackup.core.crypto import canonical, kdf, keyfile
-from covetbackup.core.crypto.envelope import Opened, unwrap_dek
+from covetbackup.core.crypto.envelope import UnwrappedDek, unwrap_dek
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.crypto.keys import PassphraseKey, Recipient, WrappingKey
 from covetbackup.core.errors import (
@@ -31,7 +31,7 @@ KEYS_LIMIT = 1024 * 1024
 class KeysFound:
     """An opened DEK, and what is wrong with the copies that did not open."""
 
-    opened: Opened
+    opened: UnwrappedDek
     problems: tuple[str, ...]
 
 

@@ -24,7 +24,7 @@ BACKUPS = "b/"
 MIRROR = "keys-mirror/"
 KEY_RECORDS = "keys/"
 MANIFEST = "manifest.json"
-SEALED_SUFFIX = ".cvb"
+ENCRYPTED_SUFFIX = ".cvb"
 _STAMP = "%Y%m%dT%H%M%SZ"
 _LABEL = re.compile(
     r"(?P<slug>[a-z0-9][a-z0-9._-]{0,63})/(?P<stamp>\d{8}T\d{6}Z)-(?P<id>[0-9a-f]{32})"
@@ -85,13 +85,13 @@ def slug_of(kind: str, where: str, name: str) -> str:
     return f"{readable}-{digest[:8]}"
 
 
-def volume_name(member: str, codec: CodecSpec, *, sealed: bool, volume: int) -> str:
-    suffix = codec.suffix + (SEALED_SUFFIX if sealed else "")
+def volume_name(member: str, codec: CodecSpec, *, encrypted: bool, volume: int) -> str:
+    suffix = codec.suffix + (ENCRYPTED_SUFFIX if encrypted else "")
     return f"{member}{suffix}" + (f".{volume:03d}" if volume else "")
 
 
-def index_name(member: str, *, sealed: bool) -> str:
-    return f"{member}.index" + (SEALED_SUFFIX if sealed else "")
+def index_name(member: str, *, encrypted: bool) -> str:
+    return f"{member}.index" + (ENCRYPTED_SUFFIX if encrypted else "")
 
 
 def keys_name(generation: int) -> str:

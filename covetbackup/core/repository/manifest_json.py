@@ -99,8 +99,8 @@ def unlock(data: bytes, manifest: Manifest, dek: Dek) -> Manifest:
     proven, tag = canonical.dump(body), _unbase64(document, "mac", what)
     if not subkeys.check_mac(dek, manifest.label.backup_id, Purpose.MANIFEST, proven, tag=tag):
         raise Tampered(f"{what} was changed after it was written")
-    sealed = _unbase64(body, "sealed", what)
-    plain = subkeys.open_bytes(dek, manifest.label.backup_id, Purpose.SEALED, sealed)
+    encrypted = _unbase64(body, "sealed", what)
+    plain = subkeys.decrypt_bytes(dek, manifest.label.backup_id, Purpose.SEALED, encrypted)
     return _fitting(replace(manifest, details=_details(_inflate(plain, what), what)), what)
 
 
@@ -163,8 +163,8 @@ def _body(manifest: Manifest, dek: Dek | None) -> dict[str, Any]:
     if dek is None:
         return {**body, "details": details}
     packed = zlib.compress(canonical.dump(details), level=6)
-    sealed = subkeys.seal_bytes(dek, manifest.label.backup_id, Purpose.SEALED, packed)
-    return {**body, "sealed": base64.b64encode(sealed).decode()}
+    encrypted = subkeys.encrypt_bytes(dek, manifest.label.backup_id, Purpose.SEALED, packed)
+    return {**body, "sealed": base64.b64encode(encrypted).decode()}
 
 
 def _member_json(member: StoredMember) -> dict[str, Any]:

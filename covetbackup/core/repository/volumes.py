@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 
-from covetbackup.core.crypto.chunks import Last, unseal
+from covetbackup.core.crypto.chunks import FinalFlag, decrypt
 from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.crypto.header import StreamId
 from covetbackup.core.errors import (
@@ -55,8 +55,8 @@ class Cutter:
         while not self._ended:
             yield self._volume()
 
-    def last(self) -> Last:
-        return Last.END if self._ended else Last.MORE
+    def last(self) -> FinalFlag:
+        return FinalFlag.END if self._ended else FinalFlag.MORE
 
     @contextmanager
     def _volume(self) -> Iterator[Iterator[bytes]]:
@@ -138,7 +138,7 @@ def load_index(
     if stored is None:
         return None
     try:
-        with open_stored(repository, manifest, stored, dek=dek, last=Last.END) as chunks:
+        with open_stored(repository, manifest, stored, dek=dek, last=FinalFlag.END) as chunks:
             return FrameIndex.from_bytes(b"".join(chunks))
     except NOT_ITS_FAULT:
         raise
@@ -154,7 +154,7 @@ def open_stored(
     stored: StoredObject,
     *,
     dek: Dek | None,
-    last: Last,
+    last: FinalFlag,
 ) -> Iterator[Iterator[bytes]]:
     """One object, its digest compared and decrypted, still compressed: a source whose errors
     name the object."""
@@ -170,7 +170,7 @@ def open_stored(
 
 
 def object_filters(
-    manifest: Manifest, stored: StoredObject, *, dek: Dek | None, last: Last
+    manifest: Manifest, stored: StoredObject, *, dek: Dek | None, last: FinalFlag
 ) -> list[Filter]:
     """What turns the stored bytes of one object into compressed ones: digest, then decryption."""
     filters: list[Filter] = [VerifyDigest(stored.size, stored.sha256, "the stored object")]
@@ -179,13 +179,13 @@ def object_filters(
     if dek is None:
         raise KeyUnavailable(f"backup {manifest.label} is encrypted", "give its key")
     identity = StreamId(manifest.label.backup_id, stored.number)
-    return [*filters, unseal(dek, identity, expect=last)]
+    return [*filters, decrypt(dek, identity, expect=last)]
 
 
 def _joined(
     repository: Repository, manifest: Manifest, member: StoredMember, dek: Dek | None
 ) -> Generator[bytes, None, None]:
     for volume in member.volumes:
-        last = Last.END if volume is member.volumes[-1] else Last.MORE
+        last = FinalFlag.END if volume is member.volumes[-1] else FinalFlag.MORE
         with open_stored(repository, manifest, volume, dek=dek, last=last) as chunks:
             yield from chunks

@@ -13,7 +13,7 @@ MARK = "covet-upload"
 """Metadata that tells our object from somebody else's of the same name."""
 
 _PLAIN_ETAG = re.compile(r'"?([0-9a-f]{32})"?')
-_SEALED = ("aws:kms", "aws:kms:dsse")
+_KMS_VALUES = ("aws:kms", "aws:kms:dsse")
 
 
 def encoded(digest: bytes) -> str:
@@ -29,9 +29,9 @@ def confirms(answer: Mapping[str, Any], body: io.BytesIO, digest: bytes) -> bool
     echoed = answer.get("ChecksumSHA256")
     if echoed:
         return bool(echoed == encoded(digest))
-    sealed = answer.get("ServerSideEncryption") in _SEALED or answer.get("SSECustomerAlgorithm")
+    is_kms = answer.get("ServerSideEncryption") in _KMS_VALUES or answer.get("SSECustomerAlgorithm")
     etag = _PLAIN_ETAG.fullmatch(answer.get("ETag", ""))
-    if sealed or etag is None:
+    if is_kms or etag is None:
         return True
     return etag[1] == hashlib.md5(body.getbuffer(), usedforsecurity=False).hexdigest()
 

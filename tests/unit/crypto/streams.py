@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from covetbackup.core.crypto.chunks import Last, StreamId, seal, unseal
+from covetbackup.core.crypto.chunks import FinalFlag, StreamId, decrypt, encrypt
 from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.crypto.header import HEADER_SIZE
 from covetbackup.core.crypto.suites import Suite
@@ -22,34 +22,34 @@ def plain_bytes(size: int, seed: str = "") -> bytes:
     return hashlib.shake_256(f"covet {seed}".encode()).digest(size)
 
 
-def sealed(
+def encrypted(
     plain: bytes,
     suite: Suite,
     *,
     dek: Dek = DEK,
     stream_id: StreamId = STREAM,
-    last: Last = Last.END,
+    last: FinalFlag = FinalFlag.END,
 ) -> bytes:
-    filter_ = seal(dek, stream_id, suite=suite, last=lambda: last, chunk_log2=CHUNK_LOG2)
+    filter_ = encrypt(dek, stream_id, suite=suite, last=lambda: last, chunk_log2=CHUNK_LOG2)
     return b"".join(filter_(iter([plain])))
 
 
 def opened(data: bytes, *, dek: Dek = DEK, stream_id: StreamId = STREAM) -> bytes:
-    return b"".join(unseal(dek, stream_id, expect=Last.END)(iter([data])))
+    return b"".join(decrypt(dek, stream_id, expect=FinalFlag.END)(iter([data])))
 
 
 def opened_volumes(volumes: list[bytes]) -> bytes:
     """A member from its volumes: all but the last must say that more follow."""
     plain = b""
     for number, volume in enumerate(volumes):
-        expect = Last.END if number == len(volumes) - 1 else Last.MORE
-        plain += b"".join(unseal(DEK, StreamId(BACKUP, number), expect=expect)(iter([volume])))
+        expect = FinalFlag.END if number == len(volumes) - 1 else FinalFlag.MORE
+        plain += b"".join(decrypt(DEK, StreamId(BACKUP, number), expect=expect)(iter([volume])))
     return plain
 
 
 def chunks_of(data: bytes, suite: Suite) -> tuple[bytes, list[bytes]]:
     """Header and chunks of an object."""
-    size, body = suite.sealed_size(CHUNK), data[HEADER_SIZE:]
+    size, body = suite.encrypted_size(CHUNK), data[HEADER_SIZE:]
     return data[:HEADER_SIZE], [body[at : at + size] for at in range(0, len(body), size)]
 
 
@@ -80,7 +80,7 @@ def refusal(
     """
     released = b""
     try:
-        for piece in unseal(dek, stream_id, expect=Last.END)(iter([data])):
+        for piece in decrypt(dek, stream_id, expect=FinalFlag.END)(iter([data])):
             released += piece
     except CovetError as error:
         assert plain.startswith(released)

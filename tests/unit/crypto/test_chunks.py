@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from covetbackup.core.crypto.chunks import PIECE_LIMIT, Last, StreamId, seal, unseal
+from covetbackup.core.crypto.chunks import PIECE_LIMIT, FinalFlag, StreamId, decrypt, encrypt
 from covetbackup.core.crypto.header import (
     HEADER_SIZE,
     INDEX_VOLUME,
@@ -22,10 +22,10 @@ from tests.unit.crypto.streams import (
     CHUNK_LOG2,
     DEK,
     STREAM,
+    encrypted,
     object_size,
     opened,
     plain_bytes,
-    sealed,
 )
 
 SIZES = [0, 1, 15, 16, 17, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 5 * CHUNK, 5 * CHUNK + 77]
@@ -35,7 +35,7 @@ SIZES = [0, 1, 15, 16, 17, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 5 * CHUNK, 5 
 @pytest.mark.parametrize("size", SIZES)
 def test_every_length_comes_back_and_has_the_size_foretold(suite: Suite, size: int) -> None:
     plain = plain_bytes(size)
-    data = sealed(plain, suite)
+    data = encrypted(plain, suite)
     assert opened(data) == plain
     assert len(data) == object_size(size, suite)
     assert plausible_size(len(data), suite, CHUNK_LOG2)
@@ -45,17 +45,17 @@ def test_every_length_comes_back_and_has_the_size_foretold(suite: Suite, size: i
 @given(suite=st.sampled_from(Suite), cuts=st.lists(st.integers(0, 9000), max_size=12))
 def test_how_a_stream_is_cut_into_pieces_does_not_matter(suite: Suite, cuts: list[int]) -> None:
     plain = plain_bytes(9000)
-    filter_ = seal(DEK, STREAM, suite=suite, last=lambda: Last.END, chunk_log2=CHUNK_LOG2)
+    filter_ = encrypt(DEK, STREAM, suite=suite, last=lambda: FinalFlag.END, chunk_log2=CHUNK_LOG2)
     data = b"".join(filter_(_cut(plain, cuts)))
     assert len(data) == object_size(len(plain), suite)
-    assert b"".join(unseal(DEK, STREAM, expect=Last.END)(_cut(data, cuts))) == plain
+    assert b"".join(decrypt(DEK, STREAM, expect=FinalFlag.END)(_cut(data, cuts))) == plain
 
 
 @pytest.mark.parametrize("suite", Suite)
 def test_the_largest_chunks_come_back_in_pieces_of_at_most_a_mebibyte(suite: Suite) -> None:
     plain = plain_bytes(1 << 20) * 17
-    filter_ = seal(DEK, STREAM, suite=suite, last=lambda: Last.END, chunk_log2=24)
-    pieces = list(unseal(DEK, STREAM, expect=Last.END)(filter_(iter([plain]))))
+    filter_ = encrypt(DEK, STREAM, suite=suite, last=lambda: FinalFlag.END, chunk_log2=24)
+    pieces = list(decrypt(DEK, STREAM, expect=FinalFlag.END)(filter_(iter([plain]))))
     assert max(map(len, pieces)) <= PIECE_LIMIT
     assert b"".join(pieces) == plain
 
@@ -68,13 +68,15 @@ def test_a_source_that_fails_leaves_no_last_chunk(error: BaseException) -> None:
         yield plain_bytes(CHUNK + 5)
         raise error
 
-    def last() -> Last:
+    def last() -> FinalFlag:
         asked.append(True)
-        return Last.END
+        return FinalFlag.END
 
     written = b""
     with pytest.raises(type(error)):
-        for piece in seal(DEK, STREAM, suite=Suite.AES_256_GCM, last=last, chunk_log2=12)(source()):
+        for piece in encrypt(DEK, STREAM, suite=Suite.AES_256_GCM, last=last, chunk_log2=12)(
+            source()
+        ):
             written += piece
     assert not asked
     with pytest.raises(Truncated):
@@ -82,10 +84,10 @@ def test_a_source_that_fails_leaves_no_last_chunk(error: BaseException) -> None:
 
 
 def test_a_sink_that_dies_gets_no_last_chunk() -> None:
-    def last() -> Last:
+    def last() -> FinalFlag:
         raise AssertionError("the end was asked for")
 
-    stream = seal(DEK, STREAM, suite=Suite.AES_256_GCM, last=last, chunk_log2=CHUNK_LOG2)(
+    stream = encrypt(DEK, STREAM, suite=Suite.AES_256_GCM, last=last, chunk_log2=CHUNK_LOG2)(
         iter([plain_bytes(2 * CHUNK)])
     )
     written = next(stream) + next(stream)
@@ -96,28 +98,28 @@ def test_a_sink_that_dies_gets_no_last_chunk() -> None:
 
 
 def test_the_end_flag_is_asked_for_after_the_input_ended() -> None:
-    flag = Last.END
+    flag = FinalFlag.END
 
     def source() -> Iterator[bytes]:
         nonlocal flag
         yield b"rows"
-        flag = Last.MORE
+        flag = FinalFlag.MORE
 
-    filter_ = seal(DEK, STREAM, suite=Suite.AES_256_GCM, last=lambda: flag)
-    unsealing = unseal(DEK, STREAM, expect=None)
-    assert b"".join(unsealing(filter_(source()))) == b"rows"
-    assert unsealing.last is Last.MORE
+    filter_ = encrypt(DEK, STREAM, suite=Suite.AES_256_GCM, last=lambda: flag)
+    decryption = decrypt(DEK, STREAM, expect=None)
+    assert b"".join(decryption(filter_(source()))) == b"rows"
+    assert decryption.last is FinalFlag.MORE
 
 
 def test_two_objects_of_the_same_bytes_share_no_chunk() -> None:
-    one, two = (sealed(b"rows" * 5000, Suite.AES_256_GCM) for _ in range(2))
+    one, two = (encrypted(b"rows" * 5000, Suite.AES_256_GCM) for _ in range(2))
     assert one[HEADER_SIZE:] != two[HEADER_SIZE:]
     assert Header.parse(one).salt != Header.parse(two).salt
 
 
 @pytest.mark.parametrize("suite", Suite)
 def test_a_clean_cut_is_seen_from_the_size_alone(suite: Suite) -> None:
-    size = suite.sealed_size(CHUNK)
+    size = suite.encrypted_size(CHUNK)
     for chunks in range(11):
         assert not plausible_size(HEADER_SIZE + chunks * size, suite, CHUNK_LOG2)
     assert not plausible_size(0, suite, CHUNK_LOG2)
@@ -126,8 +128,8 @@ def test_a_clean_cut_is_seen_from_the_size_alone(suite: Suite) -> None:
 
 @pytest.mark.parametrize("chunk_log2", [11, 25])
 def test_chunk_sizes_out_of_bounds_are_refused(chunk_log2: int) -> None:
-    filter_ = seal(
-        DEK, STREAM, suite=Suite.AES_256_GCM, last=lambda: Last.END, chunk_log2=chunk_log2
+    filter_ = encrypt(
+        DEK, STREAM, suite=Suite.AES_256_GCM, last=lambda: FinalFlag.END, chunk_log2=chunk_log2
     )
     with pytest.raises(BadSetting):
         next(filter_(iter([b""])))

@@ -74,10 +74,10 @@ def test_costs_survive_json(cost: Cost) -> None:
 
 def test_the_same_words_give_the_same_bytes_however_they_were_typed() -> None:
     composed, decomposed = "Stra\u00dfe \u00e9t\u00e9", "Stra\u00dfe e\u0301te\u0301"
-    assert kdf.normalised(composed) == kdf.normalised(decomposed)
-    assert kdf.normalised("words\n") == kdf.normalised("words\r\n") == b"words"
-    assert kdf.normalised("words\n\n") == b"words\n"
-    assert kdf.normalised(" words ") == b" words "
+    assert kdf.normalise(composed) == kdf.normalise(decomposed)
+    assert kdf.normalise("words\n") == kdf.normalise("words\r\n") == b"words"
+    assert kdf.normalise("words\n\n") == b"words\n"
+    assert kdf.normalise(" words ") == b" words "
 
 
 def test_a_derivation_is_paid_once_per_salt(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from covetbackup.core.crypto.dek import Dek, new_dek
 from covetbackup.core.crypto.signing import Signer, TrustedSigner, new_signer
-from covetbackup.core.crypto.subkeys import Purpose, check_mac, mac, open_bytes, seal_bytes
+from covetbackup.core.crypto.subkeys import Purpose, check_mac, decrypt_bytes, encrypt_bytes, mac
 from covetbackup.core.errors import BadSetting, Tampered
 from tests.unit.crypto.streams import BACKUP, DEK, flipped
 
@@ -25,24 +25,24 @@ def test_a_mac_holds_for_one_key_backup_purpose_and_text_only() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 5000])
 def test_sealed_bytes_come_back(size: int) -> None:
-    sealed = seal_bytes(DEK, BACKUP, Purpose.SEALED, bytes(size))
-    assert open_bytes(DEK, BACKUP, Purpose.SEALED, sealed) == bytes(size)
-    assert len(sealed) == size + 48
+    encrypted = encrypt_bytes(DEK, BACKUP, Purpose.SEALED, bytes(size))
+    assert decrypt_bytes(DEK, BACKUP, Purpose.SEALED, encrypted) == bytes(size)
+    assert len(encrypted) == size + 48
 
 
 def test_sealed_bytes_open_nowhere_else_and_never_changed() -> None:
-    sealed = seal_bytes(DEK, BACKUP, Purpose.SEALED, b"tables")
-    changed = [flipped(sealed, bit) for bit in range(len(sealed) * 8)]
-    cut = [sealed[:size] for size in range(len(sealed))]
-    for data in [*changed, *cut, sealed + b"x"]:
+    encrypted = encrypt_bytes(DEK, BACKUP, Purpose.SEALED, b"tables")
+    changed = [flipped(encrypted, bit) for bit in range(len(encrypted) * 8)]
+    cut = [encrypted[:size] for size in range(len(encrypted))]
+    for data in [*changed, *cut, encrypted + b"x"]:
         with pytest.raises(Tampered):
-            open_bytes(DEK, BACKUP, Purpose.SEALED, data)
+            decrypt_bytes(DEK, BACKUP, Purpose.SEALED, data)
     with pytest.raises(Tampered):
-        open_bytes(OTHER, BACKUP, Purpose.SEALED, sealed)
+        decrypt_bytes(OTHER, BACKUP, Purpose.SEALED, encrypted)
     with pytest.raises(Tampered):
-        open_bytes(DEK, bytes(16), Purpose.SEALED, sealed)
+        decrypt_bytes(DEK, bytes(16), Purpose.SEALED, encrypted)
     with pytest.raises(Tampered):
-        open_bytes(DEK, BACKUP, Purpose.MANIFEST, sealed)
+        decrypt_bytes(DEK, BACKUP, Purpose.MANIFEST, encrypted)
 
 
 def test_a_signature_holds_for_one_signer_purpose_and_text_only() -> None:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from covetbackup.core.crypto import canonical
-from covetbackup.core.crypto.chunks import Last, StreamId, unseal
+from covetbackup.core.crypto.chunks import FinalFlag, StreamId, decrypt
 from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.crypto.envelope import unwrap_dek
 from covetbackup.core.crypto.header import Header, object_number
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.crypto.seek import SeekReader
-from covetbackup.core.crypto.subkeys import Purpose, mac, open_bytes
+from covetbackup.core.crypto.subkeys import Purpose, decrypt_bytes, mac
 from covetbackup.core.crypto.suites import Suite
 from tests.vectors.crypto import make
 
@@ -40,15 +40,15 @@ def keyring(tmp_path_factory: pytest.TempPathFactory) -> Keyring:
 def test_the_object_of_each_suite_opens(suite: Suite) -> None:
     data, stream = (FILES / f"{suite}.cvb").read_bytes(), StreamId(BACKUP, object_number(1, 0))
     assert Header.parse(data).suite is suite
-    assert b"".join(unseal(DEK, stream, expect=Last.END)(iter([data]))) == PLAIN
+    assert b"".join(decrypt(DEK, stream, expect=FinalFlag.END)(iter([data]))) == PLAIN
     reader = SeekReader(lambda at, length: data[at : at + length], len(data), DEK, stream)
     assert reader.read(4000, 9000) == PLAIN[4000:13000]
 
 
 def test_the_volumes_open_in_order() -> None:
     plain = b""
-    for volume, expect in enumerate([Last.MORE, Last.END]):
-        stream = unseal(DEK, StreamId(BACKUP, object_number(2, volume)), expect=expect)
+    for volume, expect in enumerate([FinalFlag.MORE, FinalFlag.END]):
+        stream = decrypt(DEK, StreamId(BACKUP, object_number(2, volume)), expect=expect)
         plain += b"".join(stream(iter([(FILES / f"volume-{volume}.cvb").read_bytes()])))
     assert plain == PLAIN
 
@@ -56,7 +56,7 @@ def test_the_volumes_open_in_order() -> None:
 def test_the_empty_object_opens() -> None:
     stream = StreamId(BACKUP, object_number(3, 0))
     pieces = iter([(FILES / "empty.cvb").read_bytes()])
-    assert b"".join(unseal(DEK, stream, expect=Last.END)(pieces)) == b""
+    assert b"".join(decrypt(DEK, stream, expect=FinalFlag.END)(pieces)) == b""
 
 
 @pytest.mark.parametrize("kind", ["raw", "x25519", "argon2id", "scrypt", "pbkdf2"])
@@ -81,7 +81,7 @@ def test_derived_values_and_ids_are_the_published_ones(keyring: Keyring) -> None
     wanted = VALUES["mac_of_manifest"]
     assert mac(DEK, BACKUP, Purpose.MANIFEST, wanted["data"].encode()).hex() == wanted["mac"]
     sealed = bytes.fromhex(VALUES["sealed"]["sealed"])
-    assert open_bytes(DEK, BACKUP, Purpose.SEALED, sealed) == VALUES["sealed"]["data"].encode()
+    assert decrypt_bytes(DEK, BACKUP, Purpose.SEALED, sealed) == VALUES["sealed"]["data"].encode()
     signed = VALUES["signature_of_manifest"]
     assert keyring.signer is not None
     data = signed["data"].encode()

@@ -75,7 +75,7 @@ def test_sealed_details_that_no_writer_of_ours_makes_are_refused(packed: bytes) 
     body = {
         **json.loads(read(repository, manifest.label.manifest)),
         "sealed": canonical.encode_bytes(
-            subkeys.seal_bytes(dek, backup_id, Purpose.SEALED, packed)
+            subkeys.encrypt_bytes(dek, backup_id, Purpose.SEALED, packed)
         ),
         "signer": "",
         "signature": "",
