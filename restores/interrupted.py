@@ -56,7 +56,7 @@ def _remains(
 ) -> Remains:
     engine = restore_engine(server)
     left: list[str] = []
-    swept = engine.target().sweep(ended_at, left.append)
+    swept = engine.target().cleanup(ended_at, left.append)
     if retained_as:
         is_real = engine.replacement().was_swapped(name, retained_as)
     else:

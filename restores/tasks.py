@@ -149,7 +149,7 @@ def _sweep_before(work: Work, server: Server) -> None:
     """What killed restores left on this server goes now; that it cannot must not stop this one."""
     try:
         target = restore_engine(server).target()
-        swept = target.sweep(timezone.now() - _OLD, work.progress.note)
+        swept = target.cleanup(timezone.now() - _OLD, work.progress.note)
     except CovetError as error:
         work.progress.note(f"could not look for left-over scratch databases: {error}")
         return

@@ -31,7 +31,7 @@ from covetbackup.core.operations.backup import BackupRequest, BackupResult, Cloc
 from covetbackup.core.operations.check_backup import check_backup
 from covetbackup.core.operations.contents import contents_of, default_workers, open_plain
 from covetbackup.core.operations.copy import copy_backup, mend_indexes
-from covetbackup.core.operations.delete import Swept, delete_backup, sweep_repository
+from covetbackup.core.operations.delete import CleanupResult, cleanup_repository, delete_backup
 from covetbackup.core.operations.restore import (
     RestoreResult,
     drill_backup,
@@ -192,9 +192,9 @@ class BackupManager:
             )
         )
 
-    def sweep(self, older_than: timedelta) -> Swept:
+    def cleanup(self, older_than: timedelta) -> CleanupResult:
         """Remove what backups that died more than `older_than` ago left behind."""
-        return sweep_repository(self._repository, self._clock() - older_than)
+        return cleanup_repository(self._repository, self._clock() - older_than)
 
 
 class RestoreManager:

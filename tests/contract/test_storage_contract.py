@@ -140,7 +140,7 @@ def test_after_an_abort_nothing_is_left(storage: Storage) -> None:
     sink.abort()
     sink.abort()
     assert names(storage) == []
-    assert list(storage.sweep(far_future())) == []
+    assert list(storage.cleanup(far_future())) == []
     put(storage, "a/object", b"second try")
     assert get(storage, "a/object") == b"second try"
 
@@ -170,7 +170,7 @@ def test_of_two_writers_the_first_commit_stays(storage: Storage, second: bytes) 
         loser.commit()
     loser.abort()
     assert get(storage, "object") == b"first"
-    assert list(storage.sweep(far_future())) == []
+    assert list(storage.cleanup(far_future())) == []
 
 
 @pytest.mark.parametrize("error", [SourceFailed("the dump died"), Cancelled()], ids=repr)
@@ -180,7 +180,7 @@ def test_a_source_that_dies_or_a_cancel_leaves_no_object(
     with pytest.raises(type(error)):
         pump(dying_source(error), [], storage.create("a/object"))
     assert names(storage) == []
-    assert list(storage.sweep(far_future())) == []
+    assert list(storage.cleanup(far_future())) == []
 
 
 def test_a_missing_object_is_said_to_be_missing(storage: Storage) -> None:
@@ -292,8 +292,8 @@ def test_sweep_removes_what_a_crashed_writer_left(storage: Storage) -> None:
     put(storage, "kept", b"x")
     crashed = storage.create("a/object")
     crashed.write(NOISE + b"x")
-    assert list(storage.sweep(far_future())) == ["a/object"]
-    assert list(storage.sweep(far_future())) == []
+    assert list(storage.cleanup(far_future())) == ["a/object"]
+    assert list(storage.cleanup(far_future())) == []
     with pytest.raises(StorageError):
         crashed.commit()
     crashed.abort()
@@ -303,8 +303,8 @@ def test_sweep_removes_what_a_crashed_writer_left(storage: Storage) -> None:
 def test_sweep_of_a_prefix_leaves_other_uploads_alone(storage: Storage) -> None:
     for name in ("a/object", "ab/object", "b/object"):
         storage.create(name).write(NOISE + b"x")
-    assert list(storage.sweep(far_future(), "a/")) == ["a/object"]
-    assert list(storage.sweep(far_future())) == ["ab/object", "b/object"]
+    assert list(storage.cleanup(far_future(), "a/")) == ["a/object"]
+    assert list(storage.cleanup(far_future())) == ["ab/object", "b/object"]
 
 
 def test_sweep_leaves_younger_uploads_alone(
@@ -314,7 +314,7 @@ def test_sweep_leaves_younger_uploads_alone(
         pytest.skip("moto dates every upload to 2010")
     young = storage.create("object")
     young.write(NOISE + b"x")
-    assert list(storage.sweep(datetime.now(UTC) - timedelta(hours=1))) == []
+    assert list(storage.cleanup(datetime.now(UTC) - timedelta(hours=1))) == []
     young.commit()
     assert names(storage) == ["object"]
 

@@ -69,7 +69,7 @@ def test_a_killed_writer_leaves_a_temp_file_that_sweep_removes(tmp_path: Path) -
     kill_a_writer(f"file://{tmp_path}", None)
     assert names(storage) == [MARKER]
     assert len(list((tmp_path / "a").iterdir())) == 1
-    assert storage.sweep(TOMORROW) == ["a/object"]
+    assert storage.cleanup(TOMORROW) == ["a/object"]
     assert [path.name for path in tmp_path.rglob("*")] == [MARKER]
 
 
@@ -85,7 +85,7 @@ def test_a_killed_writer_leaves_an_upload_that_sweep_aborts(
     kill_a_writer(url, keys)
     assert names(storage) == [MARKER]
     assert endpoint.unfinished_uploads() == ["deep/a/object"]
-    assert storage.sweep(TOMORROW) == ["a/object"]
+    assert storage.cleanup(TOMORROW) == ["a/object"]
     assert endpoint.unfinished_uploads() == []
     assert endpoint.keys() == [f"deep/{MARKER}"]
 

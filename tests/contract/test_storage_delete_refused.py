@@ -13,7 +13,7 @@ import pytest
 from covetbackup.core.cli.main import main
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.errors import AccessRefused, DeleteRefused, StorageError, StorageFull
-from covetbackup.core.operations.delete import delete_backup, discard_backup, sweep_repository
+from covetbackup.core.operations.delete import cleanup_repository, delete_backup, discard_backup
 from covetbackup.core.operations.rotate import Rotated, Rotation, rotate_keys
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository import layout
@@ -116,7 +116,7 @@ def test_a_sweep_that_may_not_delete_names_all_it_leaves_and_goes_on(
     held = labels[0].backup_id.hex()
     refuse_deleting(proxy, held)
 
-    swept = sweep_repository(repository, FOREVER)
+    swept = cleanup_repository(repository, FOREVER)
 
     assert swept.labels == (labels[1],)
     assert set(swept.failures) == {str(labels[0]), "unfinished uploads"}
@@ -124,7 +124,7 @@ def test_a_sweep_that_may_not_delete_names_all_it_leaves_and_goes_on(
     with pytest.raises(DeleteRefused):
         discard_backup(repository, labels[0])
     proxy.forgive()
-    assert sweep_repository(repository, FOREVER).failures == {}
+    assert cleanup_repository(repository, FOREVER).failures == {}
 
 
 def test_a_failed_init_that_may_not_delete_says_what_it_leaves(

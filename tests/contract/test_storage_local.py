@@ -110,7 +110,7 @@ def test_a_planted_link_leads_nowhere(storage: LocalStorage, root: Path, tmp_pat
         storage.delete("way/secret")
     with pytest.raises(ObjectExists):
         storage.create("file")
-    storage.sweep(datetime.now(UTC) + timedelta(days=1))
+    storage.cleanup(datetime.now(UTC) + timedelta(days=1))
     assert [info.name for info in storage.list()] == [MARKER]
     assert files(outside) == ["secret"]
 
@@ -128,7 +128,7 @@ def test_the_root_itself_may_be_a_link(storage: LocalStorage, root: Path, tmp_pa
     linked = LocalStorage(link)
     put(linked, "object", b"x")
     linked.create("a/crashed").write(b"x")
-    assert linked.sweep(datetime.now(UTC) + timedelta(days=1)) == ["a/crashed"]
+    assert linked.cleanup(datetime.now(UTC) + timedelta(days=1)) == ["a/crashed"]
     assert get(storage, "object") == b"x"
 
 
@@ -282,7 +282,7 @@ def test_without_hard_links_two_commits_take_turns(
 
 def test_a_commit_after_sweep_says_the_upload_is_lost(storage: LocalStorage, root: Path) -> None:
     sink = storage.create("a/object")
-    storage.sweep(datetime.now(UTC) + timedelta(days=1))
+    storage.cleanup(datetime.now(UTC) + timedelta(days=1))
     with pytest.raises(UploadLost):
         sink.commit()
     sink.abort()

@@ -94,7 +94,7 @@ def test_sweep_leaves_uploads_of_other_prefixes_alone(rclone_s3: S3Endpoint) -> 
     client.create_multipart_upload(Bucket=bucket, Key="team/a/ours")
     from_now_on = client.list_multipart_uploads(Bucket=bucket)["Uploads"][0]["Initiated"]
     storage = storage_at(rclone_s3, prefix="team/a")
-    assert storage.sweep(from_now_on.replace(year=from_now_on.year + 1)) == ["ours"]
+    assert storage.cleanup(from_now_on.replace(year=from_now_on.year + 1)) == ["ours"]
     assert rclone_s3.unfinished_uploads() == ["team/ab/theirs"]
 
 

@@ -26,7 +26,7 @@ USES: dict[str, Callable[[Storage], object]] = {
     "open": lambda storage: Repository.open(storage, name="here"),
     "list": lambda storage: list(storage.list()),
     "delete": lambda storage: storage.delete(MARKER),
-    "sweep": lambda storage: storage.sweep(utc_now()),
+    "cleanup": lambda storage: storage.cleanup(utc_now()),
     "create": lambda storage: storage.create(MARKER),
 }
 

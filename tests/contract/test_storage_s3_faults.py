@@ -165,7 +165,7 @@ def test_an_abort_the_network_swallows_is_left_to_sweep(
     rclone_proxy.spoil("DELETE", "uploadId=", drop, times=3)
     filled(rclone).abort()
     assert rclone_s3.unfinished_uploads() == [MARKER]
-    assert rclone.sweep(datetime.now(UTC) + timedelta(hours=1)) == [MARKER]
+    assert rclone.cleanup(datetime.now(UTC) + timedelta(hours=1)) == [MARKER]
     assert rclone_s3.unfinished_uploads() == []
 
 

@@ -15,7 +15,7 @@ from covetbackup.core.cli.report import Report, Table
 from covetbackup.core.cli.selection_args import selection_of
 from covetbackup.core.crypto.keyfile import read_passphrase
 from covetbackup.core.crypto.keyring import Keyring, new_keys, write_new_keys
-from covetbackup.core.databases.registry import is_address, kind_named, sweep_restores
+from covetbackup.core.databases.registry import cleanup_restores, is_address, kind_named
 from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting, CovetError
@@ -300,19 +300,19 @@ def cleanup(args: Namespace) -> Report:
         )
     if is_address(args.place):
         return _cleanup_server(args)
-    swept = BackupManager(_open(args.place, args)).sweep(timedelta(hours=args.older_than))
-    labels = [str(label) for label in swept.labels]
-    failures = {name: str(error) for name, error in swept.failures.items()}
-    hints = dict.fromkeys(error.hint for error in swept.failures.values())
+    removed = BackupManager(_open(args.place, args)).cleanup(timedelta(hours=args.older_than))
+    labels = [str(label) for label in removed.labels]
+    failures = {name: str(error) for name, error in removed.failures.items()}
+    hints = dict.fromkeys(error.hint for error in removed.failures.values())
     return Report(
-        {"labels": labels, "uploads": swept.uploads, "failures": failures},
+        {"labels": labels, "uploads": removed.uploads, "failures": failures},
         [
             *(f"removed unfinished backup {label}" for label in labels),
-            *(f"removed unfinished upload {name}" for name in swept.uploads),
+            *(f"removed unfinished upload {name}" for name in removed.uploads),
             *(f"not removed: {name}: {error}" for name, error in failures.items()),
             *(f"hint: {hint}" for hint in hints if hint),
             f"removed {count_text(len(labels), 'unfinished backup')} and "
-            f"{count_text(len(swept.uploads), 'unfinished upload')}",
+            f"{count_text(len(removed.uploads), 'unfinished upload')}",
         ],
         exits.STORAGE if failures else exits.OK,
     )
@@ -320,12 +320,12 @@ def cleanup(args: Namespace) -> Report:
 
 def _cleanup_server(args: Namespace) -> Report:
     before = utc_now() - timedelta(hours=args.older_than)
-    swept = sweep_restores(args.place, before, _password(args))
+    removed = cleanup_restores(args.place, before, _password(args))
     return Report(
-        {"restores": swept},
+        {"restores": removed},
         [
-            *(f"removed unfinished restore {name}" for name in swept),
-            f"removed {count_text(len(swept), 'unfinished restore')}",
+            *(f"removed unfinished restore {name}" for name in removed),
+            f"removed {count_text(len(removed), 'unfinished restore')}",
         ],
     )
 

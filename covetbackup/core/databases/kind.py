@@ -71,7 +71,7 @@ class Kind(Protocol):
         """Return the engine for the address of a database. Opens no connection. Raises
         `BadSetting` for anything that is not an address of this kind."""
 
-    def sweep(self, url: str, before: datetime, password: Secret | None) -> list[str]:
+    def cleanup(self, url: str, before: datetime, password: Secret | None) -> list[str]:
         """Remove what restores begun before `before` (aware) and killed left on the server of
         `url`, or in the folder that it names or whose file it names; return the names. Raises
         `BadSetting`, `DatabaseError`, `AccessRefused`."""

@@ -74,14 +74,14 @@ def is_address(url: str) -> bool:
     return any(scheme in entry.schemes for entry in ENTRIES.values())
 
 
-def sweep_restores(url: str, before: datetime, password: Secret | None = None) -> list[str]:
+def cleanup_restores(url: str, before: datetime, password: Secret | None = None) -> list[str]:
     """Remove what restores begun before `before` (aware) and killed left on the server of `url`, or
     in the folder that a `sqlite:` address names or its file is in; return the names.
 
     The address need not name a database. A restore that still runs is left alone. Raises
     `BadSetting`, `DatabaseError`, `AccessRefused`.
     """
-    return kind_named(kind_of_url(url)).sweep(url, before, password)
+    return kind_named(kind_of_url(url)).cleanup(url, before, password)
 
 
 def capabilities(kind: str) -> Capabilities:

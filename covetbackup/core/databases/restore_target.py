@@ -132,7 +132,7 @@ class RestoreTarget(Protocol):
     def is_free(self, name: str) -> bool:
         """Whether nothing on the server has the name."""
 
-    def sweep(self, before: datetime, say: Callable[[str], None]) -> list[str]:
+    def cleanup(self, before: datetime, say: Callable[[str], None]) -> list[str]:
         """Remove what restores killed before a moment (aware) left; return the names. What cannot
         be removed is told to `say`, with the reason."""
 

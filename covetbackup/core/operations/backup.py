@@ -89,7 +89,7 @@ def take_backup(
 
     Returns when at least one repository holds the published backup. Raises whatever made that
     impossible, `Cancelled` included; then no repository holds any part of it (after `kill -9`:
-    none but unpublished objects, which `sweep` removes). Keys that cannot be used raise before
+    none but unpublished objects, which `cleanup` removes). Keys that cannot be used raise before
     the source is touched: nothing is ever stored in clear by mistake. `before_publish` is called
     once, right before the backup comes to exist, and may raise to prevent it.
     """

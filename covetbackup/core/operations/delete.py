@@ -14,8 +14,8 @@ _LATER_THAN_ALL = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
-    """What a sweep removed: folders without a manifest, and unfinished uploads; `failures` name
+class CleanupResult:
+    """What a cleanup removed: folders without a manifest, and unfinished uploads; `failures` name
     what it could not remove, with the reason."""
 
     labels: tuple[Label, ...]
@@ -45,10 +45,10 @@ def discard_backup(repository: Repository, label: Label) -> None:
     repository.remove(label)
     mirrored = layout.MIRROR + label.backup_id.hex()
     for prefix in (label.folder, mirrored):
-        repository.storage.sweep(_LATER_THAN_ALL, prefix)
+        repository.storage.cleanup(_LATER_THAN_ALL, prefix)
 
 
-def sweep_repository(repository: Repository, before: datetime) -> Swept:
+def cleanup_repository(repository: Repository, before: datetime) -> CleanupResult:
     """Remove unpublished folders whose newest object is older than `before` (aware), and uploads
     begun before it. `before` must lie further back than the longest backup takes: an unfinished
     backup looks just like one that died. Damaged but published backups are never touched.
@@ -64,7 +64,7 @@ def sweep_repository(repository: Repository, before: datetime) -> Swept:
         else:
             labels.append(label)
     try:
-        uploads = tuple(repository.storage.sweep(before))
+        uploads = tuple(repository.storage.cleanup(before))
     except StorageError as error:
         failures["unfinished uploads"] = error
-    return Swept(tuple(labels), uploads, failures)
+    return CleanupResult(tuple(labels), uploads, failures)

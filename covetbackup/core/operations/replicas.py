@@ -103,11 +103,11 @@ class Copies:
 
     def _discard(self, names: Iterable[str]) -> None:
         for name in names:
-            # What made a copy fail may forbid cleaning it too; `sweep` gets what is left.
+            # What made a copy fail may forbid cleaning it too; `cleanup` gets what is left.
             try:
                 self._all[name].remove(self._label)
             except CovetError as error:
-                logger.warning("%s keeps parts of a failed backup until a sweep: %s", name, error)
+                logger.warning("%s keeps parts of a failed backup until a cleanup: %s", name, error)
 
 
 def _check_distinct(repositories: Sequence[Repository]) -> None:

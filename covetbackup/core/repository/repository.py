@@ -132,7 +132,7 @@ class Repository:
         """Remove a backup, published or not: manifest first, then volumes, the mirror of the keys
         and the keys. Idempotent: a run that was cut off is finished by running it again.
 
-        The keys go last because a sweep finds what was cut off by its folder only. Raises
+        The keys go last because a cleanup finds what was cut off by its folder only. Raises
         `DeleteRefused` that says whether the backup is still there, and what of it is.
         """
         try:
@@ -157,7 +157,7 @@ class Repository:
                 raise DeleteRefused(
                     f"backup {label} is no longer listed, but objects of it are left "
                     f"({len(names) - number}): {error.message}",
-                    f"{error.hint}; then delete the backup again by its whole label, or sweep",
+                    f"{error.hint}; then delete the backup again by its whole label or clean up",
                     error.details,
                 ) from error
 

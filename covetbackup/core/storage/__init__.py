@@ -1,1 +1,1 @@
-"""Where objects live: one contract (`base`), one conformance suite, several drivers."""
+"""Storages of objects: one contract (`base`), one conformance suite, several drivers."""

@@ -20,7 +20,7 @@ _NAME_LIMIT = 900  # S3 allows 1024 bytes for prefix and name together
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What a storage says of one object: size in bytes, time of commit (aware UTC)."""
+    """The facts about one object in a storage: size in bytes, time of commit (aware UTC)."""
 
     name: str
     size: int
@@ -35,38 +35,43 @@ class Storage(Protocol):
     """
 
     def create(self, name: str) -> Sink:
-        """A sink for a new object, invisible until its `commit` and durable after it.
+        """Return a sink for a new object, invisible until its `commit` and durable after it.
 
         Raises `ObjectExists` here or at commit if the name is taken (an object is never
-        overwritten), `StorageFull` when there is no room, `BadSetting` when the marker is
-        missing and `name` is not the marker (an unmounted disk, a wrong prefix).
-        After `abort`, or a crash followed by `sweep`, nothing of it remains.
+        overwritten), `StorageFull` when there is no room, `BadSetting` when the marker is missing
+        and `name` is not the marker (an unmounted disk, a wrong prefix). After `abort`, or a crash
+        followed by `cleanup`, nothing of it remains.
         """
 
     def open(self, name: str, offset: int = 0, length: int | None = None) -> Source:
-        """A source of `length` bytes from `offset` (to the end when None).
+        """Return a source of `length` bytes from `offset` (to the end when None).
 
         Entering it raises `ObjectNotFound`; it raises `Truncated` if fewer bytes come than the
         object or `length` has. An `offset` at the end gives an empty stream.
         """
 
     def stat(self, name: str) -> ObjectInfo:
-        """Raises `ObjectNotFound`."""
+        """Return the facts about one object. Raises `ObjectNotFound`."""
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """All committed objects whose name starts with `prefix`, complete, sorted by name."""
+        """Yield all committed objects whose name starts with `prefix`, sorted by name."""
 
     def delete(self, name: str) -> None:
         """Remove an object; deleting nothing is fine. Raises `DeleteRefused`."""
 
-    def sweep(self, before: datetime, prefix: str = "") -> Sequence[str]:
-        """Remove uploads begun before `before` (aware UTC) and never committed, of objects whose
-        name starts with `prefix`; their names. Raises `DeleteRefused`."""
+    def cleanup(self, before: datetime, prefix: str = "") -> Sequence[str]:
+        """Remove uploads begun before `before` (aware UTC) and never committed; return their names.
+
+        Only of objects whose name starts with `prefix`. Raises `DeleteRefused`.
+        """
 
 
 def check_name(name: str) -> str:
-    """`name` if it may name an object: up to 8 parts of [A-Za-z0-9._-] joined by "/", none
-    beginning with a dot or dash, 900 characters at most. Raises `BadSetting`."""
+    """Return `name` if it may name an object, else raise `BadSetting`.
+
+    Allowed are up to 8 parts of [A-Za-z0-9._-] joined by "/", none beginning with a dot or dash,
+    900 characters at most.
+    """
     if len(name) > _NAME_LIMIT or not _NAME.fullmatch(name):
         raise BadSetting(f"{name[:80]!r} is not an object name")
     return name

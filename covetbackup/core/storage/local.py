@@ -1,6 +1,6 @@
 """A storage in a local directory: temp file, fsync, exclusive publish, fsync of the directory.
 
-A crash at any point leaves the object whole or absent, and at most a temp file for `sweep`.
+A crash at any point leaves the object whole or absent, and at most a temp file for `cleanup`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from covetbackup.core.errors import (
 from covetbackup.core.storage.base import MARKER, ObjectInfo, check_name
 from covetbackup.core.storage.local_tree import (
     TEMP_PREFIX,
-    deleting,
-    directory,
     make_directory,
+    open_directory,
     prune,
-    translated,
+    translate_delete_errors,
+    translate_errors,
     walk,
     walk_temporary,
 )
@@ -37,12 +37,12 @@ from covetbackup.core.stream.base import Sink
 
 _PIECE_BYTES = 256 * 1024
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-# O_NONBLOCK: opening a fifo that somebody planted would otherwise wait for ever.
+# O_NONBLOCK: opening a planted fifo would otherwise wait for ever.
 _EXISTING_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class LocalStorage:
-    """Objects as files below `root` (which may itself be a link; nothing below it may).
+    """A storage of files below `root` (which may itself be a link; nothing below it may).
 
     Files are mode 0600, directories 0700. Publishing never overwrites: it is a hard link, or, on
     a file system without them, a look and a rename under a lock on the directory, which
@@ -55,11 +55,11 @@ class LocalStorage:
     def create(self, name: str) -> Sink:
         *parts, last = check_name(name).split("/")
         if name == MARKER:
-            with translated(self._root):
+            with translate_errors(self._root):
                 os.makedirs(self._root, 0o700, exist_ok=True)
         else:
             self._require_marker(name)
-        with translated(self._root, name):
+        with translate_errors(self._root, name):
             return _Upload(self._root, parts, last)
 
     @contextmanager
@@ -80,35 +80,37 @@ class LocalStorage:
             os.close(descriptor)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        with translated(self._root):
+        with translate_errors(self._root):
             for name, state in walk(self._root, prefix):
                 yield _info(name, state)
 
     def delete(self, name: str) -> None:
         *parts, last = check_name(name).split("/")
-        with suppress(ObjectNotFound), deleting(self._root, name):
-            with directory(self._root, parts) as descriptor:
+        with suppress(ObjectNotFound), translate_delete_errors(self._root, name):
+            with open_directory(self._root, parts) as descriptor:
                 os.unlink(last, dir_fd=descriptor)
                 disk.sync(descriptor)
             prune(self._root, parts)
 
-    def sweep(self, before: datetime, prefix: str = "") -> Sequence[str]:
-        swept = []
-        with deleting(self._root):
+    def cleanup(self, before: datetime, prefix: str = "") -> Sequence[str]:
+        removed = []
+        with translate_delete_errors(self._root):
             for parts, name, state in walk_temporary(self._root):
                 final = "/".join([*parts, _final_name(name)])
                 if state.st_mtime >= before.timestamp() or not final.startswith(prefix):
                     continue
-                with directory(self._root, parts) as descriptor, suppress(FileNotFoundError):
+                with open_directory(self._root, parts) as descriptor, suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=descriptor)
-                swept.append(final)
+                removed.append(final)
                 prune(self._root, parts)
-        return sorted(swept)
+        return sorted(removed)
 
     def shortcomings(self) -> Sequence[str]:
-        """Return what the folder's file system cannot do, one sentence each. Raises
-        `StorageError`."""
-        with translated(self._root):
+        """Return what the folder's file system cannot do, one sentence each.
+
+        Raises `StorageError`.
+        """
+        with translate_errors(self._root):
             return disk.shortcomings(self._root)
 
     def _require_marker(self, name: str) -> None:
@@ -123,8 +125,8 @@ class LocalStorage:
 
     def _open_object(self, name: str) -> int:
         *parts, last = check_name(name).split("/")
-        with translated(self._root, name):
-            with directory(self._root, parts) as parent:
+        with translate_errors(self._root, name):
+            with open_directory(self._root, parts) as parent:
                 descriptor = os.open(last, _EXISTING_FILE, dir_fd=parent)
             if stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return descriptor
@@ -134,7 +136,7 @@ class LocalStorage:
     def _pieces(
         self, descriptor: int, name: str, offset: int, length: int | None
     ) -> Iterator[bytes]:
-        with translated(self._root, name):
+        with translate_errors(self._root, name):
             end = os.fstat(descriptor).st_size if length is None else offset + length
             position = offset
             while position < end:
@@ -163,18 +165,18 @@ class _Upload:
 
     def write(self, chunk: bytes) -> None:
         view = memoryview(chunk)
-        with translated(self._root, self._name):
+        with translate_errors(self._root, self._name):
             while view:
                 view = view[os.write(self._file, view) :]
 
     def commit(self) -> None:
         try:
-            with translated(self._root, self._name):
+            with translate_errors(self._root, self._name):
                 disk.sync(self._file)
                 self._publish()
                 disk.sync(self._directory)
         except ObjectNotFound as error:
-            raise UploadLost(f"the temp file of {self._name} was swept away") from error
+            raise UploadLost(f"the temp file of {self._name} was cleaned up") from error
         self._close()
 
     def abort(self) -> None:
@@ -182,7 +184,7 @@ class _Upload:
             return
         leftovers = [self._temporary, self._last] if self._published else [self._temporary]
         for leftover in leftovers:
-            with suppress(OSError):  # gone with its disk or swept already
+            with suppress(OSError):  # gone with its disk or cleaned up already
                 os.unlink(leftover, dir_fd=self._directory)
         self._close()
         prune(self._root, self._parts)

@@ -27,7 +27,7 @@ from covetbackup.core.storage.base import check_name
 from covetbackup.core.stream import disk
 
 TEMP_PREFIX = ".tmp-"
-"""Begins the names of unfinished files; no object name may begin with a dot."""
+"""The beginning of the names of unfinished files; no object name may begin with a dot."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -36,8 +36,8 @@ _PASSING = {errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errn
 
 
 @contextmanager
-def translated(root: Path, name: str = "") -> Iterator[None]:
-    """Turns an `OSError` about the object `name`, or about `root`, into the storage's own."""
+def translate_errors(root: Path, name: str = "") -> Iterator[None]:
+    """Turn an `OSError` about the object `name`, or about `root`, into the storage's own."""
     try:
         yield
     except FileNotFoundError as error:
@@ -48,10 +48,10 @@ def translated(root: Path, name: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def deleting(root: Path, name: str = "") -> Iterator[None]:
-    """As `translated`, but what may not be done is called a refused deletion."""
+def translate_delete_errors(root: Path, name: str = "") -> Iterator[None]:
+    """Turn an `OSError` into the storage's own; what may not be done is a `DeleteRefused`."""
     try:
-        with translated(root, name):
+        with translate_errors(root, name):
             yield
     except AccessRefused as error:
         raise DeleteRefused(
@@ -67,7 +67,7 @@ def _translation(error: OSError, root: Path, subject: Path) -> StorageError:
     if error.errno in _FULL:
         return StorageFull(
             f"no room for {subject}: {reason}, {_free_bytes(root)} bytes free",
-            hint="free space, raise the quota or keep fewer backups",
+            hint="free space, raise the quota or retain fewer backups",
             details=str(error),
         )
     if error.errno in _REFUSED:
@@ -79,7 +79,7 @@ def _translation(error: OSError, root: Path, subject: Path) -> StorageError:
     if error.errno in (errno.ELOOP, errno.ENOTDIR):
         return AccessRefused(
             f"{subject} leads through a symbolic link or a file",
-            hint="who put it there? links inside a repository are not followed",
+            hint="links inside a repository are not followed",
         )
     if error.errno in _PASSING:
         return StorageUnavailable(f"{subject}: {reason}", hint="is the disk mounted?")
@@ -94,8 +94,11 @@ def _free_bytes(root: Path) -> int | str:
 
 
 @contextmanager
-def directory(root: Path, parts: list[str]) -> Iterator[int]:
-    """A descriptor of the directory `parts` below `root`; `OSError` if it is not there."""
+def open_directory(root: Path, parts: list[str]) -> Iterator[int]:
+    """Open the directory `parts` below `root` and give its descriptor.
+
+    Raises `OSError` if it is not there.
+    """
     descriptor = _descend(root, parts, making=False)
     try:
         yield descriptor
@@ -104,7 +107,10 @@ def directory(root: Path, parts: list[str]) -> Iterator[int]:
 
 
 def make_directory(root: Path, parts: list[str]) -> int:
-    """As `directory`, but missing ones are made (mode 0700) and the caller closes it."""
+    """Return a descriptor of the directory `parts` below `root`, made if missing (mode 0700).
+
+    The caller closes it.
+    """
     return _descend(root, parts, making=True)
 
 
@@ -135,15 +141,15 @@ def prune(root: Path, parts: list[str]) -> None:
     """Remove the directory `parts` and its parents as long as they are empty."""
     for depth in range(len(parts), 0, -1):
         try:
-            with directory(root, parts[: depth - 1]) as parent:
+            with open_directory(root, parts[: depth - 1]) as parent:
                 os.rmdir(parts[depth - 1], dir_fd=parent)
         except OSError:  # not empty, gone already, or a writer was faster
             return
 
 
 def walk(root: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Names and states of the objects that start with `prefix`, sorted by whole name."""
-    with directory(root, []) as top:
+    """Yield names and states of the objects that start with `prefix`, sorted by whole name."""
+    with open_directory(root, []) as top:
         yield from _walk(top, "", prefix)
 
 
@@ -182,7 +188,7 @@ def _entries(descriptor: int, above: str) -> list[tuple[str, os.stat_result]]:
 
 
 def walk_temporary(root: Path) -> Iterator[tuple[list[str], str, os.stat_result]]:
-    """Directory, name and state of each unfinished file."""
+    """Yield directory, name and state of each unfinished file."""
     top = root.resolve()  # fwalk does not enter a root that is a link
     for path, _, names, descriptor in os.fwalk(top):
         parts = list(Path(path).relative_to(top).parts)

@@ -19,7 +19,7 @@ def _utc_now() -> datetime:
 
 
 class MemoryStorage:
-    """Objects in a dictionary. `now` dates commits and uploads."""
+    """A storage of objects in a dictionary. `now` dates commits and uploads."""
 
     def __init__(self, now: Callable[[], datetime] = _utc_now) -> None:
         self._now = now
@@ -63,7 +63,7 @@ class MemoryStorage:
         with self._lock:
             self._objects.pop(name, None)
 
-    def sweep(self, before: datetime, prefix: str = "") -> Sequence[str]:
+    def cleanup(self, before: datetime, prefix: str = "") -> Sequence[str]:
         with self._lock:
             stale = [
                 upload
@@ -75,16 +75,16 @@ class MemoryStorage:
         return sorted(upload.name for upload in stale)
 
     def publish(self, upload: _Upload, data: bytes) -> None:
-        """The commit of an upload."""
+        """Make `data` the object of `upload`: its commit."""
         with self._lock:
             if upload not in self._uploads:
-                raise UploadLost(f"the upload of {upload.name} was swept away")
+                raise UploadLost(f"the upload of {upload.name} was cleaned up")
             self._refuse_taken(upload.name)
             del self._uploads[upload]
             self._objects[upload.name] = (data, self._now())
 
     def forget(self, upload: _Upload) -> None:
-        """The abort of an upload."""
+        """Drop `upload`: its abort."""
         with self._lock:
             self._uploads.pop(upload, None)
 

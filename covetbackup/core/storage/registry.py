@@ -34,7 +34,7 @@ _ADDRESSING = {"": Addressing.AUTO, "0": Addressing.VIRTUAL, "1": Addressing.PAT
 def open_storage(
     url: str, credentials: S3Credentials | None = None, *, retry: Retry | None = None
 ) -> Storage:
-    """The storage at `url`; nothing is contacted yet.
+    """Return the storage at `url`; nothing is contacted yet.
 
     `file:///absolute/path` or `s3://bucket/prefix?endpoint=https://…&region=…&storage_class=…
     &sse=aws:kms&sse_key=…&path_style=1`. `retry` is for stores that are reached over a network.
@@ -63,8 +63,10 @@ def open_storage(
 
 
 def shortcomings(storage: Storage) -> Sequence[str]:
-    """Return a sentence for each thing that the file system of a local storage cannot do; none for
-    storages of other kinds. Makes and removes a file there. Raises `StorageError`."""
+    """Return a sentence for each thing that the file system of a local storage cannot do.
+
+    None for storages of other kinds. Makes and removes a file there. Raises `StorageError`.
+    """
     return storage.shortcomings() if isinstance(storage, LocalStorage) else []
 
 

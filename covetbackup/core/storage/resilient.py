@@ -1,4 +1,4 @@
-"""Any storage, with its passing faults retried.
+"""A storage around another one that retries its passing faults.
 
 `create` passes through: only the driver's own sink still holds the bytes to send again.
 """
@@ -11,13 +11,13 @@ from functools import partial
 
 from covetbackup.core.errors import StorageUnavailable
 from covetbackup.core.storage.base import ObjectInfo, Storage
-from covetbackup.core.storage.resume import resumed
+from covetbackup.core.storage.resume import resume_reads
 from covetbackup.core.storage.retry import GaveUp, Retry
 from covetbackup.core.stream.base import Sink, Source
 
 
 class ResilientStorage:
-    """A `Storage` that retries `stat`, `list`, `delete`, `sweep` and resumes reads."""
+    """A `Storage` that retries `stat`, `list`, `delete`, `cleanup` and resumes reads."""
 
     def __init__(self, storage: Storage, retry: Retry) -> None:
         self._storage = storage
@@ -31,13 +31,13 @@ class ResilientStorage:
             left = None if length is None else length - done
             return self._storage.open(name, offset + done, left)
 
-        return resumed(connect, self._retry)
+        return resume_reads(connect, self._retry)
 
     def stat(self, name: str) -> ObjectInfo:
         return self._retry(lambda: self._storage.stat(name))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """As the driver's; after a fault the listing is begun again and what was seen skipped."""
+        """List as the driver does; after a fault begin again and skip what was seen."""
         listing = self._storage.list(prefix)
         last = ""
         while True:
@@ -55,8 +55,8 @@ class ResilientStorage:
     def delete(self, name: str) -> None:
         self._retry(lambda: self._storage.delete(name))
 
-    def sweep(self, before: datetime, prefix: str = "") -> Sequence[str]:
-        return self._retry(lambda: self._storage.sweep(before, prefix))
+    def cleanup(self, before: datetime, prefix: str = "") -> Sequence[str]:
+        return self._retry(lambda: self._storage.cleanup(before, prefix))
 
     def _list_after(self, prefix: str, last: str) -> tuple[Iterator[ObjectInfo], ObjectInfo | None]:
         listing = self._storage.list(prefix)

@@ -11,8 +11,8 @@ from covetbackup.core.stream.base import Source
 
 
 @contextmanager
-def resumed(connect: Callable[[int], Source], retry: Retry) -> Iterator[Iterator[bytes]]:
-    """A source over `connect(done)`, which gives the bytes after the first `done`.
+def resume_reads(connect: Callable[[int], Source], retry: Retry) -> Iterator[Iterator[bytes]]:
+    """Read from `connect(done)`, which gives the bytes after the first `done`: itself a source.
 
     Each byte that arrives earns a fresh set of tries, so a long object may be cut any number of
     times; raises `StorageUnavailable` when `retry` gives up without one byte of progress.

@@ -1,7 +1,7 @@
-"""When to try again: full jitter between tries, a cap on their number and on their time.
+"""The retry policy: full jitter between tries, a cap on their number and on their time.
 
-Only `StorageUnavailable` is worth another try. Nested policies do not multiply: what one
-policy gave up on, an outer one does not try again.
+Only `StorageUnavailable` is worth another try. Nested policies do not multiply: what one policy
+gave up on, an outer one does not try again.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ _Result = TypeVar("_Result")
 
 
 class GaveUp(StorageUnavailable):
-    """Tried as often as the policy allows; to callers it is the `StorageUnavailable` it was."""
+    """The error after the last try; to callers it is the `StorageUnavailable` that it was."""
 
     @property
     def code(self) -> str:
+        """The code of the error that it was."""
         return StorageUnavailable.__name__
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Calls work up to `attempts` times, or until `budget_seconds` have passed since the first.
+    """A policy: calls work up to `attempts` times, or for `budget_seconds` since the first call.
 
-    Before try n the pause is uniform between 0 and min(cap, base x 2^(n-2)) seconds ("full
-    jitter": clients that failed together do not come back together). `pause`, `clock` and
-    `random` are replaced in tests.
+    Before try n the pause is uniform between 0 and min(cap, base x 2^(n-2)) seconds ("full jitter":
+    clients that failed together do not come back together). `pause`, `clock` and `random` are
+    replaced in tests.
     """
 
     attempts: int = 8

@@ -1,5 +1,7 @@
-"""A storage in an S3 bucket or a compatible store's. Reads and uploads retry by themselves;
-the other methods are single tries, to be wrapped in `ResilientStorage`.
+"""A storage in an S3 bucket or a compatible store's.
+
+Reads and uploads retry by themselves; the other methods are single tries, to be wrapped in
+`ResilientStorage`.
 """
 
 from __future__ import annotations
@@ -25,12 +27,12 @@ from covetbackup.core.stream.base import Sink, Source
 
 
 class S3Storage:
-    """Objects of `settings.bucket` under `settings.prefix`.
+    """A storage of the objects of `settings.bucket` under `settings.prefix`.
 
-    Memory: 32 MiB of parts for each sink; with boto3's own, a 256 MiB upload raised the process
-    by 49 MiB. After a crash an upload in parts stays with the store, unseen by `list`, until
-    `sweep`. Multipart upload: Amazon S3 User Guide, "Uploading and copying
-    objects using multipart upload".
+    Memory: 32 MiB of parts for each sink; with boto3's own, a 256 MiB upload raised the process by
+    49 MiB. After a crash an upload in parts stays with the store, unseen by `list`, until a
+    `cleanup`. Multipart upload: Amazon S3 User Guide, "Uploading and copying objects using
+    multipart upload".
     """
 
     def __init__(self, settings: S3Settings, retry: Retry | None = None) -> None:
@@ -68,10 +70,10 @@ class S3Storage:
         except ObjectNotFound:
             pass  # Amazon says 204, some stores 404
 
-    def sweep(self, before: datetime, prefix: str = "") -> Sequence[str]:
+    def cleanup(self, before: datetime, prefix: str = "") -> Sequence[str]:
         # Listed to the end first: aborting while paging would move the pages.
         stale = [upload for upload in self._uploads(prefix) if upload["Initiated"] < before]
-        return sorted(name for upload in stale if (name := self._swept(upload)))
+        return sorted(name for upload in stale if (name := self._abort_stale(upload)))
 
     def _uploads(self, prefix: str) -> Iterator[dict[str, Any]]:
         key_prefix = self._settings.key(prefix)
@@ -80,7 +82,7 @@ class S3Storage:
         except UploadLost:
             return  # rclone says NoSuchUpload when a bucket has none
 
-    def _swept(self, upload: dict[str, Any]) -> str:
+    def _abort_stale(self, upload: dict[str, Any]) -> str:
         """The name of the upload that was aborted; empty if it is not ours or was gone."""
         name = self._settings.name(upload["Key"])
         if not _is_name(name):

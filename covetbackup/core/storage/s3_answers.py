@@ -1,4 +1,4 @@
-"""Whether an answer came from an S3 store at all, and where a redirect points to."""
+"""Checks that an answer comes from an S3 store at all, and where a redirect points to."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check_answer(answer: Mapping[str, Any], operation: str, subject: str, place:
     if operation in _WITH_CONTENT and is_web_page(answer):
         if "Body" in answer:
             answer["Body"].close()
-        raise web_page(200, subject, place)
+        raise web_page_error(200, subject, place)
     missing = [key for key in _REQUIRED.get(operation, ()) if key not in answer]
     if missing:
         raise WrongEndpoint(
@@ -40,8 +40,8 @@ def is_web_page(answer: Mapping[str, Any]) -> bool:
     return str(headers.get("content-type", "")).lower().startswith("text/html")
 
 
-def web_page(status: int, subject: str, place: str) -> StorageError:
-    """The error for a page instead of an answer; from 500 on it may be a proxy's, and pass."""
+def web_page_error(status: int, subject: str, place: str) -> StorageError:
+    """Return the error for a web page as an answer; from 500 on it may be a proxy's and pass."""
     kind = StorageUnavailable if status >= 500 else WrongEndpoint
     return kind(
         f"{place} answered the request for {subject} with a web page (status {status})",
@@ -50,8 +50,8 @@ def web_page(status: int, subject: str, place: str) -> StorageError:
     )
 
 
-def redirect(answer: Mapping[str, Any], place: str) -> WrongEndpoint:
-    """The error for an answer with a status of 300 to 399, which is never followed."""
+def redirect_error(answer: Mapping[str, Any], place: str) -> WrongEndpoint:
+    """Return the error for an answer with a status of 300 to 399, which is never followed."""
     metadata = answer.get("ResponseMetadata", {})
     headers, fault = metadata.get("HTTPHeaders", {}), answer.get("Error", {})
     address = _address(str(headers.get("location") or fault.get("Endpoint") or ""))
@@ -80,7 +80,7 @@ def _way_out(address: str, region: str) -> str:
 
 
 def _address(location: str) -> str:
-    """Scheme, host and port only: a peer's text, whose path and query may hold anything."""
+    """Return scheme, host and port: a peer's text, whose path and query may hold anything."""
     try:
         parts = urlsplit(location if "//" in location else f"https://{location}")
         host, port = _plain(parts.hostname or ""), parts.port
@@ -92,5 +92,5 @@ def _address(location: str) -> str:
 
 
 def _plain(text: str) -> str:
-    kept = all(c.isascii() and (c.isalnum() or c in ".-:") for c in text)
-    return text[:100] if kept else ""
+    is_plain = all(c.isascii() and (c.isalnum() or c in ".-:") for c in text)
+    return text[:100] if is_plain else ""

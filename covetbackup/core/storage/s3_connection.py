@@ -18,14 +18,14 @@ from botocore.parsers import ResponseParserError
 
 from covetbackup.core.errors import AccessRefused
 from covetbackup.core.storage.s3_answers import check_answer
-from covetbackup.core.storage.s3_errors import NotSupported, translated_error
+from covetbackup.core.storage.s3_errors import NotSupported, storage_error
 from covetbackup.core.storage.s3_settings import Addressing, S3Settings
 
 _CONNECTIONS = 16  # a few sinks with three parts each, and readers
 
 
 class Feature(StrEnum):
-    """What a compatible store may lack; used until it answers 501."""
+    """A feature that a compatible store may lack; used until it answers 501."""
 
     CONDITIONAL = "If-None-Match"
     CHECKSUM = "x-amz-checksum-sha256"
@@ -38,16 +38,16 @@ class S3Connection:
         self.settings = settings
         self._lock = Lock()
         self._lacking: set[Feature] = set()
-        with self.translating("the connection"):
+        with self.translate_errors("the connection"):
             self._client = _client(settings)
 
     @contextmanager
-    def translating(self, subject: str) -> Iterator[None]:
-        """boto3's errors inside become the storage's own."""
+    def translate_errors(self, subject: str) -> Iterator[None]:
+        """Turn boto3's errors about `subject` into the storage's own."""
         try:
             yield
         except (BotoCoreError, ClientError, ResponseParserError) as error:
-            raise translated_error(error, subject, self.settings.place) from error
+            raise storage_error(error, subject, self.settings.place) from error
 
     def call(
         self,
@@ -57,8 +57,10 @@ class S3Connection:
         optional: Mapping[Feature, Mapping[str, Any]] | None = None,
         **parameters: Any,
     ) -> dict[str, Any]:
-        """The answer to one request about `subject`; `optional` parameters fall away one
-        feature at a time when the store does not support them."""
+        """Return the answer to one request about `subject`.
+
+        `optional` parameters fall away one feature at a time when the store does not support them.
+        """
         offered = dict(optional or {})
         while True:
             used = [feature for feature in offered if feature not in self._lacking]
@@ -88,7 +90,7 @@ class S3Connection:
         body = parameters.get("Body")
         if body is not None:
             body.seek(0)
-        with self.translating(subject):
+        with self.translate_errors(subject):
             answer: dict[str, Any] = getattr(client, operation)(
                 Bucket=self.settings.bucket, **parameters
             )
@@ -96,7 +98,7 @@ class S3Connection:
         return answer
 
     def _renewed(self, refused: Any) -> Any:
-        with self._lock, self.translating("the connection"):
+        with self._lock, self.translate_errors("the connection"):
             if self._client is refused:  # else another thread was faster
                 self._client = _client(self.settings)
             return self._client

@@ -1,4 +1,4 @@
-"""What boto3 raises, told in the storage's own errors."""
+"""Translation of boto3's errors into the storage's own."""
 
 from __future__ import annotations
 
@@ -35,7 +35,12 @@ from covetbackup.core.errors import (
     UploadLost,
     WrongEndpoint,
 )
-from covetbackup.core.storage.s3_answers import is_web_page, redirect, region_of, web_page
+from covetbackup.core.storage.s3_answers import (
+    is_web_page,
+    redirect_error,
+    region_of,
+    web_page_error,
+)
 
 _WRONG_CREDENTIALS = {
     "AccountProblem",
@@ -81,8 +86,8 @@ class BeyondEnd(StorageError):
     """The range asked for begins at or after the end of the object."""
 
 
-def translated_error(error: Exception, subject: str, place: str) -> CovetError:
-    """The error to raise `from error`: what happened to `subject` in `place`."""
+def storage_error(error: Exception, subject: str, place: str) -> CovetError:
+    """Return the error to raise `from error`: what happened to `subject` in `place`."""
     if isinstance(error, ClientError):
         return _answer(error, subject, place)
     if isinstance(error, _NO_CREDENTIALS):
@@ -134,11 +139,11 @@ def _answer(error: ClientError, subject: str, place: str) -> CovetError:
             hint="does a lifecycle rule abort uploads too early?",
         )
     if 300 <= status < 400:
-        return redirect(error.response, place)
+        return redirect_error(error.response, place)
     # An answer to HEAD has no body, so its label says nothing.
     has_body = not error.operation_name.startswith("Head")
     if has_body and code in ("", str(status)) and is_web_page(error.response):
-        return web_page(status, subject, place)
+        return web_page_error(status, subject, place)
     if code in _FULL_CODES or status == 507:
         return StorageFull(
             f"no room for {subject} in {place}: {_words(code)}",

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from covetbackup.core.errors import ObjectExists, StorageError, StorageUnavailable, Truncated
-from covetbackup.core.storage.resume import resumed
+from covetbackup.core.storage.resume import resume_reads
 from covetbackup.core.storage.retry import Retry
 from covetbackup.core.storage.s3_connection import S3Connection
 from covetbackup.core.storage.s3_errors import BeyondEnd
@@ -29,8 +29,8 @@ def read_object(
     length: int | None,
     retry: Retry,
 ) -> Source:
-    """A source of `length` bytes of `name` from `offset`, or of all that follow."""
-    return resumed(_Read(connection, name, offset, length).connect, retry)
+    """Return a source of `length` bytes of `name` from `offset`, or of all that follow."""
+    return resume_reads(_Read(connection, name, offset, length).connect, retry)
 
 
 class _Read:
@@ -92,7 +92,7 @@ class _Read:
         wanted = total if self._length is None else self._offset + self._length
         left = min(wanted, total) - start
         while left > 0:
-            with self._connection.translating(self._name):
+            with self._connection.translate_errors(self._name):
                 piece: bytes = body.read(min(_PIECE_BYTES, left))
             if not piece:
                 raise StorageUnavailable(f"{self._name} was cut {left} bytes before its end")

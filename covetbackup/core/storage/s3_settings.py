@@ -1,4 +1,4 @@
-"""What it takes to reach one place in an S3 store: values only, checked, no connection."""
+"""The settings of one place in an S3 store: values only, checked, no connection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CREDENTIAL_FILE_LIMIT = 16 * 1024
 
 
 class Addressing(StrEnum):
-    """Where the bucket's name goes: into the path or into the host name."""
+    """The place of the bucket's name in URLs: in the path or in the host name."""
 
     AUTO = "auto"
     PATH = "path"
@@ -30,7 +30,7 @@ class Addressing(StrEnum):
 
 
 class ServerSideEncryption(StrEnum):
-    """What the store itself encrypts with; values are those of the S3 API."""
+    """The encryption that the store itself does; values are those of the S3 API."""
 
     NONE = ""
     S3 = "AES256"
@@ -79,14 +79,16 @@ class S3Settings:
 
     @property
     def place(self) -> str:
-        """For messages: where objects go."""
+        """The bucket and its store, for messages."""
         at = f" at {self.endpoint_url}" if self.endpoint_url else ""
         return f"bucket {self.bucket}{at}"
 
     def key(self, name: str) -> str:
+        """Return the key of the object `name` in the bucket."""
         return f"{self.prefix}/{name}" if self.prefix else name
 
     def name(self, key: str) -> str:
+        """Return the name of the object that has `key` in the bucket."""
         return key.removeprefix(f"{self.prefix}/") if self.prefix else key
 
 
@@ -106,10 +108,11 @@ def _check_endpoint(url: str) -> None:
 
 
 def s3_credentials_from_file(path: Path) -> S3Credentials:
-    """Credentials from lines `access_key_id=…`, `secret_access_key=…`, `session_token=…`.
+    """Read credentials from lines such as `access_key_id=…`.
 
-    Blank lines, comments (#) and [section] headers are skipped. Raises `BadSetting`, also when
-    others than the owner may read the file.
+    The others are `secret_access_key=…` and `session_token=…`. Blank lines, comments (#) and
+    [section] headers are skipped. Raises `BadSetting`, also when others than the owner may read the
+    file.
     """
     values: dict[str, str] = {}
     for line in _private_text(path).splitlines():

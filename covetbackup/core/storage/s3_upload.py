@@ -1,7 +1,7 @@
 """The sink of one S3 object: parts of 8 MiB, at most three in flight, published as a whole.
 
 An object that fits one part is a single PUT. Every upload carries a random mark in the object's
-metadata: after a lost answer it tells our own object from somebody else's of that name.
+metadata: after a lost answer it tells our own object from another writer's of that name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from covetbackup.core.errors import (
 )
 from covetbackup.core.storage.retry import Retry
 from covetbackup.core.storage.s3_connection import Feature, S3Connection
-from covetbackup.core.storage.s3_proof import MARK, confirms, confirms_parts, encoded, is_marked
+from covetbackup.core.storage.s3_proof import MARK, base64_of, confirms, confirms_parts, is_marked
 from covetbackup.core.storage.s3_settings import S3Settings
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ PART_BYTES = 8 * 1024 * 1024
 PARTS_IN_FLIGHT = 3  # with the one being filled: 32 MiB
 PARTS_LIMIT = 10_000  # Amazon S3 User Guide, "multipart upload limits"
 
-# The first error must not wait long behind a cleanup; what stays is for sweep.
+# The first error must not wait long behind a cleanup; what stays is for `cleanup`.
 _CLEANUP_ATTEMPTS = 3
 
 _ONLY_IF_NEW = {Feature.CONDITIONAL: {"IfNoneMatch": "*"}}
@@ -48,12 +48,12 @@ class _Part:
 
 
 class S3Upload:
-    """A `Sink`. `retry` is applied to each request, so only a failed part is sent again.
+    """The sink of one S3 object; each request is retried, so only a failed part is sent again.
 
     `commit` raises `ObjectExists` when the name is taken, `UploadLost` when the store dropped the
-    upload, and `StorageError` when the store confirms other bytes than were sent. Where a
-    store ignores `If-None-Match`, "taken" is a HEAD just before publishing: a writer that
-    publishes in between is overwritten.
+    upload, and `StorageError` when the store confirms other bytes than were sent. Where a store
+    ignores `If-None-Match`, "taken" is a HEAD just before publishing: a writer that publishes in
+    between is overwritten.
     """
 
     def __init__(self, connection: S3Connection, name: str, retry: Retry) -> None:
@@ -109,7 +109,7 @@ class S3Upload:
         try:
             self._undo()
         except StorageError as error:
-            logger.warning("upload not removed, left to sweep object=%s: %s", self._name, error)
+            logger.warning("upload not removed, left to cleanup object=%s: %s", self._name, error)
 
     def _send_part(self) -> None:
         number = len(self._parts) + len(self._in_flight) + 1
@@ -144,8 +144,8 @@ class S3Upload:
         """End uploads that were begun for us though the answer was lost.
 
         Their ids are unknown and a listing shows no mark. But once the name is taken by our
-        commit, no upload under it can succeed any more, whoever began it; before, and so
-        after an `abort`, it might be another writer's, and is left to sweep.
+        commit, no upload under it can succeed any more, by any writer; before, and so
+        after an `abort`, it might be another writer's, and is left to cleanup.
         """
         key = self._connection.settings.key(self._name)
         try:
@@ -156,7 +156,7 @@ class S3Upload:
         except UploadLost:
             pass  # there is none: rclone says so of a bucket without uploads
         except StorageError as error:
-            logger.warning("uploads not listed, left to sweep object=%s: %s", self._name, error)
+            logger.warning("uploads not listed, left to cleanup object=%s: %s", self._name, error)
 
     def _take_oldest(self) -> None:
         self._parts.append(self._in_flight[0].result())
@@ -168,7 +168,7 @@ class S3Upload:
         def send() -> dict[str, Any]:
             return self._request(
                 "upload_part",
-                optional={Feature.CHECKSUM: {"ChecksumSHA256": encoded(digest)}},
+                optional={Feature.CHECKSUM: {"ChecksumSHA256": base64_of(digest)}},
                 UploadId=self._upload_id,
                 PartNumber=number,
                 Body=body,
@@ -191,11 +191,11 @@ class S3Upload:
                 raise self._corrupting()
 
     def _put(self) -> bool:
-        """Whether the store confirms the bytes it got."""
+        """Send the object in one request; return whether the store confirms the bytes it got."""
         digest = hashlib.sha256(self._buffer.getbuffer()).digest()
         answer = self._request(
             "put_object",
-            optional=_ONLY_IF_NEW | {Feature.CHECKSUM: {"ChecksumSHA256": encoded(digest)}},
+            optional=_ONLY_IF_NEW | {Feature.CHECKSUM: {"ChecksumSHA256": base64_of(digest)}},
             passing=(UploadLost,),  # 409: unlike an upload in parts, a PUT can just be repeated
             Body=self._buffer,
             **_attributes(self._connection.settings, self._mark),
@@ -204,7 +204,7 @@ class S3Upload:
 
     def _complete(self) -> None:
         parts = [
-            {"PartNumber": p.number, "ETag": p.etag, "ChecksumSHA256": encoded(p.digest)}
+            {"PartNumber": p.number, "ETag": p.etag, "ChecksumSHA256": base64_of(p.digest)}
             for p in self._parts
         ]
         answer = self._request(
@@ -255,7 +255,7 @@ class S3Upload:
     def _request(
         self, operation: str, *, passing: tuple[type[StorageError], ...] = (), **parameters: Any
     ) -> dict[str, Any]:
-        """One request, retried; `passing` errors are worth another try, too."""
+        """Send one request, retried; `passing` errors are worth another try, too."""
 
         def send() -> dict[str, Any]:
             try:
@@ -277,7 +277,7 @@ class S3Upload:
 
 
 def _attributes(settings: S3Settings, mark: str) -> dict[str, Any]:
-    """How the new object is to be kept."""
+    """Return the parameters of the new object: mark, storage class, encryption."""
     wanted = {
         "StorageClass": settings.storage_class,
         "ServerSideEncryption": settings.encryption.value,

@@ -146,7 +146,7 @@ def shortcomings(folder: Path) -> list[str]:
             )
         if not lock(probe.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
             found.append(
-                "its file system has no locks: files that killed restores leave there are not swept"
+                "its file system has no locks: files that a killed restore leaves stay there"
             )
     return found
 

@@ -31,9 +31,9 @@ def test_a_sweep_of_a_mariadb_server_drops_what_a_killed_restore_left(
     password = cli.file("password", mariadb_server.password.reveal())
     left = scratch.scratch_name(datetime.now(UTC) - timedelta(hours=1))
     create_database(mariadb_server, left)
-    sweep = ("cleanup", mariadb_server.url(""), "--password-file", password)
-    assert cli.json(*sweep)["restores"] == []  # a day is the least unless said otherwise
-    assert cli.json(*sweep, *AT_ONCE)["restores"] == [left]
+    cleanup = ("cleanup", mariadb_server.url(""), "--password-file", password)
+    assert cli.json(*cleanup)["restores"] == []  # a day is the least unless said otherwise
+    assert cli.json(*cleanup, *AT_ONCE)["restores"] == [left]
     assert mariadb_database in mariadb_server.databases()
     assert left not in mariadb_server.databases()
 

@@ -53,8 +53,8 @@ def test_a_killed_restore_leaves_nothing_alive_and_the_next_one_succeeds(
         process.communicate()
     assert eventually(lambda: not any(map(is_running, started)), seconds=20), started
     assert COPY not in server.databases()
-    sweep = ["cleanup", server.url(""), "--older-than", "0.0001", *access[:2]]
-    assert eventually(lambda: near.json(*sweep)["restores"], seconds=20)
+    cleanup = ["cleanup", server.url(""), "--older-than", "0.0001", *access[:2]]
+    assert eventually(lambda: near.json(*cleanup)["restores"], seconds=20)
     assert [name for name in server.databases() if name.startswith(PREFIX)] == []
     assert eventually(lambda: server.rows("postgres", _SESSIONS) == [], seconds=20)
 

@@ -37,21 +37,21 @@ BYTES = 20_000_000
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A server with the database `SHOP`. `scratch` names what restores left, `sweep` takes it."""
+    """A server with the database `SHOP`. `scratch` names what restores left, `cleanup` takes it."""
 
     port: int
     password: Secret
     url: Callable[[str], str]
     databases: Callable[[], Any]
     scratch: str
-    sweep: Callable[[datetime], list[str]]
+    cleanup: Callable[[datetime], list[str]]
 
     def left(self) -> list[str]:
         return [name for name in self.databases() if name.startswith(self.scratch)]
 
     def is_swept(self) -> bool:
         """Nothing is left, at the latest after this sweep."""
-        self.sweep(datetime.now(UTC) + timedelta(minutes=1))
+        self.cleanup(datetime.now(UTC) + timedelta(minutes=1))
         return not self.left()
 
 
@@ -68,7 +68,7 @@ def postgresql_place(server: PostgresServer) -> Place:
     server.execute(server.create_database(SHOP), *statements)
     return Place(
         server.port, server.password, server.url, server.databases, postgresql_scratch.PREFIX,
-        lambda now: postgresql_scratch.sweep_scratch(server.settings(), now, server.password),
+        lambda now: postgresql_scratch.cleanup_scratch(server.settings(), now, server.password),
     )  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def mariadb_place(server: MysqlServer) -> Place:
     settings = settings_for(server, SHOP)
     return Place(
         server.port, server.password, server.url, server.databases, mysql_scratch.PREFIX,
-        lambda now: mysql_scratch.sweep_scratch(settings, now, server.password),
+        lambda now: mysql_scratch.cleanup_scratch(settings, now, server.password),
     )  # fmt: skip
 
 

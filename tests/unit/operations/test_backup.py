@@ -24,7 +24,7 @@ from covetbackup.core.errors import (
     StorageFull,
 )
 from covetbackup.core.operations.backup import BackupRequest
-from covetbackup.core.operations.delete import sweep_repository
+from covetbackup.core.operations.delete import cleanup_repository
 from covetbackup.core.operations.restore import restore_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.repository import Repository
@@ -85,7 +85,7 @@ class CancelAfter(Silent):
 
 def traces(repository: Repository) -> list[str]:
     """Everything that belongs to a backup, unfinished uploads included."""
-    unfinished = repository.storage.sweep(NOW + timedelta(days=40_000))
+    unfinished = repository.storage.cleanup(NOW + timedelta(days=40_000))
     return names(repository, "b/") + names(repository, "keys-mirror/") + unfinished
 
 
@@ -295,7 +295,7 @@ def test_kill_9_leaves_nothing_that_looks_restorable_and_a_sweep_removes_the_res
 
     assert names(repository, "b/")
     assert list(repository.backups()) == []
-    sweep_repository(repository, NOW + timedelta(days=40_000))
+    cleanup_repository(repository, NOW + timedelta(days=40_000))
     left = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {path.name for path in left} == {"covet.json", "covet_open.py", "RECOVERY.md"}
 

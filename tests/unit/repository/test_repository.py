@@ -18,7 +18,7 @@ from covetbackup.core.errors import (
 )
 from covetbackup.core.manager import BackupManager
 from covetbackup.core.operations.copy import copy_backup, mend_indexes
-from covetbackup.core.operations.delete import delete_backup, discard_backup, sweep_repository
+from covetbackup.core.operations.delete import cleanup_repository, delete_backup, discard_backup
 from covetbackup.core.operations.verify import Level, verify_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.layout import Label, new_label, slug_of
@@ -335,7 +335,7 @@ def test_a_deletion_that_was_cut_off_is_finished_by_deleting_or_sweeping(
     if again == "delete":
         assert manager.delete_backup(str(label)) == label
     else:
-        assert sweep_repository(repository, NOW + timedelta(days=40_000)).labels == (label,)
+        assert cleanup_repository(repository, NOW + timedelta(days=40_000)).labels == (label,)
 
     assert [name for name in names(repository) if not name.startswith("keys/")] == empty
     with pytest.raises(BadSetting, match="no backup matches"):
@@ -349,8 +349,8 @@ def test_a_sweep_takes_unfinished_backups_but_no_young_or_published_ones(keyring
     repository.storage.delete(died.manifest)
     written_at = repository.storage.stat(died.folder + "dump.bin.zst.cvb").modified_at
 
-    assert sweep_repository(repository, written_at - timedelta(hours=1)).labels == ()
-    assert sweep_repository(repository, written_at + timedelta(hours=1)).labels == (died,)
+    assert cleanup_repository(repository, written_at - timedelta(hours=1)).labels == ()
+    assert cleanup_repository(repository, written_at + timedelta(hours=1)).labels == (died,)
 
     assert [entry.label for entry in repository.backups()] == [published]
     assert names(repository, died.folder) == []
@@ -388,6 +388,6 @@ def test_a_published_backup_that_lost_its_data_is_never_swept(keyring: Keyring) 
     label = make_backup(repository, DATA, keyring).manifest.label
     repository.storage.delete(label.folder + "dump.bin.zst.cvb")
 
-    sweep_repository(repository, NOW + timedelta(days=40_000))
+    cleanup_repository(repository, NOW + timedelta(days=40_000))
 
     assert [entry.label for entry in repository.backups()] == [label]

@@ -13,7 +13,7 @@ from covetbackup.core.errors import AccessRefused, StorageUnavailable
 from covetbackup.core.storage.base import MARKER, ObjectInfo
 from covetbackup.core.storage.memory import MemoryStorage
 from covetbackup.core.storage.resilient import ResilientStorage
-from covetbackup.core.storage.resume import resumed
+from covetbackup.core.storage.resume import resume_reads
 from covetbackup.core.storage.retry import Retry
 
 
@@ -126,19 +126,22 @@ def cut_source(data: bytes, failures: list[int]) -> Callable[[int], object]:
 
 def test_a_read_goes_on_at_the_byte_it_had_reached(retry: Retry, clock: Clock) -> None:
     connect = cut_source(b"0123456789", [0, 3, 3, 9])
-    with resumed(connect, retry) as chunks:
+    with resume_reads(connect, retry) as chunks:
         assert b"".join(chunks) == b"0123456789"
     assert len(clock.pauses) == 1  # only the cut without progress before it had to wait
 
 
 def test_progress_earns_new_tries(retry: Retry) -> None:
     data = bytes(range(200))
-    with resumed(cut_source(data, list(range(1, 200))), retry) as chunks:
+    with resume_reads(cut_source(data, list(range(1, 200))), retry) as chunks:
         assert b"".join(chunks) == data
 
 
 def test_a_read_without_progress_ends_in_an_error(retry: Retry) -> None:
-    with pytest.raises(StorageUnavailable), resumed(cut_source(b"x", [0] * 100), retry) as chunks:
+    with (
+        pytest.raises(StorageUnavailable),
+        resume_reads(cut_source(b"x", [0] * 100), retry) as chunks,
+    ):
         list(chunks)
 
 

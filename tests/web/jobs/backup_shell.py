@@ -26,7 +26,7 @@ from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.registry import member_check
 from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.manager import default_workers
-from covetbackup.core.operations.delete import sweep_repository
+from covetbackup.core.operations.delete import cleanup_repository
 from covetbackup.core.operations.verify import Level, verify_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.layout import Label
@@ -149,7 +149,7 @@ def damaged() -> list[str]:
 def sweep() -> list[str]:
     """Sweeps; what had been left."""
     repository = open_repository(Repository.objects.earliest("pk"))
-    swept = sweep_repository(repository, datetime.now(UTC) + timedelta(minutes=1))
+    swept = cleanup_repository(repository, datetime.now(UTC) + timedelta(minutes=1))
     return [*map(str, swept.labels), *swept.uploads]
 
 

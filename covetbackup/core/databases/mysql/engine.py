@@ -135,8 +135,8 @@ class MysqlKind:
         settings = parse_url(url)
         return Address(MysqlEngine(settings, password), settings.where, settings.database)
 
-    def sweep(self, url: str, before: datetime, password: Secret | None) -> list[str]:
-        return scratch.sweep_scratch(parse_server(url), before, password)
+    def cleanup(self, url: str, before: datetime, password: Secret | None) -> list[str]:
+        return scratch.cleanup_scratch(parse_server(url), before, password)
 
     def scratch_target(self, server: str) -> AbstractContextManager[str]:
         return scratch_address(MysqlEngine.kind, server)

@@ -168,9 +168,9 @@ class PostgresKind:
         where = f"{settings.host}:{settings.port}"
         return Address(PostgresEngine(settings, password), where, settings.database)
 
-    def sweep(self, url: str, before: datetime, password: Secret | None) -> list[str]:
+    def cleanup(self, url: str, before: datetime, password: Secret | None) -> list[str]:
         maintenance = with_database(url, self.capabilities.maintenance_database)
-        return scratch.sweep_scratch(parse_url(maintenance), before, password)
+        return scratch.cleanup_scratch(parse_url(maintenance), before, password)
 
     def scratch_target(self, server: str) -> AbstractContextManager[str]:
         return scratch_address(PostgresEngine.kind, server)

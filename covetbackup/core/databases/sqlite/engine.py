@@ -31,7 +31,7 @@ from covetbackup.core.databases.sqlite.replace.replacement import SqliteReplacem
 from covetbackup.core.databases.sqlite.restore.checks import check_new_file
 from covetbackup.core.databases.sqlite.restore.features import FEATURES
 from covetbackup.core.databases.sqlite.restore.session import RestoreToFile, restoring
-from covetbackup.core.databases.sqlite.restore.staging import staging_directory, sweep_folder
+from covetbackup.core.databases.sqlite.restore.staging import cleanup_folder, staging_directory
 from covetbackup.core.databases.sqlite.restore.target import SqliteTarget
 from covetbackup.core.databases.sqlite.server.connection import (
     live_connection,
@@ -166,13 +166,13 @@ class SqliteKind:
         path = parse_url(url)
         return Address(SqliteEngine(path), str(path.parent), path.name)
 
-    def sweep(self, url: str, before: datetime, password: Secret | None) -> list[str]:
-        return sweep_folder(parse_url(url.rstrip("/")), before)
+    def cleanup(self, url: str, before: datetime, password: Secret | None) -> list[str]:
+        return cleanup_folder(parse_url(url.rstrip("/")), before)
 
     @contextmanager
     def scratch_target(self, server: str) -> Iterator[str]:
         """Provide the address of a file in a new folder, which goes with it."""
-        with staging_directory(None, 0) as folder:  # known to a sweep, should this be killed
+        with staging_directory(None, 0) as folder:  # known to a cleanup, should this be killed
             yield to_url(folder / "drill.sqlite")
 
     def check_member(self, member: str) -> Filter | None:

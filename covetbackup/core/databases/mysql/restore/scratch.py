@@ -186,7 +186,7 @@ def _is_empty(connection: Connection, database: str) -> bool:
     return connection.value(_EMPTY, [database] * _EMPTY.count("%s")) is not None
 
 
-def sweep_scratch(
+def cleanup_scratch(
     settings: ConnectionSettings,
     older_than: datetime,
     password: Secret | None = None,

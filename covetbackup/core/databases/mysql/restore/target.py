@@ -28,11 +28,11 @@ class MysqlTarget:
                 return False
             return True
 
-    def sweep(self, before: datetime, say: Callable[[str], None]) -> list[str]:
+    def cleanup(self, before: datetime, say: Callable[[str], None]) -> list[str]:
         """First what died while it replaced a database: it may need its scratch database."""
         with server_connection(self._settings, self._password) as connection:
             swap.recover(connection)
-        return scratch.sweep_scratch(self._settings, before, self._password, say=say)
+        return scratch.cleanup_scratch(self._settings, before, self._password, say=say)
 
     def was_committed(self, trace: str) -> bool | None:
         """None always: these servers keep no state of transactions that are over."""

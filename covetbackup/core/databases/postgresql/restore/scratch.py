@@ -161,7 +161,7 @@ def _end_sessions(connection: Connection, name: str) -> None:
     )
 
 
-def sweep_scratch(
+def cleanup_scratch(
     settings: ConnectionSettings,
     older_than: datetime,
     password: Secret | None = None,

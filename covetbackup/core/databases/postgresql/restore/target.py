@@ -29,9 +29,9 @@ class PostgresTarget:
                 return False
             return True
 
-    def sweep(self, before: datetime, say: Callable[[str], None]) -> list[str]:
+    def cleanup(self, before: datetime, say: Callable[[str], None]) -> list[str]:
         with translated(self._settings):
-            return scratch.sweep_scratch(self._settings, before, self._password, say=say)
+            return scratch.cleanup_scratch(self._settings, before, self._password, say=say)
 
     def was_committed(self, trace: str) -> bool | None:
         with maintenance_connection(self._settings, self._password) as connection:

@@ -48,7 +48,7 @@ def restoring(
     """A session that fills a scratch file in `target`'s directory (the same file system).
 
     Raises `TargetNotEmpty`, `AccessRefused`, `BadSetting` if the directory is missing. Leaving
-    without `commit` removes the scratch file; after `kill -9` it stays for `sweep_scratch`.
+    without `commit` removes the scratch file; after `kill -9` it stays for `cleanup_scratch`.
     """
     retained_as = _kept_as(target) if is_replaced else None
     if retained_as is None:

@@ -62,7 +62,7 @@ def require_room(directory: Path, needed_bytes: int) -> None:
         )
 
 
-def sweep_scratch(directory: Path, before: datetime) -> list[Path]:
+def cleanup_scratch(directory: Path, before: datetime) -> list[Path]:
     """Remove what killed backups, checks and restores left in `directory`; returns what went.
 
     Only entries with our prefixes, last changed before `before` (so that one just being made is
@@ -77,8 +77,8 @@ def sweep_scratch(directory: Path, before: datetime) -> list[Path]:
     return removed
 
 
-def sweep_folder(place: Path, before: datetime) -> list[str]:
-    """As `sweep_scratch`, in the folder `place` or that of the file `place`; the paths.
+def cleanup_folder(place: Path, before: datetime) -> list[str]:
+    """As `cleanup_scratch`, in the folder `place` or that of the file `place`; the paths.
 
     Raises `BadSetting` if there is no such folder, `AccessRefused` if it cannot be read.
     """
@@ -86,7 +86,7 @@ def sweep_folder(place: Path, before: datetime) -> list[str]:
     # A restore that begins now locks its file a moment after making it.
     settled = min(before, datetime.now(UTC) - _SETTLING)
     try:
-        return [str(path) for path in sweep_scratch(folder, settled)]
+        return [str(path) for path in cleanup_scratch(folder, settled)]
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BadSetting(f"{folder} is no folder", "name the folder restores went to") from error
     except OSError as error:

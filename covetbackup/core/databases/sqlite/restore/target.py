@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from covetbackup.core.databases.sqlite.restore.session import refuse_taken
-from covetbackup.core.databases.sqlite.restore.staging import sweep_scratch
+from covetbackup.core.databases.sqlite.restore.staging import cleanup_scratch
 from covetbackup.core.errors import AccessRefused, TargetNotEmpty
 
 _PAUSE_SECONDS = 0.5
@@ -29,12 +29,12 @@ class SqliteTarget:
             return False
         return True
 
-    def sweep(self, before: datetime, say: Callable[[str], None]) -> list[str]:
+    def cleanup(self, before: datetime, say: Callable[[str], None]) -> list[str]:
         # A restore that begins at this moment locks its file right after making it: whatever is
         # older than this pause is locked if its process is alive to hold it.
         time.sleep(max(0.0, _PAUSE_SECONDS - (datetime.now(UTC) - before).total_seconds()))
         try:
-            return [path.name for path in sweep_scratch(self._folder, before)]
+            return [path.name for path in cleanup_scratch(self._folder, before)]
         except OSError as error:
             raise AccessRefused(f"{self._folder} cannot be read: {error.strerror}") from error
 

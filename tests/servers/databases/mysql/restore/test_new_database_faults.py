@@ -20,7 +20,7 @@ from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.replace import publish
 from covetbackup.core.databases.mysql.restore import scratch
-from covetbackup.core.databases.mysql.restore.scratch import PREFIX, UNFINISHED, sweep_scratch
+from covetbackup.core.databases.mysql.restore.scratch import PREFIX, UNFINISHED, cleanup_scratch
 from covetbackup.core.databases.mysql.server.connection import connect
 from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import (
@@ -328,7 +328,7 @@ def test_kill_9_leaves_only_what_a_sweep_removes(
         process.stdin.write(password.reveal().encode())
         process.stdin.close()
         assert process.stdout.readline() == f"{stage}\n".encode()
-        assert sweep_scratch(settings, later, password) == []  # its restore is alive
+        assert cleanup_scratch(settings, later, password) == []  # its restore is alive
         os.kill(process.pid, signal.SIGKILL)
     left = mariadb_server.databases() - before
     assert (TARGET in left) == (stage != "loading")
@@ -336,11 +336,11 @@ def test_kill_9_leaves_only_what_a_sweep_removes(
         assert contents(mariadb_server, TARGET) == {}
     if stage == "committing":
         assert UNFINISHED in contents(mariadb_server, TARGET)
-    assert sweep_scratch(settings, later - timedelta(days=1), password) == []
+    assert cleanup_scratch(settings, later - timedelta(days=1), password) == []
     swept: list[str] = []
     deadline = time.monotonic() + 20
     while set(swept) != left and time.monotonic() < deadline:
-        swept += sweep_scratch(settings, later, password)
+        swept += cleanup_scratch(settings, later, password)
     assert set(swept) == left
     assert mariadb_server.databases() == before
 
@@ -386,7 +386,7 @@ def test_a_database_with_somebody_elses_mark_is_left_alone(
     )
     settings = settings_for(mariadb_server, mariadb_database)
     later = datetime.now(UTC) + timedelta(days=1)
-    assert sweep_scratch(settings, later, mariadb_server.password) == []
+    assert cleanup_scratch(settings, later, mariadb_server.password) == []
     assert mariadb_database in mariadb_server.databases()
 
 
@@ -400,7 +400,7 @@ def test_a_target_that_somebody_filled_is_no_longer_the_restores(
     settings = settings_for(mariadb_server, mariadb_database)
     with connect(settings, mariadb_server.password) as restoring:
         scratch.note_target(restoring, name, mariadb_database)
-    assert sweep_scratch(settings, datetime.now(UTC), mariadb_server.password) == [name]
+    assert cleanup_scratch(settings, datetime.now(UTC), mariadb_server.password) == [name]
     assert mariadb_database in mariadb_server.databases()
 
 
@@ -423,7 +423,7 @@ def test_a_restore_that_ends_during_a_sweep_keeps_its_database(
             return True
 
         monkeypatch.setattr(scratch, "_is_older", is_older)
-        assert sweep_scratch(settings, datetime.now(UTC), mariadb_server.password) == []
+        assert cleanup_scratch(settings, datetime.now(UTC), mariadb_server.password) == []
     assert mariadb_database in mariadb_server.databases()
 
 
@@ -467,7 +467,9 @@ def test_one_leftover_that_is_in_use_does_not_stop_the_sweep_of_others(
     with mariadb_server.connect(mariadb_database) as connection, connection.cursor() as cursor:
         cursor.execute("BEGIN")
         cursor.execute(f"SELECT * FROM {names[0]}.t")
-        swept = sweep_scratch(settings, datetime.now(UTC), mariadb_server.password, say=said.append)
+        swept = cleanup_scratch(
+            settings, datetime.now(UTC), mariadb_server.password, say=said.append
+        )
     assert swept == names[1:]
     assert f"scratch database '{names[0]}' was not dropped within 2 s" in said[-1]
-    assert sweep_scratch(settings, datetime.now(UTC), mariadb_server.password) == names[:1]
+    assert cleanup_scratch(settings, datetime.now(UTC), mariadb_server.password) == names[:1]

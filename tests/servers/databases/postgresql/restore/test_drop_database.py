@@ -13,8 +13,8 @@ from covetbackup.core.databases.postgresql.replace import swap
 from covetbackup.core.databases.postgresql.restore import drop_database
 from covetbackup.core.databases.postgresql.restore.scratch import (
     PREFIX,
+    cleanup_scratch,
     scratch_name,
-    sweep_scratch,
 )
 from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import ServerBusy
@@ -89,7 +89,7 @@ def test_one_leftover_that_cannot_be_dropped_does_not_stop_the_sweep_of_others(
     postgres_tidy.execute(names[1], _SUBSCRIPTION)
     said: list[str] = []
     with held(postgres_tidy, names[0]):
-        swept = sweep_scratch(
+        swept = cleanup_scratch(
             postgres_tidy.settings(), datetime.now(UTC), postgres_tidy.password, say=said.append
         )
     assert swept == names[1:]

@@ -17,7 +17,7 @@ import pytest
 
 from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.inventory import Inventory, differences
-from covetbackup.core.databases.postgresql.restore.scratch import PREFIX, sweep_scratch
+from covetbackup.core.databases.postgresql.restore.scratch import PREFIX, cleanup_scratch
 from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import (
     BadSetting,
@@ -332,12 +332,12 @@ def test_kill_9_leaves_only_a_scratch_database_that_a_sweep_removes(
         process.stdin.write(password.reveal().encode())
         process.stdin.close()
         assert process.stdout.readline() == b"loading\n"
-        assert sweep_scratch(settings, later, password) == []  # its restore is alive
+        assert cleanup_scratch(settings, later, password) == []  # its restore is alive
         os.kill(process.pid, signal.SIGKILL)
     (left,) = _scratch_databases(postgres_server)
     assert TARGET not in postgres_server.databases()
-    assert sweep_scratch(settings, later - timedelta(days=1), password) == []
-    assert eventually(lambda: sweep_scratch(settings, later, password) == [left], seconds=20)
+    assert cleanup_scratch(settings, later - timedelta(days=1), password) == []
+    assert eventually(lambda: cleanup_scratch(settings, later, password) == [left], seconds=20)
     assert _scratch_databases(postgres_server) == []
 
 

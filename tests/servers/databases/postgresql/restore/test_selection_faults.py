@@ -19,7 +19,7 @@ import pytest
 
 from covetbackup.core.databases.postgresql.archive.member_names import HEAD
 from covetbackup.core.databases.postgresql.backup import plan
-from covetbackup.core.databases.postgresql.restore.scratch import PREFIX, sweep_scratch
+from covetbackup.core.databases.postgresql.restore.scratch import PREFIX, cleanup_scratch
 from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import Cancelled, CovetError, SourceFailed
@@ -209,7 +209,7 @@ def test_kill_9_leaves_no_more_than_a_sweep_removes(
         assert eventually(lambda: postgres_server.rows("postgres", SESSIONS) == [], seconds=20)
         left = [name for name in postgres_server.databases() if name.startswith(PREFIX)]
         assert len(left) == (0 if way.adds else 1)
-        assert sweep_scratch(settings, later, password) == left
+        assert cleanup_scratch(settings, later, password) == left
 
 
 _RESTORING = """

@@ -20,7 +20,7 @@ from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.databases.sqlite.restore import session as restore
 from covetbackup.core.databases.sqlite.restore.session import RestoreToFile
-from covetbackup.core.databases.sqlite.restore.staging import sweep_scratch
+from covetbackup.core.databases.sqlite.restore.staging import cleanup_scratch
 from covetbackup.core.errors import (
     BadSetting,
     Cancelled,
@@ -253,12 +253,12 @@ def test_kill_9_leaves_only_what_a_sweep_takes(tmp_path: Path, image: bytes) -> 
     ) as child:  # fmt: skip
         assert child.stdout is not None
         assert child.stdout.readline() == "written\n"
-        assert sweep_scratch(tmp_path, _soon()) == []
+        assert cleanup_scratch(tmp_path, _soon()) == []
         child.send_signal(signal.SIGKILL)
     assert not (tmp_path / "new.db").exists()
     left = next(tmp_path.glob(".covet-restore-*"))
-    assert sweep_scratch(tmp_path, _soon() - timedelta(hours=1)) == []
-    assert sweep_scratch(tmp_path, _soon()) == [left]
+    assert cleanup_scratch(tmp_path, _soon() - timedelta(hours=1)) == []
+    assert cleanup_scratch(tmp_path, _soon()) == [left]
     assert os.listdir(tmp_path) == ["source"]
 
 

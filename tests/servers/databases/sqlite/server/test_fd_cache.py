@@ -16,7 +16,7 @@ import pytest
 
 from covetbackup.core.databases.base import BackupOptions
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
-from covetbackup.core.databases.sqlite.restore.staging import sweep_scratch
+from covetbackup.core.databases.sqlite.restore.staging import cleanup_scratch
 from covetbackup.core.errors import ServerBusy
 from covetbackup.core.progress import Silent
 from tests.support.paths import ROOT
@@ -104,12 +104,12 @@ def test_kill_9_leaves_no_lock_and_nothing_that_a_sweep_would_not_take(
     ) as child:  # fmt: skip
         assert child.stdout is not None
         assert child.stdout.readline() == "reading\n"
-        assert sweep_scratch(tmp_path / "staging", _soon()) == []
+        assert cleanup_scratch(tmp_path / "staging", _soon()) == []
         child.send_signal(signal.SIGKILL)
     assert _elsewhere(bank, "BEGIN EXCLUSIVE") == ""
     assert _elsewhere(bank, "UPDATE account SET balance = 2") == ""
     assert not [path for path in (tmp_path / "staging").rglob("*") if path.is_file()]
-    sweep_scratch(tmp_path / "staging", _soon())
+    cleanup_scratch(tmp_path / "staging", _soon())
     assert os.listdir(tmp_path / "staging") == []
 
 
