@@ -63,7 +63,7 @@ def users(server: MysqlServer) -> set[str]:
 def test_those_that_are_missing_are_created_with_their_rights_on_the_copy(
     mariadb_tidy: MysqlServer, taken: Taken
 ) -> None:
-    copy, lines = restored(mariadb_tidy, taken, globals=True)
+    copy, lines = restored(mariadb_tidy, taken, create_roles=True)
     assert users(mariadb_tidy) >= {"app", "viewer", "readers"}
     assert "passer" not in users(mariadb_tidy)  # it has no rights on the database
     with pymysql.connect(
@@ -89,7 +89,7 @@ def test_without_being_asked_nothing_is_created(mariadb_tidy: MysqlServer, taken
 def test_what_exists_stays_as_it_is(mariadb_tidy: MysqlServer, taken: Taken) -> None:
     mariadb_tidy.execute(None, "CREATE USER app@'%' IDENTIFIED BY 'another'")
     before = mariadb_tidy.rows(None, "SHOW GRANTS FOR app@'%'")
-    _, lines = restored(mariadb_tidy, taken, globals=True)
+    _, lines = restored(mariadb_tidy, taken, create_roles=True)
     assert mariadb_tidy.rows(None, "SHOW GRANTS FOR app@'%'") == before
     assert not any("account app@%" in line for line in lines)
 
@@ -128,7 +128,7 @@ def test_a_restore_that_cannot_create_accounts_any_more_has_restored_all_the_sam
     monkeypatch.setattr(publish, "finish_target", finish_and_lock)
     engine = engine_for(mariadb_tidy, SOURCE, user)
     target = mariadb_tidy.url(copy, user.name)
-    put_back(engine, taken, target, progress=notes, globals=True)
+    put_back(engine, taken, target, progress=notes, create_roles=True)
     assert mariadb_tidy.rows(copy, "SELECT i FROM t") == [(7,)]
     assert any(
         line.startswith("accounts that are missing were not created") for line in notes.lines
@@ -138,7 +138,7 @@ def test_a_restore_that_cannot_create_accounts_any_more_has_restored_all_the_sam
 def test_a_role_that_exists_is_given_to_nobody(mariadb_tidy: MysqlServer, taken: Taken) -> None:
     """Here it may do what the role of that name in the backup might not."""
     mariadb_tidy.execute(None, "CREATE ROLE readers", "GRANT ALL ON *.* TO readers")
-    _, lines = restored(mariadb_tidy, taken, globals=True)
+    _, lines = restored(mariadb_tidy, taken, create_roles=True)
     given = "SELECT User FROM mysql.roles_mapping WHERE Role = 'readers' AND User <> 'root'"
     assert "app" in users(mariadb_tidy)
     assert mariadb_tidy.rows(None, given) == []

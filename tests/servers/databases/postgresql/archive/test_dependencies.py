@@ -266,5 +266,5 @@ def test_only_roles_that_what_is_selected_speaks_of_are_asked_for(
     with pytest.raises(BadSetting, match=f"roles missing on this server: {mine.name}$"):
         restore(postgres_server, place, "public.mine", slug="owned")
     selection = Selection(("public.mine",))
-    restore_part(postgres_server, place, selection, slug="owned", globals=True, progress=notes)
+    restore_part(postgres_server, place, selection, slug="owned", create_roles=True, progress=notes)
     assert f"roles created: {mine.name}" in notes.lines

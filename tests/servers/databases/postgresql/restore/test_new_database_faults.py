@@ -249,8 +249,8 @@ def test_missing_roles_can_come_from_the_backup_and_go_with_a_failure(
     engine, target = engine_for(postgres_server), postgres_server.url(TARGET)
     cut = replace(taken, members={**taken.members, "dump.pgc": b"PGDMP"})
     with unchanged(postgres_server), pytest.raises(Incomplete):
-        put_back(engine, cut, target, globals=True)
-    put_back(engine, taken, target, globals=True)
+        put_back(engine, cut, target, create_roles=True)
+    put_back(engine, taken, target, create_roles=True)
     assert postgres_server.rows(
         "postgres",
         "SELECT rolcreatedb, rolconnlimit, shobj_description(oid, 'pg_authid'),"
