@@ -13,16 +13,16 @@ from covetbackup.core.text import size_text
 
 
 def checks(connection: Connection, name: str) -> Iterator[Check]:
-    """Whether what is there can be replaced, and whom that would meet."""
+    """Check whether the database `name` can be replaced, and what that does to its sessions."""
     try:
         swap.refuse_unfit(connection, name)
     except CovetError as error:
         yield failed("Name", error)
         return
-    kept = swap.free_retained_name(connection, name, _now_of(connection))
+    retained_as = swap.free_retained_name(connection, name, _now_of(connection))
     size = connection.execute(_SIZE, (name,)).fetchone()
     much = f" ({size_text(size[0])})" if size and size[0] is not None else ""
-    detail = f"{name} exists{much}; it will be retained as {kept}, or later."
+    detail = f"{name} exists{much}; it will be retained as {retained_as}, or a later time."
     yield Check(Level.PASS, "Name", detail)
     yield _live_sessions(connection, name)
     yield from _slots(connection, name)
@@ -48,7 +48,7 @@ def _live_sessions(connection: Connection, name: str) -> Check:
     return Check(Level.WARNING, "Live sessions", f"{many} and will be ended by the swap.", fix)
 
 
-# Who may end whose session: its own roles', all but superusers' with pg_signal_backend.
+# A role may end sessions of its own roles, with pg_signal_backend all but superusers'.
 _BEYOND = """
 SELECT count(*) FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid,
   (SELECT rolsuper AS is_super FROM pg_roles WHERE rolname = current_user) me
@@ -59,7 +59,8 @@ WHERE a.datname = %s AND a.pid <> pg_backend_pid() AND NOT me.is_super
 
 
 def _slots(connection: Connection, name: str) -> Iterator[Check]:
-    """Logical slots stay with the old database: who follows them would not see the new one."""
+    """Warn of logical slots, which stay with the old database: subscribers would not see the new
+    one."""
     query = "SELECT slot_name FROM pg_replication_slots WHERE database = %s ORDER BY 1"
     names = [slot for (slot,) in connection.execute(query, (name,))]
     if names:

@@ -1,4 +1,4 @@
-"""Replacing databases of a PostgreSQL server, over a connection of its own each time."""
+"""Replacement of databases of a PostgreSQL server, over a connection of its own each time."""
 
 from __future__ import annotations
 

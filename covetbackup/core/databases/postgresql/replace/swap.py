@@ -1,9 +1,9 @@
-"""Putting one database in another's place: two renames in one transaction, with nobody inside.
+"""The swap of two databases: two renames in one transaction, without sessions in either.
 
-New sessions are kept out by the lock that a rename holds on its database from its first moment:
-whoever connects then waits for the end of the transaction. ALLOW_CONNECTIONS or a connection limit
-would have to be committed before the swap, and who dies in between would leave the database
-closed. Sessions that are inside are ended meanwhile, from another connection.
+New sessions are kept out by the lock that a rename holds on its database from the start: a session
+that connects then waits for the end of the transaction. ALLOW_CONNECTIONS or a connection limit
+would have to be committed before the swap, and a crash in between would leave the database closed.
+Sessions that are connected are ended meanwhile, over a second connection.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _PAUSE_SECONDS = 0.05
 
 
 def refuse_unfit(connection: Connection, target: str) -> None:
-    """Raises `BadSetting` or `DatabaseError` unless `target` exists and may be renamed here."""
+    """Raise `BadSetting` or `DatabaseError` unless `target` exists and this role may rename it."""
     row = connection.execute(_TARGET, {"name": target}).fetchone()
     if row is None:
         raise BadSetting(
-            f"there is no database {target!r} to be replaced", "restore it as a new database"
+            f"there is no database {target!r} to replace", "restore it as a new database"
         )
     is_template, is_ours, owner, prepared = row
     if is_template or target.startswith(PREFIX) or target == connection.info.dbname:
@@ -61,7 +61,7 @@ FROM pg_database, pg_roles WHERE datname = %(name)s AND rolname = current_user
 
 
 def free_retained_name(connection: Connection, target: str, now: datetime) -> str:
-    """What `target` will be called once it is replaced."""
+    """Return the name that `target` will have once it is replaced at `now`."""
 
     def is_taken(name: str) -> bool:
         return identity_of(connection, name) is not None
@@ -70,21 +70,21 @@ def free_retained_name(connection: Connection, target: str, now: datetime) -> st
 
 
 def identity_of(connection: Connection, name: str) -> str | None:
-    """What stays the same when the database is renamed, and no other ever has; None: no such."""
+    """Return the OID of the database `name`, which a rename does not change; None if it is gone."""
     query = "SELECT oid::text FROM pg_database WHERE datname = %s"
     row = connection.execute(query, (name,)).fetchone()
     return None if row is None else str(row[0])
 
 
 def name_of(connection: Connection, identity: str) -> str | None:
-    """The name that the database of that identity has now; None if it is gone."""
+    """Return the name that the database of this `identity` has now, None if it is gone."""
     query = "SELECT datname FROM pg_database WHERE oid::text = %s"
     row = connection.execute(query, (identity,)).fetchone()
     return None if row is None else str(row[0])
 
 
 def sessions_in(connection: Connection, name: str) -> list[Session]:
-    """Who is connected to the database `name`, the longest first."""
+    """Return the sessions connected to the database `name`, the longest first."""
     rows = connection.execute(_SESSIONS, (name,)).fetchall()
     return [Session(*row) for row in rows]
 
@@ -102,17 +102,18 @@ ORDER BY backend_start, pid
 
 def swap(
     connection: Connection,
-    usher: Connection,
+    second: Connection,
     *,
     target: str,
     incoming: str,
     retained_as: str,
     statements: Sequence[sql.Composed] = (),
 ) -> None:
-    """`target` becomes `retained_as` and `incoming` becomes `target`, or nothing changes.
+    """Rename `target` to `retained_as` and `incoming` to `target`, or change nothing.
 
-    `statements` are run in the same transaction, before the renames. `usher` is a second
-    connection to the maintenance database. Raises `DatabaseError`, `TargetNotEmpty`, `ServerBusy`.
+    `statements` are run in the same transaction, before the renames. `second` is another
+    maintenance connection, over which sessions are ended. Raises `DatabaseError`,
+    `TargetNotEmpty`, `ServerBusy`.
     """
     refusals: dict[str, str] = {}
     try:
@@ -120,7 +121,7 @@ def swap(
             connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
             for statement in statements:
                 connection.execute(statement)
-            with _ending_sessions(usher, [target, incoming], refusals):
+            with _ending_sessions(second, [target, incoming], refusals):
                 _rename(connection, target, retained_as)
                 _rename(connection, incoming, target)
     except errors.ObjectInUse as error:
@@ -130,7 +131,7 @@ def swap(
             "end them, or grant the role pg_signal_backend",
         ) from error
     except errors.DuplicateDatabase as error:
-        raise TargetNotEmpty(f"database {retained_as!r} was created meanwhile") from error
+        raise TargetNotEmpty(f"database {retained_as!r} was created during the swap") from error
     except errors.LockNotAvailable as error:
         raise ServerBusy(
             f"database {target!r} is locked, so it was not replaced",
@@ -147,17 +148,20 @@ def _rename(connection: Connection, name: str, new: str) -> None:
 
 @contextmanager
 def _ending_sessions(
-    usher: Connection, names: Sequence[str], refusals: dict[str, str]
+    connection: Connection, names: Sequence[str], refusals: dict[str, str]
 ) -> Iterator[None]:
-    """While inside, sessions in the databases `names` are ended as they are seen."""
+    """End sessions in the databases `names` again and again while in the context.
+
+    `refusals` gets why some could not be ended, by role.
+    """
     done = threading.Event()
 
     def work() -> None:
         while not done.is_set():
-            _end_once(usher, names, refusals)
+            _end_once(connection, names, refusals)
             done.wait(_PAUSE_SECONDS)
 
-    thread = threading.Thread(target=work, name="covet-postgresql-usher", daemon=True)
+    thread = threading.Thread(target=work, name="covet-postgresql-end-sessions", daemon=True)
     thread.start()
     try:
         yield
@@ -166,16 +170,16 @@ def _ending_sessions(
         thread.join()
 
 
-def _end_once(usher: Connection, names: Sequence[str], refusals: dict[str, str]) -> None:
-    """One at a time: a session that this role may not end must not save the others."""
+def _end_once(connection: Connection, names: Sequence[str], refusals: dict[str, str]) -> None:
+    # One at a time: a session that this role may not end must not save the others.
     try:
-        found = usher.execute(_INSIDE, (list(names),)).fetchall()
+        found = connection.execute(_INSIDE, (list(names),)).fetchall()
     except psycopg.Error as error:
         refusals[""] = line_of(error)
         return
     for pid, user in found:
         try:
-            usher.execute("SELECT pg_terminate_backend(%s)", (pid,))
+            connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
         except psycopg.Error as error:
             refusals[user] = f"one of {user}: {line_of(error)}"
 
@@ -188,10 +192,10 @@ WHERE datname = ANY (%s) AND pid <> pg_backend_pid()
 
 
 def drop_retained(connection: Connection, name: str) -> None:
-    """Drop a kept database in which nobody is. Raises `ServerBusy`, `DatabaseError`."""
+    """Drop a retained database without sessions. Raises `ServerBusy`, `DatabaseError`."""
     try:
         query = "SELECT 1 FROM pg_database WHERE datname = %s AND datistemplate"
-        if connection.execute(query, (name,)).fetchone():  # which cannot be dropped
+        if connection.execute(query, (name,)).fetchone():  # a template cannot be dropped
             unmark = sql.SQL("ALTER DATABASE {} IS_TEMPLATE false")
             connection.execute(unmark.format(sql.Identifier(name)))
         connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))

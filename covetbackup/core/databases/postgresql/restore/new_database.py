@@ -236,11 +236,11 @@ class PostgresRestore:
             translated(self._settings),
             connect_maintenance(
                 self._settings, self._password, application=self._application
-            ) as usher,
+            ) as second,
         ):
             swap.swap(
                 self._keeper,
-                usher,
+                second,
                 target=target,
                 incoming=name,
                 retained_as=self.retained_as,

@@ -324,10 +324,10 @@ def test_swap_back_and_drop(postgres_server: PostgresServer, backup: Taken, shop
     password = postgres_server.password
     with (
         connect_maintenance(settings, password, application="test") as connection,
-        connect_maintenance(settings, password, application="test") as usher,
+        connect_maintenance(settings, password, application="test") as second,
     ):
         identity = swap.identity_of(connection, old)
-        swap.swap(connection, usher, target=shop, incoming=old, retained_as="copy")
+        swap.swap(connection, second, target=shop, incoming=old, retained_as="copy")
         assert identity is not None and swap.name_of(connection, identity) == shop
         assert tables(postgres_server, shop) == ["old"]
         assert tables(postgres_server, "copy") == ["t"]
