@@ -6,38 +6,19 @@ the catalog with its backups. Nothing is called gone unless the server answered.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from django.db import transaction
 from django.utils import timezone
 
 from backups import engine_factory
 from backups.models import Database, DatabaseState, Server
-from backups.models.source import Inclusion, ServerKind
-from backups.roots import check_sqlite_folder
-from covetbackup.core.databases.mysql.restore import scratch as mysql_scratch
-from covetbackup.core.databases.mysql.server import connection as mysql
-from covetbackup.core.databases.mysql.server.settings import SERVERS_OWN
-from covetbackup.core.databases.postgresql.restore.scratch import PREFIX
-from covetbackup.core.databases.postgresql.server.connection import connect, translated
+from backups.models.source import Inclusion
 from covetbackup.core.databases.retained import is_retained
+from covetbackup.core.databases.server import Discovered, FoundDatabase
 from covetbackup.core.errors import CovetError, DatabaseUnavailable
-
-_SQLITE_HEAD = b"SQLite format 3\0"
-_NAME_LIMIT = 255
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A database that a server has; its size is None where the role may not ask for it."""
-
-    name: str
-    size_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +39,14 @@ def discover(server: Server) -> Discovery:
     so and its databases are as they were.
     """
     try:
-        found, unusable = list_databases(server)
+        found = list_databases(server)
     except CovetError as error:
         note_failure(server, error)
         raise
     with transaction.atomic():
         # One discovery of a server at a time: two would add the same names.
         Server.objects.select_for_update().get(pk=server.pk)
-        result = _apply(server, found, unusable, now=timezone.now())
+        result = _apply(server, found, now=timezone.now())
         note_problem(server, "")
     return result
 
@@ -81,10 +62,9 @@ def note_failure(server: Server, error: CovetError) -> None:
     note_problem(server, str(error), is_unreachable=isinstance(error, DatabaseUnavailable))
 
 
-def list_databases(server: Server) -> tuple[list[Found], list[str]]:
-    """The databases the server has now, by name, and files that look like some but cannot be
-    used. Touches no row. Errors: `discover`."""
-    return _LISTINGS[ServerKind(server.kind)](server)
+def list_databases(server: Server) -> Discovered:
+    """Return the databases that `server` has now. Touches no row. Errors: `discover`."""
+    return engine_factory.server_engine(server).discover()
 
 
 def is_wanted(name: str, include: str, exclude: str) -> bool:
@@ -119,14 +99,12 @@ def _patterns(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _apply(
-    server: Server, found: Sequence[Found], unusable: Sequence[str], *, now: datetime
-) -> Discovery:
+def _apply(server: Server, found: Discovered, *, now: datetime) -> Discovery:
     known = {database.name: database for database in server.databases.all()}
-    present = {entry.name: entry for entry in found}
+    present = {entry.name: entry for entry in found.databases}
     was_gone = {name for name, row in known.items() if row.state == DatabaseState.GONE}
     is_gone = known.keys() - present.keys()
-    added = [_new(server, entry, now) for entry in found if entry.name not in known]
+    added = [_new(server, entry, now) for entry in found.databases if entry.name not in known]
     for row in added:
         # All are new when a server is added; only what appears later needs attention.
         row.is_new = bool(known) and not is_retained(row.name)
@@ -140,17 +118,17 @@ def _apply(
         added=tuple(sorted(row.name for row in added)),
         gone=tuple(sorted(is_gone - was_gone)),
         returned=tuple(sorted(was_gone - is_gone)),
-        unusable=tuple(unusable),
+        unusable=found.unusable,
     )
 
 
-def _new(server: Server, entry: Found, now: datetime) -> Database:
+def _new(server: Server, entry: FoundDatabase, now: datetime) -> Database:
     row = Database(server=server, name=entry.name)
     _update(row, server, entry, now)
     return row
 
 
-def _update(row: Database, server: Server, entry: Found | None, now: datetime) -> None:
+def _update(row: Database, server: Server, entry: FoundDatabase | None, now: datetime) -> None:
     row.is_included = is_included(row, server)
     if entry is None:
         row.state = DatabaseState.GONE
@@ -158,83 +136,3 @@ def _update(row: Database, server: Server, entry: Found | None, now: datetime) -
     row.state, row.seen_at = DatabaseState.PRESENT, now
     if entry.size_bytes is not None:
         row.size_bytes = entry.size_bytes
-
-
-_DATABASES = """
-SELECT datname,
-       CASE WHEN has_database_privilege(oid, 'CONNECT') THEN pg_database_size(oid) END
-FROM pg_database
-WHERE datallowconn AND NOT datistemplate AND NOT starts_with(datname, %s) ORDER BY datname
-"""
-
-
-def _postgresql(server: Server) -> tuple[list[Found], list[str]]:
-    settings = engine_factory.connection_settings(server, server.maintenance_database or "postgres")
-    password = engine_factory.server_password(server)
-    with (
-        translated(settings),
-        connect(settings, password, application="covetbackup discovery") as connection,
-    ):
-        rows = connection.execute(_DATABASES, (PREFIX,)).fetchall()
-    return [Found(name, size) for name, size in rows], []
-
-
-_SCHEMAS = """
-SELECT SCHEMA_NAME, (SELECT sum(DATA_LENGTH + INDEX_LENGTH) FROM information_schema.TABLES
-                     WHERE TABLE_SCHEMA = SCHEMA_NAME)
-FROM information_schema.SCHEMATA ORDER BY SCHEMA_NAME
-"""
-
-
-def _mysql(server: Server) -> tuple[list[Found], list[str]]:
-    settings, password = (
-        engine_factory.mysql_settings(server),
-        engine_factory.server_password(server),
-    )
-    with mysql.translated(settings), mysql.connect(settings, password) as connection:
-        rows = connection.rows(_SCHEMAS)
-    found = [
-        Found(name, int(size or 0))
-        for name, size in rows
-        if name.lower() not in SERVERS_OWN and not name.startswith(mysql_scratch.PREFIX)
-    ]
-    return found, []
-
-
-def _sqlite(server: Server) -> tuple[list[Found], list[str]]:
-    folder = Path(server.folder)
-    check_sqlite_folder(folder)
-    try:
-        seen = [_look_at(folder / name) for name in sorted(os.listdir(folder))]
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise DatabaseUnavailable(
-            f"folder {server.folder} cannot be listed: {reason}",
-            "is the path right, the disk mounted, and the folder readable by the worker's user?",
-        ) from error
-    found = [one for one in seen if isinstance(one, Found)]
-    return found, [problem for problem in seen if isinstance(problem, str)]
-
-
-def _look_at(path: Path) -> Found | str | None:
-    """The database at `path`, why what looks like one cannot be used, or None for other files."""
-    if path.is_symlink() or not path.is_file() or engine_factory.is_own_catalog(path):
-        return None
-    shown = path.name.encode(errors="backslashreplace").decode()[:200]
-    try:
-        with path.open("rb") as file:
-            if file.read(len(_SQLITE_HEAD)) != _SQLITE_HEAD:
-                return None
-            size = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        return f"{shown} cannot be read: {(error.strerror or str(error)).lower()}"
-    if shown != path.name or len(path.name) > _NAME_LIMIT:
-        return f"{shown} has a name that is not text in UTF-8"
-    return Found(path.name, size)
-
-
-_LISTINGS: dict[ServerKind, Callable[[Server], tuple[list[Found], list[str]]]] = {
-    ServerKind.POSTGRESQL: _postgresql,
-    ServerKind.MYSQL: _mysql,
-    ServerKind.SQLITE: _sqlite,
-}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,21 +15,14 @@ from backups import ca_certificates, secrets
 from backups.hosts import check_endpoint, checked_address
 from backups.models import Database, EncryptionKey, Repository, Server
 from backups.models.repository import KeyState, RepositoryKind
-from backups.models.source import ServerKind
-from backups.roots import check_sqlite_folder
+from backups.roots import check_folder
 from covetbackup.access.models import Team
 from covetbackup.core.crypto import keyfile
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.base import Engine
-from covetbackup.core.databases.kind import Address
-from covetbackup.core.databases.mysql.engine import MysqlEngine
-from covetbackup.core.databases.mysql.server.settings import ConnectionSettings as MysqlSettings
-from covetbackup.core.databases.mysql.server.url import to_url as mysql_url
-from covetbackup.core.databases.postgresql.engine import PostgresEngine
-from covetbackup.core.databases.postgresql.server.connection import ConnectionSettings
-from covetbackup.core.databases.postgresql.server.url import to_url as postgresql_url
-from covetbackup.core.databases.sqlite.engine import SqliteEngine
-from covetbackup.core.databases.sqlite.server.url import to_url as sqlite_url
+from covetbackup.core.databases.kind import Address, Kind
+from covetbackup.core.databases.registry import kind_named
+from covetbackup.core.databases.server import ServerLocation
 from covetbackup.core.errors import BadSetting, Conflict, StorageUnavailable
 from covetbackup.core.repository.repository import Repository as EngineRepository
 from covetbackup.core.storage.base import Storage
@@ -48,20 +41,28 @@ def engine_for(database: Database) -> Address:
 
 def engine_on(server: Server, name: str) -> Address:
     """As `engine_for`, for a database of `server` that need not exist: a restore's target."""
-    return _ENGINES[ServerKind(server.kind)](server, name)
+    location = _resolved_location(server)
+    return _kind(server).open(location, name, server_password(server), partial(file_in, server))
 
 
-def restore_engine(server: Server) -> Engine:
-    """The engine of `server` as a whole, to check restores to it and replace its databases. The
-    names that it is given then are checked as `file_in` does. Errors: `engine_for`."""
-    return _SERVER_ENGINES[ServerKind(server.kind)](server)
+def server_engine(server: Server, password: Secret | None = None) -> Engine:
+    """Return the engine of `server` as a whole: to test and to discover it, to check restores to it
+    and to replace its databases. The names that it is given then are checked as `file_in` does.
+
+    `password` is used instead of the stored one; an unsaved server has none stored. Errors:
+    `engine_for`.
+    """
+    if server.folder:
+        check_folder(Path(server.folder))
+    location = _resolved_location(server)
+    if password is None and server.pk:
+        password = server_password(server)
+    return _kind(server).open(location, None, password, partial(file_in, server)).engine
 
 
 def shown_address(server: Server, name: str) -> str:
     """As `target_on`, to be shown: nothing is checked."""
-    if server.folder:
-        return sqlite_url(Path(server.folder) / name)
-    return target_on(server, name)
+    return _kind(server).url_of(location_of(server), name)
 
 
 def refuse_path(server: Server, name: str) -> None:
@@ -76,25 +77,40 @@ def refuse_path(server: Server, name: str) -> None:
 
 
 def target_on(server: Server, name: str) -> str:
-    """Return the address of the database `name` of `server`, as command lines take it."""
-    return _TARGETS[ServerKind(server.kind)](server, name)
+    """What the engine calls the database `name` of `server`: `RestoreRequest.target`."""
+    if server.folder:
+        file_in(server, name)
+    return shown_address(server, name)
+
+
+def location_of(server: Server) -> ServerLocation:
+    """Return how `server` is reached; its host is not resolved. Raises `BadSetting` if the file of
+    its CA certificates cannot be written."""
+    return ServerLocation(
+        host=server.host,
+        port=server.port,
+        user=server.user,
+        sslmode=server.sslmode,
+        sslrootcert=ca_certificates.file_for(server) if server.host else "",
+        maintenance_database=server.maintenance_database,
+        folder=server.folder,
+    )
+
+
+def _resolved_location(server: Server) -> ServerLocation:
+    """Return how `server` is reached, at the address that was checked. Errors: `engine_for`."""
+    location = location_of(server)
+    return location if server.folder else replace(location, address=_address(server))
+
+
+def _kind(server: Server) -> Kind:
+    return kind_named(server.kind)
 
 
 def server_password(server: Server) -> Secret | None:
     """Raises `SecretsLocked`, `Tampered`."""
     text = secrets.unseal_field(server, "password")
     return Secret(text) if text else None
-
-
-def connection_settings(server: Server, name: str) -> ConnectionSettings:
-    """How to reach a PostgreSQL server, at the address that was checked. Errors: `engine_for`."""
-    return replace(_postgresql_settings(server, name), address=_address(server))
-
-
-def mysql_settings(server: Server, name: str = "") -> MysqlSettings:
-    """How to reach a MySQL or MariaDB server, at the address that was checked. Errors:
-    `engine_for`."""
-    return replace(_mysql_settings(server, name), address=_address(server))
 
 
 def _address(server: Server) -> str:
@@ -110,16 +126,18 @@ def _address(server: Server) -> str:
 
 
 def file_in(server: Server, name: str) -> Path:
-    """The path of the SQLite database `name`. Raises `BadSetting` for anything that is not a
-    plain name in the server's folder, a link, the dashboard's own catalog, and a folder that
-    `roots` does not allow."""
+    """Return the path of the file `name` in the folder of `server`.
+
+    Raises `BadSetting` for anything that is not a plain name in that folder, a link, the
+    dashboard's own catalog, and a folder that `roots` does not allow.
+    """
     folder = Path(server.folder)
     path = folder / name
     if not folder.is_absolute() or path.parent != folder or name in ("", ".", "..") or "\0" in name:
         raise BadSetting(f"{name[:80]!r} is not a file name in {server.folder}")
     if is_own_catalog(path):
         raise BadSetting(f"{path} is the dashboard's own catalog", "choose another file")
-    check_sqlite_folder(folder)
+    check_folder(folder)
     if path.is_symlink():
         raise BadSetting(f"{path} is a link", "register the folder that holds the file itself")
     return path
@@ -219,75 +237,3 @@ def writing_keyring_for(team: Team) -> Keyring:
 def _keyring(rows: Iterable[EncryptionKey]) -> Keyring:
     lines = (secrets.unseal_field(row, "secret") or row.public for row in rows)
     return Keyring.of([keyfile.decode(line) for line in lines])
-
-
-def _postgresql_settings(server: Server, name: str) -> ConnectionSettings:
-    return ConnectionSettings(
-        host=server.host,
-        user=server.user,
-        database=name,
-        port=server.port,
-        sslmode=server.sslmode,
-        sslrootcert=ca_certificates.file_for(server),
-    )
-
-
-def _mysql_settings(server: Server, name: str) -> MysqlSettings:
-    # The host may be the file of a socket.
-    is_socket = server.host.startswith("/")
-    return MysqlSettings(
-        host="" if is_socket else server.host,
-        socket=server.host if is_socket else "",
-        user=server.user,
-        database=name,
-        port=server.port,
-        sslmode=server.sslmode,
-        sslrootcert=ca_certificates.file_for(server),
-    )
-
-
-def _postgresql(server: Server, name: str) -> Address:
-    engine = PostgresEngine(connection_settings(server, name), server_password(server))
-    return Address(engine, f"{server.host}:{server.port}", name)
-
-
-def _mysql(server: Server, name: str) -> Address:
-    found = mysql_settings(server, name)
-    return Address(MysqlEngine(found, server_password(server)), found.where, name)
-
-
-def _sqlite(server: Server, name: str) -> Address:
-    path = file_in(server, name)
-    return Address(SqliteEngine(path), str(path.parent), path.name)
-
-
-def _postgresql_server(server: Server) -> Engine:
-    settings = connection_settings(server, server.maintenance_database or "postgres")
-    return PostgresEngine(settings, server_password(server))
-
-
-def _mysql_server(server: Server) -> Engine:
-    return MysqlEngine(mysql_settings(server), server_password(server))
-
-
-def _sqlite_server(server: Server) -> Engine:
-    folder = Path(server.folder)
-    check_sqlite_folder(folder)
-    return SqliteEngine(folder / "any", path_of=partial(file_in, server))
-
-
-_SERVER_ENGINES: dict[ServerKind, Callable[[Server], Engine]] = {
-    ServerKind.POSTGRESQL: _postgresql_server,
-    ServerKind.MYSQL: _mysql_server,
-    ServerKind.SQLITE: _sqlite_server,
-}
-_ENGINES: dict[ServerKind, Callable[[Server, str], Address]] = {
-    ServerKind.POSTGRESQL: _postgresql,
-    ServerKind.MYSQL: _mysql,
-    ServerKind.SQLITE: _sqlite,
-}
-_TARGETS: dict[ServerKind, Callable[[Server, str], str]] = {
-    ServerKind.POSTGRESQL: lambda server, name: postgresql_url(_postgresql_settings(server, name)),
-    ServerKind.MYSQL: lambda server, name: mysql_url(_mysql_settings(server, name)),
-    ServerKind.SQLITE: lambda server, name: sqlite_url(file_in(server, name)),
-}

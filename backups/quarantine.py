@@ -9,10 +9,11 @@ from __future__ import annotations
 from django.db import transaction
 from django.http import HttpRequest
 
-from backups.catalog_location import is_same, place_of_catalog
+from backups.catalog_location import place_of_catalog
 from backups.models import Installation
 from covetbackup.audit.log import Actor, record
 from covetbackup.command_line import command
+from covetbackup.core.databases.location import is_same_location
 from covetbackup.core.errors import Conflict
 
 REASON = "this catalog is a copy and in quarantine: no job runs and nothing is deleted"
@@ -32,7 +33,7 @@ def refusal() -> str:
 def is_quarantined() -> bool:
     """Whether the row of the installation was written in another catalog than this one."""
     recorded = Installation.objects.values_list("place", flat=True).first()
-    return bool(recorded) and not is_same(str(recorded), place_of_catalog())
+    return bool(recorded) and not is_same_location(str(recorded), place_of_catalog())
 
 
 def adopt() -> None:

@@ -20,7 +20,7 @@ from covetbackup.core.storage.base import MARKER
 VARIABLE = "COVET_SQLITE_ROOTS"
 
 
-def check_sqlite_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """Raise `BadSetting` unless `folder`, links followed, is an allowed root or below one. The
     folder that holds the catalog and the keys never is, but folders in it may be: not those of
     the dashboard, and none in a repository, where a restored file would lie among backups."""
@@ -47,7 +47,7 @@ def refused_servers() -> list[tuple[Server, BadSetting]]:
     found = []
     for server in Server.objects.filter(kind=ServerKind.SQLITE).order_by("pk"):
         try:
-            check_sqlite_folder(Path(server.folder))
+            check_folder(Path(server.folder))
         except BadSetting as error:
             found.append((server, error))
     return found

@@ -8,7 +8,7 @@ from functools import partial
 
 from django.utils import timezone
 
-from backups.engine_factory import restore_engine
+from backups.engine_factory import server_engine
 from backups.models import Server
 from backups.timeout import within
 from covetbackup.core.errors import Conflict, CovetError, DatabaseUnavailable
@@ -54,7 +54,7 @@ def look_at_remains(restore: Restore) -> Remains:
 def _remains(
     server: Server, name: str, may_be_real: bool, retained_as: str, ended_at: datetime
 ) -> Remains:
-    engine = restore_engine(server)
+    engine = server_engine(server)
     left: list[str] = []
     swept = engine.target().cleanup(ended_at, left.append)
     if retained_as:
@@ -74,11 +74,11 @@ def _remains_of_adding(restore: Restore) -> Remains:
 
 def _was_swapped(restore: Restore, retained_as: str) -> bool:
     server = restore.target_server
-    return bool(retained_as) and restore_engine(server).replacement().was_swapped(
+    return bool(retained_as) and server_engine(server).replacement().was_swapped(
         restore.request.database, retained_as
     )
 
 
 def _was_added(restore: Restore) -> bool | None:
     trace = restore.result.get("trace", "")
-    return restore_engine(restore.target_server).target().was_committed(trace) if trace else None
+    return server_engine(restore.target_server).target().was_committed(trace) if trace else None

@@ -13,7 +13,7 @@ from functools import partial
 from django.utils import timezone
 
 from backups.catalog_location import place_of_catalog
-from backups.engine_factory import keyring_for, open_repository, restore_engine
+from backups.engine_factory import keyring_for, open_repository, server_engine
 from backups.models import Backup, Repository, Server
 from backups.timeout import within
 from covetbackup.core.crypto.keyring import Keyring
@@ -68,7 +68,7 @@ def sessions(restore: Restore) -> list[Session]:
 
 
 def _sessions(server: Server, name: str) -> list[Session]:
-    return restore_engine(server).replacement().sessions(name)
+    return server_engine(server).replacement().sessions(name)
 
 
 def _verified(backup: Backup) -> Check:
@@ -141,4 +141,4 @@ def _checks_of_target(server: Server, wanted: CheckInput, catalog: str) -> list[
             refuse_catalog(server, wanted.request.database, catalog)
         except Conflict as error:
             return [failed("Name", error)]
-    return restore_engine(server).check_restore(wanted)
+    return server_engine(server).check_restore(wanted)

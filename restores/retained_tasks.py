@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from backups.discovery import discover
-from backups.engine_factory import restore_engine
+from backups.engine_factory import server_engine
 from backups.timeout import within
 from covetbackup.access.models import User
 from covetbackup.audit.log import actor_of, record
@@ -122,7 +122,7 @@ def _of(job: Job) -> RetainedDatabase | None:
 
 
 def _replacement(kept: RetainedDatabase) -> Replacement:
-    return restore_engine(kept.restore.target_server).replacement()
+    return server_engine(kept.restore.target_server).replacement()
 
 
 def _refuse_other(name: str, identity: str | None, expected: str) -> None:

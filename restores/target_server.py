@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from backups.catalog_location import is_same, place_of_catalog
-from backups.engine_factory import refuse_path, restore_engine, shown_address
+from backups.catalog_location import place_of_catalog
+from backups.engine_factory import refuse_path, server_engine, shown_address
 from backups.models import Server
 from covetbackup.command_line import command
+from covetbackup.core.databases.location import is_same_location
 from covetbackup.core.databases.registry import restore_features
 from covetbackup.core.databases.restore_target import RestoreFeatures
 from covetbackup.core.errors import Conflict
@@ -31,10 +32,10 @@ def refuse_catalog(server: Server, name: str, catalog: str) -> None:
     """Raise `Conflict` if the database `name` of `server` lies at `catalog`, a place as
     `place_of_catalog` tells it, where this dashboard has its own: a restore never replaces or
     changes that. Touches no catalog; contacts the server only if one of its kind can hold it, and
-    raises what `restore_engine` and the engine raise."""
+    raises what `server_engine` and the engine raise."""
     if catalog.partition(":")[0] != server.kind:
         return
-    if is_same(restore_engine(server).target().location_of(name), catalog):
+    if is_same_location(server_engine(server).target().location_of(name), catalog):
         raise Conflict(
             f"{name} is the catalog of this dashboard, which cannot replace or change it itself",
             "set up a fresh installation with an empty catalog and fill it with "

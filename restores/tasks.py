@@ -19,7 +19,7 @@ from backups.engine_factory import (
     engine_on,
     keyring_for,
     open_repository,
-    restore_engine,
+    server_engine,
 )
 from backups.models import Hold, Server
 from backups.reachability import noting_reachability
@@ -148,7 +148,7 @@ def _was_finished_before(work: Work, restore: Restore) -> bool:
 def _sweep_before(work: Work, server: Server) -> None:
     """What killed restores left on this server goes now; that it cannot must not stop this one."""
     try:
-        target = restore_engine(server).target()
+        target = server_engine(server).target()
         swept = target.cleanup(timezone.now() - _OLD, work.progress.note)
     except CovetError as error:
         work.progress.note(f"could not look for left-over scratch databases: {error}")
@@ -220,7 +220,7 @@ def _identities(restore: Restore, retained_as: str) -> tuple[str, str]:
     if not retained_as:
         return "", ""
     try:
-        replacement = restore_engine(restore.target_server).replacement()
+        replacement = server_engine(restore.target_server).replacement()
         names = (retained_as, restore.request.database)
         retained, successor = (replacement.identity(name) or "" for name in names)
     except CovetError:

@@ -14,7 +14,7 @@ from backups.forms.owned import TeamForm
 from backups.models import Server
 from backups.models.source import ServerKind
 from backups.onboarding import save_server
-from backups.roots import VARIABLE, allowed_text, check_sqlite_folder
+from backups.roots import VARIABLE, allowed_text, check_folder
 from covetbackup.access.roles import Permission
 from covetbackup.core.errors import BadSetting, sentence
 from covetbackup.core.stream.secret import Secret
@@ -214,7 +214,7 @@ class SqliteServerForm(ServerForm):
             raise ValidationError("Enter an absolute path without “..”, such as /srv/shop.")
         folder = folder.rstrip("/") or "/"
         try:
-            check_sqlite_folder(Path(folder))
+            check_folder(Path(folder))
         except BadSetting as error:
             raise ValidationError(sentence(error)) from error
         return folder

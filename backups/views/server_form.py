@@ -9,7 +9,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from backups.connection_check import ServerCheck
 from backups.discovery import note_problem
 from backups.forms import skip_test_token
 from backups.forms.servers import SERVER_FORMS, ServerForm
@@ -23,6 +22,8 @@ from covetbackup.access.forms import posted
 from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
 from covetbackup.audit.models import Outcome
+from covetbackup.core.databases.checks import Level
+from covetbackup.core.databases.server import ServerProbe
 from covetbackup.core.errors import CovetError
 
 
@@ -85,7 +86,7 @@ def _try(request: HttpRequest, form: ServerForm) -> HttpResponse:
     return _page(request, form, check=check)
 
 
-def _save(request: HttpRequest, form: ServerForm, check: ServerCheck | None) -> HttpResponse:
+def _save(request: HttpRequest, form: ServerForm, check: ServerProbe | None) -> HttpResponse:
     is_new = form.instance.pk is None
     try:
         saved = form.save()
@@ -120,9 +121,9 @@ def _save_untested(request: HttpRequest, form: ServerForm) -> HttpResponse:
     return redirect("server", saved.pk)
 
 
-def _warn(request: HttpRequest, check: ServerCheck) -> None:
-    for finding in check.findings[:5]:
-        if finding.is_blocking:
+def _warn(request: HttpRequest, check: ServerProbe) -> None:
+    for finding in check.checks[:5]:
+        if finding.level is Level.FAIL:
             tell(request, CovetError(f"{finding.title}: {finding.detail}", finding.fix))
 
 

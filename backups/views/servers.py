@@ -11,7 +11,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from backups.connection_check import ServerCheck
 from backups.discovery import Discovery, discover
 from backups.models import DatabaseState, Server
 from backups.models.source import ServerKind
@@ -24,6 +23,7 @@ from covetbackup.audit.log import record
 from covetbackup.audit.models import Outcome
 from covetbackup.command_line import command
 from covetbackup.core.databases.registry import ENTRIES, capabilities
+from covetbackup.core.databases.server import ServerProbe
 from covetbackup.core.errors import CovetError
 from covetbackup.ignored_filters import ignored
 from covetbackup.paging import page_of
@@ -139,7 +139,7 @@ def _changes(result: Discovery) -> list[tuple[tuple[str, ...], str]]:
     return [(result.added, "new"), (result.gone, "gone"), (result.returned, "found again")]
 
 
-def _tested(probe: Callable[[], ServerCheck]) -> dict[str, Any]:
+def _tested(probe: Callable[[], ServerProbe]) -> dict[str, Any]:
     try:
         return {"check": probe()}
     except CovetError as error:

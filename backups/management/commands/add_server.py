@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from backups.ca_certificates import checked
-from backups.connection_check import ServerCheck
 from backups.discovery import Discovery, discover
 from backups.management.lookups import TEAM_HELP, find_team, password_from
 from backups.management.reporting import ReportingCommand
 from backups.models import Server
-from backups.models.source import ServerKind
 from backups.onboarding import save_server
 from backups.probing import remember, try_server
 from covetbackup.access.models import Team
 from covetbackup.audit.log import actor_of, record
 from covetbackup.core.cli.manual import Manual
 from covetbackup.core.cli.report import Report
-from covetbackup.core.databases.mysql.server import url as mysql_url
-from covetbackup.core.databases.postgresql.server.url import parse_url
+from covetbackup.core.databases.checks import Level
+from covetbackup.core.databases.registry import kind_named, kind_of_url
+from covetbackup.core.databases.server import ServerProbe
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.text import count_text
 
@@ -71,40 +69,21 @@ class Command(ReportingCommand):
 
 def server_at(address: str, name: str, team: Team) -> Server:
     """The unsaved row for an address as the engine's command line knows it."""
-    if address.startswith("sqlite:"):
-        folder = unquote(urlsplit(address).path)[1:].rstrip("/")
-        if not address.startswith("sqlite:////"):
-            raise BadSetting(f"{address[:200]!r} is not a folder", "write sqlite:////absolute/path")
-        return Server(team=team, name=name, kind=ServerKind.SQLITE, folder=folder or "/")
-    if address.startswith(("mysql:", "mariadb:")):
-        return _mysql_at(address, name, team)
-    settings = parse_url(address)
-    return Server(
+    kind = kind_of_url(address)
+    found = kind_named(kind).server_at(address)
+    server = Server(
         team=team,
         name=name,
-        kind=ServerKind.POSTGRESQL,
-        host=settings.host,
-        port=settings.port,
-        user=settings.user,
-        sslmode=settings.sslmode,
-        authority=_authority(settings.sslrootcert),
-        maintenance_database=settings.database,
+        kind=kind,
+        host=found.host,
+        user=found.user,
+        sslmode=found.sslmode,
+        authority=_authority(found.sslrootcert),
+        folder=found.folder,
     )
-
-
-def _mysql_at(address: str, name: str, team: Team) -> Server:
-    settings = mysql_url.parse_server(address)
-    return Server(
-        team=team,
-        name=name,
-        kind=ServerKind.MYSQL,
-        host=settings.host or settings.socket,
-        port=settings.port,
-        user=settings.user,
-        sslmode=settings.sslmode,
-        authority=_authority(settings.sslrootcert),
-        maintenance_database="",
-    )
+    if found.host:
+        server.port, server.maintenance_database = found.port, found.maintenance_database
+    return server
 
 
 def _authority(path: str) -> str:
@@ -125,7 +104,7 @@ def _check(server: Server) -> None:
         raise BadSetting(" ".join(error.messages)) from error
 
 
-def _data(server: Server, check: ServerCheck, found: Discovery) -> dict[str, Any]:
+def _data(server: Server, check: ServerProbe, found: Discovery) -> dict[str, Any]:
     return {
         "server": server.pk,
         "name": server.name,
@@ -137,14 +116,14 @@ def _data(server: Server, check: ServerCheck, found: Discovery) -> dict[str, Any
                 "title": finding.title,
                 "detail": finding.detail,
                 "fix": finding.fix,
-                "blocking": finding.is_blocking,
+                "blocking": finding.level is Level.FAIL,
             }
-            for finding in check.findings
+            for finding in check.checks
         ],
     }
 
 
-def _lines(server: Server, check: ServerCheck, found: Discovery) -> list[str]:
+def _lines(server: Server, check: ServerProbe, found: Discovery) -> list[str]:
     lines = [
         f"{server.name}: {server.get_kind_display()} {check.version}, "
         f"{count_text(len(found.present), 'database')}"
@@ -153,6 +132,6 @@ def _lines(server: Server, check: ServerCheck, found: Discovery) -> list[str]:
     lines += [
         f"  {name}" + ("" if name in included else "  (not included)") for name in found.present
     ]
-    for finding in check.findings:
+    for finding in check.checks:
         lines += [f"warning: {finding.title}: {finding.detail}", *finding.fix.splitlines()]
     return lines

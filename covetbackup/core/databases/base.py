@@ -7,7 +7,7 @@ in groups: those of one group may be read, or written, at once, each in a thread
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +18,7 @@ from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.restore import CheckInput, RestoreRequest
 from covetbackup.core.databases.restore_target import Replacement, RestoreTarget
 from covetbackup.core.databases.selection import ResolvedSelection
+from covetbackup.core.databases.server import Discovered, ServerProbe
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter, Sink, Source
 
@@ -182,6 +183,18 @@ class Engine(Protocol):
 
     def probe(self) -> Probe:
         """Look at the source. Raises `DatabaseUnavailable`, `ToolMissing`, `ToolTooOld`."""
+
+    def probe_server(self, wanted: Callable[[str], bool], catalog: str) -> ServerProbe:
+        """Test the connection to the server of this engine, or open the files of the folder: which
+        of the databases that are `wanted` can be backed up, and what is missing.
+
+        `catalog` is the location of the dashboard's own catalog, "" if there is none: it is named
+        if it is on the server. Raises `DatabaseUnavailable`, `BadSetting`.
+        """
+
+    def discover(self) -> Discovered:
+        """Return the databases of this engine's server, or the files of the folder. Raises
+        `DatabaseUnavailable`, `BadSetting`."""
 
     def backup(
         self, options: BackupOptions, progress: Progress

@@ -16,6 +16,7 @@ from covetbackup.core.databases.base import Engine
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.restore_target import RestoreFeatures
 from covetbackup.core.databases.selection import Listing
+from covetbackup.core.databases.server import ServerLocation
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.stream.base import Filter, Source
 from covetbackup.core.stream.secret import Secret
@@ -70,6 +71,34 @@ class Kind(Protocol):
     def open_url(self, url: str, password: Secret | None) -> Address:
         """Return the engine for the address of a database. Opens no connection. Raises
         `BadSetting` for anything that is not an address of this kind."""
+
+    def open(
+        self,
+        location: ServerLocation,
+        name: str | None,
+        password: Secret | None,
+        path_of: Callable[[str], Path] | None = None,
+    ) -> Address:
+        """Return the engine for the database `name` at `location`, which need not exist, or with
+        a `name` of None for the server or folder as a whole. Opens no connection.
+
+        For a kind whose databases are files `path_of` returns the path of a file in the folder,
+        and raises `BadSetting` for names and files that are not allowed. Raises `BadSetting`.
+        """
+
+    def url_of(self, location: ServerLocation, name: str) -> str:
+        """Return the address of the database `name` at `location`, as `open_url` takes it."""
+
+    def server_at(self, url: str) -> ServerLocation:
+        """Return the server, or the folder, that the address `url` names; the address need not
+        name a database. Raises `BadSetting`."""
+
+    def own_location(self, name: str, ask: Callable[[str], object]) -> str:
+        """Return the location (`databases.location`) of the database `name` that another driver
+        is connected to; "" if it cannot be told.
+
+        `ask` returns the first value of a query's answer, None if the role may not run it.
+        """
 
     def cleanup(self, url: str, before: datetime, password: Secret | None) -> list[str]:
         """Remove what restores begun before `before` (aware) and killed left on the server of

@@ -15,6 +15,7 @@ from backups.onboarding import save_server
 from backups.probing import probe_server
 from backups.services import request_backup
 from covetbackup.access.models import Team
+from covetbackup.core.databases.checks import Level
 from covetbackup.core.errors import BadSetting, DatabaseUnavailable
 from tests.support.postgres import PostgresRole, PostgresServer
 from tests.web.catalog import make_file, postgres_at, sqlite_server
@@ -112,7 +113,7 @@ def test_a_file_whose_name_is_no_text_is_reported_not_registered(
     os.rename(tmp_path / "data" / "x.db", os.fsencode(tmp_path / "data") + b"/\xff.db")
 
     assert discover(server).present == ()
-    assert "UTF-8" in probe_server(server).findings[0].detail
+    assert "UTF-8" in probe_server(server).checks[0].detail
 
 
 def test_a_database_that_is_gone_cannot_be_backed_up(
@@ -151,7 +152,7 @@ def test_a_test_of_a_superuser_finds_nothing_missing(
 ) -> None:
     server = postgres_at(team, postgres_server)
     check = probe_server(server)
-    assert check.is_ok and check.findings == () and check.tool_version
+    assert check.is_ok and check.checks == () and check.tool_version
     server.refresh_from_db()
     assert server.version.startswith(str(postgres_server.major)) and server.problem == ""
 
@@ -173,12 +174,12 @@ def test_missing_rights_are_named_with_the_grants_that_give_them(
 
     check = probe_server(server)
 
-    fixes = "\n".join(finding.fix for finding in check.findings)
+    fixes = "\n".join(finding.fix for finding in check.checks)
     assert f'GRANT CONNECT ON DATABASE "{closed}" TO {role.name};' in fixes
     assert f"GRANT SELECT ON TABLE public.secret_orders TO {role.name};" in fixes
     assert f"GRANT SELECT ON SEQUENCE public.numbers TO {role.name};" in fixes
     assert f"GRANT pg_read_all_data TO {role.name};" in fixes
-    assert [f.fix for f in check.findings if not f.is_blocking] == [
+    assert [f.fix for f in check.checks if f.level is Level.WARNING] == [
         f"ALTER ROLE {role.name} CREATEDB;"
     ]
     assert not check.is_ok
@@ -194,12 +195,12 @@ def test_running_the_grants_makes_the_test_pass(
     postgres_tidy.execute(postgres_database, "CREATE TABLE orders (id int)")
     server = postgres_at(team, postgres_tidy, postgres_role())
     server.include = postgres_database  # the server is shared with other tests' databases
-    for finding in probe_server(server).findings:
+    for finding in probe_server(server).checks:
         for line in finding.fix.splitlines():
             if not line.startswith("--"):
                 postgres_tidy.execute(postgres_database, line)
 
-    assert probe_server(server).findings == ()
+    assert probe_server(server).checks == ()
 
 
 def test_a_wrong_password_is_said_and_not_shown(

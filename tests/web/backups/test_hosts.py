@@ -15,7 +15,10 @@ from backups.models.source import ServerKind
 from backups.onboarding import add_repository
 from covetbackup.access.models import Team
 from covetbackup.core.databases import registry
+from covetbackup.core.databases.kind import Address
+from covetbackup.core.databases.postgresql.engine import PostgresKind
 from covetbackup.core.databases.postgresql.server.url import parse_url
+from covetbackup.core.databases.server import ServerLocation
 from covetbackup.core.errors import BadSetting, Conflict, DatabaseUnavailable, StorageUnavailable
 from tests.web.catalog import make_file, make_repository
 from tests.web.factories import make_server
@@ -73,8 +76,12 @@ def test_the_address_that_was_checked_is_the_one_that_is_used(
         return [(2, 1, 6, "", (next(answers), port))]
 
     monkeypatch.setattr("socket.getaddrinfo", resolve)
-    settings = engine_factory.connection_settings(make_server(team, host="db.example.com"), "shop")
-    assert (settings.host, settings.address) == ("db.example.com", "10.0.0.5")
+    used: list[ServerLocation] = []
+    monkeypatch.setattr(
+        PostgresKind, "open", lambda self, location, *_: used.append(location) or Address
+    )
+    engine_factory.engine_on(make_server(team, host="db.example.com"), "shop")
+    assert (used[0].host, used[0].address) == ("db.example.com", "10.0.0.5")
 
 
 def test_a_name_without_an_address_is_a_passing_fault() -> None:

@@ -77,7 +77,7 @@ def test_a_test_as_root_finds_nothing_missing(
 ) -> None:
     server = mariadb_at(team, mariadb_server)
     check = probe_server(server)
-    assert check.is_ok and check.findings == () and "MariaDB" in check.tool_version
+    assert check.is_ok and check.checks == () and "MariaDB" in check.tool_version
     server.refresh_from_db()
     assert "MariaDB" in server.version and server.problem == ""
 
@@ -91,13 +91,13 @@ def test_running_the_grants_makes_the_test_pass(
     server = mariadb_at(team, mariadb_tidy, user)
     check = probe_server(server)
     assert not check.is_ok
-    titles = [finding.title for finding in check.findings]
+    titles = [finding.title for finding in check.checks]
     assert f"Database {database} cannot be read whole" in titles
-    assert any("secret_orders" in finding.detail for finding in check.findings)
-    for finding in check.findings:
+    assert any("secret_orders" in finding.detail for finding in check.checks)
+    for finding in check.checks:
         for line in finding.fix.splitlines():
             mariadb_tidy.execute(None, line.rstrip(";"))
-    assert probe_server(server).findings == ()
+    assert probe_server(server).checks == ()
 
 
 def test_a_wrong_password_is_said_and_not_shown(

@@ -17,13 +17,15 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from backups import quarantine
-from backups.catalog_location import _place_of_file, is_same, place_of_catalog
+from backups.catalog_location import place_of_catalog
 from backups.models import Installation
 from backups.probing import try_server
 from covetbackup.access.models import Team, User
 from covetbackup.audit.models import AuditEntry
 from covetbackup.core.databases.checks import Level
+from covetbackup.core.databases.location import is_same_location
 from covetbackup.core.databases.postgresql.server.location import location_text
+from covetbackup.core.databases.sqlite.server.location import location_of
 from covetbackup.core.errors import Conflict
 from covetbackup.jobs import dispatch, queue
 from covetbackup.jobs.models import Node
@@ -61,14 +63,14 @@ def node() -> uuid.UUID:
 def test_a_copied_file_lies_elsewhere_and_a_renamed_one_where_it_was(tmp_path: Path) -> None:
     path, copy = tmp_path / "catalog", tmp_path / "copy"
     path.write_bytes(b"rows")
-    was = _place_of_file(path)
+    was = location_of(path)
     shutil.copy2(path, copy)
-    assert not is_same(_place_of_file(copy), was)
+    assert not is_same_location(location_of(copy), was)
     (tmp_path / "link").symlink_to(path)
-    assert is_same(_place_of_file(tmp_path / "link"), was)
-    assert is_same(_place_of_file(path.rename(tmp_path / "renamed")), was)
+    assert is_same_location(location_of(tmp_path / "link"), was)
+    assert is_same_location(location_of(path.rename(tmp_path / "renamed")), was)
     os.replace(copy, tmp_path / "renamed")  # an older state, put back
-    assert not is_same(_place_of_file(tmp_path / "renamed"), was)
+    assert not is_same_location(location_of(tmp_path / "renamed"), was)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,7 @@ def test_a_copied_file_lies_elsewhere_and_a_renamed_one_where_it_was(tmp_path: P
     ],
 )
 def test_places_are_compared_as_far_as_both_are_known(one: str, other: str, same: bool) -> None:
-    assert is_same(one, other) is is_same(other, one) is same
+    assert is_same_location(one, other) is is_same_location(other, one) is same
 
 
 def test_a_new_and_an_upgraded_catalog_run_jobs(vault: Path, team: Team) -> None:
@@ -207,7 +209,7 @@ def test_the_own_catalog_is_backed_up_and_never_replaced(
     backup = taken(make_database(server, name=postgres_database))
     catalog = catalog_at(postgres_tidy, postgres_database)
     monkeypatch.setattr("backups.probing.place_of_catalog", lambda: catalog)
-    titles = [finding.title for finding in try_server(server).findings]
+    titles = [finding.title for finding in try_server(server).checks]
     assert f"{postgres_database} is the catalog of this dashboard" in titles
     monkeypatch.setattr(preflight, "place_of_catalog", lambda: catalog)
     monkeypatch.setattr(target_server, "place_of_catalog", lambda: catalog)

@@ -17,7 +17,7 @@ from django.urls import reverse
 from backups.discovery import discover
 from backups.engine_factory import engine_on
 from backups.models import Database, Repository, Server
-from backups.roots import check_sqlite_folder
+from backups.roots import check_folder
 from covetbackup.access.models import Team, User
 from covetbackup.core.errors import BadSetting
 from tests.web.catalog import make_file
@@ -50,10 +50,10 @@ def findings() -> list[str]:
 
 
 def test_a_root_and_what_is_below_it_may_be_registered(root: Path, tmp_path: Path) -> None:
-    check_sqlite_folder(root)
-    check_sqlite_folder(root / "shop")
+    check_folder(root)
+    check_folder(root / "shop")
     (tmp_path / "other-name").symlink_to(root)
-    check_sqlite_folder(tmp_path / "other-name" / "shop")
+    check_folder(tmp_path / "other-name" / "shop")
 
 
 def test_links_and_neighbours_do_not_lead_out_of_a_root(root: Path, outside: Path) -> None:
@@ -62,16 +62,16 @@ def test_links_and_neighbours_do_not_lead_out_of_a_root(root: Path, outside: Pat
     neighbour = root.with_name("allowed-too")
     for folder in (outside, root / "link", root / "loop", neighbour, Path("/etc"), root.parent):
         with pytest.raises(BadSetting):
-            check_sqlite_folder(folder)
+            check_folder(folder)
 
 
 def test_the_folder_of_the_catalog_holds_no_database_of_a_team() -> None:
     with pytest.raises(BadSetting, match="own files"):
-        check_sqlite_folder(settings.VAR_DIR)
+        check_folder(settings.VAR_DIR)
     for name in ("static", "static/css", "authorities"):
         with pytest.raises(BadSetting, match="own files"):
-            check_sqlite_folder(settings.VAR_DIR / name)
-    check_sqlite_folder(settings.VAR_DIR / "sample" / "sqlite")
+            check_folder(settings.VAR_DIR / name)
+    check_folder(settings.VAR_DIR / "sample" / "sqlite")
 
 
 def test_nothing_is_read_or_restored_among_the_backups_of_a_repository(
@@ -80,8 +80,8 @@ def test_nothing_is_read_or_restored_among_the_backups_of_a_repository(
     inside = vault / "first" / "b"
     for folder in (vault / "first", inside):
         with pytest.raises(BadSetting, match="in a repository"):
-            check_sqlite_folder(folder)
-    check_sqlite_folder(vault)
+            check_folder(folder)
+    check_folder(vault)
     make_server(team, name="inside", folder=str(inside))
     (vault / "loop").symlink_to(vault / "loop")
     make_server(team, name="loop", folder=str(vault / "loop"))

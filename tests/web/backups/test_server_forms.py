@@ -14,10 +14,11 @@ from django.urls import reverse
 
 from backups import secrets
 from backups.models import Server
-from backups.probing import find_clients, try_server
+from backups.probing import try_server
 from covetbackup.access.models import Team, User
 from covetbackup.audit.models import AuditEntry
-from covetbackup.core.databases.postgresql.server.clients import Clients
+from covetbackup.core.databases.checks import Level
+from covetbackup.core.databases.postgresql.server.clients import Clients, find_clients
 from tests.support.postgres import PostgresServer
 from tests.support.postgres_tls import Authority, encrypted
 from tests.web.catalog import postgres_at
@@ -206,9 +207,11 @@ def test_client_programs_that_do_not_fit_are_named_with_what_to_install(
     postgres_server: PostgresServer,
 ) -> None:
     found = programs_of(tmp_path, version) if version else []
-    monkeypatch.setattr("backups.probing.find_clients", lambda: found)
+    monkeypatch.setattr(
+        "covetbackup.core.databases.postgresql.engine.find_clients", lambda directories: found
+    )
     check = try_server(postgres_at(team, postgres_server), password=postgres_server.password)
-    [finding] = [finding for finding in check.findings if finding.is_blocking]
+    [finding] = [finding for finding in check.checks if finding.level is Level.FAIL]
     assert cause in finding.detail
     assert f"install postgresql-client-{postgres_server.major}" in finding.fix
 

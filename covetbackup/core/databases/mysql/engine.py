@@ -20,6 +20,7 @@ from covetbackup.core.databases.mysql.archive.members import MAP, PROGRAMS, SCHE
 from covetbackup.core.databases.mysql.archive.selection import Listing
 from covetbackup.core.databases.mysql.backup import session
 from covetbackup.core.databases.mysql.backup.dump import check_member
+from covetbackup.core.databases.mysql.inventory.databases import discover
 from covetbackup.core.databases.mysql.inventory.tables import list_tables
 from covetbackup.core.databases.mysql.replace.replacement import MysqlReplacement
 from covetbackup.core.databases.mysql.restore import new_database, scratch
@@ -31,9 +32,11 @@ from covetbackup.core.databases.mysql.restore.target import MysqlTarget
 from covetbackup.core.databases.mysql.server.clients import Clients, choose_clients, find_clients
 from covetbackup.core.databases.mysql.server.connection import connect, translated
 from covetbackup.core.databases.mysql.server.flavour import Version
+from covetbackup.core.databases.mysql.server.probe import probe_server
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
-from covetbackup.core.databases.mysql.server.url import parse_server, parse_url
+from covetbackup.core.databases.mysql.server.url import parse_server, parse_url, to_url
 from covetbackup.core.databases.restore import CheckInput, RestoreRequest
+from covetbackup.core.databases.server import Discovered, ServerLocation, ServerProbe
 from covetbackup.core.databases.url_format import scratch_address
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
@@ -66,6 +69,14 @@ class MysqlEngine:
             session.refuse_absent(connection)
             listing = list_tables(connection, self._settings.database)
             return session.probe_of(connection, self._clients(connection.version), listing)
+
+    def probe_server(self, wanted: Callable[[str], bool], catalog: str) -> ServerProbe:
+        """The catalog is never on such a server."""
+        return probe_server(self._settings, self._password, choose=self._clients, wanted=wanted)
+
+    def discover(self) -> Discovered:
+        with translated(self._settings), connect(self._settings, self._password) as connection:
+            return discover(connection)
 
     def backup(
         self, options: BackupOptions, progress: Progress
@@ -135,6 +146,32 @@ class MysqlKind:
         settings = parse_url(url)
         return Address(MysqlEngine(settings, password), settings.where, settings.database)
 
+    def open(
+        self,
+        location: ServerLocation,
+        name: str | None,
+        password: Secret | None,
+        path_of: Callable[[str], Path] | None = None,
+    ) -> Address:
+        settings = _settings(location, name or "")
+        return Address(MysqlEngine(settings, password), settings.where, settings.database)
+
+    def url_of(self, location: ServerLocation, name: str) -> str:
+        return to_url(_settings(location, name))
+
+    def server_at(self, url: str) -> ServerLocation:
+        found = parse_server(url)
+        return ServerLocation(
+            host=found.host or found.socket,
+            port=found.port,
+            user=found.user,
+            sslmode=found.sslmode,
+            sslrootcert=found.sslrootcert,
+        )
+
+    def own_location(self, name: str, ask: Callable[[str], object]) -> str:
+        return ""
+
     def cleanup(self, url: str, before: datetime, password: Secret | None) -> list[str]:
         return scratch.cleanup_scratch(parse_server(url), before, password)
 
@@ -151,6 +188,21 @@ class MysqlKind:
 
     def export(self, open_stream: Callable[[str], Source], folder: Path) -> None:
         raise no_export(MysqlEngine.kind)
+
+
+def _settings(location: ServerLocation, database: str) -> ConnectionSettings:
+    # The host may be the file of a socket.
+    is_socket = location.host.startswith("/")
+    return ConnectionSettings(
+        host="" if is_socket else location.host,
+        socket=location.host if is_socket else "",
+        user=location.user,
+        database=database,
+        port=location.port,
+        sslmode=location.sslmode,
+        sslrootcert=location.sslrootcert,
+        address=location.address,
+    )
 
 
 KIND: Kind = MysqlKind()

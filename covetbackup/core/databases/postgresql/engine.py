@@ -24,6 +24,7 @@ from covetbackup.core.databases.postgresql.archive.member_names import DUMP
 from covetbackup.core.databases.postgresql.backup import session
 from covetbackup.core.databases.postgresql.backup.parallel import METHOD as PARALLEL
 from covetbackup.core.databases.postgresql.backup.single_stream import METHOD as LOGICAL
+from covetbackup.core.databases.postgresql.inventory.databases import discover
 from covetbackup.core.databases.postgresql.replace.replacement import PostgresReplacement
 from covetbackup.core.databases.postgresql.restore import new_database, scratch
 from covetbackup.core.databases.postgresql.restore.checks import check_new_database
@@ -45,13 +46,18 @@ from covetbackup.core.databases.postgresql.server.connection import (
     major_of,
     translated,
 )
-from covetbackup.core.databases.postgresql.server.url import parse_url, with_database
+from covetbackup.core.databases.postgresql.server.location import location_asked
+from covetbackup.core.databases.postgresql.server.probe import ServerTest
+from covetbackup.core.databases.postgresql.server.url import parse_url, to_url, with_database
 from covetbackup.core.databases.restore import CheckInput, RestoreRequest
+from covetbackup.core.databases.server import Discovered, ServerLocation, ServerProbe
 from covetbackup.core.databases.url_format import scratch_address
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter, Source
 from covetbackup.core.stream.secret import Secret
+
+_MAINTENANCE = "postgres"
 
 
 class PostgresEngine:
@@ -81,6 +87,18 @@ class PostgresEngine:
             connect(self._settings, self._password, application="covetbackup") as connection,
         ):
             return session.probe(connection, self._clients(major_of(connection)))
+
+    def probe_server(self, wanted: Callable[[str], bool], catalog: str) -> ServerProbe:
+        return ServerTest(self._settings, self._password, self._clients, wanted, catalog).run()
+
+    def discover(self) -> Discovered:
+        with (
+            translated(self._settings),
+            connect(
+                self._settings, self._password, application="covetbackup discovery"
+            ) as connection,
+        ):
+            return discover(connection)
 
     def backup(
         self, options: BackupOptions, progress: Progress
@@ -160,7 +178,7 @@ class PostgresKind:
     """PostgreSQL as a `Kind`."""
 
     capabilities = Capabilities(
-        FEATURES, default_port=5432, maintenance_database="postgres", parallel_methods=(PARALLEL,)
+        FEATURES, default_port=5432, maintenance_database=_MAINTENANCE, parallel_methods=(PARALLEL,)
     )
 
     def open_url(self, url: str, password: Secret | None) -> Address:
@@ -168,8 +186,37 @@ class PostgresKind:
         where = f"{settings.host}:{settings.port}"
         return Address(PostgresEngine(settings, password), where, settings.database)
 
+    def open(
+        self,
+        location: ServerLocation,
+        name: str | None,
+        password: Secret | None,
+        path_of: Callable[[str], Path] | None = None,
+    ) -> Address:
+        if name is None:
+            name = location.maintenance_database or _MAINTENANCE
+        where = f"{location.host}:{location.port}"
+        return Address(PostgresEngine(_settings(location, name), password), where, name)
+
+    def url_of(self, location: ServerLocation, name: str) -> str:
+        return to_url(_settings(location, name))
+
+    def server_at(self, url: str) -> ServerLocation:
+        found = parse_url(url)
+        return ServerLocation(
+            host=found.host,
+            port=found.port,
+            user=found.user,
+            sslmode=found.sslmode,
+            sslrootcert=found.sslrootcert,
+            maintenance_database=found.database,
+        )
+
+    def own_location(self, name: str, ask: Callable[[str], object]) -> str:
+        return location_asked(ask)
+
     def cleanup(self, url: str, before: datetime, password: Secret | None) -> list[str]:
-        maintenance = with_database(url, self.capabilities.maintenance_database)
+        maintenance = with_database(url, _MAINTENANCE)
         return scratch.cleanup_scratch(parse_url(maintenance), before, password)
 
     def scratch_target(self, server: str) -> AbstractContextManager[str]:
@@ -187,6 +234,18 @@ class PostgresKind:
         """Write the dump as a directory that pg_restore loads with several connections."""
         with open_stream(DUMP) as chunks:
             export_directory(chunks, folder)
+
+
+def _settings(location: ServerLocation, database: str) -> ConnectionSettings:
+    return ConnectionSettings(
+        host=location.host,
+        user=location.user,
+        database=database,
+        port=location.port,
+        sslmode=location.sslmode,
+        sslrootcert=location.sslrootcert,
+        address=location.address,
+    )
 
 
 KIND: Kind = PostgresKind()

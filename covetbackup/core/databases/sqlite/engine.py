@@ -16,6 +16,7 @@ from covetbackup.core.databases.checks import Check
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.kind import Address, Capabilities, Kind, no_export, no_listing
 from covetbackup.core.databases.restore import CheckInput, RestoreRequest
+from covetbackup.core.databases.server import Discovered, ServerLocation, ServerProbe
 from covetbackup.core.databases.sqlite.archive.integrity import check_stream
 from covetbackup.core.databases.sqlite.backup.pages import HEADER_BYTES
 from covetbackup.core.databases.sqlite.backup.session import MEMBER, FixedState, Snapshot, counting
@@ -39,8 +40,15 @@ from covetbackup.core.databases.sqlite.server.connection import (
     require_sqlite,
 )
 from covetbackup.core.databases.sqlite.server.fd_cache import held_descriptor
+from covetbackup.core.databases.sqlite.server.folder import discover, probe_files
+from covetbackup.core.databases.sqlite.server.location import location_of
 from covetbackup.core.databases.sqlite.server.source import SourceFile, find_source
-from covetbackup.core.databases.sqlite.server.url import checked_path, parse_url, to_url
+from covetbackup.core.databases.sqlite.server.url import (
+    checked_path,
+    parse_folder,
+    parse_url,
+    to_url,
+)
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter, Source
@@ -95,6 +103,13 @@ class SqliteEngine:
             size = int(pragma(connection, "page_size")) * int(pragma(connection, "page_count"))
         return self._probe(size)
 
+    def probe_server(self, wanted: Callable[[str], bool], catalog: str) -> ServerProbe:
+        """The catalog is a file that `path_of` does not allow."""
+        return probe_files(self.discover(), self._probe_file, wanted)
+
+    def discover(self) -> Discovered:
+        return discover(self._path.parent, self._path_of)
+
     @contextmanager
     def backup(self, options: BackupOptions, progress: Progress) -> Iterator[Snapshot]:
         """Fix one state; method "" means 'wal' for a database in WAL mode and 'backup' otherwise.
@@ -146,6 +161,9 @@ class SqliteEngine:
                 f"SQLite has no method {method!r}", f"choose one of {known}"
             ) from error
 
+    def _probe_file(self, name: str) -> Probe:
+        return SqliteEngine(self._path_of(name)).probe()
+
     def _probe(self, size_bytes: int) -> Probe:
         version = sqlite3.sqlite_version
         return Probe(self.kind, version, version, str(self._path), size_bytes)
@@ -165,6 +183,28 @@ class SqliteKind:
     def open_url(self, url: str, password: Secret | None) -> Address:
         path = parse_url(url)
         return Address(SqliteEngine(path), str(path.parent), path.name)
+
+    def open(
+        self,
+        location: ServerLocation,
+        name: str | None,
+        password: Secret | None,
+        path_of: Callable[[str], Path] | None = None,
+    ) -> Address:
+        folder = Path(location.folder)
+        if name is None:
+            return Address(SqliteEngine(folder / "any", path_of=path_of), str(folder), "")
+        path = path_of(name) if path_of else folder / name
+        return Address(SqliteEngine(path, path_of=path_of), str(path.parent), path.name)
+
+    def url_of(self, location: ServerLocation, name: str) -> str:
+        return to_url(Path(location.folder) / name)
+
+    def server_at(self, url: str) -> ServerLocation:
+        return ServerLocation(folder=parse_folder(url))
+
+    def own_location(self, name: str, ask: Callable[[str], object]) -> str:
+        return location_of(Path(name))
 
     def cleanup(self, url: str, before: datetime, password: Secret | None) -> list[str]:
         return cleanup_folder(parse_url(url.rstrip("/")), before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
+from urllib.parse import quote, quote_from_bytes, unquote, unquote_to_bytes, urlsplit
 
 from covetbackup.core.errors import BadSetting
 
@@ -26,6 +26,14 @@ def parse_url(url: str) -> Path:
     if not raw.startswith(b"//") or raw.endswith(b"/"):
         raise BadSetting(f"{url!r} names no absolute file", "write four slashes: sqlite:////path")
     return checked_path(Path(os.fsdecode(raw[1:])))
+
+
+def parse_folder(url: str) -> str:
+    """Return the absolute path of the folder that `url` names, as it is written there, without
+    slashes at its end. Raises `BadSetting`."""
+    if not url.startswith(f"{_SCHEME}//"):
+        raise BadSetting(f"{url[:200]!r} is not a folder", "write sqlite:////absolute/path")
+    return unquote(urlsplit(url).path)[1:].rstrip("/") or "/"
 
 
 def to_url(path: Path) -> str:

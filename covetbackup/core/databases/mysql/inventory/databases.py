@@ -1,0 +1,35 @@
+"""Which databases a MySQL or MariaDB server has."""
+
+from __future__ import annotations
+
+from covetbackup.core.databases.mysql.restore import scratch
+from covetbackup.core.databases.mysql.server.connection import Connection
+from covetbackup.core.databases.mysql.server.settings import SERVERS_OWN
+from covetbackup.core.databases.server import Discovered, FoundDatabase
+
+_SCHEMAS = """
+SELECT SCHEMA_NAME, (SELECT sum(DATA_LENGTH + INDEX_LENGTH) FROM information_schema.TABLES
+                     WHERE TABLE_SCHEMA = SCHEMA_NAME)
+FROM information_schema.SCHEMATA ORDER BY SCHEMA_NAME
+"""
+
+
+def discover(connection: Connection) -> Discovered:
+    """Return the databases that the account may see, without the server's own and those of
+    unfinished restores."""
+    return Discovered(
+        tuple(
+            FoundDatabase(name, int(size or 0))
+            for name, size in connection.rows(_SCHEMAS)
+            if _is_a_users(name)
+        )
+    )
+
+
+def database_names(connection: Connection) -> list[str]:
+    """Return the names of the databases that `discover` would find; does not ask their sizes."""
+    return [name for name in connection.strings("SHOW DATABASES") if _is_a_users(name)]
+
+
+def _is_a_users(name: str) -> bool:
+    return name.lower() not in SERVERS_OWN and not name.startswith(scratch.PREFIX)
