@@ -25,7 +25,7 @@ from covetbackup.core.progress import Progress
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest, Trust
 from covetbackup.core.repository.open_backup import open_backup, signer_of
-from covetbackup.core.repository.repository import Listed, Repository as EngineRepository
+from covetbackup.core.repository.repository import ListEntry, Repository as EngineRepository
 
 RECREATED = "recreated from backups: enter how to connect, then discover its databases"
 _SEALED_NAME = "sealed: "
@@ -67,7 +67,7 @@ class _Run:
     progress: Progress
     result: Rebuilt = field(default_factory=Rebuilt)
 
-    def take(self, listed: Listed) -> None:
+    def take(self, listed: ListEntry) -> None:
         label = listed.label
         if listed.manifest is None:
             self.result.damaged[str(label)] = str(listed.problem)

@@ -45,7 +45,7 @@ from covetbackup.core.repository.layout import Label, slug_of
 from covetbackup.core.repository.manifest import Manifest
 from covetbackup.core.repository.marker import initialise
 from covetbackup.core.repository.open_backup import open_backup
-from covetbackup.core.repository.repository import Listed, Repository
+from covetbackup.core.repository.repository import ListEntry, Repository
 from covetbackup.core.repository.volumes import VOLUME_SIZE
 from covetbackup.core.storage.base import Storage
 from covetbackup.core.storage.registry import S3Credentials, open_storage
@@ -141,7 +141,7 @@ class BackupManager:
             clock=self._clock,
         )
 
-    def list_backups(self, name: str = "") -> list[Listed]:
+    def list_backups(self, name: str = "") -> list[ListEntry]:
         """All backups, or those of one source `name`; needs no key."""
         return list(self._repository.backups(name))
 
@@ -176,7 +176,7 @@ class BackupManager:
 
     def delete_backup(self, label: str) -> Label:
         """Remove a backup, or by its whole label what is left of it, for good; which it was."""
-        found = self._repository.find_traces(label)
+        found = self._repository.find_leftovers(label)
         delete_backup(self._repository, found)
         return found
 

@@ -7,23 +7,23 @@ from typing import Any
 
 from covetbackup.core.cli.report import Table
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.repository.json_reader import stamp
+from covetbackup.core.repository.json_reader import format_instant
 from covetbackup.core.repository.manifest import Manifest
 from covetbackup.core.repository.member_streams import streams
 from covetbackup.core.repository.open_backup import signer_of
-from covetbackup.core.repository.repository import Listed
+from covetbackup.core.repository.repository import ListEntry
 from covetbackup.core.text import count_text, duration_text, size_text
 
 _SHOWN_TABLES = 50
 
 
-def backup_table(listed: Sequence[Listed]) -> Table:
+def backup_table(listed: Sequence[ListEntry]) -> Table:
     """Return a table with a row for each backup; a damaged one has its problem in it."""
     rows = [_row(entry) for entry in listed]
     return Table(("LABEL", "KIND", "STORED", "CODEC", "CIPHER"), rows, numeric=frozenset({2}))
 
 
-def _row(entry: Listed) -> tuple[str, ...]:
+def _row(entry: ListEntry) -> tuple[str, ...]:
     manifest = entry.manifest
     if manifest is None:
         return (str(entry.label), f"damaged: {entry.problem}", "", "", "")
@@ -32,7 +32,7 @@ def _row(entry: Listed) -> tuple[str, ...]:
     return (str(entry.label), manifest.kind, size, str(manifest.codec), cipher)
 
 
-def entry_json(entry: Listed) -> dict[str, Any]:
+def entry_json(entry: ListEntry) -> dict[str, Any]:
     if entry.manifest is None:
         return {"label": str(entry.label), "problem": str(entry.problem)}
     return manifest_json(entry.manifest)
@@ -48,8 +48,8 @@ def manifest_json(manifest: Manifest) -> dict[str, Any]:
         "method": manifest.method,
         "server_version": manifest.server_version,
         "tool_version": manifest.tool_version,
-        "started_at": stamp(manifest.started_at),
-        "finished_at": stamp(manifest.finished_at),
+        "started_at": format_instant(manifest.started_at),
+        "finished_at": format_instant(manifest.finished_at),
         "codec": str(manifest.codec),
         "cipher": manifest.suite.value if manifest.suite else "none",
         "stored_bytes": manifest.stored_size,
@@ -93,11 +93,12 @@ def details(manifest: Manifest) -> list[str]:
     """Return the lines about one backup with its members and contents."""
     opened = manifest.opened
     signer = signer_of(manifest)
+    stopped_at = format_instant(manifest.span.stopped_at)
     return [
         *summary(manifest),
         f"{manifest.kind} {manifest.server_version}, method {manifest.method}, "
         f"tool {manifest.tool_version}",
-        f"consistent at {stamp(manifest.span.stopped_at)} {manifest.span.stop_position}".rstrip(),
+        f"consistent at {stopped_at} {manifest.span.stop_position}".rstrip(),
         f"codec {manifest.codec}, cipher {manifest.suite or 'none'}, "
         f"{f'signed by {signer.signer_id}' if signer else 'not signed'}",
         *_members(manifest),

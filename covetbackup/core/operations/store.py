@@ -16,7 +16,7 @@ from covetbackup.core.progress import Progress, Silent
 from covetbackup.core.repository import layout
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import PlainFacts, StoredMember, StoredObject
-from covetbackup.core.repository.objects import of_bytes
+from covetbackup.core.repository.objects import bytes_source
 from covetbackup.core.repository.volumes import Cutter
 from covetbackup.core.stream.base import Filter, Source
 from covetbackup.core.stream.codec import Codec, CodecSpec, compress
@@ -91,7 +91,7 @@ class MemberStore:
             return None
         object_name = layout.index_name(name, encrypted=plan.suite is not None)
         identity = object_number(number, INDEX_VOLUME)
-        return self._store_object(object_name, identity, of_bytes(frames.to_bytes()), None)
+        return self._store_object(object_name, identity, bytes_source(frames.to_bytes()), None)
 
     def _store_object(
         self, name: str, number: int, payload: Source, cutter: Cutter | None

@@ -28,7 +28,7 @@ from covetbackup.core.operations.lost_index import LostIndexes
 from covetbackup.core.operations.sample import sample_object
 from covetbackup.core.progress import DAMAGED, Progress, Silent
 from covetbackup.core.repository import layout, manifest_json
-from covetbackup.core.repository.keys_store import generations, spare_problems
+from covetbackup.core.repository.keys_store import copy_problems, generations
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest, StoredObject, Trust
 from covetbackup.core.repository.member_streams import Stream, open_stream, streams
@@ -109,7 +109,7 @@ def verify_backup(
     findings = list(run.missing(manifest))
     warnings = list(run.unexpected(manifest))
     if manifest.suite is not None and level is not Level.EXISTS:
-        warnings += spare_problems(repository.storage, label)
+        warnings += copy_problems(repository.storage, label)
     if level is Level.CHECKSUM and not findings:
         findings += run.damaged(manifest)
     if level in (Level.SAMPLED, Level.CONTENT) and not findings:

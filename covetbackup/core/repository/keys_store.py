@@ -1,4 +1,4 @@
-"""Keys objects in a repository: two copies of the one small thing whose loss loses everything."""
+"""Keys objects in a repository: stored twice, as their loss would lose everything."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ KEYS_LIMIT = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class KeysFound:
-    """An opened DEK, and what is wrong with the copies that did not open."""
+    """A DEK that was unwrapped, and what is wrong with the copies that did not open."""
 
     opened: UnwrappedDek
     problems: tuple[str, ...]
 
 
 def write_keys(storage: Storage, label: Label, generation: int, data: bytes) -> None:
-    """Store both copies. A copy that is already there is left if equal.
+    """Store both copies of a keys object. A copy that is already there is left if equal.
 
     Raises `ObjectExists` if it is not. After any error what this call wrote is gone, as far as the
     storage lets it be deleted, and nothing else: the generation may be another process's, and the
@@ -44,8 +44,8 @@ def write_keys(storage: Storage, label: Label, generation: int, data: bytes) -> 
     """
     written: list[str] = []
     try:
-        for name in _places(label, generation):
-            if _wrote(storage, name, data):
+        for name in _names(label, generation):
+            if _write_unless_equal(storage, name, data):
                 written.append(name)
     except BaseException:
         for name in written:
@@ -55,8 +55,10 @@ def write_keys(storage: Storage, label: Label, generation: int, data: bytes) -> 
 
 
 def publish_key_records(storage: Storage, keyring: Keyring) -> None:
-    """Store the public record of every key that new backups are wrapped for: what a person who
-    finds the repository must look for. Records never hold a secret."""
+    """Store the public record of every key that new backups are wrapped for.
+
+    It says which keys a person who finds the repository must look for. Records never hold a secret.
+    """
     for key in keyring.wrapping:
         with suppress(ObjectExists):
             name = f"{layout.KEY_RECORDS}{key.key_id}.json"
@@ -64,7 +66,7 @@ def publish_key_records(storage: Storage, keyring: Keyring) -> None:
 
 
 def generations(storage: Storage, label: Label) -> list[int]:
-    """Generations of the backup's keys objects in either place, newest first."""
+    """Return the generations of the backup's keys objects, mirrors included, newest first."""
     found = set()
     for prefix in (label.folder, layout.MIRROR + label.backup_id.hex()):
         for info in storage.list(prefix):
@@ -95,51 +97,56 @@ def open_keys(storage: Storage, label: Label, keyring: Keyring) -> KeysFound:
             continue
         problems.extend(f"{name}: slot {key_id} is damaged" for key_id in opened.broken)
         return KeysFound(opened, tuple(problems))
-    raise first or _without_keys(label)
+    raise first or _missing_keys(label)
 
 
 def newest_generation(storage: Storage, label: Label) -> int:
-    """Raises `ManifestInvalid` if the backup has no keys object."""
+    """Return the newest generation. Raises `ManifestInvalid` if there is no keys object."""
     found = generations(storage, label)
     if not found:
-        raise _without_keys(label)
+        raise _missing_keys(label)
     return found[0]
 
 
 def read_copies(storage: Storage, label: Label, generation: int) -> list[bytes]:
-    """The copies of one generation that are there, the one beside the data first."""
+    """Return the copies of one generation that are there, the one beside the data first."""
     copies = []
-    for name in _places(label, generation):
+    for name in _names(label, generation):
         with suppress(ObjectNotFound):
             copies.append(read_object(storage, name, limit=KEYS_LIMIT))
     return copies
 
 
-def spare_problems(storage: Storage, label: Label) -> Iterator[str]:
-    """What is wrong with the two copies of the newest generation, as far as it shows without a
-    key: either is enough to open the backup, so this is a warning in time."""
+def copy_problems(storage: Storage, label: Label) -> Iterator[str]:
+    """Yield what is wrong with the two copies of the newest generation.
+
+    As far as it shows without a key: either is enough to open the backup, so this is a warning in
+    time.
+    """
     for generation in generations(storage, label)[:1]:
-        found = {info.name for place in _places(label, generation) for info in storage.list(place)}
-        missing = [name for name in _places(label, generation) if name not in found]
+        found = {info.name for place in _names(label, generation) for info in storage.list(place)}
+        missing = [name for name in _names(label, generation) if name not in found]
         yield from (f"{name} is missing" for name in missing)
         if len({*read_copies(storage, label, generation)}) > 1:
-            yield "{} and {} differ: one is damaged".format(*_places(label, generation))
+            yield "{} and {} differ: one is damaged".format(*_names(label, generation))
 
 
 def copy_keys(source: Storage, target: Storage, label: Label) -> None:
-    """Copy every keys object as it is: of two that differ, nobody can tell the damaged one
-    without a key. One that is missing is made of the other. Raises `ManifestInvalid` if there
-    is none, `ObjectExists` if the target has others."""
+    """Copy every keys object unchanged: of two that differ a key alone tells the damaged one.
+
+    One that is missing is made of the other. Raises `ManifestInvalid` if there is none,
+    `ObjectExists` if the target has others.
+    """
     newest_generation(source, label)
     for generation in generations(source, label):
         copies = read_copies(source, label, generation)
-        for name, data in zip(_places(label, generation), copies[:1] + copies[-1:], strict=False):
-            _wrote(target, name, data)
+        for name, data in zip(_names(label, generation), copies[:1] + copies[-1:], strict=False):
+            _write_unless_equal(target, name, data)
 
 
 def remove_generation(storage: Storage, label: Label, generation: int) -> None:
     """Delete both copies of one generation."""
-    for name in _places(label, generation):
+    for name in _names(label, generation):
         storage.delete(name)
 
 
@@ -155,7 +162,7 @@ def _public_record(key: WrappingKey) -> dict[str, Any]:
     return {**record, "kind": "raw"}
 
 
-def _wrote(storage: Storage, name: str, data: bytes) -> bool:
+def _write_unless_equal(storage: Storage, name: str, data: bytes) -> bool:
     """False if `name` was there and is equal."""
     try:
         write_object(storage, name, data)
@@ -168,18 +175,18 @@ def _wrote(storage: Storage, name: str, data: bytes) -> bool:
 
 def _copies(storage: Storage, label: Label) -> Iterator[tuple[str, int]]:
     for generation in generations(storage, label):
-        for name in _places(label, generation):
+        for name in _names(label, generation):
             yield name, generation
 
 
-def _without_keys(label: Label) -> ManifestInvalid:
+def _missing_keys(label: Label) -> ManifestInvalid:
     return ManifestInvalid(
         f"backup {label} has no keys object",
         f"does another copy of the repository have it, there or under {layout.MIRROR}?",
     )
 
 
-def _places(label: Label, generation: int) -> tuple[str, str]:
+def _names(label: Label, generation: int) -> tuple[str, str]:
     """Beside the data, and its mirror."""
     beside = label.folder + layout.keys_name(generation)
     return beside, layout.mirror_name(label.backup_id, generation)

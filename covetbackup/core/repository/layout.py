@@ -1,6 +1,6 @@
-"""Where things lie in a repository, and the labels backups go by. Names only, no I/O.
+"""Names of the objects in a repository, and the labels of backups. No I/O.
 
-covet.json                                  marker: what makes a place a repository
+covet.json                                  marker: what makes a storage a repository
 RECOVERY.md, covet_open.py                  how to restore by hand, with a reader
 keys/<key id>.json                          public records of the keys in use
 b/<label>/<member><.zst>[.cvb][.001 …]      volumes; the first has no number
@@ -46,7 +46,7 @@ class Label:
 
     @classmethod
     def parse(cls, text: str) -> Label:
-        """The inverse of `str`. Raises `BadSetting`."""
+        """Read what `str` writes. Raises `BadSetting`."""
         match = _LABEL.fullmatch(text)
         try:
             if match is None:
@@ -60,15 +60,17 @@ class Label:
 
     @property
     def folder(self) -> str:
+        """The prefix of the names of the backup's objects."""
         return f"{BACKUPS}{self}/"
 
     @property
     def manifest(self) -> str:
+        """The name of the backup's manifest."""
         return self.folder + MANIFEST
 
 
 def new_label(slug: str, now: datetime, backup_id: bytes) -> Label:
-    """A label for a backup of `slug` begun at `now` (aware). Raises `BadSetting`."""
+    """Return a label for a backup of `slug` begun at `now` (aware). Raises `BadSetting`."""
     if not _SLUG.fullmatch(slug):
         raise BadSetting(
             f"{slug[:80]!r} cannot name a source",
@@ -78,31 +80,38 @@ def new_label(slug: str, now: datetime, backup_id: bytes) -> Label:
 
 
 def slug_of(kind: str, where: str, name: str) -> str:
-    """A stable slug for a database: its name as far as a slug can hold it, and 8 hex digits of
-    SHA-256 so that two databases whose names look alike never share one."""
+    """Return a stable slug for the database `name` of `kind` at `where` (its server or folder).
+
+    Its name as far as a slug can hold it, and 8 hex digits of SHA-256, so that two databases whose
+    names look alike never share one.
+    """
     readable = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or kind
     digest = hashlib.sha256("\0".join((kind, where, name)).encode()).hexdigest()
     return f"{readable}-{digest[:8]}"
 
 
 def volume_name(member: str, codec: CodecSpec, *, encrypted: bool, volume: int) -> str:
+    """Return the name, inside the backup's folder, of a member's volume (from 0)."""
     suffix = codec.suffix + (ENCRYPTED_SUFFIX if encrypted else "")
     return f"{member}{suffix}" + (f".{volume:03d}" if volume else "")
 
 
 def index_name(member: str, *, encrypted: bool) -> str:
+    """Return the name, inside the backup's folder, of a member's frame index."""
     return f"{member}.index" + (ENCRYPTED_SUFFIX if encrypted else "")
 
 
 def keys_name(generation: int) -> str:
+    """Return the name, inside the backup's folder, of a keys object."""
     return f"keys.{generation:06d}.json"
 
 
 def keys_generation(name: str) -> int | None:
-    """The generation in the last part of `name`, None if it names no keys object."""
+    """Return the generation in the last part of `name`, None if it is no keys object's."""
     match = _KEYS.fullmatch(name.rsplit("/", 1)[-1])
     return int(match[1]) if match else None
 
 
 def mirror_name(backup_id: bytes, generation: int) -> str:
+    """Return the name of the second copy of a keys object."""
     return f"{MIRROR}{backup_id.hex()}.{generation:06d}.json"

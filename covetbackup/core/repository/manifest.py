@@ -1,4 +1,4 @@
-"""What a manifest says, as values. How it is written, sealed and signed: `manifest_json`."""
+"""The contents of a manifest, as values. As bytes, encrypted and signed: `manifest_json`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from covetbackup.core.stream.codec import CodecSpec
 
 
 class Trust(StrEnum):
-    """Why a backup may be believed to be ours."""
+    """The reason to believe that a backup is ours."""
 
     SIGNED = "signed"
     """A signer that the keyring trusts signed the manifest."""
     AUTHENTICATED = "authenticated"
     """It opened with a secret key of the keyring, so its writer held that key too."""
     UNTRUSTED = "untrusted"
-    """Intact, but anybody who can write to the storage could have made it."""
+    """Intact, but any program that can write to the storage could have made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class StoredMember:
-    """One member as stored. Volumes are in order; the frame index is an accelerator."""
+    """One member as stored. Volumes are in order; the frame index only makes reading faster."""
 
     name: str
     volumes: tuple[StoredObject, ...]
@@ -45,16 +45,18 @@ class StoredMember:
 
     @property
     def objects(self) -> tuple[StoredObject, ...]:
+        """All objects of the member, volumes first."""
         return self.volumes + ((self.frame_index,) if self.frame_index else ())
 
     @property
     def stored_size(self) -> int:
+        """The size of the volumes in bytes."""
         return sum(volume.size for volume in self.volumes)
 
 
 @dataclass(frozen=True, slots=True)
 class PlainFacts:
-    """What a member is before compression and encryption: size in bytes, SHA-256 in hex."""
+    """A member before compression and encryption: size in bytes, SHA-256 in hex."""
 
     size: int
     sha256: str
@@ -62,7 +64,7 @@ class PlainFacts:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """The part of a manifest that is sealed when the backup is encrypted."""
+    """The part of a manifest that is encrypted when the backup is."""
 
     database: str
     where: str
@@ -72,13 +74,17 @@ class Details:
 
     @property
     def plain_size(self) -> int:
+        """The size in bytes of all members before compression."""
         return sum(facts.size for facts in self.plain.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One backup. `details` is None while sealed; `origin` names the repositories it was first
-    written to; `previous` is the SHA-256 of the manifest of the source's backup before it."""
+    """The description of one backup; `details` is None while they are encrypted.
+
+    `origin` names the repositories it was first written to; `previous` is the SHA-256 of the
+    manifest of the source's backup before it.
+    """
 
     label: Label
     origin: tuple[str, ...]
@@ -99,10 +105,12 @@ class Manifest:
 
     @property
     def stored_size(self) -> int:
+        """The size in bytes of all volumes."""
         return sum(member.stored_size for member in self.members)
 
     @property
     def objects(self) -> tuple[StoredObject, ...]:
+        """All objects of all members."""
         return tuple(stored for member in self.members for stored in member.objects)
 
     @property
@@ -111,7 +119,7 @@ class Manifest:
         return frozenset(one.frame_index.name for one in self.members if one.frame_index)
 
     def member(self, name: str) -> StoredMember:
-        """Raises `ManifestInvalid` naming the members there are."""
+        """Return the member `name`. Raises `ManifestInvalid` naming the members there are."""
         for member in self.members:
             if member.name == name:
                 return member
@@ -120,7 +128,7 @@ class Manifest:
 
     @property
     def opened(self) -> Details:
-        """The details. Raises `ManifestInvalid` while they are sealed."""
+        """The details. Raises `ManifestInvalid` while they are encrypted."""
         if self.details is None:
-            raise ManifestInvalid(f"the details of backup {self.label} are sealed")
+            raise ManifestInvalid(f"the details of backup {self.label} are encrypted")
         return self.details

@@ -23,7 +23,7 @@ from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.base import Span
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.errors import BadSetting, ConfigurationError, ManifestInvalid, Tampered
-from covetbackup.core.repository.json_reader import Fields, stamp
+from covetbackup.core.repository.json_reader import Fields, format_instant
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import (
     Details,
@@ -42,7 +42,7 @@ _PROOFS = ("digest", "mac", "signature")
 
 
 def encode(manifest: Manifest, *, dek: Dek | None, signer: Signer | None) -> bytes:
-    """`manifest` as bytes: details sealed and MAC added under `dek`, signed by `signer`.
+    """Return `manifest` as bytes: details encrypted and MAC added under `dek`, signed by `signer`.
 
     Raises `ManifestInvalid` if it is larger than `SIZE_LIMIT`.
     """
@@ -62,15 +62,15 @@ def encode(manifest: Manifest, *, dek: Dek | None, signer: Signer | None) -> byt
 
 
 def public_text(signer: Signer | None) -> str:
-    """How a manifest names its signer: the public key in base64, "" for nobody."""
+    """Return how a manifest names its signer: the public key in base64, "" without one."""
     return base64.b64encode(signer.trusted.public).decode() if signer else ""
 
 
 def decode(data: bytes, label: Label) -> Manifest:
-    """The manifest found under `label`, everything checked that needs no key: form, digest,
-    place, signature (by the signer it names: whether that one is trusted is another question).
+    """Return the manifest found under `label`, with everything checked that needs no key.
 
-    Raises `ManifestInvalid`.
+    That is form, digest, place, and the signature by the signer it names; whether that one is
+    trusted is another question. Raises `ManifestInvalid`.
     """
     what = f"manifest of {label}"
     document, body = _document(data, what)
@@ -90,16 +90,16 @@ def decode(data: bytes, label: Label) -> Manifest:
 
 
 def unlock(data: bytes, manifest: Manifest, dek: Dek) -> Manifest:
-    """`manifest` (decoded from `data`) with its MAC checked and its details opened.
+    """Return `manifest` (decoded from `data`) with its MAC checked and its details decrypted.
 
     Raises `Tampered`, and `ManifestInvalid` for details that no writer of ours makes.
     """
     what = f"manifest of {manifest.label}"
     document, body = _document(data, what)
-    proven, tag = canonical.dump(body), _unbase64(document, "mac", what)
+    proven, tag = canonical.dump(body), _decode_base64(document, "mac", what)
     if not subkeys.check_mac(dek, manifest.label.backup_id, Purpose.MANIFEST, proven, tag=tag):
         raise Tampered(f"{what} was changed after it was written")
-    encrypted = _unbase64(body, "sealed", what)
+    encrypted = _decode_base64(body, "sealed", what)
     plain = subkeys.decrypt_bytes(dek, manifest.label.backup_id, Purpose.SEALED, encrypted)
     return _fitting(replace(manifest, details=_details(_inflate(plain, what), what)), what)
 
@@ -121,8 +121,8 @@ def _digest(document: dict[str, Any]) -> str:
 
 
 def _check_signature(document: dict[str, Any], body: dict[str, Any], what: str) -> None:
-    public = _unbase64(body, "signer", what)
-    signature = _unbase64(document, "signature", what)
+    public = _decode_base64(body, "signer", what)
+    signature = _decode_base64(document, "signature", what)
     if bool(public) != bool(signature):
         raise ManifestInvalid(f"{what} is damaged: signer and signature do not go together")
     if not public:
@@ -146,14 +146,14 @@ def _body(manifest: Manifest, dek: Dek | None) -> dict[str, Any]:
         "method": manifest.method,
         "server_version": manifest.server_version,
         "tool_version": manifest.tool_version,
-        "started_at": stamp(manifest.started_at),
-        "finished_at": stamp(manifest.finished_at),
+        "started_at": format_instant(manifest.started_at),
+        "finished_at": format_instant(manifest.finished_at),
         "span": {
             "start_position": span.start_position,
             "stop_position": span.stop_position,
             "branch": span.branch,
-            "started_at": stamp(span.started_at),
-            "stopped_at": stamp(span.stopped_at),
+            "started_at": format_instant(span.started_at),
+            "stopped_at": format_instant(span.stopped_at),
         },
         "codec": str(manifest.codec),
         "cipher": manifest.suite.value if manifest.suite else "none",
@@ -303,7 +303,7 @@ def _inflate(packed: bytes, what: str) -> dict[str, Any]:
     return canonical.parse(plain, limit=DETAILS_LIMIT)
 
 
-def _unbase64(values: dict[str, Any], name: str, what: str) -> bytes:
+def _decode_base64(values: dict[str, Any], name: str, what: str) -> bytes:
     text = Fields(values, what).text(name)
     try:
         data = base64.b64decode(text, validate=True)

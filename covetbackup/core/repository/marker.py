@@ -10,7 +10,7 @@ from importlib import resources
 
 from covetbackup.core.crypto import canonical
 from covetbackup.core.errors import Conflict, ManifestInvalid, ObjectNotFound, StorageError
-from covetbackup.core.repository.json_reader import Fields, stamp
+from covetbackup.core.repository.json_reader import Fields, format_instant
 from covetbackup.core.repository.objects import write_object
 from covetbackup.core.storage.base import MARKER, Storage
 
@@ -29,13 +29,13 @@ class Marker:
         document = {
             "format": FORMAT,
             "id": self.repository_id,
-            "created_at": stamp(self.created_at),
+            "created_at": format_instant(self.created_at),
         }
         return canonical.dump(document)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Marker:
-        """Raises `ManifestInvalid`."""
+        """Read the marker. Raises `ManifestInvalid`."""
         fields = Fields(canonical.parse(data), MARKER)
         if fields.text("format") != FORMAT:
             raise ManifestInvalid(
@@ -78,8 +78,10 @@ def initialise(storage: Storage, now: datetime) -> Marker:
 
 
 def undo_initialise(storage: Storage) -> StorageError | None:
-    """Make a repository that holds no backup yet an empty storage again. Returns what kept it
-    from that instead of raising: why it is undone matters more."""
+    """Make a repository that holds no backup yet an empty storage again.
+
+    Returns the error that prevented it instead of raising: why it is undone matters more.
+    """
     try:
         for name in (*GUIDES, MARKER):
             storage.delete(name)

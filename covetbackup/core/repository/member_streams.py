@@ -1,7 +1,7 @@
-"""Streams of a backup: a member, or parts of one stream that were stored as members of their own.
+"""Streams of a backup: a member, or parts of one stream that are members of their own.
 
-Members `NAME.0000`, `NAME.0001` and so on are the parts of the stream NAME; it is what they are
-when joined in the order of their names. Reading many at once is not done here.
+Members `NAME.0000`, `NAME.0001` and so on are the parts of the stream NAME, which they give when
+joined in the order of their names. Reading many at once is not done here.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from dataclasses import dataclass
 from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.repository.manifest import Manifest
 from covetbackup.core.repository.repository import Repository
-from covetbackup.core.repository.volumes import IndexLost, no_notes, open_member
+from covetbackup.core.repository.volumes import IndexLost, ignore_lost_index, open_member
 
 _PART = re.compile(r"(.+)\.\d{4}")
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """`members` are the names of the members to join, in order: mostly one, of the same name."""
+    """A stream and its members to join, in order: mostly one, of the same name."""
 
     name: str
     members: tuple[str, ...]
 
 
 def streams(manifest: Manifest) -> list[Stream]:
-    """All streams of the backup; every member is in exactly one."""
+    """Return all streams of the backup; every member is in exactly one."""
     names = dict.fromkeys(member.name for member in manifest.members)
     joined: dict[str, list[str]] = {}
     for name in names:
@@ -46,9 +46,12 @@ def open_stream(
     *,
     dek: Dek | None,
     workers: int,
-    lost: IndexLost = no_notes,
+    lost: IndexLost = ignore_lost_index,
 ) -> Iterator[Iterator[bytes]]:
-    """The plain bytes of the stream or member `name`: a source, as `volumes.open_member`."""
+    """Read the plain bytes of the stream or member `name`: a source.
+
+    Guarantees and errors as `volumes.open_member`.
+    """
     found = [stream.members for stream in streams(manifest) if stream.name == name]
     chunks = _joined(repository, manifest, found[0] if found else (name,), dek, workers, lost)
     try:

@@ -11,7 +11,7 @@ from covetbackup.core.stream.pump import pump
 
 
 def read_object(storage: Storage, name: str, *, limit: int) -> bytes:
-    """The bytes of `name`. Raises `ObjectNotFound`, and `TooLarge` beyond `limit` bytes."""
+    """Return the bytes of `name`. Raises `ObjectNotFound`, and `TooLarge` beyond `limit` bytes."""
     pieces, size = [], 0
     with storage.open(name) as chunks:
         for chunk in chunks:
@@ -24,10 +24,10 @@ def read_object(storage: Storage, name: str, *, limit: int) -> bytes:
 
 def write_object(storage: Storage, name: str, data: bytes) -> None:
     """Store `data` as `name`. Raises `ObjectExists`."""
-    pump(of_bytes(data), [], storage.create(name))
+    pump(bytes_source(data), [], storage.create(name))
 
 
 @contextmanager
-def of_bytes(data: bytes) -> Iterator[Iterator[bytes]]:
-    """A source of bytes at hand."""
+def bytes_source(data: bytes) -> Iterator[Iterator[bytes]]:
+    """Give `data` as a source."""
     yield iter((data,))

@@ -1,4 +1,4 @@
-"""Open one backup with a keyring: its DEK, its details, and why it may be trusted."""
+"""Opening of one backup with a keyring: its DEK, its details, and why it may be trusted."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from covetbackup.core.repository.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class OpenedBackup:
-    """A manifest with its details, and which key opened it ("" for one that is not encrypted).
-    `problems` are damaged copies that were not needed."""
+    """A manifest with its details, and the key that opened it ("" if it is not encrypted).
+
+    `problems` are damaged copies of the keys object that were not needed.
+    """
 
     manifest: Manifest
     dek: Dek | None
@@ -28,13 +30,13 @@ class OpenedBackup:
     key_id: str = ""
 
     def require_trust(self) -> None:
-        """Raises `Untrusted` when anybody who can write to the storage could have made it."""
+        """Raise `Untrusted` when any program that writes to the storage could have made it."""
         if self.trust is Trust.UNTRUSTED:
             signer = signer_of(self.manifest)
-            name = signer.signer_id if signer else "nobody"
+            name = signer.signer_id if signer else "no key"
             raise Untrusted(
                 f"backup {self.manifest.label} is signed by {name}, not by a signer the keyring "
-                "trusts; restoring it may run code of whoever wrote it",
+                "trusts; restoring it may run code that its writer chose",
                 "add the signer's public key to the key file, or accept it if you know its origin",
             )
 
@@ -57,7 +59,7 @@ def open_backup(
 
 
 def signer_of(manifest: Manifest) -> TrustedSigner | None:
-    """Who signed the manifest (its signature was checked when it was decoded)."""
+    """Return the signer of the manifest, whose signature was checked when it was decoded."""
     return TrustedSigner(base64.b64decode(manifest.signer)) if manifest.signer else None
 
 

@@ -1,7 +1,7 @@
-"""A range of a member's plain bytes, without reading what is before and behind it.
+"""Reading of a range of a member's plain bytes, without what is before and behind it.
 
-What is encrypted is authenticated chunk by chunk; the digests of the whole objects and of the
-whole member are not compared, as they need all of it.
+What is encrypted is authenticated chunk by chunk; the digests of the whole objects and of the whole
+member are not compared, as they need all of it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ from covetbackup.core.crypto.seek import SeekReader
 from covetbackup.core.errors import Truncated
 from covetbackup.core.repository.manifest import Manifest, StoredMember, StoredObject
 from covetbackup.core.repository.repository import Repository
-from covetbackup.core.repository.volumes import IndexLost, load_index, no_notes, open_member
+from covetbackup.core.repository.volumes import (
+    IndexLost,
+    ignore_lost_index,
+    load_index,
+    open_member,
+)
 from covetbackup.core.stream.codec import Codec
 from covetbackup.core.stream.decode import decompress
 from covetbackup.core.stream.frames import FrameIndex
@@ -44,9 +49,9 @@ def open_range(
     length: int,
     dek: Dek | None,
     workers: int,
-    lost: IndexLost = no_notes,
+    lost: IndexLost = ignore_lost_index,
 ) -> Iterator[Iterator[bytes]]:
-    """The plain bytes of the member from `offset`, exactly `length` of them: a source.
+    """Read the plain bytes of the member from `offset`, exactly `length` of them: a source.
 
     Without a frame index the member is read from its beginning. Raises `Truncated` if there are
     fewer, and what `volumes.open_member` raises.

@@ -1,4 +1,4 @@
-"""A repository: opens, lists and changes backups in a storage. Knows names and order, not streams.
+"""Repositories: open, list and change backups in a storage. Names and order, no streams.
 
 A backup exists if and only if its manifest does: the manifest is written last and removed first.
 """
@@ -28,7 +28,7 @@ from covetbackup.core.stream.base import Sink, Source
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListEntry:
     """One entry of a listing: a readable manifest, or the reason why it is not."""
 
     label: Label
@@ -46,7 +46,10 @@ class Repository:
 
     @classmethod
     def open(cls, storage: Storage, *, name: str) -> Repository:
-        """Raises `BadSetting` if there is no marker, `ManifestInvalid` if it is damaged."""
+        """Open the repository in `storage`.
+
+        Raises `BadSetting` if there is no marker, `ManifestInvalid` if it is damaged.
+        """
         try:
             data = read_object(storage, MARKER, limit=manifest_json.SIZE_LIMIT)
         except ObjectNotFound as error:
@@ -59,10 +62,11 @@ class Repository:
 
     @property
     def id(self) -> str:
+        """The id in the marker, which replicas do not share."""
         return self.marker.repository_id
 
     def labels(self, slug: str = "") -> Iterator[Label]:
-        """Labels of all backups, oldest first within a source."""
+        """Yield the labels of all backups, oldest first within a source."""
         prefix = layout.BACKUPS + (f"{slug}/" if slug else "")
         for found in self.storage.list(prefix):
             label = _label_of(found.name)
@@ -70,8 +74,11 @@ class Repository:
                 yield label
 
     def find(self, text: str) -> Label:
-        """The backup that `text` names: a label, a backup id or its beginning (4 digits or
-        more), or "latest". Raises `BadSetting` when none or several match."""
+        """Return the backup that `text` names.
+
+        That is a label, a backup id or its beginning (4 digits or more), or "latest". Raises
+        `BadSetting` when none or several match.
+        """
         matching = list(_matching(text, self.labels()))
         if text == "latest" and matching:
             return max(matching, key=lambda label: label.started_at)
@@ -82,8 +89,11 @@ class Repository:
             f"{problem} {text[:120]!r} in {self.name}", "labels are shown by the list command"
         )
 
-    def find_traces(self, text: str) -> Label:
-        """As `find`; a whole label also finds what a removal that was cut off left behind."""
+    def find_leftovers(self, text: str) -> Label:
+        """Return the backup that `text` names, as `find` does, or the leftovers of a removed one.
+
+        Those are named by their whole label: what a removal that was cut off left.
+        """
         with suppress(BadSetting):
             label = Label.parse(text)
             if any(True for _ in self.objects(label)):
@@ -91,30 +101,34 @@ class Repository:
         return self.find(text)
 
     def manifest(self, label: Label) -> Manifest:
-        """The manifest with everything checked that needs no key. Raises `ObjectNotFound`,
-        `ManifestInvalid`."""
+        """Return the manifest with everything checked that needs no key.
+
+        Raises `ObjectNotFound`, `ManifestInvalid`.
+        """
         return manifest_json.decode(self.manifest_bytes(label), label)
 
     def manifest_bytes(self, label: Label) -> bytes:
+        """Return the manifest as it is stored. Raises `ObjectNotFound`, `TooLarge`."""
         return read_object(self.storage, label.manifest, limit=manifest_json.SIZE_LIMIT)
 
-    def backups(self, slug: str = "") -> Iterator[Listed]:
-        """All backups; a damaged manifest is an entry with its problem, not an error."""
+    def backups(self, slug: str = "") -> Iterator[ListEntry]:
+        """Yield all backups; a damaged manifest is an entry with its problem, not an error."""
         for label in self.labels(slug):
             try:
-                yield Listed(label, self.manifest(label), None)
+                yield ListEntry(label, self.manifest(label), None)
             except (ManifestInvalid, ObjectNotFound) as error:
-                yield Listed(label, None, error)
+                yield ListEntry(label, None, error)
 
     def create(self, label: Label, name: str) -> Sink:
-        """A sink for the object `name` of the backup `label`."""
+        """Return a sink for the object `name` of the backup `label`."""
         return self.storage.create(label.folder + name)
 
     def open_object(self, label: Label, name: str) -> Source:
+        """Return a source of the object `name` of the backup `label`, as it is stored."""
         return self.storage.open(label.folder + name)
 
     def objects(self, label: Label) -> Iterator[ObjectInfo]:
-        """All objects in the folder of `label`, published or not."""
+        """Yield all objects in the folder of `label`, published or not."""
         return self.storage.list(label.folder)
 
     def commit(self, label: Label, data: bytes) -> None:
@@ -124,16 +138,16 @@ class Repository:
         write_object(self.storage, label.manifest, data)
 
     def refuse_published(self, label: Label) -> None:
-        """Raises `Conflict` if the backup `label` is here."""
+        """Raise `Conflict` if the backup `label` is here."""
         if any(found.name == label.manifest for found in self.objects(label)):
             raise Conflict(f"backup {label} is already in {self.name}")
 
     def remove(self, label: Label) -> None:
-        """Remove a backup, published or not: manifest first, then volumes, the mirror of the keys
-        and the keys. Idempotent: a run that was cut off is finished by running it again.
+        """Remove a backup, published or not; repeated, it finishes a removal that was cut off.
 
-        The keys go last because a cleanup finds what was cut off by its folder only. Raises
-        `DeleteRefused` that says whether the backup is still there, and what of it is.
+        Manifest first, then volumes, the mirror of the keys and the keys: these last, because a
+        cleanup finds what was cut off by its folder only. Raises `DeleteRefused` that says whether
+        the backup is still there, and what of it is.
         """
         try:
             self.storage.delete(label.manifest)
@@ -162,7 +176,7 @@ class Repository:
                 ) from error
 
     def unpublished(self, before: datetime) -> Iterator[Label]:
-        """Folders without a manifest whose newest object is older than `before` (aware)."""
+        """Return folders without a manifest whose objects are all older than `before` (aware)."""
         newest: dict[Label, datetime] = {}
         published = set()
         for found in self.storage.list(layout.BACKUPS):

@@ -1,4 +1,4 @@
-"""Members as objects: a long stream is cut into volumes on the way in and joined on the way out.
+"""Members as objects: a long stream is cut into volumes when written and joined when read.
 
 Cutting keeps S3 parts at 8 MiB, memory constant and the number of blocks under one key small,
 whatever the size of the database.
@@ -39,7 +39,7 @@ VOLUME_SIZE = 50 * 1024**3
 
 
 class Cutter:
-    """Cuts `chunks` into volumes of at most `limit` bytes; at least one, perhaps empty.
+    """A cut of `chunks` into volumes of at most `limit` bytes; at least one, perhaps empty.
 
     Each volume is a source that must be read to its end before the next is taken; only then does
     `last` know whether it is the last one.
@@ -52,10 +52,12 @@ class Cutter:
         self._ended = False
 
     def volumes(self) -> Iterator[Source]:
+        """Yield the volumes, each a source."""
         while not self._ended:
             yield self._volume()
 
     def last(self) -> FinalFlag:
+        """Return the final flag of the volume that was read to its end."""
         return FinalFlag.END if self._ended else FinalFlag.MORE
 
     @contextmanager
@@ -80,8 +82,8 @@ class Cutter:
         return False
 
 
-def no_notes(name: str, error: CovetError) -> None:
-    """For callers to whom slower reading makes no difference."""
+def ignore_lost_index(name: str, error: CovetError) -> None:
+    """Ignore a lost frame index: for callers to whom slower reading makes no difference."""
 
 
 @contextmanager
@@ -92,12 +94,12 @@ def open_member(
     *,
     dek: Dek | None,
     workers: int,
-    lost: IndexLost = no_notes,
+    lost: IndexLost = ignore_lost_index,
 ) -> Iterator[Iterator[bytes]]:
-    """The plain bytes of the member `name`: a source.
+    """Read the plain bytes of the member `name`: a source.
 
-    Nothing unauthenticated is yielded, but only the end of the iterator proves the whole: sizes
-    and digests of every volume and of the plain bytes are those of the manifest. Raises
+    Nothing unauthenticated is yielded, but only the end of the iterator proves the whole: sizes and
+    digests of every volume and of the plain bytes are those of the manifest. Raises
     `IntegrityError`, `KeyUnavailable`, `StorageError`.
     """
     member = manifest.member(name)
@@ -107,15 +109,15 @@ def open_member(
         decompress(manifest.codec.codec, frames=frames, workers=workers),
         VerifyDigest(plain.size, plain.sha256, f"{name} of {manifest.label}"),
     ]
-    with filtered(packed(repository, manifest, member, dek=dek), filters) as chunks:
+    with filtered(open_packed(repository, manifest, member, dek=dek), filters) as chunks:
         yield chunks
 
 
 @contextmanager
-def packed(
+def open_packed(
     repository: Repository, manifest: Manifest, member: StoredMember, *, dek: Dek | None
 ) -> Iterator[Iterator[bytes]]:
-    """The member's volumes, decrypted and joined, still compressed: a source."""
+    """Read the member's volumes, decrypted and joined, still compressed: a source."""
     joined = _joined(repository, manifest, member, dek)
     try:
         yield joined
@@ -129,11 +131,14 @@ def load_index(
     member: StoredMember,
     *,
     dek: Dek | None,
-    lost: IndexLost = no_notes,
+    lost: IndexLost = ignore_lost_index,
 ) -> FrameIndex | None:
-    """The member's frame index; None if it has none, or if it is missing or damaged, which `lost`
-    is told: it only makes reading faster, and the data proves itself. Raises `KeyUnavailable`, and
-    what says nothing about the object (`NOT_ITS_FAULT`)."""
+    """Return the member's frame index; None if it has none, or if it is lost.
+
+    `lost` is told of one that is missing or damaged: it only makes reading faster, and the data
+    proves itself. Raises `KeyUnavailable`, and what says nothing about the object
+    (`NOT_ITS_FAULT`).
+    """
     stored = member.frame_index
     if stored is None:
         return None
@@ -156,8 +161,10 @@ def open_stored(
     dek: Dek | None,
     last: FinalFlag,
 ) -> Iterator[Iterator[bytes]]:
-    """One object, its digest compared and decrypted, still compressed: a source whose errors
-    name the object."""
+    """Read one object, its digest compared and decrypted, still compressed: a source.
+
+    Its errors name the object.
+    """
     filters = object_filters(manifest, stored, dek=dek, last=last)
     try:
         with filtered(repository.open_object(manifest.label, stored.name), filters) as chunks:
@@ -172,7 +179,10 @@ def open_stored(
 def object_filters(
     manifest: Manifest, stored: StoredObject, *, dek: Dek | None, last: FinalFlag
 ) -> list[Filter]:
-    """What turns the stored bytes of one object into compressed ones: digest, then decryption."""
+    """Return the filters from the stored bytes of one object to compressed ones.
+
+    They compare the digest, then decrypt.
+    """
     filters: list[Filter] = [VerifyDigest(stored.size, stored.sha256, "the stored object")]
     if manifest.suite is None:
         return filters
