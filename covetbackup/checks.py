@@ -18,8 +18,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register
 
 from covetbackup.command_line import command
-from covetbackup.core.databases.mysql.server.clients import find_clients as mysql_clients
-from covetbackup.core.databases.postgresql.server.clients import find_clients
+from covetbackup.core.databases.registry import ENTRIES, kind_named
 
 LEAST_KEY_LENGTH = 32
 Q_CLUSTER_MUST: dict[str, tuple[Any, str]] = {
@@ -103,27 +102,18 @@ def check_broker(**_: Any) -> list[CheckMessage]:
 
 @register("clients", deploy=True)
 def check_clients(**_: Any) -> list[CheckMessage]:
-    """W007, I001 and I002: client programs here. Asking them takes time, so with --deploy only."""
-    return [*_postgresql_clients(), *_mysql_clients()]
+    """W007 and I001: client programs here. Asking them takes time, so with --deploy only."""
+    return [message for kind in ENTRIES for message in _clients_of(kind)]
 
 
-def _postgresql_clients() -> Iterator[CheckMessage]:
-    found = find_clients()
-    if not found:
-        text = "there are no PostgreSQL client programs (pg_dump and its kin) on this machine"
-        hint = "Workers need them: install postgresql-client, of the newest server's version."
-        yield Warning(text, hint=hint, id="covetbackup.W007")
-        return
-    versions = ", ".join(f"{one.version} in {one.directory}" for one in found)
-    yield Info(f"PostgreSQL client programs: {versions}", id="covetbackup.I001")
-
-
-def _mysql_clients() -> Iterator[CheckMessage]:
-    """No warning when there are none: few have such servers."""
-    versions = ", ".join(f"{one.version} in {Path(one.dump).parent}" for one in mysql_clients())
+def _clients_of(kind: str) -> Iterator[CheckMessage]:
+    found, missing = kind_named(kind).programs(())
+    for one in missing:
+        yield Warning(one.title, hint=f"Workers need them: {one.fix}", id="covetbackup.W007")
+    versions = ", ".join(f"{one.version} in {one.place}" for one in found if not one.is_library)
     if versions:
-        text = f"client programs of MySQL and MariaDB: {versions}"
-        yield Info(text, id="covetbackup.I002")
+        text = f"{ENTRIES[kind].title} client programs: {versions}"
+        yield Info(text, id="covetbackup.I001")
 
 
 def _var_problems() -> Iterator[CheckMessage]:

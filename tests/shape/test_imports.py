@@ -34,7 +34,6 @@ LAZY_IMPORTS = {
     "covetbackup/core/cli/printing.py",
     "covetbackup/core/cli/terminal.py",
     "covetbackup/core/text.py",
-    "covetbackup/core/databases/registry.py",
     "covetbackup/core/storage/registry.py",
 }
 OPTIONAL_DRIVERS = {"boto3", "humanize", "psycopg", "rich"}

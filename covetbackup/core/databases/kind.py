@@ -5,7 +5,7 @@ Each kind's `engine.py` has one `Kind` under the name `KIND`; `registry` lists t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Protocol
 
 from covetbackup.core.databases.base import Engine
+from covetbackup.core.databases.checks import Check
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.programs import Program
 from covetbackup.core.databases.restore_target import RestoreFeatures
 from covetbackup.core.databases.selection import Listing
 from covetbackup.core.databases.server import ServerLocation
@@ -108,6 +110,11 @@ class Kind(Protocol):
     def scratch_target(self, server: str) -> AbstractContextManager[str]:
         """Provide the address of a database that does not exist, on the server with the address
         `server` where one is needed. Raises `BadSetting` without it."""
+
+    def programs(self, server_versions: Iterable[str]) -> tuple[list[Program], list[Check]]:
+        """Return the client programs of the kind on this machine, or the library that it needs, and
+        what is missing: of what every installation needs, and of what servers of
+        `server_versions`, as probes told them, need."""
 
     def check_member(self, member: str) -> Filter | None:
         """Return the full check of `member`, as `Engine.check` does, without a database."""

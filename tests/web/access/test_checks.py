@@ -135,6 +135,7 @@ def test_client_programs_are_listed_with_their_versions(
 
 
 def test_no_client_programs_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "find_clients", lambda: [])
-    monkeypatch.setattr(checks, "mysql_clients", lambda: [])
+    for kind in ("postgresql", "mysql"):
+        engine = f"covetbackup.core.databases.{kind}.engine"
+        monkeypatch.setattr(f"{engine}.find_clients", lambda: [])
     assert ids(checks.check_clients()) == ["W007"]

@@ -21,6 +21,7 @@ from covetbackup import checks
 from covetbackup.access.models import Team, User
 from covetbackup.core.databases.mysql.server.clients import Clients as MysqlClients
 from covetbackup.core.databases.mysql.server.flavour import version_of
+from covetbackup.core.databases.programs import Program
 from covetbackup.core.errors import Conflict
 from covetbackup.env import Environment
 from covetbackup.jobs import broker
@@ -112,7 +113,9 @@ def test_programs_that_are_missing_or_too_old_come_with_what_to_install(
 ) -> None:
     make_server(team, version="99.1 (Debian 99.1-1)")
     if found is not None:
-        monkeypatch.setattr(programs, "find_clients", lambda: found)
+        monkeypatch.setattr(
+            "covetbackup.core.databases.postgresql.engine.find_clients", lambda: found
+        )
     assert [one.hint for one in programs.programs_here()[1]] == ["apt install postgresql-client-99"]
 
 
@@ -122,9 +125,9 @@ def test_missing_programs_of_a_mysql_flavour_are_told_once(
     for number in (1, 2):
         make_server(team, name=f"m{number}", kind=ServerKind.MYSQL, version=f"8.4.{number}")
     mariadb = MysqlClients("/x/mariadb-dump", "/x/mariadb", version_of("10.11.4-MariaDB"))
-    monkeypatch.setattr(programs.mysql, "find_clients", lambda: [mariadb])
+    monkeypatch.setattr("covetbackup.core.databases.mysql.engine.find_clients", lambda: [mariadb])
     shown, issues = programs.programs_here()
-    assert programs.Program("mariadb-dump, mariadb", "MariaDB 10.11.4", "/x") in shown
+    assert Program("mariadb-dump, mariadb", "MariaDB 10.11.4", "/x") in shown
     assert len([one for one in issues if "client programs of MySQL" in one.text]) == 1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -29,12 +29,14 @@ from covetbackup.core.databases.mysql.restore.features import FEATURES
 from covetbackup.core.databases.mysql.restore.into_existing.checks import check_existing_database
 from covetbackup.core.databases.mysql.restore.into_existing.data_only import DataOnlyRestore
 from covetbackup.core.databases.mysql.restore.target import MysqlTarget
+from covetbackup.core.databases.mysql.server import programs
 from covetbackup.core.databases.mysql.server.clients import Clients, choose_clients, find_clients
 from covetbackup.core.databases.mysql.server.connection import connect, translated
 from covetbackup.core.databases.mysql.server.flavour import Version
 from covetbackup.core.databases.mysql.server.probe import probe_server
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
 from covetbackup.core.databases.mysql.server.url import parse_server, parse_url, to_url
+from covetbackup.core.databases.programs import Program
 from covetbackup.core.databases.restore import CheckInput, RestoreRequest
 from covetbackup.core.databases.server import Discovered, ServerLocation, ServerProbe
 from covetbackup.core.databases.url_format import scratch_address
@@ -72,7 +74,7 @@ class MysqlEngine:
 
     def probe_server(self, wanted: Callable[[str], bool], catalog: str) -> ServerProbe:
         """The catalog is never on such a server."""
-        return probe_server(self._settings, self._password, choose=self._clients, wanted=wanted)
+        return probe_server(self._settings, self._password, select=self._clients, wanted=wanted)
 
     def discover(self) -> Discovered:
         with translated(self._settings), connect(self._settings, self._password) as connection:
@@ -177,6 +179,10 @@ class MysqlKind:
 
     def scratch_target(self, server: str) -> AbstractContextManager[str]:
         return scratch_address(MysqlEngine.kind, server)
+
+    def programs(self, server_versions: Iterable[str]) -> tuple[list[Program], list[Check]]:
+        found = find_clients()
+        return programs.programs(found), programs.missing_programs(found, server_versions)
 
     def check_member(self, member: str) -> Filter | None:
         return check_member(member)

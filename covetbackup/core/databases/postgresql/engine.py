@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -34,6 +34,7 @@ from covetbackup.core.databases.postgresql.restore.into_existing.checks import (
 )
 from covetbackup.core.databases.postgresql.restore.into_existing.session import InPlaceRestore
 from covetbackup.core.databases.postgresql.restore.target import PostgresTarget
+from covetbackup.core.databases.postgresql.server import programs
 from covetbackup.core.databases.postgresql.server.access import ServerAccess
 from covetbackup.core.databases.postgresql.server.clients import (
     Clients,
@@ -49,6 +50,7 @@ from covetbackup.core.databases.postgresql.server.connection import (
 from covetbackup.core.databases.postgresql.server.location import location_asked
 from covetbackup.core.databases.postgresql.server.probe import ServerTest
 from covetbackup.core.databases.postgresql.server.url import parse_url, to_url, with_database
+from covetbackup.core.databases.programs import Program
 from covetbackup.core.databases.restore import CheckInput, RestoreRequest
 from covetbackup.core.databases.server import Discovered, ServerLocation, ServerProbe
 from covetbackup.core.databases.url_format import scratch_address
@@ -221,6 +223,10 @@ class PostgresKind:
 
     def scratch_target(self, server: str) -> AbstractContextManager[str]:
         return scratch_address(PostgresEngine.kind, server)
+
+    def programs(self, server_versions: Iterable[str]) -> tuple[list[Program], list[Check]]:
+        found = find_clients()
+        return programs.programs(found), list(programs.missing_programs(found, server_versions))
 
     def check_member(self, member: str) -> Filter | None:
         return check_member(member)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import partial
@@ -15,6 +15,7 @@ from covetbackup.core.databases.base import BackupOptions, Probe
 from covetbackup.core.databases.checks import Check
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.kind import Address, Capabilities, Kind, no_export, no_listing
+from covetbackup.core.databases.programs import Program
 from covetbackup.core.databases.restore import CheckInput, RestoreRequest
 from covetbackup.core.databases.server import Discovered, ServerLocation, ServerProbe
 from covetbackup.core.databases.sqlite.archive.integrity import check_stream
@@ -214,6 +215,10 @@ class SqliteKind:
         """Provide the address of a file in a new folder, which goes with it."""
         with staging_directory(None, 0) as folder:  # known to a cleanup, should this be killed
             yield to_url(folder / "drill.sqlite")
+
+    def programs(self, server_versions: Iterable[str]) -> tuple[list[Program], list[Check]]:
+        version = sqlite3.sqlite_version
+        return [Program("SQLite", version, "library of Python", is_library=True)], []
 
     def check_member(self, member: str) -> Filter | None:
         return partial(check_stream, staging=None) if member == MEMBER else None

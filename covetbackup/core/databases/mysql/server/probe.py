@@ -26,15 +26,15 @@ def probe_server(
     settings: ConnectionSettings,
     password: Secret | None,
     *,
-    choose: Callable[[Version], Clients],
+    select: Callable[[Version], Clients],
     wanted: Callable[[str], bool],
 ) -> ServerProbe:
-    """Return what a test of the server finds. `choose` returns the client programs for a version,
+    """Return what a test of the server finds. `select` returns the client programs for a version,
     `wanted` says which databases are backed up. Raises `DatabaseUnavailable`."""
     with translated(settings), connect(settings, password) as connection:
         names = database_names(connection)
         inspected = list(_inspect(settings, password, [name for name in names if wanted(name)]))
-        tool, missing = _tool(connection, choose)
+        tool, missing = _tool(connection, select)
         unreadable = [check for check in inspected if check]
         checks = (*missing, *unreadable, *_privilege_checks(connection))
         return ServerProbe(connection.version.text, tool, len(names), len(inspected), checks)
@@ -62,9 +62,9 @@ def _unreadable(connection: Connection, name: str) -> Check | None:
     return None
 
 
-def _tool(connection: Connection, choose: Callable[[Version], Clients]) -> tuple[str, list[Check]]:
+def _tool(connection: Connection, select: Callable[[Version], Clients]) -> tuple[str, list[Check]]:
     try:
-        return choose(connection.version).version.text, []
+        return select(connection.version).version.text, []
     except ConfigurationError as error:
         title = "Client programs are missing"
         return "", [Check(Level.FAIL, title, error.message, error.hint)]

@@ -37,13 +37,13 @@ SELECT quote_ident(rolname), rolsuper, rolcreatedb FROM pg_roles WHERE rolname =
 class ServerTest:
     """A test of the server at `settings`; `run` connects.
 
-    `choose` returns the client programs for a major version, `wanted` says which databases are
+    `select` returns the client programs for a major version, `wanted` says which databases are
     backed up, and `catalog` is the location of the dashboard's own catalog, "" if there is none.
     """
 
     settings: ConnectionSettings
     password: Secret | None
-    choose: Callable[[int], Clients]
+    select: Callable[[int], Clients]
     wanted: Callable[[str], bool]
     catalog: str
     role: str = ""
@@ -72,7 +72,7 @@ class ServerTest:
 
     def _tool(self) -> str:
         try:
-            return self.choose(self.major).version
+            return self.select(self.major).version
         except ConfigurationError as error:
             self._note("Client programs are missing", error.message, error.hint)
             return ""

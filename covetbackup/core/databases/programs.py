@@ -1,0 +1,16 @@
+"""The programs and libraries of this machine that read and write databases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Programs of one version, or a library. `place` is the programs' folder, or says what the
+    library is part of."""
+
+    name: str
+    version: str
+    place: str
+    is_library: bool = False
