@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from covetbackup.core.databases.mysql.replace import swap as exchange
+from covetbackup.core.databases.mysql.replace import swap as swapping
 from covetbackup.core.databases.mysql.server.connection import connect
 from tests.support.mariadb import MysqlServer, create_database
 from tests.support.mariadb_backup import settings_for
@@ -52,11 +52,16 @@ def drop_pair(server: MysqlServer) -> None:
         server.execute(None, f"DROP DATABASE {name}")
 
 
-def swap(server: MysqlServer, *, awake: tuple[str, ...] = ()) -> list[str]:
+def swap(server: MysqlServer, *, enabled_events: tuple[str, ...] = ()) -> list[str]:
     another = partial(connect, settings_for(server, TARGET), server.password)
     with another() as connection:
-        return exchange.exchange(
-            connection, another, target=TARGET, incoming=INCOMING, retained_as=KEPT, awake=awake
+        return swapping.swap_databases(
+            connection,
+            another,
+            target=TARGET,
+            incoming=INCOMING,
+            retained_as=KEPT,
+            enabled_events=enabled_events,
         )
 
 

@@ -17,7 +17,7 @@ from covetbackup.core.databases.mysql.engine import MysqlEngine
 from covetbackup.core.databases.mysql.replace import (
     metadata_tables,
     rename_strategies,
-    swap as exchange,
+    swap as swapping,
 )
 from covetbackup.core.databases.mysql.server.connection import Connection, connect
 from covetbackup.core.databases.restore import RestoreRequest
@@ -242,11 +242,11 @@ def test_a_database_is_replaced_and_swapped_back(mysql_server: MysqlServer, prog
     assert _programs(mysql_server, session.retained_as) == _programs(mysql_server, database)
     another = partial(connect, settings_for(mysql_server, target), mysql_server.password)
     with another() as connection:
-        found = exchange.exchange(
+        found = swapping.swap_databases(
             connection, another, target=target, incoming=session.retained_as, retained_as="copy"
         )
     [note] = found  # a table has no transactions
-    assert "could not be held off" in note
+    assert "could not be blocked" in note
     assert _rows(mysql_server, target) == before
     assert _programs(mysql_server, target) == _programs(mysql_server, database)
     assert _rows(mysql_server, "copy") == contents(mysql_server, database)
@@ -304,7 +304,7 @@ def test_a_large_table_is_dumped_in_ranges(
 
 def test_texts_in_triggers_views_and_events_mean_what_they_did(mysql_server: MysqlServer) -> None:
     make_pair(mysql_server, TEXTS, TEXTS)
-    assert swap(mysql_server, awake=("daily",)) == []
+    assert swap(mysql_server, enabled_events=("daily",)) == []
     for name in (TARGET, KEPT):
         assert texts(mysql_server, name) == AS_WRITTEN
     drop_pair(mysql_server)
@@ -328,7 +328,7 @@ def test_no_row_is_written_without_its_triggers_in_a_swap(mysql_server: MysqlSer
     another = partial(connect, settings_for(mysql_server, target), mysql_server.password)
     with writers(mysql_server, target), another() as connection:
         names = {"target": target, "incoming": incoming, "retained_as": f"{target}_kept"}
-        assert exchange.exchange(connection, another, **names, awake=()) == []
+        assert swapping.swap_databases(connection, another, **names, enabled_events=()) == []
     assert unaudited(mysql_server, f"{target}_kept") == 0
     assert unaudited(mysql_server, target) == 0
 
@@ -347,7 +347,9 @@ def test_a_swap_that_fails_gives_the_triggers_back_before_writers_come(
 ) -> None:
     make_pair(mysql_server, ALL, ALL)
     monkeypatch.setattr(
-        rename_strategies, "rename_of", lambda moves: "RENAME TABLE nowhere.a TO nowhere.b"
+        rename_strategies,
+        "rename_tables_sql",
+        lambda renames: "RENAME TABLE nowhere.a TO nowhere.b",
     )
     with writers(mysql_server, TARGET):
         with pytest.raises(DatabaseError, match="not replaced"):
@@ -358,7 +360,7 @@ def test_a_swap_that_fails_gives_the_triggers_back_before_writers_come(
 
 def _rows(server: MysqlServer, database: str) -> dict[str, str]:
     found = contents(server, database)
-    return {name: digest for name, digest in found.items() if name not in metadata_tables.OURS}
+    return {name: digest for name, digest in found.items() if name not in metadata_tables.TABLES}
 
 
 def _programs(server: MysqlServer, database: str) -> dict[str, str]:

@@ -67,7 +67,7 @@ class DumpProgram:
         """
         database = self.settings.database
         left_out = [
-            ("ignore-table", f"{database}.{name}") for name in (*without, *metadata_tables.OURS)
+            ("ignore-table", f"{database}.{name}") for name in (*without, *metadata_tables.TABLES)
         ]
         return self._command([*options], [database], left_out)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from covetbackup.core.databases.mysql.replace.metadata_tables import OURS
+from covetbackup.core.databases.mysql.replace import metadata_tables
 from covetbackup.core.databases.mysql.server.connection import Connection
 
 
@@ -79,7 +79,7 @@ WHERE t.TABLE_SCHEMA = %s AND t.TABLE_NAME NOT IN (%s, %s) ORDER BY t.TABLE_NAME
 def list_tables(connection: Connection, database: str) -> Listing:
     tables, views, sequences, not_dumped = [], [], [], []
     for name, kind, engine, size, estimate, transactional in connection.rows(
-        _TABLES, [database, *OURS]
+        _TABLES, [database, *metadata_tables.TABLES]
     ):
         if kind == "SEQUENCE":
             sequences.append(name)

@@ -15,7 +15,7 @@ from covetbackup.core.text import size_text
 
 
 def checks(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
-    """Whether what is there can be replaced, and whom that would meet."""
+    """Yield whether the existing database can be replaced, and which sessions use it."""
     name = wanted.request.database
     try:
         retained.refuse_unfit(connection, name)
@@ -23,9 +23,9 @@ def checks(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     except CovetError as error:
         yield failed("Name", error)
         return
-    kept = retained.free_retained_name(connection, name, _now_of(connection))
+    retained_as = retained.free_retained_name(connection, name, _now_of(connection))
     much = size_text(list_tables(connection, name).size_bytes)
-    detail = f"{name} exists ({much}); it will be retained as {kept}, or later."
+    detail = f"{name} exists ({much}); it will be retained as {retained_as}, or later."
     yield Check(Level.PASS, "Name", detail)
     yield _live_sessions(connection, name)
 

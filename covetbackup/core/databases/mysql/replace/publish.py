@@ -1,8 +1,8 @@
-"""The commit point of a restore: the tables of the scratch database become those of the target.
+"""The commit of a restore: the tables of the scratch database are renamed into the target.
 
 MySQL cannot rename a database. All tables move in one statement; what cannot move (triggers, views,
-routines, events) is created again in the target. Until the last of it is there, a marked table says
-that the target is not whole; a failure drops the target, and so does a sweep after `kill -9`.
+routines, events) is created again in the target. Until the last of it is there, a marker table says
+that the target is unfinished; a failure drops the target, and so does a cleanup after `kill -9`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ from covetbackup.core.databases.mysql.server.connection import Connection, quote
 from covetbackup.core.errors import CovetError, ResultDiffers
 
 
-def begin_target(connection: Connection, name: str, target: str, expected: Inventory) -> None:
-    """Make the database `target`, marked as unfinished. Raises `TargetNotEmpty`."""
+def create_target(connection: Connection, name: str, target: str, expected: Inventory) -> None:
+    """Create the database `target`, marked as unfinished, for the scratch database `name`.
+    Raises `TargetNotEmpty`."""
     scratch.note_target(connection, name, target)
     try:
         scratch.create(connection, target, expected)
     except CovetError:
-        # If there is one of that name it is somebody's, and not to be dropped for being empty.
+        # If there is one of that name it is not ours, and not to be dropped for being empty.
         scratch.forget_target(connection, name)
         raise
     scratch.mark_unfinished(connection, name, target)
 
 
-def move_tables(connection: Connection, name: str, target: str) -> None:
-    """All tables and sequences of the scratch database `name`, in one statement, to `target`."""
+def rename_tables(connection: Connection, name: str, target: str) -> None:
+    """Rename all tables and sequences of the scratch database `name`, in one statement, into the
+    database `target`; create those again that cannot be renamed."""
     query = "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s"
     for trigger in connection.strings(query, [name]):
         # A table with triggers may not change its database.
@@ -43,7 +45,7 @@ def move_tables(connection: Connection, name: str, target: str) -> None:
     moves = [f"{quoted(name)}.{quoted(each)} TO {quoted(target)}.{quoted(each)}" for each in moving]
     if moves:
         connection.execute(f"RENAME TABLE {', '.join(moves)}")
-    follow_sequences(connection, name, target)
+    requalify_defaults(connection, name, target)
     connection.use(target)
     for table in listing.tables:
         if not table.can_change_database:
@@ -57,10 +59,10 @@ WHERE TABLE_SCHEMA = %s AND instr(COLUMN_DEFAULT, %s)
 """
 
 
-def follow_sequences(connection: Connection, name: str, target: str) -> None:
-    """Sequences have moved; a default that takes a value from one still looks where it was.
+def requalify_defaults(connection: Connection, name: str, target: str) -> None:
+    """Have column defaults in `target` use its own sequences, which were in the database `name`.
 
-    All of a table at once: with one default left behind nothing of it can be altered.
+    All defaults of a table at once: with one left behind nothing of it can be altered.
     """
     changes: dict[str, list[str]] = {}
     for table, column, default in connection.rows(_DEFAULTS, [target, f"{quoted(name)}."]):
@@ -71,17 +73,17 @@ def follow_sequences(connection: Connection, name: str, target: str) -> None:
         connection.execute(f"ALTER TABLE {quoted(target)}.{quoted(table)} {', '.join(parts)}")
 
 
-def add_programs(client: ClientProgram, target: str, scripts: Sequence[Script]) -> None:
-    """Run what creates views, triggers, routines and, last, events."""
+def create_stored_objects(client: ClientProgram, target: str, scripts: Sequence[Script]) -> None:
+    """Run the scripts that create views, triggers, routines and, last, events in `target`."""
     for script in scripts:
         client.run(script, target)
 
 
-def finish_target(connection: Connection, target: str, objects: dict[str, int]) -> None:
-    """Compare the kinds of objects in `target` with those counted in the scratch database, and
-    take its mark away: from now on it is real. Raises `ResultDiffers`."""
+def complete_target(connection: Connection, target: str, objects: dict[str, int]) -> None:
+    """Compare the counts of `target` by kind of object with `objects`, those of the scratch
+    database, and remove the marker: the restore is committed. Raises `ResultDiffers`."""
     have = catalog.object_counts(connection, target)
-    have["index"] -= 1  # the mark's own
+    have["index"] -= 1  # that of the marker table
     have = {kind: count for kind, count in have.items() if count}
     found = differences(Inventory(objects=objects), Inventory(objects=have))
     if found:

@@ -13,7 +13,7 @@ from covetbackup.core.stream.secret import Secret
 
 
 class MysqlReplacement:
-    """A `Replacement`: tables are renamed from one database into another."""
+    """A `Replacement` that renames tables from one database into another."""
 
     def __init__(self, settings: ConnectionSettings, password: Secret | None) -> None:
         self._settings = settings
@@ -41,9 +41,12 @@ class MysqlReplacement:
 
     def swap(self, target: str, incoming: str, retained_as: str) -> list[str]:
         with server_connection(self._settings, self._password) as connection:
-            another = partial(connect, connection.settings, self._password)
-            return swap.exchange(
-                connection, another, target=target, incoming=incoming, retained_as=retained_as
+            return swap.swap_databases(
+                connection,
+                partial(connect, connection.settings, self._password),
+                target=target,
+                incoming=incoming,
+                retained_as=retained_as,
             )
 
     def was_swapped(self, target: str, retained_as: str) -> bool:

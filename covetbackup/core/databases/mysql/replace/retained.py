@@ -1,4 +1,4 @@
-"""Databases that are to be replaced, or were and are kept. How one changes places: `exchange`."""
+"""Databases that are to be replaced, and those that were and are retained."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from covetbackup.core.errors import BadSetting, DatabaseError, ServerBusy
 
 NAME_BYTES = 64
 _NAMED = 20
-_NEEDED = (
+_PRIVILEGES = (
     *("SELECT", "INSERT", "UPDATE", "CREATE", "ALTER", "DROP", "LOCK TABLES", "TRIGGER", "EVENT"),
     *("CREATE VIEW", "SHOW VIEW", "CREATE ROUTINE", "ALTER ROUTINE", "EXECUTE"),
 )
@@ -27,7 +27,7 @@ _EXAMPLE = "_replaced_20260101_000000"
 
 
 def refuse_unfit(connection: Connection, target: str) -> None:
-    """Raises `BadSetting` or `DatabaseError` unless `target` exists and may be replaced here."""
+    """Raise `BadSetting` or `DatabaseError` unless `target` exists and may be replaced here."""
     if target.lower() in SERVERS_OWN or target.startswith(PREFIX):
         raise BadSetting(
             f"database {target!r} belongs to the server itself and cannot be replaced",
@@ -39,12 +39,14 @@ def refuse_unfit(connection: Connection, target: str) -> None:
         )
     listing = list_tables(connection, target)
     if UNFINISHED in listing.names:
-        raise DatabaseError(f"a restore into {target!r} has not ended", "let it end, or sweep it")
-    fixed = [table.name for table in listing.tables if not table.can_change_database]
-    if fixed:
+        raise DatabaseError(
+            f"a restore into {target!r} has not ended", "let it end, or run the cleanup"
+        )
+    stationary = [table.name for table in listing.tables if not table.can_change_database]
+    if stationary:
         raise BadSetting(
             f"{target!r} cannot be replaced: its {STATIONARY} tables cannot move to another"
-            f" database: {', '.join(fixed[:_NAMED])}",
+            f" database: {', '.join(stationary[:_NAMED])}",
             "restore under a new name",
         )
     if is_read_only(connection, target):
@@ -57,7 +59,7 @@ def refuse_unfit(connection: Connection, target: str) -> None:
 
 
 def refuse_stationary(expected: Inventory) -> None:
-    """Raises `BadSetting` if the backup has tables that cannot move into a replaced database."""
+    """Raise `BadSetting` if the backup has tables that cannot be renamed into another database."""
     if STATIONARY in json.loads((expected.settings or {}).get("engines", "{}")):
         raise BadSetting(
             f"the backup has {STATIONARY} tables, which cannot move to another database",
@@ -66,27 +68,28 @@ def refuse_stationary(expected: Inventory) -> None:
 
 
 def _refuse_without_rights(connection: Connection, target: str) -> None:
-    for name, place in (
+    for name, pattern in (
         (target, quoted(target.replace("_", "\\_").replace("%", "\\%"))),
-        (_stem(target) + _EXAMPLE, _kept_places(target)),
+        (_name_stem(target) + _EXAMPLE, _retained_pattern(target)),
     ):
         rights = granted(connection, name).here
-        missing = [] if "ALL PRIVILEGES" in rights else [r for r in _NEEDED if r not in rights]
+        missing = [] if "ALL PRIVILEGES" in rights else [r for r in _PRIVILEGES if r not in rights]
         if missing:
             account = account_of(connection)
             raise DatabaseError(
-                f"{account} may not replace {target!r}: it lacks {', '.join(missing)} on {place}",
-                f"run as an administrator: GRANT {', '.join(_NEEDED)} ON {place}.* TO {account};",
+                f"{account} may not replace {target!r}: it lacks {', '.join(missing)} on {pattern}",
+                f"run as an administrator: GRANT {', '.join(_PRIVILEGES)} ON {pattern}.*"
+                f" TO {account};",
             )
 
 
-def _stem(target: str) -> str:
+def _name_stem(target: str) -> str:
     return target[: NAME_BYTES - len(_EXAMPLE)]
 
 
-def _kept_places(target: str) -> str:
-    """All the names that `target` can be kept under, as in a GRANT."""
-    escaped = _stem(target).replace("_", "\\_").replace("%", "\\%")
+def _retained_pattern(target: str) -> str:
+    """Return the pattern of all names that `target` can be retained under, as in a GRANT."""
+    escaped = _name_stem(target).replace("_", "\\_").replace("%", "\\%")
     return quoted(f"{escaped}\\_replaced\\_%")
 
 
@@ -111,30 +114,33 @@ def _exists(connection: Connection, name: str) -> bool:
 
 
 def free_retained_name(connection: Connection, target: str, now: datetime) -> str:
-    """What `target` will be called once it is replaced."""
+    """Return the name of `target` once it is replaced at the moment `now`."""
     return retained_name(target, now, limit=NAME_BYTES, is_taken=lambda n: _exists(connection, n))
 
 
 def identity_of(connection: Connection, name: str) -> str | None:
-    """What stays the same when the tables get another database, and no other ever has; None: no
-    such. Of one without a mark it is never the same twice: so it is never taken for another."""
+    """Return what stays the same when the tables are renamed into another database, and no other
+    database ever has; None if there is no database `name`.
+
+    One without a stored identity gets a new value each time, so that it is never taken for another.
+    """
     if not _exists(connection, name):
         return None
-    mark = metadata_tables.mark_of(connection, name)
-    if mark is None or len(metadata_tables.find_by_identity(connection, mark)) > 1:
+    identity = metadata_tables.identity_of(connection, name)
+    if identity is None or len(metadata_tables.find_by_identity(connection, identity)) > 1:
         return f"unknown-{uuid4()}"
-    return mark
+    return identity
 
 
 def name_of(connection: Connection, identity: str) -> str | None:
-    """The name that the database of that identity has now; None if it is gone."""
+    """Return the name that the database of that identity has now; None if it is gone."""
     found = metadata_tables.find_by_identity(connection, identity)
     return found[0] if len(found) == 1 else None
 
 
 def sessions_in(connection: Connection, name: str) -> list[Session]:
-    """Who has chosen the database `name`, the longest first in its state. Without the right
-    PROCESS a server shows only an account's own."""
+    """Return the sessions whose default database is `name`, the longest in its state first.
+    Without the privilege PROCESS a server shows only those of the same account."""
     now = datetime.now(UTC)
     return [
         Session(user, "", host, state, now - timedelta(seconds=max(0, int(seconds or 0))))
@@ -149,11 +155,11 @@ FROM information_schema.PROCESSLIST WHERE DB = %s AND ID <> CONNECTION_ID() ORDE
 
 
 def drop_retained(connection: Connection, name: str) -> None:
-    """Drop a kept database that nobody uses. Raises `ServerBusy`."""
-    inside = sessions_in(connection, name)
-    if inside:
+    """Drop a retained database. Raises `ServerBusy` if a session uses it."""
+    sessions = sessions_in(connection, name)
+    if sessions:
         raise ServerBusy(
-            f"database {name!r} is in use by {', '.join(sorted({one.user for one in inside}))}",
+            f"database {name!r} is in use by {', '.join(sorted({one.user for one in sessions}))}",
             "end their sessions, and try again",
         )
     connection.execute(f"DROP DATABASE {quoted(name)}")

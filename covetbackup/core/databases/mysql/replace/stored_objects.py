@@ -1,8 +1,8 @@
-"""What of a database cannot move with its tables: triggers, routines, views and events. Read as
-statements that create each again, in this database or in another one.
+"""The stored objects of a database, which cannot be renamed with its tables: triggers, routines,
+views and events. They are read as statements that create each again, in this or another database.
 
-Through the driver, not the client programs: whoever finds a replacement that died halfway has to be
-able to go on with nothing but a connection.
+Through the driver, not the client programs: a swap that died halfway must be recoverable with
+nothing but a connection.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ from covetbackup.core.databases.mysql.server.connection import Connection, quote
 from covetbackup.core.errors import DatabaseError
 
 ROUTINES = ("PROCEDURE", "FUNCTION", "PACKAGE", "PACKAGE BODY")
-_AWAKE = re.compile(r"( ON COMPLETION (?:NOT )?PRESERVE )ENABLE\b")
+_ENABLED = re.compile(r"( ON COMPLETION (?:NOT )?PRESERVE )ENABLE\b")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """`statement` creates it in the database in use; an event asleep, though it is `enabled`.
-    `session` is what it remembers of the session that made it, `table` whose trigger it is."""
+    """A trigger, routine, view or event.
+
+    `statement` creates it in the database in use; an event disabled, though it is `enabled`.
+    `session` is the variables that it keeps of the session that created it; `table` is a trigger's.
+    """
 
     kind: str
     name: str
@@ -41,15 +44,17 @@ class StoredObject:
         return f"{self.kind.lower()} {self.name}"
 
 
-def read_stored(connection: Connection, database: str, *, becomes: str) -> list[StoredObject]:
-    """In an order in which they can be created in the database that `database` `becomes`: views may
-    call routines. Raises `DatabaseError` for what this account may not read. Leaves `database` in
-    use."""
+def read_objects(connection: Connection, database: str, *, becomes: str) -> list[StoredObject]:
+    """Return all stored objects of `database`, for a database called `becomes`, in an order in
+    which they can be created there: views may call routines. Leaves `database` in use.
+
+    Raises `DatabaseError` for what this account may not read.
+    """
     connection.execute(f"USE {quoted(database)}")
     return [
         *_routines(connection, database),
         *read_triggers(connection, database),
-        *_views(connection, renaming_on(connection, database, becomes)),
+        *_views(connection, renaming_for(connection, database, becomes)),
         *_events(connection, database),
     ]
 
@@ -61,22 +66,28 @@ def _routines(connection: Connection, database: str) -> Iterable[StoredObject]:
     )
     for kind, name in connection.rows(query, [database]):
         row = connection.rows(f"SHOW CREATE {kind} {quoted(name)}")[0]
-        yield _stored(kind, name, row[2], sql_mode=row[1], collation_connection=row[4])
+        yield _object(kind, name, row[2], sql_mode=row[1], collation_connection=row[4])
 
 
 def read_triggers(connection: Connection, database: str) -> list[StoredObject]:
-    """Heads are not as SHOW CREATE has them, which may name the database, and triggers that come
-    later; bodies are, as information_schema takes escapes out of texts. Raises `DatabaseError`."""
+    """Return the triggers of `database`, each before those that follow it.
+
+    Their heads are not those of SHOW CREATE, which may name the database, and triggers that come
+    later; their bodies are, as information_schema takes escapes out of texts. Raises
+    `DatabaseError` for a statement of unknown form.
+    """
     triggers = []
     for name, table, when, definer in connection.rows(_TRIGGERS, [database]):
-        place = f"{quoted(database)}.{quoted(name)}"
-        _, mode, shown, _, collation, *_ = connection.rows(f"SHOW CREATE TRIGGER {place}")[0]
+        qualified = f"{quoted(database)}.{quoted(name)}"
+        _, mode, shown, _, collation, *_ = connection.rows(f"SHOW CREATE TRIGGER {qualified}")[0]
         body = body_of_trigger(shown)
         if body is None:
-            raise DatabaseError(f"trigger {name!r} of {database!r} is in a form not known here")
-        head = f"CREATE DEFINER={account(definer)} TRIGGER {quoted(name)} {when} ON {quoted(table)}"
-        statement = f"{head} FOR EACH ROW{body}"
-        found = _stored("TRIGGER", name, statement, sql_mode=mode, collation_connection=collation)
+            raise DatabaseError(
+                f"the statement of trigger {name!r} of {database!r} is not understood"
+            )
+        head = f"CREATE DEFINER={account_sql(definer)} TRIGGER {quoted(name)} {when}"
+        statement = f"{head} ON {quoted(table)} FOR EACH ROW{body}"
+        found = _object("TRIGGER", name, statement, sql_mode=mode, collation_connection=collation)
         triggers.append(replace(found, table=table))
     return triggers
 
@@ -88,8 +99,8 @@ ORDER BY EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER
 """
 
 
-def renaming_on(connection: Connection, old: str, new: str) -> Renaming:
-    """Return how `old` is called `new` in what this server writes."""
+def renaming_for(connection: Connection, old: str, new: str) -> Renaming:
+    """Return the renaming of `old` to `new` as this server compares names of databases."""
     folded = connection.value("SELECT @@global.lower_case_table_names") != 0
     return Renaming(old, new, folded)
 
@@ -98,8 +109,8 @@ def _views(connection: Connection, renaming: Renaming) -> Iterable[StoredObject]
     for name in views_in_order(connection, renaming.old):
         row = connection.rows(f"SHOW CREATE VIEW {quoted(name)}")[0]
         statement = in_database(str(row[1]).encode(), renaming).decode()
-        # Views keep no sql_mode: this is the one in which they are shown here.
-        yield _stored("VIEW", name, statement, sql_mode="", collation_connection=row[3])
+        # Views keep no sql_mode: this is the one of the session that shows them here.
+        yield _object("VIEW", name, statement, sql_mode="", collation_connection=row[3])
 
 
 def _events(connection: Connection, database: str) -> Iterable[StoredObject]:
@@ -111,16 +122,18 @@ def _events(connection: Connection, database: str) -> Iterable[StoredObject]:
         _, mode, zone, shown, _, collation, *_ = connection.rows(
             f"SHOW CREATE EVENT {quoted(name)}"
         )[0]
-        asleep, changed = _AWAKE.subn(r"\1DISABLE", shown, count=1)
+        disabled, changed = _ENABLED.subn(r"\1DISABLE", shown, count=1)
         if enabled and not changed:
-            raise DatabaseError(f"event {name!r} of {database!r} is in a form not known here")
-        found = _stored(
-            "EVENT", name, asleep, sql_mode=mode, time_zone=zone, collation_connection=collation
+            raise DatabaseError(
+                f"the statement of event {name!r} of {database!r} is not understood"
+            )
+        found = _object(
+            "EVENT", name, disabled, sql_mode=mode, time_zone=zone, collation_connection=collation
         )
-        yield replace(found, definer=account(definer), enabled=bool(enabled))
+        yield replace(found, definer=account_sql(definer), enabled=bool(enabled))
 
 
-def _stored(kind: str, name: str, statement: str | None, **session: str) -> StoredObject:
+def _object(kind: str, name: str, statement: str | None, **session: str) -> StoredObject:
     if statement is None:
         raise DatabaseError(
             f"this account may not read the body of {kind.lower()} {name!r}",
@@ -129,76 +142,78 @@ def _stored(kind: str, name: str, statement: str | None, **session: str) -> Stor
     return StoredObject(kind, name, statement, tuple(session.items()))
 
 
-def account(definer: str) -> str:
-    """`definer`, as information_schema has it, in a statement. A role has no host."""
+def account_sql(definer: str) -> str:
+    """Return `definer`, as information_schema has it, for a statement. A role has no host."""
     user, _, host = definer.rpartition("@")
     return f"{quoted(user)}@{quoted(host)}" if host else quoted(user)
 
 
-def create_stored(
-    connection: Connection, database: str, things: Sequence[StoredObject]
+def create_objects(
+    connection: Connection, database: str, objects: Sequence[StoredObject]
 ) -> list[str]:
-    """Create `things` in `database`, events asleep; what was wrong with those that could not be."""
+    """Create `objects` in `database`, events disabled; return those that could not be created and
+    why, a line each."""
     connection.execute(f"USE {quoted(database)}")
-    problems = []
-    for thing in things:
+    failures = []
+    for each in objects:
         try:
-            _set_session(connection, thing)
-            connection.execute(thing.statement)
+            _set_session(connection, each)
+            connection.execute(each.statement)
         except pymysql.err.Error as error:
-            problems.append(f"{thing}: {text_of(error)}")
-    _as_usual(connection)
-    return problems
+            failures.append(f"{each}: {text_of(error)}")
+    _reset_session(connection)
+    return failures
 
 
-def _set_session(connection: Connection, thing: StoredObject) -> None:
-    for variable, value in thing.session:
+def _set_session(connection: Connection, each: StoredObject) -> None:
+    for variable, value in each.session:
         connection.execute(f"SET SESSION {variable} = {connection.literal(value)}")
 
 
-def _as_usual(connection: Connection) -> None:
+def _reset_session(connection: Connection) -> None:
     for statement in ("SET NAMES utf8mb4", *connection.version.session_statements):
         connection.execute(statement)
 
 
 def create_routines(
-    connection: Connection, database: str, things: Sequence[StoredObject]
+    connection: Connection, database: str, objects: Sequence[StoredObject]
 ) -> list[str]:
-    """Make `things` the routines of `database`; what was wrong with those that could not be made.
+    """Make `objects` the routines of `database`; return those that could not be created and why, a
+    line each.
 
-    Functions and procedures that are the same stay, with the rights granted on them: triggers may
-    call them meanwhile. A package goes with its body.
+    Functions and procedures that are the same stay, with the privileges granted on them: triggers
+    may call them meanwhile. A package is dropped with its body.
     """
     connection.execute(f"USE {quoted(database)}")
     same = [
-        thing
-        for thing in _routines(connection, database)
-        if thing in things and thing.kind in ("FUNCTION", "PROCEDURE")
+        each
+        for each in _routines(connection, database)
+        if each in objects and each.kind in ("FUNCTION", "PROCEDURE")
     ]
-    drop_stored(connection, database, ROUTINES, but=same)
-    return create_stored(connection, database, [each for each in things if each not in same])
+    drop_objects(connection, database, ROUTINES, keep=same)
+    return create_objects(connection, database, [each for each in objects if each not in same])
 
 
-def drop_stored(
+def drop_objects(
     connection: Connection,
     database: str,
     kinds: Sequence[str] = (),
     *,
-    but: Sequence[StoredObject] = (),
+    keep: Sequence[StoredObject] = (),
 ) -> None:
-    """Drop all there are in `database`, or those of `kinds`, `but` not these."""
-    kept = {(thing.kind, thing.name) for thing in but}
+    """Drop the stored objects of `database`, all or those of `kinds`, except those in `keep`."""
+    spared = {(each.kind, each.name) for each in keep}
     found = connection.rows(_NAMES, [database] * 4)
     if connection.version.is_mariadb:
         connection.execute("SET SESSION sql_mode = 'ORACLE'")  # else there is no DROP PACKAGE
     try:
         for kind, name in found:
-            if (not kinds or kind in kinds) and (kind, name) not in kept:
+            if (not kinds or kind in kinds) and (kind, name) not in spared:
                 # The body of a package may have gone with it.
                 connection.execute(f"DROP {kind} IF EXISTS {quoted(database)}.{quoted(name)}")
     finally:
-        with suppress(pymysql.err.Error):  # a session that is gone remembers nothing
-            _as_usual(connection)
+        with suppress(pymysql.err.Error):  # a session that is gone has no settings
+            _reset_session(connection)
 
 
 _NAMES = """
@@ -213,26 +228,27 @@ UNION ALL SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES
 def restore_triggers(
     connection: Connection, database: str, triggers: Sequence[StoredObject]
 ) -> list[str]:
-    """`triggers` are those of `database` again; what was wrong with those that could not be made.
+    """Make `triggers` those of `database` again; return those that could not be created and why, a
+    line each.
 
-    All are made anew, if any is missing or another's: one that is left would come before those it
-    followed.
+    If any is missing or different all are created anew: one that is left would fire before those it
+    used to follow.
     """
     if read_triggers(connection, database) == list(triggers):
         return []
-    drop_stored(connection, database, ["TRIGGER"])
-    return create_stored(connection, database, triggers)
+    drop_objects(connection, database, ["TRIGGER"])
+    return create_objects(connection, database, triggers)
 
 
 def set_events_enabled(
-    connection: Connection, database: str, things: Sequence[StoredObject], *, enable: bool
+    connection: Connection, database: str, objects: Sequence[StoredObject], *, enable: bool
 ) -> None:
-    """Wake, or put to sleep, the events among `things` that are there and meant to be awake."""
+    """Enable or disable those events of `database` that are among `objects` and `enabled` there."""
     query = "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s"
     others = connection.strings(
         query + " AND STATUS = %s", [database, "DISABLED" if enable else "ENABLED"]
     )
-    changing = [thing for thing in things if thing.enabled and thing.name in others]
+    changing = [each for each in objects if each.enabled and each.name in others]
     for event in changing:
         # Without a definer and the session's settings they would become ours.
         _set_session(connection, event)
@@ -241,4 +257,4 @@ def set_events_enabled(
             f" {'ENABLE' if enable else 'DISABLE'}"
         )
     if changing:
-        _as_usual(connection)
+        _reset_session(connection)

@@ -252,13 +252,13 @@ class LogicalRestore:
     def _replace(self) -> None:
         self._refuse_other_definers(self._name)
         with self._session() as connection:
-            notes = exchange.exchange(
+            notes = exchange.swap_databases(
                 connection,
                 self._session,
                 target=self._target.database,
                 incoming=self._name,
                 retained_as=self.retained_as,
-                awake=self._awake,
+                enabled_events=self._awake,
             )
         for note in notes:
             self._progress.note(note)
@@ -272,11 +272,11 @@ class LogicalRestore:
     def _publish(self) -> None:
         keeper, target = self._keeper, self._target.database
         objects = catalog.object_counts(keeper, self._name)
-        publish.begin_target(keeper, self._name, target, self._expected)
-        publish.move_tables(keeper, self._name, target)
-        publish.add_programs(self._client, target, self._scripts)
+        publish.create_target(keeper, self._name, target, self._expected)
+        publish.rename_tables(keeper, self._name, target)
+        publish.create_stored_objects(self._client, target, self._scripts)
         self._refuse_other_definers(target)
-        publish.finish_target(keeper, target, objects)
+        publish.complete_target(keeper, target, objects)
 
     def _partial_load(self, selection: Selection | None) -> SelectiveLoad | None:
         if selection is None:

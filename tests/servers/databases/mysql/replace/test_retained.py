@@ -89,17 +89,17 @@ def kept(server: MysqlServer) -> list[str]:
     return [name for name in server.databases() if "_replaced_" in name or name.startswith(PREFIX)]
 
 
-def facts(server: MysqlServer, database: str, *, awake: bool = True) -> dict[str, Any]:
+def facts(server: MysqlServer, database: str, *, with_events: bool = True) -> dict[str, Any]:
     """All there is in a database, but our own marks, and with the order of its triggers."""
-    rows = {k: v for k, v in contents(server, database).items() if k not in metadata_tables.OURS}
+    rows = {k: v for k, v in contents(server, database).items() if k not in metadata_tables.TABLES}
     shown = {
         name: text.replace("DISABLE", "ENABLE") if name.startswith("EVENT") else text
         for name, text in definitions(server, database).items()
-        if not name.startswith("TRIGGER") and name.split(" ", 1)[1] not in metadata_tables.OURS
+        if not name.startswith("TRIGGER") and name.split(" ", 1)[1] not in metadata_tables.TABLES
     }
     triggers = server.rows(None, _TRIGGERS.format(database))
     status = f"SELECT STATUS FROM information_schema.EVENTS WHERE EVENT_SCHEMA = '{database}'"
-    events = server.rows(None, status + " ORDER BY EVENT_NAME") if awake else []
+    events = server.rows(None, status + " ORDER BY EVENT_NAME") if with_events else []
     keys = server.rows(None, _KEYS.format(database))
     charset = "SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = "
     own = server.rows(None, f"{charset}'{database}'")
@@ -131,19 +131,19 @@ def as_before(server: MysqlServer) -> Iterator[None]:
     before = facts(server, TARGET)
     yield
     assert facts(server, TARGET) == before
-    assert set(metadata_tables.OURS).isdisjoint(contents(server, TARGET))
+    assert set(metadata_tables.TABLES).isdisjoint(contents(server, TARGET))
     assert kept(server) == []
 
 
 def test_the_copy_has_the_place_and_the_original_is_kept(
     mariadb_server: MysqlServer, backup: Taken, shop: str
 ) -> None:
-    before = facts(mariadb_server, shop, awake=False)
+    before = facts(mariadb_server, shop, with_events=False)
     with replacing(mariadb_server, backup) as session:
         session.commit()
     assert kept(mariadb_server) == [session.retained_as]
     assert facts(mariadb_server, shop) == facts(mariadb_server, "backed_up")
-    assert facts(mariadb_server, session.retained_as, awake=False) == before
+    assert facts(mariadb_server, session.retained_as, with_events=False) == before
     asleep = "SELECT DISTINCT STATUS FROM information_schema.EVENTS WHERE EVENT_SCHEMA = '{}'"
     assert mariadb_server.rows(None, asleep.format(session.retained_as)) == [("DISABLED",)]
     # Keys and triggers, cycles included, belong to the database that they are in.
@@ -176,12 +176,14 @@ def test_swapped_back_and_dropped(mariadb_server: MysqlServer, backup: Taken, sh
     another = partial(connect, settings_for(mariadb_server, shop), mariadb_server.password)
     with another() as connection:
         identity = retained.identity_of(connection, old)
-        found = swap.exchange(connection, another, target=shop, incoming=old, retained_as="copy")
+        found = swap.swap_databases(
+            connection, another, target=shop, incoming=old, retained_as="copy"
+        )
         assert found == []
         assert identity is not None and retained.name_of(connection, identity) == shop
         assert facts(mariadb_server, shop) == before
-        copy = facts(mariadb_server, "copy", awake=False)
-        assert copy == facts(mariadb_server, "backed_up", awake=False)
+        copy = facts(mariadb_server, "copy", with_events=False)
+        assert copy == facts(mariadb_server, "backed_up", with_events=False)
         assert old not in mariadb_server.databases()
         client = mariadb_server.connect("copy")
         assert [one.user for one in retained.sessions_in(connection, "copy")] == ["root"]
@@ -212,7 +214,7 @@ def test_a_name_given_to_another_database_is_known_for_that(
 def test_a_table_in_use_is_said_and_nothing_has_changed(
     mariadb_server: MysqlServer, backup: Taken, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(swap, "_LOCK_SECONDS", 1)
+    monkeypatch.setattr(swap, "LOCK_SECONDS", 1)
     reader = mariadb_server.connect(shop)
     with as_before(mariadb_server), pytest.raises(ServerBusy, match="in use"):
         with replacing(mariadb_server, backup) as session:
@@ -226,7 +228,8 @@ def test_a_table_in_use_is_said_and_nothing_has_changed(
 
 
 @pytest.mark.parametrize(
-    "step", ["write_plan", "mark", "set_events_enabled", "_refuse_busy", "hold", "run"]
+    "step",
+    ["write_plan", "set_identity", "set_events_enabled", "wait_until_unused", "acquire", "run"],
 )
 def test_a_failure_at_any_step_before_the_rename_leaves_the_original_whole(
     mariadb_server: MysqlServer,
@@ -300,7 +303,7 @@ def test_rights_that_are_missing_are_named_with_their_grant(
             with pytest.raises(DatabaseError, match="may not replace") as caught:
                 retained.refuse_unfit(connection, shop)
         mariadb_server.execute(None, caught.value.hint.split(": ", 1)[1].rstrip(";"))
-    options = RestoreRequest(shop, restorer.name, replace=True, owner="none")
+    options = RestoreRequest(shop, replace=True, owner="none")
     mariadb_server.execute(None, "SET GLOBAL log_bin_trust_function_creators = 1")
     # Else it could not read the bodies of routines that others made.
     mariadb_server.execute(None, f"GRANT SELECT ON mysql.proc TO '{restorer.name}'@'%'")
@@ -324,7 +327,13 @@ def test_rights_that_are_missing_are_named_with_their_grant(
 
 @pytest.mark.parametrize(
     ("step", "is_done"),
-    [("hold", False), ("run", False), ("half", True), ("_arm", True), ("_finish", True)],
+    [
+        ("acquire", False),
+        ("run", False),
+        ("half", True),
+        ("create_triggers", True),
+        ("finish", True),
+    ],
 )
 def test_kill_9_leaves_a_plan_that_is_undone_or_finished(
     mariadb_server: MysqlServer, backup: Taken, shop: str, step: str, is_done: bool
@@ -340,7 +349,7 @@ def test_kill_9_leaves_a_plan_that_is_undone_or_finished(
         "CREATE TRIGGER parent_t AFTER INSERT ON parent FOR EACH ROW INSERT INTO t VALUES (1)",
         "CREATE VIEW v AS SELECT id FROM parent",
     )
-    command = [sys.executable, "-c", _EXCHANGING, mariadb_server.url(shop), incoming, step]
+    command = [sys.executable, "-c", _SWAPPING, mariadb_server.url(shop), incoming, step]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None and process.stdout is not None
     with process, connect(settings, password) as connection:
@@ -356,17 +365,17 @@ def test_kill_9_leaves_a_plan_that_is_undone_or_finished(
     if not is_done:
         assert facts(mariadb_server, shop) == before
         assert "kept" not in mariadb_server.databases()
-        assert set(metadata_tables.OURS).isdisjoint(contents(mariadb_server, shop))
+        assert set(metadata_tables.TABLES).isdisjoint(contents(mariadb_server, shop))
         return
     mariadb_server.execute(shop, "INSERT INTO parent VALUES (3)")
     assert set(contents(mariadb_server, shop)) == {"parent", "t", "v", metadata_tables.IDENTITY}
     assert mariadb_server.rows(shop, "SELECT count(*) FROM t") == [(1,)]
-    kept_facts, before["events"] = facts(mariadb_server, "kept", awake=False), []
+    kept_facts, before["events"] = facts(mariadb_server, "kept", with_events=False), []
     assert kept_facts == before
     assert incoming not in mariadb_server.databases()
 
 
-_EXCHANGING = """
+_SWAPPING = """
 import sys, time
 from functools import partial
 from covetbackup.core.databases.mysql.replace import swap
@@ -378,18 +387,18 @@ url, incoming, step = sys.argv[1:]
 def wait(*given):
     print("there", flush=True)
     time.sleep(60)
-def half(handover, statement, again):
-    handover._runner.execute(", ".join(statement.split(", ")[:3]))
+def half(queue, statement, again):
+    queue.runner.execute(", ".join(statement.split(", ")[:3]))
     wait()
 if step == "half":
     MetadataLockQueue.run = half
-elif step == "hold":
-    real = MetadataLockQueue.hold
-    MetadataLockQueue.hold = lambda *given: (real(*given), wait())
+elif step == "acquire":
+    real = MetadataLockQueue.acquire
+    MetadataLockQueue.acquire = lambda *given: (real(*given), wait())
 else:
     setattr(MetadataLockQueue if step == "run" else swap, step, wait)
 another = partial(connect, parse_url(url), Secret(sys.stdin.readline()))
 with another() as connection:
     names = {"target": "shop", "incoming": incoming, "retained_as": "kept"}
-    swap.exchange(connection, another, **names, awake=())
+    swap.swap_databases(connection, another, **names, enabled_events=())
 """

@@ -10,7 +10,7 @@ from typing import Any
 import pymysql
 import pytest
 
-from covetbackup.core.databases.mysql.replace import rename_strategies, swap as exchange
+from covetbackup.core.databases.mysql.replace import rename_strategies, swap as swapping
 from covetbackup.core.databases.mysql.replace.locks import MetadataLockQueue
 from covetbackup.core.errors import DatabaseError, ServerBusy
 from tests.support.mariadb import MysqlServer
@@ -63,7 +63,7 @@ def test_no_row_is_written_without_its_triggers(server: MysqlServer) -> None:
 
 def test_texts_in_triggers_views_and_events_mean_what_they_did(mariadb_tidy: MysqlServer) -> None:
     make_pair(mariadb_tidy, TEXTS, TEXTS)
-    assert swap(mariadb_tidy, awake=("daily",)) == []
+    assert swap(mariadb_tidy, enabled_events=("daily",)) == []
     for name in (TARGET, KEPT):
         assert texts(mariadb_tidy, name) == AS_WRITTEN
 
@@ -93,8 +93,8 @@ def test_a_table_that_stays_in_use_gives_the_others_back_with_their_triggers(
     server: MysqlServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is taken after the look for tables in use, and it is the last that the statement wants."""
-    monkeypatch.setattr(exchange, "_LOCK_SECONDS", 2)
-    monkeypatch.setattr(exchange, "_refuse_busy", lambda *_: None)
+    monkeypatch.setattr(swapping, "LOCK_SECONDS", 2)
+    monkeypatch.setattr(swapping, "wait_until_unused", lambda *_: None)
     server.execute(TARGET, "CREATE TABLE zz (i int)")
     server.execute(INCOMING, *OTHER_TRIGGERS)
     reader = server.connect(TARGET)
@@ -107,14 +107,14 @@ def test_a_table_that_stays_in_use_gives_the_others_back_with_their_triggers(
     reader.close()
 
 
-@pytest.mark.parametrize("point", ["hold", "_asked_for", "run", "_hold_behind"])
+@pytest.mark.parametrize("point", ["acquire", "request_lock", "run", "requeue_behind"])
 def test_a_failure_while_writers_are_held_off_gives_the_triggers_back_before_they_come(
     server: MysqlServer, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
     real = getattr(MetadataLockQueue, point)
 
     def failing(*given: Any) -> None:
-        if point == "hold":
+        if point == "acquire":
             real(*given)
         monkeypatch.setattr(MetadataLockQueue, point, real)
         raise pymysql.err.OperationalError(1, "no more")
@@ -136,7 +136,7 @@ def test_a_table_is_held_while_the_statement_waits_for_somebody_else(
             "RENAME TABLE audit TO audit_2, zz TO zz_2, audit_2 TO audit, zz_2 TO zz"
         )
     )
-    real_run, real_look = MetadataLockQueue.run, MetadataLockQueue._is_next
+    real_run, real_look = MetadataLockQueue.run, MetadataLockQueue.is_blocked_on
     looks = []
 
     def run(*given: Any) -> Any:
@@ -147,15 +147,15 @@ def test_a_table_is_held_while_the_statement_waits_for_somebody_else(
             pass
         return real_run(*given)
 
-    def look(handover: MetadataLockQueue, place: tuple[str, str]) -> bool:
+    def look(queue: MetadataLockQueue, place: tuple[str, str]) -> bool:
         looks.append(place[1])
         if len(looks) == 10:
             assert set(looks) == {"child"}
             reader.close()
-        return real_look(handover, place)
+        return real_look(queue, place)
 
     monkeypatch.setattr(MetadataLockQueue, "run", run)
-    monkeypatch.setattr(MetadataLockQueue, "_is_next", look)
+    monkeypatch.setattr(MetadataLockQueue, "is_blocked_on", look)
     with writers(server, TARGET):
         assert swap(server) == []
     renaming.join()
@@ -178,13 +178,13 @@ def test_the_routines_that_triggers_call_are_there_before_who_writes(
         "CREATE FUNCTION one() RETURNS int DETERMINISTIC RETURN 1",
         "CREATE TRIGGER calling AFTER INSERT ON single FOR EACH ROW SET @one = one()",
     )
-    real = exchange._arm
+    real = swapping.create_triggers
 
     def late(*given: Any) -> Any:
         threading.Event().wait(0.3)  # time to write, for whoever is let in too early
         return real(*given)
 
-    monkeypatch.setattr(exchange, "_arm", late)
+    monkeypatch.setattr(swapping, "create_triggers", late)
     with writers(server, TARGET):
         assert swap(server) == []
     assert unaudited(server, TARGET) == 0
@@ -218,9 +218,9 @@ def test_a_function_that_writes_to_a_table_does_not_stop_the_swap(server: MysqlS
 def test_more_triggers_than_sessions_can_hold_are_replaced_all_the_same(
     server: MysqlServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rename_strategies, "_MOST", 3)
+    monkeypatch.setattr(rename_strategies, "MAX_TRIGGERS", 3)
     [note] = swap(server)
-    assert "could not be held off" in note
+    assert "could not be blocked" in note
     with writers(server, TARGET):
         pass
     assert unaudited(server, TARGET) == 0
@@ -229,10 +229,12 @@ def test_more_triggers_than_sessions_can_hold_are_replaced_all_the_same(
 def test_a_swap_that_fails_says_that_writers_could_not_be_held_off(
     server: MysqlServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rename_strategies, "_MOST", 3)
+    monkeypatch.setattr(rename_strategies, "MAX_TRIGGERS", 3)
     monkeypatch.setattr(
-        rename_strategies, "rename_of", lambda moves: "RENAME TABLE nowhere.a TO nowhere.b"
+        rename_strategies,
+        "rename_tables_sql",
+        lambda renames: "RENAME TABLE nowhere.a TO nowhere.b",
     )
     with as_before(server), pytest.raises(DatabaseError, match="not replaced") as caught:
         swap(server)
-    assert "could not be held off" in caught.value.hint
+    assert "could not be blocked" in caught.value.hint

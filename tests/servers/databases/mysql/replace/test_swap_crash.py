@@ -1,5 +1,5 @@
 """The server itself dies while two databases change places: the original serves, or the copy does,
-and the next look for left-overs puts the rest right."""
+and the next recovery repairs the rest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from covetbackup.core.databases.mysql.replace import metadata_tables, swap as exchange
+from covetbackup.core.databases.background import Background
+from covetbackup.core.databases.mysql.replace import metadata_tables, swap as swapping
 from covetbackup.core.databases.mysql.replace.locks import MetadataLockQueue
 from covetbackup.core.databases.mysql.server.connection import connect
 from covetbackup.core.errors import CovetError
@@ -62,7 +63,7 @@ def kill(server: MysqlServer) -> None:
 def hooks(server: MysqlServer, point: str, patch: pytest.MonkeyPatch) -> None:
     """Have the server killed right after, or in, a step of the swap."""
     place: Any = next(
-        each for each in (exchange, MetadataLockQueue, metadata_tables) if hasattr(each, point)
+        each for each in (swapping, MetadataLockQueue, metadata_tables) if hasattr(each, point)
     )
     real = getattr(place, point)
 
@@ -71,9 +72,9 @@ def hooks(server: MysqlServer, point: str, patch: pytest.MonkeyPatch) -> None:
         kill(server)
         return done
 
-    def in_it(handover: MetadataLockQueue, statement: str, then: Any) -> Any:
+    def in_it(queue: MetadataLockQueue, statement: str, then: Any) -> Any:
         """When a third of the tables have moved."""
-        running = handover._started(handover._runner, lambda: real(handover, statement, then))
+        running = Background(lambda stop: real(queue, statement, then), interrupt=lambda: None)
         data = server.directory / "data"
         while len(list((data / KEPT).glob("t*.frm"))) < MANY / 3:
             if running.has_ended(0.0005):
@@ -84,18 +85,18 @@ def hooks(server: MysqlServer, point: str, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(place, point, in_it if point == "run" else then_dead)
 
 
-_BEFORE = ("write_plan", "_prepare", "hold", "run")
+_BEFORE = ("write_plan", "prepare", "acquire", "run")
 
 
 @pytest.mark.parametrize(
     "point",
     [
-        "hold",
+        "acquire",
         "run",
-        "_arm",
+        "create_triggers",
         *(
             pytest.param(point, marks=pytest.mark.slow)
-            for point in ("write_plan", "_prepare", "_finish", "drop_stored")
+            for point in ("write_plan", "prepare", "finish", "drop_objects")
         ),
     ],
 )
@@ -110,8 +111,8 @@ def test_a_crash_of_the_server_at_any_step(
         with another() as connection:
             if point in _BEFORE:
                 assert _rows(server, TARGET) == before  # it serves at once
-            exchange.recover(connection)
-            assert exchange.recover(connection) == []
+            swapping.recover(connection)
+            assert swapping.recover(connection) == []
         is_swapped = KEPT in server.databases()
         assert is_swapped == (point not in _BEFORE)
         if is_swapped:
@@ -126,7 +127,7 @@ def test_a_crash_of_the_server_at_any_step(
 
 def _rows(server: MysqlServer, database: str) -> dict[str, str]:
     found = contents(server, database)
-    return {name: digest for name, digest in found.items() if name not in metadata_tables.OURS}
+    return {name: digest for name, digest in found.items() if name not in metadata_tables.TABLES}
 
 
 def _killed_in_a_swap(server: MysqlServer) -> dict[str, str]:
@@ -138,7 +139,7 @@ def _killed_in_a_swap(server: MysqlServer) -> dict[str, str]:
             swap(server)
         except TooLateError:
             continue
-        except (CovetError, exchange.pymysql.err.Error):
+        except (CovetError, swapping.pymysql.err.Error):
             pass  # a server that is gone has said so
         return before
     raise AssertionError("the tables moved too fast each time")

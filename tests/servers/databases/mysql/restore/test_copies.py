@@ -167,7 +167,7 @@ def test_databases_that_change_places_read_their_own_tables(
     assert event_states(mariadb_tidy, ORIGINAL)["nightly"] == "ENABLED"
     another = partial(connect, settings_for(mariadb_tidy, ORIGINAL), mariadb_tidy.password)
     with another() as connection:
-        swap.exchange(connection, another, target=ORIGINAL, incoming=kept, retained_as="copy")
+        swap.swap_databases(connection, another, target=ORIGINAL, incoming=kept, retained_as="copy")
     mariadb_tidy.execute(None, "DROP DATABASE copy")
     assert _held(mariadb_tidy, ORIGINAL) == changed
     assert event_states(mariadb_tidy, ORIGINAL)["nightly"] == "ENABLED"

@@ -188,7 +188,7 @@ def test_a_commit_that_fails_half_way_takes_the_target_back(
         assert "parent" in contents(mariadb_server, target)  # the tables have moved
         client.run(b"CREATE TABLE parent (id int);", target)
 
-    monkeypatch.setattr(publish, "add_programs", failing)
+    monkeypatch.setattr(publish, "create_stored_objects", failing)
     with unchanged(mariadb_server), pytest.raises(SinkFailed, match="parent"):
         put_back(engine_for(mariadb_server, TARGET), backup, mariadb_server.url(TARGET))
 
@@ -196,7 +196,7 @@ def test_a_commit_that_fails_half_way_takes_the_target_back(
 def test_a_commit_that_loses_an_object_takes_the_target_back(
     mariadb_server: MysqlServer, backup: Taken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publish, "add_programs", lambda *given: None)
+    monkeypatch.setattr(publish, "create_stored_objects", lambda *given: None)
     with unchanged(mariadb_server), pytest.raises(ResultDiffers, match="kind trigger"):
         put_back(engine_for(mariadb_server, TARGET), backup, mariadb_server.url(TARGET))
 
@@ -364,7 +364,7 @@ def wait(*given):
     time.sleep(60)
 if stage == "creating":
     scratch.mark_unfinished = wait
-publish.add_programs = wait
+publish.create_stored_objects = wait
 with engine.restore(RestoreRequest(), expected, Silent()) as session:
     for group in session.groups({path.name: 1 for path in sorted(folder.iterdir())}):
         for piece in group:

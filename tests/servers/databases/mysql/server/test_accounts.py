@@ -119,13 +119,13 @@ def test_a_restore_that_cannot_create_accounts_any_more_has_restored_all_the_sam
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     user, copy, notes = mariadb_user("ALL ON *.*"), fresh_name(), Notes()
-    finish = publish.finish_target
+    finish = publish.complete_target
 
     def finish_and_lock(*args: Any) -> None:
         finish(*args)
         mariadb_tidy.execute(None, f"ALTER USER {user.name}@'%' ACCOUNT LOCK")
 
-    monkeypatch.setattr(publish, "finish_target", finish_and_lock)
+    monkeypatch.setattr(publish, "complete_target", finish_and_lock)
     engine = engine_for(mariadb_tidy, SOURCE, user)
     target = mariadb_tidy.url(copy, user.name)
     put_back(engine, taken, target, progress=notes, create_roles=True)
