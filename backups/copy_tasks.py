@@ -27,7 +27,7 @@ from covetbackup.core.errors import (
 )
 from covetbackup.core.operations.copy import copy_backup, mend_indexes
 from covetbackup.core.operations.delete import delete_backup, discard_backup
-from covetbackup.core.operations.verify import Level, VerifyResult, verify_backup
+from covetbackup.core.operations.verify import VerifyLevel, VerifyResult, verify_backup
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.repository import Repository
@@ -145,7 +145,7 @@ def _checked(repository: Repository, label: Label, progress: Progress) -> Verify
     return verify_backup(
         repository,
         label,
-        Level.CHECKSUM,
+        VerifyLevel.CHECKSUM,
         keyring=Keyring(),
         check=member_check,
         progress=progress,

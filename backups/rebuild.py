@@ -20,7 +20,7 @@ from backups.state import describe, recompute_state, sha256_of
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.registry import ENTRIES, capabilities, member_check
 from covetbackup.core.errors import CovetError, KeyUnavailable
-from covetbackup.core.operations.verify import Level, verify_backup
+from covetbackup.core.operations.verify import VerifyLevel, verify_backup
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest, Trust
@@ -104,7 +104,7 @@ class _Run:
         found = verify_backup(
             self.repository,
             label,
-            Level.EXISTS,
+            VerifyLevel.EXISTS,
             keyring=self.keyring,
             check=member_check,
             progress=self.progress,

@@ -27,7 +27,7 @@ from covetbackup.access.models import User
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.errors import BadSetting, Conflict
 from covetbackup.core.manager import PLAIN
-from covetbackup.core.operations.verify import Level
+from covetbackup.core.operations.verify import VerifyLevel
 from covetbackup.core.stream.codec import CodecSpec
 from covetbackup.jobs.models import ACTIVE_STATES, Job, JobState
 from covetbackup.jobs.queue import enqueue
@@ -138,17 +138,17 @@ def _refuse_second(database: Database) -> None:
         raise Conflict(f"a backup of {database} is waiting already", "see the list of jobs")
 
 
-def request_verify(backup: Backup, level: Level | str, *, user: User | None) -> Job:
+def request_verify(backup: Backup, level: VerifyLevel | str, *, user: User | None) -> Job:
     """Ask for a verification of every copy at `level`.
 
     Raises `BadSetting` for a level that is none, or is a restore test; `Conflict` for a backup
     that is not stored; `SecretsLocked` if the level needs a key.
     """
     try:
-        level = Level(level)
+        level = VerifyLevel(level)
     except ValueError:
-        raise BadSetting(f"{str(level)[:40]!r} is not a level", ", ".join(Level)) from None
-    if level is Level.RESTORE:
+        raise BadSetting(f"{str(level)[:40]!r} is not a level", ", ".join(VerifyLevel)) from None
+    if level is VerifyLevel.RESTORE:
         raise BadSetting(
             "a restore test is not a verification of stored bytes", "restore it as a new database"
         )
@@ -156,7 +156,7 @@ def request_verify(backup: Backup, level: Level | str, *, user: User | None) -> 
         raise Conflict(f"{backup} is not stored anywhere, so nothing can be verified")
     if backup.state == BackupState.EXPIRING:
         raise Conflict(f"{backup} is being removed")
-    if level in (Level.SAMPLED, Level.CONTENT):
+    if level in (VerifyLevel.SAMPLED, VerifyLevel.CONTENT):
         secrets.require_open()
     return _enqueue_for(
         backup, "verify", f"Verify {backup.database}: {level}", user=user, level=level.value

@@ -18,7 +18,7 @@ from backups.models import Backup, BackupCopy, BackupState, CopyState, Hold
 from backups.models.backup import RESTORABLE_STATES, UNUSABLE_STATES
 from covetbackup.core.manager import PLAIN
 from covetbackup.core.operations.backup import BackupResult
-from covetbackup.core.operations.verify import Level
+from covetbackup.core.operations.verify import VerifyLevel
 from covetbackup.core.repository.manifest import Manifest
 from covetbackup.jobs.outage import patient, with_patience
 
@@ -150,7 +150,7 @@ def record_not_copied(copy: BackupCopy, problem: str) -> None:
 
 
 @patient
-def record_verified(backup: Backup, level: Level) -> None:
+def record_verified(backup: Backup, level: VerifyLevel) -> None:
     """The outcome of a verification of all copies, each recorded by `record_copy_check`."""
     recompute_state(backup)
     _record_problems(backup)

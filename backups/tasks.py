@@ -27,7 +27,7 @@ from covetbackup.core.errors import Conflict, CovetError, IntegrityError, Object
 from covetbackup.core.manager import PLAIN, STREAMS, default_workers
 from covetbackup.core.operations.backup import BackupRequest, BackupResult, take_backup
 from covetbackup.core.operations.delete import delete_backup
-from covetbackup.core.operations.verify import Finding, Level, VerifyResult, verify_backup
+from covetbackup.core.operations.verify import Finding, VerifyLevel, VerifyResult, verify_backup
 from covetbackup.core.repository.layout import Label, new_label, slug_of
 from covetbackup.core.stream.codec import CodecSpec
 from covetbackup.jobs.models import Job, JobState
@@ -116,7 +116,7 @@ def _request(backup: Backup, address: Address, label: Label) -> BackupRequest:
 def run_verify(work: Work) -> None:
     """Verify every stored copy at the level asked for. Raises `IntegrityError` for faults, after
     they are recorded; what it raises else says nothing about the backup."""
-    backup, level = _backup_of(work), Level(work.argument["level"])
+    backup, level = _backup_of(work), VerifyLevel(work.argument["level"])
     faults = []
     for copy in backup.copies.exclude(stored_at=None).select_related("repository"):
         result = _verify_copy(work, backup, copy, level)
@@ -136,7 +136,7 @@ def run_verify(work: Work) -> None:
         )
 
 
-def _verify_copy(work: Work, backup: Backup, copy: BackupCopy, level: Level) -> VerifyResult:
+def _verify_copy(work: Work, backup: Backup, copy: BackupCopy, level: VerifyLevel) -> VerifyResult:
     work.progress.note(f"verifying the copy in {copy.repository}")
     team = backup.database.server.team
     result = verify_backup(
@@ -157,12 +157,12 @@ def _state_after(copy: BackupCopy, result: VerifyResult) -> CopyState:
     if result.findings:
         lost = all(isinstance(found.error, ObjectNotFound) for found in result.findings)
         return CopyState.MISSING if lost else CopyState.CORRUPT
-    if result.level in (Level.CHECKSUM, Level.CONTENT):
+    if result.level in (VerifyLevel.CHECKSUM, VerifyLevel.CONTENT):
         return CopyState.VERIFIED
     # A look at some of it does not take back what a look at all of it found.
     if copy.state in (CopyState.CORRUPT, CopyState.VERIFIED):
         return CopyState(copy.state)
-    return CopyState.VERIFIED if result.level is Level.SAMPLED else CopyState.STORED
+    return CopyState.VERIFIED if result.level is VerifyLevel.SAMPLED else CopyState.STORED
 
 
 def _problem(result: VerifyResult) -> str:

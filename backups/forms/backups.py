@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from backups.models import Repository
 from covetbackup.access.models import Team
 from covetbackup.core.crypto.suites import Suite
-from covetbackup.core.operations.verify import Level
+from covetbackup.core.operations.verify import VerifyLevel
 
 CODECS = (
     ("zstd:3", "Zstandard 3: fast, good ratio"),
@@ -31,10 +31,10 @@ CIPHERS = (
 )
 
 LEVELS = (
-    (Level.EXISTS.value, "Presence"),
-    (Level.CHECKSUM.value, "Checksums"),
-    (Level.SAMPLED.value, "Sample decrypt"),
-    (Level.CONTENT.value, "Full read"),
+    (VerifyLevel.EXISTS.value, "Presence"),
+    (VerifyLevel.CHECKSUM.value, "Checksums"),
+    (VerifyLevel.SAMPLED.value, "Sample decrypt"),
+    (VerifyLevel.CONTENT.value, "Full read"),
 )
 
 
@@ -63,7 +63,7 @@ class BackupForm(forms.Form):
 class VerifyForm(forms.Form):
     level = forms.ChoiceField(
         choices=LEVELS,
-        initial=Level.CHECKSUM.value,
+        initial=VerifyLevel.CHECKSUM.value,
         help_text="Presence: all objects exist. Checksums: stored data is unchanged. Sample "
         "decrypt: random parts. Full read: decrypt and decompress everything.",
     )

@@ -38,8 +38,8 @@ from covetbackup.core.operations.restore import (
     refuse_other_kind,
     restore_backup,
 )
-from covetbackup.core.operations.rotate import Rotated, rotate_keys
-from covetbackup.core.operations.verify import Level, VerifyResult, verify_backup
+from covetbackup.core.operations.rotate import RotationResult, rotate_keys
+from covetbackup.core.operations.verify import VerifyLevel, VerifyResult, verify_backup
 from covetbackup.core.progress import Progress, Silent
 from covetbackup.core.repository.layout import Label, slug_of
 from covetbackup.core.repository.manifest import Manifest
@@ -150,8 +150,8 @@ class BackupManager:
         found = self._repository.find(label)
         return open_backup(self._repository, found, self._keyring).manifest
 
-    def verify_backup(self, label: str, level: Level = Level.CONTENT) -> VerifyResult:
-        """Verify up to `level`; for `Level.RESTORE` use `RestoreManager.test_restore`."""
+    def verify_backup(self, label: str, level: VerifyLevel = VerifyLevel.CONTENT) -> VerifyResult:
+        """Verify up to `level`; for `VerifyLevel.RESTORE` use `RestoreManager.test_restore`."""
         found = self._repository.find(label)
         return verify_backup(
             self._repository,
@@ -180,7 +180,7 @@ class BackupManager:
         delete_backup(self._repository, found)
         return found
 
-    def rotate_keys(self, new: Keyring, *, min_slots: int = 2) -> list[Rotated]:
+    def rotate_keys(self, new: Keyring, *, min_slots: int = 2) -> list[RotationResult]:
         """Rewrap all backups, opened with this manager's keyring, for the keys of `new`."""
         return list(
             rotate_keys(

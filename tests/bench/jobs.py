@@ -23,8 +23,8 @@ from covetbackup.core.databases.registry import open_address
 from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.manager import BackupManager, RestoreManager, default_workers, open_repository
-from covetbackup.core.operations.replicas import Copies
-from covetbackup.core.operations.store import MemberStore, Plan
+from covetbackup.core.operations.replicas import ReplicaSet
+from covetbackup.core.operations.store import MemberStore, StoragePlan
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.layout import new_label
 from covetbackup.core.repository.volumes import VOLUME_SIZE
@@ -43,10 +43,10 @@ _PIECE_BYTES = 1 << 20
 def store_stream(*, source: str, repository: str, codec: str, suite: str) -> dict[str, Any]:
     """What the engine does with a member: hash, compress, seal, hash, write, sync, rename."""
     label = new_label("stream", datetime.now(UTC), _BACKUP_ID)
-    plan = Plan(
+    plan = StoragePlan(
         label, CodecSpec.parse(codec), Suite(suite), new_dek(), VOLUME_SIZE, default_workers()
     )
-    store = MemberStore(plan, Copies([open_repository(repository)], label))
+    store = MemberStore(plan, ReplicaSet([open_repository(repository)], label))
     member, plain = store.store(0, Member("stream", CommandSource(["cat", source])), Silent())
     return {"ratio": plain.size / member.stored_size}
 

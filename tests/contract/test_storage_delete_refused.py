@@ -14,7 +14,7 @@ from covetbackup.core.cli.main import main
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.errors import AccessRefused, DeleteRefused, StorageError, StorageFull
 from covetbackup.core.operations.delete import cleanup_repository, delete_backup, discard_backup
-from covetbackup.core.operations.rotate import Rotated, Rotation, rotate_keys
+from covetbackup.core.operations.rotate import Rotation, RotationResult, rotate_keys
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository import layout
 from covetbackup.core.repository.marker import initialise
@@ -60,7 +60,7 @@ def opens(repository: Repository, keyring: Keyring) -> bool:
     return True
 
 
-def rotated(repository: Repository, old: Keyring, new: Keyring) -> Rotated:
+def rotated(repository: Repository, old: Keyring, new: Keyring) -> RotationResult:
     (result,) = rotate_keys(repository, old=old, new=new, progress=Silent())
     return result
 

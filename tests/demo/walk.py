@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.manager import BackupManager, RestoreManager
-from covetbackup.core.operations.verify import Level
+from covetbackup.core.operations.verify import VerifyLevel
 from covetbackup.core.repository.repository import Repository
 from tests.demo.databases import SampleDatabase
 from tests.demo.digests import differences
@@ -81,7 +81,7 @@ def _back_up(database: SampleDatabase, places: Places, result: Result) -> str:
 
 
 def _verify(repository: Repository, label: str, keyring: Keyring, result: Result) -> None:
-    verdict = BackupManager(repository, keyring).verify_backup(label, Level.CONTENT)
+    verdict = BackupManager(repository, keyring).verify_backup(label, VerifyLevel.CONTENT)
     result.faults += [f"{found.where}: {found.error}" for found in verdict.findings]
     result.faults += verdict.warnings
 

@@ -20,7 +20,7 @@ from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.engine import MysqlEngine
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
 from covetbackup.core.databases.selection import Selection
-from covetbackup.core.operations.parallel import run_at_once
+from covetbackup.core.operations.parallel import run_parallel
 from covetbackup.core.progress import Progress, Silent
 from covetbackup.core.stream.meter import count_progress
 from covetbackup.core.stream.pump import pump
@@ -65,7 +65,7 @@ def take(engine: MysqlEngine, *, streams: int = 2, progress: Progress | None = N
     with engine.backup(BackupOptions("", streams), progress) as session:
         for group in session.groups():
             tasks = [partial(_read, member) for member in group]
-            contents = run_at_once(tasks, limit=streams, progress=progress)
+            contents = run_parallel(tasks, limit=streams, progress=progress)
             members |= zip((member.name for member in group), contents, strict=True)
         return Taken(members, session.finish())
 
@@ -104,7 +104,7 @@ def fill(
     sizes = {name: len(content) for name, content in taken.members.items()}
     for group in session.groups(sizes):
         tasks = [partial(_write, session, piece, _content(taken, piece)) for piece in group]
-        run_at_once(tasks, limit=jobs, progress=progress or Silent())
+        run_parallel(tasks, limit=jobs, progress=progress or Silent())
 
 
 def _content(taken: Taken, piece: MemberRange) -> bytes:

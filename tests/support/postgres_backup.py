@@ -19,7 +19,7 @@ from covetbackup.core.databases.base import (
 )
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
-from covetbackup.core.operations.parallel import run_at_once
+from covetbackup.core.operations.parallel import run_parallel
 from covetbackup.core.progress import Progress, Silent
 from covetbackup.core.stream.meter import count_progress
 from covetbackup.core.stream.pump import pump
@@ -95,7 +95,7 @@ def take(
     with engine.backup(BackupOptions(method, streams), progress) as session:
         for group in session.groups():
             tasks = [partial(store, member) for member in group]
-            run_at_once(tasks, limit=streams, progress=progress)
+            run_parallel(tasks, limit=streams, progress=progress)
         return Taken(members, session.finish())
 
 
@@ -130,7 +130,7 @@ def fill(
 
     for group in session.groups({name: len(content) for name, content in members.items()}):
         tasks = [partial(write, piece) for piece in group]
-        run_at_once(tasks, limit=jobs, progress=progress or Silent())
+        run_parallel(tasks, limit=jobs, progress=progress or Silent())
 
 
 def content_of(members: Mapping[str, bytes], piece: MemberRange) -> bytes:

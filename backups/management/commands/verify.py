@@ -14,9 +14,9 @@ from backups.services import request_verify
 from covetbackup.audit.log import actor_of, record
 from covetbackup.core.cli.manual import Manual
 from covetbackup.core.cli.report import Report
-from covetbackup.core.operations.verify import Level
+from covetbackup.core.operations.verify import VerifyLevel
 
-LEVELS = [level.value for level in Level if level is not Level.RESTORE]
+LEVELS = [level.value for level in VerifyLevel if level is not VerifyLevel.RESTORE]
 
 
 class Command(ReportingCommand):
@@ -29,7 +29,7 @@ class Command(ReportingCommand):
 
     def arguments(self, parser: CommandParser) -> None:
         add_backup_argument(parser)
-        parser.add_argument("--level", default=Level.CONTENT.value, choices=LEVELS)
+        parser.add_argument("--level", default=VerifyLevel.CONTENT.value, choices=LEVELS)
         parser.add_argument("--wait", action="store_true", help="until it is done")
 
     def report(self, **options: Any) -> Report:

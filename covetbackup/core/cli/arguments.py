@@ -13,7 +13,7 @@ from covetbackup.core.cli.report import Report
 from covetbackup.core.cli.selection_args import add_selection
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.manager import PLAIN, STREAMS
-from covetbackup.core.operations.verify import Level
+from covetbackup.core.operations.verify import VerifyLevel
 from covetbackup.core.repository.volumes import VOLUME_SIZE
 
 
@@ -133,9 +133,9 @@ def _verify(sub: argparse.ArgumentParser) -> None:
     how = sub.add_argument_group("verification")
     how.add_argument(
         "--level",
-        type=Level,
-        choices=list(Level),
-        default=Level.CONTENT,
+        type=VerifyLevel,
+        choices=list(VerifyLevel),
+        default=VerifyLevel.CONTENT,
         help="what is verified, see above; default: content",
     )
     how.add_argument(

@@ -28,7 +28,7 @@ from covetbackup.core.manager import (
 )
 from covetbackup.core.operations.restore import RestoreResult
 from covetbackup.core.operations.rotate import Rotation
-from covetbackup.core.operations.verify import Level
+from covetbackup.core.operations.verify import VerifyLevel
 from covetbackup.core.repository.repository import Repository
 from covetbackup.core.storage.registry import s3_credentials_from_file, shortcomings
 from covetbackup.core.stream.secret import Secret
@@ -108,7 +108,7 @@ def show(args: Namespace) -> Report:
 
 
 def verify(args: Namespace) -> Report:
-    if args.level is Level.RESTORE:
+    if args.level is VerifyLevel.RESTORE:
         return _test_restore(args)
     repository = _open(args.repo, args)
     manager = BackupManager(repository, _keyring(args, repository), progress=args.progress)

@@ -1,4 +1,4 @@
-"""Take a backup: one snapshot, streamed into one or more repositories, published last.
+"""Backups: one snapshot, streamed into one or more repositories, published last.
 
 Until the manifest is written no repository holds anything that looks like a backup. A repository
 that fails drops out and the others go on; everything unfinished is removed.
@@ -18,9 +18,9 @@ from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.base import BackupOptions, BackupSummary, Engine, Member
 from covetbackup.core.errors import BadSetting, CovetError
-from covetbackup.core.operations.parallel import run_at_once
-from covetbackup.core.operations.replicas import Copies
-from covetbackup.core.operations.store import MemberStore, Plan
+from covetbackup.core.operations.parallel import run_parallel
+from covetbackup.core.operations.replicas import ReplicaSet
+from covetbackup.core.operations.store import MemberStore, StoragePlan
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository import manifest_json
 from covetbackup.core.repository.layout import Label, new_label
@@ -34,15 +34,14 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True)
 class BackupRequest:
-    """What to take and how to store it.
+    """A backup to take, and how to store it.
 
     `slug` groups the backups of one source; `where` and `database` describe the source to people.
     `suite` None means unencrypted. `volume_size` is in bytes of compressed data. `streams` is how
     many members may be read at once; `workers` threads compress what they bring, shared by those
-    that are stored at once. A `label` made
-    beforehand, with a backup id never used before, lets a caller note it before the first byte
-    is stored and so find what is left if this process dies. Raises `BadSetting` for a number of
-    workers or bytes that is none.
+    that are stored at once. A `label` made beforehand, with a backup id never used before, lets a
+    caller note it before the first byte is stored and so find what is left if this process dies.
+    Raises `BadSetting` for a number of workers or bytes that is not positive.
     """
 
     slug: str
@@ -68,7 +67,7 @@ class BackupRequest:
 
 @dataclass(frozen=True, slots=True)
 class BackupResult:
-    """`failures` names the repositories that did not get the backup, with the reason."""
+    """A backup that was taken; `failures` names the repositories without it and the reasons."""
 
     manifest: Manifest
     stored_in: tuple[str, ...]
@@ -87,21 +86,21 @@ def take_backup(
 ) -> BackupResult:
     """Back up what `engine` reads into every one of `repositories`.
 
-    Returns when at least one repository holds the published backup. Raises whatever made that
-    impossible, `Cancelled` included; then no repository holds any part of it (after `kill -9`:
-    none but unpublished objects, which `cleanup` removes). Keys that cannot be used raise before
-    the source is touched: nothing is ever stored in clear by mistake. `before_publish` is called
-    once, right before the backup comes to exist, and may raise to prevent it.
+    Returns when at least one repository holds the published backup. Raises the error that made that
+    impossible, `Cancelled` included; then no repository holds any part of it (after `kill -9`: none
+    but unpublished objects, which `cleanup` removes). Keys that cannot be used raise before the
+    source is touched: nothing is ever stored in clear by mistake. `before_publish` is called once,
+    right before the backup comes to exist, and may raise to prevent it.
     """
     label = request.label or new_label(request.slug, clock(), os.urandom(16))
     dek = new_dek() if request.suite else None
-    keys = _wrapped(dek, label.backup_id, keyring, request.min_slots)
-    copies = Copies(repositories, label)
-    plan = Plan(label, request.codec, request.suite, dek, request.volume_size, request.workers)
-    with copies.discarded_unless_published():
-        sequence, previous = copies.predecessor()
-        storing = _Storing(MemberStore(plan, copies), request.streams, progress)
-        outcome = _store_members(engine, request, storing, progress)
+    keys = _wrap(dek, label.backup_id, keyring, request.min_slots)
+    replicas = ReplicaSet(repositories, label)
+    plan = _plan(request, label, dek)
+    with replicas.discard_unless_published():
+        sequence, previous = replicas.predecessor()
+        storing = _Storing(MemberStore(plan, replicas), request.streams, progress)
+        summary = _store_members(engine, request, storing, progress)
         progress.phase("publishing")
         before_publish()
         manifest = Manifest(
@@ -110,21 +109,21 @@ def take_backup(
             sequence=sequence,
             previous=previous,
             kind=engine.kind,
-            method=outcome.method,
-            server_version=outcome.probe.server_version,
-            tool_version=outcome.probe.tool_version,
-            span=outcome.span,
+            method=summary.method,
+            server_version=summary.probe.server_version,
+            tool_version=summary.probe.tool_version,
+            span=summary.span,
             started_at=label.started_at,
             finished_at=clock(),
             codec=request.codec,
             suite=request.suite,
             members=tuple(storing.members),
-            details=_details(request, outcome, storing.plain),
+            details=_details(request, summary, storing.plain),
             signer=manifest_json.public_text(keyring.signer),
         )
         data = manifest_json.encode(manifest, dek=dek, signer=keyring.signer)
-        copies.publish(keys, data, keyring=keyring)
-    return BackupResult(manifest, copies.names, dict(copies.failures))
+        replicas.publish(keys, data, keyring=keyring)
+    return BackupResult(manifest, replicas.names, dict(replicas.failures))
 
 
 def _store_members(
@@ -136,7 +135,13 @@ def _store_members(
         return session.finish()
 
 
-def _wrapped(dek: Dek | None, backup_id: bytes, keyring: Keyring, min_slots: int) -> bytes | None:
+def _plan(request: BackupRequest, label: Label, dek: Dek | None) -> StoragePlan:
+    return StoragePlan(
+        label, request.codec, request.suite, dek, request.volume_size, request.workers
+    )
+
+
+def _wrap(dek: Dek | None, backup_id: bytes, keyring: Keyring, min_slots: int) -> bytes | None:
     if dek is None:
         return None
     return wrap_dek(dek, backup_id, keyring, generation=1, min_slots=min_slots)
@@ -153,18 +158,18 @@ class _Storing:
         self.plain: dict[str, PlainFacts] = {}
 
     def store(self, group: Sequence[Member]) -> None:
-        self._refuse_double(group)
+        self._refuse_repeated(group)
         self._progress.phase(f"storing {_name(group)}", _size_hint(group))
         first = len(self.members)
-        store = self._store.beside(min(len(group), self._streams) - 1)
+        store = self._store.shared_by(min(len(group), self._streams) - 1)
         tasks = [
             partial(store.store, number, member) for number, member in enumerate(group, start=first)
         ]
-        stored = run_at_once(tasks, limit=self._streams, progress=self._progress)
+        stored = run_parallel(tasks, limit=self._streams, progress=self._progress)
         self.members += [member for member, _ in stored]
         self.plain |= {member.name: facts for member, facts in stored}
 
-    def _refuse_double(self, group: Sequence[Member]) -> None:
+    def _refuse_repeated(self, group: Sequence[Member]) -> None:
         names = [*self.plain, *(member.name for member in group)]
         if len(set(names)) < len(names):
             raise BadSetting(f"an engine named two members alike: {', '.join(sorted(names))}")
@@ -180,12 +185,12 @@ def _size_hint(group: Sequence[Member]) -> int | None:
 
 
 def _details(
-    request: BackupRequest, outcome: BackupSummary, plain: dict[str, PlainFacts]
+    request: BackupRequest, summary: BackupSummary, plain: dict[str, PlainFacts]
 ) -> Details:
     return Details(
         database=request.database,
         where=request.where,
-        inventory=outcome.inventory,
+        inventory=summary.inventory,
         plain=plain,
-        warnings=outcome.warnings,
+        warnings=summary.warnings,
     )

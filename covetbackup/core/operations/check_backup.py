@@ -1,4 +1,4 @@
-"""What can be checked of a backup before it is restored: objects, key, signature, selection.
+"""Checks of a backup before it is restored: objects, key, signature, selection.
 
 Writes nothing, and reads the manifest once. The target is checked by its engine
 (`Engine.check_restore`), which gets what was found here.
@@ -17,7 +17,7 @@ from covetbackup.core.databases.restore import CheckInput, RestoreRequest
 from covetbackup.core.databases.selection import Listing, PrivilegedListing, ResolvedSelection
 from covetbackup.core.errors import CovetError, IntegrityError, ObjectNotFound, as_sentence
 from covetbackup.core.operations.contents import contents_of
-from covetbackup.core.operations.verify import Level as VerifyLevel, verify_backup
+from covetbackup.core.operations.verify import VerifyLevel, verify_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository import manifest_json
 from covetbackup.core.repository.layout import Label
@@ -33,7 +33,7 @@ _TITLE = "Selection"
 
 @dataclass(frozen=True, slots=True)
 class BackupChecks:
-    """What was found out of a backup for one restore.
+    """The findings about a backup for one restore.
 
     manifest    opened; None if no key opened it
     part_bytes  how many plain bytes of it are loaded, None for all

@@ -1,4 +1,4 @@
-"""What is in an opened backup: its tables with their sizes, and the plain bytes of a member."""
+"""Contents of an opened backup: its tables with their sizes, and a member's plain bytes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from covetbackup.core.stream.base import Source
 
 
 def default_workers() -> int:
-    """Return how many threads compress or decompress: the cores that this process may use."""
+    """Return the number of threads that compress or decompress: one for each usable core."""
     return len(os.sched_getaffinity(0))
 
 
 def contents_of(repository: Repository, opened: OpenedBackup, progress: Progress) -> Listing:
-    """Return the tables of a backup, and what a selection of them comes to.
+    """Return the tables of a backup, from which a selection of them is resolved.
 
     Reads no more than the backup's own table of contents. Raises `BadSetting` for kinds of which
     only all can be restored, `IntegrityError`, `StorageError`.
@@ -38,13 +38,15 @@ def contents_of(repository: Repository, opened: OpenedBackup, progress: Progress
 def open_plain(
     repository: Repository, opened: OpenedBackup, member: str, progress: Progress
 ) -> Source:
-    """Return the plain bytes of one member, or of all parts of a stream such as `dump.pgc`: a
-    source whose end proves that it was all of it."""
+    """Return the plain bytes of a member, or of all parts of a stream, as a source.
+
+    Such a stream is `dump.pgc`. The end of the source proves that it was all of it.
+    """
     return open_stream(
         repository,
         opened.manifest,
         member,
         dek=opened.dek,
         workers=default_workers(),
-        lost=LostIndexes().telling(progress),
+        lost=LostIndexes().reporter(progress),
     )

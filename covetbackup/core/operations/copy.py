@@ -1,4 +1,4 @@
-"""Copy a backup to another repository, byte for byte: the same keys open both."""
+"""Copies of a backup to another repository, byte for byte: the same keys open both."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def copy_backup(
     """Copy `label` from `source` to `target`; needs no key. Its manifest is written last.
 
     Every byte is compared with the manifest's digests on the way. A copy that was cut off is
-    finished by running it again: whole objects are kept, others made anew. Raises
+    finished by running it again: whole objects are retained, others made anew. Raises
     `IntegrityError` if the source is damaged, `Conflict` if the target has the backup already
     (nothing of it is touched), `StorageError`. A frame index that the source has lost is left out.
     `before_publish` is called right before the copy comes to exist and may raise to prevent it.
@@ -55,10 +55,10 @@ def copy_backup(
 def mend_indexes(
     source: Repository, label: Label, target: Repository, *, progress: Progress
 ) -> list[str]:
-    """Copy the frame indexes that `target` has lost of its backup `label` from `source`; return
-    their names. The data of `target` is not looked at.
+    """Copy the frame indexes that `target` lost of `label` from `source`; return their names.
 
-    Raises `IntegrityError` or `ObjectNotFound` if the source has lost one too, `StorageError`.
+    Does not look at the data of `target`. Raises `IntegrityError` or `ObjectNotFound` if the source
+    has lost one too, `StorageError`.
     """
     manifest = manifest_json.decode(source.manifest_bytes(label), label)
     indexes, mended = manifest.index_names, []

@@ -1,4 +1,4 @@
-"""Remove backups, and what backups that never finished left behind."""
+"""Deletion of backups, and cleanup of what backups that never finished left behind."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ _LATER_THAN_ALL = datetime(9999, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class CleanupResult:
-    """What a cleanup removed: folders without a manifest, and unfinished uploads; `failures` name
-    what it could not remove, with the reason."""
+    """The folders without a manifest and the unfinished uploads that a cleanup removed.
+
+    `failures` name what it could not remove, with the reason.
+    """
 
     labels: tuple[Label, ...]
     uploads: tuple[str, ...]
@@ -24,10 +26,11 @@ class CleanupResult:
 
 
 def delete_backup(repository: Repository, label: Label) -> None:
-    """Remove the backup `label` for good: unpublished first, so that no half of it can be taken
-    for a backup; cut off half-way, it is finished by running it again.
+    """Remove the backup `label` for good.
 
-    Raises `ObjectNotFound` if there is nothing of it, `StorageError`.
+    It is unpublished first, so that no half of it can be taken for a backup; cut off half-way, it
+    is finished by running it again. Raises `ObjectNotFound` if there is nothing of it,
+    `StorageError`.
     """
     if not any(True for _ in repository.objects(label)):
         mirror = repository.storage.list(layout.MIRROR + label.backup_id.hex())
@@ -37,9 +40,11 @@ def delete_backup(repository: Repository, label: Label) -> None:
 
 
 def discard_backup(repository: Repository, label: Label) -> None:
-    """Remove what a backup that died left behind: its objects and its unfinished uploads, however
-    young. The caller knows that nobody is writing it. Raises `Conflict` if it was published after
-    all, `StorageError`."""
+    """Remove the objects and unfinished uploads, however young, of a backup that died.
+
+    The caller knows that no process is writing it. Raises `Conflict` if it was published after all,
+    `StorageError`.
+    """
     if any(found.name == label.manifest for found in repository.objects(label)):
         raise Conflict(f"backup {label} in {repository.name} was published: it did not die")
     repository.remove(label)
@@ -49,10 +54,12 @@ def discard_backup(repository: Repository, label: Label) -> None:
 
 
 def cleanup_repository(repository: Repository, before: datetime) -> CleanupResult:
-    """Remove unpublished folders whose newest object is older than `before` (aware), and uploads
-    begun before it. `before` must lie further back than the longest backup takes: an unfinished
-    backup looks just like one that died. Damaged but published backups are never touched.
-    Raises `StorageError` only if the repository cannot be listed."""
+    """Remove unpublished folders and uploads that were last written before `before` (aware).
+
+    `before` must lie further back than the longest backup takes: an unfinished backup looks just
+    like one that died. Damaged but published backups are never touched. Raises `StorageError` only
+    if the repository cannot be listed.
+    """
     labels: list[Label] = []
     uploads: tuple[str, ...] = ()
     failures: dict[str, StorageError] = {}

@@ -11,17 +11,18 @@ from covetbackup.core.repository.volumes import IndexLost
 
 
 class LostIndexes:
-    """The errors by object name. Safe to use from several threads."""
+    """The lost frame indexes: errors by object name. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self.found: dict[str, CovetError] = {}
 
-    def telling(self, progress: Progress) -> IndexLost:
-        """Return a function that keeps a lost index, and tells `progress` if it is a new one."""
+    def reporter(self, progress: Progress) -> IndexLost:
+        """Return a function that records a lost index, and notes a new one in `progress`."""
         return partial(self.add, progress)
 
     def add(self, progress: Progress, name: str, error: CovetError) -> None:
+        """Record a lost index; note it in `progress` if it is a new one."""
         with self._lock:
             is_new = name not in self.found
             self.found.setdefault(name, error)
@@ -30,6 +31,7 @@ class LostIndexes:
 
     @property
     def sentences(self) -> tuple[str, ...]:
+        """A sentence for each lost index, sorted by name."""
         return tuple(_sentence(name, error) for name, error in sorted(self.found.items()))
 
 

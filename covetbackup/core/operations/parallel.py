@@ -1,4 +1,4 @@
-"""Several streams at once, each in a thread of its own, told as one piece of work."""
+"""Several tasks in threads of their own, reported as one piece of work."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from covetbackup.core.progress import Progress
 
 T = TypeVar("T")
 Task = Callable[[Progress], T]
-"""Works with the `Progress` it is given, whose `advance` it calls at least once a second."""
+"""A function that calls `advance` of the `Progress` it is given at least once a second."""
 
-_TELL_SECONDS = 0.25
+_FLUSH_SECONDS = 0.25
 
 
-def run_at_once(tasks: Sequence[Task[T]], *, limit: int, progress: Progress) -> list[T]:
-    """Run `tasks`, at most `limit` at a time; their results in the order of the tasks.
+def run_parallel(tasks: Sequence[Task[T]], *, limit: int, progress: Progress) -> list[T]:
+    """Run `tasks`, at most `limit` at a time; return their results in the order of the tasks.
 
-    Returns or raises only when all have ended. The first error ends the others, as `Cancelled`
-    in their next `advance`, and is raised. `progress` is called from this thread alone.
+    Returns or raises only when all have ended. The first error ends the others, as `Cancelled` in
+    their next `advance`, and is raised. `progress` is called from this thread alone.
     """
     if limit == 1 or len(tasks) == 1:
         return [task(progress) for task in tasks]
-    shared = _Shared()
+    shared = _SharedProgress()
     with ThreadPoolExecutor(max_workers=limit) as threads:
         running = [threads.submit(shared.run, task) for task in tasks]
         try:
             while _unfinished(running):
-                shared.tell(progress)
+                shared.flush(progress)
         finally:
             shared.stop()
-    shared.tell(progress)
+    shared.flush(progress)
     return [future.result() for future in running]
 
 
 def _unfinished(running: Sequence[Future[T]]) -> bool:
-    """Whether some still run a moment later."""
-    return bool(wait(running, timeout=_TELL_SECONDS).not_done)
+    """Return whether some still run a moment later."""
+    return bool(wait(running, timeout=_FLUSH_SECONDS).not_done)
 
 
-class _Shared:
-    """The `Progress` of every thread: gathers what they say until `tell` passes it on."""
+class _SharedProgress:
+    """The `Progress` of every thread: gathers what they report until `flush` passes it on."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -53,8 +53,11 @@ class _Shared:
         self._error: BaseException | None = None
 
     def run(self, task: Task[T]) -> T:
-        """What a thread does. A thread that is free takes the next task at once, before anybody
-        has seen that the last one failed: hence the look before it begins."""
+        """Run `task` in a thread of the pool.
+
+        A free thread takes the next task at once, before the failure of the last one was seen:
+        hence the check before it begins.
+        """
         self.advance(0)
         try:
             return task(self)
@@ -82,8 +85,8 @@ class _Shared:
                 self._error = error
             self._is_stopped = True
 
-    def tell(self, progress: Progress) -> None:
-        """Pass on what was said. Raises the first error of any thread."""
+    def flush(self, progress: Progress) -> None:
+        """Pass on what was reported. Raises the first error of any thread."""
         with self._lock:
             count, self._count = self._count, 0
             notes, self._notes = self._notes, []

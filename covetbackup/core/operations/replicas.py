@@ -1,4 +1,4 @@
-"""The copies of one backup that is being taken: one folder in each repository."""
+"""The replicas of one backup that is being taken: one folder in each repository."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from covetbackup.core.stream.fanout import FanOut
 logger = logging.getLogger(__name__)
 
 
-class Copies:
-    """Repositories still in the race; one that fails drops out, with its reason kept.
+class ReplicaSet:
+    """The repositories that still get the backup; one that fails drops out with its reason.
 
     Several threads may create objects at once: `_alive` is replaced, never changed.
     """
@@ -37,10 +37,14 @@ class Copies:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The names of the repositories that have not failed."""
         return tuple(self._alive)
 
     def predecessor(self) -> tuple[int, str]:
-        """Sequence number of this backup and SHA-256 of the manifest before it ("" if first)."""
+        """Return the sequence number of this backup and the SHA-256 of the manifest before it.
+
+        The latter is "" for the first backup of a source.
+        """
         for name, repository in self._alive.items():
             try:
                 return _predecessor(repository, self._label.slug)
@@ -49,30 +53,34 @@ class Copies:
         raise next(iter(self.failures.values()))
 
     def create(self, name: str) -> FanOut:
-        """A sink for the object `name` in every copy that is left. Raises the first failure if
-        none is."""
+        """Return a sink for the object `name` in every replica that is left.
+
+        Raises the first failure if none is.
+        """
         sinks = {}
         with ExitStack() as begun:  # ended only when this is cancelled half-way
-            for copy, repository in self._alive.items():
+            for replica, repository in self._alive.items():
                 try:
-                    sinks[copy] = repository.create(self._label, name)
+                    sinks[replica] = repository.create(self._label, name)
                 except CovetError as error:
-                    self._drop(copy, error)
+                    self._drop(replica, error)
                 else:
-                    begun.callback(sinks[copy].abort)
+                    begun.callback(sinks[replica].abort)
             begun.pop_all()
-        if not sinks:  # another thread has lost the last copy
+        if not sinks:  # another thread has lost the last replica
             raise next(iter(self.failures.values()))
         return FanOut(sinks)
 
     def drop_failed(self, sink: FanOut) -> None:
-        """After an object was pumped into `sink`: forget the copies that did not take it."""
+        """Drop the replicas that did not take what was pumped into `sink`."""
         for name, error in sink.failures.items():
             self._drop(name, error)
 
     def publish(self, keys: bytes | None, manifest: bytes, *, keyring: Keyring) -> None:
-        """Keys, their mirror, then the manifest, in each copy. Raises the first failure if no
-        copy could be published."""
+        """Write keys, their mirror, then the manifest, in each replica.
+
+        Raises the first failure if no replica could be published.
+        """
         for name, repository in self._alive.items():
             try:
                 if keys is not None:
@@ -83,9 +91,11 @@ class Copies:
                 self._drop(name, error)
 
     @contextmanager
-    def discarded_unless_published(self) -> Iterator[None]:
-        """On the way out, remove every trace from the copies that failed; from all of them when
-        leaving by an exception."""
+    def discard_unless_published(self) -> Iterator[None]:
+        """Remove every trace from the replicas that failed, in the end.
+
+        From all of them when leaving by an exception.
+        """
         try:
             yield
         except BaseException:
@@ -94,25 +104,27 @@ class Copies:
         self._discard(self.failures)
 
     def _drop(self, name: str, error: CovetError) -> None:
-        # Not cleaned here: a storage that hangs must not hold up the copies that go on.
+        # Not cleaned here: a storage that hangs must not hold up the replicas that go on.
         with self._lock:
             self.failures.setdefault(name, error)
-            self._alive = {copy: kept for copy, kept in self._alive.items() if copy != name}
+            self._alive = {each: alive for each, alive in self._alive.items() if each != name}
             if not self._alive:
                 raise error
 
     def _discard(self, names: Iterable[str]) -> None:
         for name in names:
-            # What made a copy fail may forbid cleaning it too; `cleanup` gets what is left.
+            # What made a replica fail may forbid cleaning it too; `cleanup` gets what is left.
             try:
                 self._all[name].remove(self._label)
             except CovetError as error:
-                logger.warning("%s keeps parts of a failed backup until a cleanup: %s", name, error)
+                logger.warning("%s has parts of a failed backup until a cleanup: %s", name, error)
 
 
 def _check_distinct(repositories: Sequence[Repository]) -> None:
-    """Of one place under two names, the second copy would fail, and cleaning up after it would
-    remove the first."""
+    """Raise `BadSetting` for one repository under two names.
+
+    The second replica would fail, and cleaning up after it would remove the first.
+    """
     if not repositories:
         raise BadSetting("a backup needs a repository")
     by_id: dict[str, str] = {}
@@ -126,8 +138,11 @@ def _check_distinct(repositories: Sequence[Repository]) -> None:
 
 
 def _predecessor(repository: Repository, slug: str) -> tuple[int, str]:
-    """A manifest that cannot be read any more is passed over but counted: an old backup's damage
-    must not keep new ones from being taken."""
+    """Return sequence number and digest for the next backup of `slug`.
+
+    A manifest that cannot be read any more is skipped but counted: an old backup's damage must not
+    prevent new ones.
+    """
     skipped = 0
     for same_second in _newest_first(repository.labels(slug)):
         readable: list[tuple[int, str]] = []
@@ -145,6 +160,6 @@ def _predecessor(repository: Repository, slug: str) -> tuple[int, str]:
 
 
 def _newest_first(labels: Iterable[Label]) -> Iterator[list[Label]]:
-    """Labels by their second, the latest first: within a second their order says nothing."""
+    """Yield the labels of each second, the latest first: within one their order says nothing."""
     for _, group in groupby(reversed(list(labels)), key=lambda label: label.started_at):
         yield list(group)

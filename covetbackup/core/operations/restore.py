@@ -1,4 +1,4 @@
-"""Restore a backup: into a scratch target, compared with the manifest, made real last."""
+"""Restores: into a scratch target, compared with the manifest, made real last."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.selection import ResolvedSelection, Selection
 from covetbackup.core.errors import BadSetting, ResultDiffers
 from covetbackup.core.operations.lost_index import LostIndexes
-from covetbackup.core.operations.parallel import run_at_once
+from covetbackup.core.operations.parallel import run_parallel
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Details, Manifest
@@ -41,10 +41,12 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class RestoreResult:
-    """What was restored, what of it the target really holds, what it replaced is called now, and
-    how many plain bytes were loaded. `problems` are damaged copies of keys that were not needed,
-    and what the engine has to say about the restored database; `left` is what a drill could not
-    remove, and why."""
+    """The result of a restore: the backup's manifest and what the target holds (`inventory`).
+
+    `retained_as` is the name of the retained database. `problems` are damaged copies of keys that
+    were not needed, and what the engine has to say about the restored database; `left` is what a
+    drill could not remove, and why.
+    """
 
     manifest: Manifest
     inventory: Inventory
@@ -56,7 +58,7 @@ class RestoreResult:
 
 @dataclass(frozen=True, slots=True)
 class PendingCommit:
-    """What a restore is about to make real: the last moment at which it can be stopped.
+    """A restore right before its commit: the last moment at which it can be stopped.
 
     `expected` is the backup's inventory and `actual` that of the target, which agree. A replaced
     database will be called `retained_as`. `commit_id` is what the engine can be asked with later,
@@ -84,15 +86,15 @@ def restore_backup(
     """Restore `label` as `request` says, through the engine of the target's server.
 
     Until the last step the target does not exist, or is as it was. `workers` threads decompress;
-    `accept_untrusted` allows a backup that no trusted signer or own secret key vouches for. The
+    `accept_untrusted` allows a backup that no trusted signer or own secret key proves. The
     stream is verified to its end and the result is compared with the manifest before the
     target becomes real. `before_commit` is called right before that step and may raise to prevent
     it. Raises `TargetNotEmpty`, `ResultDiffers`, `IntegrityError`, `Untrusted`,
     `KeyUnavailable`, `DatabaseError`, `StreamError`; then nothing is left of it.
     """
-    opened = _opened(repository, label, engine, keyring, accept_untrusted)
+    opened = _open(repository, label, engine, keyring, accept_untrusted)
     reading = _Reading(repository, opened, workers)
-    with _filled(reading, engine, request, progress) as (session, result):
+    with _restored(reading, engine, request, progress) as (session, result):
         progress.phase("making the target real")
         before_commit(_pending(result, session))
         session.commit()
@@ -116,11 +118,13 @@ def drill_backup(
     workers: int = 2,
     accept_untrusted: bool = False,
 ) -> RestoreResult:
-    """As `restore_backup`, but the scratch target is removed instead of made real: a drill. What
-    could not be removed is named in the result."""
-    opened = _opened(repository, label, engine, keyring, accept_untrusted)
+    """Restore `label` into a scratch target that is removed afterwards: a drill.
+
+    Arguments and errors as for `restore_backup`. What could not be removed is named in the result.
+    """
+    opened = _open(repository, label, engine, keyring, accept_untrusted)
     reading = _Reading(repository, opened, workers)
-    with _filled(reading, engine, request, progress) as (session, result):
+    with _restored(reading, engine, request, progress) as (session, result):
         progress.phase("removing the scratch target")
     return replace(_with_notes(result, session), left=unremoved(session))
 
@@ -131,21 +135,21 @@ def _with_notes(result: RestoreResult, session: RestoreSession) -> RestoreResult
 
 
 @contextmanager
-def _filled(
+def _restored(
     reading: _Reading, engine: Engine, request: RestoreRequest, progress: Progress
 ) -> Iterator[tuple[RestoreSession, RestoreResult]]:
-    """A scratch target that holds the whole backup, as compared with the manifest."""
+    """Restore into a scratch target and compare it with the manifest; give its session."""
     opened, manifest = reading.opened, reading.opened.manifest
     if request.jobs is None:
         request = replace(request, jobs=default_jobs(manifest.kind, manifest.method))
     with engine.restore(request, manifest.opened.inventory, progress) as session:
         size = _fill(reading, session, request, progress=progress)
-        inventory = _compared(opened, session, progress=progress)
+        inventory = _compare(opened, session, progress=progress)
         problems = opened.problems + reading.lost.sentences
         yield session, RestoreResult(manifest, inventory, problems, session.retained_as, size)
 
 
-def _opened(
+def _open(
     repository: Repository,
     label: Label,
     engine: Engine,
@@ -170,7 +174,7 @@ def refuse_other_kind(manifest: Manifest, engine: Engine) -> None:
 def _fill(
     reading: _Reading, session: RestoreSession, request: RestoreRequest, *, progress: Progress
 ) -> int:
-    """How many plain bytes it took. What an engine wants to have again counts once."""
+    """Load the target; return the number of plain bytes, each range counted once."""
     manifest, details = reading.opened.manifest, reading.opened.manifest.opened
     written: set[MemberRange] = set()
 
@@ -183,18 +187,18 @@ def _fill(
         _refuse_ignored(session.chosen, request.selection)
         progress.phase(f"restoring {_name(group)}", _size(group, details))
         tasks = [partial(write, piece) for piece in group]
-        run_at_once(tasks, limit=request.jobs or 1, progress=progress)
+        run_parallel(tasks, limit=request.jobs or 1, progress=progress)
         written.update(group)
     return _size(written, details)
 
 
 def _refuse_ignored(chosen: ResolvedSelection | None, selection: Selection | None) -> None:
-    """An engine that knows no schemas has none to call otherwise."""
+    """Raise `BadSetting` for new names of schemas with an engine that knows none."""
     if chosen and selection and chosen.schemas_as != selection.schemas_as:
-        raise BadSetting("this kind of database knows no schemas that could be called otherwise")
+        raise BadSetting("this kind of database has no schemas to rename")
 
 
-def _compared(opened: OpenedBackup, session: RestoreSession, *, progress: Progress) -> Inventory:
+def _compare(opened: OpenedBackup, session: RestoreSession, *, progress: Progress) -> Inventory:
     progress.phase("comparing with the manifest")
     inventory, expected = session.inventory(), opened.manifest.opened.inventory
     found = differences(required_inventory(session, expected), inventory)
@@ -209,7 +213,7 @@ def _compared(opened: OpenedBackup, session: RestoreSession, *, progress: Progre
 
 
 class _Reading:
-    """Reads pieces of a backup; `lost` are the frame indexes that it had to do without."""
+    """Reads ranges of a backup; `lost` are the frame indexes that it had to do without."""
 
     def __init__(self, repository: Repository, opened: OpenedBackup, workers: int) -> None:
         self._repository = repository
@@ -226,7 +230,7 @@ class _Reading:
                 piece.member,
                 dek=dek,
                 workers=self._workers,
-                lost=self.lost.telling(progress),
+                lost=self.lost.reporter(progress),
             )
         return open_range(
             self._repository,
@@ -236,7 +240,7 @@ class _Reading:
             length=piece.length,
             dek=dek,
             workers=self._workers,
-            lost=self.lost.telling(progress),
+            lost=self.lost.reporter(progress),
         )
 
 

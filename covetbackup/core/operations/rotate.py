@@ -1,7 +1,7 @@
-"""Rotate keys: rewrap the DEKs of backups for new keys. Data and manifests are not touched.
+"""Rotation of keys: wraps the DEKs of backups for new keys. Data and manifests stay.
 
-Resumable: at every moment at least one keys object of a backup opens, and a run that was cut
-off is finished by running it again.
+Resumable: at every moment at least one keys object of a backup opens, and a run that was cut off is
+finished by running it again.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ from covetbackup.core.storage.base import Storage
 
 
 class Rotation(StrEnum):
+    """The state of a backup after a rotation."""
+
     CURRENT = "current"
     """Wrapped for exactly the new keys already."""
     ROTATED = "rotated"
@@ -49,7 +51,9 @@ class Rotation(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rotated:
+class RotationResult:
+    """The result of a rotation for one backup; `error` says why it is not whole."""
+
     label: Label
     state: Rotation
     error: CovetError | None = None
@@ -62,8 +66,8 @@ def rotate_keys(
     new: Keyring,
     min_slots: int = 2,
     progress: Progress,
-) -> Iterator[Rotated]:
-    """Rewrap every backup of `repository`, opened with `old`, for the keys of `new`.
+) -> Iterator[RotationResult]:
+    """Wrap every backup of `repository`, opened with `old`, for the keys of `new`.
 
     Yields one result for each backup; a failure of one does not stop the others. Raises
     `BadSetting` at once if `new` has fewer than `min_slots` keys, and `StorageError`.
@@ -75,21 +79,21 @@ def rotate_keys(
 
 def _rotate_all(
     repository: Repository, old: Keyring, new: Keyring, min_slots: int, progress: Progress
-) -> Iterator[Rotated]:
+) -> Iterator[RotationResult]:
     for label in list(repository.labels()):
         progress.phase(f"rotating {label}")
         progress.advance(0)
         try:
             yield _rotate(repository, label, old, new, min_slots)
         except CovetError as error:
-            yield Rotated(label, Rotation.FAILED, error)
+            yield RotationResult(label, Rotation.FAILED, error)
 
 
 def _rotate(
     repository: Repository, label: Label, old: Keyring, new: Keyring, min_slots: int
-) -> Rotated:
+) -> RotationResult:
     if repository.manifest(label).suite is None:
-        return Rotated(label, Rotation.PLAIN)
+        return RotationResult(label, Rotation.PLAIN)
     storage = repository.storage
     newest = newest_generation(storage, label)
     copies = read_copies(storage, label, newest)
@@ -108,7 +112,7 @@ def _rotate(
     return _finished(storage, label, newest + 1, Rotation.ROTATED)
 
 
-def _finished(storage: Storage, label: Label, newest: int, state: Rotation) -> Rotated:
+def _finished(storage: Storage, label: Label, newest: int, state: Rotation) -> RotationResult:
     """The result once the keys object `newest` is proven: whether the older ones are gone."""
     try:
         _remove_older(storage, label, newest)
@@ -120,8 +124,8 @@ def _finished(storage: Storage, label: Label, newest: int, state: Rotation) -> R
             ),
             error.details,
         )
-        return Rotated(label, Rotation.OLD_KEYS_REMAIN, remains)
-    return Rotated(label, state)
+        return RotationResult(label, Rotation.OLD_KEYS_REMAIN, remains)
+    return RotationResult(label, state)
 
 
 def _is_current(storage: Storage, label: Label, copies: list[bytes], new: Keyring) -> bool:

@@ -1,4 +1,4 @@
-"""Open random pieces of a stored volume: cheap evidence, not proof.
+"""Verification of random pieces of a stored volume: cheap evidence, not proof.
 
 With a damaged share f of a volume, k pieces find it with probability 1 - (1 - f)^k.
 """
@@ -38,10 +38,10 @@ class _Frame:
 def sample_object(
     repository: Repository, opened: OpenedBackup, member: StoredMember, *, volume: StoredObject
 ) -> None:
-    """Open `PIECES` random chunks, or decompress as many random frames, of `volume`.
+    """Decrypt `PIECES` random chunks, or decompress as many random frames, of `volume`.
 
     What can be checked no other way (not encrypted, and no whole frame inside) is read whole.
-    Raises `IntegrityError` naming the place.
+    Raises `IntegrityError` naming the object and the range.
     """
     manifest = opened.manifest
     if opened.dek is not None:
@@ -65,7 +65,7 @@ def _sample_chunks(
 
     identity = StreamId(manifest.label.backup_id, volume.number)
     reader = SeekReader(read_range, volume.size, dek, identity)
-    reader.sample(_chosen(reader.chunk_count))
+    reader.sample(_random_numbers(reader.chunk_count))
 
 
 def _frames_inside(
@@ -87,7 +87,7 @@ def _sample_frames(
     repository: Repository, manifest: Manifest, volume: StoredObject, frames: list[_Frame]
 ) -> None:
     name = manifest.label.folder + volume.name
-    for number in _chosen(len(frames)):
+    for number in _random_numbers(len(frames)):
         frame, one = frames[number], FrameIndex()
         one.append(frame.packed, frame.plain)
         source = repository.storage.open(name, frame.offset, frame.packed)
@@ -98,7 +98,7 @@ def _sample_frames(
             raise type(error)(f"{place}: {error}", error.hint, error.details) from error
 
 
-def _chosen(count: int) -> list[int]:
+def _random_numbers(count: int) -> list[int]:
     return sorted(random.sample(range(count), min(PIECES, count)))
 
 

@@ -1,4 +1,4 @@
-"""Store one member: compress, cut into volumes, encrypt, hash, write to every copy."""
+"""Storing of one member: compress, cut into volumes, encrypt, hash, write to every replica."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from covetbackup.core.crypto.header import INDEX_VOLUME, StreamId, object_number
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.base import Member
 from covetbackup.core.errors import Incomplete
-from covetbackup.core.operations.replicas import Copies
+from covetbackup.core.operations.replicas import ReplicaSet
 from covetbackup.core.progress import Progress, Silent
 from covetbackup.core.repository import layout
 from covetbackup.core.repository.layout import Label
@@ -26,8 +26,8 @@ from covetbackup.core.stream.pump import filtered, pump
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """How the members of one backup are stored. `dek` is None exactly when `suite` is."""
+class StoragePlan:
+    """The way in which the members of one backup are stored; `dek` is None without `suite`."""
 
     label: Label
     codec: CodecSpec
@@ -39,23 +39,27 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class MemberStore:
-    """Stores members of the backup that `plan` describes into `copies`."""
+    """A store for members of the backup that `plan` describes, in every replica."""
 
-    plan: Plan
-    copies: Copies
+    plan: StoragePlan
+    replicas: ReplicaSet
 
-    def beside(self, others: int) -> MemberStore:
-        """With its share of the workers when so many more members are stored at once: four streams
-        with two threads each on two cores took 40 % longer than with one each."""
+    def shared_by(self, others: int) -> MemberStore:
+        """Return a store with its share of the workers when `others` more are stored at once.
+
+        Four streams with two threads each on two cores took 40 % longer than with one each.
+        """
         workers = max(1, self.plan.workers // (others + 1))
         return replace(self, plan=replace(self.plan, workers=workers))
 
     def store(
         self, number: int, member: Member, progress: Progress
     ) -> tuple[StoredMember, PlainFacts]:
-        """Store `member` as the backup's member `number`. Raises `Incomplete` if it is empty
-        and may not be, and what its source, or all copies, raise. May run for several members at
-        once."""
+        """Store `member` as the backup's member `number`.
+
+        Raises `Incomplete` if it is empty and may not be, and what its source, or all replicas,
+        raise. May run for several members at once.
+        """
         plan = self.plan
         plain = Meter(progress)
         frames = FrameIndex()
@@ -103,9 +107,9 @@ class MemberStore:
             identity = StreamId(plan.label.backup_id, number)
             last = cutter.last if cutter else _end
             filters.insert(0, encrypt(plan.dek, identity, suite=plan.suite, last=last))
-        sink = self.copies.create(name)
+        sink = self.replicas.create(name)
         pump(payload, filters, sink)
-        self.copies.drop_failed(sink)
+        self.replicas.drop_failed(sink)
         return StoredObject(name, number, stored.size, stored.sha256)
 
 
@@ -114,7 +118,7 @@ def _end() -> FinalFlag:
 
 
 def _refuse_empty(member: Member, plain: Meter) -> Filter:
-    """Raises at the end of an empty stream, before any end mark could be written after it."""
+    """Return a filter that raises at the end of an empty stream, before any end mark is written."""
 
     def check(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield from chunks

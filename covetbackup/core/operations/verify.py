@@ -1,4 +1,4 @@
-"""Verify a backup at one of five levels; every fault is named, none stops the search.
+"""Verification of a backup at one of five levels: it names every fault and stops at none.
 
 exists      objects present, sizes equal and possible, manifest intact       no key
 checksum    stored bytes are those that were written                         no key
@@ -42,7 +42,9 @@ MemberCheck = Callable[[str, str], Filter | None]
 """From database kind and member name to that kind's own check: see `Engine.check`."""
 
 
-class Level(StrEnum):
+class VerifyLevel(StrEnum):
+    """The levels of verification: each reads more of a backup than the one before."""
+
     EXISTS = "exists"
     CHECKSUM = "checksum"
     SAMPLED = "sampled"
@@ -64,27 +66,29 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """`warnings` do not make a backup unusable: a damaged spare copy, an object too many.
+    """The findings of a verification; `warnings` do not make a backup unusable.
 
-    `lost_indexes` are frame indexes that are missing or damaged, and in `warnings` too: all data is
-    restored without them, more slowly.
+    Those are a damaged spare copy of the keys, an object too many. `lost_indexes` are frame indexes
+    that are missing or damaged, and in `warnings` too: all data is restored without them, more
+    slowly.
     """
 
     label: Label
-    level: Level
+    level: VerifyLevel
     findings: tuple[Finding, ...]
     warnings: tuple[str, ...]
     lost_indexes: tuple[Finding, ...] = ()
 
     @property
     def ok(self) -> bool:
+        """Whether no fault was found."""
         return not self.findings
 
 
 def verify_backup(
     repository: Repository,
     label: Label,
-    level: Level,
+    level: VerifyLevel,
     *,
     keyring: Keyring,
     check: MemberCheck,
@@ -92,13 +96,13 @@ def verify_backup(
     workers: int = 2,
     data: bytes | None = None,
 ) -> VerifyResult:
-    """Verify `label` up to `level`; the result says which level that was, so for `Level.RESTORE`
-    it says content: the drill is apart. `data` are the bytes of the manifest if they were read.
+    """Verify `label` up to `level`; the result says which level that was.
 
-    Damage is returned as findings. Raises only what says nothing about the backup:
-    `NOT_ITS_FAULT`, `KeyUnavailable`, `SinkFailed`, `Cancelled`.
+    For `VerifyLevel.RESTORE` that is content: the drill is apart. `data` are the bytes of the
+    manifest if they were read. Damage is returned as findings. Raises only what says nothing about
+    the backup: `NOT_ITS_FAULT`, `KeyUnavailable`, `SinkFailed`, `Cancelled`.
     """
-    level = Level.CONTENT if level is Level.RESTORE else level
+    level = VerifyLevel.CONTENT if level is VerifyLevel.RESTORE else level
     run = _Verification(repository, label, progress, workers, LostIndexes())
     try:
         data = repository.manifest_bytes(label) if data is None else data
@@ -108,11 +112,11 @@ def verify_backup(
     progress.phase("looking for objects")
     findings = list(run.missing(manifest))
     warnings = list(run.unexpected(manifest))
-    if manifest.suite is not None and level is not Level.EXISTS:
+    if manifest.suite is not None and level is not VerifyLevel.EXISTS:
         warnings += copy_problems(repository.storage, label)
-    if level is Level.CHECKSUM and not findings:
+    if level is VerifyLevel.CHECKSUM and not findings:
         findings += run.damaged(manifest)
-    if level in (Level.SAMPLED, Level.CONTENT) and not findings:
+    if level in (VerifyLevel.SAMPLED, VerifyLevel.CONTENT) and not findings:
         try:
             opened = open_backup(repository, label, keyring, data=data)
         except IntegrityError as error:
@@ -120,7 +124,9 @@ def verify_backup(
         warnings += [problem for problem in opened.problems if problem not in warnings]
         if opened.trust is Trust.UNTRUSTED:
             warnings.append("no signer the keyring trusts vouches for it: restore will refuse it")
-        findings += run.unsound(opened) if level is Level.SAMPLED else run.unreadable(opened, check)
+        findings += (
+            run.unsound(opened) if level is VerifyLevel.SAMPLED else run.unreadable(opened, check)
+        )
     return run.result(level, findings, tuple(warnings))
 
 
@@ -133,7 +139,7 @@ class _Verification:
     lost: LostIndexes
 
     def result(
-        self, level: Level, findings: list[Finding], warnings: tuple[str, ...]
+        self, level: VerifyLevel, findings: list[Finding], warnings: tuple[str, ...]
     ) -> VerifyResult:
         lost = tuple(Finding(name, error) for name, error in sorted(self.lost.found.items()))
         said = (*warnings, *self.lost.sentences)
@@ -229,7 +235,7 @@ class _Verification:
             stream.name,
             dek=opened.dek,
             workers=self.workers,
-            lost=self.lost.telling(Silent()),
+            lost=self.lost.reporter(Silent()),
         )
         try:
             drain(source, [count_progress(self.progress), *filters])

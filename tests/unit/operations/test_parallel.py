@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from covetbackup.core.errors import Cancelled, SourceFailed
-from covetbackup.core.operations.parallel import run_at_once
+from covetbackup.core.operations.parallel import run_parallel
 from covetbackup.core.progress import Progress, Silent
 
 
@@ -44,12 +44,12 @@ def endless(progress: Progress) -> None:
 @pytest.mark.parametrize("limit", [1, 2, 5])
 def test_results_come_in_the_order_of_the_tasks(limit: int) -> None:
     tasks = [lambda progress, n=n: n for n in range(5)]
-    assert run_at_once(tasks, limit=limit, progress=Silent()) == [0, 1, 2, 3, 4]
+    assert run_parallel(tasks, limit=limit, progress=Silent()) == [0, 1, 2, 3, 4]
 
 
 def test_as_many_run_at_once_as_the_limit_says() -> None:
     together = threading.Barrier(3, timeout=30)
-    run_at_once([lambda progress: together.wait()] * 3, limit=3, progress=Silent())
+    run_parallel([lambda progress: together.wait()] * 3, limit=3, progress=Silent())
 
 
 def test_everything_said_reaches_the_progress_in_the_calling_thread() -> None:
@@ -58,7 +58,7 @@ def test_everything_said_reaches_the_progress_in_the_calling_thread() -> None:
         progress.advance(7)
 
     watcher = Watcher()
-    run_at_once([work] * 4, limit=4, progress=watcher)
+    run_parallel([work] * 4, limit=4, progress=watcher)
     assert (watcher.count, watcher.notes) == (28, ["hello"] * 4)
     assert watcher.threads == {threading.get_ident()}
 
@@ -68,7 +68,7 @@ def test_the_first_error_ends_the_others_and_is_raised() -> None:
         raise SourceFailed("dump ended with status 1")
 
     with pytest.raises(SourceFailed, match="status 1"):
-        run_at_once([endless, fail, endless], limit=3, progress=Silent())
+        run_parallel([endless, fail, endless], limit=3, progress=Silent())
 
 
 def test_what_waits_for_its_turn_never_begins_after_an_error() -> None:
@@ -78,11 +78,11 @@ def test_what_waits_for_its_turn_never_begins_after_an_error() -> None:
         raise SourceFailed("dump ended with status 1")
 
     with pytest.raises(SourceFailed):
-        run_at_once([fail, endless, lambda _: begun.append(1)], limit=2, progress=Silent())
+        run_parallel([fail, endless, lambda _: begun.append(1)], limit=2, progress=Silent())
     assert begun == []
 
 
 def test_a_cancel_reaches_every_thread() -> None:
     with pytest.raises(Cancelled, match="enough"):
-        run_at_once([endless, endless], limit=2, progress=Watcher(limit=5))
+        run_parallel([endless, endless], limit=2, progress=Watcher(limit=5))
     assert threading.active_count() == 1

@@ -11,7 +11,7 @@ from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import CovetError, IntegrityError, StorageError, StorageUnavailable
 from covetbackup.core.operations.restore import restore_backup
-from covetbackup.core.operations.verify import Level, VerifyResult, verify_backup
+from covetbackup.core.operations.verify import VerifyLevel, VerifyResult, verify_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.repository import Repository
@@ -36,7 +36,9 @@ STORED = [
 ]
 
 
-def verify(repository: Repository, label: Label, keyring: Keyring, level: Level) -> VerifyResult:
+def verify(
+    repository: Repository, label: Label, keyring: Keyring, level: VerifyLevel
+) -> VerifyResult:
     return verify_backup(
         repository, label, level, keyring=keyring, check=lambda *_: None, progress=Silent()
     )
@@ -60,7 +62,7 @@ def stored(request: pytest.FixtureRequest) -> tuple[Repository, Label, Keyring]:
 
 def must_fail(repository: Repository, label: Label, keyring: Keyring, name: str) -> None:
     """Content verification names the fault; restore refuses and makes nothing."""
-    result = verify(repository, label, keyring, Level.CONTENT)
+    result = verify(repository, label, keyring, VerifyLevel.CONTENT)
     assert not result.ok, name
     engine = MemoryEngine()
     request = RestoreRequest("copy")
@@ -74,7 +76,7 @@ def must_be_met(repository: Repository, label: Label, keyring: Keyring, name: st
     if ".index" not in name:
         must_fail(repository, label, keyring, name)
         return
-    result = verify(repository, label, keyring, Level.CONTENT)
+    result = verify(repository, label, keyring, VerifyLevel.CONTENT)
     assert result.ok and named(result) == [name.removeprefix(label.folder)]
     assert any("only makes reading faster" in warning for warning in result.warnings)
     engine, progress = MemoryEngine(), Notes()
@@ -100,7 +102,7 @@ def named(result: VerifyResult) -> list[str]:
     return [found.where for found in (*result.findings, *result.lost_indexes)]
 
 
-@pytest.mark.parametrize("level", Level)
+@pytest.mark.parametrize("level", VerifyLevel)
 def test_an_intact_backup_passes_every_level(stored, level) -> None:
     repository, label, keyring = stored
 
@@ -122,7 +124,7 @@ def test_any_flipped_byte_of_data_is_found(stored) -> None:
             bad = bytearray(good)
             bad[at] ^= 1 << chance.randrange(8)
             replace(repository, name, bytes(bad))
-            found = verify(repository, label, keyring, Level.CHECKSUM)
+            found = verify(repository, label, keyring, VerifyLevel.CHECKSUM)
             assert named(found) == [name.removeprefix(label.folder)], at
             must_be_met(repository, label, keyring, name)
         replace(repository, name, good)
@@ -134,7 +136,7 @@ def test_a_cut_or_longer_object_is_found_without_a_key(stored) -> None:
         good = read(repository, name)
         for other in (good[:-1], good[: len(good) // 2], b"", good + b"\0", good + good):
             replace(repository, name, other)
-            found = verify(repository, label, Keyring(), Level.EXISTS)
+            found = verify(repository, label, Keyring(), VerifyLevel.EXISTS)
             assert named(found) == [name.removeprefix(label.folder)]
             must_be_met(repository, label, keyring, name)
         replace(repository, name, good)
@@ -157,7 +159,7 @@ def test_a_missing_volume_is_named_without_a_key(stored) -> None:
     for name in [n for n in names(repository, label.folder) if "json" not in n]:
         good = read(repository, name)
         repository.storage.delete(name)
-        found = verify(repository, label, Keyring(), Level.EXISTS)
+        found = verify(repository, label, Keyring(), VerifyLevel.EXISTS)
         assert named(found) == [name.removeprefix(label.folder)]
         must_be_met(repository, label, keyring, name)
         replace(repository, name, good)
@@ -171,16 +173,16 @@ def test_any_flipped_byte_of_the_manifest_is_found(stored) -> None:
         bad = bytearray(good)
         bad[at] ^= 1 << chance.randrange(8)
         replace(repository, label.manifest, bytes(bad))
-        found = verify(repository, label, Keyring(), Level.EXISTS).findings
+        found = verify(repository, label, Keyring(), VerifyLevel.EXISTS).findings
         assert [finding.where for finding in found] == ["manifest.json"], at
         with pytest.raises(IntegrityError):
             restore(repository, label, keyring)
 
 
-@pytest.mark.parametrize("level", [Level.CHECKSUM, Level.SAMPLED, Level.CONTENT])
+@pytest.mark.parametrize("level", [VerifyLevel.CHECKSUM, VerifyLevel.SAMPLED, VerifyLevel.CONTENT])
 @pytest.mark.parametrize("place", ["b/", "keys-mirror/"])
 def test_a_keys_object_that_is_damaged_or_missing_is_named_though_the_other_opens(
-    level: Level, place: str
+    level: VerifyLevel, place: str
 ) -> None:
     _, keyring = make_keys()
     repository = make_repository()
@@ -217,7 +219,7 @@ def test_a_manifest_copied_to_another_place_is_refused() -> None:
     second = make_backup(repository, MEMBERS, keyring).manifest.label
     replace(repository, second.manifest, read(repository, first.manifest))
 
-    found = verify(repository, second, keyring, Level.EXISTS).findings
+    found = verify(repository, second, keyring, VerifyLevel.EXISTS).findings
 
     assert [finding.error.code for finding in found] == ["ManifestInvalid"]
 
@@ -229,7 +231,7 @@ def test_a_copy_in_a_foreign_repository_is_flagged() -> None:
     for name in names(home, label.folder):
         replace(away, name, read(home, name))
 
-    warnings = verify(away, label, keyring, Level.CONTENT).warnings
+    warnings = verify(away, label, keyring, VerifyLevel.CONTENT).warnings
 
     assert any("copy" in warning for warning in warnings)
 
@@ -239,7 +241,7 @@ def test_content_alone_is_never_reported_as_a_restore() -> None:
     repository = make_repository()
     label = make_backup(repository, MEMBERS, keyring).manifest.label
 
-    assert verify(repository, label, keyring, Level.RESTORE).level is Level.CONTENT
+    assert verify(repository, label, keyring, VerifyLevel.RESTORE).level is VerifyLevel.CONTENT
 
 
 class BadDisk(MemoryStorage):
@@ -253,8 +255,8 @@ class BadDisk(MemoryStorage):
         return super().open(name, offset, length)
 
 
-@pytest.mark.parametrize("level", [Level.CHECKSUM, Level.SAMPLED, Level.CONTENT])
-def test_objects_that_the_disk_cannot_read_are_all_named(level: Level) -> None:
+@pytest.mark.parametrize("level", [VerifyLevel.CHECKSUM, VerifyLevel.SAMPLED, VerifyLevel.CONTENT])
+def test_objects_that_the_disk_cannot_read_are_all_named(level: VerifyLevel) -> None:
     _, keyring = make_keys()
     storage = BadDisk()
     repository = make_repository(storage=storage)
@@ -275,7 +277,7 @@ def test_sampling_finds_a_volume_of_which_most_is_damaged(stored) -> None:
     good = read(repository, name)
     replace(repository, name, good[:96] + bytes(len(good) - 96))
 
-    assert not verify(repository, label, keyring, Level.SAMPLED).ok
+    assert not verify(repository, label, keyring, VerifyLevel.SAMPLED).ok
 
 
 class CountingStorage(MemoryStorage):
@@ -290,8 +292,10 @@ class CountingStorage(MemoryStorage):
         return super().open(name, offset, length)
 
 
-@pytest.mark.parametrize("level", [Level.EXISTS, Level.CHECKSUM, Level.SAMPLED, Level.CONTENT])
-def test_the_manifest_is_read_once(level: Level) -> None:
+@pytest.mark.parametrize(
+    "level", [VerifyLevel.EXISTS, VerifyLevel.CHECKSUM, VerifyLevel.SAMPLED, VerifyLevel.CONTENT]
+)
+def test_the_manifest_is_read_once(level: VerifyLevel) -> None:
     _, keyring = make_keys()
     storage = CountingStorage()
     repository = make_repository("first", storage)

@@ -19,7 +19,7 @@ from covetbackup.core.errors import (
 from covetbackup.core.operations.copy import copy_backup
 from covetbackup.core.operations.restore import restore_backup
 from covetbackup.core.operations.rotate import Rotation, rotate_keys
-from covetbackup.core.operations.verify import Level, verify_backup
+from covetbackup.core.operations.verify import VerifyLevel, verify_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository import keys_store
 from covetbackup.core.repository.layout import Label
@@ -87,7 +87,7 @@ def test_a_backup_forged_with_public_keys_is_not_restored() -> None:
     result = verify_backup(
         repository,
         label,
-        Level.CONTENT,
+        VerifyLevel.CONTENT,
         keyring=owner,
         check=lambda *_: None,
         progress=Silent(),

@@ -15,7 +15,7 @@ from covetbackup.core.crypto.dek import new_dek
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.crypto.subkeys import Purpose
 from covetbackup.core.errors import ManifestInvalid
-from covetbackup.core.operations.verify import Level, verify_backup
+from covetbackup.core.operations.verify import VerifyLevel, verify_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository import manifest_json
 from tests.support.doubles import make_backup, make_keys, make_repository, read, replace
@@ -56,7 +56,7 @@ def test_no_value_in_any_place_of_a_manifest_is_more_than_a_finding() -> None:
             replace(repository, label.manifest, changed(document, place, value))
             assert len(list(repository.backups())) == 1
             verify_backup(
-                *(repository, label, Level.CONTENT),
+                *(repository, label, VerifyLevel.CONTENT),
                 keyring=Keyring(),
                 check=lambda *_: None,
                 progress=Silent(),

@@ -10,7 +10,7 @@ import pytest
 from covetbackup.core.crypto import keyfile
 from covetbackup.core.crypto.keyring import Keyring, NewKeys, new_keys
 from covetbackup.core.errors import Incomplete
-from covetbackup.core.operations.verify import Finding, Level, verify_backup
+from covetbackup.core.operations.verify import Finding, VerifyLevel, verify_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.manifest import Manifest
 from covetbackup.core.repository.member_streams import open_stream, streams
@@ -118,7 +118,7 @@ def _verify(
     return verify_backup(
         repository,
         manifest.label,
-        Level.CONTENT,
+        VerifyLevel.CONTENT,
         keyring=Keyring.of(keys.working),
         check=check,  # type: ignore[arg-type]
         progress=Silent(),

@@ -19,7 +19,7 @@ from covetbackup.core.errors import (
 from covetbackup.core.manager import BackupManager
 from covetbackup.core.operations.copy import copy_backup, mend_indexes
 from covetbackup.core.operations.delete import cleanup_repository, delete_backup, discard_backup
-from covetbackup.core.operations.verify import Level, verify_backup
+from covetbackup.core.operations.verify import VerifyLevel, verify_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.layout import Label, new_label, slug_of
 from covetbackup.core.repository.marker import initialise
@@ -185,7 +185,7 @@ def test_a_copy_opens_with_the_same_keys(keyring: Keyring) -> None:
     copy_backup(home, label, away, progress=Silent())
 
     result = verify_backup(
-        away, label, Level.CONTENT, keyring=keyring, check=lambda *_: None, progress=Silent()
+        away, label, VerifyLevel.CONTENT, keyring=keyring, check=lambda *_: None, progress=Silent()
     )
     assert result.ok
     assert names(away, label.folder) == names(home, label.folder)
@@ -236,7 +236,7 @@ def test_a_damaged_object_of_a_copy_that_was_cut_off_is_made_anew(keyring: Keyri
     copy_backup(home, label, away, progress=Silent())
 
     assert not verify_backup(
-        away, label, Level.CHECKSUM, keyring=keyring, check=lambda *_: None, progress=Silent()
+        away, label, VerifyLevel.CHECKSUM, keyring=keyring, check=lambda *_: None, progress=Silent()
     ).findings
 
 

@@ -24,7 +24,7 @@ from covetbackup.core.errors import (
     IntegrityError,
     StorageUnavailable,
 )
-from covetbackup.core.operations.verify import Level
+from covetbackup.core.operations.verify import VerifyLevel
 from covetbackup.jobs.models import Job
 from tests.web.catalog import FakeWork, end, folder_of, make_repository, reload, stored_files
 from tests.web.factories import make_repository_row
@@ -157,7 +157,7 @@ import django; django.setup()
 from pathlib import Path
 from django.test import override_settings
 from backups.copy_tasks import run_copy
-from covetbackup.core.operations.verify import Level
+from covetbackup.core.operations.verify import VerifyLevel
 from covetbackup.jobs.models import Job
 from tests.web.catalog import FakeWork
 
@@ -316,7 +316,7 @@ def test_a_lost_index_leaves_a_copy_good_and_is_mended_by_copying_again(
     index = next((folder_of(away) / "b").rglob("*.index.cvb"))
     index.write_bytes(index.read_bytes()[:-1])
 
-    check = request_verify(reload(degraded), Level.CONTENT, user=None)
+    check = request_verify(reload(degraded), VerifyLevel.CONTENT, user=None)
     tasks.run_verify(FakeWork(check))
     end(check, "succeeded")
     copy = degraded.copies.get(repository=away)

@@ -13,7 +13,7 @@ from backups.models import Backup, BackupCopy, CopyState
 from backups.verdict import BackupFacts, DatabaseFacts, Tone, judge_backup, judge_database
 from backups.verdict_data import fleet_of, judged_one, tally_of
 from covetbackup.access.models import Team, User
-from covetbackup.core.operations.verify import Level
+from covetbackup.core.operations.verify import VerifyLevel
 from tests.web.conftest import ClientOf
 from tests.web.factories import (
     make_backup_row,
@@ -102,7 +102,7 @@ def verify(backup: Backup, *states: CopyState) -> None:
     for copy, state in zip(backup.copies.order_by("pk"), states, strict=True):
         problem = "dump.pgc: SHA-256 mismatch" if state is CopyState.CORRUPT else ""
         records.record_copy_check(copy, state, problem)
-    records.record_verified(Backup.objects.get(pk=backup.pk), Level.CHECKSUM)
+    records.record_verified(Backup.objects.get(pk=backup.pk), VerifyLevel.CHECKSUM)
 
 
 def shown(client: Client, backup: Backup) -> dict[str, str]:
@@ -221,7 +221,7 @@ def test_a_look_that_finds_nothing_does_not_take_back_damage(backup: Backup) -> 
     verified_at = Backup.objects.get(pk=backup.pk).verified_at
     damaged = backup.copies.get(state=CopyState.CORRUPT)
     records.record_copy_check(damaged, CopyState.CORRUPT, damaged.problem)
-    records.record_verified(Backup.objects.get(pk=backup.pk), Level.EXISTS)
+    records.record_verified(Backup.objects.get(pk=backup.pk), VerifyLevel.EXISTS)
     now = Backup.objects.get(pk=backup.pk)
     assert "SHA-256 mismatch" in now.verify_problem and now.verified_at == verified_at
 

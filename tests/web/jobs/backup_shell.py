@@ -27,7 +27,7 @@ from covetbackup.core.databases.registry import member_check
 from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.manager import default_workers
 from covetbackup.core.operations.delete import cleanup_repository
-from covetbackup.core.operations.verify import Level, verify_backup
+from covetbackup.core.operations.verify import VerifyLevel, verify_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.layout import Label
 from covetbackup.jobs.models import Job
@@ -96,7 +96,7 @@ def replace(backup_job: int) -> int:
 
 def verify(backup_job: int) -> int:
     """Every stored byte of the backup that job took; the job."""
-    return request_verify(Backup.objects.get(job=backup_job), Level.CHECKSUM, user=None).pk
+    return request_verify(Backup.objects.get(job=backup_job), VerifyLevel.CHECKSUM, user=None).pk
 
 
 def copy(backup_job: int, repository: str) -> int:
@@ -139,8 +139,8 @@ def damaged() -> list[str]:
     faults = []
     for label in published():
         result = verify_backup(
-            repository, Label.parse(label), Level.CHECKSUM, keyring=Keyring(), check=member_check,
-            progress=Silent(), workers=default_workers(),
+            repository, Label.parse(label), VerifyLevel.CHECKSUM, keyring=Keyring(),
+            check=member_check, progress=Silent(), workers=default_workers(),
         )  # fmt: skip
         faults += [str(finding.error) for finding in result.findings]
     return faults

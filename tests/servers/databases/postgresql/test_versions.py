@@ -129,11 +129,11 @@ def test_tables_and_rows_go_into_a_database_that_lives(
     taken = take(fleet.engine(here, name))
     living = there.create_database(f"{name}_living")
     tables, engine = ("public.customer", "public.sale"), fleet.engine(there, "postgres")
-    beside = (("public", "beside"),)
+    with_share_of_workers = (("public", "beside"),)
     for selection in (
         Selection(tables, with_data=False),
         Selection(tables, with_structure=False),
-        Selection(tables, schemas_as=beside),
+        Selection(tables, schemas_as=with_share_of_workers),
         Selection(tables, schemas_as=(("public", "empty"),), with_data=False),
         Selection(tables, schemas_as=(("public", "empty"),), with_structure=False),
     ):

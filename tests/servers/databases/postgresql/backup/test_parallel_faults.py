@@ -31,7 +31,7 @@ from covetbackup.core.errors import (
     SinkFailed,
     SourceFailed,
 )
-from covetbackup.core.operations.parallel import run_at_once
+from covetbackup.core.operations.parallel import run_parallel
 from covetbackup.core.progress import Progress, Silent
 from covetbackup.core.stream.meter import count_progress
 from covetbackup.core.stream.pump import pump
@@ -113,7 +113,7 @@ def dump_into(
 
     with engine_for(server, database).backup(BackupOptions("", 3), progress) as session:
         for group in session.groups():
-            run_at_once([partial(store, member) for member in group], limit=3, progress=progress)
+            run_parallel([partial(store, member) for member in group], limit=3, progress=progress)
         session.finish()
 
 
@@ -210,7 +210,7 @@ def _taken_while(server: PostgresServer, database: str, act: Callable[[], None])
         for group in session.groups():
             if len(group) > 1:
                 act()
-            run_at_once([partial(store, member) for member in group], limit=3, progress=Silent())
+            run_parallel([partial(store, member) for member in group], limit=3, progress=Silent())
         return Taken(members, session.finish())
 
 
