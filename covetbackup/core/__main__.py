@@ -1,4 +1,4 @@
-"""`python -m covetbackup.core`: the engine's command line. See `cli.arguments`."""
+"""The engine's command line, `python -m covetbackup.core`. See `cli.arguments`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Where a message gets a capital: at a word of the language, never at a name.
+"""Capitals of messages: a word of the language gets one, a name never does.
 
-Messages begin in lower case, often with the name of what they are about: "legacy-7ba4/… is
-pinned", "dump.pgc.0000 is missing". A name with a capital is another name.
+Messages begin in lower case, often with the name of what they are about: "legacy-7ba4/… is pinned",
+"dump.pgc.0000 is missing". A name with a capital is another name.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _WORDS = frozenset(
 
 
 def capitalised(text: str) -> str:
-    """`text` with a capital, unless it begins with what may be the name of something."""
+    """Return `text` with a capital, unless it begins with what may be the name of something."""
     first = _FIRST.match(text)
     if first is None or first[0] not in _WORDS:
         return text

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""covet_open: get a database out of a CovetBackup backup, without CovetBackup.
+"""Gets a database out of a CovetBackup backup, without CovetBackup.
 
     python3 covet_open.py list FOLDER
     python3 covet_open.py FOLDER MEMBER --key-file FILE > OUTPUT
@@ -54,7 +54,7 @@ Json = dict[str, Any]
 
 
 class Refused(Exception):
-    """Why nothing, or nothing more, is written: one sentence."""
+    """The reason why nothing, or nothing more, is written: one sentence."""
 
 
 def main() -> int:
@@ -64,7 +64,7 @@ def main() -> int:
     parser.add_argument("--label", default="", help="which backup, when FOLDER is a repository")
     parser.add_argument("--key-file", action="append", default=[], metavar="FILE")
     parser.add_argument("--passphrase-file", action="append", default=[], metavar="FILE")
-    parser.add_argument("--trust-any", action="store_true", help="whoever may have made the backup")
+    parser.add_argument("--trust-any", action="store_true", help="accept any maker of the backup")
     given = parser.parse_args()
     try:
         return list_backups(Path(given.member)) if given.folder == "list" else extract(given)
@@ -163,17 +163,17 @@ class Backup:
             raise Refused("the manifest was changed after it was written")
         say(f"backup {self.manifest['label']}: the manifest is whole")
         digest = hashlib.sha256(b"covetbackup/1 signer\0" + self.signer).hexdigest()
-        signer = f"sign-{digest[:16]}" if self.signer else "nobody"
+        signer = f"sign-{digest[:16]}" if self.signer else "no key"
         if self.signer and self.signer in keys.all[TRUSTED]:
             return say(f"checked: it is signed by {signer}, a signer in your key file")
         say(f"NOT checked: who made it. It is signed by {signer}, not by a signer in a key file")
         if vouched:
             return say("checked: who made it had the secret key or passphrase that you gave")
         if not trust_any:  # restoring it runs the SQL of who made it
-            raise Refused("anybody may have made it: give its signer in a key file, or --trust-any")
+            raise Refused("its maker is not proven: give its signer in a key file, or --trust-any")
 
     def find_dek(self, keys: Keys) -> tuple[bytes, bool]:
-        """The data key, and whether a secret of yours vouches for who made the backup."""
+        """Return the data key, and whether a secret of yours proves who made the backup."""
         here, mirror, folder = "keys.??????.json", self.id.hex() + ".??????.json", self.folder
         beside = (folder, folder / "keys-mirror", folder / "../../../keys-mirror")
         copies = [*folder.glob(here), *(copy for place in beside for copy in place.glob(mirror))]
@@ -194,7 +194,7 @@ class Backup:
             raise Refused("it has a wrong number of slots")
         intact = [slot for slot, digest in zip(slots, digests)  # noqa: B905
                   if hashlib.sha256(canonical(slot)).hexdigest() == digest]  # fmt: skip
-        # Anybody can make a slot for a recipient: a secret that vouches for the maker goes first.
+        # A slot for a recipient proves no maker: a secret that does goes first.
         for slot in sorted(intact, key=lambda slot: "raw passphrase x25519".find(slot["kind"])):
             for box, nonce, sealed in keys.attempts(slot, self.id):
                 try:
@@ -207,7 +207,7 @@ class Backup:
         raise Refused(f"no key that you gave opens it; needed: {[slot['key'] for slot in intact]}")
 
     def packed(self, member: Json) -> Iterator[bytes]:
-        """The volumes of `member`, decrypted and joined, still compressed."""
+        """Yield the volumes of `member`, decrypted and joined, still compressed."""
         number, volumes = self.manifest["members"].index(member), member["volumes"]
         for position, stored in enumerate(volumes):
             if not OBJECT.fullmatch(stored["name"]) or stored["number"] != number << 16 | position:
@@ -219,7 +219,7 @@ class Backup:
                 raise Refused(f"{stored['name']} does not have its SHA-256")
 
     def chunks(self, file: BinaryIO, digest: Any, stored: Json, *, last: int) -> Iterator[bytes]:
-        """An object in pieces; of an encrypted one none that is not genuine and in its place."""
+        """Yield an object in pieces; of an encrypted one none that is not genuine and in place."""
 
         def read(size: int) -> bytes:
             data = file.read(size)
@@ -266,7 +266,7 @@ class Keys:
         self.passphrases = [unicodedata.normalize("NFC", text.decode()).encode() for text in texts]
 
     def attempts(self, slot: Json, of: bytes) -> Iterator[tuple[AESGCM, bytes, bytes]]:
-        """What to try on a slot: cipher, nonce and sealed key, for each key of its kind."""
+        """Yield what to try on a slot: cipher, nonce and encrypted key, for each fitting key."""
         sealed, kind = from_base64(slot.get("sealed", "")), slot["kind"]
         info = b"covetbackup/1 x25519 slot\0" + of + slot["key"].encode()
         for secret in self.all[PRIVATE] if kind == "x25519" else []:
@@ -297,7 +297,7 @@ def bech32(text: str) -> tuple[str, bytes]:
 
 
 def derive(words: bytes, slot: Json) -> bytes:
-    """A key from a passphrase; what the slot asks for is bounded before any work is done."""
+    """Return a key from a passphrase; the slot's costs are bounded before any work is done."""
     cost, salt = dict(slot["kdf"]), from_base64(slot["kdf_salt"])
     name = cost.pop("name")
     bounds, is_known = KDF_BOUNDS[name], cost.keys() == KDF_BOUNDS[name].keys()
@@ -381,7 +381,7 @@ def decompressed(packed: Iterable[bytes], codec: str) -> Iterator[bytes]:
 
 
 def decoder_of(codec: str) -> Any:
-    """A decoder for one frame that can tell its end (`eof`) from the end of the data."""
+    """Return a decoder for one frame that tells its end (`eof`) from the end of the data."""
     if codec == "gzip":
         return zlib.decompressobj(31)
     if codec == "bzip2":

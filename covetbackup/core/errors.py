@@ -2,7 +2,7 @@
 
     CovetError(message, hint="", details="")
     ├─ ConfigurationError     ToolMissing · ToolTooOld · BadSetting
-    ├─ StreamError            SourceFailed · SinkFailed · Stalled
+    ├─ StreamError            SourceFailed · SinkFailed · NoProgress
     ├─ StorageError           ObjectNotFound · ObjectExists · StorageUnavailable (transient)
     │                         StorageFull · AccessRefused (DeleteRefused) · UploadLost
     │                         WrongEndpoint
@@ -25,7 +25,7 @@ from covetbackup.core.capitals import capitalised
 
 
 class CovetError(Exception):
-    """Base of all: `str(error)` is one sentence for people, `hint` the next step."""
+    """The base of all: `str(error)` is one sentence for people, `hint` the next step."""
 
     def __init__(self, message: str, hint: str = "", details: str = "") -> None:
         super().__init__(message)
@@ -35,17 +35,20 @@ class CovetError(Exception):
 
     @property
     def code(self) -> str:
+        """The stable name of the kind of error."""
         return type(self).__name__
 
 
 def sentence(error: CovetError) -> str:
-    """The error as people read it: cause and next step, with capitals and full stops."""
+    """Return the error as people read it: cause and next step, with capitals and full stops."""
     return " ".join(as_sentence(text) for text in (error.message, error.hint) if text)
 
 
 def as_sentence(text: str) -> str:
-    """One message or hint, with a capital, unless a name comes first, and a full stop; "" stays
-    empty."""
+    """Return a message or hint with a capital and a full stop; "" stays empty.
+
+    A text that begins with a name gets no capital.
+    """
     end = "" if not text or text.endswith(("?", ".", "!", ";")) else "."
     return f"{capitalised(text)}{end}"
 
@@ -75,7 +78,7 @@ class StreamError(CovetError):
 
 
 class SourceFailed(StreamError):
-    """The producer ended badly; what it sent must not be kept."""
+    """The producer ended badly; what it sent must not be used."""
 
 
 class SinkFailed(StreamError):
@@ -84,6 +87,11 @@ class SinkFailed(StreamError):
 
 class NoProgress(StreamError):
     """No byte moved for longer than the no-progress limit."""
+
+    @property
+    def code(self) -> str:
+        """The stable code, which is older than the name of this class."""
+        return "Stalled"
 
 
 class StorageError(CovetError):
@@ -115,7 +123,7 @@ class DeleteRefused(AccessRefused):
 
 
 class WrongEndpoint(StorageError):
-    """What answers is not the storage: a redirect, a web page. Says nothing about its objects."""
+    """The answer is not the storage's: a redirect, a web page. It tells nothing about objects."""
 
 
 class UploadLost(StorageError):
@@ -156,7 +164,7 @@ class TooLarge(IntegrityError):
 
 
 class Untrusted(IntegrityError):
-    """Intact, but no trusted signer or own secret key vouches for its origin."""
+    """Intact, but no trusted signer or own secret key proves its origin."""
 
 
 class KeyUnavailable(CovetError):
@@ -168,7 +176,7 @@ class WrongKey(KeyUnavailable):
 
 
 class UnknownRecipient(KeyUnavailable):
-    """None of the backup's slots belongs to a key in the keyring."""
+    """No slot of the backup belongs to a key in the keyring."""
 
 
 class WrongPassphrase(WrongKey):
@@ -184,7 +192,7 @@ class DatabaseUnavailable(DatabaseError):
 
 
 class LoginRefused(DatabaseUnavailable):
-    """The server was reached and lets nobody in like this: waiting will not help."""
+    """The server was reached and refuses the login: waiting will not help."""
 
 
 class Unreadable(DatabaseError):
@@ -196,7 +204,7 @@ class Incomplete(DatabaseError):
 
 
 class ResultDiffers(DatabaseError):
-    """What was restored is not what the manifest promises."""
+    """The restored database is not what the manifest promises."""
 
 
 class Conflict(CovetError):

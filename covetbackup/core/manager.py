@@ -1,4 +1,4 @@
-"""The Python API: what a program that is not the dashboard calls. A thin face over `operations`.
+"""The Python API for programs other than the dashboard: a thin layer over `operations`.
 
 repository = open_repository("file:///srv/backups")
 keyring = Keyring.load(key_files=[Path("working.key")])
@@ -63,6 +63,7 @@ are worth nearly four times one; a server has cores and disks for as many."""
 
 
 def utc_now() -> datetime:
+    """Return the present time, aware UTC."""
     return datetime.now(UTC)
 
 
@@ -82,7 +83,10 @@ def open_repository(url: str, credentials: S3Credentials | None = None) -> Repos
 
 
 class BackupManager:
-    """Takes and keeps backups in one repository. Not for use from several threads at once."""
+    """The backups of one repository: takes, lists, verifies, copies and deletes them.
+
+    Not for use from several threads at once.
+    """
 
     def __init__(
         self,
@@ -142,11 +146,11 @@ class BackupManager:
         )
 
     def list_backups(self, name: str = "") -> list[ListEntry]:
-        """All backups, or those of one source `name`; needs no key."""
+        """Return all backups, or those of one source `name`; needs no key."""
         return list(self._repository.backups(name))
 
     def show_backup(self, label: str) -> Manifest:
-        """The manifest with its details opened. `label` as in `Repository.find`."""
+        """Return the manifest with its details. `label` as in `Repository.find`."""
         found = self._repository.find(label)
         return open_backup(self._repository, found, self._keyring).manifest
 
@@ -164,8 +168,11 @@ class BackupManager:
         )
 
     def copy_backup(self, label: str, target: Repository) -> Manifest:
-        """Copy byte for byte into `target`; needs no key. If the backup is there already, only
-        frame indexes that it has lost are copied; raises `Conflict` if there are none."""
+        """Copy a backup byte for byte into `target`; needs no key.
+
+        If the backup is there already, only frame indexes that it has lost are copied; raises
+        `Conflict` if there are none.
+        """
         found = self._repository.find(label)
         try:
             return copy_backup(self._repository, found, target, progress=self._progress)
@@ -175,13 +182,13 @@ class BackupManager:
             return target.manifest(found)
 
     def delete_backup(self, label: str) -> Label:
-        """Remove a backup, or by its whole label what is left of it, for good; which it was."""
+        """Remove a backup for good, or its leftovers by its whole label; return the label."""
         found = self._repository.find_leftovers(label)
         delete_backup(self._repository, found)
         return found
 
     def rotate_keys(self, new: Keyring, *, min_slots: int = 2) -> list[RotationResult]:
-        """Rewrap all backups, opened with this manager's keyring, for the keys of `new`."""
+        """Wrap all backups, opened with this manager's keyring, for the keys of `new`."""
         return list(
             rotate_keys(
                 self._repository,
@@ -198,7 +205,7 @@ class BackupManager:
 
 
 class RestoreManager:
-    """Restores backups from one repository."""
+    """Restores of the backups in one repository."""
 
     def __init__(
         self,
@@ -220,8 +227,10 @@ class RestoreManager:
         password: Secret | None = None,
         accept_untrusted: bool = False,
     ) -> RestoreResult:
-        """Restore into the database at the address `target`, which is new unless `request` says
-        otherwise. Guarantees and errors: `operations.restore`."""
+        """Restore into the database at the address `target`, new unless `request` says otherwise.
+
+        Guarantees and errors: `operations.restore`.
+        """
         return self._run(restore_backup, label, target, request, password, accept_untrusted)
 
     def test_restore(
@@ -272,15 +281,17 @@ class RestoreManager:
         return [*known.checks, *address.engine.check_restore(wanted)]
 
     def contents(self, label: str) -> Listing:
-        """The tables of a backup with their sizes, and what a selection of them would bring."""
+        """Return the tables of a backup with their sizes; it resolves selections of them."""
         found = self._repository.find(label)
         opened = open_backup(self._repository, found, self._keyring)
         return contents_of(self._repository, opened, self._progress)
 
     def export(self, label: str, folder: Path) -> None:
-        """Write a PostgreSQL backup into the new `folder` as pg_dump's directory form, from which
-        `pg_restore --jobs` loads. Raises `TargetNotEmpty` if it exists, `StorageFull`,
-        `AccessRefused` or `StorageError` if it cannot be written; what fails leaves none."""
+        """Write a PostgreSQL backup into the new `folder` as pg_dump's directory form.
+
+        `pg_restore --jobs` loads from that. Raises `TargetNotEmpty` if it exists, `StorageFull`,
+        `AccessRefused` or `StorageError` if it cannot be written; what fails leaves none.
+        """
         kind = self._repository.manifest(self._repository.find(label)).kind
         try:
             with disk.translated(folder):
@@ -297,8 +308,10 @@ class RestoreManager:
             raise
 
     def open_member(self, label: str, member: str) -> Source:
-        """The plain bytes of one member, or of all parts of a stream such as `dump.pgc`: a source
-        whose end proves that it was all of it."""
+        """Return the plain bytes of a member, or of all parts of a stream, as a source.
+
+        Such a stream is `dump.pgc`. The end of the source proves that it was all of it.
+        """
         found = self._repository.find(label)
         opened = open_backup(self._repository, found, self._keyring)
         return open_plain(self._repository, opened, member, self._progress)

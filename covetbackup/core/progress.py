@@ -1,4 +1,4 @@
-"""How long work reports on itself. Engines never format for people: they call this."""
+"""Progress of long work. Engines never format for people: they call this."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ DAMAGED = "damaged: "
 
 
 class Progress(Protocol):
-    """Receives what happens, from the thread that runs the operation."""
+    """A receiver of what happens, called from the thread that runs the operation."""
 
     def phase(self, name: str, total: int | None = None) -> None:
-        """A named phase begins; `total` is its expected size in bytes when known."""
+        """Begin a named phase; `total` is its expected size in bytes when known."""
 
     def advance(self, count: int) -> None:
-        """`count` more bytes of the phase are done; 0 means "still alive, nothing moved".
+        """Add `count` bytes to the phase; 0 means "still alive, nothing moved".
 
         May raise `Cancelled`: it is called at least about once a second while a stream runs.
         """
 
     def note(self, text: str) -> None:
-        """One line for the job's log."""
+        """Add one line to the job's log."""
 
 
 class Silent:
-    """A `Progress` that nobody watches."""
+    """A `Progress` that drops everything."""
 
     def phase(self, name: str, total: int | None = None) -> None:
         pass

@@ -1,4 +1,4 @@
-"""The grammar of the command line. What a command does stands in `commands`."""
+"""The grammar of the command line. The commands themselves are in `commands`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ from covetbackup.core.repository.volumes import VOLUME_SIZE
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the whole grammar. What it parses has the function to call in `command`, and in
-    `takes_output` whether that writes bytes of its own to standard output."""
+    """Return the whole grammar.
+
+    What it parses has the function to call in `command`, and in `takes_output` whether that writes
+    bytes of its own to standard output.
+    """
     root = argparse.ArgumentParser(
         prog="covet",
         description=description(ROOT),

@@ -38,6 +38,7 @@ _LONGEST_HOURS = 100 * 366 * 24
 
 
 def keygen(args: Namespace) -> Report:
+    """Make new keys and write them into two files."""
     write_new_keys(new_keys(), args.working, args.recovery)
     return Report(
         {"working": str(args.working), "recovery": str(args.recovery)},
@@ -50,6 +51,7 @@ def keygen(args: Namespace) -> Report:
 
 
 def init(args: Namespace) -> Report:
+    """Make an empty storage a repository."""
     made = create_repository(args.repo, _credentials(args.s3_credentials))
     notes = shortcomings(made.storage)
     return Report(
@@ -59,6 +61,7 @@ def init(args: Namespace) -> Report:
 
 
 def backup(args: Namespace) -> Report:
+    """Back up a database into one or more repositories."""
     repositories, unreachable = _open_all(args)
     keyring = _keyring(args, repositories[0])
     manager = BackupManager(repositories[0], keyring, progress=args.progress)
@@ -93,6 +96,7 @@ def backup(args: Namespace) -> Report:
 
 
 def list_backups(args: Namespace) -> Report:
+    """List the backups of a repository."""
     listed = BackupManager(_open(args.repo, args)).list_backups(args.name)
     return Report(
         {"backups": [views.entry_json(entry) for entry in listed]},
@@ -102,12 +106,14 @@ def list_backups(args: Namespace) -> Report:
 
 
 def show(args: Namespace) -> Report:
+    """Show the manifest of a backup."""
     repository = _open(args.repo, args)
     manifest = BackupManager(repository, _keyring(args, repository)).show_backup(args.label)
     return Report(views.manifest_json(manifest), views.details(manifest))
 
 
 def verify(args: Namespace) -> Report:
+    """Verify a backup; the exit status tells whether it is sound."""
     if args.level is VerifyLevel.RESTORE:
         return _test_restore(args)
     repository = _open(args.repo, args)
@@ -153,6 +159,7 @@ def _test_restore(args: Namespace) -> Report:
 
 
 def cat(args: Namespace) -> Report:
+    """Write the plain bytes of a member to standard output."""
     repository = _open(args.repo, args)
     manager = RestoreManager(repository, _keyring(args, repository), progress=args.progress)
     size = 0
@@ -165,6 +172,7 @@ def cat(args: Namespace) -> Report:
 
 
 def export(args: Namespace) -> Report:
+    """Write a backup into a folder that the stock programs read."""
     repository = _open(args.repo, args)
     manager = RestoreManager(repository, _keyring(args, repository), progress=args.progress)
     manager.export(args.label, args.to)
@@ -172,6 +180,7 @@ def export(args: Namespace) -> Report:
 
 
 def list_tables(args: Namespace) -> Report:
+    """List the tables of a backup, or those of a selection with its dependencies."""
     repository = _open(args.repo, args)
     manager = RestoreManager(repository, _keyring(args, repository), progress=args.progress)
     listing = manager.contents(args.label)
@@ -205,6 +214,7 @@ def _selection(args: Namespace, *, rows_only: bool = False) -> Selection | None:
 
 
 def restore(args: Namespace) -> Report:
+    """Restore a backup, or check whether it can be restored."""
     repository = _open(args.repo, args)
     manager = RestoreManager(repository, _keyring(args, repository), progress=args.progress)
     target = args.name or args.replace or args.into
@@ -253,6 +263,7 @@ def _restored(result: RestoreResult, verdict: str) -> Report:
 
 
 def copy(args: Namespace) -> Report:
+    """Copy a backup into another repository."""
     target = open_repository(args.to, _credentials(args.to_s3_credentials))
     manager = BackupManager(_open(args.repo, args), progress=args.progress)
     manifest = manager.copy_backup(args.label, target)
@@ -262,11 +273,13 @@ def copy(args: Namespace) -> Report:
 
 
 def delete(args: Namespace) -> Report:
+    """Remove a backup."""
     label = str(BackupManager(_open(args.repo, args)).delete_backup(args.label))
     return Report({"label": label}, [f"{label} is removed from {args.repo}"])
 
 
 def rotate(args: Namespace) -> Report:
+    """Wrap the keys of all backups for new keys."""
     repository = _open(args.repo, args)
     manager = BackupManager(repository, _keyring(args, repository), progress=args.progress)
     new = _ring(repository, args.new_key_file, args.new_passphrase_file)
@@ -293,6 +306,7 @@ def rotate(args: Namespace) -> Report:
 
 
 def cleanup(args: Namespace) -> Report:
+    """Remove what backups or restores that died left behind."""
     if not 0 < args.older_than <= _LONGEST_HOURS:
         raise BadSetting(
             f"--older-than {args.older_than} is not a time after which a backup is dead",

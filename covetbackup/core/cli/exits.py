@@ -1,4 +1,4 @@
-"""Exit statuses: what a script may rely on."""
+"""The exit statuses, on which scripts may rely."""
 
 from __future__ import annotations
 
@@ -44,4 +44,5 @@ _BY_ERROR: tuple[tuple[type[CovetError], int], ...] = (
 
 
 def exit_status(error: CovetError) -> int:
+    """Return the exit status for `error`."""
     return next((status for kind, status in _BY_ERROR if isinstance(error, kind)), FAILED)

@@ -23,8 +23,10 @@ from covetbackup.core.stream.disk import storage_error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit status (`exits.EXITS`). SIGINT and SIGTERM cancel:
-    everything unfinished is undone before this returns."""
+    """Run one command; return its exit status (`exits.EXITS`).
+
+    SIGINT and SIGTERM cancel: everything unfinished is undone before this returns.
+    """
     return run_until_read(lambda: _main(arguments))
 
 

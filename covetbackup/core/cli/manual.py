@@ -1,4 +1,4 @@
-"""How `--help` of both command lines is laid out, as a manual page is."""
+"""The layout of `--help` of both command lines: that of a manual page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from covetbackup.core.cli.exits import EXITS
 
 @dataclass(frozen=True, slots=True)
 class Manual:
-    """What `--help` of a command says beside its options.
+    """The text of `--help` of a command beside its options.
 
     `summary` is one line without a full stop, `details` are paragraphs, `example` is one command
     line or several that can be pasted.

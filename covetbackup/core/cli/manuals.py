@@ -1,4 +1,4 @@
-"""What `--help` says about each command of the engine beside its options."""
+"""The texts of `--help` of each command of the engine, beside its options."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`data` is printed with `--json`; else `table`, if there is one, and then `lines`.
+    """The result of a command: `data` is printed with `--json`, else `table` and `lines`.
 
     `status` is the exit status, see `exits.EXITS`.
     """

@@ -1,4 +1,4 @@
-"""What is printed on a terminal: bars, tables and coloured lines, by rich.
+"""Output on a terminal by rich: bars, tables and coloured lines.
 
 Imported only where the output is a terminal. `NO_COLOR` and `TERM=dumb` are heeded by rich.
 """

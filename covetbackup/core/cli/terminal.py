@@ -7,22 +7,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
+from covetbackup.core.progress import Progress
 from covetbackup.core.text import encodable_text
 
 
-class ClosableProgress(Protocol):
+class ClosableProgress(Progress, Protocol):
     """A `Progress` whose last line is ended by `close`."""
 
-    def phase(self, name: str, total: int | None = None) -> None: ...
-    def advance(self, count: int) -> None: ...
-    def note(self, text: str) -> None: ...
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End the last line."""
 
 
 @contextmanager
 def terminal_progress(stream: TextIO | None = None) -> Iterator[ClosableProgress]:
-    """Provide a `Progress` that is shown on `stream` (default: standard error), its last line
-    ended before other output follows."""
+    """Provide a `Progress` that is shown on `stream` (default: standard error).
+
+    Its last line is ended before other output follows.
+    """
     progress = progress_on(stream or sys.stderr)
     try:
         yield progress

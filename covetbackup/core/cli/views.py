@@ -33,6 +33,7 @@ def _row(entry: ListEntry) -> tuple[str, ...]:
 
 
 def entry_json(entry: ListEntry) -> dict[str, Any]:
+    """Return one entry of a listing for `--json`."""
     if entry.manifest is None:
         return {"label": str(entry.label), "problem": str(entry.problem)}
     return manifest_json(entry.manifest)
@@ -119,6 +120,7 @@ def _members(manifest: Manifest) -> Iterator[str]:
 
 
 def contents_text(inventory: Inventory) -> str:
+    """Return the number of tables and rows, such as "2 tables with 7 rows"."""
     tables = count_text(len(inventory.tables), "table")
     return f"{tables} with {count_text(inventory.row_count, 'row')}"
 
