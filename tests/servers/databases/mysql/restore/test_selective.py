@@ -192,7 +192,8 @@ def test_a_stored_backup_lists_its_tables_and_gives_one(
     assert chosen.skipped == ("child.has a parent",)
     manager.restore_backup(
         label,
-        RestoreRequest(copy, jobs=2, selection=Selection(("child", "parted"))),
+        mariadb_server.url(copy),
+        RestoreRequest(jobs=2, selection=Selection(("child", "parted"))),
         password=mariadb_server.password,
     )
     assert contents(mariadb_server, copy).keys() == {"child", "parted"}
@@ -200,6 +201,7 @@ def test_a_stored_backup_lists_its_tables_and_gives_one(
     with pytest.raises(BadSetting, match="knows no schemas"):
         manager.restore_backup(
             label,
-            RestoreRequest(fresh_name(), selection=renaming),
+            mariadb_server.url(fresh_name()),
+            RestoreRequest(selection=renaming),
             password=mariadb_server.password,
         )

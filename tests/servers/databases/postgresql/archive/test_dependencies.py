@@ -143,9 +143,11 @@ def test_only_what_is_wanted_is_read(postgres_server: PostgresServer, place: Pla
     restore(postgres_server, place, "public.egg")
     little = storage.read
     storage.read = 0
-    restore_all = RestoreRequest("all_of_it", jobs=2)
     RestoreManager(*place).restore_backup(
-        label_of(place, "parts"), restore_all, password=postgres_server.password
+        label_of(place, "parts"),
+        postgres_server.url("all_of_it"),
+        RestoreRequest(jobs=2),
+        password=postgres_server.password,
     )
     assert little < storage.read / 2
 

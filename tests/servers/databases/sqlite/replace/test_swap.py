@@ -242,6 +242,7 @@ import os, sys
 from pathlib import Path
 from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.progress import Silent
 target, source, moment = sys.argv[1:]
@@ -251,8 +252,8 @@ def die(old, new):
         renamed(old, new)
     os.kill(os.getpid(), 9)
 os.replace = die
-options = RestoreRequest(replace=True)
-with SqliteEngine(Path(target)).restore(options, Silent()) as session:
+request = RestoreRequest(replace=True)
+with SqliteEngine(Path(target)).restore(request, Inventory(), Silent()) as session:
     sink = session.sink(MemberRange("main.sqlite"), Silent())
     sink.write(Path(source).read_bytes())
     sink.commit()

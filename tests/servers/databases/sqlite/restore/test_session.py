@@ -21,6 +21,7 @@ from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.databases.sqlite.restore import session as restore
 from covetbackup.core.databases.sqlite.restore.session import RestoreToFile
 from covetbackup.core.databases.sqlite.restore.staging import cleanup_scratch
+from covetbackup.core.databases.sqlite.server.url import parse_url
 from covetbackup.core.errors import (
     BadSetting,
     Cancelled,
@@ -275,6 +276,7 @@ import sys, time
 from pathlib import Path
 from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.inventory import Inventory
+from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
 from covetbackup.core.progress import Silent
 target, source = sys.argv[1:]
@@ -300,8 +302,8 @@ except StorageError as error:
 def _restore(
     target: Path | str, progress: Progress | None = None
 ) -> AbstractContextManager[RestoreToFile]:
-    options = RestoreRequest(target.name)
-    return SqliteEngine(Path("/not/used")).restore(options, Inventory(), progress or Silent())
+    path = parse_url(target) if str(target).startswith("sqlite:") else Path(target)
+    return SqliteEngine(path).restore(RestoreRequest(), Inventory(), progress or Silent())
 
 
 def _fill(session: RestoreToFile, data: bytes) -> None:
