@@ -137,7 +137,7 @@ class PostgresEngine:
             self._password,
             request,
             expected,
-            choose=self._clients,
+            select_clients=self._clients,
             progress=progress,
         )
 
@@ -152,7 +152,12 @@ class PostgresEngine:
         settings = self._settings.on(request.database or self._settings.database)
         access = ServerAccess(settings, self._password, f"covetbackup {secrets.token_hex(4)}")
         return InPlaceRestore(
-            access, request, request.selection, expected, choose=self._clients, progress=progress
+            access,
+            request,
+            request.selection,
+            expected,
+            select_clients=self._clients,
+            progress=progress,
         )
 
     def check_restore(self, wanted: CheckInput) -> list[Check]:

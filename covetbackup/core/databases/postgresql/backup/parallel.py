@@ -27,9 +27,9 @@ from covetbackup.core.databases.postgresql.backup.psql import PsqlReaders
 from covetbackup.core.databases.postgresql.backup.readers import Readers, TableBusy
 from covetbackup.core.databases.postgresql.server.connection import (
     Connection,
-    is_silence,
+    connection_lost,
+    is_connection_loss,
     line_of,
-    lost,
 )
 from covetbackup.core.errors import Incomplete, SourceFailed
 
@@ -118,8 +118,8 @@ class ParallelDump:
             yield pieces
         except psycopg.Error as error:
             what = f"reading {part.name} failed"
-            if is_silence(error):
-                raise lost(what, error) from error
+            if is_connection_loss(error):
+                raise connection_lost(what, error) from error
             raise SourceFailed(f"{what}: {line_of(error)}") from error
         finally:
             pieces.close()

@@ -18,11 +18,11 @@ from covetbackup.core.databases.postgresql.server.connection import Connection, 
 from covetbackup.core.errors import CovetError
 
 
-def make_waiting(
+def create_deferred(
     connection: Connection, target: str, load: ParallelRestore, *, leaves_out: bool
 ) -> Iterator[str]:
     """Make in `target` what `load` had to leave for now, and yield what there is to say of it."""
-    names = load.aside.extensions
+    names = load.deferred.extensions
     if not names:
         return
     reasons = [reason for name in names if (reason := why_not(connection, name, target))]
@@ -30,7 +30,7 @@ def make_waiting(
         reasons = ["that was chosen"]
     if not reasons:
         try:
-            load.make_waiting()
+            load.create_deferred()
             return
         except CovetError as error:
             reasons = [error.message]
@@ -39,9 +39,9 @@ def make_waiting(
     yield f"left out: {_listed(load)}, as {'; '.join(reasons)}; {_where(names)}"
 
 
-def not_tried(load: ParallelRestore) -> Iterator[str]:
+def not_created(load: ParallelRestore) -> Iterator[str]:
     """Yield what there is to say of it when there is no rename."""
-    if load.aside.extensions:
+    if load.deferred.extensions:
         yield f"not tried, as it is created after the rename: {_listed(load)}"
 
 
@@ -56,7 +56,7 @@ def why_not(connection: Connection, name: str, target: str) -> str:
 
 
 def _listed(load: ParallelRestore) -> str:
-    things = (each for each in load.aside.entries if each.section is not Section.NONE)
+    things = (each for each in load.deferred.entries if each.section is not Section.NONE)
     return ", ".join(describe(each) for each in things if each.kind not in OF_RELATIONS)
 
 

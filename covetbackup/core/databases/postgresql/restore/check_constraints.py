@@ -48,7 +48,7 @@ class _Check:
         return f"check constraint {self.constraint} of {kind} {self.schema}.{self.name}"
 
 
-class ReleasedChecks:
+class DroppedCheckConstraints:
     """`connect` reaches the database that is filled, `paths` are search paths of the source, and
     `idle` is called while the server works. With `spares_older` domains stay as they are that the
     transaction of `connect` has not made. `notes` name what stays NOT VALID."""
@@ -65,37 +65,37 @@ class ReleasedChecks:
         self._connect = connect
         self._paths = ("", *paths)
         self._idle = idle
-        self._released: list[_Check] = []
+        self._dropped: list[_Check] = []
         self._spares_older = spares_older
 
-    def release(self, tables: Iterable[tuple[str, str]]) -> bool:
+    def drop(self, tables: Iterable[tuple[str, str]]) -> bool:
         """Take off all that checks rows of these tables, each a schema and a name; return whether
         there was anything that was not off already."""
-        before = len(self._released)
+        before = len(self._dropped)
         for schema, table in tables:
             of = {"schema": schema, "table": table, "spares_older": self._spares_older}
-            self._release((_OF_TABLE, _OF_ITS_DOMAINS), of)
-        return len(self._released) > before
+            self._drop((_OF_TABLE, _OF_ITS_DOMAINS), of)
+        return len(self._dropped) > before
 
-    def release_doubtful(self) -> None:
+    def drop_doubtful(self) -> None:
         """Take off all in the database that may refuse rows which the source holds: what asks for
         more than the row, or calls functions that are not the server's own."""
-        self._release((_DOUBTFUL_OF_TABLES, _DOUBTFUL_OF_DOMAINS), {})
+        self._drop((_DOUBTFUL_OF_TABLES, _DOUBTFUL_OF_DOMAINS), {})
 
-    def _release(self, queries: Sequence[str], of: Mapping[str, object]) -> None:
+    def _drop(self, queries: Sequence[str], of: Mapping[str, object]) -> None:
         with self._connect() as connection, connection.transaction():
             connection.execute("SET LOCAL search_path = ''")
             found = [_Check(*row) for query in queries for row in connection.execute(query, of)]
             for check in found:
                 connection.execute(check.alter("DROP"))
-        self._released += found
+        self._dropped += found
 
-    def put_back(self) -> None:
+    def recreate(self) -> None:
         """Raises `SinkFailed` for one that cannot be made again."""
-        if not self._released:
+        if not self._dropped:
             return
         with self._connect() as connection:
-            for check in self._released:
+            for check in self._dropped:
                 added = [check.alter("ADD"), sql.SQL(f" {check.definition} NOT VALID")]
                 error = self._run(connection, [sql.Composed(added), *_comment(check)])
                 if error is not None:

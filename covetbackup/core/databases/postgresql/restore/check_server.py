@@ -21,7 +21,7 @@ LEAVE_OUT_SCHEDULER = "leave_out_scheduler"
 """The option to leave out extensions that only one database of a server can have
 (`single_database`), even where they could be created."""
 
-ALL_RIGHTS = "restoring as a superuser: whatever the backup holds runs with all rights"
+SUPERUSER_WARNING = "restoring as a superuser: whatever the backup holds runs with all rights"
 
 
 def refuse_options(request: RestoreRequest) -> None:
@@ -36,7 +36,7 @@ def ownership_options(request: RestoreRequest) -> list[str]:
     return [*options, f"--role={request.owner_role}"] if request.owner_role else options
 
 
-def needed(
+def restrict_requirements(
     expected: Inventory,
     *,
     extensions: Collection[str] = (),
@@ -57,9 +57,9 @@ def needed(
     )
 
 
-def needed_by(chosen: ResolvedSelection, expected: Inventory) -> Inventory:
-    """As `needed`, of what a selection came to."""
-    return needed(
+def requirements_of(chosen: ResolvedSelection, expected: Inventory) -> Inventory:
+    """As `restrict_requirements`, of what a selection came to."""
+    return restrict_requirements(
         expected,
         extensions=chosen.extensions,
         roles=chosen.roles or (),
@@ -67,13 +67,15 @@ def needed_by(chosen: ResolvedSelection, expected: Inventory) -> Inventory:
     )
 
 
-def refuse_unfit(connection: Connection, expected: Inventory, request: RestoreRequest) -> None:
+def check_requirements(
+    connection: Connection, expected: Inventory, request: RestoreRequest
+) -> None:
     """Raises `BadSetting` when the server is older than the backup's, or lacks extensions or
     roles; each is named."""
     _refuse_older_server(connection, expected)
     _refuse_missing_extensions(connection, installable(expected))
-    needed = _roles_needed(expected, request)
-    missing = sorted(needed - _names(connection, "SELECT rolname FROM pg_roles"))
+    restrict_requirements = _roles_needed(expected, request)
+    missing = sorted(restrict_requirements - _names(connection, "SELECT rolname FROM pg_roles"))
     if missing:
         raise BadSetting(
             f"roles missing on this server: {', '.join(missing)}",
@@ -120,9 +122,11 @@ def _refuse_older_server(connection: Connection, expected: Inventory) -> None:
         )
 
 
-def _refuse_missing_extensions(connection: Connection, needed: Iterable[str]) -> None:
+def _refuse_missing_extensions(
+    connection: Connection, restrict_requirements: Iterable[str]
+) -> None:
     available = _names(connection, "SELECT name FROM pg_available_extensions")
-    missing = sorted(set(needed) - available)
+    missing = sorted(set(restrict_requirements) - available)
     if missing:
         raise BadSetting(
             f"extensions not installed on this server: {', '.join(missing)}",
@@ -148,8 +152,10 @@ def archive_major(expected: Inventory) -> int | None:
 
 
 def missing_tablespaces(connection: Connection, expected: Inventory) -> Collection[str]:
-    needed = json.loads((expected.settings or {}).get("tablespaces", "[]"))
-    return sorted(set(needed) - _names(connection, "SELECT spcname FROM pg_tablespace"))
+    restrict_requirements = json.loads((expected.settings or {}).get("tablespaces", "[]"))
+    return sorted(
+        set(restrict_requirements) - _names(connection, "SELECT spcname FROM pg_tablespace")
+    )
 
 
 def own_tablespace(connection: Connection, expected: Inventory) -> tuple[str, str]:

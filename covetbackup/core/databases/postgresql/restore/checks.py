@@ -8,10 +8,10 @@ from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.postgresql.replace import checks as replace_checks
 from covetbackup.core.databases.postgresql.restore import scratch
 from covetbackup.core.databases.postgresql.restore.compatibility import (
-    answer,
-    fitness,
-    narrowed,
-    writable,
+    answer_check,
+    compatibility_checks,
+    with_selection_requirements,
+    writable_check,
 )
 from covetbackup.core.databases.postgresql.restore.disk_space import disk_space
 from covetbackup.core.databases.postgresql.restore.losses import losses
@@ -28,13 +28,13 @@ def check_new_database(
 ) -> list[Check]:
     """Return the checks in the order in which a restore would meet them. A server that does not
     answer is a check that failed."""
-    wanted = narrowed(wanted)
+    wanted = with_selection_requirements(wanted)
     try:
         with maintenance_connection(settings, password) as connection:
             return [
-                answer(connection, settings),
-                writable(connection),
-                *fitness(connection, wanted),
+                answer_check(connection, settings),
+                writable_check(connection),
+                *compatibility_checks(connection, wanted),
                 *_name(connection, wanted),
                 *privileges(connection, wanted),
                 *disk_space(connection, wanted),

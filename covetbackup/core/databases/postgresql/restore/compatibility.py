@@ -31,41 +31,41 @@ _NOBODY = RestoreRequest(owner=OwnerPolicy.NONE.value)
 _ANYWHERE = ("", "C", "POSIX")
 
 
-def narrowed(wanted: CheckInput) -> CheckInput:
+def with_selection_requirements(wanted: CheckInput) -> CheckInput:
     """With the needs of what is chosen instead of those of the whole backup."""
     if wanted.chosen is None:
         return wanted
-    return replace(wanted, expected=check_server.needed_by(wanted.chosen, wanted.expected))
+    return replace(wanted, expected=check_server.requirements_of(wanted.chosen, wanted.expected))
 
 
-def answer(connection: Connection, settings: ConnectionSettings) -> Check:
+def answer_check(connection: Connection, settings: ConnectionSettings) -> Check:
     version = connection.info.parameter_status("server_version")
     detail = f"PostgreSQL {version} answers at {settings.host}:{settings.port}."
     return Check(Level.PASS, "Target server", detail)
 
 
-def writable(connection: Connection) -> Check:
+def writable_check(connection: Connection) -> Check:
     """Whether its sessions may write at all."""
     good = "Sessions there may write."
     return _tried("Writable", good, lambda: check_server.refuse_read_only(connection))
 
 
-def fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
+def compatibility_checks(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     """One check for each thing that is needed, in the order in which a restore would meet them."""
     settings = wanted.expected.settings or {}
-    yield from needs(connection, wanted)
+    yield from requirement_checks(connection, wanted)
     for line in external_connection_notices(wanted.expected, wanted.request.database):
         yield Check(Level.WARNING, "Reaches out", f"{line[:1].upper()}{line[1:]}.")
     yield _encoding(connection, settings)
     yield _locale(connection, settings)
 
 
-def needs(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
+def requirement_checks(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     """Those that do not concern the database as a whole."""
     settings = dict(wanted.expected.settings or {})
     owner = settings.pop("owner", "")
     alone = Inventory(settings=settings)
-    unfit = check_server.refuse_unfit
+    unfit = check_server.check_requirements
     yield _tried(
         "Version",
         f"The backup is of PostgreSQL {settings.get('server_version', 'an unknown version')}.",
@@ -98,7 +98,7 @@ def _tools(connection: Connection, settings: dict[str, str]) -> str:
 def _extensions(connection: Connection, needed: Inventory) -> Check:
     good = _all_there(needed.extensions)
     check = _tried(
-        "Extensions", good, lambda: check_server.refuse_unfit(connection, needed, _NOBODY)
+        "Extensions", good, lambda: check_server.check_requirements(connection, needed, _NOBODY)
     )
     if check.level is not Level.PASS:
         return check
@@ -133,7 +133,7 @@ def _roles(connection: Connection, wanted: CheckInput, owner: str) -> Check:
     return _tried(
         "Roles",
         _roles_text(connection, wanted),
-        lambda: check_server.refuse_unfit(connection, owned, wanted.request),
+        lambda: check_server.check_requirements(connection, owned, wanted.request),
     )
 
 

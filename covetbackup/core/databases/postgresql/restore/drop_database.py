@@ -25,19 +25,19 @@ def drop_database(
     connection: Connection,
     name: str,
     *,
-    enter: Callable[[], Connection],
-    say: Callable[[str], None],
+    connect_inside: Callable[[], Connection],
+    note: Callable[[str], None],
 ) -> None:
-    """Drop database `name` with everything in it, ending the sessions there.
+    """Drop the database `name` with everything in it, ending the sessions there.
 
-    `enter` opens a connection to it; `say` is told after a few seconds what is waited for. Raises
-    `DatabaseError` that tells what is left, after a minute or what the server refuses at once.
+    `connect_inside` opens a connection to it; `note` gets after a few seconds what is waited for.
+    Raises `DatabaseError` that tells what is left, after a minute or a refusal of the server.
     """
     try:
-        _drop_subscriptions(connection, name, enter)
+        _drop_subscriptions(connection, name, connect_inside)
         if _dropped_within(connection, name, SAID_AFTER_SECONDS):
             return
-        say(f"dropping database {name!r} waits for {_obstacles(connection, name)}")
+        note(f"dropping database {name!r} waits for {_obstacles(connection, name)}")
         if _dropped_within(connection, name, LIMIT_SECONDS):
             return
     except psycopg.Error as error:
@@ -48,11 +48,13 @@ def drop_database(
     raise _left(connection, name, waited)
 
 
-def _drop_subscriptions(connection: Connection, name: str, enter: Callable[[], Connection]) -> None:
+def _drop_subscriptions(
+    connection: Connection, name: str, connect_inside: Callable[[], Connection]
+) -> None:
     names = [row[0] for row in connection.execute(_SUBSCRIPTIONS, (name,))]
     if not names:
         return
-    with closing(enter()) as inside:
+    with closing(connect_inside()) as inside:
         for subscription in map(sql.Identifier, names):
             # Without its slot: that is the publisher's, where the original still uses it.
             for clause in ("DISABLE", "SET (slot_name = NONE)"):

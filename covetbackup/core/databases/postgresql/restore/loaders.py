@@ -31,14 +31,17 @@ Running = CommandSink | OlderServerSink
 
 @dataclass(frozen=True, slots=True)
 class PgRestore:
-    """How to run pg_restore on the scratch database. `idle` may raise `Cancelled`. If the server
-    is too old for the program (see `older_server`), it `goes_on` after errors, with one job."""
+    """Runs of pg_restore on the database that is filled.
+
+    `idle` is called while it works and may raise `Cancelled`. If the server is too old for the
+    program (see `older_server`), it `continues_after_errors`, with one job.
+    """
 
     argv: Sequence[str]
     env: Environment
     secrets: Sequence[Secret]
     idle: Callable[[], None]
-    goes_on: bool = False
+    continues_after_errors: bool = False
 
     def start(self, *arguments: str | ChildFile) -> Running:
         return self._run(
@@ -50,7 +53,7 @@ class PgRestore:
             )
         )
 
-    def start_talking(self, *arguments: str | ChildFile) -> Running:
+    def start_verbose(self, *arguments: str | ChildFile) -> Running:
         """As `start`, with all that it says of each entry in its messages."""
         return self._run(
             CommandSink(
@@ -63,10 +66,10 @@ class PgRestore:
         )
 
     def _fit(self, arguments: Sequence[str | ChildFile]) -> Sequence[str | ChildFile]:
-        return tolerant_arguments(arguments) if self.goes_on else arguments
+        return tolerant_arguments(arguments) if self.continues_after_errors else arguments
 
     def _run(self, running: CommandSink) -> Running:
-        return OlderServerSink(running) if self.goes_on else running
+        return OlderServerSink(running) if self.continues_after_errors else running
 
     def script(self, *arguments: str | ChildFile) -> bytes:
         """The statements that it would run, as one text for the server."""
@@ -76,13 +79,13 @@ class PgRestore:
             for chunk in chunks:
                 pieces.append(chunk)
                 self.idle()
-        return for_the_server(b"".join(pieces)).replace(SETTING, b"", 1)
+        return server_script(b"".join(pieces)).replace(SETTING, b"", 1)
 
 
 _FOR_PSQL = re.compile(rb"^\\(?:un)?restrict \w+\n", re.MULTILINE)
 
 
-def for_the_server(script: bytes) -> bytes:
+def server_script(script: bytes) -> bytes:
     """Return a script of pg_restore without the lines that are for psql alone, which stand before
     everything and after everything else."""
     begin, end = script.find(b"\nSET "), script.rfind(b"\n-- PostgreSQL database dump complete")
@@ -112,7 +115,7 @@ def memory_file(name: str, content: bytes) -> Iterator[SpoolFile]:
         yield SpoolFile(file.fileno())
 
 
-def start_whole(
+def start_single_stream(
     command: PgRestore, jobs: int, expected_bytes: int, *arguments: str | ChildFile
 ) -> Sink:
     """Return what takes a dump in one stream; several jobs load only its data side by side, as two

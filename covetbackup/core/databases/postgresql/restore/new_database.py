@@ -34,9 +34,13 @@ from covetbackup.core.databases.postgresql.inventory.external_connections import
 )
 from covetbackup.core.databases.postgresql.replace import swap
 from covetbackup.core.databases.postgresql.restore import check_server, scratch
-from covetbackup.core.databases.postgresql.restore.after_rename import make_waiting, not_tried
+from covetbackup.core.databases.postgresql.restore.after_rename import create_deferred, not_created
 from covetbackup.core.databases.postgresql.restore.analyze import Analysis
-from covetbackup.core.databases.postgresql.restore.loaders import PgRestore, ScriptSink, start_whole
+from covetbackup.core.databases.postgresql.restore.loaders import (
+    PgRestore,
+    ScriptSink,
+    start_single_stream,
+)
 from covetbackup.core.databases.postgresql.restore.parallel import ParallelRestore
 from covetbackup.core.databases.postgresql.restore.rename_schemas import rename_schemas
 from covetbackup.core.databases.postgresql.server import roles
@@ -81,7 +85,7 @@ class PostgresRestore:
         request: RestoreRequest,
         expected: Inventory,
         *,
-        choose: Callable[[int], Clients],
+        select_clients: Callable[[int], Clients],
         progress: Progress,
     ) -> None:
         check_server.refuse_options(request)
@@ -93,9 +97,11 @@ class PostgresRestore:
         self._keeps_owner = request.owner_policy is OwnerPolicy.KEEP
         self._expected = expected
         # What a selection needs is known when its contents are read.
-        whole = request.selection is None
-        self._needed = expected if whole else check_server.needed(expected)
-        self._choose = choose
+        single_stream_groups = request.selection is None
+        self._needed = (
+            expected if single_stream_groups else check_server.restrict_requirements(expected)
+        )
+        self._select_clients = select_clients
         self._progress = progress
         self._application = f"covetbackup {secrets.token_hex(4)}"
         self._name = scratch.scratch_name(datetime.now(UTC))
@@ -107,20 +113,20 @@ class PostgresRestore:
 
     def __enter__(self) -> PostgresRestore:
         with translated(self._settings), ExitStack() as stack:
-            self._keeper = connect_maintenance(
+            self._maintenance = connect_maintenance(
                 self._settings, self._password, application=self._application
             )
-            stack.callback(self._keeper.close)
-            self._pulse = LivenessProbe(self._keeper, self._settings)
-            check_server.refuse_read_only(self._keeper)
-            self._look_at_target()
-            check_server.refuse_unfit(self._keeper, self._needed, self._request)
-            major = check_server.archive_major(self._expected) or major_of(self._keeper)
-            self._clients = self._choose(major)
-            self._say_risks()
+            stack.callback(self._maintenance.close)
+            self._probe = LivenessProbe(self._maintenance, self._settings)
+            check_server.refuse_read_only(self._maintenance)
+            self._check_target()
+            check_server.check_requirements(self._maintenance, self._needed, self._request)
+            major = check_server.archive_major(self._expected) or major_of(self._maintenance)
+            self._clients = self._select_clients(major)
+            self._report_risks()
             stack.callback(self._undo)
             self._create_scratch()
-            self._parts = ParallelRestore(
+            self._load = ParallelRestore(
                 self._pg_restore,
                 self._connect_to_scratch,
                 skips_failing=check_server.SKIP_FAILING in self._request.options,
@@ -129,7 +135,7 @@ class PostgresRestore:
                 selection=self._request.selection,
                 progress=self._progress,
             )
-            stack.callback(self._parts.close)
+            stack.callback(self._load.close)
             self._stack = stack.pop_all()
         return self
 
@@ -144,19 +150,19 @@ class PostgresRestore:
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
         if HEAD in members:
             yield (MemberRange(HEAD),)
-            self._parts.open(members)
+            self._load.open(members)
         elif self._request.selection is not None:
             raise BadSetting(
                 "of a dump in one stream nothing can be selected",
                 "restore all of it; or let pg_restore choose from what `cat … dump.pgc` writes",
             )
         if self.chosen is not None:
-            self._refuse_unfit_for(self.chosen)
+            self._check_selection(self.chosen)
         if GLOBALS in members:
             yield (MemberRange(GLOBALS),)
         with translated(self._settings):
             self._properties = self._dry_run_properties()
-        yield from self._parts.groups() if HEAD in members else self._parts.whole()
+        yield from self._load.groups() if HEAD in members else self._load.single_stream_groups()
         self._finish_contents()
 
     def sink(self, piece: MemberRange, progress: Progress) -> Sink:
@@ -164,28 +170,28 @@ class PostgresRestore:
             return ScriptSink(self._apply_globals)
         if is_part(piece.member):
             with translated(self._settings.on(self._name)):
-                return self._parts.sink(piece, ProgressWithLiveness(progress, self._pulse))
+                return self._load.sink(piece, ProgressWithLiveness(progress, self._probe))
         if piece.member != DUMP:
             raise BadSetting(f"a PostgreSQL backup has no member {piece.member!r}")
         size = int((self._expected.settings or {}).get("table_bytes", "0"))
-        load = partial(start_whole, self._pg_restore(), self._jobs, size)
-        return self._parts.whole_sink(load, ProgressWithLiveness(progress, self._pulse))
+        load = partial(start_single_stream, self._pg_restore(), self._jobs, size)
+        return self._load.single_stream_sink(load, ProgressWithLiveness(progress, self._probe))
 
     @property
     def notes(self) -> Sequence[str]:
-        untried = () if self._committed else not_tried(self._parts)
-        return [*self._notes, *self._parts.notes, *untried]
+        untried = () if self._committed else not_created(self._load)
+        return [*self._notes, *self._load.notes, *untried]
 
     @property
     def chosen(self) -> ResolvedSelection | None:
-        return self._parts.chosen
+        return self._load.chosen
 
     def inventory(self) -> Inventory:
         # At once, as each keeps but one core of the server busy: of a restore of 650 MB, one after
         # the other took 4 s of 31.
         expected = self.chosen.of(self._expected) if self.chosen else self._expected
         notes: list[str] = []
-        restored = verify_counts.RestoredInventory(expected, self._parts.loaded, notes.append)
+        restored = verify_counts.RestoredInventory(expected, self._load.loaded, notes.append)
         reader = restored.selection if self.chosen else restored.database
         analysis = Analysis()
         with self._analyzing(analysis) as analyses, self._on_scratch(reader) as reading:
@@ -197,18 +203,18 @@ class PostgresRestore:
             notes.append(text)
         for note in (*notes, *analysis.notes):
             self._progress.note(note)
-        return self._parts.aside.without(self._with_event_triggers(found))
+        return self._load.deferred.without(self._with_event_triggers(found))
 
     def _with_event_triggers(self, found: Inventory) -> Inventory:
         """They would act on what the restore still does, and on each session that counts."""
         with translated(self._settings.on(self._name)):
-            if not self._parts.make_event_triggers():
+            if not self._load.create_event_triggers():
                 return found
             with self._connect_to_scratch() as connection:
                 return dataclasses.replace(found, objects=object_counts(connection))
 
     def required(self, expected: Inventory) -> Inventory:
-        return self._parts.required(expected)
+        return self._load.required(expected)
 
     def commit(self) -> None:
         name, target = self._name, self._target.database
@@ -216,20 +222,20 @@ class PostgresRestore:
             self._replace(name, target)
         else:
             with translated(self._settings):
-                scratch.rename(self._keeper, name, target, statements=self._properties)
+                scratch.rename(self._maintenance, name, target, statements=self._properties)
         self._committed = True
         self._notes += self._outward
         self._name = target
         leaves_out = check_server.LEAVE_OUT_SCHEDULER in self._request.options
-        self._notes += make_waiting(self._keeper, target, self._parts, leaves_out=leaves_out)
+        self._notes += create_deferred(self._maintenance, target, self._load, leaves_out=leaves_out)
 
-    def _look_at_target(self) -> None:
+    def _check_target(self) -> None:
         target = self._target.database
         if not self._request.replace:
-            scratch.refuse_taken(self._keeper, target)
+            scratch.refuse_taken(self._maintenance, target)
             return
-        swap.refuse_unfit(self._keeper, target)
-        self.retained_as = swap.free_retained_name(self._keeper, target, datetime.now(UTC))
+        swap.refuse_unfit(self._maintenance, target)
+        self.retained_as = swap.free_retained_name(self._maintenance, target, datetime.now(UTC))
 
     def _replace(self, name: str, target: str) -> None:
         with (
@@ -239,7 +245,7 @@ class PostgresRestore:
             ) as second,
         ):
             swap.swap(
-                self._keeper,
+                self._maintenance,
                 second,
                 target=target,
                 incoming=name,
@@ -249,13 +255,13 @@ class PostgresRestore:
 
     def _create_scratch(self) -> None:
         owner = self._request.owner_role or None
-        scratch.create(self._keeper, self._name, self._expected, owner=owner)
+        scratch.create(self._maintenance, self._name, self._expected, owner=owner)
 
-    def _refuse_unfit_for(self, chosen: ResolvedSelection) -> None:
-        self._needed = check_server.needed_by(chosen, self._expected)
+    def _check_selection(self, chosen: ResolvedSelection) -> None:
+        self._needed = check_server.requirements_of(chosen, self._expected)
         with translated(self._settings):
-            check_server.refuse_unfit(self._keeper, self._needed, self._request)
-            self._say_what_is_lost()
+            check_server.check_requirements(self._maintenance, self._needed, self._request)
+            self._report_missing_tablespaces()
 
     def _finish_contents(self) -> None:
         """All that refers to what is in a renamed schema goes on doing so; only code that is kept
@@ -273,28 +279,28 @@ class PostgresRestore:
                 rename_schemas(connection, chosen.schemas_as)
             self._outward = disable_external_connections(connection, expected, target)
 
-    def _say_risks(self) -> None:
-        if check_server.is_superuser(self._keeper):
-            self._progress.note(check_server.ALL_RIGHTS)
-        self._say_what_is_lost()
-        _, lost = check_server.own_tablespace(self._keeper, self._expected)
+    def _report_risks(self) -> None:
+        if check_server.is_superuser(self._maintenance):
+            self._progress.note(check_server.SUPERUSER_WARNING)
+        self._report_missing_tablespaces()
+        _, lost = check_server.own_tablespace(self._maintenance, self._expected)
         self._notes += [lost] if lost else []
         if self._request.selection is None:
             self._notes += unread.notes(self._expected)
 
-    def _say_what_is_lost(self) -> None:
-        if self._lost_tablespaces():
-            missing = ", ".join(self._lost_tablespaces())
+    def _report_missing_tablespaces(self) -> None:
+        if self._missing_tablespaces():
+            missing = ", ".join(self._missing_tablespaces())
             self._progress.note(f"all goes to the default tablespace; missing here: {missing}")
 
-    def _lost_tablespaces(self) -> list[str]:
-        return list(check_server.missing_tablespaces(self._keeper, self._needed))
+    def _missing_tablespaces(self) -> list[str]:
+        return list(check_server.missing_tablespaces(self._maintenance, self._needed))
 
     def _apply_globals(self, script: bytes) -> None:
         if not self._request.create_roles:
             return
         needed = self.chosen.roles if self.chosen else None
-        self._created_roles = roles.create_missing_roles(self._keeper, script, needed)
+        self._created_roles = roles.create_missing_roles(self._maintenance, script, needed)
         if self._created_roles:
             self._progress.note(f"roles created: {', '.join(self._created_roles)}")
 
@@ -304,7 +310,7 @@ class PostgresRestore:
         wanted = properties.property_statements(
             self._name, self._expected, keep_owner=self._keeps_owner
         )
-        possible, failures = properties.dry_run(self._keeper, wanted)
+        possible, failures = properties.dry_run(self._maintenance, wanted)
         for text, error in failures:
             self._refuse_or_note(text, error)
         return possible
@@ -323,7 +329,7 @@ class PostgresRestore:
     def _pg_restore(self) -> PgRestore:
         options = ["--no-password", f"--dbname={conninfo_without_send_timeout(self._name)}"]
         options += check_server.ownership_options(self._request)
-        if self._lost_tablespaces():
+        if self._missing_tablespaces():
             options.append("--no-tablespaces")
         return PgRestore(
             argv=[self._clients.path("pg_restore"), *options],
@@ -331,17 +337,19 @@ class PostgresRestore:
                 self._settings,
                 self._password,
                 application=self._application,
-                major=major_of(self._keeper),
+                major=major_of(self._maintenance),
             ),
             secrets=[] if self._password is None else [self._password],
             idle=self._tick,
-            goes_on=sends_unknown_setting(self._clients.major, major_of(self._keeper)),
+            continues_after_errors=sends_unknown_setting(
+                self._clients.major, major_of(self._maintenance)
+            ),
         )
 
     def _tick(self) -> None:
         if self._committed:
             return  # nothing can be cancelled any more
-        self._pulse.check()
+        self._probe.check()
         self._progress.advance(0)
 
     @contextmanager

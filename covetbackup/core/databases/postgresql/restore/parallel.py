@@ -35,19 +35,22 @@ from covetbackup.core.databases.postgresql.archive.stages import (
     split_event_triggers,
 )
 from covetbackup.core.databases.postgresql.inventory.search_paths import paths_of
-from covetbackup.core.databases.postgresql.restore.check_constraints import ReleasedChecks
+from covetbackup.core.databases.postgresql.restore.check_constraints import DroppedCheckConstraints
 from covetbackup.core.databases.postgresql.restore.deferred_extensions import (
     DeferredExtensions,
     deferred_contents,
 )
 from covetbackup.core.databases.postgresql.restore.loaders import PgRestore, ScriptSink, memory_file
-from covetbackup.core.databases.postgresql.restore.part_sink import Loaders, PartSink
-from covetbackup.core.databases.postgresql.restore.refused_statements import WAY_OUT, Refused
-from covetbackup.core.databases.postgresql.restore.retry_rows import Repetition
-from covetbackup.core.databases.postgresql.restore.single_stream import WholeSink
+from covetbackup.core.databases.postgresql.restore.part_sink import ConnectionPool, PartSink
+from covetbackup.core.databases.postgresql.restore.refused_statements import (
+    WAY_OUT,
+    RefusedStatements,
+)
+from covetbackup.core.databases.postgresql.restore.retry_rows import RowRetry
+from covetbackup.core.databases.postgresql.restore.single_stream import SingleStreamSink
 from covetbackup.core.databases.postgresql.restore.structure import StructureLoad
 from covetbackup.core.databases.postgresql.restore.superuser_objects import refuse_forbidden
-from covetbackup.core.databases.postgresql.restore.tentative import Failure, TentativeSink
+from covetbackup.core.databases.postgresql.restore.tentative import RefusedRows, TentativeSink
 from covetbackup.core.databases.postgresql.server.connection import Connection, major_of
 from covetbackup.core.databases.selection import ResolvedSelection, Selection
 from covetbackup.core.errors import BadSetting, Incomplete
@@ -80,21 +83,21 @@ class ParallelRestore:
         self._expected = expected
         self._selection = selection
         paths = paths_of(expected)
-        self._refused = Refused(paths, skips_failing=skips_failing)
+        self._refused = RefusedStatements(paths, skips_failing=skips_failing)
         self._structure = StructureLoad(command, connect, self._refused)
         idle = partial(progress.advance, 0)
-        self._checks = ReleasedChecks(connect, paths, idle)
-        self._repetition = Repetition(self._checks, paths)
+        self._checks = DroppedCheckConstraints(connect, paths, idle)
+        self._retry_rows = RowRetry(self._checks, paths)
         self._connect = connect
-        self._loaders = Loaders(self._opened)
+        self._pool = ConnectionPool(self._open_connection)
         self._jobs = jobs
         self._progress = progress
         self._contents: TableOfContents | None = None
-        self._places: PartOffsets | None = None
+        self._offsets: PartOffsets | None = None
         self._entries: dict[int, Entry] = {}
-        self._failures: list[Failure] = []
+        self._failures: list[RefusedRows] = []
         self._adaptations: list[str] = []
-        self._aside = DeferredExtensions(connect, None)
+        self._deferred = DeferredExtensions(connect, None)
         self._early: set[int] = set()
         self._loaded: set[int] = set()
         self._is_read_twice = False
@@ -103,74 +106,74 @@ class ParallelRestore:
     def open(self, sizes: Mapping[str, int]) -> None:
         """Find out what comes, and where it lies in members of these `sizes`."""
         contents = self._read_contents()
-        self._places = PartOffsets(contents, sizes)
+        self._offsets = PartOffsets(contents, sizes)
         if self._selection is not None:
-            contents = self._narrowed(contents, self._selection)
-        self._divide(contents)
+            contents = self._filter_toc(contents, self._selection)
+        self._split_deferred(contents)
 
     def groups(self) -> Iterator[Sequence[MemberRange]]:
-        contents = self._contents = self._fitted(self._read_contents())
-        assert self._places is not None
+        contents = self._contents = self._adapt(self._read_contents())
+        assert self._offsets is not None
         self._progress.phase("making tables")
         # Of the data section only values of sequences are left, and (since archives of
         # PostgreSQL 17) the large objects, which have to be there before their content.
         structure = _structure(contents).within(Section.PRE_DATA, Section.DATA)
-        early = self._make_extensions(structure)
+        early = self._create_extensions(structure)
         if early:
-            yield from self._configured(contents)
+            yield from self._load_configuration(contents)
         self._structure.run(structure.filter(lambda entry: entry.dump_id not in early))
-        pieces = self._places.member_ranges(self._entries.keys())
+        pieces = self._offsets.member_ranges(self._entries.keys())
         if pieces:
             yield pieces
         while self._failures:
-            yield self._to_repeat()
-        self._loaders.close()  # pg_restore's jobs may need their places on the server
-        self._make_post_data(contents)
+            yield self._retry()
+        self._pool.close()  # pg_restore's jobs may need their places on the server
+        self._create_post_data(contents)
 
-    def whole(self) -> Iterator[Sequence[MemberRange]]:
+    def single_stream_groups(self) -> Iterator[Sequence[MemberRange]]:
         """As `groups`, of a dump in one stream: read twice if some rows have to come first."""
         yield (MemberRange(DUMP),)
         if self._is_read_twice:
             yield (MemberRange(DUMP),)
         if self._contents is not None:
-            self._make_post_data(self._contents)
+            self._create_post_data(self._contents)
 
-    def whole_sink(self, load: Callable[..., Sink], progress: Progress) -> Sink:
+    def single_stream_sink(self, load: Callable[..., Sink], progress: Progress) -> Sink:
         """Where the stream goes. `load` starts pg_restore with more arguments, to be fed."""
 
         def begin(contents: TableOfContents | None) -> tuple[Sink, bool]:
             if contents is None:
                 return load("--exit-on-error"), True
             if self._contents is None:
-                self._divide(contents)
-                self._contents = self._fitted(self._read_contents())
+                self._split_deferred(contents)
+                self._contents = self._adapt(self._read_contents())
                 first = {each.dump_id: each for each in configuration_rows(self._read_contents())}
-                first |= {each.dump_id: each for each in self._aside.rows}
+                first |= {each.dump_id: each for each in self._deferred.rows}
                 if first and not contents.is_compressed:
-                    self._early = self._make_extensions(self._whole_structure())
+                    self._early = self._create_extensions(self._whole_structure())
                     return self._first_rows(first, progress), False
             return self._rest_of_whole(contents, load), True
 
-        return WholeSink(begin)
+        return SingleStreamSink(begin)
 
     def _first_rows(self, entries: Mapping[int, Entry], progress: Progress) -> Sink:
-        loader, place = self._loaders.lend(), PartBoundary(None, is_continued=False)
+        loader, place = self._pool.acquire(), PartBoundary(None, is_continued=False)
         sink = PartSink(DUMP, place, entries, loader, progress, skips_others=True)
         self._loaded, self._is_read_twice = set(entries), True
 
-        def failed(failure: Failure) -> None:
-            if self._aside.rows:
+        def failed(failure: RefusedRows) -> None:
+            if self._deferred.rows:
                 raise failure.error
             self._loaded.clear()
 
         return TentativeSink(MemberRange(DUMP), sink, failed)
 
     def _rest_of_whole(self, contents: TableOfContents, load: Callable[..., Sink]) -> Sink:
-        self._loaders.close()
+        self._pool.close()
         self._progress.phase("making tables")
         structure = self._whole_structure()
         self._structure.run(structure.filter(lambda entry: entry.dump_id not in self._early))
-        self._checks.release_doubtful()  # a stream is not loaded again for what it refuses
+        self._checks.drop_doubtful()  # a stream is not loaded again for what it refuses
         kept = {entry.dump_id for entry in self._read_contents().entries} - self._loaded
         wanted = "".join(f"{each.dump_id};\n" for each in contents.entries if each.dump_id in kept)
         file = self._files.enter_context(memory_file("entries", wanted.encode()))
@@ -179,24 +182,24 @@ class ParallelRestore:
     def _whole_structure(self) -> TableOfContents:
         return _structure(self._read_contents()).within(Section.PRE_DATA)
 
-    def _divide(self, contents: TableOfContents) -> None:
+    def _split_deferred(self, contents: TableOfContents) -> None:
         """What can only be made after the rename has to wait, its rows beside."""
-        self._aside = DeferredExtensions(self._connect, deferred_contents(contents))
-        waiting = {each.dump_id for each in self._aside.entries}
+        self._deferred = DeferredExtensions(self._connect, deferred_contents(contents))
+        waiting = {each.dump_id for each in self._deferred.entries}
         self._contents = contents.filter(lambda entry: entry.dump_id not in waiting)
-        entries = (*self._contents.data_entries, *self._aside.rows)
+        entries = (*self._contents.data_entries, *self._deferred.rows)
         self._entries = {entry.dump_id: entry for entry in entries}
 
-    def _make_extensions(self, structure: TableOfContents) -> set[int]:
+    def _create_extensions(self, structure: TableOfContents) -> set[int]:
         """Make what has rows of its own that others may look at; the dump ids of all it took."""
-        self._aside.create_schemas()
+        self._deferred.create_schemas()
         if not configuration_rows(self._read_contents()):
             return set()
         early = extensions_with_dependencies(structure)
         self._structure.run(restrict_to(structure, early))
         return early
 
-    def make_event_triggers(self) -> bool:
+    def create_event_triggers(self) -> bool:
         """Make what acts on whatever is made after it; whether there is any. For after everything
         else, the comparison included."""
         if self._contents is None:
@@ -208,37 +211,37 @@ class ParallelRestore:
         return True
 
     @property
-    def aside(self) -> DeferredExtensions:
+    def deferred(self) -> DeferredExtensions:
         """What waits for the rename."""
-        return self._aside
+        return self._deferred
 
-    def make_waiting(self) -> None:
+    def create_deferred(self) -> None:
         """Make it, in the database that has its name now. Raises `CovetError`, `psycopg.Error`."""
-        structure = _structure(self._aside.contents)
+        structure = _structure(self._deferred.contents)
         self._structure.run(structure.within(Section.PRE_DATA))
-        self._aside.move_rows()
+        self._deferred.move_rows()
         self._structure.run(structure.within(Section.DATA, Section.POST_DATA))
 
-    def _configured(self, contents: TableOfContents) -> Iterator[Sequence[MemberRange]]:
+    def _load_configuration(self, contents: TableOfContents) -> Iterator[Sequence[MemberRange]]:
         """One after the other, as pg_dump has put them: there may be keys between them. Rows that
         speak of what is made later are refused now, and loaded with all others."""
-        assert self._places is not None
+        assert self._offsets is not None
         for entry in configuration_rows(contents):
-            pieces = self._places.member_ranges([entry.dump_id])
+            pieces = self._offsets.member_ranges([entry.dump_id])
             if len(pieces) == 1:
                 yield pieces
                 if not self._failures:
                     del self._entries[entry.dump_id]
                 self._failures.clear()
 
-    def _to_repeat(self) -> Sequence[MemberRange]:
+    def _retry(self) -> Sequence[MemberRange]:
         """Pieces whose rows were refused, for another time."""
         failures, self._failures = self._failures, []
-        self._repetition.prepare(failures)
-        self._loaders.close()  # what comes next is loaded with another search path, perhaps
+        self._retry_rows.prepare(failures)
+        self._pool.close()  # what comes next is loaded with another search path, perhaps
         return [failure.piece for failure in failures]
 
-    def _fitted(self, contents: TableOfContents) -> TableOfContents:
+    def _adapt(self, contents: TableOfContents) -> TableOfContents:
         """Contents that this server takes from this role. Raises `BadSetting`."""
         with closing(self._connect()) as connection:
             set_dump_encoding(connection, contents)
@@ -248,7 +251,7 @@ class ParallelRestore:
             contents, self._adaptations = adapt_to_server(contents, major_of(connection))
         return contents
 
-    def _narrowed(self, contents: TableOfContents, selection: Selection) -> TableOfContents:
+    def _filter_toc(self, contents: TableOfContents, selection: Selection) -> TableOfContents:
         closure = resolve_dependencies(contents, selection)
         self.chosen = closure.chosen
         for line in closure.chosen.lines:
@@ -258,16 +261,16 @@ class ParallelRestore:
     def sink(self, piece: MemberRange, progress: Progress) -> Sink:
         if piece.member == HEAD:
             return ScriptSink(self._take_head, HEAD_BYTES)
-        if self._places is None:
+        if self._offsets is None:
             raise BadSetting(f"{piece.member} came before {HEAD}")
-        place = self._places.boundary_of(piece)
-        sink = PartSink(piece.member, place, self._entries, self._loaders.lend(), progress)
+        place = self._offsets.boundary_of(piece)
+        sink = PartSink(piece.member, place, self._entries, self._pool.acquire(), progress)
         return TentativeSink(piece, sink, self._failures.append)
 
     def required(self, expected: Inventory) -> Inventory:
         """Return what must be there of `expected` without what was refused and left out, or waits
         for the rename."""
-        left_out = [*self._refused.left_out, *self._aside.entries]
+        left_out = [*self._refused.left_out, *self._deferred.entries]
         return expected_without(expected, left_out, self._read_contents()) if left_out else expected
 
     @property
@@ -280,11 +283,11 @@ class ParallelRestore:
     @property
     def loaded(self) -> Mapping[str, int]:
         """How many rows each COPY brought, by the label of its table."""
-        return self._loaders.rows
+        return self._pool.rows
 
     def close(self) -> None:
         """End what is still connected to the database."""
-        self._loaders.close()
+        self._pool.close()
         self._files.close()
 
     def _take_head(self, head: bytes) -> None:
@@ -295,24 +298,24 @@ class ParallelRestore:
             raise Incomplete(f"{HEAD} was not read")
         return self._contents
 
-    def _opened(self) -> Connection:
+    def _open_connection(self) -> Connection:
         connection = self._connect()
         try:
-            prepare(connection, self._read_contents())
+            prepare_copy_session(connection, self._read_contents())
             set_dump_encoding(connection, self._read_contents())
-            if path := self._repetition.path:
+            if path := self._retry_rows.path:
                 connection.execute("SELECT set_config('search_path', %s, false)", (path,))
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _make_post_data(self, contents: TableOfContents) -> None:
+    def _create_post_data(self, contents: TableOfContents) -> None:
         self._progress.phase("making indexes and keys")
         contents, _ = split_event_triggers(contents)
         for stage in post_data_stages(contents.within(Section.POST_DATA)):
             self._structure.run(stage.contents, jobs=self._jobs if stage.is_parallel else 1)
-        self._checks.put_back()
+        self._checks.recreate()
 
 
 def readable_contents(head: bytes, expected: Inventory) -> TableOfContents:
@@ -324,7 +327,7 @@ def readable_contents(head: bytes, expected: Inventory) -> TableOfContents:
         raise Incomplete(f"the contents of the dump cannot be read: {error}") from error
 
 
-def prepare(connection: Connection, contents: TableOfContents) -> None:
+def prepare_copy_session(connection: Connection, contents: TableOfContents) -> None:
     """Values are then read as they were written, whatever the settings of server and role; in the
     encoding of the connection."""
     _set(connection, contents, *_SETTINGS)

@@ -23,9 +23,9 @@ from covetbackup.core.databases.postgresql.archive.copy_streams import CopyIn
 from covetbackup.core.databases.postgresql.archive.offsets import PartBoundary
 from covetbackup.core.databases.postgresql.server.connection import (
     Connection,
-    is_silence,
+    connection_lost,
+    is_connection_loss,
     line_of,
-    lost,
 )
 from covetbackup.core.databases.postgresql.server.liveness import (
     disable_send_timeout,
@@ -34,25 +34,25 @@ from covetbackup.core.databases.postgresql.server.liveness import (
 from covetbackup.core.errors import Incomplete, SinkFailed
 from covetbackup.core.progress import Progress
 
-_AS_IT_IS = nullcontext()
 
+class CopyTarget:
+    """A connection into which one part after the other is loaded, each in a savepoint.
 
-class Loader:
-    """A connection for one part after the other; `tally` is told how many rows each COPY of a part
-    that was committed brought to the table of that label, and within `as_written` the connection
-    reads rows as they are."""
+    After the commit of a part `on_rows` gets the label of each table with its number of rows.
+    `dump_encoding` gives the connection the encoding of the dump while rows are read.
+    """
 
     def __init__(
         self,
         connection: Connection,
-        tally: Callable[[str, int], None],
+        on_rows: Callable[[str, int], None],
         *,
-        as_written: AbstractContextManager[None] = _AS_IT_IS,
+        dump_encoding: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.connection = connection
-        self._tally = tally
+        self._add_rows = on_rows
         self._counted: list[tuple[str, int]] = []
-        self._as_written = as_written
+        self._dump_encoding = dump_encoding
         self._rows = ExitStack()
 
     def begin(self) -> None:
@@ -65,17 +65,17 @@ class Loader:
     def commit(self) -> None:
         self._end()
         for label, rows in self._counted:
-            self._tally(label, rows)
+            self._add_rows(label, rows)
 
-    def rows_begin(self) -> None:
-        self._rows.enter_context(self._as_written)
+    def begin_copy(self) -> None:
+        self._rows.enter_context(self._dump_encoding())
         disable_send_timeout(self.connection)
 
-    def rows_end(self) -> None:
+    def end_copy(self) -> None:
         enable_send_timeout(self.connection)
         self._rows.close()
 
-    def undo(self) -> None:
+    def roll_back(self) -> None:
         """After a refusal of the server: nothing of the part is kept, nor are the settings that
         were made for its rows."""
         self.connection.execute("ROLLBACK TO SAVEPOINT loading")
@@ -89,23 +89,23 @@ class Loader:
         self.connection.execute("RELEASE SAVEPOINT loading")
 
 
-class OwnLoader(Loader):
+class PooledCopyTarget(CopyTarget):
     """A connection for one part alone, and a transaction for all that is in it. After the commit
-    the connection goes to `give_back`."""
+    the connection goes to `release_to`."""
 
     def __init__(
         self,
         connection: Connection,
-        give_back: Callable[[Connection], None],
-        tally: Callable[[str, int], None],
+        release_to: Callable[[Connection], None],
+        on_rows: Callable[[str, int], None],
     ) -> None:
-        super().__init__(connection, tally)
-        self._give_back = give_back
+        super().__init__(connection, on_rows)
+        self._give_back = release_to
 
     def begin(self) -> None:
         self.connection.execute("BEGIN")
 
-    def undo(self) -> None:
+    def roll_back(self) -> None:
         self.abort()
 
     def commit(self) -> None:
@@ -116,7 +116,7 @@ class OwnLoader(Loader):
         self.connection.execute("COMMIT")
 
 
-class Loaders:
+class ConnectionPool:
     """Opens connections by `connect` as they are needed, and lends each to one part after the
     other: a backup has hundreds of parts, and a server far away takes its time for each. `rows` is
     how many came to each table, by its label."""
@@ -127,10 +127,10 @@ class Loaders:
         self._lock = Lock()
         self._idle: list[Connection] = []
 
-    def lend(self) -> OwnLoader:
+    def acquire(self) -> PooledCopyTarget:
         with self._lock:
             connection = self._idle.pop() if self._idle else None
-        return OwnLoader(connection or self._connect(), self._take_back, self._tally)
+        return PooledCopyTarget(connection or self._connect(), self._take_back, self._add_rows)
 
     def close(self) -> None:
         """End the connections that nobody has."""
@@ -142,7 +142,7 @@ class Loaders:
         with self._lock:
             self._idle.append(connection)
 
-    def _tally(self, label: str, rows: int) -> None:
+    def _add_rows(self, label: str, rows: int) -> None:
         with self._lock:
             self.rows[label] = self.rows.get(label, 0) + rows
 
@@ -156,7 +156,7 @@ class PartSink:
         name: str,
         place: PartBoundary,
         entries: Mapping[int, Entry],
-        loader: Loader,
+        loader: CopyTarget,
         progress: Progress,
         *,
         skips_others: bool = False,
@@ -198,9 +198,9 @@ class PartSink:
             self._end_copy()
             self._loader.commit()
 
-    def undo(self) -> None:
+    def roll_back(self) -> None:
         """After a refusal; the loader may be used again."""
-        self._loader.undo()
+        self._loader.roll_back()
 
     def abort(self) -> None:
         self._loader.abort()
@@ -226,7 +226,7 @@ class PartSink:
     def _copy_rows(self, rows: memoryview) -> None:
         assert self._entry is not None
         if self._copy is None:
-            self._loader.rows_begin()
+            self._loader.begin_copy()
             self._copy = CopyIn(self._connection, self._entry.copy_statement)
             self._wait(self._copy.begin())
         self._wait(self._copy.write(rows))
@@ -234,7 +234,7 @@ class PartSink:
     def _end_copy(self) -> None:
         if self._copy is not None and self._entry is not None:
             self._wait(self._copy.finish())
-            self._loader.rows_end()
+            self._loader.end_copy()
             self._loader.count(self._entry.name, self._copy.rows)
             self._copy = None
 
@@ -256,8 +256,8 @@ class PartSink:
         except psycopg.Error as error:
             where = self._entry.name if self._entry else self._name
             what = f"loading {where} failed"
-            if is_silence(error):
-                raise lost(what, error) from error
+            if is_connection_loss(error):
+                raise connection_lost(what, error) from error
             # Only tables that were there before the rows have keys while these are loaded.
             is_twice = isinstance(error, psycopg.errors.UniqueViolation)
             hint = "are rows of the backup there already? nothing was changed" if is_twice else ""

@@ -9,7 +9,11 @@ from psycopg import sql
 
 from covetbackup.core.databases.postgresql.archive.contents import Entry
 from covetbackup.core.databases.postgresql.archive.omitted import describe, is_omissible
-from covetbackup.core.databases.postgresql.server.connection import is_silence, line_of, lost
+from covetbackup.core.databases.postgresql.server.connection import (
+    connection_lost,
+    is_connection_loss,
+    line_of,
+)
 from covetbackup.core.errors import SinkFailed
 
 WAY_OUT = "restore with --skip-failing (on the pages a choice) to leave it out"
@@ -17,7 +21,7 @@ _EMPTY_PATH = b"SELECT pg_catalog.set_config('search_path', '', false);"
 _NOT_REFUSED = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable)
 
 
-class Refused:
+class RefusedStatements:
     """`paths` are the search paths of the source. `left_out` are the entries that failed with all
     of them, if `skips_failing` asks for that, and `notes` say why each was left out."""
 
@@ -37,8 +41,8 @@ class Refused:
                 run(with_path(script, path, entry.codec))
                 return
             except psycopg.Error as error:
-                if is_silence(error):
-                    raise lost(f"creating {describe(entry)} failed", error) from error
+                if is_connection_loss(error):
+                    raise connection_lost(f"creating {describe(entry)} failed", error) from error
                 if isinstance(error, _NOT_REFUSED):
                     raise
                 errors.append(error)

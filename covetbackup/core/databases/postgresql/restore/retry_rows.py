@@ -6,30 +6,30 @@ from collections.abc import Sequence
 
 import psycopg
 
-from covetbackup.core.databases.postgresql.restore.check_constraints import ReleasedChecks
-from covetbackup.core.databases.postgresql.restore.tentative import Failure
+from covetbackup.core.databases.postgresql.restore.check_constraints import DroppedCheckConstraints
+from covetbackup.core.databases.postgresql.restore.tentative import RefusedRows
 
 # A name was not found: no such function or table in the search path, or no such schema.
 _NOT_FOUND = ("42", "3F")
 
 
-class Repetition:
+class RowRetry:
     """Takes off `checks`, then goes through `paths`, the source's; `path` is the search path that
     rows are to be loaded with."""
 
-    def __init__(self, checks: ReleasedChecks, paths: Sequence[str]) -> None:
+    def __init__(self, checks: DroppedCheckConstraints, paths: Sequence[str]) -> None:
         self.path = ""
         self._checks = checks
         self._paths = list(paths)
 
-    def prepare(self, failures: Sequence[Failure]) -> None:
+    def prepare(self, failures: Sequence[RefusedRows]) -> None:
         """Change something for another try of all of them. Raises what failed if nothing is left
         that could change it."""
         tables = [
             (each.entry.text(each.entry.schema), each.entry.text(each.entry.tag))
             for each in failures
         ]
-        if self._checks.release(tables):
+        if self._checks.drop(tables):
             return
         hopeless = [each for each in failures if not _misses_a_name(each)]
         if hopeless or not self._paths:
@@ -37,6 +37,6 @@ class Repetition:
         self.path = self._paths.pop(0)
 
 
-def _misses_a_name(failure: Failure) -> bool:
+def _misses_a_name(failure: RefusedRows) -> bool:
     cause = failure.error.__cause__
     return isinstance(cause, psycopg.Error) and str(cause.sqlstate)[:2] in _NOT_FOUND

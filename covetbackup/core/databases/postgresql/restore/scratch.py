@@ -122,7 +122,7 @@ def drop(
     """Drop a scratch database as `drop_database` does."""
     if not _NAME.fullmatch(name):
         raise DatabaseError(f"refused to drop {name!r}, which is not a scratch database")
-    drop_database(connection, name, enter=enter, say=say)
+    drop_database(connection, name, connect_inside=enter, note=say)
 
 
 def rename(

@@ -14,7 +14,7 @@ from covetbackup.core.errors import Incomplete
 from covetbackup.core.stream.base import Sink
 
 
-class WholeSink:
+class SingleStreamSink:
     """Asks `begin` for a sink when the contents are there, and feeds it all; None for contents that
     are not understood. What `begin` returns besides is whether it wants to have the contents."""
 

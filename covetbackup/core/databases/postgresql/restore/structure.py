@@ -18,7 +18,7 @@ from covetbackup.core.databases.postgresql.archive.contents import Entry, TableO
 from covetbackup.core.databases.postgresql.archive.writer import head_of_archive
 from covetbackup.core.databases.postgresql.restore.failures import after, failed_entries
 from covetbackup.core.databases.postgresql.restore.loaders import PgRestore, memory_file
-from covetbackup.core.databases.postgresql.restore.refused_statements import Refused
+from covetbackup.core.databases.postgresql.restore.refused_statements import RefusedStatements
 from covetbackup.core.databases.postgresql.server.background import in_background
 from covetbackup.core.databases.postgresql.server.connection import Connection
 from covetbackup.core.errors import SinkFailed
@@ -47,7 +47,7 @@ class StructureLoad:
         self,
         command: Callable[[], PgRestore],
         connect: Callable[[], Connection],
-        refused: Refused,
+        refused: RefusedStatements,
     ) -> None:
         self._refused = refused
         self._command = command
@@ -63,7 +63,7 @@ class StructureLoad:
             if not failed:
                 raise failure.error
             self._again(contents, failed, failure.error)
-            if jobs > 1 or self._command().goes_on:
+            if jobs > 1 or self._command().continues_after_errors:
                 return
             contents = after(contents, failed[-1])
 
@@ -71,7 +71,7 @@ class StructureLoad:
         """One job stops at the first entry that fails, several go on."""
         options = ["--exit-on-error"] if jobs == 1 else [f"--jobs={jobs}"]
         with memory_file("contents", head_of_archive(contents, {})) as file:
-            running = self._command().start_talking(*options, file)
+            running = self._command().start_verbose(*options, file)
             try:
                 running.commit()
             except SinkFailed as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from covetbackup.core.databases.postgresql.restore import scratch
-from covetbackup.core.databases.postgresql.restore.into_existing import commit_status
+from covetbackup.core.databases.postgresql.restore.into_existing.transaction import xid_committed
 from covetbackup.core.databases.postgresql.server.connection import ConnectionSettings, translated
 from covetbackup.core.databases.postgresql.server.location import location_of
 from covetbackup.core.databases.postgresql.server.maintenance import maintenance_connection
@@ -35,7 +35,7 @@ class PostgresTarget:
 
     def was_committed(self, trace: str) -> bool | None:
         with maintenance_connection(self._settings, self._password) as connection:
-            return commit_status.was_committed(connection, trace)
+            return xid_committed(connection, trace)
 
     def location_of(self, name: str) -> str:
         with maintenance_connection(self._settings, self._password) as connection:

@@ -17,7 +17,7 @@ _HOPELESS = ("08", "28", "53", "57", "58", "XX")
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class RefusedRows:
     """Rows of `entry` were refused, so nothing of `piece` was kept."""
 
     piece: MemberRange
@@ -29,7 +29,7 @@ class TentativeSink:
     """Takes `piece` to its end whatever happens; `failed` is told if its rows were refused."""
 
     def __init__(
-        self, piece: MemberRange, sink: PartSink, failed: Callable[[Failure], None]
+        self, piece: MemberRange, sink: PartSink, failed: Callable[[RefusedRows], None]
     ) -> None:
         self._piece = piece
         self._sink = sink
@@ -58,8 +58,8 @@ class TentativeSink:
         if entry is None or not _is_refusal(error.__cause__):
             raise error
         self._has_failed = True
-        self._sink.undo()
-        self._failed(Failure(self._piece, entry, error))
+        self._sink.roll_back()
+        self._failed(RefusedRows(self._piece, entry, error))
 
 
 def _is_refusal(cause: BaseException | None) -> bool:

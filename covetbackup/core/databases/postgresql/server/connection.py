@@ -182,7 +182,7 @@ def translated(settings: ConnectionSettings) -> Iterator[None]:
     try:
         yield
     except psycopg.OperationalError as error:
-        raise lost(f"lost the connection to {settings}", error) from error
+        raise connection_lost(f"lost the connection to {settings}", error) from error
     except psycopg.Error as error:
         raise DatabaseError(f"{settings} answered: {line_of(error)}") from error
     except UnicodeDecodeError as error:
@@ -193,15 +193,17 @@ def translated(settings: ConnectionSettings) -> Iterator[None]:
         ) from error
 
 
-def is_silence(error: psycopg.Error) -> bool:
+def is_connection_loss(error: psycopg.Error) -> bool:
     """Return whether the connection is gone and nothing else failed: the server gave no code."""
     return isinstance(error, psycopg.OperationalError) and error.sqlstate is None
 
 
-def lost(what: str, error: psycopg.Error) -> DatabaseUnavailable:
+def connection_lost(what: str, error: psycopg.Error) -> DatabaseUnavailable:
     """Return the error for `what` failed as its connection was lost."""
     hint = "was the session ended, the server stopped, or the network between cut?"
-    return DatabaseUnavailable(f"{what}: {line_of(error)}", hint if is_silence(error) else "")
+    return DatabaseUnavailable(
+        f"{what}: {line_of(error)}", hint if is_connection_loss(error) else ""
+    )
 
 
 def line_of(error: psycopg.Error) -> str:

@@ -7,7 +7,7 @@ import pytest
 from covetbackup.core.databases.postgresql.archive import block_codec
 from covetbackup.core.databases.postgresql.archive.contents import TABLE_DATA, Entry, Section
 from covetbackup.core.databases.postgresql.archive.offsets import PartBoundary
-from covetbackup.core.databases.postgresql.restore.part_sink import Loaders, PartSink
+from covetbackup.core.databases.postgresql.restore.part_sink import ConnectionPool, PartSink
 from covetbackup.core.databases.postgresql.server.connection import Connection, connect
 from covetbackup.core.errors import Cancelled
 from covetbackup.core.progress import Silent
@@ -46,7 +46,7 @@ def test_a_part_that_waits_for_a_locked_table_can_be_ended(
     own = connect(settings, postgres_server.password, application="covetbackup x")
     with postgres_server.connect(postgres_database) as other, other.transaction():
         other.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
-        loader = Loaders(lambda: own).lend()
+        loader = ConnectionPool(lambda: own).acquire()
         sink = PartSink("part", PartBoundary(None, False), {7: ENTRY}, loader, Impatient())
         with pytest.raises(Cancelled):
             sink.write(ROWS)
@@ -66,9 +66,9 @@ def test_a_connection_is_used_for_one_part_after_the_other(
         opened.append(connect(settings, postgres_server.password, application="covetbackup x"))
         return opened[-1]
 
-    loaders = Loaders(opening)
+    loaders = ConnectionPool(opening)
     for _ in range(3):
-        sink = PartSink("part", PartBoundary(None, False), {7: ENTRY}, loaders.lend(), Silent())
+        sink = PartSink("part", PartBoundary(None, False), {7: ENTRY}, loaders.acquire(), Silent())
         sink.write(ROWS)
         sink.commit()
     loaders.close()

@@ -35,8 +35,10 @@ Command was: CREATE INDEX place_name_idx ON public.place USING btree (name);
 def run(printed: str, status: int) -> str:
     """What is kept of the messages of a program that prints this and ends so."""
     script = f"import sys; sys.stderr.write({printed!r}); sys.exit({status})"
-    command = PgRestore([sys.executable, "-c", script], {}, (), lambda: None, goes_on=True)
-    running = command.start_talking("--exit-on-error")
+    command = PgRestore(
+        [sys.executable, "-c", script], {}, (), lambda: None, continues_after_errors=True
+    )
+    running = command.start_verbose("--exit-on-error")
     running.commit()
     return running.messages
 

@@ -12,12 +12,12 @@ from dataclasses import replace
 
 from psycopg import errors
 
-from covetbackup.core.databases.checks import Check, Level, counted, failed, rows_there
+from covetbackup.core.databases.checks import Check, Level, counted, failed, join_names, rows_there
 from covetbackup.core.databases.postgresql.restore.compatibility import (
-    answer,
-    narrowed,
-    needs,
-    writable,
+    answer_check,
+    requirement_checks,
+    with_selection_requirements,
+    writable_check,
 )
 from covetbackup.core.databases.postgresql.restore.disk_space import disk_space
 from covetbackup.core.databases.postgresql.restore.into_existing import (
@@ -27,6 +27,7 @@ from covetbackup.core.databases.postgresql.restore.into_existing import (
 )
 from covetbackup.core.databases.postgresql.restore.into_existing.requalify import schemas_that_stay
 from covetbackup.core.databases.postgresql.restore.into_existing.schema_rename import refuse_taken
+from covetbackup.core.databases.postgresql.restore.into_existing.table_checks import NAMED
 from covetbackup.core.databases.postgresql.restore.privileges import superuser_only
 from covetbackup.core.databases.postgresql.server.connection import Connection, ConnectionSettings
 from covetbackup.core.databases.postgresql.server.maintenance import database_connection
@@ -45,15 +46,15 @@ def check_existing_database(
 ) -> list[Check]:
     """Return the checks of the database of `settings`. One that cannot be reached is a check that
     failed."""
-    wanted = narrowed(wanted)
+    wanted = with_selection_requirements(wanted)
     try:
         name = wanted.request.database
         with database_connection(settings, password) as connection, _limited(connection, name):
             return [
-                answer(connection, settings),
+                answer_check(connection, settings),
                 Check(Level.PASS, "Database", f"{name} exists."),
-                writable(connection),
-                *needs(connection, wanted),
+                writable_check(connection),
+                *requirement_checks(connection, wanted),
                 *_fitness(connection, wanted),
                 *disk_space(connection, wanted),
             ]
@@ -94,7 +95,7 @@ def _fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
 
 def _names(connection: Connection, chosen: ResolvedSelection) -> Check:
     try:
-        create_tables.refuse_present(connection, chosen)
+        create_tables.refuse_existing(connection, chosen)
         refuse_taken(connection, chosen.schemas_as)
     except CovetError as error:
         return failed("Names", error)
@@ -143,7 +144,7 @@ def _rows(connection: Connection, chosen: ResolvedSelection) -> Iterator[Check]:
     if not incompatibilities:
         detail = f"All exist and accept the rows: {counted(len(found), 'table')}."
         yield Check(Level.PASS, "Tables", detail)
-    yield rows_there(table_checks.listed(table_checks.non_empty(connection, found)))
+    yield rows_there(join_names(table_checks.non_empty(connection, found), NAMED))
     yield from _effects(found, between)
 
 
@@ -153,18 +154,18 @@ def _effects(
     """What else happens there, and what does not."""
     triggers = [f"{place.label} {name}" for place in found for name in place.triggers]
     if triggers:
-        detail = f"They fire for each added row: {table_checks.listed(triggers)}."
+        detail = f"They fire for each added row: {join_names(triggers, NAMED)}."
         fix = "Disable them first to prevent that, and enable them afterwards."
         yield Check(Level.WARNING, "Triggers", detail, fix)
     waiting = [key.label for key in between if not key.is_deferrable and key.may_alter]
     if waiting:
         detail = (
             f"They are checked after all rows are loaded; until then their tables are locked "
-            f"against writes: {table_checks.listed(waiting)}."
+            f"against writes: {join_names(waiting, NAMED)}."
         )
         yield Check(Level.WARNING, "Foreign keys", detail, "Restore at a quiet time.")
     sequences = [name for place in found for name in place.sequences]
     if sequences:
-        named = table_checks.listed(sequences)
+        named = join_names(sequences, NAMED)
         detail = f"They are not advanced and may return numbers that are in use: {named}."
         yield Check(Level.WARNING, "Sequences", detail, "Advance them afterwards with setval().")

@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 
 import psycopg
 
+from covetbackup.core.databases.checks import join_names
 from covetbackup.core.databases.postgresql.archive.contents import Entry, TableOfContents
 from covetbackup.core.databases.postgresql.archive.dependencies import ANNOTATIONS, is_prerequisite
 from covetbackup.core.databases.postgresql.archive.writer import head_of_archive
-from covetbackup.core.databases.postgresql.restore.into_existing.table_checks import listed
-from covetbackup.core.databases.postgresql.restore.loaders import for_the_server, memory_file
+from covetbackup.core.databases.postgresql.restore.into_existing.table_checks import NAMED
+from covetbackup.core.databases.postgresql.restore.loaders import memory_file, server_script
 from covetbackup.core.databases.postgresql.server.connection import Connection
 from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.errors import TargetNotEmpty
@@ -30,19 +31,19 @@ _EXTENSION = b"EXTENSION"
 _TIMEOUTS = (b"lock_timeout", b"transaction_timeout")
 
 
-def refuse_present(connection: Connection, chosen: ResolvedSelection) -> None:
+def refuse_existing(connection: Connection, chosen: ResolvedSelection) -> None:
     """Raises `TargetNotEmpty` naming what is there of it under the names that it shall have."""
     stepping_aside = [old for old, _ in chosen.schemas_as]
     wanted = [*chosen.tables, *chosen.sequences]
     there = [label for (label,) in connection.execute(_PRESENT, (wanted, stepping_aside))]
     if there:
         raise TargetNotEmpty(
-            f"there already: {listed(there)}",
+            f"there already: {join_names(there, NAMED)}",
             "bring only the rows, give the schema another name, or restore into a new database",
         )
 
 
-def present(connection: Connection, contents: TableOfContents) -> list[Entry]:
+def existing_prerequisites(connection: Connection, contents: TableOfContents) -> list[Entry]:
     """What tables need and the database has under the same name. Made on trial, as only the server
     knows when two functions or operators are the same; nothing of it stays."""
     there = []
@@ -53,7 +54,7 @@ def present(connection: Connection, contents: TableOfContents) -> list[Entry]:
     return there
 
 
-def without(contents: TableOfContents, there: Sequence[Entry]) -> TableOfContents:
+def exclude(contents: TableOfContents, there: Sequence[Entry]) -> TableOfContents:
     """`contents` without these entries, and what is said of them. A foreign key may need an
     extension for how it compares, and stays."""
     gone = {entry.dump_id for entry in there}
@@ -65,7 +66,7 @@ def without(contents: TableOfContents, there: Sequence[Entry]) -> TableOfContent
     )
 
 
-def script(
+def render_sql(
     pg_restore: Sequence[str], contents: TableOfContents, *, idle: Callable[[], None]
 ) -> bytes:
     """The statements of `contents`, as one text for the server."""
@@ -75,7 +76,7 @@ def script(
             for chunk in chunks:
                 pieces.append(chunk)
                 idle()
-    text = for_the_server(b"".join(pieces))
+    text = server_script(b"".join(pieces))
     for setting in _TIMEOUTS:
         text = text.replace(b"\nSET %s = 0;" % setting, b"", 1)
     return text

@@ -13,11 +13,11 @@ from covetbackup.core.databases.postgresql.restore.into_existing.foreign_keys im
     DeferredForeignKeys,
     foreign_keys_between,
 )
-from covetbackup.core.databases.postgresql.restore.into_existing.interruptible import Wait
 from covetbackup.core.databases.postgresql.restore.into_existing.table_checks import (
     inspect_tables,
     refuse_incompatible,
 )
+from covetbackup.core.databases.postgresql.restore.into_existing.transaction import RunInterruptible
 from covetbackup.core.databases.postgresql.server.connection import Connection
 from covetbackup.core.databases.selection import Selection, renamed
 
@@ -26,7 +26,12 @@ class DataOnlyLoad:
     """An `Addition` of rows and nothing else."""
 
     def __init__(
-        self, connection: Connection, contents: TableOfContents, selection: Selection, *, wait: Wait
+        self,
+        connection: Connection,
+        contents: TableOfContents,
+        selection: Selection,
+        *,
+        run: RunInterruptible,
     ) -> None:
         closure = resolve_data_only(contents, selection)
         self.chosen = closure.chosen
@@ -40,7 +45,7 @@ class DataOnlyLoad:
         self.notes: list[str] = []
         self.first: Sequence[int] = ()
         self._connection = connection
-        self._wait = wait
+        self._run_interruptible = run
         self._keys = DeferredForeignKeys(connection, [])
 
     def begin(self) -> None:
@@ -52,13 +57,13 @@ class DataOnlyLoad:
         self._keys = DeferredForeignKeys(
             self._connection, foreign_keys_between(self._connection, self.chosen.rows)
         )
-        self._wait(self._keys.hold)
+        self._run_interruptible(self._keys.defer)
 
     def create(self) -> None:
         """All tables are there."""
 
     def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
-        self._wait(self._keys.release)
+        self._run_interruptible(self._keys.check)
         return self._taken(expected, loaded)
 
     def _taken(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:

@@ -82,7 +82,7 @@ class Requalified:
         names = {old.encode(contents.codec) for old, _ in chosen.schemas_as}
         return any(_schema_of(entry) in names for entry in _extensions(contents))
 
-    def step(self) -> None:
+    def apply(self) -> None:
         """Create the extensions, and the new schemas that no statement of a dump creates. Raises
         `BadSetting` for a name that an extension has as well."""
         for entry in _extensions(self._contents):
@@ -96,7 +96,7 @@ class Requalified:
         self._staying = {old.encode(codec): self._members(old) for old, _ in self._schemas_as}
         self._refuse_ambiguous()
 
-    def step_back(self) -> None:
+    def restore(self) -> None:
         """Nothing stepped aside."""
 
     def entry(self, entry: Entry) -> Entry:

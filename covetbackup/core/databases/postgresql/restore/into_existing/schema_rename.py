@@ -56,7 +56,7 @@ class SchemaRename:
         self.created: set[int] = set()
         refuse_taken(connection, schemas_as)
 
-    def step(self) -> None:
+    def apply(self) -> None:
         for old, _ in self._schemas_as:
             if _is_there(self._connection, old):
                 self._stepped[old] = f"covet_aside_{secrets.token_hex(8)}"
@@ -64,7 +64,7 @@ class SchemaRename:
             if old == _PUBLIC:
                 create_public(self._connection, old, owner=self._owner)
 
-    def step_back(self) -> None:
+    def restore(self) -> None:
         for old, new in self._schemas_as:
             self._rename(old, new)
         for old, aside in self._stepped.items():
@@ -79,7 +79,7 @@ class SchemaRename:
         return statements
 
     def chosen(self, chosen: ResolvedSelection) -> ResolvedSelection:
-        """Return `chosen` as what is there before `step_back`."""
+        """Return `chosen` as what is there before `restore`."""
         return replace(chosen, schemas_as=())
 
     def _rename(self, old: str, new: str) -> None:

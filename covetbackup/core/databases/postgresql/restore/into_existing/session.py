@@ -25,21 +25,21 @@ from covetbackup.core.databases.postgresql.archive.partitioned_indexes import in
 from covetbackup.core.databases.postgresql.backup.session import GLOBALS
 from covetbackup.core.databases.postgresql.inventory.search_paths import paths_of
 from covetbackup.core.databases.postgresql.restore import check_server
-from covetbackup.core.databases.postgresql.restore.check_constraints import ReleasedChecks
-from covetbackup.core.databases.postgresql.restore.into_existing.commit_status import current_xid
+from covetbackup.core.databases.postgresql.restore.check_constraints import DroppedCheckConstraints
 from covetbackup.core.databases.postgresql.restore.into_existing.data_only import DataOnlyLoad
-from covetbackup.core.databases.postgresql.restore.into_existing.encoding import DumpEncoding
+from covetbackup.core.databases.postgresql.restore.into_existing.encoding import dump_encoding
 from covetbackup.core.databases.postgresql.restore.into_existing.table_load import TableLoad
+from covetbackup.core.databases.postgresql.restore.into_existing.transaction import current_xid
 from covetbackup.core.databases.postgresql.restore.loaders import ScriptSink
 from covetbackup.core.databases.postgresql.restore.parallel import (
     HEAD_BYTES,
-    prepare,
+    prepare_copy_session,
     readable_contents,
 )
-from covetbackup.core.databases.postgresql.restore.part_sink import Loader, PartSink
-from covetbackup.core.databases.postgresql.restore.refused_statements import Refused
-from covetbackup.core.databases.postgresql.restore.retry_rows import Repetition
-from covetbackup.core.databases.postgresql.restore.tentative import Failure, TentativeSink
+from covetbackup.core.databases.postgresql.restore.part_sink import CopyTarget, PartSink
+from covetbackup.core.databases.postgresql.restore.refused_statements import RefusedStatements
+from covetbackup.core.databases.postgresql.restore.retry_rows import RowRetry
+from covetbackup.core.databases.postgresql.restore.tentative import RefusedRows, TentativeSink
 from covetbackup.core.databases.postgresql.server import roles
 from covetbackup.core.databases.postgresql.server.access import ServerAccess
 from covetbackup.core.databases.postgresql.server.background import in_background
@@ -60,7 +60,7 @@ T = TypeVar("T")
 _LOCK_TIMEOUT = "SET lock_timeout = '60s'"
 
 
-class Addition(Protocol):
+class InPlaceStep(Protocol):
     """What is added: `entries` are what data of it is loaded, by dump id.
 
     `begin` makes the database ready for the data of the entries `first`, in this order, `create`
@@ -91,7 +91,7 @@ class InPlaceRestore:
         selection: Selection,
         expected: Inventory,
         *,
-        choose: Callable[[int], Clients],
+        select_clients: Callable[[int], Clients],
         progress: Progress,
     ) -> None:
         check_server.refuse_options(request)
@@ -101,32 +101,34 @@ class InPlaceRestore:
         self._selection = selection
         self._request = request
         self._expected = expected
-        self._choose = choose
+        self._select_clients = select_clients
         self._progress = progress
         self._contents: TableOfContents | None = None
-        self._places: PartOffsets | None = None
-        self._addition: Addition | None = None
+        self._offsets: PartOffsets | None = None
+        self._step: InPlaceStep | None = None
         self._loaded: dict[str, int] = {}
         self._found: Inventory | None = None
-        self._failures: list[Failure] = []
+        self._failures: list[RefusedRows] = []
         self._done: set[int] = set()
         paths = paths_of(expected)
-        self._refused = Refused(paths, skips_failing=check_server.SKIP_FAILING in request.options)
-        self._checks = ReleasedChecks(
+        self._refused = RefusedStatements(
+            paths, skips_failing=check_server.SKIP_FAILING in request.options
+        )
+        self._checks = DroppedCheckConstraints(
             lambda: nullcontext(self._connection),
             paths,
             partial(progress.advance, 0),
             spares_older=True,
         )
-        self._repetition = Repetition(self._checks, paths)
+        self._retry_rows = RowRetry(self._checks, paths)
 
     def __enter__(self) -> InPlaceRestore:
         with translated(self._access.settings), ExitStack() as stack:
             self._connection = stack.enter_context(closing(self._access.connect()))
             check_server.refuse_read_only(self._connection)
             resting = stack.enter_context(closing(self._access.connect()))
-            self._pulse = LivenessProbe(resting, self._access.settings)
-            self._progress = ProgressWithLiveness(self._progress, self._pulse)
+            self._probe = LivenessProbe(resting, self._access.settings)
+            self._progress = ProgressWithLiveness(self._progress, self._probe)
             self._connection.execute("BEGIN")
             self._stack = stack.pop_all()
         return self
@@ -141,21 +143,21 @@ class InPlaceRestore:
 
     @property
     def notes(self) -> Sequence[str]:
-        added = self._addition.notes if self._addition else ()
+        added = self._step.notes if self._step else ()
         refused = self._refused
         broken = invalid_index_notes(self._contents, refused.left_out) if self._contents else ()
         return [*added, *refused.notes, *broken, *self._checks.notes]
 
     @property
     def chosen(self) -> ResolvedSelection | None:
-        return self._addition.chosen if self._addition else None
+        return self._step.chosen if self._step else None
 
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
         yield (MemberRange(listing_member(members)),)
         if self._contents is None:
             raise BadSetting(f"{HEAD} was not read")
-        self._places = PartOffsets(self._contents, members)
-        addition = self._addition = self._addition_of(self._contents)
+        self._offsets = PartOffsets(self._contents, members)
+        addition = self._step = self._open_step(self._contents)
         self._refuse_unfit(addition.chosen)
         if GLOBALS in members and self._request.create_roles:
             yield (MemberRange(GLOBALS),)
@@ -167,20 +169,20 @@ class InPlaceRestore:
             yield from self._load_first(dump_id)
         with self._reported():
             addition.create()
-        for piece in self._places.member_ranges(addition.entries.keys() - self._done):
+        for piece in self._offsets.member_ranges(addition.entries.keys() - self._done):
             yield (piece,)
         while self._failures:
             yield from self._load_again()
         with_structure = self._selection.with_structure
         self._progress.phase("making indexes and keys" if with_structure else "checking keys")
         with self._reported():
-            self._checks.put_back()
+            self._checks.recreate()
             self._found = addition.finish(self._expected, self._loaded)
 
     def _load_first(self, dump_id: int) -> Iterator[Sequence[MemberRange]]:
         """Rows that speak of what is made later are refused now, and loaded with all others."""
-        assert self._places is not None
-        pieces = self._places.member_ranges([dump_id])
+        assert self._offsets is not None
+        pieces = self._offsets.member_ranges([dump_id])
         if len(pieces) == 1:
             yield pieces
             if not self._failures:
@@ -191,8 +193,8 @@ class InPlaceRestore:
         """Rows that a table which was made here refused, for another time."""
         failures, self._failures = self._failures, []
         with self._reported():
-            self._repetition.prepare(failures)
-            self._search(self._repetition.path)
+            self._retry_rows.prepare(failures)
+            self._search(self._retry_rows.path)
         for failure in failures:
             yield (failure.piece,)
         with self._reported():
@@ -211,13 +213,13 @@ class InPlaceRestore:
             return ScriptSink(self._take_head, HEAD_BYTES)
         if piece.member == GLOBALS:
             return ScriptSink(self._create_roles)
-        if self._contents is None or self._places is None or self._addition is None:
+        if self._contents is None or self._offsets is None or self._step is None:
             raise BadSetting(f"{piece.member} came before {HEAD}")
-        as_written = DumpEncoding(self._connection, self._contents)
-        loader = Loader(self._connection, self._count, as_written=as_written)
-        place = self._places.boundary_of(piece)
-        felt = ProgressWithLiveness(progress, self._pulse)
-        sink = PartSink(piece.member, place, self._addition.entries, loader, felt)
+        encoding = partial(dump_encoding, self._connection, self._contents)
+        loader = CopyTarget(self._connection, self._count, dump_encoding=encoding)
+        place = self._offsets.boundary_of(piece)
+        watched = ProgressWithLiveness(progress, self._probe)
+        sink = PartSink(piece.member, place, self._step.entries, loader, watched)
         if not self._selection.with_structure:
             return sink  # what is there decides which rows it takes
         return TentativeSink(piece, sink, self._failures.append)
@@ -236,13 +238,13 @@ class InPlaceRestore:
             self._connection.execute("RESET synchronous_commit")
             self._connection.execute("COMMIT")
 
-    def _addition_of(self, contents: TableOfContents) -> Addition:
+    def _open_step(self, contents: TableOfContents) -> InPlaceStep:
         with self._reported():
-            prepare(self._connection, contents)
+            prepare_copy_session(self._connection, contents)
             self._connection.execute(_LOCK_TIMEOUT)
             if not self._selection.with_structure:
-                selection, wait = self._selection, self._in_background
-                return DataOnlyLoad(self._connection, contents, selection, wait=wait)
+                selection, run = self._selection, self._in_background
+                return DataOnlyLoad(self._connection, contents, selection, run=run)
             return TableLoad(
                 self._connection,
                 contents,
@@ -250,20 +252,20 @@ class InPlaceRestore:
                 pg_restore=self._pg_restore,
                 refused=self._refused,
                 owner=self._request.owner_role,
-                wait=self._in_background,
+                run=self._in_background,
                 progress=self._progress,
             )
 
     def _refuse_unfit(self, chosen: ResolvedSelection) -> None:
         for line in chosen.lines:
             self._progress.note(line)
-        needed = check_server.needed_by(chosen, self._expected)
+        needed = check_server.requirements_of(chosen, self._expected)
         with self._reported():
-            check_server.refuse_unfit(self._connection, needed, self._request)
+            check_server.check_requirements(self._connection, needed, self._request)
 
     def _pg_restore(self) -> list[str]:
         major = check_server.archive_major(self._expected) or major_of(self._connection)
-        options = [self._choose(major).path("pg_restore")]
+        options = [self._select_clients(major).path("pg_restore")]
         options += check_server.ownership_options(self._request)
         if check_server.missing_tablespaces(self._connection, self._needed()):
             options.append("--no-tablespaces")
@@ -278,8 +280,8 @@ class InPlaceRestore:
             self._progress.note(f"roles created: {', '.join(created)}")
 
     def _needed(self) -> Inventory:
-        assert self._addition is not None
-        return check_server.needed_by(self._addition.chosen, self._expected)
+        assert self._step is not None
+        return check_server.requirements_of(self._step.chosen, self._expected)
 
     def _count(self, label: str, rows: int) -> None:
         self._loaded[label] = self._loaded.get(label, 0) + rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 
 import psycopg
@@ -11,33 +12,35 @@ from covetbackup.core.databases.postgresql.archive.contents import TableOfConten
 from covetbackup.core.databases.postgresql.archive.stages import restrict_to
 from covetbackup.core.databases.postgresql.restore.failures import in_order
 from covetbackup.core.databases.postgresql.restore.into_existing import create_tables
-from covetbackup.core.databases.postgresql.restore.into_existing.encoding import DumpEncoding
-from covetbackup.core.databases.postgresql.restore.into_existing.interruptible import Wait
-from covetbackup.core.databases.postgresql.restore.refused_statements import Refused
-from covetbackup.core.databases.postgresql.server.connection import Connection, is_silence
+from covetbackup.core.databases.postgresql.restore.into_existing.transaction import RunInterruptible
+from covetbackup.core.databases.postgresql.restore.refused_statements import RefusedStatements
+from covetbackup.core.databases.postgresql.server.connection import Connection, is_connection_loss
 
 _NOT_REFUSED = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable)
 
 
 class Statements:
-    """`pg_restore` writes them, `as_written` says in which encoding, and `refused` tries again, or
-    leaves out, what fails."""
+    """Runs of the statements that a pg_restore writes for entries without data.
+
+    `pg_restore` returns its command line, `dump_encoding` gives the connection the encoding of the
+    dump, and `refused` tries again, or leaves out, what fails.
+    """
 
     def __init__(
         self,
         connection: Connection,
         pg_restore: Callable[[], Sequence[str]],
         *,
-        as_written: DumpEncoding,
-        refused: Refused,
-        wait: Wait,
+        dump_encoding: Callable[[], AbstractContextManager[None]],
+        refused: RefusedStatements,
+        run: RunInterruptible,
         idle: Callable[[], None],
     ) -> None:
         self._connection = connection
         self._pg_restore = pg_restore
-        self._as_written = as_written
+        self._dump_encoding = dump_encoding
         self._refused = refused
-        self._wait = wait
+        self._run_interruptible = run
         self._idle = idle
 
     def run(self, contents: TableOfContents, text: Callable[[bytes], bytes]) -> None:
@@ -47,15 +50,15 @@ class Statements:
         try:
             self._execute(text(self._script(contents)))
         except psycopg.Error as error:
-            if is_silence(error) or isinstance(error, _NOT_REFUSED):
+            if is_connection_loss(error) or isinstance(error, _NOT_REFUSED):
                 raise
             for entry in in_order(contents):
                 script = text(self._script(restrict_to(contents, {entry.dump_id})))
                 self._refused.retry(entry, script, self._execute)
 
     def _script(self, contents: TableOfContents) -> bytes:
-        return create_tables.script(self._pg_restore(), contents, idle=self._idle)
+        return create_tables.render_sql(self._pg_restore(), contents, idle=self._idle)
 
     def _execute(self, statements: bytes) -> None:
-        with self._connection.transaction(), self._as_written:
-            self._wait(partial(self._connection.execute, statements))
+        with self._connection.transaction(), self._dump_encoding():
+            self._run_interruptible(partial(self._connection.execute, statements))

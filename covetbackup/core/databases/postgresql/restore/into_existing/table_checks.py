@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from covetbackup.core.databases.checks import join_names
 from covetbackup.core.databases.postgresql.server.connection import Connection
 from covetbackup.core.databases.selection import Rows
 from covetbackup.core.errors import BadSetting
 
-_NAMED = 20
+NAMED = 20  # tables or columns named in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,73 +51,68 @@ def inspect_tables(connection: Connection, rows: Sequence[Rows]) -> list[TargetT
     return [_place(one, *values) for one, values in zip(rows, found, strict=True)]
 
 
-def incompatibilities(places: Sequence[TargetTable]) -> Iterator[Incompatibility]:
+def incompatibilities(tables: Sequence[TargetTable]) -> Iterator[Incompatibility]:
     """One for each kind of misfit, naming the tables."""
-    there = [place for place in places if place.is_there]
+    there = [table for table in tables if table.is_there]
     for title, meaning, bad, fix in (
         (
             "Tables",
             "tables that are not there",
-            [place.label for place in places if not place.is_there],
+            [table.label for table in tables if not table.is_there],
             "restore them with their structure, or create them first",
         ),
         (
             "Rights",
             "tables that this role may not insert into",
-            [place.label for place in there if not place.may_insert],
+            [table.label for table in there if not table.may_insert],
             "grant it INSERT on them and USAGE on their schema",
         ),
         (
             "Row-level security",
             "tables whose policies would filter what goes in",
-            [place.label for place in there if place.is_filtered],
+            [table.label for table in there if table.is_filtered],
             "restore as their owner or as a role with BYPASSRLS",
         ),
         (
             "Columns",
             "columns that are not there, or computed there",
-            [f"{place.label}.{column}" for place in there for column in place.lacks],
+            [f"{table.label}.{column}" for table in there for column in table.lacks],
             "give the tables the columns of the backup, or restore under a new name",
         ),
         (
             "Columns",
             "columns that need a value and are not in the backup",
-            [f"{place.label}.{column}" for place in there for column in place.wants],
+            [f"{table.label}.{column}" for table in there for column in table.wants],
             "give them a default, or restore under a new name",
         ),
     ):
         if bad:
-            yield Incompatibility(title, f"{meaning}: {listed(bad)}", fix)
+            yield Incompatibility(title, f"{meaning}: {join_names(bad, NAMED)}", fix)
 
 
-def refuse_incompatible(places: Sequence[TargetTable]) -> None:
+def refuse_incompatible(tables: Sequence[TargetTable]) -> None:
     """Raises `BadSetting` naming everything that stands in the way."""
-    found = list(incompatibilities(places))
+    found = list(incompatibilities(tables))
     if found:
         raise BadSetting("; ".join(each.detail for each in found), found[0].fix)
 
 
-def non_empty(connection: Connection, places: Sequence[TargetTable]) -> list[str]:
+def non_empty(connection: Connection, tables: Sequence[TargetTable]) -> list[str]:
     """Labels of those that hold rows already, as far as this role may see that."""
     held = []
-    for place in places:
-        if not place.is_there:
+    for table in tables:
+        if not table.is_there:
             continue
-        table = sql.Identifier(place.rows.schema, place.rows.name)
-        query = sql.SQL("SELECT EXISTS (SELECT 1 FROM {})").format(table)
+        name = sql.Identifier(table.rows.schema, table.rows.name)
+        query = sql.SQL("SELECT EXISTS (SELECT 1 FROM {})").format(name)
         try:
             with connection.transaction():
                 row = connection.execute(query).fetchone()
         except psycopg.errors.InsufficientPrivilege:
             continue
         if row is not None and row[0]:
-            held.append(place.label)
+            held.append(table.label)
     return held
-
-
-def listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _place(

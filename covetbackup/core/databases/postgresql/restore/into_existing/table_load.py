@@ -26,13 +26,18 @@ from covetbackup.core.databases.postgresql.inventory.verify_counts import (
 from covetbackup.core.databases.postgresql.restore import check_server
 from covetbackup.core.databases.postgresql.restore.analyze import analyze_tables
 from covetbackup.core.databases.postgresql.restore.into_existing import create_tables
-from covetbackup.core.databases.postgresql.restore.into_existing.encoding import DumpEncoding
-from covetbackup.core.databases.postgresql.restore.into_existing.external_foreign_keys import make
-from covetbackup.core.databases.postgresql.restore.into_existing.interruptible import Wait
+from covetbackup.core.databases.postgresql.restore.into_existing.encoding import dump_encoding
+from covetbackup.core.databases.postgresql.restore.into_existing.foreign_keys import (
+    create_external_keys,
+)
 from covetbackup.core.databases.postgresql.restore.into_existing.requalify import Requalified
 from covetbackup.core.databases.postgresql.restore.into_existing.schema_rename import SchemaRename
 from covetbackup.core.databases.postgresql.restore.into_existing.statements import Statements
-from covetbackup.core.databases.postgresql.restore.refused_statements import WAY_OUT, Refused
+from covetbackup.core.databases.postgresql.restore.into_existing.transaction import RunInterruptible
+from covetbackup.core.databases.postgresql.restore.refused_statements import (
+    WAY_OUT,
+    RefusedStatements,
+)
 from covetbackup.core.databases.postgresql.restore.superuser_objects import refuse_forbidden
 from covetbackup.core.databases.postgresql.server.connection import Connection, major_of
 from covetbackup.core.databases.selection import ResolvedSelection, Selection, renamed
@@ -50,9 +55,9 @@ class TableLoad:
         selection: Selection,
         *,
         pg_restore: Callable[[], Sequence[str]],
-        refused: Refused,
+        refused: RefusedStatements,
         owner: str,
-        wait: Wait,
+        run: RunInterruptible,
         progress: Progress,
     ) -> None:
         closure = resolve_dependencies(contents, selection)
@@ -72,27 +77,27 @@ class TableLoad:
         self.first: Sequence[int] = ()
         self._early: set[int] = set()
         self._connection = connection
-        self._as_written = DumpEncoding(connection, contents)
+        self._dump_encoding = partial(dump_encoding, connection, contents)
         self._refused = refused
         self._statements = Statements(
             connection,
             pg_restore,
-            as_written=self._as_written,
+            dump_encoding=self._dump_encoding,
             refused=refused,
-            wait=wait,
+            run=run,
             idle=partial(progress.advance, 0),
         )
         self._owner = owner
-        self._wait = wait
+        self._run_interruptible = run
         self._progress = progress
         self._names: SchemaRename | Requalified | None = None
 
     def begin(self) -> None:
         """Raises `TargetNotEmpty` for what is there already."""
         if check_server.is_superuser(self._connection):
-            self._progress.note(check_server.ALL_RIGHTS)
-        create_tables.refuse_present(self._connection, self.chosen)
-        with self._as_written:
+            self._progress.note(check_server.SUPERUSER_WARNING)
+        create_tables.refuse_existing(self._connection, self.chosen)
+        with self._dump_encoding():
             refuse_forbidden(
                 self._connection,
                 self._structure,
@@ -102,11 +107,13 @@ class TableLoad:
         self._structure, notes = adapt_to_server(self._structure, major_of(self._connection))
         self.notes += notes
         names = self._names = self._names_for(self.chosen)
-        with self._as_written:
-            self._wait(names.step)
+        with self._dump_encoding():
+            self._run_interruptible(names.apply)
             created = self._structure.map_entries(names.entry)
-            there = self._wait(partial(create_tables.present, self._connection, created))
-        self._structure = create_tables.without(self._structure, there)
+            there = self._run_interruptible(
+                partial(create_tables.existing_prerequisites, self._connection, created)
+            )
+        self._structure = create_tables.exclude(self._structure, there)
         there = [entry for entry in there if entry.dump_id not in names.created]
         for entry in there:
             kind = entry.kind.decode().lower()
@@ -157,13 +164,13 @@ class TableLoad:
         # As late as can be: nobody else writes to the tables that they lead to until all is over.
         if self._keys:
             self._progress.phase("making keys to tables that are there")
-        with self._as_written:
+        with self._dump_encoding():
             keys = [self._names.entry(key) for key in self._keys]
-            for note in make(self._connection, keys, self._wait):
+            for note in create_external_keys(self._connection, keys, self._run_interruptible):
                 self._progress.note(note)
         # Of another role, perhaps, since pg_restore's statements began.
         self._connection.execute("RESET ROLE")
-        self._names.step_back()
+        self._names.restore()
         return found if now.schemas_as else renamed(found, self.chosen.schemas_as)
 
     def _counted(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
@@ -171,12 +178,14 @@ class TableLoad:
         self._progress.phase("analyze")
         notes: list[str] = []
         restored = RestoredInventory(expected, loaded, notes.append)
-        found: Inventory = self._wait(partial(restored.named, self._connection, _never))
+        found: Inventory = self._run_interruptible(
+            partial(restored.named, self._connection, _never)
+        )
         if text := unverified(expected, found):
             notes.append(text)
         labels = [one.label for one in expected.tables]
         analyze = partial(analyze_tables, labels=labels, note=notes.append)
-        self._wait(partial(analyze, self._connection, _never))
+        self._run_interruptible(partial(analyze, self._connection, _never))
         for note in notes:
             self._progress.note(note)
         return found
