@@ -26,13 +26,16 @@ from covetbackup.core.databases.postgresql.backup.parallel import METHOD as PARA
 from covetbackup.core.databases.postgresql.backup.single_stream import METHOD as LOGICAL
 from covetbackup.core.databases.postgresql.inventory.databases import discover
 from covetbackup.core.databases.postgresql.replace.replacement import PostgresReplacement
-from covetbackup.core.databases.postgresql.restore import new_database, scratch
+from covetbackup.core.databases.postgresql.restore import check_server, new_database, scratch
 from covetbackup.core.databases.postgresql.restore.checks import check_new_database
 from covetbackup.core.databases.postgresql.restore.features import FEATURES
 from covetbackup.core.databases.postgresql.restore.into_existing.checks import (
     check_existing_database,
 )
-from covetbackup.core.databases.postgresql.restore.into_existing.session import InPlaceRestore
+from covetbackup.core.databases.postgresql.restore.into_existing.session import (
+    InPlaceRestore,
+    open_in_place_restore,
+)
 from covetbackup.core.databases.postgresql.restore.target import PostgresTarget
 from covetbackup.core.databases.postgresql.server import programs
 from covetbackup.core.databases.postgresql.server.access import ServerAccess
@@ -111,9 +114,11 @@ class PostgresEngine:
                 f"PostgreSQL has no backup method {options.method!r}",
                 f"one of: {', '.join(self.methods)}",
             )
-        access = ServerAccess(self._settings, self._password, f"covetbackup {secrets.token_hex(4)}")
         return session.open_backup(
-            access, options.method or PARALLEL, select_clients=self._clients, progress=progress
+            self._access(self._settings),
+            options.method or PARALLEL,
+            select_clients=self._clients,
+            progress=progress,
         )
 
     def restore(
@@ -130,11 +135,11 @@ class PostgresEngine:
 
         An in-place restore is one transaction in the existing database, which the commit ends.
         """
+        check_server.refuse_options(request)
         if request.is_in_place:
             return self._restore_in_place(request, expected, progress)
-        return new_database.PostgresRestore(
-            self._settings,
-            self._password,
+        return new_database.open_restore(
+            self._access(self._settings),
             request,
             expected,
             select_clients=self._clients,
@@ -143,16 +148,15 @@ class PostgresEngine:
 
     def _restore_in_place(
         self, request: RestoreRequest, expected: Inventory, progress: Progress
-    ) -> InPlaceRestore:
+    ) -> AbstractContextManager[InPlaceRestore]:
         if request.selection is None:
             raise BadSetting(
                 "into a database that is there goes only what is selected",
                 "select tables or schemas, or restore everything under a new name",
             )
         settings = self._settings.on(request.database or self._settings.database)
-        access = ServerAccess(settings, self._password, f"covetbackup {secrets.token_hex(4)}")
-        return InPlaceRestore(
-            access,
+        return open_in_place_restore(
+            self._access(settings),
             request,
             request.selection,
             expected,
@@ -176,6 +180,9 @@ class PostgresEngine:
         """Reads the whole archive with pg_restore. A backup does not need it: the dump's own
         source makes sure of pg_dump's status and of a list of contents that names every table."""
         return check_member(member, directories=self._client_directories)
+
+    def _access(self, settings: ConnectionSettings) -> ServerAccess:
+        return ServerAccess(settings, self._password, f"covetbackup {secrets.token_hex(4)}")
 
     def _clients(self, major: int) -> Clients:
         return select_clients(find_clients(self._client_directories), major=major)

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from types import TracebackType
-from typing import TypeVar
 
 import psycopg
 from psycopg import sql
@@ -25,7 +22,6 @@ from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.archive.member_names import DUMP, HEAD, is_part
 from covetbackup.core.databases.postgresql.backup import unread
 from covetbackup.core.databases.postgresql.backup.session import GLOBALS
-from covetbackup.core.databases.postgresql.backup.snapshot import prepare_session
 from covetbackup.core.databases.postgresql.inventory import properties, verify_counts
 from covetbackup.core.databases.postgresql.inventory.build import object_counts
 from covetbackup.core.databases.postgresql.inventory.extension_facts import advance_sequences
@@ -43,109 +39,110 @@ from covetbackup.core.databases.postgresql.restore.loaders import (
 )
 from covetbackup.core.databases.postgresql.restore.parallel import ParallelRestore
 from covetbackup.core.databases.postgresql.restore.rename_schemas import rename_schemas
+from covetbackup.core.databases.postgresql.restore.restored_database import RestoredDatabase
 from covetbackup.core.databases.postgresql.server import roles
-from covetbackup.core.databases.postgresql.server.access import end_sessions
-from covetbackup.core.databases.postgresql.server.background import in_background
+from covetbackup.core.databases.postgresql.server.access import ServerAccess, end_sessions
 from covetbackup.core.databases.postgresql.server.clients import Clients
 from covetbackup.core.databases.postgresql.server.connection import (
-    Connection,
-    ConnectionSettings,
-    connect,
     conninfo_without_send_timeout,
     major_of,
-    tool_environment,
     translated,
 )
 from covetbackup.core.databases.postgresql.server.liveness import (
     LivenessProbe,
     ProgressWithLiveness,
 )
-from covetbackup.core.databases.postgresql.server.maintenance import connect_maintenance
 from covetbackup.core.databases.postgresql.server.older_server import sends_unknown_setting
 from covetbackup.core.databases.restore import OwnerPolicy, RestoreRequest
 from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
-from covetbackup.core.stream.secret import Secret
 
-T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
+@contextmanager
+def open_restore(
+    access: ServerAccess,
+    request: RestoreRequest,
+    expected: Inventory,
+    *,
+    select_clients: Callable[[int], Clients],
+    progress: Progress,
+) -> Iterator[PostgresRestore]:
+    """Open a restore into a scratch database, which is dropped unless it is committed.
+
+    `expected` is the inventory of the backup; `select_clients` returns the client programs for a
+    major version. Raises `TargetNotEmpty` for a database that exists and is not replaced, and what
+    the checks of the server raise.
+    """
+    with ExitStack() as stack:
+        with translated(access.settings):
+            session = PostgresRestore(access, request, expected, progress, stack)
+            session.create_scratch(select_clients)
+        yield session
+
+
 class PostgresRestore:
-    """A `RestoreSession` into a database that does not exist yet, or is replaced."""
+    """A `RestoreSession` into a database that does not exist yet, or is replaced.
+
+    What it opens on the server is closed or undone by `stack`.
+    """
 
     retained_as = left = ""
 
     def __init__(
         self,
-        settings: ConnectionSettings,
-        password: Secret | None,
+        access: ServerAccess,
         request: RestoreRequest,
         expected: Inventory,
-        *,
-        select_clients: Callable[[int], Clients],
         progress: Progress,
+        stack: ExitStack,
     ) -> None:
-        check_server.refuse_options(request)
-        self._target = settings.on(request.database or settings.database)
-        self._settings = settings
-        self._password = password
+        self._access = access
+        self._settings = access.settings
         self._request = request
+        self._target = request.database or access.settings.database
         self._jobs = request.jobs or 1
         self._keeps_owner = request.owner_policy is OwnerPolicy.KEEP
         self._expected = expected
         # What a selection needs is known when its contents are read.
-        single_stream_groups = request.selection is None
-        self._needed = (
-            expected if single_stream_groups else check_server.restrict_requirements(expected)
-        )
-        self._select_clients = select_clients
+        is_whole = request.selection is None
+        self._needed = expected if is_whole else check_server.restrict_requirements(expected)
         self._progress = progress
-        self._application = f"covetbackup {secrets.token_hex(4)}"
-        self._name = scratch.scratch_name(datetime.now(UTC))
-        self._stack = ExitStack()
+        name = scratch.scratch_name(datetime.now(UTC))
+        self._database = RestoredDatabase(access, name, role=request.owner_role)
         self._created_roles: list[str] = []
         self._properties: list[sql.Composed] = []
-        self._notes, self._outward = list[str](), list[str]()
+        self._notes: list[str] = []
+        self._connection_notes: list[str] = []
         self._committed = False
+        self._stack = stack
+        self._maintenance = stack.enter_context(closing(access.connect_maintenance()))
+        self._probe = LivenessProbe(self._maintenance, self._settings)
 
-    def __enter__(self) -> PostgresRestore:
-        with translated(self._settings), ExitStack() as stack:
-            self._maintenance = connect_maintenance(
-                self._settings, self._password, application=self._application
-            )
-            stack.callback(self._maintenance.close)
-            self._probe = LivenessProbe(self._maintenance, self._settings)
-            check_server.refuse_read_only(self._maintenance)
-            self._check_target()
-            check_server.check_requirements(self._maintenance, self._needed, self._request)
-            major = check_server.archive_major(self._expected) or major_of(self._maintenance)
-            self._clients = self._select_clients(major)
-            self._report_risks()
-            stack.callback(self._undo)
-            self._create_scratch()
-            self._load = ParallelRestore(
-                self._pg_restore,
-                self._connect_to_scratch,
-                skips_failing=check_server.SKIP_FAILING in self._request.options,
-                jobs=self._jobs,
-                expected=self._expected,
-                selection=self._request.selection,
-                progress=self._progress,
-            )
-            stack.callback(self._load.close)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
+    def create_scratch(self, select_clients: Callable[[int], Clients]) -> None:
+        """Check the server and create the scratch database, which `stack` drops again."""
+        check_server.refuse_read_only(self._maintenance)
+        self._check_target()
+        check_server.check_requirements(self._maintenance, self._needed, self._request)
+        major = check_server.archive_major(self._expected) or major_of(self._maintenance)
+        self._clients = select_clients(major)
+        self._report_risks()
+        self._stack.callback(self._undo)
+        owner = self._request.owner_role or None
+        scratch.create(self._maintenance, self._database.name, self._expected, owner=owner)
+        self._load = ParallelRestore(
+            self._pg_restore,
+            self._database.connect_as_owner,
+            skips_failing=check_server.SKIP_FAILING in self._request.options,
+            jobs=self._jobs,
+            expected=self._expected,
+            selection=self._request.selection,
+            progress=self._progress,
+        )
+        self._stack.callback(self._load.close)
 
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
         if HEAD in members:
@@ -169,7 +166,7 @@ class PostgresRestore:
         if piece.member == GLOBALS:
             return ScriptSink(self._apply_globals)
         if is_part(piece.member):
-            with translated(self._settings.on(self._name)):
+            with translated(self._database.settings):
                 return self._load.sink(piece, ProgressWithLiveness(progress, self._probe))
         if piece.member != DUMP:
             raise BadSetting(f"a PostgreSQL backup has no member {piece.member!r}")
@@ -194,7 +191,7 @@ class PostgresRestore:
         restored = verify_counts.RestoredInventory(expected, self._load.loaded, notes.append)
         reader = restored.selection if self.chosen else restored.database
         analysis = Analysis()
-        with self._analyzing(analysis) as analyses, self._on_scratch(reader) as reading:
+        with self._analyzing(analysis) as analyses, self._database.in_background(reader) as reading:
             found = reading.result(waiting=self._tick)
             self._progress.phase("analyze")
             for each in analyses:
@@ -207,30 +204,30 @@ class PostgresRestore:
 
     def _with_event_triggers(self, found: Inventory) -> Inventory:
         """They would act on what the restore still does, and on each session that counts."""
-        with translated(self._settings.on(self._name)):
+        with translated(self._database.settings):
             if not self._load.create_event_triggers():
                 return found
-            with self._connect_to_scratch() as connection:
+            with self._database.connect_as_owner() as connection:
                 return dataclasses.replace(found, objects=object_counts(connection))
 
     def required(self, expected: Inventory) -> Inventory:
         return self._load.required(expected)
 
     def commit(self) -> None:
-        name, target = self._name, self._target.database
+        name, target = self._database.name, self._target
         if self.retained_as:
             self._replace(name, target)
         else:
             with translated(self._settings):
                 scratch.rename(self._maintenance, name, target, statements=self._properties)
         self._committed = True
-        self._notes += self._outward
-        self._name = target
+        self._notes += self._connection_notes
+        self._database.name = target
         leaves_out = check_server.LEAVE_OUT_SCHEDULER in self._request.options
         self._notes += create_deferred(self._maintenance, target, self._load, leaves_out=leaves_out)
 
     def _check_target(self) -> None:
-        target = self._target.database
+        target = self._target
         if not self._request.replace:
             scratch.refuse_taken(self._maintenance, target)
             return
@@ -240,9 +237,7 @@ class PostgresRestore:
     def _replace(self, name: str, target: str) -> None:
         with (
             translated(self._settings),
-            connect_maintenance(
-                self._settings, self._password, application=self._application
-            ) as second,
+            self._access.connect_maintenance() as second,
         ):
             swap.swap(
                 self._maintenance,
@@ -253,10 +248,6 @@ class PostgresRestore:
                 statements=self._properties,
             )
 
-    def _create_scratch(self) -> None:
-        owner = self._request.owner_role or None
-        scratch.create(self._maintenance, self._name, self._expected, owner=owner)
-
     def _check_selection(self, chosen: ResolvedSelection) -> None:
         self._needed = check_server.requirements_of(chosen, self._expected)
         with translated(self._settings):
@@ -266,18 +257,14 @@ class PostgresRestore:
     def _finish_contents(self) -> None:
         """All that refers to what is in a renamed schema goes on doing so; only code that is kept
         as text does not, of which the selection's warnings tell."""
-        chosen, expected, target = self.chosen, self._expected, self._target.database
-        settings = self._settings.on(self._name)
-        with (
-            translated(settings),
-            connect(settings, self._password, application=self._application) as connection,
-        ):
+        chosen, expected, target = self.chosen, self._expected, self._target
+        with translated(self._database.settings), self._database.connect() as connection:
             if chosen is None or chosen.with_data:
                 extensions = expected.extensions if chosen is None else chosen.extensions
                 self._notes += advance_sequences(connection, expected, extensions)
             if chosen is not None:
                 rename_schemas(connection, chosen.schemas_as)
-            self._outward = disable_external_connections(connection, expected, target)
+            self._connection_notes = disable_external_connections(connection, expected, target)
 
     def _report_risks(self) -> None:
         if check_server.is_superuser(self._maintenance):
@@ -308,7 +295,7 @@ class PostgresRestore:
         """The statements for the commit point that this role may run, tried and rolled back: a
         failure must show now and not after hours of loading."""
         wanted = properties.property_statements(
-            self._name, self._expected, keep_owner=self._keeps_owner
+            self._database.name, self._expected, keep_owner=self._keeps_owner
         )
         possible, failures = properties.dry_run(self._maintenance, wanted)
         for text, error in failures:
@@ -327,19 +314,17 @@ class PostgresRestore:
         self._progress.note(f"left out: {text}")
 
     def _pg_restore(self) -> PgRestore:
-        options = ["--no-password", f"--dbname={conninfo_without_send_timeout(self._name)}"]
+        options = [
+            "--no-password",
+            f"--dbname={conninfo_without_send_timeout(self._database.name)}",
+        ]
         options += check_server.ownership_options(self._request)
         if self._missing_tablespaces():
             options.append("--no-tablespaces")
         return PgRestore(
             argv=[self._clients.path("pg_restore"), *options],
-            env=tool_environment(
-                self._settings,
-                self._password,
-                application=self._application,
-                major=major_of(self._maintenance),
-            ),
-            secrets=[] if self._password is None else [self._password],
+            env=self._access.environment(major_of(self._maintenance)),
+            secrets=self._access.secrets,
             idle=self._tick,
             continues_after_errors=sends_unknown_setting(
                 self._clients.major, major_of(self._maintenance)
@@ -355,50 +340,25 @@ class PostgresRestore:
     @contextmanager
     def _analyzing(self, analysis: Analysis) -> Iterator[Sequence[Background[None]]]:
         with ExitStack() as stack:
-            jobs = range(self._jobs)
-            yield [stack.enter_context(self._on_scratch(analysis)) for _ in jobs]
-
-    @contextmanager
-    def _on_scratch(
-        self, work: Callable[[Connection, Callable[[], bool]], T]
-    ) -> Iterator[Background[T]]:
-        with translated(self._settings.on(self._name)), self._connect_to_scratch() as connection:
-            prepare_session(connection)
-            running = in_background(connection, lambda stop: work(connection, stop))
-            try:
-                yield running
-            finally:
-                running.stop()
-
-    def _connect_to_scratch(self) -> Connection:
-        settings = self._settings.on(self._name)
-        connection = connect(settings, self._password, application=self._application)
-        if self._request.owner_role:
-            role = sql.Identifier(self._request.owner_role)
-            try:
-                connection.execute(sql.SQL("SET ROLE {}").format(role))
-            except BaseException:
-                connection.close()
-                raise
-        return connection
+            running = (self._database.in_background(analysis) for _ in range(self._jobs))
+            yield [stack.enter_context(each) for each in running]
 
     def _undo(self) -> None:
         if self._committed:
             return
         try:
-            with connect_maintenance(
-                self._settings, self._password, application=self._application
-            ) as connection:
-                end_sessions(connection, self._application)
-                self._drop_scratch(connection)
+            with self._access.connect_maintenance() as connection:
+                end_sessions(connection, self._access.application)
+                scratch.drop(
+                    connection,
+                    self._database.name,
+                    connect_inside=self._database.connect,
+                    note=self._progress.note,
+                )
                 roles.drop_roles(connection, self._created_roles)
         except (CovetError, psycopg.Error) as error:
             # The restore's own failure may be on its way up already; a sweep will take this.
-            _log.warning("scratch database stays until a sweep scratch=%s %s", self._name, error)
-            self.left = f"scratch database {self._name!r} is left: {error}"
+            name = self._database.name
+            _log.warning("scratch database stays until a sweep scratch=%s %s", name, error)
+            self.left = f"scratch database {name!r} is left: {error}"
             self._progress.note(self.left)
-
-    def _drop_scratch(self, connection: Connection) -> None:
-        settings = self._settings.on(self._name)
-        enter = partial(connect, settings, self._password, application=self._application)
-        scratch.drop(connection, self._name, enter=enter, say=self._progress.note)

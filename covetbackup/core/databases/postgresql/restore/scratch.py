@@ -116,13 +116,13 @@ def drop(
     connection: Connection,
     name: str,
     *,
-    enter: Callable[[], Connection],
-    say: Callable[[str], None],
+    connect_inside: Callable[[], Connection],
+    note: Callable[[str], None],
 ) -> None:
     """Drop a scratch database as `drop_database` does."""
     if not _NAME.fullmatch(name):
         raise DatabaseError(f"refused to drop {name!r}, which is not a scratch database")
-    drop_database(connection, name, connect_inside=enter, note=say)
+    drop_database(connection, name, connect_inside=connect_inside, note=note)
 
 
 def rename(
@@ -172,7 +172,7 @@ def cleanup_scratch(
     their names. One whose restore still runs, here or on another machine, is left alone. One that
     cannot be dropped is told to `say`, with the reason, and the others are dropped all the same."""
 
-    def enter(name: str) -> Connection:
+    def connect_inside(name: str) -> Connection:
         return connect(settings.on(name), password, application=_SWEEP)
 
     with connect_maintenance(settings, password, application=_SWEEP) as connection:
@@ -183,7 +183,7 @@ def cleanup_scratch(
             name
             for (name,) in rows
             if _is_older(name, older_than)
-            and _drop_abandoned(connection, name, partial(enter, name), say)
+            and _drop_abandoned(connection, name, partial(connect_inside, name), say)
         ]
 
 
@@ -195,14 +195,17 @@ def _is_older(name: str, older_than: datetime) -> bool:
 
 
 def _drop_abandoned(
-    connection: Connection, name: str, enter: Callable[[], Connection], say: Callable[[str], None]
+    connection: Connection,
+    name: str,
+    connect_inside: Callable[[], Connection],
+    say: Callable[[str], None],
 ) -> bool:
     query = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
     row = connection.execute(query, (name,)).fetchone()
     if row is None or not row[0]:
         return False
     try:
-        drop(connection, name, enter=enter, say=say)
+        drop(connection, name, connect_inside=connect_inside, note=say)
     except CovetError as error:
         say(str(error))
         return False

@@ -16,6 +16,7 @@ from covetbackup.core.databases.postgresql.server.connection import (
     connect,
     tool_environment,
 )
+from covetbackup.core.databases.postgresql.server.maintenance import connect_maintenance
 from covetbackup.core.errors import CovetError
 from covetbackup.core.stream.command import Environment
 from covetbackup.core.stream.secret import Secret, SecretFile
@@ -35,6 +36,10 @@ class ServerAccess:
     def connect(self) -> Connection:
         """Open a connection; raise as `connection.connect` does."""
         return connect(self.settings, self.password, application=self.application)
+
+    def connect_maintenance(self) -> Connection:
+        """Open a maintenance connection; raise as `maintenance.connect_maintenance` does."""
+        return connect_maintenance(self.settings, self.password, application=self.application)
 
     def environment(self, major: int) -> dict[str, str | SecretFile]:
         """Return the environment of a client program for a server of this major version."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from functools import partial
-from types import TracebackType
 from typing import Protocol, TypeVar
 
 import psycopg
@@ -44,7 +43,7 @@ from covetbackup.core.databases.postgresql.server import roles
 from covetbackup.core.databases.postgresql.server.access import ServerAccess
 from covetbackup.core.databases.postgresql.server.background import in_background
 from covetbackup.core.databases.postgresql.server.clients import Clients
-from covetbackup.core.databases.postgresql.server.connection import major_of, translated
+from covetbackup.core.databases.postgresql.server.connection import Connection, major_of, translated
 from covetbackup.core.databases.postgresql.server.liveness import (
     LivenessProbe,
     ProgressWithLiveness,
@@ -79,14 +78,52 @@ class InPlaceStep(Protocol):
     def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory: ...
 
 
+@contextmanager
+def open_in_place_restore(
+    access: ServerAccess,
+    request: RestoreRequest,
+    selection: Selection,
+    expected: Inventory,
+    *,
+    select_clients: Callable[[int], Clients],
+    progress: Progress,
+) -> Iterator[InPlaceRestore]:
+    """Open a restore of `selection` into the existing database of `access`, in one transaction.
+
+    Without a commit it is rolled back. `expected` is the inventory of the backup; `select_clients`
+    returns the client programs for a major version.
+    """
+    if request.replace or (request.sets_options and not selection.with_structure):
+        raise BadSetting("rows go into tables that are there: nothing is replaced or owned")
+    with ExitStack() as stack:
+        with translated(access.settings):
+            connection = stack.enter_context(closing(access.connect()))
+            check_server.refuse_read_only(connection)
+            idle = stack.enter_context(closing(access.connect()))
+            connection.execute("BEGIN")
+        yield InPlaceRestore(
+            connection,
+            LivenessProbe(idle, access.settings),
+            request,
+            selection,
+            expected,
+            select_clients=select_clients,
+            progress=progress,
+        )
+
+
 class InPlaceRestore:
-    """A `RestoreSession`, `VerifiableCommit`, into the database of `access`."""
+    """A `RestoreSession`, `VerifiableCommit`, in the open transaction of `connection`.
+
+    While it waits it checks `probe`, whose settings are those of the database.
+    """
 
     retained_as = ""
 
     def __init__(
         self,
-        access: ServerAccess,
+        connection: Connection,
+        probe: LivenessProbe,
         request: RestoreRequest,
         selection: Selection,
         expected: Inventory,
@@ -94,15 +131,14 @@ class InPlaceRestore:
         select_clients: Callable[[int], Clients],
         progress: Progress,
     ) -> None:
-        check_server.refuse_options(request)
-        if request.replace or (request.sets_options and not selection.with_structure):
-            raise BadSetting("rows go into tables that are there: nothing is replaced or owned")
-        self._access = access
+        self._connection = connection
+        self._probe = probe
+        self._settings = probe.settings
         self._selection = selection
         self._request = request
         self._expected = expected
         self._select_clients = select_clients
-        self._progress = progress
+        self._progress = ProgressWithLiveness(progress, probe)
         self._contents: TableOfContents | None = None
         self._offsets: PartOffsets | None = None
         self._step: InPlaceStep | None = None
@@ -115,31 +151,12 @@ class InPlaceRestore:
             paths, skips_failing=check_server.SKIP_FAILING in request.options
         )
         self._checks = DroppedCheckConstraints(
-            lambda: nullcontext(self._connection),
+            lambda: nullcontext(connection),
             paths,
             partial(progress.advance, 0),
             spares_older=True,
         )
         self._retry_rows = RowRetry(self._checks, paths)
-
-    def __enter__(self) -> InPlaceRestore:
-        with translated(self._access.settings), ExitStack() as stack:
-            self._connection = stack.enter_context(closing(self._access.connect()))
-            check_server.refuse_read_only(self._connection)
-            resting = stack.enter_context(closing(self._access.connect()))
-            self._probe = LivenessProbe(resting, self._access.settings)
-            self._progress = ProgressWithLiveness(self._progress, self._probe)
-            self._connection.execute("BEGIN")
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()  # without a commit this undoes everything
 
     @property
     def notes(self) -> Sequence[str]:
@@ -296,11 +313,11 @@ class InPlaceRestore:
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
-        with translated(self._access.settings):
+        with translated(self._settings):
             try:
                 yield
             except psycopg.errors.LockNotAvailable as error:
                 raise ServerBusy(
-                    f"others hold what is needed in {self._access.settings.database!r} locked",
+                    f"others hold what is needed in {self._settings.database!r} locked",
                     "try again when they have ended; nothing was changed",
                 ) from error
