@@ -1,6 +1,6 @@
-"""What a restore does once its database has its name: extensions that only this one can have.
+"""Creation of deferred extensions once a restored database has its name.
 
-The restore has come about by then, so nothing here fails it: what cannot be done is said.
+The restore is committed by then, so nothing here fails it: what cannot be done becomes a note.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from covetbackup.core.errors import CovetError
 def create_deferred(
     connection: Connection, target: str, load: ParallelRestore, *, leaves_out: bool
 ) -> Iterator[str]:
-    """Make in `target` what `load` had to leave for now, and yield what there is to say of it."""
+    """Create in database `target` what `load` has deferred, and yield a note if it is left out.
+
+    That is so if the database cannot have it, if creating it fails, or if it `leaves_out` all.
+    """
     names = load.deferred.extensions
     if not names:
         return
@@ -40,13 +43,14 @@ def create_deferred(
 
 
 def not_created(load: ParallelRestore) -> Iterator[str]:
-    """Yield what there is to say of it when there is no rename."""
+    """Yield a note about deferred entries where there was no rename."""
     if load.deferred.extensions:
         yield f"not tried, as it is created after the rename: {_listed(load)}"
 
 
 def why_not(connection: Connection, name: str, target: str) -> str:
-    """Return why database `target` of this server cannot have the extension, "" if it can."""
+    """Return why the database `target` of this server cannot have the extension `name`, "" if it
+    can."""
     home = database_of(connection, name)
     if home is None or home == target:
         return ""

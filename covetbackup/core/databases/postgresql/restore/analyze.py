@@ -12,7 +12,7 @@ from psycopg import sql
 from covetbackup.core.databases.postgresql.inventory import dumpable_objects
 from covetbackup.core.databases.postgresql.server.connection import Connection, line_of
 
-# Not partitions: whoever analyzes a partitioned table analyzes all that are in it.
+# Not partitions: ANALYZE of a partitioned table analyzes all that are in it.
 _TABLES = """
 SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
@@ -24,11 +24,13 @@ ORDER BY pg_relation_size(c.oid) + (
 
 
 def analyze_table(connection: Connection, table: sql.Composable) -> None:
+    """Run ANALYZE on `table`, its quoted name."""
     connection.execute(sql.SQL("ANALYZE {}").format(table))
 
 
 def not_analyzed(table: str, error: psycopg.Error) -> str:
-    """Of a table with an index whose expression fails: no reason to throw its rows away."""
+    """Return the note about a table that ANALYZE failed on: an index expression of it may fail,
+    which is no reason to discard its rows."""
     return f"{table} has no statistics yet, run ANALYZE: {line_of(error)}"
 
 
@@ -57,8 +59,10 @@ def analyze_tables(
 
 
 class Analysis:
-    """All tables of one database, for as many connections as call it, each in its own thread.
-    `notes` tell what could not be analyzed."""
+    """ANALYZE of all tables of one database, shared by the connections that call it.
+
+    Each calls it in a thread of its own. `notes` tell what could not be analyzed.
+    """
 
     def __init__(self) -> None:
         self.notes: list[str] = []

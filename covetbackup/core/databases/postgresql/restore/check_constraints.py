@@ -1,9 +1,9 @@
-"""CHECK constraints that refuse rows which the source holds: taken off, and put back after all.
+"""CHECK constraints that refuse rows which the source holds: dropped, and created again at the end.
 
-PostgreSQL checks a row when it is written. A constraint that asks the clock, a setting or another
-table may refuse today what it let in then, and a function in it may read a table that is loaded
-later, or by a plain name. Such constraints come back validated if all rows fit them then, else NOT
-VALID: they guard new rows, and the result names them.
+PostgreSQL checks a row when it is written. A constraint that reads the clock, a setting or another
+table may refuse today what it accepted then, and a function in it may read a table that is loaded
+later, or by a plain name. Such constraints are validated again if all rows satisfy them then, else
+they are NOT VALID: they check new rows, and the result names them.
 """
 
 from __future__ import annotations
@@ -49,9 +49,12 @@ class _Check:
 
 
 class DroppedCheckConstraints:
-    """`connect` reaches the database that is filled, `paths` are search paths of the source, and
-    `idle` is called while the server works. With `spares_older` domains stay as they are that the
-    transaction of `connect` has not made. `notes` name what stays NOT VALID."""
+    """The check constraints that are dropped while rows are loaded.
+
+    `connect` reaches the database that is filled, `paths` are search paths of the source, and
+    `idle` is called while the server works. With `spares_older` those of domains stay that the
+    transaction of `connect` has not created. `notes` name what stays NOT VALID.
+    """
 
     def __init__(
         self,
@@ -69,8 +72,10 @@ class DroppedCheckConstraints:
         self._spares_older = spares_older
 
     def drop(self, tables: Iterable[tuple[str, str]]) -> bool:
-        """Take off all that checks rows of these tables, each a schema and a name; return whether
-        there was anything that was not off already."""
+        """Drop all that checks rows of these tables, each a schema and a name.
+
+        Returns whether there was any that was not dropped before.
+        """
         before = len(self._dropped)
         for schema, table in tables:
             of = {"schema": schema, "table": table, "spares_older": self._spares_older}
@@ -78,8 +83,10 @@ class DroppedCheckConstraints:
         return len(self._dropped) > before
 
     def drop_doubtful(self) -> None:
-        """Take off all in the database that may refuse rows which the source holds: what asks for
-        more than the row, or calls functions that are not the server's own."""
+        """Drop all in the database that may refuse rows which the source holds.
+
+        These depend on more than the row, or call functions that are not the server's own.
+        """
         self._drop((_DOUBTFUL_OF_TABLES, _DOUBTFUL_OF_DOMAINS), {})
 
     def _drop(self, queries: Sequence[str], of: Mapping[str, object]) -> None:
@@ -91,7 +98,10 @@ class DroppedCheckConstraints:
         self._dropped += found
 
     def recreate(self) -> None:
-        """Raises `SinkFailed` for one that cannot be made again."""
+        """Create them again, and validate those that all rows satisfy.
+
+        Raises `SinkFailed` for one that cannot be created.
+        """
         if not self._dropped:
             return
         with self._connect() as connection:
@@ -108,13 +118,14 @@ class DroppedCheckConstraints:
                         f"{check.about} {why} for all restored rows and is NOT VALID:"
                         f" {line_of(error)}"
                     )
-            # Within a transaction of the caller's it would stay.
+            # Within a transaction of the caller's the last search path would stay.
             connection.execute("SELECT set_config('search_path', '', true)")
 
     def _run(
         self, connection: Connection, statements: Sequence[sql.Composed]
     ) -> psycopg.Error | None:
-        """Run them with the first search path that does; the first error if none does."""
+        """Run `statements` with each search path until one succeeds; return the first error if
+        none does."""
         errors = []
         for path in self._paths:
 
@@ -203,7 +214,7 @@ AND (NOT %(spares_older)s OR age(t.xmin) <= 0)
 ORDER BY 2, 3, 4
 """
 # What only combines values of the row by immutable functions of the server refuses nothing that
-# was let in once.
+# was accepted once.
 _DOUBTFUL = rf"""
 AND (c.conbin::text ~ 'SQLVALUEFUNCTION|COERCEVIAIO|COERCETODOMAIN ' OR EXISTS (
   SELECT 1 FROM regexp_matches(c.conbin::text, 'funcid (\d+)', 'g') AS called(ids)

@@ -1,4 +1,4 @@
-"""What must be true of a server before a restore writes its first byte there."""
+"""Checks of a server before a restore writes its first byte there."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SUPERUSER_WARNING = "restoring as a superuser: whatever the backup holds runs wi
 
 
 def refuse_options(request: RestoreRequest) -> None:
-    """Raise `BadSetting` for options that PostgreSQL has not."""
+    """Raise `BadSetting` for options that restores of PostgreSQL do not have."""
     request.refuse_unknown_options(SKIP_FAILING, LEAVE_OUT_SCHEDULER)
 
 
@@ -43,8 +43,10 @@ def restrict_requirements(
     roles: Collection[str] = (),
     tablespaces: Collection[str] = (),
 ) -> Inventory:
-    """`expected` with of its needs only these: those of a part. The part belongs to whoever owns
-    its objects, so the database's own owner is none of them."""
+    """Return `expected` with only these of its requirements: those of a selection.
+
+    The owner of the database is not among them, as a selection does not need that role.
+    """
     settings = dict(expected.settings or {})
     settings.pop("owner", None)
     recorded = json.loads(settings.get("tablespaces", "[]"))
@@ -70,8 +72,10 @@ def requirements_of(chosen: ResolvedSelection, expected: Inventory) -> Inventory
 def check_requirements(
     connection: Connection, expected: Inventory, request: RestoreRequest
 ) -> None:
-    """Raises `BadSetting` when the server is older than the backup's, or lacks extensions or
-    roles; each is named."""
+    """Raise `BadSetting` when the server is older than the backup's, or lacks extensions or roles.
+
+    Each that is missing is named.
+    """
     _refuse_older_server(connection, expected)
     _refuse_missing_extensions(connection, installable(expected))
     restrict_requirements = _roles_needed(expected, request)
@@ -84,8 +88,10 @@ def check_requirements(
 
 
 def refuse_read_only(connection: Connection) -> None:
-    """Raises `BadSetting` where every statement of a restore would be refused: on a standby, and in
-    sessions that are read-only by a setting, naming where that is set."""
+    """Raise `BadSetting` on a standby and for sessions that are read-only by a setting.
+
+    The error names where it is set.
+    """
     row = connection.execute(_WRITABLE).fetchone()
     assert row is not None
     is_standby, is_read_only, source, role, database = row
@@ -144,7 +150,10 @@ def _roles_needed(expected: Inventory, request: RestoreRequest) -> set[str]:
 
 
 def archive_major(expected: Inventory) -> int | None:
-    """Of the program that wrote the backup's archive: one as new is needed to read it."""
+    """Return the major version of the pg_dump that wrote the archive, None if it is not recorded.
+
+    A pg_restore as new is needed to read it.
+    """
     settings = expected.settings or {}
     names = ("dump_client", "server_version")
     majors = (version_major(settings.get(name, "")) for name in names)
@@ -159,8 +168,10 @@ def missing_tablespaces(connection: Connection, expected: Inventory) -> Collecti
 
 
 def own_tablespace(connection: Connection, expected: Inventory) -> tuple[str, str]:
-    """Return the tablespace that the new database shall have, and why it has not the recorded one;
-    empty for the server's default, and when there is nothing to say."""
+    """Return the tablespace for the new database, and a note why it is not the recorded one.
+
+    The tablespace is "" for the server's default, the note "" if it is the recorded one.
+    """
     name = (expected.settings or {}).get("tablespace", "")
     if name in ("", "pg_default"):
         return "", ""
@@ -176,12 +187,13 @@ def own_tablespace(connection: Connection, expected: Inventory) -> tuple[str, st
 
 
 def is_superuser(connection: Connection) -> bool:
+    """Return whether the role of `connection` is a superuser."""
     row = connection.execute("SELECT current_setting('is_superuser')").fetchone()
     return row == ("on",)
 
 
 def version_major(version: str) -> int | None:
-    """15 of "15.4 (Debian 15.4-1)", 18 of "18beta1"; None of what is no version."""
+    """Return 15 for "15.4 (Debian 15.4-1)", 18 for "18beta1", None for what is no version."""
     match = re.match(r"\d+", version)
     return int(match[0]) if match else None
 

@@ -26,8 +26,10 @@ from covetbackup.core.stream.secret import Secret
 def check_new_database(
     settings: ConnectionSettings, password: Secret | None, wanted: CheckInput
 ) -> list[Check]:
-    """Return the checks in the order in which a restore would meet them. A server that does not
-    answer is a check that failed."""
+    """Return the checks in the order in which a restore would meet them.
+
+    A server that does not answer is a check that failed.
+    """
     wanted = with_selection_requirements(wanted)
     try:
         with maintenance_connection(settings, password) as connection:

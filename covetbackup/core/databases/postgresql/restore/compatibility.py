@@ -1,7 +1,7 @@
-"""Whether a PostgreSQL server has what a backup needs: version, programs, extensions, roles.
+"""Checks whether a PostgreSQL server has what a backup needs: version, extensions, roles.
 
-What the engine itself refuses is asked with the engine's own functions, so that a check and the
-restore after it cannot disagree.
+What a restore itself refuses is checked by the same functions, so that a check and the restore
+after it cannot disagree.
 """
 
 from __future__ import annotations
@@ -27,31 +27,32 @@ from covetbackup.core.databases.postgresql.server.connection import (
 from covetbackup.core.databases.restore import CheckInput, OwnerPolicy, RestoreRequest
 from covetbackup.core.errors import CovetError
 
-_NOBODY = RestoreRequest(owner=OwnerPolicy.NONE.value)
+_NO_OWNER = RestoreRequest(owner=OwnerPolicy.NONE.value)
 _ANYWHERE = ("", "C", "POSIX")
 
 
 def with_selection_requirements(wanted: CheckInput) -> CheckInput:
-    """With the needs of what is chosen instead of those of the whole backup."""
+    """Return `wanted` with the requirements of its selection instead of those of the backup."""
     if wanted.chosen is None:
         return wanted
     return replace(wanted, expected=check_server.requirements_of(wanted.chosen, wanted.expected))
 
 
 def answer_check(connection: Connection, settings: ConnectionSettings) -> Check:
+    """Return the check of the server that answered: it passed."""
     version = connection.info.parameter_status("server_version")
     detail = f"PostgreSQL {version} answers at {settings.host}:{settings.port}."
     return Check(Level.PASS, "Target server", detail)
 
 
 def writable_check(connection: Connection) -> Check:
-    """Whether its sessions may write at all."""
+    """Check whether sessions of this role may write at all."""
     good = "Sessions there may write."
     return _tried("Writable", good, lambda: check_server.refuse_read_only(connection))
 
 
 def compatibility_checks(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
-    """One check for each thing that is needed, in the order in which a restore would meet them."""
+    """Yield the checks of what a new database needs, in the order in which a restore needs it."""
     settings = wanted.expected.settings or {}
     yield from requirement_checks(connection, wanted)
     for line in external_connection_notices(wanted.expected, wanted.request.database):
@@ -61,15 +62,15 @@ def compatibility_checks(connection: Connection, wanted: CheckInput) -> Iterator
 
 
 def requirement_checks(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
-    """Those that do not concern the database as a whole."""
+    """Yield the checks of what the restored objects need, whatever database they go into."""
     settings = dict(wanted.expected.settings or {})
     owner = settings.pop("owner", "")
     alone = Inventory(settings=settings)
-    unfit = check_server.check_requirements
+    check_requirements = check_server.check_requirements
     yield _tried(
         "Version",
         f"The backup is of PostgreSQL {settings.get('server_version', 'an unknown version')}.",
-        lambda: unfit(connection, alone, _NOBODY),
+        lambda: check_requirements(connection, alone, _NO_OWNER),
     )
     if not wanted.request.has_structure:
         return
@@ -81,7 +82,7 @@ def requirement_checks(connection: Connection, wanted: CheckInput) -> Iterator[C
 
 
 def _tried(title: str, good: str, act: Callable[[], str | None]) -> Check:
-    """What `act` says, else `good`; the error it raises makes a failure."""
+    """Return a passed check with what `act` returns, else `good`; failed if it raises."""
     try:
         return Check(Level.PASS, title, act() or good)
     except CovetError as error:
@@ -98,7 +99,7 @@ def _tools(connection: Connection, settings: dict[str, str]) -> str:
 def _extensions(connection: Connection, needed: Inventory) -> Check:
     good = _all_there(needed.extensions)
     check = _tried(
-        "Extensions", good, lambda: check_server.check_requirements(connection, needed, _NOBODY)
+        "Extensions", good, lambda: check_server.check_requirements(connection, needed, _NO_OWNER)
     )
     if check.level is not Level.PASS:
         return check
@@ -118,7 +119,7 @@ def _extensions(connection: Connection, needed: Inventory) -> Check:
 
 
 def _schedulers(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
-    """Extensions that only one database of a server can have."""
+    """Warn of extensions that only one database of a server can have."""
     for name in set(wanted.expected.extensions) & EXTENSIONS.keys():
         reason = why_not(connection, name, wanted.request.database)
         about = EXTENSIONS[name]
@@ -193,7 +194,7 @@ UNION SELECT collcollate FROM pg_collation WHERE collprovider = 'c' AND collcoll
 
 
 def _plain(locale: str) -> str:
-    """Systems write en_US.UTF-8 and en_US.utf8 and mean the same."""
+    # Systems write en_US.UTF-8 and en_US.utf8 and mean the same.
     return locale.lower().replace("-", "")
 
 

@@ -1,4 +1,4 @@
-"""Whether there is room: on the server's disk as far as it can be seen, and for temporary files."""
+"""Checks of disk space: on the server as far as it can be seen, and for temporary files here."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ _WITH_INDEXES = 1.3
 
 
 def disk_space(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
-    """One check for the server, and one for here if the restore spools the archive: a dump in
-    parts is loaded by several jobs as it is."""
+    """Yield a check for the server, and one for this machine if the restore spools the archive.
+
+    A dump in parts is loaded by several jobs without a spool.
+    """
     tables = int((wanted.expected.settings or {}).get("table_bytes", "0"))
     yield _on_the_server(connection, tables or wanted.plain_bytes or 0)
     if (wanted.request.jobs or 1) > 1 and tables and wanted.method == METHOD:
@@ -45,7 +47,7 @@ def _on_the_server(connection: Connection, need: int) -> Check:
 
 
 def _data_directory(connection: Connection) -> Path | None:
-    """None unless the server runs on this machine, its role may ask, and we may look."""
+    """Return the data directory if the server runs on this machine and it can be inspected."""
     try:
         row = connection.execute(
             "SELECT pg_backend_pid(), current_setting('data_directory')"

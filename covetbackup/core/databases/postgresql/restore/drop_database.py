@@ -1,7 +1,7 @@
-"""Drops a scratch database: without its subscriptions, and within a limit that is said.
+"""Dropping of a scratch database with its subscriptions, within a time limit.
 
-DROP DATABASE refuses a database that a subscription is in, and waits without limit for a lock on
-the database and for background processes, of an extension say, that do not let go of it.
+DROP DATABASE refuses a database that has a subscription, and waits without limit for a lock on the
+database and for background processes, of an extension say, that stay connected to it.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _left(connection: Connection, name: str, why: str) -> DatabaseError:
     ).fetchone()
     if limit is None:
         return DatabaseError(f"database {name!r} is gone, though the server refused{why}")
-    # PostgreSQL marks with -2 what DROP DATABASE has begun to remove: nobody can enter it.
+    # PostgreSQL marks with -2 what DROP DATABASE has begun to remove: no session can enter it.
     state = "half removed" if limit[0] == -2 else "whole"
     return DatabaseError(
         f"scratch database {name!r} was not dropped{why}; it is left on the server, {state}",

@@ -1,4 +1,4 @@
-"""Which entries pg_restore failed at, and which it had not come to. Pure: values in, values out."""
+"""Entries that a pg_restore failed at, and those it had not come to. Pure."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ _LAST = (EVENT_TRIGGER, b"MATERIALIZED VIEW DATA")
 
 
 def failed_entries(messages: str, contents: TableOfContents) -> Sequence[Entry]:
-    """Return the entries that failed, in the order of `contents`; none if the verbose `messages`
-    do not tell, or not all of them as their beginning is cut off."""
+    """Return the entries that failed, in the order of `contents`.
+
+    None is returned if the verbose `messages` do not tell, or not all, as their beginning is cut.
+    """
     if _BEGINNING not in messages:
         return ()
     ids = {int(number) for number in _FAILED.findall(messages)}
@@ -26,8 +28,10 @@ def failed_entries(messages: str, contents: TableOfContents) -> Sequence[Entry]:
 
 
 def after(contents: TableOfContents, failed: Entry) -> TableOfContents:
-    """Return what one job that stops at its first error, `failed`, has not come to: it makes
-    everything but grants first, then grants, then what may need these."""
+    """Return what one job that stopped at its first error, `failed`, had not come to.
+
+    It creates everything but grants first, then grants, then what may depend on these.
+    """
     turn, place = _turn(failed), contents.entries.index(failed)
     left = {
         entry.dump_id
@@ -38,7 +42,7 @@ def after(contents: TableOfContents, failed: Entry) -> TableOfContents:
 
 
 def in_order(contents: TableOfContents) -> list[Entry]:
-    """Return what `contents` create in the order in which one job makes it."""
+    """Return the entries of `contents` in the order in which one job creates them."""
     made = [entry for entry in contents.entries if not entry.is_setting]
     return sorted(made, key=_turn)
 

@@ -1,4 +1,4 @@
-"""What restores of PostgreSQL can do, and how to ask for it. Contacts no server."""
+"""What restores of PostgreSQL can do, and their options. No server is contacted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _refuse_name(name: str) -> None:
     if name.startswith(scratch.PREFIX):
         raise BadSetting(
             f"names that begin with {scratch.PREFIX} are those of unfinished restores",
-            "choose another name",
+            "enter another name",
         )
 
 

@@ -1,4 +1,4 @@
-"""Sinks of a restore: pg_restore fed by a pipe, or in parallel from a spool; the roles script."""
+"""Sinks of a restore: pg_restore fed by a pipe, or in parallel from a spool; small scripts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from covetbackup.core.stream.process import CommandSink, CommandSource
 from covetbackup.core.stream.secret import Secret
 
 _SCRIPT_BYTES = 64 << 20
-_TALK_BYTES = 32 << 20  # it says about 150 bytes of each entry
+_VERBOSE_BYTES = 32 << 20  # it prints about 150 bytes for each entry
 
 
 Running = CommandSink | OlderServerSink
@@ -44,6 +44,7 @@ class PgRestore:
     continues_after_errors: bool = False
 
     def start(self, *arguments: str | ChildFile) -> Running:
+        """Start it with more `arguments`, as a sink of what it reads."""
         return self._run(
             CommandSink(
                 [*self.argv, *self._fit(arguments)],
@@ -54,14 +55,14 @@ class PgRestore:
         )
 
     def start_verbose(self, *arguments: str | ChildFile) -> Running:
-        """As `start`, with all that it says of each entry in its messages."""
+        """Start it so that its messages name each entry."""
         return self._run(
             CommandSink(
                 [*self.argv, "--verbose", *self._fit(arguments)],
                 env=self.env,
                 secrets=self.secrets,
                 idle=self.idle,
-                message_bytes=_TALK_BYTES,
+                message_bytes=_VERBOSE_BYTES,
             )
         )
 
@@ -72,7 +73,7 @@ class PgRestore:
         return OlderServerSink(running) if self.continues_after_errors else running
 
     def script(self, *arguments: str | ChildFile) -> bytes:
-        """The statements that it would run, as one text for the server."""
+        """Return the statements that it would run, as one text for the server."""
         options = [option for option in self.argv if not option.startswith("--dbname=")]
         pieces = []
         with CommandSource([*options, *arguments, "--file=-"]) as chunks:
@@ -86,15 +87,14 @@ _FOR_PSQL = re.compile(rb"^\\(?:un)?restrict \w+\n", re.MULTILINE)
 
 
 def server_script(script: bytes) -> bytes:
-    """Return a script of pg_restore without the lines that are for psql alone, which stand before
-    everything and after everything else."""
+    """Return a script of pg_restore without its psql commands, its first and last lines."""
     begin, end = script.find(b"\nSET "), script.rfind(b"\n-- PostgreSQL database dump complete")
     return _FOR_PSQL.sub(b"", script[:begin]) + script[begin:end]
 
 
 @dataclass(frozen=True, slots=True)
 class SpoolFile:
-    """Stands in an argument list for the path of an unlinked file."""
+    """A `ChildFile`: an open file without a path, passed to a program as an argument."""
 
     descriptor: int
 
@@ -107,7 +107,7 @@ class SpoolFile:
 
 @contextmanager
 def memory_file(name: str, content: bytes) -> Iterator[SpoolFile]:
-    """A file with `content` that is in memory and has no path; `name` is for people."""
+    """Create a file in memory with this `content`; `name` only appears in /proc."""
     with open(os.memfd_create(name, os.MFD_CLOEXEC), "wb", buffering=0) as file:
         rest = memoryview(content)
         while rest:
@@ -118,18 +118,21 @@ def memory_file(name: str, content: bytes) -> Iterator[SpoolFile]:
 def start_single_stream(
     command: PgRestore, jobs: int, expected_bytes: int, *arguments: str | ChildFile
 ) -> Sink:
-    """Return what takes a dump in one stream; several jobs load only its data side by side, as two
-    can deadlock over the indexes of partitions. Raises as `SpooledLoad` does."""
+    """Return the sink of a dump in one stream.
+
+    Several jobs load only its data in parallel, as two can deadlock over the indexes of partitions.
+    Raises as `SpooledLoad` does.
+    """
     if jobs == 1 or "--section=data" not in arguments:
         return command.start(*arguments)
     return SpooledLoad(command, *arguments, jobs=jobs, expected_bytes=expected_bytes)
 
 
 class SpooledLoad:
-    """Parallel pg_restore needs to seek, so the archive goes to a file without a name first.
+    """A sink that spools the archive for a parallel pg_restore, which needs to seek.
 
-    It lies in the directory for temporary files (TMPDIR) and is gone with this process, however
-    that ends. Raises `StorageFull` at once when `expected_bytes` do not fit there.
+    The file has no name; it is in the directory for temporary files (TMPDIR) and disappears with
+    this process. Raises `StorageFull` at once when `expected_bytes` do not fit there.
     """
 
     def __init__(
@@ -176,14 +179,14 @@ class SpooledLoad:
 def _spool_error(error: OSError) -> StorageFull | SinkFailed:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageFull(
-            "no room for the dump among the temporary files",
+            "no space for the dump in the directory for temporary files",
             "restore with one job, or let TMPDIR name a larger place",
         )
     return SinkFailed(f"cannot write a temporary file: {error.strerror}")
 
 
 class ScriptSink:
-    """Collects something small, of `most` bytes, and hands it to `run` at the commit."""
+    """A sink that collects at most `most` bytes and passes them to `run` at the commit."""
 
     def __init__(self, run: Callable[[bytes], None], most: int = _SCRIPT_BYTES) -> None:
         self._run = run
@@ -193,7 +196,7 @@ class ScriptSink:
     def write(self, chunk: bytes) -> None:
         self._script += chunk
         if len(self._script) > self._most:
-            raise TooLarge(f"what comes is longer than {self._most} bytes")
+            raise TooLarge(f"the script is longer than {self._most} bytes")
 
     def commit(self) -> None:
         self._run(bytes(self._script))

@@ -1,4 +1,4 @@
-"""What of a PostgreSQL database is not in its backup, and what the server will not give it."""
+"""Checks that warn of what a restored database will lack."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from covetbackup.core.errors import as_sentence
 
 
 def losses(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
-    """A warning for each thing that a whole restore will lack."""
+    """Yield a warning if the tablespace cannot be used, and for each thing not in the backup."""
     _, why = check_server.own_tablespace(connection, wanted.expected)
     if why:
         fix = "Create it, or grant it to the restoring role, if its disk matters."

@@ -1,7 +1,7 @@
-"""One restore: a scratch database is filled, compared by the caller, and renamed at the commit.
+"""Restore into a new database: a scratch database is filled, and renamed at the commit.
 
-The target's name must be free, or the target is asked to be replaced: then the rename is a swap,
-see `replace`. Nothing that exists is ever dropped.
+The target's name must be free, or the request is to replace it: then the rename is a swap, see
+`replace`. Nothing that exists is ever dropped.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class PostgresRestore:
         elif self._request.selection is not None:
             raise BadSetting(
                 "of a dump in one stream nothing can be selected",
-                "restore all of it; or let pg_restore choose from what `cat … dump.pgc` writes",
+                "restore all of it; or let pg_restore select from what `cat … dump.pgc` writes",
             )
         if self.chosen is not None:
             self._check_selection(self.chosen)
@@ -184,7 +184,7 @@ class PostgresRestore:
         return self._load.chosen
 
     def inventory(self) -> Inventory:
-        # At once, as each keeps but one core of the server busy: of a restore of 650 MB, one after
+        # In parallel, as each uses only one core of the server: of a restore of 650 MB, one after
         # the other took 4 s of 31.
         expected = self.chosen.of(self._expected) if self.chosen else self._expected
         notes: list[str] = []
@@ -203,7 +203,10 @@ class PostgresRestore:
         return self._load.deferred.without(self._with_event_triggers(found))
 
     def _with_event_triggers(self, found: Inventory) -> Inventory:
-        """They would act on what the restore still does, and on each session that counts."""
+        """Create event triggers and return `found` with them.
+
+        They come last, as they would act on the rest of the restore and on sessions that count.
+        """
         with translated(self._database.settings):
             if not self._load.create_event_triggers():
                 return found
@@ -255,8 +258,11 @@ class PostgresRestore:
             self._report_missing_tablespaces()
 
     def _finish_contents(self) -> None:
-        """All that refers to what is in a renamed schema goes on doing so; only code that is kept
-        as text does not, of which the selection's warnings tell."""
+        """Advance sequences, rename schemas and disable external connections.
+
+        References to objects in a renamed schema stay valid, except in code that is stored as text,
+        of which the selection's warnings tell.
+        """
         chosen, expected, target = self.chosen, self._expected, self._target
         with translated(self._database.settings), self._database.connect() as connection:
             if chosen is None or chosen.with_data:
@@ -292,8 +298,10 @@ class PostgresRestore:
             self._progress.note(f"roles created: {', '.join(self._created_roles)}")
 
     def _dry_run_properties(self) -> list[sql.Composed]:
-        """The statements for the commit point that this role may run, tried and rolled back: a
-        failure must show now and not after hours of loading."""
+        """Return the statements for the commit point that succeed in a trial.
+
+        A failure must show now and not after hours of loading.
+        """
         wanted = properties.property_statements(
             self._database.name, self._expected, keep_owner=self._keeps_owner
         )
@@ -357,7 +365,7 @@ class PostgresRestore:
                 )
                 roles.drop_roles(connection, self._created_roles)
         except (CovetError, psycopg.Error) as error:
-            # The restore's own failure may be on its way up already; a sweep will take this.
+            # The restore's own failure may be on its way up already; a sweep will drop this.
             name = self._database.name
             _log.warning("scratch database stays until a sweep scratch=%s %s", name, error)
             self.left = f"scratch database {name!r} is left: {error}"

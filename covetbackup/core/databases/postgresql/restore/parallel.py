@@ -1,7 +1,7 @@
-"""Loads an archive from its parts: structure, data over several connections, then the rest.
+"""Parallel restore of an archive in parts: structure, data over several connections, then the rest.
 
-Structure, and what can only be made when the rows are there, is pg_restore's work. It needs no more
-than the table of contents for that, so the data is never staged.
+Structure, and what can only be created once the rows are loaded, is pg_restore's work. It needs
+only the table of contents for that, so the data is never staged.
 """
 
 from __future__ import annotations
@@ -63,9 +63,12 @@ _SETTINGS = (b"STDSTRINGS", b"SEARCHPATH")
 
 
 class ParallelRestore:
-    """`command` and `connect` reach the database that is filled. First `HEAD` goes into its sink,
-    then `open` looks at it. A dump in one stream goes into the sink of `DUMP` instead. What the
-    server refuses to create is left out if `skips_failing`, but never what rows need."""
+    """The load of a dump into the database that `command` and `connect` reach.
+
+    First the member `HEAD` is written into its sink, then `open` reads it. A dump in one stream is
+    written into the sink of `DUMP` instead. What the server refuses to create is left out if
+    `skips_failing`, but never what rows need.
+    """
 
     def __init__(
         self,
@@ -104,7 +107,7 @@ class ParallelRestore:
         self._files = ExitStack()
 
     def open(self, sizes: Mapping[str, int]) -> None:
-        """Find out what comes, and where it lies in members of these `sizes`."""
+        """Resolve what is restored, and where it is in members of these plain `sizes` in bytes."""
         contents = self._read_contents()
         self._offsets = PartOffsets(contents, sizes)
         if self._selection is not None:
@@ -112,6 +115,7 @@ class ParallelRestore:
         self._split_deferred(contents)
 
     def groups(self) -> Iterator[Sequence[MemberRange]]:
+        """Yield the ranges of parts to load, and create structure before and after them."""
         contents = self._contents = self._adapt(self._read_contents())
         assert self._offsets is not None
         self._progress.phase("making tables")
@@ -131,7 +135,7 @@ class ParallelRestore:
         self._create_post_data(contents)
 
     def single_stream_groups(self) -> Iterator[Sequence[MemberRange]]:
-        """As `groups`, of a dump in one stream: read twice if some rows have to come first."""
+        """Yield the dump in one stream, as `groups` does; twice if some rows are loaded first."""
         yield (MemberRange(DUMP),)
         if self._is_read_twice:
             yield (MemberRange(DUMP),)
@@ -139,7 +143,7 @@ class ParallelRestore:
             self._create_post_data(self._contents)
 
     def single_stream_sink(self, load: Callable[..., Sink], progress: Progress) -> Sink:
-        """Where the stream goes. `load` starts pg_restore with more arguments, to be fed."""
+        """Return the sink of the stream. `load` starts pg_restore with more arguments as a sink."""
 
         def begin(contents: TableOfContents | None) -> tuple[Sink, bool]:
             if contents is None:
@@ -183,7 +187,7 @@ class ParallelRestore:
         return _structure(self._read_contents()).within(Section.PRE_DATA)
 
     def _split_deferred(self, contents: TableOfContents) -> None:
-        """What can only be made after the rename has to wait, its rows beside."""
+        """Split off what can only be created after the rename; its rows are held until then."""
         self._deferred = DeferredExtensions(self._connect, deferred_contents(contents))
         waiting = {each.dump_id for each in self._deferred.entries}
         self._contents = contents.filter(lambda entry: entry.dump_id not in waiting)
@@ -191,7 +195,10 @@ class ParallelRestore:
         self._entries = {entry.dump_id: entry for entry in entries}
 
     def _create_extensions(self, structure: TableOfContents) -> set[int]:
-        """Make what has rows of its own that others may look at; the dump ids of all it took."""
+        """Create the extensions if others may depend on their configuration rows.
+
+        Returns the dump ids of all that was created.
+        """
         self._deferred.create_schemas()
         if not configuration_rows(self._read_contents()):
             return set()
@@ -200,8 +207,10 @@ class ParallelRestore:
         return early
 
     def create_event_triggers(self) -> bool:
-        """Make what acts on whatever is made after it; whether there is any. For after everything
-        else, the comparison included."""
+        """Create event triggers, after everything else, the comparison included.
+
+        Returns whether there are any.
+        """
         if self._contents is None:
             return False
         _, triggers = split_event_triggers(self._contents)
@@ -212,19 +221,22 @@ class ParallelRestore:
 
     @property
     def deferred(self) -> DeferredExtensions:
-        """What waits for the rename."""
+        """The extensions that are created after the rename."""
         return self._deferred
 
     def create_deferred(self) -> None:
-        """Make it, in the database that has its name now. Raises `CovetError`, `psycopg.Error`."""
+        """Create what waited for the rename. Raises `CovetError` and `psycopg.Error`."""
         structure = _structure(self._deferred.contents)
         self._structure.run(structure.within(Section.PRE_DATA))
         self._deferred.move_rows()
         self._structure.run(structure.within(Section.DATA, Section.POST_DATA))
 
     def _load_configuration(self, contents: TableOfContents) -> Iterator[Sequence[MemberRange]]:
-        """One after the other, as pg_dump has put them: there may be keys between them. Rows that
-        speak of what is made later are refused now, and loaded with all others."""
+        """Yield the configuration rows one after the other, in the order of pg_dump.
+
+        There may be keys between them. Rows that depend on what is created later are refused now,
+        and loaded with all others.
+        """
         assert self._offsets is not None
         for entry in configuration_rows(contents):
             pieces = self._offsets.member_ranges([entry.dump_id])
@@ -235,14 +247,14 @@ class ParallelRestore:
                 self._failures.clear()
 
     def _retry(self) -> Sequence[MemberRange]:
-        """Pieces whose rows were refused, for another time."""
+        """Return the ranges whose rows were refused, to be loaded again."""
         failures, self._failures = self._failures, []
         self._retry_rows.prepare(failures)
-        self._pool.close()  # what comes next is loaded with another search path, perhaps
+        self._pool.close()  # what follows may be loaded with another search path
         return [failure.piece for failure in failures]
 
     def _adapt(self, contents: TableOfContents) -> TableOfContents:
-        """Contents that this server takes from this role. Raises `BadSetting`."""
+        """Return `contents` adapted to this server. Raises `BadSetting` for what it refuses."""
         with closing(self._connect()) as connection:
             set_dump_encoding(connection, contents)
             refuse_forbidden(
@@ -259,6 +271,7 @@ class ParallelRestore:
         return contents.filter(lambda entry: entry.dump_id in closure.dump_ids)
 
     def sink(self, piece: MemberRange, progress: Progress) -> Sink:
+        """Return the sink of `piece`: `HEAD`, or a range of a part."""
         if piece.member == HEAD:
             return ScriptSink(self._take_head, HEAD_BYTES)
         if self._offsets is None:
@@ -268,25 +281,24 @@ class ParallelRestore:
         return TentativeSink(piece, sink, self._failures.append)
 
     def required(self, expected: Inventory) -> Inventory:
-        """Return what must be there of `expected` without what was refused and left out, or waits
-        for the rename."""
+        """Return what of `expected` must be restored without what was left out or is deferred."""
         left_out = [*self._refused.left_out, *self._deferred.entries]
         return expected_without(expected, left_out, self._read_contents()) if left_out else expected
 
     @property
     def notes(self) -> Sequence[str]:
-        """What the result has to say of it, and of constraints that do not hold."""
+        """Notes for the result: adaptations, what was left out, constraints that do not hold."""
         refused = self._refused
         broken = invalid_index_notes(self._contents, refused.left_out) if self._contents else ()
         return [*self._adaptations, *refused.notes, *broken, *self._checks.notes]
 
     @property
     def loaded(self) -> Mapping[str, int]:
-        """How many rows each COPY brought, by the label of its table."""
+        """The number of rows that were loaded, by the label of their table."""
         return self._pool.rows
 
     def close(self) -> None:
-        """End what is still connected to the database."""
+        """Close all connections to the database."""
         self._pool.close()
         self._files.close()
 
@@ -319,8 +331,10 @@ class ParallelRestore:
 
 
 def readable_contents(head: bytes, expected: Inventory) -> TableOfContents:
-    """Return the contents with what `expected` records of them. Raises `Incomplete` for what cannot
-    be read here."""
+    """Return the table of contents in `head`, with the dependencies that `expected` records.
+
+    Raises `Incomplete` for one that cannot be read.
+    """
     try:
         return with_recorded_dependencies(read_contents(head), expected.settings or {})
     except (NeedsMore, Unsupported) as error:
@@ -328,15 +342,17 @@ def readable_contents(head: bytes, expected: Inventory) -> TableOfContents:
 
 
 def prepare_copy_session(connection: Connection, contents: TableOfContents) -> None:
-    """Values are then read as they were written, whatever the settings of server and role; in the
-    encoding of the connection."""
+    """Make `connection` read values as they were written, whatever the settings of server and role.
+
+    Its encoding is not changed.
+    """
     _set(connection, contents, *_SETTINGS)
     for statement in _SESSION:
         connection.execute(statement)
 
 
 def set_dump_encoding(connection: Connection, contents: TableOfContents) -> None:
-    """From now on in the encoding of the dump."""
+    """Set the client encoding to that of the dump."""
     _set(connection, contents, _ENCODING)
 
 
@@ -350,8 +366,8 @@ def _structure(contents: TableOfContents) -> TableOfContents:
     return contents.filter(lambda entry: not entry.has_data)
 
 
-# A server's own settings must change no value. The commit that matters is the last one, the
-# renaming: it waits for the disk, and for everything before it.
+# A server's own settings must change no value. The commit that matters is the last one, that of the
+# rename: it waits for the disk, and for everything before it.
 _SESSION = (
     "SET DateStyle = ISO",
     "SET IntervalStyle = postgres",

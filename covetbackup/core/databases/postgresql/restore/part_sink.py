@@ -1,4 +1,4 @@
-"""The sink of one part: takes its blocks apart and gives each to the server."""
+"""The sink of one part: its blocks are decoded, and each is loaded by a COPY."""
 
 from __future__ import annotations
 
@@ -56,33 +56,36 @@ class CopyTarget:
         self._rows = ExitStack()
 
     def begin(self) -> None:
-        """Whatever comes until `commit` is kept or undone together."""
+        """Begin a part: all of it is loaded by `commit`, or nothing."""
         self.connection.execute("SAVEPOINT loading")
 
     def count(self, label: str, rows: int) -> None:
+        """Record that `rows` went to the table of this label."""
         self._counted.append((label, rows))
 
     def commit(self) -> None:
+        """End the part, and report its numbers of rows."""
         self._end()
         for label, rows in self._counted:
             self._add_rows(label, rows)
 
     def begin_copy(self) -> None:
+        """Prepare the connection for a COPY of rows as they were written."""
         self._rows.enter_context(self._dump_encoding())
         disable_send_timeout(self.connection)
 
     def end_copy(self) -> None:
+        """Undo `begin_copy`."""
         enable_send_timeout(self.connection)
         self._rows.close()
 
     def roll_back(self) -> None:
-        """After a refusal of the server: nothing of the part is kept, nor are the settings that
-        were made for its rows."""
+        """Undo the part and the settings for its rows, after a refusal of the server."""
         self.connection.execute("ROLLBACK TO SAVEPOINT loading")
         enable_send_timeout(self.connection)
 
     def abort(self) -> None:
-        # Before the end of a COPY, this is no end of its rows: nothing of it is kept.
+        """Close the connection, which undoes everything: a COPY that has not ended is discarded."""
         self.connection.close()
 
     def _end(self) -> None:
@@ -90,8 +93,10 @@ class CopyTarget:
 
 
 class PooledCopyTarget(CopyTarget):
-    """A connection for one part alone, and a transaction for all that is in it. After the commit
-    the connection goes to `release_to`."""
+    """A pooled connection that loads one part in a transaction of its own.
+
+    After the commit the connection is returned to `release_to`.
+    """
 
     def __init__(
         self,
@@ -117,9 +122,11 @@ class PooledCopyTarget(CopyTarget):
 
 
 class ConnectionPool:
-    """Opens connections by `connect` as they are needed, and lends each to one part after the
-    other: a backup has hundreds of parts, and a server far away takes its time for each. `rows` is
-    how many came to each table, by its label."""
+    """A pool of connections that `connect` opens as they are needed, each for one part at a time.
+
+    A backup has hundreds of parts, and connecting to a distant server takes time. `rows` is how
+    many were loaded into each table, by its label.
+    """
 
     def __init__(self, connect: Callable[[], Connection]) -> None:
         self.rows: dict[str, int] = {}
@@ -128,12 +135,13 @@ class ConnectionPool:
         self._idle: list[Connection] = []
 
     def acquire(self) -> PooledCopyTarget:
+        """Return a connection for one part, which is returned with its commit."""
         with self._lock:
             connection = self._idle.pop() if self._idle else None
         return PooledCopyTarget(connection or self._connect(), self._take_back, self._add_rows)
 
     def close(self) -> None:
-        """End the connections that nobody has."""
+        """Close the idle connections."""
         with self._lock:
             while self._idle:
                 self._idle.pop().close()
@@ -148,8 +156,11 @@ class ConnectionPool:
 
 
 class PartSink:
-    """Loads a part through `loader`. While the server takes nothing, `progress` is told so. Data
-    that is of none of `entries` is an error, or left aside if it `skips_others`."""
+    """A sink that loads the part `name` through `loader`, with `progress` while it waits.
+
+    `place` tells whether blocks are cut at its boundaries. Data that belongs to none of `entries`
+    is an error, or is ignored if it `skips_others`.
+    """
 
     def __init__(
         self,
@@ -177,12 +188,12 @@ class PartSink:
             with self._reported():
                 loader.begin()
         except BaseException:
-            loader.abort()  # nobody has this sink yet
+            loader.abort()  # no caller has this sink yet
             raise
 
     @property
     def entry(self) -> Entry | None:
-        """Whose rows came last."""
+        """The entry of the last rows, None between two."""
         return self._entry
 
     def write(self, chunk: bytes) -> None:
@@ -199,7 +210,7 @@ class PartSink:
             self._loader.commit()
 
     def roll_back(self) -> None:
-        """After a refusal; the loader may be used again."""
+        """Undo the part after a refusal; the loader may be used again."""
         self._loader.roll_back()
 
     def abort(self) -> None:

@@ -1,4 +1,4 @@
-"""Whether the server's role may create the database and give it to its owners."""
+"""Checks whether the server's role may create the database and give it to its owners."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHOWN = 20
 
 
 def privileges(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
-    """One check for each right that is needed; a superuser has them all."""
+    """Yield a check for each privilege that is needed; a superuser has them all."""
     row = connection.execute(_SELF).fetchone()
     assert row is not None
     role, has_all, may_create = row
@@ -39,8 +39,11 @@ def privileges(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
 
 
 def _ownership(connection: Connection, wanted: CheckInput, role: str) -> Iterator[Check]:
-    """Giving away needs membership: of the database's own owner always, of the others' only if
-    they own something, which the inventory does not tell from being granted something."""
+    """Check memberships in owners, without which a role cannot give objects away.
+
+    The database's own owner is needed always, other roles only if they own something, which the
+    inventory does not tell from being granted something.
+    """
     if wanted.request.owner == "none":
         return
     owner = (wanted.expected.settings or {}).get("owner", "")
@@ -62,8 +65,10 @@ def _ownership(connection: Connection, wanted: CheckInput, role: str) -> Iterato
 
 
 def superuser_only(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
-    """What most servers let no ordinary role create; nothing of that is known of a superuser. The
-    restore asks the server itself, before it loads rows."""
+    """Warn of what most servers let only superusers create.
+
+    The restore tries it on the server itself, before it loads rows.
+    """
     if is_superuser(connection):
         return
     extensions = untrusted_extensions(connection, wanted.expected.extensions)

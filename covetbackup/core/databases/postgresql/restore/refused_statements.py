@@ -1,4 +1,4 @@
-"""Statements that the server refuses: run with other search paths, then left out or an error."""
+"""Statements that the server refuses: tried with other search paths, then left out or an error."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ _NOT_REFUSED = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable)
 
 
 class RefusedStatements:
-    """`paths` are the search paths of the source. `left_out` are the entries that failed with all
-    of them, if `skips_failing` asks for that, and `notes` say why each was left out."""
+    """Retries of statements with the search `paths` of the source.
+
+    `left_out` are the entries that failed with all of them, if `skips_failing` asks for that, and
+    `notes` say why each was left out.
+    """
 
     def __init__(self, paths: Sequence[str], *, skips_failing: bool) -> None:
         self.left_out: list[Entry] = []
@@ -32,10 +35,13 @@ class RefusedStatements:
         self.skips_failing = skips_failing
 
     def retry(self, entry: Entry, script: bytes, run: Callable[[bytes], None]) -> None:
-        """Have `run` execute `script`, which is pg_restore's for `entry` alone, as one step with
-        each search path until it succeeds. Raises `SinkFailed`, and what is no refusal."""
+        """Have `run` execute `script` with each search path until one succeeds, or leave it out.
+
+        `script` is pg_restore's for `entry` alone. Raises `SinkFailed`, and errors that are no
+        refusal of the statement.
+        """
         errors = []
-        # With the empty one first: jobs may have been in each other's way.
+        # With the empty one first: jobs may have blocked each other.
         for path in self._paths:
             try:
                 run(with_path(script, path, entry.codec))
@@ -61,8 +67,7 @@ class RefusedStatements:
 
 
 def with_path(script: bytes, path: str, codec: str) -> bytes:
-    """Return `script` of pg_restore, in the encoding `codec`, with another search path than the
-    empty one."""
+    """Return a `script` of pg_restore, in the encoding `codec`, with this search path."""
     value = sql.Literal(path).as_string(None)
     setting = f"SELECT pg_catalog.set_config('search_path', {value}, false);"
     return script.replace(_EMPTY_PATH, setting.encode(codec, errors="replace"), 1)

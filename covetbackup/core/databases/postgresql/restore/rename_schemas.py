@@ -1,7 +1,7 @@
-"""Schemas of a restored database that get another name, before other sessions can see them.
+"""Renaming of schemas in a restored database, before other sessions can see them.
 
 A schema in which an extension is stays, as most extensions cannot be moved and refer to themselves
-by name: everything else in it moves to a new schema. What refers to an object goes on doing so.
+by name: everything else in it moves to a new schema. References to objects stay valid.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from covetbackup.core.databases.postgresql.server.connection import Connection
 
 
 def rename_schemas(connection: Connection, schemas_as: Sequence[tuple[str, str]]) -> None:
-    """Give each schema its new name. One statement at a time, not one transaction: that would
-    need a lock on every table at once."""
+    """Give each schema in `schemas_as`, pairs of an old and a new name, its new name.
+
+    Each statement is its own transaction: one for all would need a lock on every table at once.
+    """
     for old, new in schemas_as:
         if connection.execute(_HAS_EXTENSION, (old,)).fetchone():
             _move(connection, old, new)
@@ -27,7 +29,7 @@ def rename_schemas(connection: Connection, schemas_as: Sequence[tuple[str, str]]
 def _move(connection: Connection, old: str, new: str) -> None:
     _create_like(connection, old, new)
     for kind, identity in connection.execute(_OBJECTS, (old,)).fetchall():
-        # Both are the server's own words, quoted where they must be.
+        # Both are texts of the server, quoted where they must be.
         text = sql.SQL(f"ALTER {_KINDS.get(kind, kind)} {identity} SET SCHEMA {{}}")
         connection.execute(text.format(sql.Identifier(new)))
 
@@ -64,7 +66,7 @@ FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a
 LEFT JOIN pg_roles r ON r.oid = a.grantee
 WHERE n.nspname = %s AND a.grantee <> n.nspowner AND (a.grantee = 0 OR r.oid IS NOT NULL)
 """
-# Indexes, row types, arrays, and sequences that a column owns go along with what they are of.
+# Indexes, row types, arrays, and sequences that a column owns move with what they belong to.
 _OBJECTS = """
 SELECT found.type, found.identity
 FROM pg_depend d CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) AS found

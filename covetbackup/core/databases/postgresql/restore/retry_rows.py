@@ -1,4 +1,4 @@
-"""What changes before rows that were refused are loaded again."""
+"""Changes to the database before refused rows are loaded again."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _NOT_FOUND = ("42", "3F")
 
 
 class RowRetry:
-    """Takes off `checks`, then goes through `paths`, the source's; `path` is the search path that
-    rows are to be loaded with."""
+    """The steps of loading refused rows again: check constraints are dropped, then search paths of
+    the source are tried; `path` is the search path that rows are to be loaded with."""
 
     def __init__(self, checks: DroppedCheckConstraints, paths: Sequence[str]) -> None:
         self.path = ""
@@ -23,8 +23,10 @@ class RowRetry:
         self._paths = list(paths)
 
     def prepare(self, failures: Sequence[RefusedRows]) -> None:
-        """Change something for another try of all of them. Raises what failed if nothing is left
-        that could change it."""
+        """Take the next step before all `failures` are loaded again.
+
+        Raises the error of a failure that no step can help.
+        """
         tables = [
             (each.entry.text(each.entry.schema), each.entry.text(each.entry.tag))
             for each in failures

@@ -1,7 +1,7 @@
-"""The scratch database of a restore: made, given its properties, renamed or dropped, swept.
+"""The scratch database of a restore: created, renamed or dropped, and swept if it is left.
 
 Its name carries the time of its creation, because a comment is a second statement that a crash can
-prevent. Its maker holds an advisory lock on the name, so a sweep never takes a living one.
+prevent. The restore holds an advisory lock on the name, so a sweep never drops one in use.
 """
 
 from __future__ import annotations
@@ -44,17 +44,18 @@ _RENAME_ATTEMPTS = 5
 
 
 def scratch_name(now: datetime) -> str:
+    """Return a unique name for a scratch database created at `now`."""
     return f"{PREFIX}{now.astimezone(UTC).strftime(_STAMP)}z_{secrets.token_hex(4)}"
 
 
 def refuse_taken(connection: Connection, target: str) -> None:
-    """Raises `TargetNotEmpty` if a database of that name exists, even an empty one.
+    """Raise `TargetNotEmpty` if a database of that name exists, even an empty one.
 
-    An empty database may be somebody's: with grants and settings, and a program about to fill it.
-    Nothing of it could be kept by a rename, so the person decides, not we.
+    An empty database may be in use: with grants and settings, and a program about to fill it. A
+    rename could retain none of that, so the user decides.
     """
     if len(target.encode()) > 63:
-        # The server would cut the name short in silence.
+        # The server would truncate the name with a notice only.
         raise BadSetting(f"the database name {target!r} is longer than 63 bytes")
     if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (target,)).fetchone():
         raise TargetNotEmpty(
@@ -64,9 +65,11 @@ def refuse_taken(connection: Connection, target: str) -> None:
 
 
 def create(connection: Connection, name: str, expected: Inventory, *, owner: str | None) -> None:
-    """A database of that name that only its owner and superusers can enter, with the encoding and
-    locale that `expected` records, and in its tablespace if that is here. Raises
-    `DatabaseError`."""
+    """Create a database that only its owner and superusers can connect to.
+
+    It has the encoding and locale that `expected` records, and its tablespace if that can be used.
+    Raises `DatabaseError`.
+    """
     connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (name,))
     options = _creation_options(connection, expected.settings or {})
     tablespace, _ = own_tablespace(connection, expected)
@@ -84,7 +87,8 @@ def create(connection: Connection, name: str, expected: Inventory, *, owner: str
         ) from error
     except errors.DatabaseError as error:
         raise DatabaseError(
-            f"cannot create a database like the one backed up: {line_of(error)}",
+            "cannot create a database with the encoding and locale of the backup:"
+            f" {line_of(error)}",
             "does this server have the locale of the original?",
         ) from error
     revoke = sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC")
@@ -128,7 +132,7 @@ def drop(
 def rename(
     connection: Connection, name: str, target: str, *, statements: list[sql.Composed]
 ) -> None:
-    """The commit point: `statements` and the rename in one transaction.
+    """Run `statements` and rename database `name` to `target` in one transaction: the commit point.
 
     Raises `TargetNotEmpty` if the name was taken meanwhile, `DatabaseError` if sessions stay in.
     """
@@ -168,9 +172,11 @@ def cleanup_scratch(
     *,
     say: Callable[[str], None] = _log.warning,
 ) -> list[str]:
-    """Drop scratch databases created before `older_than` (aware UTC) that a killed restore left;
-    their names. One whose restore still runs, here or on another machine, is left alone. One that
-    cannot be dropped is told to `say`, with the reason, and the others are dropped all the same."""
+    """Drop scratch databases created before `older_than` (aware UTC), and return their names.
+
+    One whose restore still runs, here or on another machine, is left alone. `say` gets the reason
+    for each that cannot be dropped; the others are dropped all the same.
+    """
 
     def connect_inside(name: str) -> Connection:
         return connect(settings.on(name), password, application=_SWEEP)

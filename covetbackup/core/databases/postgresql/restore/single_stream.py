@@ -1,4 +1,4 @@
-"""The sink of a dump in one stream: what it begins with, its contents, says where the rest goes."""
+"""The sink of a dump in one stream, whose table of contents decides where its data goes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from covetbackup.core.stream.base import Sink
 
 
 class SingleStreamSink:
-    """Asks `begin` for a sink when the contents are there, and feeds it all; None for contents that
-    are not understood. What `begin` returns besides is whether it wants to have the contents."""
+    """A sink that feeds the one that `begin` returns for the table of contents.
+
+    `begin` gets None for contents that are not supported here. It also returns whether its sink is
+    to be fed the table of contents, too.
+    """
 
     def __init__(self, begin: Callable[[TableOfContents | None], tuple[Sink, bool]]) -> None:
         self._begin = begin
@@ -29,7 +32,7 @@ class SingleStreamSink:
             self._loading.write(chunk)
             return
         self._head += chunk
-        # Read anew only after twice as much: each try reads all of it.
+        # Tried again only after twice as much: each try reads all of it.
         if len(self._head) >= self._next_try:
             self._next_try = 2 * len(self._head)
             self._try_to_begin()

@@ -1,14 +1,15 @@
-"""Creates the structure of an archive: pg_restore does, and what it fails at is tried again.
+"""Creation of an archive's structure by pg_restore; what it fails at is tried again.
 
 pg_restore works with an empty search path, as the dump was written for one. Some statements need
 another all the same: a trigger whose WHEN compares values of an extension's type, a materialized
 view over a function that reads tables by their plain names. They are run once more, each with the
-search paths of the source. What fails still ends the restore, or is left out if that was chosen.
+search paths of the source. What fails still ends the restore, or is left out if that was selected.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,7 +24,7 @@ from covetbackup.core.databases.postgresql.server.background import in_backgroun
 from covetbackup.core.databases.postgresql.server.connection import Connection
 from covetbackup.core.errors import SinkFailed
 
-_THERE = (
+_EXISTS = (
     psycopg.errors.DuplicateTable,
     psycopg.errors.DuplicateObject,
     psycopg.errors.DuplicateFunction,
@@ -33,15 +34,18 @@ _THERE = (
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """How pg_restore ended, and all that it said."""
+    """The error of a run of pg_restore, and all that it printed."""
 
     error: SinkFailed
     messages: str
 
 
 class StructureLoad:
-    """`command` and `connect` reach the database that is filled; `refused` tries again, or leaves
-    out, what pg_restore fails at."""
+    """Runs of pg_restore that create structure.
+
+    `command` and `connect` reach the database that is filled; `refused` tries again, or leaves out,
+    what pg_restore fails at.
+    """
 
     def __init__(
         self,
@@ -62,13 +66,13 @@ class StructureLoad:
             failed = failed_entries(failure.messages, contents)
             if not failed:
                 raise failure.error
-            self._again(contents, failed, failure.error)
+            self._retry(contents, failed, failure.error)
             if jobs > 1 or self._command().continues_after_errors:
                 return
             contents = after(contents, failed[-1])
 
     def _run_once(self, contents: TableOfContents, jobs: int) -> _Failure | None:
-        """One job stops at the first entry that fails, several go on."""
+        # One job stops at the first entry that fails, several continue.
         options = ["--exit-on-error"] if jobs == 1 else [f"--jobs={jobs}"]
         with memory_file("contents", head_of_archive(contents, {})) as file:
             running = self._command().start_verbose(*options, file)
@@ -80,15 +84,12 @@ class StructureLoad:
                 running.abort()
         return None
 
-    def _again(self, contents: TableOfContents, failed: Sequence[Entry], error: SinkFailed) -> None:
-        connection = self._connect()
-        try:
+    def _retry(self, contents: TableOfContents, failed: Sequence[Entry], error: SinkFailed) -> None:
+        with closing(self._connect()) as connection:
             for entry in failed:
-                self._make(connection, contents, entry, error)
-        finally:
-            connection.close()
+                self._create(connection, contents, entry, error)
 
-    def _make(
+    def _create(
         self, connection: Connection, contents: TableOfContents, entry: Entry, failure: SinkFailed
     ) -> None:
         alone = contents.filter(lambda each: each is entry or each.is_setting)
@@ -100,7 +101,7 @@ class StructureLoad:
             running = in_background(connection, partial(_execute, connection, statements))
             try:
                 running.result(waiting=command.idle)
-            except _THERE:
+            except _EXISTS:
                 raise failure from None  # it was created: what failed is what follows, its owner
             finally:
                 running.stop()

@@ -1,5 +1,7 @@
-"""Whether a role that is no superuser may create what an archive holds, asked of the server itself
-before any rows are loaded."""
+"""Check whether a role that is no superuser may create what an archive holds.
+
+The server itself is asked, before any rows are loaded.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +29,11 @@ def refuse_forbidden(
     skips_failing: bool = False,
     way_out: str = "",
 ) -> None:
-    """Raise `BadSetting` naming what this role may not create of `contents`, in whose encoding
-    `connection` is. With `skips_failing` only for an extension that rows need: all else can be left
-    out. `way_out` says how to ask for that."""
+    """Raise `BadSetting` naming what this role may not create of `contents`.
+
+    `connection` is in the encoding of `contents`. With `skips_failing` it is raised only for an
+    extension that rows need: all else can be left out. `way_out` says how to ask for that.
+    """
     if is_superuser(connection):
         return
     refused = _refused(connection, contents)
@@ -48,7 +52,7 @@ def untrusted_extensions(connection: Connection, names: Collection[str]) -> list
 
 
 def _refused(connection: Connection, contents: TableOfContents) -> list[Entry]:
-    """Each is created on trial, and nothing of it stays."""
+    """Return what the server refuses to create in a trial that is rolled back."""
     tried = {entry.dump_id for entry in privileged(contents)}
     extensions = [entry for entry in contents.entries if entry.kind == EXTENSION]
     if untrusted_extensions(connection, [entry.text(entry.tag) for entry in extensions]):
@@ -70,7 +74,7 @@ def _forbidden(connection: Connection, entries: Sequence[Entry]) -> Iterator[Ent
         except psycopg.errors.QueryCanceled:
             raise
         except psycopg.Error:
-            pass  # it needs what is not there yet; if not, creating it will tell
+            pass  # it may need what does not exist yet; if not, creating it will tell
 
 
 def _is_needed(entry: Entry, contents: TableOfContents) -> bool:

@@ -15,7 +15,7 @@ from covetbackup.core.stream.secret import Secret
 
 
 class PostgresTarget:
-    """A `RestoreTarget`."""
+    """A `RestoreTarget`: the server of `settings`."""
 
     def __init__(self, settings: ConnectionSettings, password: Secret | None) -> None:
         self._settings = settings

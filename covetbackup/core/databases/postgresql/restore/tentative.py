@@ -1,4 +1,4 @@
-"""A sink whose failure does not end the restore at once: the piece may be loaded again later."""
+"""A sink whose refused rows do not end the restore at once: they may be loaded again later."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from covetbackup.core.databases.postgresql.archive.contents import Entry
 from covetbackup.core.databases.postgresql.restore.part_sink import PartSink
 from covetbackup.core.errors import SinkFailed
 
-# Connection, login, room, cancelling, the system, damage: nothing of the database changes these.
+# Connection, login, resources, cancelling, the system, damage: a change in the database helps none.
 _HOPELESS = ("08", "28", "53", "57", "58", "XX")
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedRows:
-    """Rows of `entry` were refused, so nothing of `piece` was kept."""
+    """The rows of `entry` that were refused with `error`, so that nothing of `piece` is loaded."""
 
     piece: MemberRange
     entry: Entry
@@ -26,7 +26,7 @@ class RefusedRows:
 
 
 class TentativeSink:
-    """Takes `piece` to its end whatever happens; `failed` is told if its rows were refused."""
+    """A sink that takes `piece` to its end; `failed` is told if its rows were refused."""
 
     def __init__(
         self, piece: MemberRange, sink: PartSink, failed: Callable[[RefusedRows], None]
@@ -41,19 +41,19 @@ class TentativeSink:
             try:
                 self._sink.write(chunk)
             except SinkFailed as error:
-                self._keep(error)
+                self._record(error)
 
     def commit(self) -> None:
         if not self._has_failed:
             try:
                 self._sink.commit()
             except SinkFailed as error:
-                self._keep(error)
+                self._record(error)
 
     def abort(self) -> None:
         self._sink.abort()
 
-    def _keep(self, error: SinkFailed) -> None:
+    def _record(self, error: SinkFailed) -> None:
         entry = self._sink.entry
         if entry is None or not _is_refusal(error.__cause__):
             raise error

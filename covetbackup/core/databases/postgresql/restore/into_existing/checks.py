@@ -1,6 +1,6 @@
-"""What can be known before something is added to a database of a PostgreSQL server.
+"""The checks of an existing PostgreSQL database before tables or rows are restored into it.
 
-What the engine refuses is asked with the engine's own functions, so that a check and the restore
+What a restore itself refuses is checked by the same functions, so that a check and the restore
 after it cannot disagree.
 """
 
@@ -36,7 +36,7 @@ from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.errors import CovetError, ServerBusy, as_sentence
 from covetbackup.core.stream.secret import Secret
 
-# Less long than the look at the server may take: nobody would end a session that waits on.
+# Less than the checks may take in all: a session that waits longer would never be ended.
 _SECONDS = 5
 _LIMITS = {"lock_timeout": _SECONDS, "statement_timeout": _SECONDS}
 
@@ -44,8 +44,10 @@ _LIMITS = {"lock_timeout": _SECONDS, "statement_timeout": _SECONDS}
 def check_existing_database(
     settings: ConnectionSettings, password: Secret | None, wanted: CheckInput
 ) -> list[Check]:
-    """Return the checks of the database of `settings`. One that cannot be reached is a check that
-    failed."""
+    """Return the checks of the database of `settings`.
+
+    One that cannot be reached is a check that failed.
+    """
     wanted = with_selection_requirements(wanted)
     try:
         name = wanted.request.database
@@ -64,7 +66,7 @@ def check_existing_database(
 
 @contextmanager
 def _limited(connection: Connection, name: str) -> Iterator[None]:
-    """Raises `ServerBusy` for a statement that takes too long."""
+    """Raise `ServerBusy` for a statement in the context that takes too long."""
     for limit, seconds in _LIMITS.items():
         connection.execute(f"SET {limit} = '{seconds}s'")
     try:
@@ -103,7 +105,7 @@ def _names(connection: Connection, chosen: ResolvedSelection) -> Check:
 
 
 def _rights(connection: Connection, chosen: ResolvedSelection, wanted: CheckInput) -> Check:
-    """To create in the schemas that are there, or schemas; and to have one step aside."""
+    """Check the privileges to create objects and schemas, and to rename existing schemas."""
     part = replace(chosen, configuration=frozenset()).of(wanted.expected)
     schemas = sorted({one.schema for one in part.tables} | {one.schema for one in part.sequences})
     staying = schemas_that_stay(connection, chosen)
@@ -151,7 +153,7 @@ def _rows(connection: Connection, chosen: ResolvedSelection) -> Iterator[Check]:
 def _effects(
     found: list[table_checks.TargetTable], between: list[foreign_keys.ForeignKey]
 ) -> Iterator[Check]:
-    """What else happens there, and what does not."""
+    """Warn of side effects of loading the rows."""
     triggers = [f"{place.label} {name}" for place in found for name in place.triggers]
     if triggers:
         detail = f"They fire for each added row: {join_names(triggers, NAMED)}."

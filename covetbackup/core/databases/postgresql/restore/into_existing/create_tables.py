@@ -1,7 +1,7 @@
-"""Tables made in a transaction of ours, from the statements that pg_restore would run.
+"""Creation of tables in the restore's own transaction, by the statements that pg_restore writes.
 
-What the tables need (types, functions, schemas, extensions) and is there already is used as it is;
-tables, views and sequences that are there already are refused.
+Prerequisites of the tables (types, functions, schemas, extensions) that exist are used as they are;
+tables, views and sequences that exist are refused.
 """
 
 from __future__ import annotations
@@ -21,43 +21,51 @@ from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.errors import TargetNotEmpty
 from covetbackup.core.stream.process import CommandSource
 
-_THERE = (
+_EXISTS = (
     psycopg.errors.DuplicateObject,
     psycopg.errors.DuplicateFunction,
     psycopg.errors.DuplicateSchema,
 )
 _EXTENSION = b"EXTENSION"
-# Whoever locks tables that live sets limits of his own; the last is not known to servers before 17.
+# This restore locks tables in use, and so keeps its own; servers before 17 do not know the last.
 _TIMEOUTS = (b"lock_timeout", b"transaction_timeout")
 
 
 def refuse_existing(connection: Connection, chosen: ResolvedSelection) -> None:
-    """Raises `TargetNotEmpty` naming what is there of it under the names that it shall have."""
-    stepping_aside = [old for old, _ in chosen.schemas_as]
+    """Raise `TargetNotEmpty` naming the selected tables and sequences that exist.
+
+    Schemas that are renamed do not count: what exists under their old names is not in the way.
+    """
+    renamed = [old for old, _ in chosen.schemas_as]
     wanted = [*chosen.tables, *chosen.sequences]
-    there = [label for (label,) in connection.execute(_PRESENT, (wanted, stepping_aside))]
-    if there:
+    existing = [label for (label,) in connection.execute(_EXISTING, (wanted, renamed))]
+    if existing:
         raise TargetNotEmpty(
-            f"there already: {join_names(there, NAMED)}",
-            "bring only the rows, give the schema another name, or restore into a new database",
+            f"there already: {join_names(existing, NAMED)}",
+            "restore only the rows, rename the schema, or restore into a new database",
         )
 
 
 def existing_prerequisites(connection: Connection, contents: TableOfContents) -> list[Entry]:
-    """What tables need and the database has under the same name. Made on trial, as only the server
-    knows when two functions or operators are the same; nothing of it stays."""
-    there = []
+    """Return the prerequisites in `contents` that the database has under the same name.
+
+    Each is created in a trial that is rolled back, as only the server knows when two functions or
+    operators are the same.
+    """
+    existing = []
     with connection.transaction(force_rollback=True):
         for entry in contents.entries:
-            if is_prerequisite(entry) and _is_there(connection, entry):
-                there.append(entry)
-    return there
+            if is_prerequisite(entry) and _exists(connection, entry):
+                existing.append(entry)
+    return existing
 
 
-def exclude(contents: TableOfContents, there: Sequence[Entry]) -> TableOfContents:
-    """`contents` without these entries, and what is said of them. A foreign key may need an
-    extension for how it compares, and stays."""
-    gone = {entry.dump_id for entry in there}
+def exclude(contents: TableOfContents, existing: Sequence[Entry]) -> TableOfContents:
+    """Return `contents` without the entries of `existing` and their annotations.
+
+    A foreign key may depend on an extension for its operators, and stays.
+    """
+    gone = {entry.dump_id for entry in existing}
     return contents.filter(
         lambda entry: (
             entry.dump_id not in gone
@@ -69,7 +77,10 @@ def exclude(contents: TableOfContents, there: Sequence[Entry]) -> TableOfContent
 def render_sql(
     pg_restore: Sequence[str], contents: TableOfContents, *, idle: Callable[[], None]
 ) -> bytes:
-    """The statements of `contents`, as one text for the server."""
+    """Return the statements that create `contents`, as one text for the server.
+
+    `pg_restore` is its command line; `idle` is called while it runs.
+    """
     pieces = []
     with memory_file("contents", head_of_archive(contents, {})) as file:
         with CommandSource([*pg_restore, "--file=-", file]) as chunks:
@@ -82,18 +93,18 @@ def render_sql(
     return text
 
 
-def _is_there(connection: Connection, entry: Entry) -> bool:
+def _exists(connection: Connection, entry: Entry) -> bool:
     try:
         with connection.transaction():
             if entry.kind == _EXTENSION and _has_extension(connection, entry.text(entry.tag)):
                 return True
             connection.execute(entry.definition)
-    except _THERE:
+    except _EXISTS:
         return True
     except psycopg.errors.QueryCanceled:
-        raise  # nobody waits for the answer any more
+        raise  # the restore was cancelled
     except psycopg.Error:
-        pass  # it may need what is made later; if not, making it will tell
+        pass  # it may depend on what is created later; if not, creating it will tell
     return False
 
 
@@ -102,7 +113,7 @@ def _has_extension(connection: Connection, name: str) -> bool:
     return connection.execute(query, (name,)).fetchone() is not None
 
 
-_PRESENT = """
+_EXISTING = """
 SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname || '.' || c.relname = ANY (%s) AND n.nspname <> ALL (%s) ORDER BY 1
 """

@@ -1,4 +1,4 @@
-"""Rows that go into tables that are there."""
+"""In-place restore of rows into existing tables."""
 
 from __future__ import annotations
 
@@ -49,8 +49,11 @@ class DataOnlyLoad:
         self._keys = DeferredForeignKeys(connection, [])
 
     def begin(self) -> None:
-        """Raises `BadSetting` for tables that the rows do not fit."""
-        # Triggers are those of the living database: they find what they always find.
+        """Check the tables and defer their foreign keys.
+
+        Raises `BadSetting` for tables that the rows do not fit.
+        """
+        # Triggers of the database then run with the settings that they always have.
         self._connection.execute("RESET search_path")
         self._connection.execute("RESET row_security")
         refuse_incompatible(inspect_tables(self._connection, self.chosen.rows))
@@ -60,14 +63,14 @@ class DataOnlyLoad:
         self._run_interruptible(self._keys.defer)
 
     def create(self) -> None:
-        """All tables are there."""
+        """Do nothing: all tables exist."""
 
     def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
         self._run_interruptible(self._keys.check)
-        return self._taken(expected, loaded)
+        return self._loaded_rows(expected, loaded)
 
-    def _taken(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
-        """What the server says it took, as rows of others may be there too."""
+    def _loaded_rows(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
+        """Return what COPY counted: the tables may hold other rows too."""
         tables = replace(self.chosen, schemas_as=()).of(expected).tables
         found = Inventory(
             tables=tuple(

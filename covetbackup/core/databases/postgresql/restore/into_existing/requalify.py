@@ -1,8 +1,9 @@
-"""Schemas of a selection that get another name while an extension that is needed stays in them.
+"""Renaming of restored schemas in whose old schema a needed extension stays.
 
-Such a schema cannot step aside (`aside`): what is created would not find the extension. So it is
-created in the schema of the new name from the start: in the statements each name that is qualified
-with the old schema gets the new one, unless it is that of a member of an extension.
+Such a schema cannot be renamed meanwhile (`schema_rename`): what is created would not find the
+extension. So objects are created in the schema of the new name from the start: in the statements
+each name that is qualified with the old schema gets the new one, unless it is that of a member of
+an extension.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from covetbackup.core.errors import BadSetting
 _SCHEMA = b"SCHEMA"
 _PUBLIC = "public"
 _NAME = rb'(?:"(?:[^"]|"")*"|[A-Za-z_\x80-\xff][\w$\x80-\xff]*)'
-# What may hold a qualified name, and what must be passed over as a whole. Bodies of functions are
+# Tokens that may hold a qualified name, and tokens to skip as a whole. Bodies of functions are
 # texts, which stay as they are; the text of a sequence or a registered object is a name.
 _TOKEN = re.compile(
     rb"--[^\n]*"
@@ -51,8 +52,11 @@ def schemas_that_stay(connection: Connection, chosen: ResolvedSelection) -> list
 
 
 class Requalified:
-    """`created` are dump ids of the extensions that were not there before. Raises `TargetNotEmpty`
-    for a new name that is taken."""
+    """The rewriting of statements for renamed schemas.
+
+    `created` are the dump ids of the extensions that did not exist before. Raises `TargetNotEmpty`
+    for a new name that is taken.
+    """
 
     def __init__(
         self,
@@ -76,15 +80,17 @@ class Requalified:
     def is_needed(
         connection: Connection, contents: TableOfContents, chosen: ResolvedSelection
     ) -> bool:
-        """Return whether a needed extension is in a schema that gets another name, or will be."""
+        """Return whether a needed extension is, or will be, in a schema that is renamed."""
         if schemas_that_stay(connection, chosen):
             return True
         names = {old.encode(contents.codec) for old, _ in chosen.schemas_as}
         return any(_schema_of(entry) in names for entry in _extensions(contents))
 
     def apply(self) -> None:
-        """Create the extensions, and the new schemas that no statement of a dump creates. Raises
-        `BadSetting` for a name that an extension has as well."""
+        """Create the extensions, and the new schemas that no statement of a dump creates.
+
+        Raises `BadSetting` for an object with the name of an extension's.
+        """
         for entry in _extensions(self._contents):
             query = "SELECT 1 FROM pg_extension WHERE extname = %s"
             if self._connection.execute(query, (entry.text(entry.tag),)).fetchone() is None:
@@ -97,10 +103,10 @@ class Requalified:
         self._refuse_ambiguous()
 
     def restore(self) -> None:
-        """Nothing stepped aside."""
+        """Do nothing: no schema was renamed."""
 
     def entry(self, entry: Entry) -> Entry:
-        """Return `entry` as it is created or loaded here."""
+        """Return `entry` as it is created or loaded under the new names."""
         definition, statement = self.text(entry.definition), self.text(entry.copy_statement)
         schema = self._names.get(entry.schema, entry.schema)
         if entry.tag in self._staying.get(entry.schema, ()):
@@ -111,8 +117,8 @@ class Requalified:
         """Return `statements`, in the encoding of the dump, with the new names."""
         return _TOKEN.sub(self._replaced, statements)
 
-    def chosen(self, chosen: ResolvedSelection) -> ResolvedSelection:
-        """Return `chosen` as what is there from the start."""
+    def before_restore(self, chosen: ResolvedSelection) -> ResolvedSelection:
+        """Return `chosen` unchanged: its schemas have their new names from the start."""
         return chosen
 
     def _replaced(self, match: re.Match[bytes]) -> bytes:
@@ -161,8 +167,8 @@ class Requalified:
                 continue
             if not is_configuration(entry, entries):
                 raise BadSetting(
-                    f"schema {entry.text(entry.schema)} cannot come under another name:"
-                    f" {entry.name} is called as what an extension has there",
+                    f"schema {entry.text(entry.schema)} cannot be renamed:"
+                    f" {entry.name} has the name of an object of an extension there",
                     "restore it under its own name, or into a new database",
                 )
 

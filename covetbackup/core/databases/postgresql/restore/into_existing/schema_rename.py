@@ -1,9 +1,9 @@
-"""Schemas of a selection that get another name in a database where the old one may be taken.
+"""Renaming of restored schemas in a database that may have schemas of the old names.
 
-What is there under the old name steps aside within the transaction, all is made under the names of
-the backup, and then everything gets the name that it shall have. Others see nothing of this: the
-server shows them the names before the transaction until it is committed, and after it the schema
-that stepped aside is called as ever.
+An existing schema of the old name is renamed within the transaction, all is created under the names
+of the backup, and then each schema gets its final name. Other sessions see nothing of this: until
+the commit the server shows them the names before the transaction, and after it the existing schema
+has its own name again.
 """
 
 from __future__ import annotations
@@ -21,30 +21,35 @@ from covetbackup.core.errors import TargetNotEmpty
 
 
 def refuse_taken(connection: Connection, schemas_as: Sequence[tuple[str, str]]) -> None:
-    """Raises `TargetNotEmpty` if one of the new names is taken."""
-    taken = [new for _, new in schemas_as if _is_there(connection, new)]
+    """Raise `TargetNotEmpty` if one of the new names in `schemas_as` is taken."""
+    taken = [new for _, new in schemas_as if _exists(connection, new)]
     if taken:
-        raise TargetNotEmpty(
-            f"schema {', '.join(taken)} is there already", "choose a name that is free"
-        )
+        raise TargetNotEmpty(f"schema {', '.join(taken)} exists already", "enter a free name")
 
 
 def create_public(connection: Connection, name: str, *, owner: str) -> None:
-    """The one schema that a dump takes for granted, with what everybody may do there."""
+    """Create schema `name` like the schema "public", which no statement of a dump creates.
+
+    PUBLIC gets USAGE on it; `owner` is its owner, or the current role if that is "".
+    """
     role = sql.Identifier(owner) if owner else sql.SQL("CURRENT_USER")
     schema = sql.Identifier(name)
     connection.execute(sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(schema, role))
     connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO PUBLIC").format(schema))
 
 
-def _is_there(connection: Connection, name: str) -> bool:
+def _exists(connection: Connection, name: str) -> bool:
     query = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
     return connection.execute(query, (name,)).fetchone() is not None
 
 
 class SchemaRename:
-    """`schemas_as` are pairs of a name in the backup and the one to be; `owner` is the role that
-    shall own all, "" if there is none. Raises `TargetNotEmpty` if one of the new names is taken."""
+    """The renaming of schemas around the creation of their objects.
+
+    `schemas_as` are pairs of a name in the backup and the new one; `owner` is the role that shall
+    own all, "" for the current role; `created` is empty here. Raises `TargetNotEmpty` if one of the
+    new names is taken.
+    """
 
     def __init__(
         self, connection: Connection, schemas_as: Sequence[tuple[str, str]], *, owner: str = ""
@@ -52,34 +57,36 @@ class SchemaRename:
         self._connection = connection
         self._schemas_as = schemas_as
         self._owner = owner
-        self._stepped: dict[str, str] = {}
+        self._temporary: dict[str, str] = {}
         self.created: set[int] = set()
         refuse_taken(connection, schemas_as)
 
     def apply(self) -> None:
+        """Rename existing schemas of the old names to temporary ones."""
         for old, _ in self._schemas_as:
-            if _is_there(self._connection, old):
-                self._stepped[old] = f"covet_aside_{secrets.token_hex(8)}"
-                self._rename(old, self._stepped[old])
+            if _exists(self._connection, old):
+                self._temporary[old] = f"covet_aside_{secrets.token_hex(8)}"
+                self._rename(old, self._temporary[old])
             if old == _PUBLIC:
                 create_public(self._connection, old, owner=self._owner)
 
     def restore(self) -> None:
+        """Give the restored schemas their new names, and the existing ones their own again."""
         for old, new in self._schemas_as:
             self._rename(old, new)
-        for old, aside in self._stepped.items():
-            self._rename(aside, old)
+        for old, temporary in self._temporary.items():
+            self._rename(temporary, old)
 
     def entry(self, entry: Entry) -> Entry:
-        """Return it as it is: it is created under the names of the backup."""
+        """Return `entry` unchanged: it is created under the names of the backup."""
         return entry
 
     def text(self, statements: bytes) -> bytes:
-        """Return them as they are."""
+        """Return `statements` unchanged."""
         return statements
 
-    def chosen(self, chosen: ResolvedSelection) -> ResolvedSelection:
-        """Return `chosen` as what is there before `restore`."""
+    def before_restore(self, chosen: ResolvedSelection) -> ResolvedSelection:
+        """Return `chosen` with the names that its schemas have before `restore`."""
         return replace(chosen, schemas_as=())
 
     def _rename(self, old: str, new: str) -> None:

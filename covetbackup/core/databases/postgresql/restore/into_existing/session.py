@@ -1,7 +1,7 @@
-"""A restore into a database that is there: the scratch target is a transaction on the real one.
+"""In-place restore into an existing database: the scratch target is an open transaction in it.
 
 One connection does all of it, as there is one transaction; whatever ends it before the commit
-undoes everything. Another one rests, and tells whether the server is still there.
+undoes everything. A second one is idle and serves as liveness probe.
 """
 
 from __future__ import annotations
@@ -55,17 +55,14 @@ from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
 
 T = TypeVar("T")
-# Whoever waits for a lock has everybody wait behind him who comes later.
+# Every later request for the table waits behind one that waits for a lock.
 _LOCK_TIMEOUT = "SET lock_timeout = '60s'"
 
 
 class InPlaceStep(Protocol):
-    """What is added: `entries` are what data of it is loaded, by dump id.
+    """What an in-place restore loads: `entries`, by dump id, those of `first` before all others.
 
-    `begin` makes the database ready for the data of the entries `first`, in this order, `create`
-    for all other data, and `finish` does what can be done once that is there: what has come, of all
-    that was `expected`. `loaded` says how many rows each table took, `notes` what has to be said in
-    the result.
+    `notes` are for the result.
     """
 
     chosen: ResolvedSelection
@@ -73,9 +70,17 @@ class InPlaceStep(Protocol):
     notes: list[str]
     first: Sequence[int]
 
-    def begin(self) -> None: ...
-    def create(self) -> None: ...
-    def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory: ...
+    def begin(self) -> None:
+        """Make the database ready for the data of the entries `first`, loaded in this order."""
+
+    def create(self) -> None:
+        """Make the database ready for all other data."""
+
+    def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
+        """Do what is done after the data, and return what was restored of `expected`.
+
+        `loaded` has the number of rows that each table took, by label.
+        """
 
 
 @contextmanager
@@ -175,7 +180,7 @@ class InPlaceRestore:
             raise BadSetting(f"{HEAD} was not read")
         self._offsets = PartOffsets(self._contents, members)
         addition = self._step = self._open_step(self._contents)
-        self._refuse_unfit(addition.chosen)
+        self._check_selection(addition.chosen)
         if GLOBALS in members and self._request.create_roles:
             yield (MemberRange(GLOBALS),)
         self._progress.phase("making the database ready")
@@ -197,7 +202,8 @@ class InPlaceRestore:
             self._found = addition.finish(self._expected, self._loaded)
 
     def _load_first(self, dump_id: int) -> Iterator[Sequence[MemberRange]]:
-        """Rows that speak of what is made later are refused now, and loaded with all others."""
+        """Load an entry early; rows that depend on what is created later are refused now, and
+        loaded with all others."""
         assert self._offsets is not None
         pieces = self._offsets.member_ranges([dump_id])
         if len(pieces) == 1:
@@ -207,17 +213,17 @@ class InPlaceRestore:
             self._failures.clear()
 
     def _load_again(self) -> Iterator[Sequence[MemberRange]]:
-        """Rows that a table which was made here refused, for another time."""
+        """Load again the rows that tables which were created here have refused."""
         failures, self._failures = self._failures, []
         with self._reported():
             self._retry_rows.prepare(failures)
-            self._search(self._retry_rows.path)
+            self._set_search_path(self._retry_rows.path)
         for failure in failures:
             yield (failure.piece,)
         with self._reported():
-            self._search("")
+            self._set_search_path("")
 
-    def _search(self, path: str) -> None:
+    def _set_search_path(self, path: str) -> None:
         self._connection.execute("SELECT set_config('search_path', %s, false)", (path,))
 
     def required(self, expected: Inventory) -> Inventory:
@@ -238,7 +244,7 @@ class InPlaceRestore:
         watched = ProgressWithLiveness(progress, self._probe)
         sink = PartSink(piece.member, place, self._step.entries, loader, watched)
         if not self._selection.with_structure:
-            return sink  # what is there decides which rows it takes
+            return sink  # the constraints of existing tables are not dropped
         return TentativeSink(piece, sink, self._failures.append)
 
     def inventory(self) -> Inventory:
@@ -251,7 +257,7 @@ class InPlaceRestore:
 
     def commit(self) -> None:
         with self._reported():
-            # The rows did not wait for the disk; this, the one commit there is, must.
+            # Loading did not wait for the disk; the commit must.
             self._connection.execute("RESET synchronous_commit")
             self._connection.execute("COMMIT")
 
@@ -273,7 +279,7 @@ class InPlaceRestore:
                 progress=self._progress,
             )
 
-    def _refuse_unfit(self, chosen: ResolvedSelection) -> None:
+    def _check_selection(self, chosen: ResolvedSelection) -> None:
         for line in chosen.lines:
             self._progress.note(line)
         needed = check_server.requirements_of(chosen, self._expected)
@@ -304,7 +310,7 @@ class InPlaceRestore:
         self._loaded[label] = self._loaded.get(label, 0) + rows
 
     def _in_background(self, act: Callable[[], T]) -> T:
-        """For statements that take hours: meanwhile this can be cancelled."""
+        """Run `act`, which may take hours and can be cancelled, in a thread."""
         running = in_background(self._connection, lambda stop: act())
         try:
             return running.result(waiting=lambda: self._progress.advance(0))

@@ -1,4 +1,4 @@
-"""Runs an archive's structure in a transaction of ours: all at once, else entry by entry."""
+"""Creation of structure in the restore's own transaction: all at once, else entry by entry."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Statements:
         self._idle = idle
 
     def run(self, contents: TableOfContents, text: Callable[[bytes], bytes]) -> None:
-        """Create all of `contents`, which have no data, by statements that `text` has changed."""
+        """Create all of `contents`, which have no data, by statements that `text` rewrites."""
         if all(entry.is_setting for entry in contents.entries):
             return
         try:

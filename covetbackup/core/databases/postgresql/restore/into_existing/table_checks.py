@@ -1,5 +1,6 @@
-"""The tables that rows are to go into, as the target has them: whether the rows fit, and what will
-happen to them there. Asks the catalogs, changes nothing."""
+"""Checks of the tables that rows are to go into: whether the rows are compatible, and what happens
+to them there. Only catalogs are read.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +20,11 @@ NAMED = 20  # tables or columns named in a message
 
 @dataclass(frozen=True, slots=True)
 class TargetTable:
-    """Of one table: `lacks` columns that the backup holds, `wants` others that need a value, fires
-    `triggers`, and counts with `sequences`. Of a table that is not there nothing else is true."""
+    """A table of the target for `rows` of the backup.
+
+    It `lacks` columns that the backup holds, and `wants` a value for others; the rows fire
+    `triggers`, and its columns own `sequences`. For a table that does not exist all are empty.
+    """
 
     rows: Rows
     is_there: bool
@@ -33,12 +37,13 @@ class TargetTable:
 
     @property
     def label(self) -> str:
+        """The name as messages show it."""
         return f"{self.rows.schema}.{self.rows.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Incompatibility:
-    """Why the rows certainly cannot go there, and what to do."""
+    """A reason why the rows certainly cannot be loaded, and what to do about it."""
 
     title: str
     detail: str
@@ -46,13 +51,14 @@ class Incompatibility:
 
 
 def inspect_tables(connection: Connection, rows: Sequence[Rows]) -> list[TargetTable]:
+    """Return the target's table for each of `rows`."""
     schemas, names = [one.schema for one in rows], [one.name for one in rows]
     found = connection.execute(_PLACES, (schemas, names)).fetchall()
     return [_place(one, *values) for one, values in zip(rows, found, strict=True)]
 
 
 def incompatibilities(tables: Sequence[TargetTable]) -> Iterator[Incompatibility]:
-    """One for each kind of misfit, naming the tables."""
+    """Yield each kind of incompatibility, naming the tables."""
     there = [table for table in tables if table.is_there]
     for title, meaning, bad, fix in (
         (
@@ -91,14 +97,14 @@ def incompatibilities(tables: Sequence[TargetTable]) -> Iterator[Incompatibility
 
 
 def refuse_incompatible(tables: Sequence[TargetTable]) -> None:
-    """Raises `BadSetting` naming everything that stands in the way."""
+    """Raise `BadSetting` naming all incompatibilities."""
     found = list(incompatibilities(tables))
     if found:
         raise BadSetting("; ".join(each.detail for each in found), found[0].fix)
 
 
 def non_empty(connection: Connection, tables: Sequence[TargetTable]) -> list[str]:
-    """Labels of those that hold rows already, as far as this role may see that."""
+    """Return the labels of tables that hold rows, as far as this role may see that."""
     held = []
     for table in tables:
         if not table.is_there:

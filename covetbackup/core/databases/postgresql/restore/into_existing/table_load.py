@@ -1,4 +1,4 @@
-"""Tables that are not there yet: made, filled and given their indexes and keys."""
+"""In-place restore of tables that do not exist yet, with their rows, indexes and keys."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class TableLoad:
         self._configuration = [
             each for each in contents.entries if each.kind in OF_RELATIONS and each.name in labels
         ]
-        self._made = set(closure.chosen.extensions)
+        self._created_extensions = set(closure.chosen.extensions)
         self.notes: list[str] = []
         self.first: Sequence[int] = ()
         self._early: set[int] = set()
@@ -93,7 +93,10 @@ class TableLoad:
         self._names: SchemaRename | Requalified | None = None
 
     def begin(self) -> None:
-        """Raises `TargetNotEmpty` for what is there already."""
+        """Check the target, and create what the rows of extensions depend on.
+
+        Raises `TargetNotEmpty` for tables that exist.
+        """
         if check_server.is_superuser(self._connection):
             self._progress.note(check_server.SUPERUSER_WARNING)
         create_tables.refuse_existing(self._connection, self.chosen)
@@ -110,15 +113,15 @@ class TableLoad:
         with self._dump_encoding():
             self._run_interruptible(names.apply)
             created = self._structure.map_entries(names.entry)
-            there = self._run_interruptible(
+            existing = self._run_interruptible(
                 partial(create_tables.existing_prerequisites, self._connection, created)
             )
-        self._structure = create_tables.exclude(self._structure, there)
-        there = [entry for entry in there if entry.dump_id not in names.created]
-        for entry in there:
+        self._structure = create_tables.exclude(self._structure, existing)
+        existing = [entry for entry in existing if entry.dump_id not in names.created]
+        for entry in existing:
             kind = entry.kind.decode().lower()
             self._progress.note(f"used as it is there: {kind} {entry.name}")
-        self._leave_configuration(there)
+        self._exclude_configuration(existing)
         self.entries = {dump_id: names.entry(one) for dump_id, one in self.entries.items()}
         rows = (each for each in self._configuration if each.kind == TABLE_DATA)
         self.first = [each.dump_id for each in rows if each.dump_id in self.entries]
@@ -126,7 +129,7 @@ class TableLoad:
         self._run(restrict_to(self._structure, self._early))
 
     def create(self) -> None:
-        """Create the tables. Of the data section only values of sequences are left."""
+        """Create the tables, and set their sequences."""
         structure = self._structure.within(Section.PRE_DATA, Section.DATA)
         self._run(structure.filter(lambda entry: entry.dump_id not in self._early))
 
@@ -135,16 +138,15 @@ class TableLoad:
             return Requalified(self._connection, self._structure, chosen, owner=self._owner)
         return SchemaRename(self._connection, chosen.schemas_as, owner=self._owner)
 
-    def _leave_configuration(self, there: Sequence[Entry]) -> None:
-        """What an extension that is there has configured stays as it is: other tables of this
-        database live with it."""
-        gone = {entry.dump_id for entry in there if entry.kind == EXTENSION}
-        self._made -= {entry.text(entry.tag) for entry in there}
+    def _exclude_configuration(self, existing: Sequence[Entry]) -> None:
+        """Leave the configuration of existing extensions as it is: other tables depend on it."""
+        gone = {entry.dump_id for entry in existing if entry.kind == EXTENSION}
+        self._created_extensions -= {entry.text(entry.tag) for entry in existing}
         left = {each.name for each in self._configuration if gone.intersection(each.dependencies)}
         for label in sorted(left):
             self.notes.append(
-                f"left as it is there: {label}, of an extension that was there already; bring its"
-                " rows alone if they are missed"
+                f"left as it is there: {label}, of an extension that was there already; restore its"
+                " rows alone if they are needed"
             )
         self.chosen = replace(self.chosen, configuration=self.chosen.configuration - left)
         self.entries = {
@@ -157,24 +159,24 @@ class TableLoad:
     def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
         self._run(self._structure.within(Section.POST_DATA))
         if self.chosen.with_data:
-            self.notes += advance_sequences(self._connection, expected, self._made)
+            self.notes += advance_sequences(self._connection, expected, self._created_extensions)
         assert self._names is not None
-        now = self._names.chosen(self.chosen)
-        found = self._counted(now.of(expected), loaded)
-        # As late as can be: nobody else writes to the tables that they lead to until all is over.
+        now = self._names.before_restore(self.chosen)
+        found = self._read_inventory(now.of(expected), loaded)
+        # As late as possible: they lock the tables that they refer to until the commit.
         if self._keys:
             self._progress.phase("making keys to tables that are there")
         with self._dump_encoding():
             keys = [self._names.entry(key) for key in self._keys]
             for note in create_external_keys(self._connection, keys, self._run_interruptible):
                 self._progress.note(note)
-        # Of another role, perhaps, since pg_restore's statements began.
+        # The statements of pg_restore may have set another role.
         self._connection.execute("RESET ROLE")
         self._names.restore()
         return found if now.schemas_as else renamed(found, self.chosen.schemas_as)
 
-    def _counted(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
-        """What is there of it, under the names of the backup."""
+    def _read_inventory(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
+        """Return the restored part of `expected`, and analyze its tables."""
         self._progress.phase("analyze")
         notes: list[str] = []
         restored = RestoredInventory(expected, loaded, notes.append)
@@ -196,5 +198,5 @@ class TableLoad:
 
 
 def _never() -> bool:
-    """Who waits for the statements ends them himself."""
+    # The statements are ended by cancelling them.
     return False
