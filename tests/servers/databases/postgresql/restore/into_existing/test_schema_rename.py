@@ -203,7 +203,7 @@ def test_a_name_that_an_extension_has_as_well_is_refused(shop: MakeShop) -> None
         " AS 'SELECT ''a''::public.citext'"
     )
     one = shop(CITEXT, taken, "CREATE TABLE odd (a citext DEFAULT citext_eq(1))", living=(CITEXT,))
-    with pytest.raises(BadSetting, match=r"public.citext_eq\(integer\) is called as"):
+    with pytest.raises(BadSetting, match=r"public.citext_eq\(integer\) has the name of"):
         one.add("public.odd", schemas_as="monday")
 
 

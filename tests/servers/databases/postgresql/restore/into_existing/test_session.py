@@ -293,7 +293,7 @@ def test_tables_come_beside_the_living_ones_under_another_schema(
         assert value == f"nextval('{name}_id_seq'::regclass)"
     assert postgres_server.rows(TARGET, "SELECT count(*) FROM as_of_monday.names") == [(500,)]
     assert postgres_server.rows(TARGET, oid) == schema
-    with pytest.raises(TargetNotEmpty, match="schema as_of_monday is there"):
+    with pytest.raises(TargetNotEmpty, match="schema as_of_monday exists already"):
         tables_into(postgres_server, place, *tables, schemas_as="as_of_monday")
 
 
