@@ -99,9 +99,9 @@ def _check_backup(restore: Restore) -> BackupChecks:
         f"{repository} did not answer within {STORAGE_SECONDS:.0f} s",
         "run the checks again; is the storage reachable from here?",
     )
-    label = Label.parse(restore.backup.label)
-    look = partial(_open_and_check, repository, label, restore.request, keyring)
     try:
+        label = Label.parse(restore.backup.label)
+        look = partial(_open_and_check, repository, label, restore.request, keyring)
         return within(STORAGE_SECONDS, look, late=late)
     except CovetError as error:
         return BackupChecks((failed("Repository", error),))

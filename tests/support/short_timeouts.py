@@ -18,7 +18,7 @@ def be_impatient() -> None:
     here = {f"keepalives_{name}": value for name, value in limits.items()}
     there = {f"tcp_{name}": value for name, value in here.items()}
     postgresql._KEEPALIVES |= {**here, "tcp_user_timeout": 4000}
-    postgresql._KEEPALIVES_THERE |= there
+    postgresql._SERVER_KEEPALIVES |= there
     mysql._PATIENCE = (
         (socket.TCP_KEEPIDLE, 2),
         (socket.TCP_KEEPINTVL, 1),

@@ -118,7 +118,7 @@ def test_a_schema_gets_another_name_on_the_page(
     start = text_of(client.get(reverse("restore-into-existing", args=[backup.pk]), picked))
     assert "Rename schema shop to" in start and "Rename schema public" not in start
     taken_name = check(client, backup, **picked, **{f"as_{schema}": "public"})
-    assert "schema 'public' is there" in text_of(taken_name).lower()
+    assert "schema 'public' exists as well" in text_of(taken_name).lower()
     checked = check(client, backup, **picked, **{f"as_{schema}": "till's"})
     assert "schema shop as till's" in text_of(checked)
     assert "--rename-schema=shop=till" in text_of(checked)

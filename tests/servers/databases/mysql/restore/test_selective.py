@@ -198,7 +198,7 @@ def test_a_stored_backup_lists_its_tables_and_gives_one(
     )
     assert contents(mariadb_server, copy).keys() == {"child", "parted"}
     renaming = Selection(("child",), schemas_as=(("public", "before"),))
-    with pytest.raises(BadSetting, match="knows no schemas"):
+    with pytest.raises(BadSetting, match="has no schemas to rename"):
         manager.restore_backup(
             label,
             mariadb_server.url(fresh_name()),
