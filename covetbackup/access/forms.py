@@ -78,7 +78,13 @@ class SetUpForm(BaseUserCreationForm):
 
 
 class QuietPasswordResetForm(PasswordResetForm):
-    """Answers equally fast whether there is such a user or not: mail is sent aside."""
+    """The request for a password reset, answered equally fast whether the user exists or not."""
+
+    email = forms.EmailField(
+        label="Email address",
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    )
 
     def send_mail(self, *args: object, **kwargs: object) -> None:
         send_aside(super().send_mail, *args, **kwargs)
@@ -101,14 +107,14 @@ class EmailForm(forms.ModelForm):
     class Meta:
         model = User
         fields = ("email",)
-        labels = {"email": "E-mail address"}
+        labels = {"email": "Email address"}
 
 
 class InvitationForm(forms.Form):
     username = UsernameField(
         label="User name", max_length=150, validators=User._meta.get_field("username").validators
     )
-    email = forms.EmailField(label="E-mail address")
+    email = forms.EmailField(label="Email address")
     role = forms.ChoiceField(choices=ROLES)
 
 

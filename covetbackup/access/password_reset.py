@@ -1,4 +1,4 @@
-"""A forgotten password, by e-mail; and a first password, by the link of an invitation.
+"""A forgotten password, by email; and a first password, by the link of an invitation.
 
 The answer is the same, and as fast, whether there is such a user or not.
 """

@@ -1,4 +1,4 @@
-"""Pages about oneself: time zone, theme, e-mail address, password, second factor."""
+"""Pages about oneself: time zone, theme, email address, password, second factor."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ TITLES: dict[Permission, str] = {
     Permission.VERIFY: "Verify a backup",
     Permission.TEST_RESTORE: "Test a restore",
     Permission.RESTORE_NEW: "Restore into a new database",
-    Permission.RESTORE_OVERWRITE: "Restore over or into an existing database",
+    Permission.RESTORE_OVERWRITE: "Replace a database, or restore into an existing one",
     Permission.DOWNLOAD_BACKUP: "Restore a backup to a server of another team",
     Permission.DELETE_BACKUP: "Delete a backup",
     Permission.CHANGE_DATABASE: "Add and change servers and databases",

@@ -169,7 +169,7 @@ def invite(owner: Visitor, name: str, role: str) -> str:
     """The link that an owner gives to somebody new."""
     owner.open("/team/1/invite/")
     owner.page.get_by_label("User name").fill(name)
-    owner.page.get_by_label("E-mail address").fill(f"{name}@example.org")
+    owner.page.get_by_label("Email address").fill(f"{name}@example.org")
     owner.page.get_by_label("Role").select_option(role)
     owner.button("Create invite link").click()
     return owner.page.locator("#invitation").inner_text()

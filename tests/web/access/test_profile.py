@@ -1,4 +1,4 @@
-"""One's own account: password, second factor, reset by e-mail, the first owner."""
+"""One's own account: password, second factor, reset by email, the first owner."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def test_a_sound_plan_fails_no_check(source: Database) -> None:
     assert by_title["Target server"] is Level.PASS
     assert by_title["Version"] is Level.PASS
     assert by_title["Client programs"] is Level.PASS
-    assert by_title["Rights"] is Level.PASS
+    assert by_title["Privileges"] is Level.PASS
     assert Level.FAIL not in by_title.values()
 
 
@@ -162,8 +162,8 @@ def test_a_taken_name_and_missing_rights_are_found_beforehand(
     server = mariadb_at(source.server.team, mariadb_tidy, user)
     checks = preflight(plan_for(backup, source.name, server=server))
     failed = {check.title: check for check in checks if check.level is Level.FAIL}
-    assert set(failed) == {"Name", "Rights"}
-    mariadb_tidy.execute(None, failed["Rights"].fix.rstrip(";"))
+    assert set(failed) == {"Name", "Privileges"}
+    mariadb_tidy.execute(None, failed["Privileges"].fix.rstrip(";"))
     checks = preflight(plan_for(backup, source.name, server=server))
     assert [check.title for check in checks if check.level is Level.FAIL] == ["Name"]
 

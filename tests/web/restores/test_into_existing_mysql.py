@@ -155,7 +155,7 @@ def test_running_the_grants_lets_the_rows_come(
     user = mariadb_user(f"DELETE ON {backup.database.name}.*")
     plan = rows(backup, "item", server=mariadb_at(team, mariadb_tidy, user))
     failed = [check for check in preflight(plan) if check.level is Level.FAIL]
-    assert {check.title for check in failed} == {"Rights"}
+    assert {check.title for check in failed} == {"Privileges"}
     with pytest.raises(BadSetting, match="may not insert into: item"):
         run(confirmed(plan))
     while failed:  # what may be read is known once the table is seen

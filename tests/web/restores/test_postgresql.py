@@ -149,7 +149,7 @@ def test_a_sound_plan_fails_no_check(source: Database) -> None:
         "Tablespaces": Level.PASS,
         "Encoding": Level.PASS,
         "Locale": Level.PASS,
-        "Rights": Level.PASS,
+        "Privileges": Level.PASS,
         "Disk space": Level.PASS,
     }
 
@@ -170,7 +170,7 @@ def test_a_role_without_the_right_to_create_databases_is_told_the_statement(
     poor = postgres_role(name='o"dd role')
     server = postgres_at(team, postgres_tidy, poor)
     checks = preflight(plan_for(taken(source), copy_of(source), server=server, owner="none"))
-    check = found("Rights", checks)
+    check = found("Privileges", checks)
     assert check.fix == 'ALTER ROLE "o""dd role" CREATEDB;'
     postgres_tidy.execute("postgres", check.fix)
     checks = preflight(plan_for(taken(source), copy_of(source), server=server, owner="none"))

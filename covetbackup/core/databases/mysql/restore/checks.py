@@ -108,9 +108,9 @@ def _rights(connection: Connection, name: str) -> Iterator[Check]:
         if granted(connection, place).here & {"ALL PRIVILEGES", "CREATE"}:
             continue
         detail = f"{account} may not create databases called {shown}."
-        yield Check(Level.FAIL, "Rights", detail, f"GRANT ALL ON {shown}.* TO {account};")
+        yield Check(Level.FAIL, "Privileges", detail, f"GRANT ALL ON {shown}.* TO {account};")
         return
-    yield Check(Level.PASS, "Rights", f"{account} may create databases.")
+    yield Check(Level.PASS, "Privileges", f"{account} may create databases.")
 
 
 def _accounts(connection: Connection, wanted: CheckInput) -> Iterator[Check]:

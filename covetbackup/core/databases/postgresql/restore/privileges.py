@@ -27,13 +27,13 @@ def privileges(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     role, has_all, may_create = row
     if has_all:
         detail = f"{role} is a superuser: whatever the backup holds runs with all rights."
-        yield Check(Level.PASS, "Rights", detail)
+        yield Check(Level.PASS, "Privileges", detail)
         return
     if may_create:
-        yield Check(Level.PASS, "Rights", f"{role} may create databases.")
+        yield Check(Level.PASS, "Privileges", f"{role} may create databases.")
     else:
         fix = _text("ALTER ROLE {} CREATEDB;", connection, [role])
-        yield Check(Level.FAIL, "Rights", f"{role} may not create databases.", fix)
+        yield Check(Level.FAIL, "Privileges", f"{role} may not create databases.", fix)
     yield from _ownership(connection, wanted, role)
     yield from superuser_only(connection, wanted)
 

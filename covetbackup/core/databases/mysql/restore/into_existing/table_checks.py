@@ -99,7 +99,7 @@ def incompatibilities(
             "restore them under a new name",
         ),
         (
-            "Rights",
+            "Privileges",
             f"tables that {account} may not insert into",
             closed,
             _grants("INSERT", database, closed, account),
@@ -133,7 +133,7 @@ def unreadable(
         grants = [f"GRANT SELECT ON {side} TO {account};" for side in dict.fromkeys(sides)]
         named = listed([f"{key.table}.{key.name}" for key in closed])
         detail = f"foreign keys that {account} may not check: {named}"
-        yield Incompatibility("Rights", detail, " ".join(grants[:_NAMED]))
+        yield Incompatibility("Privileges", detail, " ".join(grants[:_NAMED]))
 
 
 def refuse_incompatible(found: Sequence[Incompatibility]) -> None:

@@ -113,11 +113,11 @@ def _rights(connection: Connection, chosen: ResolvedSelection, wanted: CheckInpu
     rows = connection.execute(_LACKING, (schemas, schemas, olds)).fetchall()
     if not rows:
         return Check(
-            Level.PASS, "Rights", f"{connection.info.user} may create the selected objects."
+            Level.PASS, "Privileges", f"{connection.info.user} may create the selected objects."
         )
     lacking = [what for (what,) in rows]
     detail = f"{connection.info.user} lacks: {', '.join(lacking)}."
-    return Check(Level.FAIL, "Rights", detail, "Grant it that, or restore as the owner.")
+    return Check(Level.FAIL, "Privileges", detail, "Grant it that, or restore as the owner.")
 
 
 _LACKING = """

@@ -68,7 +68,7 @@ def incompatibilities(tables: Sequence[TargetTable]) -> Iterator[Incompatibility
             "restore them with their structure, or create them first",
         ),
         (
-            "Rights",
+            "Privileges",
             "tables that this role may not insert into",
             [table.label for table in there if not table.may_insert],
             "grant it INSERT on them and USAGE on their schema",
