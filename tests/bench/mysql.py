@@ -50,7 +50,7 @@ def run(size: Size) -> None:
         assert facts is not None
         label = f"MariaDB, dump of {facts['plain_bytes'] / 1e6:.0f} MB"
         report.pair(f"{label}: backup", backup, target="speed >= 1.00")
-        report.note(f"writes were held off for {facts['settings']['locked_ms']} ms; target <= 500")
+        report.note(f"writes were blocked for {facts['settings']['locked_ms']} ms; target <= 500")
         restore = alternate(
             1,  # each takes most of a minute, in which the server makes the indexes
             lambda: _own_restore(server, ours | {"label": facts["label"]}),

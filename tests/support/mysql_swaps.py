@@ -13,7 +13,7 @@ from tests.support.mysql_writers import STRUCTURE, TRIGGERS
 
 TARGET, INCOMING, KEPT = "shop", "incoming", "shop_replaced_20260101_000000"
 
-OTHERS = ("CREATE TABLE plain (id int PRIMARY KEY)",)
+DEPENDENCIES = ("CREATE TABLE plain (id int PRIMARY KEY)",)
 ALL = (*STRUCTURE, *TRIGGERS)
 TEXTS = (
     "CREATE TABLE t (a text)",
@@ -31,12 +31,12 @@ AS_WRITTEN = [("a/bit's",), ("\\",), ("\\",), ("utf8mb4_bin",)]
 """What `texts` returns then."""
 PAIRS = {
     "the old has no triggers": (STRUCTURE, ALL),
-    "the old has no triggers and other tables": (OTHERS, ALL),
+    "the old has no triggers and other tables": (DEPENDENCIES, ALL),
     "the old is empty": ((), ALL),
     "the new has no triggers": (ALL, STRUCTURE),
-    "the new has other tables": (ALL, OTHERS),
+    "the new has other tables": (ALL, DEPENDENCIES),
     "the new is empty": (ALL, ()),
-    "neither has triggers": (STRUCTURE, OTHERS),
+    "neither has triggers": (STRUCTURE, DEPENDENCIES),
 }
 """What makes the old database and the new one."""
 

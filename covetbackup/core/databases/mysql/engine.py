@@ -17,10 +17,11 @@ from covetbackup.core.databases.checks import Check
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.kind import Address, Capabilities, Kind, no_export
 from covetbackup.core.databases.mysql.archive.members import MAP, PROGRAMS, SCHEMA
-from covetbackup.core.databases.mysql.archive.selection import Listing
+from covetbackup.core.databases.mysql.archive.selection import BackupListing
 from covetbackup.core.databases.mysql.backup import session
 from covetbackup.core.databases.mysql.backup.dump import check_member
-from covetbackup.core.databases.mysql.inventory.databases import discover
+from covetbackup.core.databases.mysql.inventory.build import probe_of
+from covetbackup.core.databases.mysql.inventory.databases import discover, refuse_absent
 from covetbackup.core.databases.mysql.inventory.tables import list_tables
 from covetbackup.core.databases.mysql.replace.replacement import MysqlReplacement
 from covetbackup.core.databases.mysql.restore import new_database, scratch
@@ -30,7 +31,7 @@ from covetbackup.core.databases.mysql.restore.into_existing.checks import check_
 from covetbackup.core.databases.mysql.restore.into_existing.data_only import DataOnlyRestore
 from covetbackup.core.databases.mysql.restore.target import MysqlTarget
 from covetbackup.core.databases.mysql.server import programs
-from covetbackup.core.databases.mysql.server.clients import Clients, choose_clients, find_clients
+from covetbackup.core.databases.mysql.server.clients import Clients, find_clients, select_clients
 from covetbackup.core.databases.mysql.server.connection import connect, translated
 from covetbackup.core.databases.mysql.server.flavour import Version
 from covetbackup.core.databases.mysql.server.probe import probe_server
@@ -68,9 +69,9 @@ class MysqlEngine:
 
     def probe(self) -> Probe:
         with translated(self._settings), connect(self._settings, self._password) as connection:
-            session.refuse_absent(connection)
+            refuse_absent(connection)
             listing = list_tables(connection, self._settings.database)
-            return session.probe_of(connection, self._clients(connection.version), listing)
+            return probe_of(connection, self._clients(connection.version), listing)
 
     def probe_server(self, wanted: Callable[[str], bool], catalog: str) -> ServerProbe:
         """The catalog is never on such a server."""
@@ -86,8 +87,8 @@ class MysqlEngine:
         """Also raises `Unreadable` on entry, naming what this account cannot dump."""
         if options.method not in ("", *self.methods):
             raise BadSetting(f"MySQL has no backup method {options.method!r}", "use logical")
-        return session.LogicalBackup(
-            self._settings, self._password, options, choose=self._clients, progress=progress
+        return session.open_backup(
+            self._settings, self._password, options, select_clients=self._clients, progress=progress
         )
 
     def restore(
@@ -118,7 +119,7 @@ class MysqlEngine:
             self._password,
             request,
             expected,
-            choose=self._clients,
+            select_clients=self._clients,
             progress=progress,
         )
 
@@ -136,7 +137,7 @@ class MysqlEngine:
         return check_member(member)
 
     def _clients(self, server: Version) -> Clients:
-        return choose_clients(find_clients(self._client_directories), server)
+        return select_clients(find_clients(self._client_directories), server)
 
 
 class MysqlKind:
@@ -189,8 +190,8 @@ class MysqlKind:
 
     def listing(
         self, members: Mapping[str, int], read: Callable[[str], bytes], expected: Inventory
-    ) -> Listing:
-        return Listing(read(MAP), read(SCHEMA), read(PROGRAMS))
+    ) -> BackupListing:
+        return BackupListing(read(MAP), read(SCHEMA), read(PROGRAMS))
 
     def export(self, open_stream: Callable[[str], Source], folder: Path) -> None:
         raise no_export(MysqlEngine.kind)

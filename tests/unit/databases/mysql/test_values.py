@@ -17,11 +17,11 @@ from covetbackup.core.databases.mysql.archive.requalify import (
     with_database,
     with_sequences_in,
 )
-from covetbackup.core.databases.mysql.archive.rewrite import with_definer, with_events_asleep
+from covetbackup.core.databases.mysql.archive.rewrite import disable_events, with_definer
 from covetbackup.core.databases.mysql.archive.view_order import in_order
 from covetbackup.core.databases.mysql.inventory.schema_fingerprint import SchemaFingerprint
 from covetbackup.core.databases.mysql.inventory.tables import Table, balanced
-from covetbackup.core.databases.mysql.server.clients import Clients, choose_clients
+from covetbackup.core.databases.mysql.server.clients import Clients, select_clients
 from covetbackup.core.databases.mysql.server.flavour import Flavour, version_of
 from covetbackup.core.errors import BadSetting, Incomplete, ManifestInvalid, ToolMissing
 
@@ -53,7 +53,7 @@ def _clients(*versions: str) -> list[Clients]:
 def test_the_servers_own_series_is_preferred_then_the_nearest_newer_then_the_newest() -> None:
     found = _clients("10.6.1-MariaDB", "10.11.4-MariaDB", "11.4.2-MariaDB", "8.4.3", "8.0.36")
     chosen = {
-        server: choose_clients(found, version_of(server)).version.text
+        server: select_clients(found, version_of(server)).version.text
         for server in ("10.11.9-MariaDB", "10.7.1-MariaDB", "12.0.1-MariaDB", "8.0.20", "9.1.0")
     }
     assert chosen == {
@@ -67,7 +67,7 @@ def test_the_servers_own_series_is_preferred_then_the_nearest_newer_then_the_new
 
 def test_clients_of_the_other_flavour_are_as_good_as_none() -> None:
     with pytest.raises(ToolMissing, match="MySQL") as caught:
-        choose_clients(_clients("10.11.4-MariaDB"), version_of("8.4.3"))
+        select_clients(_clients("10.11.4-MariaDB"), version_of("8.4.3"))
     assert "mysql-client" in caught.value.hint
 
 
@@ -199,15 +199,15 @@ def test_databases_that_a_view_names_are_found() -> None:
 
 
 def test_a_server_that_knows_no_case_means_the_same_by_another() -> None:
-    renaming = Renaming("shop", "new", folded=True)
+    renaming = Renaming("shop", "new", ignore_case=True)
     assert in_database(b"select 1 from `Shop`.`t`", renaming) == b"select 1 from `new`.`t`"
 
 
 def test_events_are_put_to_sleep_and_strange_ones_refused() -> None:
-    asleep = with_events_asleep(_SCRIPT)[:]
+    asleep = disable_events(_SCRIPT)[:]
     assert b"NOT PRESERVE DISABLE COMMENT ' ON COMPLETION PRESERVE ENABLE'" in asleep
     with pytest.raises(Incomplete):
-        with_events_asleep(b"/*!50106 CREATE*/ /*!50106 EVENT e ON SCHEDULE EVERY 1 DAY DO x */ ;;")
+        disable_events(b"/*!50106 CREATE*/ /*!50106 EVENT e ON SCHEDULE EVERY 1 DAY DO x */ ;;")
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_events_are_put_to_sleep_and_strange_ones_refused() -> None:
 )
 def test_a_database_named_before_a_dot_is_noticed(text: bytes, found: bool) -> None:
     assert mentions(text, "shop") == found
-    assert mentions(text.upper(), "shop", folded=True) == found
+    assert mentions(text.upper(), "shop", ignore_case=True) == found
 
 
 def test_only_sequences_of_the_old_database_are_looked_for_in_the_new_one() -> None:

@@ -1,4 +1,4 @@
-"""Finds where in a stream of rows each table begins and ends, while it passes through.
+"""The index of a dump: where in a stream of rows each table begins and ends.
 
 The dump program writes a comment before each table's rows. In rows it escapes every line end, and
 in comments it puts "-- " after each, so a line that begins as the comment does is one, unless the
@@ -26,7 +26,7 @@ _BEGINNING = 4096  # bytes, in which the dump program says what it is a dump of
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The statements with one table's rows: where they begin and how long they are, in bytes."""
+    """The byte range of the statements with one table's rows in a member."""
 
     offset: int
     length: int
@@ -34,18 +34,20 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """One member's: its first `header` bytes belong before every section. Of a table that was
-    dumped in ranges every member has a section."""
+    """The sections of one member, by table; its first `header` bytes belong before each of them.
+    A table that was dumped in ranges has a section in several members."""
 
     header: int
     tables: Mapping[str, Section]
 
 
 class SectionScan:
-    """A filter for a dump of the rows of the tables `names`. After the end of the stream
-    `sections` are known, or it raised `Incomplete`; `beginning` is the stream's first 4 KiB, and
-    `longest` how long the longest line with rows is in bytes, by table: the bytes that a wide row
-    takes in a statement."""
+    """A filter that indexes a dump of the rows of the tables `names` while it passes through.
+
+    After the end of the stream `sections` are known, or it raised `Incomplete`; `beginning` is the
+    stream's first 4 KiB, and `longest` the length in bytes of the longest line with rows, by table:
+    what a wide row takes in a statement.
+    """
 
     def __init__(self, names: Collection[str]) -> None:
         comments = {quoted(name).replace("\n", "\n-- ").encode(): name for name in names}
@@ -80,7 +82,7 @@ class SectionScan:
 
     @property
     def _newest(self) -> str:
-        """The table whose rows come now."""
+        """The table whose rows pass through now."""
         return next(reversed(self._begins), "")
 
     def _measure(self, table: str, line: int) -> None:
@@ -88,14 +90,14 @@ class SectionScan:
             self.longest[table] = max(line, self.longest.get(table, 0))
 
     def _scan(self, window: bytes, passed: int) -> int:
-        """How much of `window`, which begins at byte `passed`, need not be looked at again."""
+        """Index `window`, which begins at byte `passed`; return how many bytes of it are done."""
         at = 0
-        while (place := window.find(_COMMENT, at)) >= 0:
-            begin = place + len(_COMMENT)
+        while (offset := window.find(_COMMENT, at)) >= 0:
+            begin = offset + len(_COMMENT)
             at = window.find(_COMMENT_END, begin)
             if at < 0:
-                return place
-            self._note(window[begin : at + 1], passed + place + 1)
+                return offset
+            self._note(window[begin : at + 1], passed + offset + 1)
         return max(at, len(window) - len(_COMMENT) + 1, 0)
 
     def _note(self, comment: bytes, offset: int) -> None:
@@ -124,7 +126,7 @@ class SectionScan:
 
 
 def map_to_json(members: Mapping[str, Sections]) -> bytes:
-    """What `tables.json` says: for each member the sections of its tables."""
+    """Serialise the sections of each member as `tables.json`."""
     content = {
         "format": _FORMAT,
         "members": {
@@ -142,11 +144,11 @@ def map_to_json(members: Mapping[str, Sections]) -> bytes:
 
 
 def map_from_json(data: bytes) -> dict[str, Sections]:
-    """The inverse of `map_to_json`. Raises `ManifestInvalid`."""
+    """Parse `tables.json`. Raises `ManifestInvalid`."""
     try:
         content = json.loads(data)
         if content["format"] != _FORMAT:
-            raise ManifestInvalid(f"{MAP} is of a newer form", "update CovetBackup?")
+            raise ManifestInvalid(f"{MAP} has a newer format", "update CovetBackup?")
         return {
             member: Sections(
                 int(found["header"]),

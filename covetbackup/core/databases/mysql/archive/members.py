@@ -1,4 +1,4 @@
-"""The names of a backup's members, and what each is for."""
+"""The names of a backup's members."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ _DATA = "data-"
 
 
 def data_name(number: int) -> str:
-    """The member with the rows of the group of tables `number`, from 1."""
+    """Return the name of the member with the rows of part `number`, from 1."""
     return f"{_DATA}{number:04}.sql"
 
 
 def is_data(member: str) -> bool:
+    """Return whether the member holds rows."""
     return member.startswith(_DATA) and member.endswith(".sql")
 
 
 def is_dump(member: str) -> bool:
-    """Whether the dump program wrote it, with its end mark."""
+    """Return whether the member is a dump, which ends with the dump program's end mark."""
     return is_data(member) or member in (SCHEMA, PROGRAMS, EVENTS)

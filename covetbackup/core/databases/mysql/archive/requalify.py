@@ -1,10 +1,10 @@
-"""Where a dump names the database it was taken from, though it is restored under another name.
+"""Rewrites qualified names in a dump that is restored under another name.
 
-A dump names it in the text of views (MariaDB: where a view also reads another database or takes a
-sequence's value; both: before functions where the author did, and where the server could not
-resolve the view), in defaults that take a sequence's value, and in the heads of triggers whose
-author did (MariaDB). Bodies of triggers, routines and events are as people wrote them: they are
-never rewritten here, see `mentions`.
+A dump names its database in the text of views (MariaDB: where a view also reads another database or
+takes a sequence's value; both: before functions where the author did, and where the server could
+not resolve the view), in defaults that take a sequence's value, and in the heads of triggers whose
+author did (MariaDB). Bodies of triggers, routines and events are as their authors wrote them: they
+are never rewritten here, see `mentions`.
 """
 
 from __future__ import annotations
@@ -32,26 +32,27 @@ _TAKE_SEQUENCES = {b"nextval", b"lastval", b"setval"}
 
 @dataclass(frozen=True, slots=True)
 class Renaming:
-    """A database called `old` in a script is called `new` where that runs. `folded` is whether the
-    server that wrote it takes upper and lower case for the same in names of databases."""
+    """The renaming of the database `old` of a script to `new`. `ignore_case` is whether the server
+    that wrote it ignores case in names of databases."""
 
     old: str
     new: str
-    folded: bool = False
+    ignore_case: bool = False
 
     def applies_to(self, name: str) -> bool:
-        return name == self.old or (self.folded and name.lower() == self.old.lower())
+        """Return whether `name` names the old database."""
+        return name == self.old or (self.ignore_case and name.lower() == self.old.lower())
 
 
 def with_database(script: Script, renaming: Renaming) -> Script:
-    """`script` of triggers, routines and views, with everything in views that is of the old
-    database taken from the new one, and the heads of triggers naming none."""
+    """Return `script`, of triggers, routines and views, with views that use the new database in
+    place of the old one, and without database names in the heads of triggers."""
     unplaced = rewritten(script, _TRIGGER, _without_places)
     return rewritten(unplaced, _VIEW, lambda view: in_database(view[0], renaming))
 
 
 def _without_places(trigger: re.Match[bytes]) -> bytes:
-    """A trigger is always in the database of its table, so whatever it names is that."""
+    """Remove database names from the head of a trigger, which is always in that of its table."""
     head, begin = trigger[0], trigger.start()
     for group in ("table_place", "place"):
         head = head[: trigger.start(group) - begin] + head[trigger.end(group) - begin :]
@@ -59,11 +60,11 @@ def _without_places(trigger: re.Match[bytes]) -> bytes:
 
 
 def in_database(view: bytes, renaming: Renaming) -> bytes:
-    """The statement of one view, as a server writes it, with the old database's tables, columns,
-    functions and sequences taken from the new one.
+    """Return the statement of one view, as a server writes it, with the tables, columns, functions
+    and sequences of the new database in place of the old one's.
 
     The name is replaced, never left out: without it a table could be taken for a common table
-    expression that is called like it. An alias that is called like the database stays.
+    expression of the same name. An alias that is called like the database stays.
     """
     new, pieces, at = _quoted(renaming.new), list[bytes](), 0
     for begin, names in _qualified(view):
@@ -74,8 +75,8 @@ def in_database(view: bytes, renaming: Renaming) -> bytes:
 
 
 def databases_in(view: bytes) -> dict[str, set[str]]:
-    """The databases that the statement of one view names, and of each the tables, functions and
-    sequences."""
+    """Return the tables, functions and sequences that the statement of one view names with their
+    database, by database."""
     found: dict[str, set[str]] = {}
     for _, names in _qualified(view):
         found.setdefault(_plain(names[0]), set()).add(_plain(names[1]))
@@ -83,9 +84,9 @@ def databases_in(view: bytes) -> dict[str, set[str]]:
 
 
 def _qualified(view: bytes) -> list[tuple[int, list[bytes]]]:
-    """Where `view` names a database, and that name with those behind it.
+    """Return the qualified names in `view` that begin with a database: offset and parts of each.
 
-    Of two names the first is a database's only where a table, a function or a sequence is expected:
+    The first of two names is a database only where a table, a function or a sequence is expected:
     elsewhere they are a table and its column.
     """
     found: list[tuple[int, list[bytes]]] = []
@@ -101,7 +102,7 @@ def _qualified(view: bytes) -> list[tuple[int, list[bytes]]]:
 
 
 class _Context:
-    """What is around the next token of a view's statement."""
+    """The syntactic context of the next token of a view's statement."""
 
     def __init__(self) -> None:
         self._calls: list[bytes] = []
@@ -124,8 +125,8 @@ class _Context:
 
 
 def with_sequences_in(script: Script, old: str, new: str) -> Script:
-    """`script` with the values of sequences in `old` taken from those in `new`: MariaDB writes
-    DEFAULT nextval(`old`.`sequence`) even in a table of that database."""
+    """Return `script` with the sequences of database `new` in place of those of `old`: MariaDB
+    writes DEFAULT nextval(`old`.`sequence`) even in a table of that database."""
     function = re.compile(
         rb"|".join(
             [_TEXT, _NAME, rb"\b((?:next|last|set)val\()" + re.escape(_quoted(old)) + rb"(?=\.)"]
@@ -137,12 +138,12 @@ def with_sequences_in(script: Script, old: str, new: str) -> Script:
     )
 
 
-def mentions(script: Script, database: str, *, folded: bool = False) -> bool:
-    """Whether `script` seems to name `database` before a dot; if `folded`, in any case."""
+def mentions(script: Script, database: str, *, ignore_case: bool = False) -> bool:
+    """Return whether `script` seems to name `database` before a dot."""
     name = re.escape(database.encode())
     naming = re.compile(
         rb"(?<![\w`])(?:" + name + rb"|`" + name + rb"`)\s*\.\s*[\w`]",
-        re.IGNORECASE if folded else 0,
+        re.IGNORECASE if ignore_case else 0,
     )
     return naming.search(script) is not None
 

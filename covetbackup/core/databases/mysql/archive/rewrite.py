@@ -1,7 +1,7 @@
-"""Rewrites what the dump program wrote of views, triggers, routines and events.
+"""Rewrites the statements of a dump for views, triggers, routines and events.
 
-It writes each in one form, from the server's own SHOW CREATE. Only the beginning of a statement is
-touched, recognised together with the line before it, never the body that people wrote.
+The dump program writes each in one form, from the server's own SHOW CREATE. Only the beginning of a
+statement is changed, recognised together with the line before it, never the author's body.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _CREATE_EVENT = (
 )
 # Up to the first: a comment may hold these words again.
 _SCHEDULE = rb"ON SCHEDULE (?:(?! ON COMPLETION )[^\n])* ON COMPLETION (?:NOT )?PRESERVE "
-_EVENT = re.compile(rb"^(" + _CREATE_EVENT + _SCHEDULE + rb")ENABLE\b", re.MULTILINE)
-_ASLEEP = re.compile(rb"^" + _CREATE_EVENT + _SCHEDULE + rb"DISABLE\b", re.MULTILINE)
+_ENABLED_EVENT = re.compile(rb"^(" + _CREATE_EVENT + _SCHEDULE + rb")ENABLE\b", re.MULTILINE)
+_DISABLED_EVENT = re.compile(rb"^" + _CREATE_EVENT + _SCHEDULE + rb"DISABLE\b", re.MULTILINE)
 _NAMED_EVENT = re.compile(rb"^" + _CREATE_EVENT, re.MULTILINE)
 _WITH_END = re.compile(
     rb"(?P<before>^/\*!50003 SET time_zone             = '(?P<zone>[^'\n]*)' \*/ ;;?\n"
@@ -50,14 +50,14 @@ _ANY_EVENT = re.compile(rb"^/\*!50106 CREATE\*/ ", re.MULTILINE)
 
 
 def with_definer(script: Script, account: str) -> Script:
-    """`script` with every definer replaced by `account`: an account quoted as in a GRANT, or
+    """Return `script` with every definer replaced by `account`: an account quoted as in a GRANT, or
     CURRENT_USER."""
     return rewritten(script, _DEFINER, lambda match: match[1] + b"DEFINER=" + account.encode())
 
 
 def enabled_events(script: Script) -> set[str]:
-    """The names of the events that `script` creates to run."""
-    return {_plain(match["name"]) for match in _EVENT.finditer(script)}
+    """Return the names of the events that `script` creates enabled."""
+    return {_plain(match["name"]) for match in _ENABLED_EVENT.finditer(script)}
 
 
 def events_that(script: Script, applies: Callable[[bytes], bool]) -> set[str]:
@@ -70,37 +70,37 @@ def events_that(script: Script, applies: Callable[[bytes], bool]) -> set[str]:
     return found
 
 
-def with_events_asleep(script: Script, *, but: Collection[str] = ()) -> Script:
-    """`script` with every event created disabled, `but` those of these names. Raises `Incomplete`
-    if one is not understood: it would run."""
-    asleep = rewritten(
+def disable_events(script: Script, *, keep: Collection[str] = ()) -> Script:
+    """Return `script` with all events created disabled except those called `keep`. Raises
+    `Incomplete` if one is not understood: it would run."""
+    disabled = rewritten(
         script,
-        _EVENT,
-        lambda match: match[0] if _plain(match["name"]) in but else match[1] + b"DISABLE",
+        _ENABLED_EVENT,
+        lambda match: match[0] if _plain(match["name"]) in keep else match[1] + b"DISABLE",
     )
-    awake = len(enabled_events(asleep))
-    if _count(_ASLEEP, asleep) + awake != _count(_ANY_EVENT, asleep):
-        raise Incomplete("events.sql is not what a dump program writes: an event could not be kept")
-    return asleep
+    enabled = len(enabled_events(disabled))
+    if _count(_DISABLED_EVENT, disabled) + enabled != _count(_ANY_EVENT, disabled):
+        raise Incomplete("events.sql is not what a dump program writes: an event would run")
+    return disabled
 
 
-def with_past_events_kept(
+def preserve_past_events(
     script: Script, is_past: Callable[[str, str], bool]
 ) -> tuple[Script, list[str]]:
-    """Return `script` with every event whose last moment `is_past` kept, disabled, and the names of
-    these. A server leaves out what it would never run again, without an error.
+    """Return `script` with events that have ended preserved, disabled, and the names of these. A
+    server would silently drop an event that never runs again.
 
-    `is_past` is asked for a moment and the time zone that it is in, as the dump has them.
+    `is_past` is called with the last moment of an event and its time zone, as the dump has them.
     """
     names: list[str] = []
 
-    def kept(match: re.Match[bytes]) -> bytes:
+    def preserved(match: re.Match[bytes]) -> bytes:
         if not is_past(match["end"].decode(), match["zone"].decode()):
             return match[0]
         names.append(_plain(match["name"]))
         return match["before"] + match["after"] + b"DISABLE"
 
-    return rewritten(script, _WITH_END, kept), names
+    return rewritten(script, _WITH_END, preserved), names
 
 
 def _plain(name: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Some tables of a backup instead of all: what that comes to, and which bytes it takes."""
+"""Selections of tables of a backup: their dependencies, and the byte ranges that hold them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _NOT_BROUGHT = (
     " they are in programs.sql and events.sql"
 )
 _TRIGGERS = (
-    "triggers come along ({}): what else their statements use is not looked for, so choose it too"
+    "triggers are restored with their tables ({}): other objects that their statements use are not"
+    " detected, so select them too"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTables:
-    """What a selection comes to. `tables` and `sequences` are those with a structure of their own;
-    `views` are created after them."""
+    """A selection with its dependencies. `tables` and `sequences` are created before `views`."""
 
     tables: frozenset[str]
     views: frozenset[str]
@@ -33,8 +33,8 @@ class ResolvedTables:
     chosen: ResolvedSelection
 
 
-class Listing:
-    """What is in a backup, told from its map, its structure and its programs alone."""
+class BackupListing:
+    """The content of a backup, read from `tables.json`, `schema.sql` and `programs.sql` alone."""
 
     def __init__(self, sections: bytes, schema: Script, programs: Script) -> None:
         self._members: Mapping[str, Sections] = map_from_json(sections)
@@ -42,7 +42,7 @@ class Listing:
         self.statements: Statements = read_statements(programs)
 
     def table_bytes(self) -> dict[str, int]:
-        """Of tables their rows, of views their definition."""
+        """Return the plain bytes of each table's rows and of each view's definition."""
         sizes = {name: len(view.text) for name, view in self.statements.views.items()}
         for sections in self._members.values():
             for table, section in sections.tables.items():
@@ -50,16 +50,18 @@ class Listing:
         return sizes
 
     def chosen(self, selection: Selection) -> ResolvedSelection:
+        """Resolve `selection`. Raises `BadSetting` for names that the backup does not hold."""
         if not selection.with_structure:
-            return rows_chosen(self, selection)
-        return self.choose(selection).chosen
+            return resolve_rows(self, selection)
+        return self.resolve(selection).chosen
 
-    def choose(self, selection: Selection) -> ResolvedTables:
-        """Raises `BadSetting` for what is not there. What views read is pulled in, and sequences; a
-        foreign key to a table that was not selected is left out."""
+    def resolve(self, selection: Selection) -> ResolvedTables:
+        """Resolve a selection with structure: tables and views that views read are added, and
+        sequences; a foreign key to a table that is not selected is left out. Raises `BadSetting`
+        for names that the backup does not hold."""
         self._refuse_unfit(selection)
-        asked = frozenset(selection.tables)
-        needed = self._with_needs(asked)
+        selected = frozenset(selection.tables)
+        needed = self._with_needs(selected)
         views = needed & self.statements.views.keys()
         tables = needed - views
         sequences = {name for table in tables for name in self.structure.sequences_of(table)}
@@ -68,7 +70,7 @@ class Listing:
             tables=needed,
             sequences=frozenset(sequences),
             extensions=frozenset(),
-            pulled=(*sorted(needed - asked), *(f"function {name}" for name in functions)),
+            pulled=(*sorted(needed - selected), *(f"function {name}" for name in functions)),
             skipped=tuple(f"{key.table}.{key.name}" for key in self.skipped(tables)),
             warnings=(*self._triggers_of(tables), _NOT_BROUGHT),
             with_data=selection.with_data,
@@ -87,11 +89,11 @@ class Listing:
         if missing:
             raise BadSetting(f"the backup has no table or view {', '.join(missing[:20])}")
 
-    def _with_needs(self, asked: frozenset[str]) -> frozenset[str]:
-        """With the tables and views that the views among them read."""
+    def _with_needs(self, selected: frozenset[str]) -> frozenset[str]:
+        """Return `selected` and all tables and views that the views among them read."""
         known = self.structure.tables.keys() | self.statements.views.keys()
         found: set[str] = set()
-        new = set(asked)
+        new = set(selected)
         while new:
             found |= new
             views = [self.statements.views[name] for name in new & self.statements.views.keys()]
@@ -107,23 +109,23 @@ class Listing:
         lines = [_TRIGGERS.format(", ".join(names))] if names else []
         if self.statements.unread:
             lines.append(
-                f"{self.statements.unread} triggers are in a form not known here and stay out"
+                f"{self.statements.unread} triggers are not understood and will not be restored"
             )
         return lines
 
     def skipped(self, tables: frozenset[str]) -> list[ForeignKey]:
-        """The foreign keys of `tables` that lead out of them."""
+        """Return the foreign keys of `tables` that refer to other tables."""
         keys = [key for table in sorted(tables) for key in self.structure.foreign_keys(table)]
         return [key for key in keys if key.to not in tables]
 
-    def beginnings(self, tables: frozenset[str]) -> Iterator[MemberRange]:
-        """Of each member that holds rows of `tables`, what belongs before any of them."""
+    def headers(self, tables: frozenset[str]) -> Iterator[MemberRange]:
+        """Yield the header of each member that holds rows of `tables`; it belongs before them."""
         for member, sections in self._members.items():
             if tables & sections.tables.keys():
                 yield MemberRange(member, 0, sections.header)
 
     def rows(self, tables: frozenset[str]) -> Iterator[MemberRange]:
-        """The ranges that hold the rows of `tables`; neighbours are one."""
+        """Yield the ranges that hold the rows of `tables`; adjacent ones are merged."""
         for member, sections in self._members.items():
             found = [section for name, section in sections.tables.items() if name in tables]
             begin = end = -1
@@ -137,12 +139,12 @@ class Listing:
                 yield MemberRange(member, begin, end - begin)
 
 
-def rows_chosen(listing: Listing, selection: Selection) -> ResolvedSelection:
-    """What a selection without structure comes to: rows of the tables it names, and no more."""
+def resolve_rows(listing: BackupListing, selection: Selection) -> ResolvedSelection:
+    """Resolve a selection without structure: the rows of the tables it names."""
     views = sorted(set(selection.tables) & listing.statements.views.keys())
     if views:
         raise BadSetting(f"{', '.join(views[:20])} is a view, which has no rows of its own")
-    tables = listing.choose(selection).tables
+    tables = listing.resolve(selection).tables
     return ResolvedSelection(
         tables=tables,
         sequences=frozenset(),
@@ -151,10 +153,10 @@ def rows_chosen(listing: Listing, selection: Selection) -> ResolvedSelection:
         skipped=(),
         warnings=("sequences stay where they are",) if listing.structure.sequences else (),
         with_data=True,
-        rows=tuple(_rows(listing.structure, table) for table in sorted(tables)),
+        rows=tuple(_table_data(listing.structure, table) for table in sorted(tables)),
     )
 
 
-def _rows(structure: Structure, table: str) -> Rows:
+def _table_data(structure: Structure, table: str) -> Rows:
     definition = structure.tables[table].decode(errors="replace")
     return Rows("", table, tuple(structure.columns(table)), definition)

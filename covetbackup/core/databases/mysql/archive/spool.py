@@ -1,7 +1,7 @@
-"""Scripts of any length, kept in files that have no name: collected, then rewritten.
+"""Scripts of any length in unnamed temporary files, collected and then rewritten.
 
 A file lies in the directory for temporary files (TMPDIR) and is gone with this process, however
-that ends. Programs of a database may be larger than what is right to hold in memory.
+that ends. The stored objects of a database may be too large for memory.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ Script = bytes | mmap
 
 
 class Spool:
-    """Collects a script."""
+    """A temporary file that collects a script."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by script and close
 
     def write(self, chunk: bytes) -> None:
+        """Append `chunk`. Raises `StorageFull` or `SinkFailed`."""
         try:
             self._file.write(chunk)
         except OSError as error:
             raise _failure(error) from error
 
     def script(self) -> Script:
-        """What was written; it stays after this is closed."""
+        """Return what was written; it remains valid after `close`."""
         try:
             self._file.flush()
             return mmap(self._file.fileno(), 0, access=ACCESS_READ) if self._file.tell() else b""
@@ -38,6 +39,7 @@ class Spool:
             raise _failure(error) from error
 
     def close(self) -> None:
+        """Close the file."""
         try:
             self._file.close()
         except OSError:
@@ -47,7 +49,7 @@ class Spool:
 def rewritten(
     script: Script, pattern: re.Pattern[bytes], replace: Callable[[re.Match[bytes]], bytes]
 ) -> Script:
-    """What `pattern.sub` gives, without holding it in memory."""
+    """Return the result of `pattern.sub` on `script` without holding it in memory."""
     spool = Spool()
     try:
         at = 0
@@ -62,7 +64,7 @@ def rewritten(
 
 
 def close(script: Script) -> None:
-    """Give back its file at once, not when the last traceback that knows it is gone."""
+    """Release the script's file now, not when the last traceback that refers to it is gone."""
     if isinstance(script, mmap):
         script.close()
 

@@ -1,4 +1,4 @@
-"""Reads `programs.sql`, the dump program's triggers, routines and views, as one part for each."""
+"""Parses `programs.sql`, the dump of triggers, routines and views, into one statement for each."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _SPACE = rb"(?:\s|/\*(?:[^*]|\*(?!/))*\*/|--[^\n]*\n|#[^\n]*\n)+"
 _SETTING = rb"(?:^/\*!50003 SET (?![^\n]*= @saved_)[^\n]*;\n)+"
 _RESETTING = rb"(?:^/\*!50003 SET [^\n]*= @saved_[^\n]*;\n)*"
 _MULTILINE = re.MULTILINE | re.DOTALL
-_PLACE = rb"(?:" + _NAME + rb"\s*\.\s*)?"
-# As people wrote it: MariaDB keeps the words of a trigger's author.
+_LOCATION = rb"(?:" + _NAME + rb"\s*\.\s*)?"
+# In any spelling: MariaDB keeps a trigger's statement as its author wrote it.
 _FROM_TRIGGER_TO_FOR = (
     rb"(?i:TRIGGER)"
     + rb"(?:" + _SPACE + rb"(?i:IF)" + _SPACE + rb"(?i:NOT)" + _SPACE + rb"(?i:EXISTS))?"
-    + _SPACE + rb"(?P<place>" + _PLACE + rb")(?P<name>" + _NAME + rb")"
+    + _SPACE + rb"(?P<place>" + _LOCATION + rb")(?P<name>" + _NAME + rb")"
     + _SPACE + rb"(?i:BEFORE|AFTER)" + _SPACE + rb"(?i:INSERT|UPDATE|DELETE|OR|\s)+"
     + _SPACE + rb"(?i:ON)"
-    + _SPACE + rb"(?P<table_place>" + _PLACE + rb")(?P<table>" + _NAME + rb")" + _SPACE
+    + _SPACE + rb"(?P<table_place>" + _LOCATION + rb")(?P<table>" + _NAME + rb")" + _SPACE
     + rb"(?i:FOR)\b"
 )  # fmt: skip
 TRIGGER_HEAD = rb"^/\*!50003 CREATE\*/ (?:/\*!50017 [^\n]*?\*/ )?/\*!50003 " + _FROM_TRIGGER_TO_FOR
@@ -58,6 +58,8 @@ _HEADER_END = re.compile(rb"^/\*!40111 SET @OLD_SQL_NOTES[^\n]*\n", re.MULTILINE
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
+    """A trigger, its table, and the statements that create it."""
+
     name: str
     table: str
     text: bytes
@@ -65,7 +67,7 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """`reads` are all the names that may be of tables or views, `calls` those of functions."""
+    """A view. `reads` are all names in it that may be of tables or views, `calls` of functions."""
 
     name: str
     text: bytes
@@ -75,8 +77,8 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """Views in an order in which they can be created. `unread` is how many triggers there are
-    whose table could not be told."""
+    """The parsed statements; views in an order in which they can be created. `unread` is the number
+    of triggers that were not understood."""
 
     header: bytes
     triggers: tuple[Trigger, ...]
@@ -85,7 +87,8 @@ class Statements:
     unread: int
 
     def script(self, *, tables: Collection[str], views: Collection[str]) -> bytes:
-        """What creates `views` and what these call, and the triggers of `tables`."""
+        """Return the script that creates `views` with the functions they call, and the triggers of
+        `tables`."""
         wanted = [view for name, view in self.views.items() if name in views]
         calls = {name for view in wanted for name in view.calls}
         return b"".join(
@@ -99,6 +102,7 @@ class Statements:
 
 
 def read_statements(script: Script) -> Statements:
+    """Parse `programs.sql`."""
     header = _HEADER_END.search(script)
     triggers = [
         Trigger(_plain(found["name"]), _plain(found["table"]), found[0])
@@ -114,8 +118,8 @@ def read_statements(script: Script) -> Statements:
 
 
 def programs_that(script: Script, applies: Callable[[Script], bool]) -> list[str]:
-    """Return the triggers and routines of `script` to whose statement `applies`, as "trigger name"
-    and so on."""
+    """Return the triggers and routines of `script` whose statement `applies` accepts, as "trigger
+    name" and so on."""
     return [
         *(
             f"trigger {_plain(found['name'])}"
@@ -131,15 +135,15 @@ def programs_that(script: Script, applies: Callable[[Script], bool]) -> list[str
 
 
 def body_of_trigger(shown: str) -> str | None:
-    """Return what comes after FOR EACH ROW in a statement of SHOW CREATE TRIGGER; None if its
-    beginning is in a form not known here."""
+    """Return what comes after FOR EACH ROW in a statement of SHOW CREATE TRIGGER; None if that is
+    not understood."""
     statement = shown.encode()
     head = _SHOWN_HEAD.match(statement)
     return statement[head.end() :].decode() if head else None
 
 
 def count_unread_triggers(script: Script) -> int:
-    """Return how many triggers of `script` are in a form that is not known here."""
+    """Return how many triggers of `script` are not understood."""
     read = sum(1 for _ in _TRIGGER.finditer(script))
     return sum(1 for _ in _ANY_TRIGGER.finditer(script)) - read
 

@@ -1,4 +1,4 @@
-"""Reads `schema.sql`, what the dump program wrote of tables and sequences, as one part for each."""
+"""Parses `schema.sql`, the dump of tables and sequences, into one statement for each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ _SEQUENCE = re.compile(rb"(?:next|last)val\(" + _NAME + rb"\." + _NAME + rb"\)")
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
-    """Of `table`, to the table `to` (of another database: as "database.table")."""
+    """A foreign key of `table` that refers to the table `to` ("database.table" if that is in
+    another database)."""
 
     table: str
     name: str
@@ -34,7 +35,7 @@ class ForeignKey:
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """The script in parts; `begin` and `end` belong around any of them."""
+    """The parsed script: statements by name; `begin` and `end` belong around any of them."""
 
     begin: bytes
     tables: dict[str, bytes]
@@ -42,30 +43,31 @@ class Structure:
     end: bytes
 
     def script(self, tables: set[str], sequences: set[str]) -> bytes:
-        """What creates these alone. Sequences first: defaults need them."""
+        """Return the script that creates only these. Sequences first: defaults need them."""
         chosen = [text for name, text in self.sequences.items() if name in sequences]
         chosen += [text for name, text in self.tables.items() if name in tables]
         return b"".join([self.begin, *chosen, self.end])
 
     def foreign_keys(self, table: str) -> list[ForeignKey]:
+        """Return the foreign keys of `table`."""
         return [
             ForeignKey(table, _text(name), ".".join(filter(None, (_text(place), _text(to)))))
             for name, place, to in _FOREIGN_KEY.findall(self.tables[table])
         ]
 
     def columns(self, table: str) -> list[str]:
-        """Their names in order, generated ones too."""
+        """Return the names of the columns of `table` in order, generated ones too."""
         return [_text(name) for name, _ in _COLUMN.findall(self.tables[table])]
 
     def sequences_of(self, table: str) -> set[str]:
-        """The sequences that the defaults of `table` take values from."""
+        """Return the sequences that the defaults of `table` take values from."""
         found = {_text(name) for _, name in _SEQUENCE.findall(self.tables[table])}
         return found & self.sequences.keys()
 
 
 def definitions_in(statement: str) -> dict[str, str]:
-    """Of a statement that creates a table how each column is defined, and under "" in which
-    character set those are that name none."""
+    """Return the definition of each column in a statement that creates a table, and under "" the
+    table's default character set."""
     found = {
         _text(name): definition.decode() for name, definition in _COLUMN.findall(statement.encode())
     }
@@ -74,12 +76,12 @@ def definitions_in(statement: str) -> dict[str, str]:
 
 
 def checks_in(statement: str) -> set[str]:
-    """The CHECK constraints of a table that are not part of a column's definition."""
+    """Return the CHECK constraints of a table that are not part of a column's definition."""
     return {found.rstrip(b",").decode() for found in _CHECK.findall(statement.encode())}
 
 
 def computed_in(statement: str) -> set[str]:
-    """The generated columns of a table."""
+    """Return the generated columns of a table."""
     return {
         name
         for name, definition in definitions_in(statement).items()
@@ -88,6 +90,7 @@ def computed_in(statement: str) -> set[str]:
 
 
 def read_structure(script: Script) -> Structure:
+    """Parse `schema.sql`."""
     headings = list(_HEADING.finditer(script))
     footer = script.rfind(_FOOTER)
     end = len(script) if footer < 0 else footer
@@ -95,9 +98,9 @@ def read_structure(script: Script) -> Structure:
     tables: dict[str, bytes] = {}
     sequences: dict[str, bytes] = {}
     for heading, stop in zip(headings, stops, strict=True):
-        kept = tables if heading[1] else sequences
+        statements = tables if heading[1] else sequences
         # In comments the dump program begins each line of a name anew.
-        kept[_text(heading[2]).replace("\n-- ", "\n")] = script[heading.start() : stop]
+        statements[_text(heading[2]).replace("\n-- ", "\n")] = script[heading.start() : stop]
     begin = headings[0].start() if headings else end
     return Structure(script[:begin], tables, sequences, script[end:])
 

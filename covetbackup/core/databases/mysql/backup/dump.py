@@ -1,4 +1,4 @@
-"""The dump program: its arguments for each part of a database, its messages, its own end mark."""
+"""The dump program: its arguments for each member, its messages, its end mark."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from covetbackup.core.databases.mysql.archive import members as parts
+from covetbackup.core.databases.mysql.archive import members as member_names
 from covetbackup.core.databases.mysql.replace import metadata_tables
 from covetbackup.core.databases.mysql.server.clients import Clients
 from covetbackup.core.databases.mysql.server.flavour import Version
@@ -23,7 +23,7 @@ from covetbackup.core.stream.secret import Secret
 END_MARK = b"-- Dump completed"
 _LAST_LINES = 200  # bytes; the mark may be followed by a date
 
-# Options of an administrator's own files are not read, so all that matters is said here.
+# Options in an administrator's own files are not read, so all that matter are given here.
 _ALWAYS = (
     "--single-transaction",
     "--quick",
@@ -46,12 +46,12 @@ ROUTINES = ("--no-data", "--no-create-info", "--routines", "--triggers")
 EVENTS = ("--no-data", "--no-create-info", "--skip-triggers", "--events")
 
 SNAPSHOT_IS_OPEN = "-- Retrieving table structure"
-"""Its first message after its transaction began and it has listed the tables."""
+"""The dump program's first message after its transaction began and it has listed the tables."""
 
 
 @dataclass(frozen=True, slots=True)
 class DumpProgram:
-    """How to run the dump program on one database. `encrypted` as for `option_file`."""
+    """The dump program for one database. `encrypted` is as for `option_file`."""
 
     settings: ConnectionSettings
     password: Secret | None
@@ -60,10 +60,10 @@ class DumpProgram:
     encrypted: bool
 
     def start(self, options: Sequence[str], *, without: Sequence[str] = ()) -> CommandSource:
-        """A dump of the whole database but for the tables and views `without`. Not entered yet.
+        """Return a dump of the whole database without the tables and views `without`, not started.
 
-        Tables are left out rather than named: for those it is given by name the program asks one
-        by one, before its first message, and it would do so under the lock.
+        Tables are left out rather than named: the program queries named tables one by one, before
+        its first message, and would do so under the lock.
         """
         database = self.settings.database
         left_out = [
@@ -72,7 +72,7 @@ class DumpProgram:
         return self._command([*options], [database], left_out)
 
     def named(self, options: Sequence[str], names: Sequence[str]) -> CommandSource:
-        """A dump of the tables or views `names` alone."""
+        """Return a dump of only the tables or views `names`, not started."""
         return self._command([*options], [self.settings.database, *names], [])
 
     def _command(
@@ -83,7 +83,7 @@ class DumpProgram:
             self.password,
             client=self.clients.version,
             encrypted=self.encrypted,
-            more=more,
+            options=more,
         )
         own = () if self.clients.version.is_mariadb else _NOT_IN_MARIADB
         return CommandSource(
@@ -93,9 +93,9 @@ class DumpProgram:
         )
 
 
-def not_told_apart(names: Iterable[str], others: Iterable[str]) -> set[str]:
-    """Which of `others` the dump program takes for one of `names` when it is told to leave them
-    out: it looks at neither case nor accents."""
+def indistinguishable(names: Iterable[str], others: Iterable[str]) -> set[str]:
+    """Return which of `others` the dump program would leave out together with `names`: it ignores
+    case and accents."""
     folded = {_folded(name) for name in names}
     return {other for other in others if _folded(other) in folded}
 
@@ -106,17 +106,17 @@ def _folded(name: str) -> str:
 
 
 @contextmanager
-def whole(source: CommandSource, *looks: Filter) -> Iterator[Iterator[bytes]]:
-    """`source` as a source that does not end without the program's end mark, seen by `looks`."""
+def checked(source: CommandSource, *filters: Filter) -> Iterator[Iterator[bytes]]:
+    """Yield the bytes of `source` through `filters`; raise `Incomplete` without the end mark."""
     try:
-        with filtered(source, [*looks, end_check]) as chunks:
+        with filtered(source, [*filters, end_check]) as chunks:
             yield chunks
     except SourceFailed as error:
         raise explained(error, source.messages) from error
 
 
-def one_after_another(parts: Sequence[Source]) -> Source:
-    """All of `parts` as one stream."""
+def concatenated(parts: Sequence[Source]) -> Source:
+    """Return all of `parts` as one source."""
 
     @contextmanager
     def opened() -> Iterator[Iterator[bytes]]:
@@ -132,7 +132,7 @@ def _joined(parts: Sequence[Source]) -> Iterator[bytes]:
 
 
 def end_check(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Passes a dump through and raises `Incomplete` if it does not end as one."""
+    """Pass a dump through and raise `Incomplete` if it lacks the end mark."""
     last = b""
     for chunk in chunks:
         last = (last + chunk[-_LAST_LINES:])[-_LAST_LINES:]
@@ -142,12 +142,12 @@ def end_check(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def is_end(last: bytes) -> bool:
-    """Whether the last bytes of a dump are those of a whole one."""
+    """Return whether the last bytes of a dump hold its end mark."""
     return last.rstrip().rpartition(b"\n")[2].startswith(END_MARK)
 
 
 def explained(error: SourceFailed, messages: str) -> CovetError:
-    """The dump program's failure without its chatter, and with what to do about it."""
+    """Return the dump program's failure without its progress messages, and with a hint."""
     lines = [line for line in messages.splitlines() if line and not line.startswith("-- ")]
     text = "; ".join(reason_lines("\n".join(lines))) or error.message
     if any(sign in text for sign in _CHANGED):
@@ -163,16 +163,16 @@ def explained(error: SourceFailed, messages: str) -> CovetError:
 _CHANGED = ("Error 1412", "Error: 1412", "(1412)", "Error 1146", "(1146)", "Couldn't find table")
 # MySQL's program has its session wait for a day, MariaDB's cannot be told to.
 _LOST = (
-    "was the session killed? storage that rests longer than the server's net_write_timeout ends it"
+    "was the session killed? storage that stalls longer than the server's net_write_timeout ends it"
     " too: SET GLOBAL net_write_timeout = 3600"
 )
 _HINTS = {
-    "1356": "drop or repair the view that refers to what is not there",
+    "1356": "drop or repair the view that refers to missing objects",
     "Lost connection": _LOST,
     "2013": _LOST,
 }
 
 
 def check_member(member: str) -> Filter | None:
-    """The full check of a backup's member: that it ends as the dump program ends."""
-    return end_check if parts.is_dump(member) else None
+    """Return the check of a backup's member: that it ends with the dump program's end mark."""
+    return end_check if member_names.is_dump(member) else None

@@ -1,6 +1,6 @@
-"""Dumps rows over a session of ours where the dump programs would change values.
+"""A dump of rows over a session of ours, for tables whose values the dump programs would change.
 
-What comes out is a dump of rows as theirs are: restored, taken apart and checked in the same way.
+It has the dump program's form, so it is restored, indexed and checked in the same way.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from covetbackup.core.stream.process import STALL_SECONDS
 from covetbackup.core.stream.secret import Secret
 
 _STATEMENT_BYTES = 1_000_000  # as long as those of the dump programs
-_AHEAD = 4  # statements that may wait for who stores them
+_AHEAD = 4  # statements that may wait to be stored
 _TICK_SECONDS = 1.0
 
 _BEGIN = b"""-- Rows in the form of the dump programs, with FLOAT values exact
@@ -73,11 +73,11 @@ _HISTORY_END = (
 
 
 class ExactRows:
-    """A source of the rows that `queries` select, of one snapshot, which begins on entry.
+    """A source of the rows that `queries` select, in one snapshot, which is taken on entry.
 
     `where` restricts the rows. `with_position` writes the snapshot's position in MariaDB's binary
-    log into the beginning, as the dump program does. Yields b"" about once a second while it
-    waits. Raises `ServerBusy` for a table that was altered, `DatabaseUnavailable`, `NoProgress`.
+    log into the header, as the dump program does. Yields b"" about once a second while it waits.
+    Raises `ServerBusy` for a table that was altered, `DatabaseUnavailable`, `NoProgress`.
     """
 
     messages = ""
@@ -120,7 +120,7 @@ class ExactRows:
         self._context.close()
 
     def wait_for_message(self, text: str, seconds: float) -> bool:
-        """Whether the snapshot has begun: it did on entry."""
+        """Return true: the snapshot was taken on entry."""
         return True
 
     def _pieces(self, connection: Connection, position: bytes) -> Generator[bytes, None, None]:
@@ -185,7 +185,8 @@ class ExactRows:
 
 
 def _position(connection: Connection) -> bytes:
-    """As MariaDB's dump program writes it down; empty where no binary log is written."""
+    """Return the snapshot's position as MariaDB's dump program writes it; empty without a binary
+    log."""
     status = connection.rows("SHOW STATUS LIKE 'binlog_snapshot_%'")
     found = {str(name).lower(): value for name, value in status}
     file, offset = found.get("binlog_snapshot_file"), found.get("binlog_snapshot_position")
@@ -196,7 +197,7 @@ def _position(connection: Connection) -> bytes:
 
 
 def _put(ready: Queue[bytes], piece: bytes, stop: Callable[[], bool]) -> bool:
-    """Whether there was room for it before `stop`."""
+    """Enqueue `piece`, waiting for room; return whether there was room before `stop`."""
     while not stop():
         try:
             ready.put(piece, timeout=_TICK_SECONDS)

@@ -1,4 +1,4 @@
-"""How rows are read so that every value comes back bit for bit, and written as INSERT values.
+"""Rows read so that every value is restored bit for bit, and written as INSERT values.
 
 The server shows a FLOAT with 6 digits, and the dump programs write what it shows: 16777216 becomes
 16777200. As a double it is shown with as many digits as it takes, and -0 is kept as a literal of
@@ -39,8 +39,8 @@ _PERIOD = ("ROW START", "ROW END")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A SELECT of one table's rows. Its first result column holds the values of `inline` columns,
-    ready for a statement; those of `separate` columns follow, one by one, as they are."""
+    """A SELECT of one table's rows. Its first result column holds the literals of the `inline`
+    columns; the raw values of the `separate` columns follow, one by one."""
 
     table: str
     inline: tuple[str, ...]
@@ -50,11 +50,13 @@ class Query:
 
     @property
     def insert(self) -> bytes:
+        """The head of an INSERT statement for the rows."""
         names = ", ".join(quoted(name) for name in (*self.inline, *self.separate))
         return f"INSERT INTO {quoted(self.table)} ({names}) VALUES\n".encode()
 
 
 def tables_with_floats(connection: Connection, database: str) -> set[str]:
+    """Return the tables with columns of type FLOAT."""
     query = (
         "SELECT DISTINCT TABLE_NAME FROM information_schema.COLUMNS"
         " WHERE TABLE_SCHEMA = %s AND DATA_TYPE = 'float'"
@@ -63,7 +65,7 @@ def tables_with_floats(connection: Connection, database: str) -> set[str]:
 
 
 def queries_of(connection: Connection, database: str, history: Collection[str]) -> dict[str, Query]:
-    """By table. Of those in `history` the old rows come along, with their period."""
+    """Return the query of each table; for those in `history` it includes old rows and periods."""
     columns: dict[str, list[tuple[str, str]]] = {}
     for table, name, kind, expression in connection.rows(_COLUMNS, [database]):
         found = columns.setdefault(table, [])
@@ -99,7 +101,7 @@ def _query(
 
 
 def _text(column: str, kind: str) -> str:
-    """The expression that writes a short value on the server, "" where the client does it."""
+    """Return the expression of a literal rendered by the server, "" where the client does it."""
     if kind in _REALS:
         # A DOUBLE as it is: MySQL cuts what a calculation gives to 22 characters.
         shown = f"{column} * 1e0" if kind == "float" else column
@@ -113,7 +115,8 @@ Renderer = Callable[[Sequence[bytes | None]], bytes]
 
 
 def renderer(query: Query, are_bytes: Sequence[bool]) -> Renderer:
-    """What turns a row into the values of an INSERT; which columns of the result are bytes."""
+    """Return a function that renders a row as values of an INSERT. `are_bytes` says which columns
+    of the result are binary."""
     writers = [_hexadecimal if is_bytes else _literal for is_bytes in are_bytes[1:]]
 
     def render(row: Sequence[bytes | None]) -> bytes:

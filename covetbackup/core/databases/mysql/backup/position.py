@@ -1,4 +1,4 @@
-"""Where in the binary log a snapshot lies: file, offset, GTID set, and whose log it is."""
+"""Positions in the binary log: file, offset, GTID set, and the server whose log it is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _IN_DUMP = re.compile(rb"MASTER_LOG_FILE='((?:[^'\\]|\\.)+)', MASTER_LOG_POS=(\d
 
 @dataclass(frozen=True, slots=True)
 class LogPosition:
-    """`str` gives "binlog.000003:1234" and, where there is one, a space and the GTID set."""
+    """A position; `str` returns "binlog.000003:1234" and, if there is one, a space and the GTID
+    set."""
 
     file: str
     offset: int
@@ -25,7 +26,8 @@ class LogPosition:
 
 
 def read_position(connection: Connection) -> tuple[LogPosition | None, str]:
-    """The position now, which is a snapshot's only while nothing can be written; or why not."""
+    """Return the current position, or None and the reason. It is a snapshot's only while all writes
+    are blocked."""
     version = connection.version
     try:
         rows = connection.rows(version.log_status_statement)
@@ -46,7 +48,7 @@ def _gtid(connection: Connection, status: tuple[object, ...]) -> str:
 
 
 def position_in_dump(connection: Connection, header: bytes) -> LogPosition | None:
-    """The position that a MariaDB dump program wrote down for its own snapshot."""
+    """Return the position that a MariaDB dump program recorded for its own snapshot, if any."""
     found = _IN_DUMP.search(header)
     if found is None:
         return None
@@ -59,6 +61,6 @@ def position_in_dump(connection: Connection, header: bytes) -> LogPosition | Non
 
 
 def branch_of(connection: Connection) -> str:
-    """Whose log it is: a MySQL server's UUID, a MariaDB server's id."""
+    """Return whose binary log it is: a MySQL server's UUID, a MariaDB server's id."""
     name = "server_id" if connection.version.is_mariadb else "server_uuid"
     return str(connection.value(f"SELECT @@global.{name}"))

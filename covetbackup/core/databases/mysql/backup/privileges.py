@@ -1,7 +1,7 @@
-"""What the backup account may not see or read. Each gap is named with the GRANT that closes it.
+"""The privileges of the backup account. What it cannot read is named with the GRANT it takes.
 
-The server hides what an account has no right to: without rights on the whole database a table
-would be left out in silence. So the rights must be on the database, not on single tables.
+The server hides what an account has no privileges on: without privileges on the whole database a
+table would be left out silently. So they must be on the database, not on single tables.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pymysql
 from pymysql.constants import ER
 
-from covetbackup.core.databases.mysql.inventory.tables import Listing
+from covetbackup.core.databases.mysql.inventory.tables import TableListing
 from covetbackup.core.databases.mysql.server.connection import Connection, code_of, quoted, text_of
 from covetbackup.core.errors import Unreadable
 
@@ -26,16 +26,16 @@ _ROUTINE_RIGHTS = ("EXECUTE", "CREATE ROUTINE", "ALTER ROUTINE")
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """An account's on the whole of one database, and those it has on all of them."""
+    """The privileges of an account on the whole of one database, and on all databases."""
 
     here: frozenset[str]
     everywhere: frozenset[str]
 
 
 def granted(connection: Connection, database: str) -> Rights:
-    """The rights of the current account, on `database` and on all.
+    """Return the privileges of the current account on `database` and on all databases.
 
-    Of "ALL PRIVILEGES" only the name, and the rights that matter here.
+    "ALL PRIVILEGES" comes with the privileges that matter here, not with all it stands for.
     """
     here: set[str] = set()
     everywhere: set[str] = set()
@@ -58,7 +58,8 @@ def granted(connection: Connection, database: str) -> Rights:
 
 
 def _taken_back(lines: list[str], database: str) -> set[str]:
-    """What an account with rights on all databases lacks on this one: MySQL's partial revokes."""
+    """Return what an account with privileges on all databases lacks on this one: MySQL's partial
+    revokes."""
     matches = filter(None, map(_REVOKE.match, lines))
     return {
         right
@@ -82,8 +83,8 @@ def _grants(connection: Connection) -> list[str]:
 
 
 def covers(where: str, database: str) -> bool:
-    """Whether ``where``, such as `shop`.*, means the whole of `database`. In it % and _ are
-    wildcards unless behind a backslash."""
+    """Return whether ``where``, such as `shop`.*, matches the whole of `database`; % and _ are
+    wildcards unless escaped by a backslash."""
     if not where.endswith(".*"):
         return False
     name = where[:-2].strip("`").replace("``", "`")
@@ -94,8 +95,8 @@ def covers(where: str, database: str) -> bool:
     return re.fullmatch(pattern, database, re.DOTALL) is not None
 
 
-def refuse_unreadable(connection: Connection, listing: Listing) -> None:
-    """Raises `Unreadable` naming what this account could not dump, with the GRANTs that help."""
+def refuse_unreadable(connection: Connection, listing: TableListing) -> None:
+    """Raise `Unreadable` naming what this account cannot dump, with the GRANTs that help."""
     database = connection.settings.database
     rights = granted(connection, database)
     gaps: list[tuple[str, str]] = []
@@ -109,8 +110,8 @@ def refuse_unreadable(connection: Connection, listing: Listing) -> None:
         raise _unreadable(connection, gaps)
 
 
-def _behind(right: str, connection: Connection, listing: Listing) -> list[str]:
-    """What an account without `right` on the whole database misses: the known by name."""
+def _behind(right: str, connection: Connection, listing: TableListing) -> list[str]:
+    """Return what an account without `right` on the whole database cannot read."""
     everything = {
         "SELECT": "tables hidden from this account",
         "SHOW VIEW": "definitions of views",
@@ -135,9 +136,10 @@ def _opens(connection: Connection, table: str) -> bool:
     return True
 
 
-def _functions_of_views(connection: Connection, listing: Listing) -> list[tuple[str, str]]:
-    """MariaDB's dump program asks for the columns of each view, which takes the right to run the
-    functions that the view calls, in other databases too."""
+def _functions_of_views(connection: Connection, listing: TableListing) -> list[tuple[str, str]]:
+    """Return views whose functions this account may not run, with the privilege: MariaDB's dump
+    program lists the columns of each view, which takes EXECUTE on the functions that the view
+    calls, in other databases too."""
     gaps = []
     for view in listing.views:
         place = f"{quoted(connection.settings.database)}.{quoted(view)}"
@@ -193,6 +195,6 @@ def _unreadable(connection: Connection, gaps: list[tuple[str, str]]) -> Unreadab
 
 
 def account_of(connection: Connection) -> str:
-    """The account the server took this session for, quoted as in a GRANT."""
+    """Return the account of this session, quoted as in a GRANT."""
     user, _, host = str(connection.value("SELECT CURRENT_USER()")).rpartition("@")
     return f"{connection.literal(user)}@{connection.literal(host)}"

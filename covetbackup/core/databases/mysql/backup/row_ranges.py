@@ -1,8 +1,8 @@
-"""Which streams the rows of a database are dumped in: groups of tables, and ranges of large ones.
+"""The parts that the rows of a database are dumped in: groups of tables, and ranges of large ones.
 
-A range is of the values of a primary key's first column, if that is an integer. Where the ranges
-end is taken from the server's estimates, which cost no more than a few looks into the index: a bad
-one makes streams of unlike length, and never loses a row, as the ranges cover all integers.
+A range is of the values of a primary key's first column, if that is an integer. Its bounds come
+from the server's estimates, which cost no more than a few index dives: a bad one makes streams of
+unlike length, and never loses a row, as the ranges cover all integers.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from covetbackup.core.databases.mysql.inventory.tables import Table, balanced
 from covetbackup.core.databases.mysql.server.connection import Connection, quoted
 
 SPLIT_BYTES = 64 << 20
-"""A smaller table is dumped in two seconds, and each stream more is a program and a session."""
+"""A smaller table is dumped in two seconds, and each further stream is a program and a session."""
 
 _STEPS = 12
-"""A step is so much of the rows as the server estimates them. InnoDB says twice of what there is,
-and never more than half of a table: so only small ranges can be compared, and there are about 24
-steps, which took 200 looks of 0.2 ms each."""
+"""A step is this fraction of the rows as the server estimates them. InnoDB estimates twice of what
+there is, and never more than half of a table: so only small ranges can be compared, and there are
+about 24 steps, which took 200 estimates of 0.2 ms each."""
 
 _MOST_STEPS = 4 * _STEPS
 """Estimates that are far too high would have a step for each value of the key."""
 
-_CLOSE = 1.25  # a step may be so much longer than it should be
+_TOLERANCE = 1.25  # a step may be so much longer than it should be
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rows of one stream: of `tables`, all of them or those of a range, `where`."""
+    """The rows of one stream: all rows of `tables`, or those of a range of one, `where`."""
 
     tables: tuple[Table, ...]
     size_bytes: int
     where: str = ""
 
     def divided(self, names: Collection[str]) -> Iterator[Part]:
-        """The part with the tables `names` alone, and the rest; none is empty."""
+        """Yield the part with only the tables `names`, and the rest; none is empty."""
         for are_named in (True, False):
             tables = tuple(each for each in self.tables if (each.name in names) is are_named)
             if tables:
@@ -51,7 +51,7 @@ def _size(tables: Sequence[Table]) -> int:
 def parts_of(
     connection: Connection, database: str, tables: tuple[Table, ...], streams: int
 ) -> list[Part]:
-    """At most `streams` parts, or a few more, the ranges first; each of about the same size."""
+    """Return about `streams` parts of about the same size each, the ranges first."""
     share = _size(tables) / streams
     large = [
         table
@@ -84,7 +84,8 @@ WHERE s.TABLE_SCHEMA = %s AND s.INDEX_NAME = 'PRIMARY' AND s.SEQ_IN_INDEX = 1
 
 
 def _integer_keys(connection: Connection, database: str) -> dict[str, str]:
-    """By table. The dump program writes the condition into a comment: a line end would end it."""
+    """Return the first column of each integer primary key, by table. Not with line ends in its
+    name: the dump program writes the condition into a comment."""
     rows = connection.rows(_KEYS, [database])
     return {table: column for table, column in rows if str(column).isprintable()}
 
@@ -111,7 +112,7 @@ def _ranges(
 
 
 def _steps(rows_in: Callable[[int, int], int], least: int, most: int, wanted: int) -> Iterator[int]:
-    """Values between each two of which about `wanted` rows lie, in ascending order."""
+    """Yield values in ascending order with about `wanted` rows between each two of them."""
     begin, width = least, (most - least) // _STEPS
     for _ in range(_MOST_STEPS):
         if begin >= most or rows_in(begin, most + 1) <= wanted:
@@ -130,7 +131,7 @@ def _end_of_step(
     middle = min(guess, most)
     while high - low > 1:
         found = rows_in(begin, middle)
-        if wanted <= found <= wanted * _CLOSE:
+        if wanted <= found <= wanted * _TOLERANCE:
             return middle
         low, high = (middle, high) if found < wanted else (low, middle)
         middle = (low + high) // 2
@@ -138,14 +139,15 @@ def _end_of_step(
 
 
 def conditions(key: str, bounds: Sequence[int]) -> list[str]:
-    """For ranges that end before each of `bounds`, and the last one: together all integers."""
+    """Return the conditions of ranges that end before each of `bounds`, and of the last one:
+    together they cover all integers."""
     starts = ["", *(f"{key} >= {bound}" for bound in bounds)]
     ends = [*(f"{key} < {bound}" for bound in bounds), ""]
     return [" AND ".join(filter(None, pair)) for pair in zip(starts, ends, strict=True)]
 
 
 def _estimate(connection: Connection, query: str) -> int:
-    """How many rows it would read. MySQL may be told to explain in another form."""
+    """Estimate the rows that `query` reads. MySQL may have another default format of EXPLAIN."""
     if connection.version.is_mariadb:
         return int(connection.rows(f"EXPLAIN {query}")[0][-2] or 0)
     return int(connection.rows(f"EXPLAIN FORMAT = TRADITIONAL {query}")[0][-3] or 0)

@@ -1,7 +1,7 @@
-"""One logical backup: structure, rows in parallel parts, programs, events, accounts.
+"""One logical backup: structure, rows in parallel parts, stored objects, events, accounts.
 
-Every part is what the stock dump program writes, but for rows with FLOAT values, which it would
-round: those are written in its form over a session of ours. By hand they are restored in this
+Every member is what the stock dump program writes, except rows with FLOAT values, which it would
+round: those are written in its form over a session of ours. By hand members are restored in this
 order: `schema.sql`, `data-*.sql`, `programs.sql` (routines, triggers, views), `events.sql`.
 Triggers come after the rows, or they would fire for each of them.
 """
@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import replace
-from types import TracebackType
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 
 from covetbackup.core.databases.background import Background
 from covetbackup.core.databases.base import BackupOptions, BackupSummary, Member, Probe, Span
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.mysql.archive import members as parts
+from covetbackup.core.databases.mysql.archive import members as member_names
 from covetbackup.core.databases.mysql.archive.dump_index import SectionScan, map_to_json
 from covetbackup.core.databases.mysql.archive.view_order import views_in_order
 from covetbackup.core.databases.mysql.backup import dump
@@ -42,19 +41,20 @@ from covetbackup.core.databases.mysql.inventory import (
     references,
     requirements,
 )
+from covetbackup.core.databases.mysql.inventory.databases import refuse_absent
 from covetbackup.core.databases.mysql.inventory.schema_fingerprint import (
     SchemaFingerprint,
     read_fingerprint,
 )
-from covetbackup.core.databases.mysql.inventory.tables import Listing, list_tables
+from covetbackup.core.databases.mysql.inventory.tables import TableListing, list_tables
 from covetbackup.core.databases.mysql.restore import check_server
 from covetbackup.core.databases.mysql.server.background import in_background
 from covetbackup.core.databases.mysql.server.clients import Clients
 from covetbackup.core.databases.mysql.server.connection import Connection, connect, translated
 from covetbackup.core.databases.mysql.server.flavour import Version
-from covetbackup.core.databases.mysql.server.keepalive import KeepAlive
+from covetbackup.core.databases.mysql.server.keepalive import KeepAlive, keep_alive
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
-from covetbackup.core.errors import Incomplete, LoginRefused, ServerBusy, SourceFailed
+from covetbackup.core.errors import Incomplete, ServerBusy, SourceFailed
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter, Source
 from covetbackup.core.stream.process import STALL_SECONDS, CommandSource
@@ -66,103 +66,132 @@ _NAMED = 20  # tables named in a message
 _TICK_SECONDS = 1.0
 
 
+@contextmanager
+def open_backup(
+    settings: ConnectionSettings,
+    password: Secret | None,
+    options: BackupOptions,
+    *,
+    select_clients: Callable[[Version], Clients],
+    progress: Progress,
+) -> Iterator[LogicalBackup]:
+    """Open a backup; with the context every session on the server ends.
+
+    `select_clients` returns the client programs for a version of the server. Raises `LoginRefused`,
+    `Unreadable` naming what this account cannot dump, and what `connect` raises.
+    """
+    with translated(settings), ExitStack() as opening:
+        leader = opening.enter_context(connect(settings, password))
+        content = _check_complete(leader)
+        probe = opening.enter_context(keep_alive(settings, password))
+        clients = select_clients(leader.version)
+        program = DumpProgram(settings, password, clients, leader.version, leader.is_encrypted)
+        stack = opening.pop_all()
+    with closing(stack):
+        yield LogicalBackup(
+            leader, password, content, program, probe, options.streams, progress, stack
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What the database held before its dump: `definitions` must not change meanwhile."""
+
+    listing: TableListing
+    definitions: SchemaFingerprint
+    inventory: Inventory
+    with_floats: frozenset[str]
+
+
+def _check_complete(leader: Connection) -> _Content:
+    """Read what the database holds. Raises `Unreadable` if this account cannot read all of it."""
+    database = leader.settings.database
+    refuse_absent(leader)
+    listing = list_tables(leader, database)
+    refuse_unreadable(leader, listing)
+    return _Content(
+        listing,
+        read_fingerprint(leader, database),
+        build.read_inventory(leader, database, listing),
+        frozenset(tables_with_floats(leader, database)),
+    )
+
+
 class LogicalBackup:
-    """A `BackupSession`. Leaving its context ends every session it opened on the server."""
+    """A `BackupSession` whose rows come from one snapshot, with a transaction of `leader` in it.
+
+    `stack` ends what the session starts on the server.
+    """
 
     def __init__(
         self,
-        settings: ConnectionSettings,
+        leader: Connection,
         password: Secret | None,
-        options: BackupOptions,
-        *,
-        choose: Callable[[Version], Clients],
+        content: _Content,
+        program: DumpProgram,
+        probe: KeepAlive,
+        streams: int,
         progress: Progress,
+        stack: ExitStack,
     ) -> None:
-        self._settings = settings
+        self._leader = leader
+        self._settings = leader.settings
         self._password = password
-        self._streams = options.streams
-        self._choose = choose
+        self._listing = content.listing
+        self._definitions = content.definitions
+        self._inventory = content.inventory
+        self._with_floats = content.with_floats
+        self._program = program
+        self._keep_alive = probe
+        self._streams = streams
         self._progress = progress
-        self._stack = ExitStack()
+        self._stack = stack
         self._warnings: list[str] = []
         self._scans: dict[str, SectionScan] = {}
-        self._survey: Background[dict[str, int]] | None = None
+        self._counting: Background[dict[str, int]] | None = None
         self._snapshot: Snapshot | None = None
 
-    def __enter__(self) -> LogicalBackup:
-        with translated(self._settings), ExitStack() as stack:
-            self._leader = connect(self._settings, self._password)
-            stack.callback(self._leader.close)
-            self._leave_out_nothing()
-            self._lifeline = stack.enter_context(KeepAlive(self._settings, self._password))
-            self._program = DumpProgram(
-                self._settings,
-                self._password,
-                self._choose(self._leader.version),
-                self._leader.version,
-                self._leader.is_encrypted,
-            )
-            self._stack = stack.pop_all()
-        return self
-
-    def _leave_out_nothing(self) -> None:
-        database = self._settings.database
-        refuse_absent(self._leader)
-        self._listing = list_tables(self._leader, database)
-        refuse_unreadable(self._leader, self._listing)
-        self._definitions = read_fingerprint(self._leader, database)
-        self._found = build.read_inventory(self._leader, database, self._listing)
-        self._with_floats = tables_with_floats(self._leader, database)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
-
     def groups(self) -> Iterator[Sequence[Member]]:
-        """The structure first, then the rows: the snapshot is as new as can be, and no dump
-        program waits for its reader while the structure is stored."""
+        """Yield the structure before the rows: so the snapshot is as recent as possible, and no
+        dump program waits for its reader while the structure is stored."""
         yield tuple(self._structure())
         with translated(self._settings):
-            members = self._rows()
+            members = self._row_members()
         if members:
             yield members
         sections = {name: scan.sections for name, scan in self._scans.items()}
-        yield (Member(parts.MAP, nullcontext(iter([map_to_json(sections)]))),)
+        yield (Member(member_names.MAP, nullcontext(iter([map_to_json(sections)]))),)
 
     def _structure(self) -> Iterator[Member]:
         start, listing = self._program.start, self._listing
         schema = self._dumped(dump.STRUCTURE, (*listing.table_names, *listing.sequences))
-        yield Member(parts.SCHEMA, self._whole(schema))
-        yield Member(parts.PROGRAMS, dump.one_after_another(self._programs()))
-        if (self._found.objects or {}).get("event"):
-            yield Member(parts.EVENTS, self._whole(start(dump.EVENTS)))
-        yield Member(parts.USERS, users_source(self._leader, warn=self._warn))
+        yield Member(member_names.SCHEMA, self._checked_dump(schema))
+        yield Member(member_names.PROGRAMS, dump.concatenated(self._programs()))
+        if (self._inventory.objects or {}).get("event"):
+            yield Member(member_names.EVENTS, self._checked_dump(start(dump.EVENTS)))
+        yield Member(member_names.USERS, users_source(self._leader, warn=self._warn))
 
     def _programs(self) -> list[Source]:
-        """Routines, triggers, then the views, which may call routines."""
+        """Return the dumps of routines and triggers, then of views, which may call routines."""
         listing = self._listing
-        busy = objects.with_triggers(self._leader, self._settings.database)
-        quiet = set(listing.names) - busy
-        quiet -= dump.not_told_apart(busy, quiet)
-        sources = [self._program.start(dump.ROUTINES, without=sorted(quiet))]
+        with_triggers = objects.with_triggers(self._leader, self._settings.database)
+        others = set(listing.names) - with_triggers
+        others -= dump.indistinguishable(with_triggers, others)
+        sources = [self._program.start(dump.ROUTINES, without=sorted(others))]
         if listing.views:
             views = views_in_order(self._leader, self._settings.database)
             sources.append(self._program.named(dump.STRUCTURE, views))
-        return [self._whole(source) for source in sources]
+        return [self._checked_dump(source) for source in sources]
 
-    def _whole(self, source: CommandSource) -> Source:
-        return dump.whole(source, self._lifeline.watch)
+    def _checked_dump(self, source: CommandSource) -> Source:
+        return dump.checked(source, self._keep_alive.watch)
 
-    def _rows(self) -> list[Member]:
+    def _row_members(self) -> list[Member]:
         try:
-            members = self._shared(self._parts())
+            members = self._parallel(self._parts())
         except NoLock as reason:
             self._warn(f"one stream and no exact row counts: {reason}")
-            members = self._alone() if self._listing.non_empty else []
+            members = self._single_stream() if self._listing.non_empty else []
             self._snapshot = Snapshot(utc_now())
         self._refuse_changes()
         return members
@@ -172,15 +201,15 @@ class LogicalBackup:
         found = parts_of(self._leader, database, listing.non_empty, self._streams)
         return [part for each in found for part in each.divided(self._with_floats)]
 
-    def _shared(self, found: Sequence[Part]) -> list[Member]:
-        """A member for each part, all of one snapshot, in which the rows are counted."""
-        sources = [self._rows_of(part) for part in found]
+    def _parallel(self, found: Sequence[Part]) -> list[Member]:
+        """Return a member for each part, all of one snapshot, in which the rows are counted."""
+        sources = [self._source_of(part) for part in found]
         programs = ExitStack()
         pieces, self._snapshot = open_together(self._leader, sources, programs)
         self._stack.push(programs.pop_all())
-        self._progress.note(f"writes were held off for {self._snapshot.locked_ms} ms")
-        self._survey = in_background(self._leader, self._password, self._count)
-        self._stack.callback(self._survey.stop)
+        self._progress.note(f"writes were blocked for {self._snapshot.locked_ms} ms")
+        self._counting = in_background(self._leader, self._password, self._count)
+        self._stack.callback(self._counting.stop)
         return [
             self._member(number, part, source, piece)
             for number, (part, source, piece) in enumerate(
@@ -188,12 +217,12 @@ class LogicalBackup:
             )
         ]
 
-    def _alone(self) -> list[Member]:
-        """One member with all rows, whose snapshot nobody else has."""
+    def _single_stream(self) -> list[Member]:
+        """Return one member with all rows, of a snapshot that is not shared."""
         everything = Part(self._listing.non_empty, self._listing.size_bytes)
         source = self._all_rows(everything)
         pieces = self._stack.enter_context(source)
-        self._await_beginning(source)
+        self._await_snapshot(source)
         return [self._member(1, everything, source, pieces)]
 
     def _all_rows(self, everything: Part) -> RowsSource:
@@ -201,10 +230,10 @@ class LogicalBackup:
             return self._exact_rows(everything, with_position=self._leader.version.is_mariadb)
         return self._dumped_rows(everything, *self._position_options())
 
-    def _await_beginning(self, source: RowsSource) -> None:
+    def _await_snapshot(self, source: RowsSource) -> None:
         deadline = time.monotonic() + STALL_SECONDS
         while not source.wait_for_message(dump.SNAPSHOT_IS_OPEN, _TICK_SECONDS):
-            self._lifeline.check()
+            self._keep_alive.check()
             self._progress.advance(0)
             if time.monotonic() >= deadline:
                 raise ServerBusy(
@@ -213,19 +242,19 @@ class LogicalBackup:
                 )
 
     def _position_options(self) -> list[str]:
-        # MySQL's dump program would take the very lock that was not to be had.
+        # MySQL's dump program would take the very lock that was not available.
         version = self._leader.version
-        has_log = (self._found.settings or {}).get("log_bin") == "1"
+        has_log = (self._inventory.settings or {}).get("log_bin") == "1"
         return ["--master-data=2"] if version.is_mariadb and has_log else []
 
-    def _rows_of(self, part: Part) -> RowsSource:
+    def _source_of(self, part: Part) -> RowsSource:
         are_exact = self._with_floats.issuperset(table.name for table in part.tables)
         return self._exact_rows(part) if are_exact else self._dumped_rows(part)
 
     def _exact_rows(self, part: Part, *, with_position: bool = False) -> ExactRows:
         database = self._settings.database
         versioned = {table.name for table in part.tables if table.versioned}
-        history = versioned if self._keeps_history else set()
+        history = versioned if self._dumps_history else set()
         queries = queries_of(self._leader, database, history)
         return ExactRows(
             self._settings,
@@ -237,21 +266,21 @@ class LogicalBackup:
 
     def _dumped_rows(self, part: Part, *options: str) -> CommandSource:
         wanted = [table.name for table in part.tables]
-        history = ["--dump-history"] if self._keeps_history else []
+        history = ["--dump-history"] if self._dumps_history else []
         where = [f"--where={part.where}"] if part.where else []
         return self._dumped([*dump.ROWS, *history, *where, *options], wanted)
 
     def _dumped(self, options: Sequence[str], wanted: Sequence[str]) -> CommandSource:
-        """The tables and sequences `wanted` alone, named only if leaving out others would not do:
-        for those it is given by name the program asks one by one under the lock."""
+        """Return a dump of only the tables and sequences `wanted`, by name only if others cannot be
+        left out: the program queries named tables one by one, and would do so under the lock."""
         others = [name for name in self._listing.names if name not in set(wanted)]
-        if dump.not_told_apart(wanted, others):
+        if dump.indistinguishable(wanted, others):
             return self._program.named(options, wanted)
         return self._program.start(options, without=others)
 
     @property
-    def _keeps_history(self) -> bool:
-        return build.keeps_history(self._leader.version, self._program.clients.version)
+    def _dumps_history(self) -> bool:
+        return build.dumps_history(self._leader.version, self._program.clients.version)
 
     def _member(
         self,
@@ -260,23 +289,23 @@ class LogicalBackup:
         source: RowsSource,
         pieces: Iterator[bytes],
     ) -> Member:
-        name = parts.data_name(number)
+        name = member_names.data_name(number)
         scan = self._scans[name] = SectionScan([table.name for table in part.tables])
-        return Member(name, self._looked_at(source, pieces, scan), part.size_bytes or None)
+        return Member(name, self._checked(source, pieces, scan), part.size_bytes or None)
 
     @contextmanager
-    def _looked_at(
+    def _checked(
         self, source: RowsSource, pieces: Iterator[bytes], scan: SectionScan
     ) -> Iterator[Iterator[bytes]]:
-        looks: list[Filter] = [self._lifeline.watch, scan, dump.end_check]
+        filters: list[Filter] = [self._keep_alive.watch, scan, dump.end_check]
         try:
-            with filtered(nullcontext(pieces), looks) as chunks:
+            with filtered(nullcontext(pieces), filters) as chunks:
                 yield chunks
         except SourceFailed as error:
             raise dump.explained(error, source.messages) from error
 
     def _refuse_changes(self) -> None:
-        """The structure was dumped a moment before the snapshot of the rows: it must be theirs."""
+        """Raise `ServerBusy` if definitions changed before the snapshot of the rows."""
         if self._definitions_now() != self._definitions:
             raise _changed(f"definitions in {self._settings}")
 
@@ -294,20 +323,22 @@ class LogicalBackup:
         return counting.count(self._leader, self._settings.database, tables, stop=stop)
 
     def finish(self) -> BackupSummary:
+        """Return what is known of the backup. Raises `Incomplete`, and `ServerBusy` if definitions
+        changed meanwhile."""
         if self._snapshot is None:
             raise Incomplete("the rows were not read to their end")
         counts: dict[str, int] = {}
         with translated(self._settings):
-            if self._survey is not None:
-                counts = self._survey.result(waiting=lambda: self._progress.advance(0))
+            if self._counting is not None:
+                counts = self._counting.result(waiting=lambda: self._progress.advance(0))
             position = self._position()
             self._refuse_altered()
             self._warnings += requirements.limitations(self._leader, self._listing, self._widest)
         moment = self._snapshot.taken_at
-        branch = (self._found.settings or {})["branch"]
+        branch = (self._inventory.settings or {})["branch"]
         span = Span(position, position, branch, moment, moment)
-        self._warnings += build.limitations(self._listing, with_history=self._keeps_history)
-        self._warnings += references.warnings(self._found)
+        self._warnings += build.limitations(self._listing, with_history=self._dumps_history)
+        self._warnings += references.warnings(self._inventory)
         return BackupSummary(
             span, self._complete(counts), self._probe(), METHOD, tuple(self._warnings)
         )
@@ -324,30 +355,30 @@ class LogicalBackup:
         return ""
 
     def _complete(self, counts: dict[str, int]) -> Inventory:
-        """With what a restore has to know of the dump itself."""
+        """Return the inventory with what a restore must know of the dump itself."""
         assert self._snapshot is not None
-        about_the_dump = {
+        dump_settings = {
             "dump_client": self._program.clients.version.text,
             "locked_ms": str(self._snapshot.locked_ms),
-            **self._about_history(),
+            **self._history_setting(),
             **requirements.recorded(self._widest),
         }
         return replace(
-            self._found,
+            self._inventory,
             tables=counting.table_facts(self._listing.tables, counts),
-            settings={**(self._found.settings or {}), **about_the_dump},
+            settings={**(self._inventory.settings or {}), **dump_settings},
         )
 
     @property
     def _widest(self) -> dict[str, int]:
         return requirements.widest([scan.longest for scan in self._scans.values()])
 
-    def _about_history(self) -> dict[str, str]:
-        is_in_it = self._keeps_history and any(t.versioned for t in self._listing.tables)
+    def _history_setting(self) -> dict[str, str]:
+        is_in_it = self._dumps_history and any(t.versioned for t in self._listing.tables)
         return {check_server.HISTORY: "1"} if is_in_it else {}
 
     def _probe(self) -> Probe:
-        return probe_of(self._leader, self._program.clients, self._listing)
+        return build.probe_of(self._leader, self._program.clients, self._listing)
 
     def _warn(self, text: str) -> None:
         self._warnings.append(text)
@@ -359,23 +390,3 @@ def _changed(what: str) -> ServerBusy:
         f"{what} changed while they were dumped",
         "take the backup again when no migration runs",
     )
-
-
-def probe_of(connection: Connection, clients: Clients, listing: Listing) -> Probe:
-    return Probe(
-        "mysql",
-        connection.version.text,
-        clients.version.text,
-        connection.settings.database,
-        listing.size_bytes,
-    )
-
-
-def refuse_absent(connection: Connection) -> None:
-    """Raises `LoginRefused` if there is no such database, or none this account may see."""
-    query = "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
-    if connection.value(query, [connection.settings.database]) is None:
-        raise LoginRefused(
-            f"there is no database {connection.settings}",
-            "is the name right, and may this account see it?",
-        )

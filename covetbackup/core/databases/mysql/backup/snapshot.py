@@ -1,8 +1,8 @@
 """One snapshot that several dump programs and our own session share.
 
-MySQL and MariaDB cannot hand a snapshot from one session to another. So all writes are held off for
-the moment in which every session opens its own: FLUSH TABLES WITH READ LOCK, start them, wait until
-each says that it has begun, note the position in the binary log, UNLOCK TABLES.
+MySQL and MariaDB cannot export a snapshot from one session to another. So all writes are blocked
+for the moment in which every session opens its own: FLUSH TABLES WITH READ LOCK, start them, wait
+until each reports its transaction, read the position in the binary log, UNLOCK TABLES.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from covetbackup.core.databases.mysql.server.connection import Connection, code_
 from covetbackup.core.errors import CovetError
 
 LOCK_SECONDS = 10
-_OPENING_SECONDS = 5  # longer than this nobody's writes are held up
+_OPENING_SECONDS = 5  # longer than this no writes are blocked
 _NO_LOCK = {
-    ER.LOCK_WAIT_TIMEOUT: f"a statement kept the lock from us for {LOCK_SECONDS} s",
+    ER.LOCK_WAIT_TIMEOUT: f"another statement blocked the lock for {LOCK_SECONDS} s",
     ER.SPECIFIC_ACCESS_DENIED_ERROR: "this account lacks RELOAD",
-    ER.ACCESS_DENIED_ERROR: "this server lets no account lock all tables",
+    ER.ACCESS_DENIED_ERROR: "this server allows no account to lock all tables",
 }
 
 
@@ -37,10 +37,11 @@ class NoLock(CovetError):
 
 
 class RowsSource(Protocol):
-    """A source of rows whose snapshot begins on entry, or a moment later."""
+    """A source of rows whose snapshot is taken on entry, or a moment later."""
 
     @property
-    def messages(self) -> str: ...
+    def messages(self) -> str:
+        """What a program wrote to stderr."""
 
     def __enter__(self) -> Iterator[bytes]: ...
 
@@ -56,8 +57,8 @@ class RowsSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What was true at the moment of it. `position` is None where `why_not` says so; `locked_ms`
-    is how long writes were held off, 0 if they were not."""
+    """The moment of a snapshot. `position` is None for the reason `why_not`; `locked_ms` is how
+    long writes were blocked, 0 if they were not."""
 
     taken_at: datetime
     position: LogPosition | None = None
@@ -68,10 +69,10 @@ class Snapshot:
 def open_together(
     leader: Connection, sources: Sequence[RowsSource], programs: ExitStack
 ) -> tuple[list[Iterator[bytes]], Snapshot]:
-    """Start the dump programs `sources` and a transaction on `leader`, all seeing the same.
+    """Start the dump programs `sources` and a transaction on `leader`, all with one snapshot.
 
-    `programs` will end them; the iterators have not been read from. Raises `NoLock` if that
-    cannot be done here and now; then none of them runs.
+    `programs` ends them; the iterators that are returned have not been read from. Raises `NoLock`
+    if writes cannot be blocked here and now; then none of them runs.
     """
     _lock(leader)
     locked_at = time.monotonic()
@@ -91,7 +92,7 @@ def open_together(
 
 
 def _await_snapshot(source: RowsSource, seconds: float) -> None:
-    """Raises `NoLock` if the program has not said within `seconds` that it sees a snapshot."""
+    """Raise `NoLock` if the program has not reported its snapshot within `seconds`."""
     if not source.wait_for_message(SNAPSHOT_IS_OPEN, seconds):
         raise NoLock(f"a dump program did not begin within {_OPENING_SECONDS} s")
 
@@ -101,7 +102,7 @@ def _lock(leader: Connection) -> None:
     try:
         leader.execute("FLUSH TABLES WITH READ LOCK")
     except pymysql.err.Error as error:
-        # What was got before the timeout may be kept by the session.
+        # The session may keep the locks that it got before the timeout.
         leader.execute("UNLOCK TABLES")
         if code_of(error) not in _NO_LOCK:
             raise
@@ -109,4 +110,5 @@ def _lock(leader: Connection) -> None:
 
 
 def utc_now() -> datetime:
+    """Return the current time."""
     return datetime.now(UTC)

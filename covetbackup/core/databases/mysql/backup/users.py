@@ -1,5 +1,5 @@
 """`users.sql`: the accounts and roles of a whole server with their grants, as far as the backup
-account may see them. A restore takes from it what is missing, if asked to (`accounts`)."""
+account may see them. A restore can create missing accounts from it (`server.accounts`)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _SERVERS_OWN = ("mariadb.sys", "mysql.sys", "mysql.session", "mysql.infoschema",
 
 
 def users_source(connection: Connection, *, warn: Callable[[str], None]) -> Source:
-    """The script, read when the source is entered; without rights only a comment and a warning."""
+    """Return a source of the script, read on entry; without the privileges for it only a comment,
+    and `warn` is called."""
 
     @contextmanager
     def opened() -> Iterator[Iterator[bytes]]:

@@ -1,13 +1,15 @@
-"""Puts an `Inventory` together, and says in words what a dump of this database will lack."""
+"""Builds the `Inventory` of a database, and the warnings about what its dump will lack."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from covetbackup.core.databases.base import Probe
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.inventory import counts as counting, objects, references
-from covetbackup.core.databases.mysql.inventory.tables import Listing
+from covetbackup.core.databases.mysql.inventory.tables import TableListing
+from covetbackup.core.databases.mysql.server.clients import Clients
 from covetbackup.core.databases.mysql.server.connection import Connection
 from covetbackup.core.databases.mysql.server.flavour import Version
 
@@ -18,11 +20,11 @@ _NAMED = 20
 def read_inventory(
     connection: Connection,
     database: str,
-    listing: Listing,
+    listing: TableListing,
     *,
     counts: Mapping[str, int] = MappingProxyType({}),
 ) -> Inventory:
-    """All there is in `database` now; rows as in `counts`, else as the engines estimate them."""
+    """Return what `database` holds now; rows by table as in `counts`, else as estimated."""
     return Inventory(
         tables=counting.table_facts(listing.tables, counts),
         sequences=objects.sequence_facts(connection, database, listing),
@@ -35,20 +37,20 @@ def read_inventory(
     )
 
 
-def keeps_history(server: Version, client: Version) -> bool:
-    """Whether a dump can carry the old rows of system-versioned tables."""
+def dumps_history(server: Version, client: Version) -> bool:
+    """Return whether a dump contains the old rows of system-versioned tables."""
     return server.is_mariadb and min(server.number, client.number) >= _HISTORY_SINCE
 
 
-def limitations(listing: Listing, *, with_history: bool) -> list[str]:
-    """What the dump cannot carry faithfully, one line for each table."""
+def limitations(listing: TableListing, *, with_history: bool) -> list[str]:
+    """Return warnings about what the dump cannot hold exactly, a line each."""
     lines = [
-        f"table {table.name} is of engine {table.engine}, which has no snapshots: what was written"
-        " to it during the backup may be in it or not"
+        f"table {table.name} is of engine {table.engine}, which has no snapshots: rows written to"
+        " it during the backup may be in the backup or not"
         for table in listing.non_empty
         if not table.transactional
     ]
-    lines += _without_rows(listing)
+    lines += _definition_only(listing)
     if not with_history:
         lines += [
             f"the history of system-versioned table {table.name} is not in the backup, only its"
@@ -59,15 +61,15 @@ def limitations(listing: Listing, *, with_history: bool) -> list[str]:
     return lines
 
 
-def _without_rows(listing: Listing) -> list[str]:
-    foreign = [
+def _definition_only(listing: TableListing) -> list[str]:
+    definition_only = [
         f"{table.name} ({table.engine})" for table in listing.tables if not table.has_own_rows
     ]
     lines = []
-    if foreign:
+    if definition_only:
         lines.append(
-            "of tables whose rows are those of other tables or lie outside of this server, the"
-            f" backup holds the definition alone: {_listed(foreign)}"
+            "the backup holds only the definitions of tables whose rows are in other tables or"
+            f" outside of this server: {_listed(definition_only)}"
         )
     if listing.not_dumped:
         lines.append(
@@ -80,3 +82,14 @@ def _without_rows(listing: Listing) -> list[str]:
 def _listed(names: Sequence[str]) -> str:
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def probe_of(connection: Connection, clients: Clients, listing: TableListing) -> Probe:
+    """Return what is known of the database of `connection` before a backup."""
+    return Probe(
+        "mysql",
+        connection.version.text,
+        clients.version.text,
+        connection.settings.database,
+        listing.size_bytes,
+    )

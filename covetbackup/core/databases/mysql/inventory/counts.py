@@ -1,4 +1,4 @@
-"""Row counts: exact where that is affordable, the engine's estimates, marked as such, elsewhere."""
+"""Row counts: exact where that is affordable, elsewhere the server's estimates, marked as such."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ COUNT_BUDGET_BYTES = 1 << 30
 
 
 def affordable(tables: Sequence[Table]) -> list[Table]:
-    """The tables to count exactly, smallest first. Those without snapshots are not comparable."""
-    chosen = []
+    """Return the tables to count exactly, smallest first, without those of non-transactional
+    engines, whose counts cannot be compared."""
+    selected = []
     budget = COUNT_BUDGET_BYTES
     for table in sorted(tables, key=lambda each: (each.size_bytes, each.name)):
         budget -= table.size_bytes
         if budget < 0:
             break
         if table.transactional:
-            chosen.append(table)
-    return chosen
+            selected.append(table)
+    return selected
 
 
 def count(
     connection: Connection, database: str, tables: Sequence[Table], *, stop: Callable[[], bool]
 ) -> dict[str, int]:
-    """Exact rows by table, as the connection's transaction sees them, which this ends; fewer when
-    `stop` says so.
+    """Count the rows of `tables` in the connection's transaction, and end that; stop between two
+    tables when `stop` returns true.
 
-    A counted table stays locked against ALTER until the transaction ends. One that waited for us
-    could make the dump programs wait for it, and us for them: so a table not to be had within
-    the session's lock_wait_timeout goes uncounted.
+    A counted table stays locked against ALTER until the transaction ends. An ALTER that waited for
+    us could make the dump programs wait for it, and us for them: so a table that is not available
+    within the session's lock_wait_timeout is not counted.
     """
     counts = {}
     for table in tables:
@@ -62,6 +63,7 @@ _UNCOUNTABLE = (
 
 
 def table_facts(tables: Sequence[Table], counts: Mapping[str, int]) -> tuple[TableFacts, ...]:
+    """Return the facts of `tables` for an inventory, with exact rows where `counts` has them."""
     return tuple(_facts(table, counts.get(table.name)) for table in tables)
 
 

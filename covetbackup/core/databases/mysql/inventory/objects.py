@@ -1,4 +1,4 @@
-"""What a database holds besides rows: objects by kind, sequences, properties of its own.
+"""What a database holds besides rows: objects by kind, sequences, definers, properties.
 
 Reads information_schema only. Values are strings, ready for an `Inventory`.
 """
@@ -12,7 +12,7 @@ import pymysql
 from covetbackup.core.databases.inventory import SequenceFacts
 from covetbackup.core.databases.mysql.backup.position import branch_of
 from covetbackup.core.databases.mysql.inventory.options import read_options
-from covetbackup.core.databases.mysql.inventory.tables import Listing
+from covetbackup.core.databases.mysql.inventory.tables import TableListing
 from covetbackup.core.databases.mysql.server.connection import Connection, quoted
 
 _OBJECTS = """
@@ -35,20 +35,21 @@ PROGRAMS = ("view", "trigger", "procedure", "function", "package", "package body
 
 
 def object_counts(connection: Connection, database: str) -> dict[str, int]:
+    """Return the number of objects by kind, without kinds of which there are none."""
     rows = connection.rows(_OBJECTS, [database] * _OBJECTS.count("%s"))
     return {str(kind): int(count) for kind, count in rows if count}
 
 
 def with_triggers(connection: Connection, database: str) -> set[str]:
-    """The names of the tables that have triggers."""
+    """Return the names of the tables that have triggers."""
     query = "SELECT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s"
     return set(connection.strings(query, [database]))
 
 
 def sequence_facts(
-    connection: Connection, database: str, listing: Listing
+    connection: Connection, database: str, listing: TableListing
 ) -> tuple[SequenceFacts, ...]:
-    """Each sequence with the value it would give next after a restart of the server."""
+    """Return each sequence with the value it would return next after a restart of the server."""
     return tuple(
         SequenceFacts(
             "",
@@ -73,13 +74,14 @@ ORDER BY 1
 
 
 def definers(connection: Connection, database: str) -> tuple[str, ...]:
-    """The accounts, as user@host, in whose name views, triggers, routines and events run."""
+    """Return the definers, as user@host, of views, triggers, routines and events."""
     found = connection.strings(_DEFINERS, [database] * _DEFINERS.count("%s"))
     return tuple(dict.fromkeys(found))
 
 
 def properties(connection: Connection, database: str) -> dict[str, str]:
-    """What a restore must recreate around the dump, and what a reader wants to know."""
+    """Return the properties that a restore must recreate around the dump, and those that describe
+    the server."""
     names = ("lower_case_table_names", "max_allowed_packet", "time_zone", "log_bin")
     variables = {name: str(connection.value(f"SELECT @@global.{name}")) for name in names}
     return {
@@ -105,7 +107,8 @@ def _engines(connection: Connection, database: str) -> dict[str, int]:
 
 
 def missing_accounts(connection: Connection, accounts: tuple[str, ...]) -> list[str]:
-    """Which of `accounts` (user@host) this server lacks; none if it may not be asked."""
+    """Return which of `accounts` (user@host) this server lacks; none if this account may not read
+    them."""
     query = "SELECT concat(User, '@', Host) FROM mysql.user"
     try:
         known = set(connection.strings(query))

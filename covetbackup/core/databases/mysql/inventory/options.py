@@ -1,5 +1,5 @@
-"""Options of a database itself, beside what is in it: character set and collation, MariaDB's
-comment, MySQL's default encryption and its read-only state. No dump holds them.
+"""Options of a database itself: character set and collation, MariaDB's comment, MySQL's default
+encryption and its read-only state. No dump holds them.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ _SCHEMA = "FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
 
 
 def read_options(connection: Connection, database: str) -> dict[str, str]:
-    """Return the options of `database` as they are kept in a backup's settings: empty if there is
-    no such database, and without those that its server does not know or that are at their usual
-    value."""
+    """Return the options of `database` as a backup's settings store them: none if there is no such
+    database, and without those that its server does not know or that have their default."""
     columns = ["DEFAULT_CHARACTER_SET_NAME", "DEFAULT_COLLATION_NAME"]
     names = ["character_set", "collation"]
     if _has_comment(connection):
@@ -37,11 +36,11 @@ def read_options(connection: Connection, database: str) -> dict[str, str]:
     return {name: str(value) for name, value in options.items() if value}
 
 
-def in_statement(connection: Connection, options: Mapping[str, str]) -> str:
+def options_sql(connection: Connection, options: Mapping[str, str]) -> str:
     """Return `options`, of `read_options` or a backup's settings, for a statement that creates or
-    alters a database. A comment is said even if it is empty, so that none of before stays.
+    alters a database. An empty comment is included, so that an earlier one does not stay.
 
-    Raises `BadSetting` for a character set or collation that is none.
+    Raises `BadSetting` for an invalid character set or collation.
     """
     parts = []
     if options.get("character_set") and options.get("collation"):
@@ -55,7 +54,7 @@ def in_statement(connection: Connection, options: Mapping[str, str]) -> str:
 
 
 def is_read_only(connection: Connection, database: str) -> bool:
-    """Whether MySQL keeps everyone from changing anything in `database`."""
+    """Return whether `database` is read-only (MySQL)."""
     if connection.version.is_mariadb or connection.version.number < _READ_ONLY_SINCE:
         return False
     query = "SELECT OPTIONS FROM information_schema.SCHEMATA_EXTENSIONS WHERE SCHEMA_NAME = %s"
@@ -63,7 +62,7 @@ def is_read_only(connection: Connection, database: str) -> bool:
 
 
 def make_read_only(connection: Connection, database: str) -> str:
-    """Have the server refuse changes in `database`; return why it would not, "" if it does."""
+    """Make `database` read-only (MySQL); return why that failed, "" if it did not."""
     try:
         connection.execute(f"ALTER DATABASE {quoted(database)} READ ONLY = 1")
     except pymysql.err.Error as error:
@@ -85,5 +84,5 @@ def _has_encryption(connection: Connection) -> bool:
 def _word(name: str) -> str:
     # From a manifest, so never pasted into a statement unseen.
     if not re.fullmatch(r"[A-Za-z0-9_]+", name):
-        raise BadSetting(f"{name!r} is no character set or collation")
+        raise BadSetting(f"{name!r} is not a character set or collation")
     return name

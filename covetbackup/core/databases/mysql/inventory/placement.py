@@ -1,5 +1,5 @@
-"""Where a server keeps the files of tables: directories and general tablespaces of the original,
-which another server need not have, and in which two databases could not have the same table.
+"""Storage locations in table definitions: directories and general tablespaces of the original
+server, which another one need not have, and in which two databases could not have the same table.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from covetbackup.core.databases.mysql.server.connection import Connection
 
 _NAME = rb"`(?:[^`]|``)*`"
 _TEXT = rb"'(?:[^'\\]|\\.|'')*'"
-_PLACE = re.compile(
+_LOCATION = re.compile(
     _TEXT
     + rb"|" + _NAME
     + rb"|(?P<directory> (?:DATA|INDEX) DIRECTORY ?= ?" + _TEXT + rb")"
@@ -22,12 +22,12 @@ _PLACE = re.compile(
 )  # fmt: skip
 
 
-def without_places(script: Script, tablespaces: set[str]) -> tuple[Script, list[str]]:
-    """Return `script` of tables without directories, and without general tablespaces that are not
-    among `tablespaces`, and what was left out."""
+def without_locations(script: Script, tablespaces: set[str]) -> tuple[Script, list[str]]:
+    """Return the table definitions `script` without directories and without general tablespaces
+    that are not among `tablespaces`, and what was left out."""
     left_out: dict[str, None] = {}
 
-    def kept(found: re.Match[bytes]) -> bytes:
+    def keep(found: re.Match[bytes]) -> bytes:
         if found["tablespace"]:
             name = found["name"].decode()[1:-1].replace("``", "`")
             if name in tablespaces:
@@ -39,11 +39,12 @@ def without_places(script: Script, tablespaces: set[str]) -> tuple[Script, list[
             return b""
         return found[0]
 
-    return rewritten(script, _PLACE, kept), list(left_out)
+    return rewritten(script, _LOCATION, keep), list(left_out)
 
 
 def tablespaces_of(connection: Connection) -> set[str]:
-    """Return the names of the tablespaces of a server; none if it knows or tells none."""
+    """Return the names of the general tablespaces of a server; none if this account may not read
+    them."""
     if connection.version.is_mariadb:
         return set()
     try:

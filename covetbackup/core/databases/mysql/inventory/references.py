@@ -1,7 +1,7 @@
-"""Names of databases in a database: its own, in bodies that a copy would run on the original, and
-others, which must be on a server before it can be restored there.
+"""References to databases: a database's own name, in bodies with which a copy would act on the
+original, and names of others, which must be on a server before it can be restored there.
 
-Read when a backup is taken and kept in its settings, so that both can be said before a restore.
+Read when a backup is taken and stored in its settings, so that a restore can check both.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from covetbackup.core.databases.mysql.archive.requalify import Renaming, databas
 from covetbackup.core.databases.mysql.server.connection import Connection
 from covetbackup.core.errors import BadSetting
 
-OWN = "names_itself"
+SELF_REFERENCES = "names_itself"
 """In the settings of a backup: a list of the triggers, routines and events whose bodies name the
 database, as JSON."""
 
-OTHERS = "needs"
-"""In the settings of a backup: a list of `Need`, as JSON."""
+DEPENDENCIES = "needs"
+"""In the settings of a backup: a list of `Dependency`, as JSON."""
 
 _SHOWN = 20
 _BODIES = """
@@ -51,103 +51,111 @@ VIEW, DEFAULT, KEY = "view", "default", "foreign key"
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """`kind` and `of` are what needs the table, sequence or function `name` of `database`: a view,
-    or a table for a default or a foreign key of it."""
+class Dependency:
+    """A table, sequence or function `name` of `database` that `dependent` needs: a view, or a table
+    for a default or a foreign key of it, as `kind` says."""
 
     kind: str
-    of: str
+    dependent: str
     database: str
     name: str
 
     def __str__(self) -> str:
-        needing = f"view {self.of}" if self.kind == VIEW else f"a {self.kind} of table {self.of}"
-        return f"{self.database}.{self.name} ({needing})"
+        dependent = (
+            f"view {self.dependent}"
+            if self.kind == VIEW
+            else f"a {self.kind} of table {self.dependent}"
+        )
+        return f"{self.database}.{self.name} ({dependent})"
 
 
 def read_references(connection: Connection, database: str) -> dict[str, str]:
-    """Return what of a backup's settings is about names of databases."""
+    """Return the references of `database`, as settings for its backup."""
     found: dict[str, str] = {}
-    folded = connection.value("SELECT @@global.lower_case_table_names") != 0
-    naming = [
+    ignore_case = connection.value("SELECT @@global.lower_case_table_names") != 0
+    referring = [
         f"{kind} {name}"
         for kind, name, body in connection.rows(_BODIES, [database] * 3)
-        if body is not None and mentions(str(body).encode(), database, folded=folded)
+        if body is not None and mentions(str(body).encode(), database, ignore_case=ignore_case)
     ]
-    if naming:
-        found[OWN] = json.dumps(sorted(naming))
-    own = Renaming(database, database, folded)
-    needs = sorted(set(_needs(connection, own)), key=_order_of)
-    if needs:
-        rows = [[need.kind, need.of, need.database, need.name] for need in needs]
-        found[OTHERS] = json.dumps(rows)
+    if referring:
+        found[SELF_REFERENCES] = json.dumps(sorted(referring))
+    own = Renaming(database, database, ignore_case)
+    dependencies = sorted(set(_dependencies(connection, own)), key=_order_of)
+    if dependencies:
+        rows = [
+            [dependency.kind, dependency.dependent, dependency.database, dependency.name]
+            for dependency in dependencies
+        ]
+        found[DEPENDENCIES] = json.dumps(rows)
     return found
 
 
-def _order_of(need: Need) -> tuple[str, ...]:
-    return need.database, need.name, need.kind, need.of
+def _order_of(dependency: Dependency) -> tuple[str, ...]:
+    return dependency.database, dependency.name, dependency.kind, dependency.dependent
 
 
-def _needs(connection: Connection, own_name: Renaming) -> Iterator[Need]:
+def _dependencies(connection: Connection, own_name: Renaming) -> Iterator[Dependency]:
     database, own = own_name.old, own_name.applies_to
     for view, text in connection.rows(_VIEWS, [database]):
         for other, names in databases_in(str(text or "").encode()).items():
-            yield from (Need(VIEW, view, other, name) for name in names if not own(other))
+            yield from (Dependency(VIEW, view, other, name) for name in names if not own(other))
     for table, default in connection.rows(_DEFAULTS, [database]):
         for other, name in _SEQUENCE.findall(str(default)):
             plain = other.replace("``", "`"), name.replace("``", "`")
             if not own(plain[0]):
-                yield Need(DEFAULT, table, *plain)
+                yield Dependency(DEFAULT, table, *plain)
     for table, other, name in connection.rows(_KEYS, [database, database]):
-        yield Need(KEY, table, other, name)
+        yield Dependency(KEY, table, other, name)
 
 
-def naming_itself(expected: Inventory) -> list[str]:
+def self_references(expected: Inventory) -> list[str]:
     """Return the triggers, routines and events whose bodies name the database that was backed up;
     nothing for a backup that did not record them."""
-    return [str(name) for name in json.loads((expected.settings or {}).get(OWN, "[]"))]
+    return [str(name) for name in json.loads((expected.settings or {}).get(SELF_REFERENCES, "[]"))]
 
 
-def needs_of(expected: Inventory) -> list[Need]:
-    """Return what the backup needs of other databases; nothing if it did not record that."""
-    rows = json.loads((expected.settings or {}).get(OTHERS, "[]"))
-    return [Need(*map(str, row)) for row in rows]
+def dependencies_of(expected: Inventory) -> list[Dependency]:
+    """Return what the backup needs from other databases; nothing if it did not record that."""
+    rows = json.loads((expected.settings or {}).get(DEPENDENCIES, "[]"))
+    return [Dependency(*map(str, row)) for row in rows]
 
 
 def warnings(expected: Inventory) -> list[str]:
-    """Return what is to be said of a backup with these references."""
+    """Return the warnings of a backup with these references."""
     name = (expected.settings or {}).get("database", "")
     lines = []
-    naming = naming_itself(expected)
-    if naming:
+    referring = self_references(expected)
+    if referring:
         lines.append(
             f"restored under another name, these act on {name!r} and not on the copy, as their"
-            f" bodies name it: {listed(naming)}; leave the name out of them"
+            f" bodies name it: {listed(referring)}; leave the name out of them"
         )
-    needs = needs_of(expected)
-    if needs:
+    dependencies = dependencies_of(expected)
+    if dependencies:
         lines.append(
             "a restore needs from other databases, which must be on its server before:"
-            f" {listed(needs)}; back these databases up too"
+            f" {listed(dependencies)}; back these databases up too"
         )
     return lines
 
 
-def on_the_original(expected: Inventory, target: str) -> str:
-    """Return what to know before a restore as `target`: which bodies would act on the original;
-    "" if there are none, or it gets its own name."""
+def acts_on_original(expected: Inventory, target: str) -> str:
+    """Return a warning for a restore as `target` about bodies that would act on the original; "" if
+    there are none, or the name stays."""
     name = (expected.settings or {}).get("database", "")
-    naming = naming_itself(expected)
-    if not naming or not is_copy(expected, target):
+    referring = self_references(expected)
+    if not referring or not is_copy(expected, target):
         return ""
     return (
         f"the bodies of these name database {name!r} and will act on it, not on {target!r}:"
-        f" {listed(naming)}"
+        f" {listed(referring)}"
     )
 
 
-def events_of_a_copy(expected: Inventory, target: str, *, replaces: bool) -> str:
-    """Return what to know before a restore as `target` of its events; "" if they run as they did.
+def disabled_events(expected: Inventory, target: str, *, replaces: bool) -> str:
+    """Return a warning for a restore as `target` about events that will be disabled; "" if there
+    are none.
 
     In a copy that replaces a database only those do not run whose bodies name the original.
     """
@@ -160,21 +168,22 @@ def events_of_a_copy(expected: Inventory, target: str, *, replaces: bool) -> str
 
 
 def is_copy(expected: Inventory, target: str) -> bool:
-    """Whether a restore as `target` gives the database another name than it was backed up under."""
+    """Return whether a restore as `target` gives the database another name than the original's."""
     settings = expected.settings or {}
-    folded = settings.get("lower_case_table_names", "0") != "0"
-    return not Renaming(settings.get("database", ""), target, folded).applies_to(target)
+    ignore_case = settings.get("lower_case_table_names", "0") != "0"
+    return not Renaming(settings.get("database", ""), target, ignore_case).applies_to(target)
 
 
-def refuse_missing(
-    connection: Connection, expected: Inventory, chosen: Collection[str] | None = None
+def refuse_missing_dependencies(
+    connection: Connection, expected: Inventory, selected: Collection[str] | None = None
 ) -> None:
-    """Raises `BadSetting` naming what of other databases this server lacks without which a view or
-    a table could not be created; of a selection only for the tables and views `chosen`."""
+    """Raise `BadSetting` naming objects of other databases that this server lacks and without which
+    a view or a table could not be created. With `selected`, only those of these tables and views.
+    """
     missing = [
-        need
-        for need in _missing(connection, needs_of(expected))
-        if need.kind != KEY and (chosen is None or need.of in chosen)
+        dependency
+        for dependency in _missing(connection, dependencies_of(expected))
+        if dependency.kind != KEY and (selected is None or dependency.dependent in selected)
     ]
     if missing:
         raise BadSetting(
@@ -186,28 +195,33 @@ def refuse_missing(
 
 
 def risks(connection: Connection, expected: Inventory) -> list[str]:
-    """Return what is to be known of references of the backup before a restore on this server."""
-    dangling = [need for need in _missing(connection, needs_of(expected)) if need.kind == KEY]
+    """Return warnings for a restore on this server about foreign keys to databases it lacks."""
+    dangling = [
+        dependency
+        for dependency in _missing(connection, dependencies_of(expected))
+        if dependency.kind == KEY
+    ]
     if not dangling:
         return []
     return [
-        f"rows cannot be added until what foreign keys refer to is here as well: {listed(dangling)}"
+        "rows cannot be added until the tables that foreign keys refer to exist as well:"
+        f" {listed(dangling)}"
     ]
 
 
-def _missing(connection: Connection, needs: Iterable[Need]) -> Iterator[Need]:
+def _missing(connection: Connection, dependencies: Iterable[Dependency]) -> Iterator[Dependency]:
     seen: dict[str, set[str]] = {}
-    for need in needs:
-        if need.database not in seen:
-            found = connection.strings(_OBJECTS, [need.database] * 2)
-            seen[need.database] = {name.lower() for name in found}
-        # Functions are called in any case; a table that differs in case only is told by the server.
-        if need.name.lower() not in seen[need.database]:
-            yield need
+    for dependency in dependencies:
+        if dependency.database not in seen:
+            found = connection.strings(_OBJECTS, [dependency.database] * 2)
+            seen[dependency.database] = {name.lower() for name in found}
+        # Functions are called in any case; the server itself refuses a table of another case.
+        if dependency.name.lower() not in seen[dependency.database]:
+            yield dependency
 
 
-def listed(things: Collection[object]) -> str:
-    """Return `things` in words, the first few by name."""
-    names = [str(thing) for thing in things]
+def listed(items: Collection[object]) -> str:
+    """Return `items` in words, the first few by name."""
+    names = [str(each) for each in items]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

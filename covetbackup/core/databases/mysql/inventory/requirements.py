@@ -1,5 +1,6 @@
-"""What the tables of a backup ask of a server: packets that hold their rows, and names that may
-differ in case alone. Noted by the backup, looked at before a restore."""
+"""Requirements of a backup's tables on a server: a max_allowed_packet that holds their rows, and
+names that may differ in case alone. Recorded by the backup, checked before a restore.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.mysql.inventory.tables import Listing
+from covetbackup.core.databases.mysql.inventory.tables import TableListing
 from covetbackup.core.databases.mysql.restore.into_existing.table_checks import (
     Incompatibility,
     listed,
@@ -22,7 +23,8 @@ _MEBIBYTE = 1 << 20
 
 
 def widest(longest: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    """By table of all members, as far as rows alone can make a statement so long."""
+    """Return the length of the longest line by table, from those of each member, in bytes; only
+    lengths that a single row must have caused."""
     found: dict[str, int] = {}
     for each in longest:
         for table, size in each.items():
@@ -32,16 +34,16 @@ def widest(longest: Sequence[Mapping[str, int]]) -> dict[str, int]:
 
 
 def recorded(wide: Mapping[str, int]) -> dict[str, str]:
-    """For the settings of a backup."""
+    """Return `wide` as settings for a backup."""
     return {WIDEST: json.dumps(wide)}
 
 
 def limitations(
     connection: Connection,
-    listing: Listing,
+    listing: TableListing,
     wide: Mapping[str, int],
 ) -> list[str]:
-    """What a restore will ask for and not find everywhere, for the warnings of the backup."""
+    """Return warnings of the backup about requirements that not every server meets."""
     lines = []
     packet = _packet(connection)
     too_wide = _too_wide(wide, packet)
@@ -62,7 +64,7 @@ def limitations(
 def unmet(
     connection: Connection, expected: Inventory, tables: Collection[str] | None
 ) -> Iterator[Incompatibility]:
-    """Why `tables` of the backup (None: all) cannot be restored to this server."""
+    """Yield why `tables` of the backup (None: all) cannot be restored to this server."""
     settings = expected.settings or {}
     wide = _chosen(json.loads(settings.get(WIDEST, "{}")), tables)
     too_wide = _too_wide(wide, _packet(connection))
@@ -80,13 +82,13 @@ def unmet(
 
 
 def of_rows(expected: Inventory) -> Inventory:
-    """What rows alone ask for, which go into tables that are there."""
+    """Return an inventory with those requirements that apply to rows into existing tables."""
     settings = expected.settings or {}
     return Inventory(settings={WIDEST: settings[WIDEST]} if WIDEST in settings else None)
 
 
 def lower_case(connection: Connection) -> bool:
-    """Whether names that differ in case alone are the same here."""
+    """Return whether names that differ in case alone are the same on this server."""
     return str(connection.value("SELECT @@global.lower_case_table_names")) != "0"
 
 

@@ -1,5 +1,4 @@
-"""Digests of all definitions in a database, to notice that they change while it is
-dumped.
+"""Fingerprints of all definitions in a database, to notice that they change while it is dumped.
 
 The structure is dumped apart from the rows. A table altered between the two would be restored with
 rows that do not fit it, or that fit by accident. (Not every ALTER ends the snapshots of a table:
@@ -35,13 +34,13 @@ _QUERIES = (
 
 @dataclass(frozen=True, slots=True)
 class SchemaFingerprint:
-    """Digests: of each table's columns, and of everything else."""
+    """Digests of each table's columns, and of all other definitions."""
 
     columns: Mapping[str, str]
     rest: str
 
     def altered(self, later: SchemaFingerprint) -> list[str]:
-        """The tables of both whose columns are others `later`."""
+        """Return the tables of both whose columns differ `later`."""
         return [
             table
             for table, columns in self.columns.items()
@@ -50,6 +49,7 @@ class SchemaFingerprint:
 
 
 def read_fingerprint(connection: Connection, database: str) -> SchemaFingerprint:
+    """Return the fingerprint of `database` as it is now."""
     columns: dict[str, str] = {}
     for table, *facts in connection.rows(_COLUMNS, [database]):
         columns[table] = _digest([columns.get(table, ""), repr(facts)])

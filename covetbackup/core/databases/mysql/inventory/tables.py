@@ -1,4 +1,4 @@
-"""Which tables, views and sequences a database has, and what a dump must know of each."""
+"""The tables, views and sequences of a database, and what a dump must know of each."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from covetbackup.core.databases.mysql.server.connection import Connection
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with rows. `size_bytes` and `estimate` (of rows) are the engine's own guesses.
+    """A table with rows. `size_bytes` and `estimate`, a number of rows, are the server's estimates.
 
-    Of one that is not `transactional` no snapshot can be had. `versioned` keeps its rows' history.
+    One that is not `transactional` has no snapshots. A `versioned` one keeps its rows' history.
     """
 
     name: str
@@ -24,13 +24,13 @@ class Table:
 
     @property
     def has_own_rows(self) -> bool:
-        """False if its rows are those of other tables, or lie outside of the server: then the dump
-        programs write its definition alone."""
+        """Whether the dump programs write its rows; not if those are in other tables, or outside of
+        the server."""
         return self.engine.upper() not in _ENGINES_WITHOUT_ROWS
 
     @property
     def can_change_database(self) -> bool:
-        """Whether RENAME TABLE takes it into another database."""
+        """Whether RENAME TABLE can move it into another database."""
         return self.engine.upper() != STATIONARY
 
 
@@ -39,12 +39,12 @@ _ENGINES_WITHOUT_ROWS = {
     "MRG_MYISAM", "MRG_ISAM", "FEDERATED", "CONNECT", "SPIDER", "OQGRAPH", "VP", "SPHINX",
 }  # fmt: skip
 _NOT_DUMPED = "S3"
-"""Tables that were moved to object storage, where a server finds them again by itself."""
+"""The engine of tables that were moved to object storage, where a server finds them by itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """Everything of a database that has a name in the realm of tables, sorted by name."""
+class TableListing:
+    """All objects of a database in the namespace of tables, sorted by name."""
 
     tables: tuple[Table, ...]
     views: tuple[str, ...]
@@ -53,18 +53,22 @@ class Listing:
 
     @property
     def non_empty(self) -> tuple[Table, ...]:
+        """The tables with rows of their own."""
         return tuple(table for table in self.tables if table.has_own_rows)
 
     @property
     def table_names(self) -> tuple[str, ...]:
+        """The names of the tables."""
         return tuple(table.name for table in self.tables)
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The names of all that a dump would hold."""
         return (*self.table_names, *self.views, *self.sequences)
 
     @property
     def size_bytes(self) -> int:
+        """The estimated size of all tables."""
         return sum(table.size_bytes for table in self.tables)
 
 
@@ -76,7 +80,7 @@ WHERE t.TABLE_SCHEMA = %s AND t.TABLE_NAME NOT IN (%s, %s) ORDER BY t.TABLE_NAME
 """
 
 
-def list_tables(connection: Connection, database: str) -> Listing:
+def list_tables(connection: Connection, database: str) -> TableListing:
     tables, views, sequences, not_dumped = [], [], [], []
     for name, kind, engine, size, estimate, transactional in connection.rows(
         _TABLES, [database, *metadata_tables.TABLES]
@@ -98,11 +102,11 @@ def list_tables(connection: Connection, database: str) -> Listing:
                     versioned=kind == "SYSTEM VERSIONED",
                 )
             )
-    return Listing(tuple(tables), tuple(views), tuple(sequences), tuple(not_dumped))
+    return TableListing(tuple(tables), tuple(views), tuple(sequences), tuple(not_dumped))
 
 
 def balanced(tables: tuple[Table, ...], parts: int) -> list[tuple[Table, ...]]:
-    """`tables` in at most `parts` groups, none empty, of about the same size each."""
+    """Divide `tables` into at most `parts` groups, none empty, of about the same size each."""
     groups: list[list[Table]] = [[] for _ in range(parts)]
     sizes = [0] * parts
     for table in sorted(tables, key=lambda each: (-each.size_bytes, each.name)):

@@ -101,8 +101,8 @@ ORDER BY EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER
 
 def renaming_for(connection: Connection, old: str, new: str) -> Renaming:
     """Return the renaming of `old` to `new` as this server compares names of databases."""
-    folded = connection.value("SELECT @@global.lower_case_table_names") != 0
-    return Renaming(old, new, folded)
+    ignore_case = connection.value("SELECT @@global.lower_case_table_names") != 0
+    return Renaming(old, new, ignore_case)
 
 
 def _views(connection: Connection, renaming: Renaming) -> Iterable[StoredObject]:

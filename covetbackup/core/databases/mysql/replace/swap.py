@@ -21,7 +21,7 @@ import pymysql
 from pymysql.constants import ER
 
 from covetbackup.core.databases.mysql.inventory import objects
-from covetbackup.core.databases.mysql.inventory.options import in_statement, read_options
+from covetbackup.core.databases.mysql.inventory.options import options_sql, read_options
 from covetbackup.core.databases.mysql.inventory.tables import list_tables
 from covetbackup.core.databases.mysql.replace import metadata_tables, publish
 from covetbackup.core.databases.mysql.replace.rename_strategies import (
@@ -144,7 +144,7 @@ def _record_plan(connection: Connection, plan: SwapPlan) -> None:
     """Create the database `retained_as`, with the plan in it."""
     name = quoted(plan.retained_as)
     try:
-        options = in_statement(connection, read_options(connection, plan.target))
+        options = options_sql(connection, read_options(connection, plan.target))
         connection.execute(f"CREATE DATABASE {name} {options}")
     except pymysql.err.Error as error:
         if code_of(error) == ER.DB_CREATE_EXISTS:
@@ -311,7 +311,7 @@ def finish(connection: Connection, plan: SwapPlan, failures: list[str]) -> list[
     publish.requalify_defaults(connection, plan.incoming, plan.target)
     options = read_options(connection, plan.incoming)
     if options:  # else it was done before, and is gone
-        statement = in_statement(connection, options)
+        statement = options_sql(connection, options)
         if "encryption" in read_options(connection, plan.target) and "encryption" not in options:
             statement += " ENCRYPTION 'N'"
         connection.execute(f"ALTER DATABASE {quoted(plan.target)} {statement}")

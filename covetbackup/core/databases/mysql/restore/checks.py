@@ -20,7 +20,7 @@ from covetbackup.core.databases.mysql.restore.compatibility import (
     taken_from,
     tried,
 )
-from covetbackup.core.databases.mysql.server.clients import choose_clients, find_clients
+from covetbackup.core.databases.mysql.server.clients import find_clients, select_clients
 from covetbackup.core.databases.mysql.server.connection import (
     Connection,
     quoted,
@@ -77,28 +77,28 @@ def _fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
 def _references(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     """What the database needs of others, and what of a copy acts on the original."""
     expected, chosen = wanted.expected, wanted.chosen
-    if references.needs_of(expected):
+    if references.dependencies_of(expected):
         yield tried(
             "Other databases",
             "Everything that views and defaults need from them exists.",
-            lambda: references.refuse_missing(
+            lambda: references.refuse_missing_dependencies(
                 connection, expected, chosen.tables if chosen else None
             ),
         )
-    acting = references.on_the_original(expected, wanted.request.database)
+    acting = references.acts_on_original(expected, wanted.request.database)
     if acting:
         fix = (
             "Take the name out of these bodies: in the original, or in the copy before it is used."
         )
         yield Check(Level.WARNING, "Original", f"{acting[:1].upper()}{acting[1:]}.", fix)
     request = wanted.request
-    events = references.events_of_a_copy(expected, request.database, replaces=request.replace)
+    events = references.disabled_events(expected, request.database, replaces=request.replace)
     if events and not chosen and check_server.ENABLE_EVENTS not in request.options:
         yield Check(Level.WARNING, "Events", f"{events[:1].upper()}{events[1:]}.")
 
 
 def _tools(connection: Connection) -> str:
-    found = choose_clients(find_clients(), connection.version)
+    found = select_clients(find_clients(), connection.version)
     return f"Client {found.version} is installed."
 
 

@@ -12,7 +12,7 @@ from covetbackup.core.databases.mysql.archive.stored_objects import (
     count_unread_triggers,
     programs_that,
 )
-from covetbackup.core.databases.mysql.inventory.placement import tablespaces_of, without_places
+from covetbackup.core.databases.mysql.inventory.placement import tablespaces_of, without_locations
 from covetbackup.core.databases.mysql.inventory.references import is_copy, listed
 from covetbackup.core.databases.mysql.server.connection import Connection
 from covetbackup.core.errors import Incomplete
@@ -26,10 +26,10 @@ def programs_in(script: Script, expected: Inventory, name: str) -> Script:
     """
     settings = expected.settings or {}
     original = settings.get("database", "")
-    folded = settings.get("lower_case_table_names", "0") != "0"
-    found = with_database(script, Renaming(original, name, folded))
+    ignore_case = settings.get("lower_case_table_names", "0") != "0"
+    found = with_database(script, Renaming(original, name, ignore_case))
     unread = count_unread_triggers(script)
-    if unread and original and mentions(script, original, folded=folded):
+    if unread and original and mentions(script, original, ignore_case=ignore_case):
         raise Incomplete(
             f"{unread} triggers of programs.sql are in a form not known here and may name database"
             f" {original!r}",
@@ -83,7 +83,7 @@ class Copy:
 
     def with_own_places(self, script: Script, connection: Connection) -> Script:
         """Return `script` of tables with their files where this server keeps its own."""
-        found, self._places = without_places(script, tablespaces_of(connection))
+        found, self._places = without_locations(script, tablespaces_of(connection))
         return found
 
     def note_programs(self, script: Script) -> None:
@@ -112,8 +112,8 @@ class Copy:
         def is_past(moment: str, zone: str) -> bool:
             return bool(connection.value(query, [moment, zone]) == 1)
 
-        found, self._past = rewrite.with_past_events_kept(script, is_past)
+        found, self._past = rewrite.preserve_past_events(script, is_past)
         return found
 
     def _names_original(self, statement: Script) -> bool:
-        return mentions(statement, self._original, folded=self._folded)
+        return mentions(statement, self._original, ignore_case=self._folded)

@@ -25,7 +25,7 @@ from covetbackup.core.databases.mysql.inventory import (
     requirements,
 )
 from covetbackup.core.databases.mysql.inventory.options import make_read_only
-from covetbackup.core.databases.mysql.inventory.tables import Listing, list_tables
+from covetbackup.core.databases.mysql.inventory.tables import TableListing, list_tables
 from covetbackup.core.databases.mysql.replace import (
     publish,
     retained as replacing,
@@ -56,7 +56,7 @@ from covetbackup.core.databases.mysql.server.connection import (
     translated,
 )
 from covetbackup.core.databases.mysql.server.flavour import A_YEAR, Version
-from covetbackup.core.databases.mysql.server.keepalive import KeepAlive
+from covetbackup.core.databases.mysql.server.keepalive import keep_alive
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
 from covetbackup.core.databases.restore import OwnerPolicy, RestoreRequest
 from covetbackup.core.databases.selection import ResolvedSelection, Selection
@@ -87,7 +87,7 @@ class LogicalRestore:
         request: RestoreRequest,
         expected: Inventory,
         *,
-        choose: Callable[[Version], Clients],
+        select_clients: Callable[[Version], Clients],
         progress: Progress,
     ) -> None:
         check_server.refuse_options(request)
@@ -97,7 +97,7 @@ class LogicalRestore:
         self._expected = expected
         self._replaces = request.replace
         self._request = request
-        self._choose = choose
+        self._select_clients = select_clients
         self._progress = progress
         self._name = scratch.scratch_name(datetime.now(UTC))
         self._stack = ExitStack()
@@ -121,13 +121,13 @@ class LogicalRestore:
             stack.callback(self._keeper.close)
             self._look_at_target()
             check_server.refuse_unfit(self._keeper, self._expected)
-            references.refuse_missing(self._keeper, self._expected, self._chosen_names)
+            references.refuse_missing_dependencies(self._keeper, self._expected, self._chosen_names)
             table_checks.refuse_incompatible(
                 [*requirements.unmet(self._keeper, self._expected, self._chosen_names)]
             )
             self._say_risks()
-            self._lifeline = stack.enter_context(
-                KeepAlive(self._settings, self._password, holding=self._name)
+            self._keep_alive = stack.enter_context(
+                keep_alive(self._settings, self._password, lock_name=self._name)
             )
             self._client = self._client_program()
             self._keeper.execute(self._client.session)
@@ -191,7 +191,7 @@ class LogicalRestore:
         return found
 
     def commit(self) -> None:
-        self._lifeline.check()  # without it a sweep may have taken the scratch database
+        self._keep_alive.check()  # without it a sweep may have taken the scratch database
         with translated(self._settings):
             if self.retained_as:
                 self._replace()
@@ -234,7 +234,7 @@ class LogicalRestore:
         target = self._target.database
         for line in (
             *check_server.risks(self._keeper, self._expected, self._request),
-            references.on_the_original(self._expected, target),
+            references.acts_on_original(self._expected, target),
         ):
             if line:
                 self._progress.note(line)
@@ -293,7 +293,7 @@ class LogicalRestore:
     def _started(self, progress: Progress) -> CommandSink:
         client = replace(
             self._client,
-            idle=self._lifeline.watching(lambda: progress.advance(0)),
+            idle=self._keep_alive.check_then(lambda: progress.advance(0)),
             session=f"{self._client.session}, innodb_lock_wait_timeout = {LOAD_LOCK_SECONDS}",
         )
         return client.start(self._name)
@@ -314,10 +314,10 @@ class LogicalRestore:
         return ClientProgram(
             self._settings,
             self._password,
-            self._choose(self._keeper.version),
+            self._select_clients(self._keeper.version),
             self._keeper.is_encrypted,
             session,
-            self._lifeline.watching(lambda: self._progress.advance(0)),
+            self._keep_alive.check_then(lambda: self._progress.advance(0)),
         )
 
     def _load_schema(self, script: Script) -> None:
@@ -333,8 +333,8 @@ class LogicalRestore:
     def _load_events(self, script: Script) -> None:
         script = self._copy.with_past_events(script, self._keeper)
         self._awake = self._copy.events_to_run(script)
-        self._client.run(self._with_definer(rewrite.with_events_asleep(script)), self._name)
-        self._keep(self._with_definer(rewrite.with_events_asleep(script, but=self._awake)))
+        self._client.run(self._with_definer(rewrite.disable_events(script)), self._name)
+        self._keep(self._with_definer(rewrite.disable_events(script, keep=self._awake)))
 
     def _keep(self, script: Script) -> None:
         """For the target, in which it runs again."""
@@ -364,7 +364,7 @@ class LogicalRestore:
         rows = counts.count(keeper, name, counted, stop=stop)
         return build.read_inventory(keeper, name, listing, counts=rows)
 
-    def _as_recorded(self, listing: Listing) -> Listing:
+    def _as_recorded(self, listing: TableListing) -> TableListing:
         """With the names of the backup, where this server has them in small letters."""
         if not requirements.lower_case(self._keeper):
             return listing

@@ -18,7 +18,7 @@ from pymysql.constants import ER
 
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.backup.privileges import account_of
-from covetbackup.core.databases.mysql.inventory.options import in_statement
+from covetbackup.core.databases.mysql.inventory.options import options_sql
 from covetbackup.core.databases.mysql.server.connection import (
     Connection,
     code_of,
@@ -70,7 +70,7 @@ def create(connection: Connection, name: str, expected: Inventory) -> None:
 
     Raises `TargetNotEmpty` if it exists, `DatabaseError`.
     """
-    options = in_statement(connection, expected.settings or {})
+    options = options_sql(connection, expected.settings or {})
     try:
         connection.execute(f"CREATE DATABASE {quoted(name)} {options}")
     except pymysql.err.Error as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.mysql.archive import members as parts
-from covetbackup.core.databases.mysql.archive.selection import Listing, ResolvedTables
+from covetbackup.core.databases.mysql.archive.selection import BackupListing, ResolvedTables
 from covetbackup.core.databases.mysql.archive.spool import Script, close
 from covetbackup.core.databases.mysql.archive.tables import ForeignKey
 from covetbackup.core.databases.mysql.restore.loaders import BytesSink, ScriptSink, range_sink
@@ -48,7 +48,7 @@ class SelectiveLoad:
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
         yield from self._contents.groups(members)
         listing = self._contents.listing
-        choice = self._choice = listing.choose(self._selection)
+        choice = self._choice = listing.resolve(self._selection)
         for line in choice.chosen.lines:
             self._tell(line)
         self._create(listing.structure.script(set(choice.tables), set(choice.sequences)))
@@ -74,12 +74,12 @@ class Contents:
         self._scripts: dict[str, Script] = {}
         self._beginnings: dict[str, bytes] = {}
         self._reads_beginnings = False
-        self._listing: Listing | None = None
+        self._listing: BackupListing | None = None
 
     @property
-    def listing(self) -> Listing:
+    def listing(self) -> BackupListing:
         if self._listing is None:
-            self._listing = Listing(
+            self._listing = BackupListing(
                 self._map, self._scripts[parts.SCHEMA], self._scripts[parts.PROGRAMS]
             )
         return self._listing
@@ -92,10 +92,10 @@ class Contents:
 
     def rows(self, tables: frozenset[str]) -> Iterator[Sequence[MemberRange]]:
         self._reads_beginnings = True
-        beginnings = tuple(self.listing.beginnings(tables))
-        if beginnings:
-            yield beginnings
-        self._reads_beginnings = False
+        headers = tuple(self.listing.headers(tables))
+        if headers:
+            yield headers
+        self._reads_headers = False
         found = tuple(self.listing.rows(tables))
         if found:
             yield found
@@ -106,7 +106,7 @@ class Contents:
             return BytesSink(self._keep_map)
         if piece.member in (parts.SCHEMA, parts.PROGRAMS):
             return ScriptSink(lambda script: self._keep_script(piece.member, script))
-        if self._reads_beginnings:
+        if self._reads_headers:
             return BytesSink(lambda content: self._keep_beginning(piece.member, content))
         return None
 

@@ -51,6 +51,6 @@ class StatementSink:
         text = _COMMENTS.sub(b"", statement, count=1)
         if text.startswith(b"INSERT INTO "):
             with translated(self._connection.settings):
-                self._count(self._connection.changed(text))
+                self._count(self._connection.execute_bytes(text))
         elif text and text not in _LEFT_OUT and not text.startswith(b"/*!40000 ALTER TABLE "):
             raise Incomplete(f"a statement among the rows is not known here: {text[:60]!r}")

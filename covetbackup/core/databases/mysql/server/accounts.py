@@ -1,8 +1,8 @@
-"""Accounts of a backup that its database needs, created where they are missing.
+"""Creation of the accounts that a restored database needs, where they are missing.
 
-Those are the definers of what is in the database, and whoever has rights on it, with those rights
-alone: an account that may do anything on one server is not made so on another. Whatever exists
-stays as it is.
+Those are the definers of what is in the database, and the accounts with privileges on it, with
+those privileges alone: an administrator of one server is not made one on another. Accounts that
+exist stay as they are.
 """
 
 from __future__ import annotations
@@ -25,54 +25,65 @@ _NAMED = rf"{_QUOTED}(?:@{_QUOTED})?"
 _ROLES = rf"(?P<roles>{_NAMED}(?:,\s*{_NAMED})*)"
 _DEFAULTS = re.compile(rf" DEFAULT ROLE {_ROLES}")
 _SET_DEFAULT = re.compile(rf"SET DEFAULT ROLE {_ROLES} FOR {_ACCOUNT}", re.DOTALL)
-_RIGHTS = re.compile(
+_PRIVILEGE_GRANT = re.compile(
     rf"GRANT (?P<what>.+?) ON (?P<kind>(?:TABLE |FUNCTION |PROCEDURE |PACKAGE |PACKAGE BODY )?)"
     rf"(?P<where>\S.*?) TO {_ACCOUNT}(?P<rest>.*)",
     re.DOTALL,
 )
-_GIVEN = re.compile(rf"GRANT {_ROLES} TO {_ACCOUNT}", re.DOTALL)
-_PLACE = re.compile(r"(?P<database>`(?:[^`]|``)*`|\*)\.(?P<object>.*)", re.DOTALL)
+_ROLE_GRANT = re.compile(rf"GRANT {_ROLES} TO {_ACCOUNT}", re.DOTALL)
+_OBJECT = re.compile(r"(?P<database>`(?:[^`]|``)*`|\*)\.(?P<object>.*)", re.DOTALL)
 _LITERAL = re.compile(r"(?:'(?:[^'\\]|\\.|'')*'|0x[0-9A-Fa-f]+)", re.DOTALL)
 
 
 @dataclass(slots=True)
 class Account:
-    """`quoted` is its name in a statement, as those of its roles are: `roles`, and of them
-    `defaults`. `grants` are on the database alone; `elsewhere` counts the others."""
+    """An account or role of users.sql.
+
+    `quoted` is its name as in a statement, and `statement` creates it. `roles` are those granted to
+    it, and `defaults` its default roles, quoted, by account name. `grants` are the GRANT statements
+    on the database alone; `other_grants` counts the others.
+    """
 
     quoted: str
-    created: str
+    statement: str
     grants: list[str] = field(default_factory=list)
     roles: dict[str, str] = field(default_factory=dict)
     defaults: dict[str, str] = field(default_factory=dict)
-    elsewhere: int = 0
+    other_grants: int = 0
 
 
 def create_missing(
     connection: Connection, script: str, *, original: str, target: str, definers: Collection[str]
 ) -> list[str]:
-    """Create what of `script` (users.sql) belongs to the database `original` and is missing here,
-    with its rights on `target`. Returns what a person should know, a line each: no more than names
-    and the server's words, and of no statement the secret in it."""
+    """Create the accounts of `script` (users.sql) that the database `original` needs and this
+    server lacks, with their privileges, on the database `target`.
+
+    `definers` are needed too. Returns notes for the operator, a line each, with names and the
+    server's messages but without secrets of a statement.
+    """
     try:
-        known = _known(connection)
+        existing = _existing(connection)
     except pymysql.err.Error as error:
         return [f"no accounts were created, for they could not be listed: {text_of(error)}"]
     accounts = read_accounts(script, original, target)
-    wanted = _wanted(accounts, definers)
-    missing = {name: accounts[name] for name in accounts if name in wanted and name not in known}
-    lines = [f"account {name} is in use but not in the backup" for name in sorted(wanted)
-             if name not in accounts and name not in known]  # fmt: skip
+    required = _required(accounts, definers)
+    missing = {
+        name: account
+        for name, account in accounts.items()
+        if name in required and name not in existing
+    }
+    lines = [f"account {name} is in use but not in the backup" for name in sorted(required)
+             if name not in accounts and name not in existing]  # fmt: skip
     created: dict[str, Account] = {}
     for name, account in missing.items():
-        failed = _tried(connection, name, account.created)
+        failed = _run(connection, name, account.statement)
         lines += failed or [f"account {name} was created"]
         if not failed:  # else a MariaDB might make it for the sake of a grant, without a password
             created[name] = account
     for name, account in created.items():
         for statement in _grants(connection, account, created):
-            lines += _tried(connection, name, statement)
-        more = account.elsewhere + len(account.roles.keys() - created.keys())
+            lines += _run(connection, name, statement)
+        more = account.other_grants + len(account.roles.keys() - created.keys())
         if more:
             lines.append(f"account {name} has {more} more grants in users.sql, which are not on"
                          " this database, or of roles that were not created here")  # fmt: skip
@@ -80,44 +91,45 @@ def create_missing(
 
 
 def _grants(connection: Connection, account: Account, created: Collection[str]) -> Iterator[str]:
-    """Of roles only those `created` here: another one of that name may do anything."""
+    """Yield the grants, of roles only those `created` here: another role of that name may have any
+    privilege."""
     yield from account.grants
     for name, role in account.roles.items():
         if name in created:
             yield f"GRANT {role} TO {account.quoted}"
     defaults = [role for name, role in account.defaults.items() if name in created]
     if defaults:
-        towards = "FOR" if connection.version.is_mariadb else "TO"
-        yield f"SET DEFAULT ROLE {', '.join(defaults)} {towards} {account.quoted}"
+        preposition = "FOR" if connection.version.is_mariadb else "TO"
+        yield f"SET DEFAULT ROLE {', '.join(defaults)} {preposition} {account.quoted}"
 
 
-def _known(connection: Connection) -> set[str]:
+def _existing(connection: Connection) -> set[str]:
     rows = connection.rows("SELECT User, Host FROM mysql.user")
-    return {_shown(user, host) for user, host in rows}
+    return {_account_name(user, host) for user, host in rows}
 
 
-def _shown(user: str, host: str) -> str:
-    """As definers are told; a role has no host."""
+def _account_name(user: str, host: str) -> str:
+    """Return the name as definers have it; a role has no host."""
     return f"{user}@{host}" if host else user
 
 
-def _wanted(accounts: dict[str, Account], definers: Collection[str]) -> set[str]:
-    """With the roles that were given to any of them."""
+def _required(accounts: dict[str, Account], definers: Collection[str]) -> set[str]:
+    """Return the accounts that the database needs, with the roles granted to them."""
     found = {name for name, account in accounts.items() if account.grants}
     found |= {name for name in definers if name.strip("@")}
     return found.union(*(accounts[name].roles for name in found & accounts.keys()))
 
 
 def read_accounts(script: str, original: str, target: str) -> dict[str, Account]:
-    """All accounts that `script` creates, by user@host, with the rights they have on `original`,
-    given on `target`."""
+    """Return all accounts that `script` creates, by user@host, with the privileges they have on
+    the database `original` as grants on `target`."""
     accounts: dict[str, Account] = {}
     for statement in _statements(script):
         if match := _CREATE.match(statement):
-            accounts[_name(match["account"])] = _created(match)
-        elif match := _RIGHTS.match(statement):
-            _add_rights(accounts.get(_name(match["account"])), match, original, target)
-        elif match := _GIVEN.match(statement):
+            accounts[_name(match["account"])] = _read_account(match)
+        elif match := _PRIVILEGE_GRANT.match(statement):
+            _add_privileges(accounts.get(_name(match["account"])), match, original, target)
+        elif match := _ROLE_GRANT.match(statement):
             if account := accounts.get(_name(match["account"])):
                 account.roles |= _roles(match["roles"])
         elif match := _SET_DEFAULT.match(statement):
@@ -126,8 +138,8 @@ def read_accounts(script: str, original: str, target: str) -> dict[str, Account]
     return accounts
 
 
-def _created(match: re.Match[str]) -> Account:
-    """MySQL names default roles in it, which need not be there yet."""
+def _read_account(match: re.Match[str]) -> Account:
+    """Read a CREATE statement without its default roles (MySQL), which may not exist yet."""
     defaults = _DEFAULTS.search(match["rest"])
     rest = _DEFAULTS.sub("", match["rest"], count=1)
     return Account(
@@ -141,25 +153,27 @@ def _roles(listed: str) -> dict[str, str]:
     return {_name(role): role for role in re.findall(_NAMED, listed, re.DOTALL)}
 
 
-def _add_rights(account: Account | None, match: re.Match[str], original: str, target: str) -> None:
+def _add_privileges(
+    account: Account | None, match: re.Match[str], original: str, target: str
+) -> None:
     if account is None or match["what"] in ("USAGE", "PROXY"):
         return
-    place = _PLACE.fullmatch(match["where"])
-    if place is None or not _is_on(place, original):
-        account.elsewhere += 1
+    named = _OBJECT.fullmatch(match["where"])
+    if named is None or not _is_on(named, original):
+        account.other_grants += 1
         return
     # A pattern such as `shop\_%` means more databases than this one.
-    name = quoted(target if place["object"] != "*" else _escaped(target))
-    where = f"{match['kind']}{name}.{place['object']}"
+    name = quoted(target if named["object"] != "*" else _escaped(target))
+    object_sql = f"{match['kind']}{name}.{named['object']}"
     rest = " WITH GRANT OPTION" if "WITH GRANT OPTION" in match["rest"] else ""
-    account.grants.append(f"GRANT {match['what']} ON {where} TO {match['account']}{rest}")
+    account.grants.append(f"GRANT {match['what']} ON {object_sql} TO {match['account']}{rest}")
 
 
-def _is_on(place: re.Match[str], database: str) -> bool:
-    """Only a grant on a whole database names it by a pattern."""
-    if place["object"] != "*":
-        return _plain(place["database"]) == database
-    return place["database"] != "*" and covers(f"{place['database']}.*", database)
+def _is_on(named: re.Match[str], database: str) -> bool:
+    """Return whether a grant is on `database`. Only one on a whole database names a pattern."""
+    if named["object"] != "*":
+        return _unquoted(named["database"]) == database
+    return named["database"] != "*" and covers(f"{named['database']}.*", database)
 
 
 def _escaped(database: str) -> str:
@@ -174,25 +188,25 @@ def _statements(script: str) -> Iterator[str]:
 
 def _name(account: str) -> str:
     parts = re.findall(_QUOTED, account, re.DOTALL)
-    return _shown(*(_plain(part) for part in (*parts, "``")[:2]))
+    return _account_name(*(_unquoted(part) for part in (*parts, "``")[:2]))
 
 
-def _plain(part: str) -> str:
+def _unquoted(part: str) -> str:
     return part[1:-1].replace(part[0] * 2, part[0]).replace("\\'", "'")
 
 
-def _tried(connection: Connection, name: str, statement: str) -> list[str]:
+def _run(connection: Connection, name: str, statement: str) -> list[str]:
     try:
         connection.execute(statement)
     except pymysql.err.Error as error:
         what = "was not created" if statement.startswith("CREATE") else "lacks a grant"
-        return [f"account {name} {what}: {_harmless(error, statement)}"]
+        return [f"account {name} {what}: {_without_secrets(error, statement)}"]
     return []
 
 
-def _harmless(error: pymysql.err.Error, statement: str) -> str:
-    """The server's words without what is secret: of a statement it does not understand it shows a
-    part, cut anywhere."""
+def _without_secrets(error: pymysql.err.Error, statement: str) -> str:
+    """Return the server's message without secrets: of a statement it cannot parse it quotes a part,
+    cut anywhere."""
     if code_of(error) == ER.PARSE_ERROR:
         return "this server does not know a clause of its statement; it is in users.sql"
     text = text_of(error)

@@ -1,4 +1,4 @@
-"""Long statements of a connection in a thread, ended from a second connection."""
+"""Long statements of a connection in a thread, which a second connection can end."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ T = TypeVar("T")
 def in_background(
     connection: Connection, password: Secret | None, work: Callable[[Callable[[], bool]], T]
 ) -> Background[T]:
+    """Run `work` on `connection` in a thread; to stop it, a second connection kills its statement.
+
+    `work` gets a function that tells whether it should stop between two statements.
+    """
+
     def kill() -> None:
         try:
             with connect(connection.settings, password) as other:

@@ -1,4 +1,4 @@
-"""Finds the client programs that fit a server: the dump program and the client of its flavour.
+"""Selection of the client programs for a server: the dump program and the client of its flavour.
 
 They are not interchangeable: mariadb-dump of a MySQL server ends with status 0 and writes a dump
 that cannot be restored; mysqldump mangles MariaDB's non-ASCII table names.
@@ -35,16 +35,16 @@ class Clients:
 
 
 def find_clients(directories: Sequence[Path] = ()) -> list[Clients]:
-    """All pairs of programs in `directories`, or else in PATH."""
-    places = directories or [Path(entry) for entry in os.get_exec_path() if entry[:1] == "/"]
-    return list(_found(places))
+    """Return all pairs of programs in `directories`, or else in PATH."""
+    directories = directories or [Path(entry) for entry in os.get_exec_path() if entry[:1] == "/"]
+    return list(_scan(directories))
 
 
-def _found(places: Sequence[Path]) -> Iterator[Clients]:
+def _scan(directories: Sequence[Path]) -> Iterator[Clients]:
     seen = set()
-    for place in places:
+    for directory in directories:
         for dump, client in _PAIRS:
-            paths = place / dump, place / client
+            paths = directory / dump, directory / client
             if paths[0].resolve() in seen or not all(os.access(path, os.X_OK) for path in paths):
                 continue
             seen.add(paths[0].resolve())
@@ -62,9 +62,9 @@ def _version(program: Path) -> Version | None:
         return None  # of another machine type, broken or ancient: as good as not installed
 
 
-def choose_clients(found: Sequence[Clients], server: Version) -> Clients:
-    """The clients of the server's flavour: of its own series, else the nearest newer ones, else
-    the newest. Raises `ToolMissing`."""
+def select_clients(found: Sequence[Clients], server: Version) -> Clients:
+    """Return the clients of the server's flavour: of its own series, else the nearest newer ones,
+    else the newest. Raises `ToolMissing`."""
     fitting = [clients for clients in found if clients.version.flavour is server.flavour]
     if not fitting:
         raise ToolMissing(

@@ -1,4 +1,4 @@
-"""A driver connection to a server, and the driver's errors as ours."""
+"""Connections to a server through the driver, and the translation of its errors into ours."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Row = tuple[Any, ...]
 _CONNECT_SECONDS = 10
 # A dead peer is noticed after 30 + 3 x 10 s instead of the kernel's two hours, and after 60 s while
 # something sent is on its way to it: then the kernel counts no keepalives.
-_PATIENCE = (
+_KEEPALIVE = (
     (socket.TCP_KEEPIDLE, 30),
     (socket.TCP_KEEPINTVL, 10),
     (socket.TCP_KEEPCNT, 3),
@@ -40,9 +40,9 @@ _BINARY = 63  # the character set of results that are bytes, and of JSON in MySQ
 
 
 class Connection:
-    """An autocommit connection in UTC and UTF-8, with no limits of time. For one thread.
+    """An autocommit session in UTC and UTF-8 without timeouts, for one thread.
 
-    `database` may not exist: it is chosen only where `use` says so.
+    No database is selected, so none needs to exist, until `use`.
     """
 
     def __init__(self, driver: pymysql.Connection[Any], settings: ConnectionSettings) -> None:
@@ -59,25 +59,31 @@ class Connection:
         self.close()
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> None:
+        """Run a statement without a result."""
         self.rows(statement, values)
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
-        """All rows. Without `values` a percent sign in `statement` means itself."""
+        """Return all rows of a result. Without `values` a percent sign in `statement` is itself."""
         with self._driver.cursor() as cursor:
             cursor.execute(statement, tuple(values) or None)
             return list(cursor.fetchall())
 
     def use(self, database: str) -> None:
+        """Make `database` the default database of the session."""
         self.execute(f"USE {quoted(database)}")
 
-    def changed(self, statement: bytes) -> int:
-        """Run a statement as it is; how many rows it wrote."""
+    def execute_bytes(self, statement: bytes) -> int:
+        """Run a statement given as bytes, unchanged; return the number of rows it wrote."""
         with self._driver.cursor() as cursor:
             return int(cursor.execute(statement))
 
     def stream(self, statement: str) -> tuple[list[bool], Iterator[Sequence[bytes | None]]]:
-        """Which columns of a long result are bytes, not text, and its rows, each value as the
-        server sent it. From now on this connection gives bytes; nothing else until the last row."""
+        """Run a query with a long result. Returns which columns are binary, not text, and an
+        iterator of rows, each value as the server sent it.
+
+        From now on all values of this connection are bytes, and it takes no other statement until
+        the last row was read.
+        """
         self._driver.decoders, self._driver.use_unicode = {}, False
         cursor = self._driver.cursor(SSCursor)
         cursor.execute(statement)
@@ -88,20 +94,20 @@ class Connection:
         return are_bytes, iter(cursor)
 
     def value(self, statement: str, values: Sequence[object] = ()) -> Any:
-        """The first column of the first row, None if there is no row."""
+        """Return the first column of the first row, None if there is no row."""
         found = self.rows(statement, values)
         return found[0][0] if found else None
 
     def strings(self, statement: str, values: Sequence[object] = ()) -> list[str]:
-        """The first column of every row."""
+        """Return the first column of every row."""
         return [str(row[0]) for row in self.rows(statement, values)]
 
     def literal(self, value: str) -> str:
-        """`value` as a quoted text in a statement."""
+        """Return `value` as a string literal for a statement."""
         return str(self._driver.escape(value))
 
     def interrupt(self) -> None:
-        """Have a statement fail that another thread waits for. Nothing can be said afterwards."""
+        """Make a statement fail that another thread waits for. The connection is unusable then."""
         with suppress(OSError, AttributeError):  # closed already
             self._driver._sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
 
@@ -115,8 +121,10 @@ class Connection:
 
 
 def connect(settings: ConnectionSettings, password: Secret | None) -> Connection:
-    """Raises `DatabaseUnavailable`, `LoginRefused` when the server answered, `ServerBusy`. No
-    database is chosen yet, so none needs to exist."""
+    """Open a connection without a default database.
+
+    Raises `DatabaseUnavailable`, `LoginRefused` when the server answered, `ServerBusy`.
+    """
     try:
         driver = _driver(settings, password)
         driver.connect(_socket(settings))
@@ -139,13 +147,13 @@ def connect(settings: ConnectionSettings, password: Secret | None) -> Connection
 def server_connection(
     settings: ConnectionSettings, password: Secret | None
 ) -> Iterator[Connection]:
-    """As `connect`, with the driver's errors of the whole block `translated`."""
+    """Yield a connection of `connect`, with the driver's errors of the whole block `translated`."""
     with translated(settings), connect(settings, password) as connection:
         yield connection
 
 
 def quoted(name: str) -> str:
-    """`name` as an identifier in a statement."""
+    """Return `name` as a quoted identifier for a statement."""
     return "`" + name.replace("`", "``") + "`"
 
 
@@ -160,7 +168,7 @@ def _driver(settings: ConnectionSettings, password: Secret | None) -> pymysql.Co
         autocommit=True,
         local_infile=False,  # else a hostile server could ask for any file of this machine
         max_allowed_packet=_PACKET_BYTES,
-        # Until the login is over: what listens may never say a word.
+        # Until the login is over: what listens there may never answer.
         read_timeout=_CONNECT_SECONDS,
         write_timeout=_CONNECT_SECONDS,
         defer_connect=True,
@@ -191,31 +199,31 @@ def _tls(settings: ConnectionSettings) -> dict[str, Any] | ssl.SSLContext | None
 
 
 def _socket(settings: ConnectionSettings) -> socket.socket:
-    """The driver would make its own, without limits for a dead peer and resolving again."""
+    """Connect a socket of ours: the driver's own has no keepalive and resolves the host again."""
     if settings.socket:
         return _socket_file(settings.socket)
     target = (settings.address or settings.host, settings.port)
-    made = socket.create_connection(target, _CONNECT_SECONDS)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in _PATIENCE:
-        made.setsockopt(socket.IPPROTO_TCP, option, value)
-    return made
+    created = socket.create_connection(target, _CONNECT_SECONDS)
+    created.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEEPALIVE:
+        created.setsockopt(socket.IPPROTO_TCP, option, value)
+    return created
 
 
 def _socket_file(path: str) -> socket.socket:
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    created = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        made.settimeout(_CONNECT_SECONDS)  # a server that accepts nobody has a full queue
-        made.connect(path)
+        created.settimeout(_CONNECT_SECONDS)  # a server that accepts none has a full queue
+        created.connect(path)
     except BaseException:
-        made.close()
+        created.close()
         raise
-    return made
+    return created
 
 
 @contextmanager
 def translated(settings: ConnectionSettings) -> Iterator[None]:
-    """Turns the driver's errors into ours: `DatabaseUnavailable` for a lost connection, else
+    """Translate the driver's errors into ours: `DatabaseUnavailable` for a lost connection, else
     `DatabaseError`."""
     try:
         yield
@@ -228,7 +236,7 @@ def translated(settings: ConnectionSettings) -> Iterator[None]:
 
 
 def is_lost(error: pymysql.err.Error) -> bool:
-    """Whether there is no session any more."""
+    """Return whether the error means that the session is gone."""
     return code_of(error) in _LOST or isinstance(error, pymysql.err.InterfaceError)
 
 
@@ -236,13 +244,13 @@ _LOST = (CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, ER.SERVER_SHUTDOWN)
 
 
 def code_of(error: BaseException) -> int:
-    """The server's or driver's error number, 0 if there is none."""
+    """Return the server's or driver's error number, 0 if there is none."""
     first = error.args[0] if error.args else 0
     return first if isinstance(first, int) else 0
 
 
 def text_of(error: BaseException) -> str:
-    """The server's own words without row contents, on one line."""
+    """Return the server's message without row contents, on one line."""
     return " ".join(without_rows(str(error.args[-1] if error.args else error)).split())
 
 

@@ -1,4 +1,4 @@
-"""What a server or client program is, MySQL or MariaDB and which version, and what follows."""
+"""The flavour, MySQL or MariaDB, and the version of a server or client program."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from enum import StrEnum
 from covetbackup.core.errors import BadSetting
 
 A_YEAR = 31_536_000
-"""Seconds; the most that servers take. Who holds a snapshot or a scratch database is silent for as
-long as a dump or a load goes on."""
+"""Seconds; the most that servers accept. A session that holds a snapshot or a scratch database is
+idle for as long as a dump or a load lasts."""
 
 _NUMBER = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
 class Flavour(StrEnum):
-    """Its value is what people call it."""
+    """A server's product; the value is its usual spelling."""
 
     MARIADB = "MariaDB"
     MYSQL = "MySQL"
@@ -24,7 +24,7 @@ class Flavour(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """`text` as the server or program gives it; `number` is (major, minor, patch)."""
+    """A version: `text` as the server or program gives it, `number` as (major, minor, patch)."""
 
     flavour: Flavour
     number: tuple[int, int, int]
@@ -35,15 +35,17 @@ class Version:
 
     @property
     def series(self) -> tuple[int, int]:
+        """Major and minor number."""
         return self.number[:2]
 
     @property
     def is_mariadb(self) -> bool:
+        """Whether the flavour is MariaDB."""
         return self.flavour is Flavour.MARIADB
 
     @property
     def session_statements(self) -> tuple[str, ...]:
-        """What a session of ours is set to: no limits of time, no surprises of sql_mode."""
+        """The settings of our sessions: no timeouts, no special sql_mode, UTC."""
         limit = "max_statement_time" if self.is_mariadb else "max_execution_time"
         statements = [
             f"SET SESSION sql_mode = '', time_zone = '+00:00', wait_timeout = {A_YEAR},"
@@ -56,7 +58,8 @@ class Version:
 
     @property
     def log_status_statement(self) -> str:
-        """File and position of the binary log. MySQL 8.4 dropped the old name."""
+        """The statement that shows file and position of the binary log. MySQL 8.4 dropped the old
+        one."""
         if not self.is_mariadb and self.number >= (8, 2, 0):
             return "SHOW BINARY LOG STATUS"
         return "SHOW MASTER STATUS"
@@ -67,11 +70,11 @@ _OLDEST = {Flavour.MARIADB: (10, 4, 0), Flavour.MYSQL: (8, 0, 16)}
 
 
 def version_of(text: str) -> Version:
-    """The version in what VERSION(), a greeting or `--version` says.
+    """Parse the version in the result of VERSION(), a greeting or the output of `--version`.
 
     Raises `BadSetting` for what is neither, or too old for the statements used here.
     """
-    # Some MariaDB servers greet as "5.5.5-10.6.7-MariaDB", for old clients' sake.
+    # Some MariaDB servers greet as "5.5.5-10.6.7-MariaDB", for the sake of old clients.
     text = text.removeprefix("5.5.5-")
     found = _NUMBER.search(text)
     if found is None:

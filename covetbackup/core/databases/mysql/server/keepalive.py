@@ -1,73 +1,77 @@
-"""A connection that is made to answer all the time: whether the server can be reached at all.
+"""A liveness probe: a connection that is used every 15 s, to learn whether the server is reachable.
 
-The client programs of MySQL and MariaDB set no limits on their connections. One whose peer fell
+The client programs of MySQL and MariaDB set no timeouts on their connections. One whose peer fell
 silent waits for two hours, as long as the kernel does, and nothing tells it from one that works on
-a long statement. Our own connections notice (see `connection`), if something is said on them.
+a long statement. Our own connections notice (see `connection`), if a statement is sent on them.
 
-The other way round it is the server that would wait for hours for an operation that is cut off.
-Here it hears often from whoever is alive; so the lock on a scratch database, which is held here, is
-free two minutes after its restore has fallen silent.
+Conversely a server would wait for hours for an operation that was cut off. It hears from this
+connection as long as the operation lives; so the lock on a scratch database, which is held here, is
+released two minutes after its restore has fallen silent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from threading import Event, Thread
 
 import pymysql
 
 from covetbackup.core.databases.mysql.restore import scratch
-from covetbackup.core.databases.mysql.server.connection import connect, translated
+from covetbackup.core.databases.mysql.server.connection import Connection, connect, translated
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
 from covetbackup.core.errors import DatabaseUnavailable
 from covetbackup.core.stream.secret import Secret
 
-ASK_SECONDS = 15.0
+PING_SECONDS = 15.0
 SILENCE_SECONDS = 120
-"""After that much of it the server ends the session."""
+"""The server ends the session after that much silence."""
+
+
+@contextmanager
+def keep_alive(
+    settings: ConnectionSettings, password: Secret | None, *, lock_name: str = ""
+) -> Iterator[KeepAlive]:
+    """Probe the server while the context lasts, and hold the lock of the scratch database
+    `lock_name`, if given."""
+    with ExitStack() as stack:
+        with translated(settings):
+            connection = stack.enter_context(connect(settings, password))
+            connection.execute(f"SET SESSION wait_timeout = {SILENCE_SECONDS}")
+            if lock_name:
+                scratch.hold(connection, lock_name)
+        probe = KeepAlive(settings, connection)
+        stack.callback(probe.stop)
+        yield probe
 
 
 class KeepAlive:
-    """For all programs of one operation. While its context lasts it holds the lock of the scratch
-    database `holding`, if there is one."""
+    """A thread that uses `connection` every 15 s, for all programs of one operation."""
 
-    def __init__(
-        self, settings: ConnectionSettings, password: Secret | None, *, holding: str = ""
-    ) -> None:
+    def __init__(self, settings: ConnectionSettings, connection: Connection) -> None:
         self._settings = settings
-        self._password = password
-        self._holding = holding
-        self._over = Event()
+        self._connection = connection
+        self._ended = Event()
         self._error: pymysql.err.Error | None = None
-        self._context = ExitStack()
+        self._thread = Thread(target=self._ping, name="covet-keepalive", daemon=True)
+        self._thread.start()
 
-    def __enter__(self) -> KeepAlive:
-        with translated(self._settings), ExitStack() as stack:
-            self._connection = stack.enter_context(connect(self._settings, self._password))
-            self._connection.execute(f"SET SESSION wait_timeout = {SILENCE_SECONDS}")
-            if self._holding:
-                scratch.hold(self._connection, self._holding)
-            thread = Thread(target=self._ask, name="covet-lifeline", daemon=True)
-            thread.start()
-            stack.callback(thread.join)
-            stack.callback(self._connection.interrupt)  # it may be waiting for an answer
-            stack.callback(self._over.set)
-            self._context = stack.pop_all()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._context.close()
+    def stop(self) -> None:
+        """End the thread."""
+        self._ended.set()
+        self._connection.interrupt()  # it may be waiting for an answer
+        self._thread.join()
 
     def watch(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """A filter for what a program writes, whose source gives b"" while it waits."""
+        """Pass a program's output through and `check` whenever its source yields b"", as it does
+        while it waits."""
         for chunk in chunks:
             if not chunk:
                 self.check()
             yield chunk
 
-    def watching(self, idle: Callable[[], None]) -> Callable[[], None]:
-        """`check`, and then `idle`."""
+    def check_then(self, idle: Callable[[], None]) -> Callable[[], None]:
+        """Return a function that calls `check` and then `idle`."""
 
         def both() -> None:
             self.check()
@@ -76,18 +80,18 @@ class KeepAlive:
         return both
 
     def check(self) -> None:
-        """To be called while nothing moves. Takes no time. Raises `DatabaseUnavailable` once the
-        server has been silent for 75 s."""
+        """Raise `DatabaseUnavailable` once the server has been silent for 75 s. Takes no time; for
+        moments in which no bytes flow."""
         if self._error is not None:
             raise DatabaseUnavailable(
                 f"lost the connection to {self._settings}: the server does not answer any more",
-                "is the network between here and the server whole?",
+                "is the network between this host and the server up?",
                 details=str(self._error),
             )
 
-    def _ask(self) -> None:
+    def _ping(self) -> None:
         try:
-            while not self._over.wait(ASK_SECONDS):
+            while not self._ended.wait(PING_SECONDS):
                 self._connection.execute("DO 0")
         except pymysql.err.Error as error:
             self._error = error

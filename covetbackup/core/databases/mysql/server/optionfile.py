@@ -1,7 +1,7 @@
-"""The option file that tells a client program where to log in: for its eyes alone.
+"""The option file with the login of a client program, readable by this user only.
 
-It is given as the first argument. With it the program reads no other file, so that what an
-administrator wrote for his own dumps ("where", "skip-routines") cannot thin out ours.
+It is given as the first argument. With it the program reads no other file, so that options that an
+administrator set for other dumps ("where", "skip-routines") cannot thin out ours.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ def option_file(
     *,
     client: Version,
     encrypted: bool,
-    more: Iterable[tuple[str, str]] = (),
+    options: Iterable[tuple[str, str]] = (),
 ) -> SecretFile:
-    """The file for one program. `encrypted` is whether the driver's own connection was: the
-    programs have no "prefer". `more` are options that would be too many for arguments."""
+    """Return the option file for one program of version `client`.
+
+    `encrypted` is whether the driver's own connection was: the programs have no "prefer". `options`
+    are further ones for the dump program, which may be too many for arguments.
+    """
     lines = ["[client]", *map(_line, _login(settings, password))]
     lines += _tls(settings, client, encrypted)
-    lines += ["[mysqldump]", *map(_line, more)]
+    lines += ["[mysqldump]", *map(_line, options)]
     content = "\n".join(lines) + "\n"
     return SecretFile("mysql-options", Secret(content), prefix="--defaults-file=")
 
@@ -42,24 +45,24 @@ def _login(settings: ConnectionSettings, password: Secret | None) -> Iterable[tu
         yield "protocol", "SOCKET"
         return
     # A certificate is made out to the name, which only verify-full looks at.
-    by_name = settings.sslmode == "verify-full" or not settings.address
-    yield "host", settings.host if by_name else settings.address
+    by_host = settings.sslmode == "verify-full" or not settings.address
+    yield "host", settings.host if by_host else settings.address
     yield "port", str(settings.port)
     yield "protocol", "TCP"
 
 
 def _tls(settings: ConnectionSettings, client: Version, encrypted: bool) -> list[str]:
-    authority = [_line(("ssl-ca", settings.sslrootcert))] if settings.sslrootcert else []
+    ca = [_line(("ssl-ca", settings.sslrootcert))] if settings.sslrootcert else []
     verify = settings.sslmode.startswith("verify")
     if not client.is_mariadb:
         modes = {"verify-ca": "VERIFY_CA", "verify-full": "VERIFY_IDENTITY"}
         plain = "REQUIRED" if encrypted else "DISABLED"
-        return [*authority, f"ssl-mode={modes.get(settings.sslmode, plain)}"]
+        return [*ca, f"ssl-mode={modes.get(settings.sslmode, plain)}"]
     if not encrypted:
         return ["skip-ssl"]
     # MariaDB's client cannot check the chain without the name.
     check = "ssl-verify-server-cert" if verify else "disable-ssl-verify-server-cert"
-    return [*authority, "ssl", check]
+    return [*ca, "ssl", check]
 
 
 def _line(option: tuple[str, str]) -> str:

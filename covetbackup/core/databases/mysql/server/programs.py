@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from covetbackup.core.databases.checks import Check, Level
-from covetbackup.core.databases.mysql.server.clients import Clients, choose_clients
+from covetbackup.core.databases.mysql.server.clients import Clients, select_clients
 from covetbackup.core.databases.mysql.server.flavour import version_of
 from covetbackup.core.databases.programs import Program
 from covetbackup.core.errors import ConfigurationError
@@ -30,7 +30,7 @@ def missing_programs(found: Sequence[Clients], server_versions: Iterable[str]) -
     missing = {}
     for version in server_versions:
         try:
-            choose_clients(found, version_of(version))
+            select_clients(found, version_of(version))
         except ConfigurationError as error:
             missing[error.message] = error.hint
     return [Check(Level.WARNING, message, fix=hint) for message, hint in missing.items()]

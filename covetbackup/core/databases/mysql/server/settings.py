@@ -1,4 +1,4 @@
-"""Where a database is and how to get there. A value; opens nothing."""
+"""The connection settings of a database. A value; opens nothing."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ SERVERS_OWN = ("information_schema", "performance_schema", "mysql", "sys")
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
     """One database on one server, without its password: at `host` (a name or an address) and
-    `port`, or behind the socket file `socket`. `address`, if known, is the IP address to connect
-    to without resolving `host` again. `database` "" means the server alone. Raises `BadSetting`
-    for values that cannot be meant."""
+    `port`, or behind the socket file `socket`.
+
+    `address`, if known, is the IP address to connect to without resolving `host` again. `database`
+    "" means the server alone. Raises `BadSetting` for invalid values.
+    """
 
     host: str
     user: str
@@ -52,8 +54,9 @@ class ConnectionSettings:
 
     @property
     def where(self) -> str:
+        """The server's address for messages: its socket file, or host and port."""
         return self.socket or f"{self.host}:{self.port}"
 
     def on(self, database: str) -> ConnectionSettings:
-        """The same server and user, another database."""
+        """Return the settings of another database on the same server, for the same user."""
         return replace(self, database=database)

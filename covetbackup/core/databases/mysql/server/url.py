@@ -1,4 +1,4 @@
-"""Reads `mysql://user@host:port/database` addresses. Knows no server and no password."""
+"""URLs of the form `mysql://user@host:port/database`, without a password."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _GRAMMAR = Grammar("MySQL", ("mysql", "mariadb"), ("socket", "sslmode", "sslroot
 
 
 def parse_url(url: str) -> ConnectionSettings:
-    """The settings in `mysql://user@host:port/database?sslmode=…&sslrootcert=…`.
+    """Parse `mysql://user@host:port/database?sslmode=…&sslrootcert=…`.
 
     `mariadb://` means the same: the server says what it is. User and database are
     percent-decoded. A socket file is given as `?socket=/file` with no host before it. Raises
@@ -25,7 +25,7 @@ def parse_url(url: str) -> ConnectionSettings:
 
 
 def parse_server(url: str) -> ConnectionSettings:
-    """As `parse_url`, of an address that need not name a database."""
+    """Parse a URL as `parse_url` does, though it may name no database."""
     parts, parameters = _GRAMMAR.read(url)
     host, socket = unquote(parts.hostname or ""), parameters.get("socket", "")
     if host and socket:
@@ -42,7 +42,7 @@ def parse_server(url: str) -> ConnectionSettings:
 
 
 def to_url(settings: ConnectionSettings) -> str:
-    """The inverse of `parse_server`."""
+    """Return the URL of `settings`: the inverse of `parse_server`."""
     return _GRAMMAR.write(
         user=settings.user,
         host=settings.host,

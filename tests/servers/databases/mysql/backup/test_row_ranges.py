@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from covetbackup.core.databases.inventory import differences
-from covetbackup.core.databases.mysql.archive.selection import Listing
+from covetbackup.core.databases.mysql.archive.selection import BackupListing
 from covetbackup.core.databases.mysql.backup import row_ranges
 from covetbackup.core.databases.mysql.backup.row_ranges import parts_of
 from covetbackup.core.databases.mysql.inventory.tables import list_tables
@@ -124,5 +124,5 @@ def test_one_table_of_several_ranges_can_be_chosen(
     original = contents(mariadb_server, mariadb_database)
     assert contents(mariadb_server, copy) == {"large": original["large"]}
     members = (taken.members[name] for name in ("tables.json", "schema.sql", "programs.sql"))
-    sizes = Listing(*members).table_bytes()
+    sizes = BackupListing(*members).table_bytes()
     assert sizes["large"] > ROWS * 10 > sizes["small"]

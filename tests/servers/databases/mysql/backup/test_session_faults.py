@@ -274,7 +274,7 @@ class _Cancelling(Silent):
         self.armed = False
 
     def note(self, text: str) -> None:
-        self.armed = self.armed or "held off" in text
+        self.armed = self.armed or "were blocked" in text
 
     def advance(self, count: int) -> None:
         if self.armed:

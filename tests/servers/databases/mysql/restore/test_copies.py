@@ -111,9 +111,9 @@ def test_bodies_that_name_the_database_are_named_at_backup_and_before_a_restore(
     assert f"{SHARED}.triple (view called)" in needing
     assert f"{SHARED}.numbers (a default of table numbered)" in needing
     assert f"{SHARED}.rate (a foreign key of table sale)" in needing
-    before = references.on_the_original(taken.inventory, "copy")
+    before = references.acts_on_original(taken.inventory, "copy")
     assert all(name in before for name in NAMING)
-    assert references.on_the_original(taken.inventory, ORIGINAL) == ""
+    assert references.acts_on_original(taken.inventory, ORIGINAL) == ""
 
 
 def test_a_missing_other_database_is_refused_before_anything_is_written(
@@ -138,8 +138,8 @@ def test_events_run_if_asked_for_and_an_older_backup_names_bodies_too(
     """Of one that recorded no references they are found in what is restored."""
     taken, held = backup
     settings = dict(taken.inventory.settings or {})
-    assert json.loads(settings.pop(references.OWN)) == sorted(NAMING)
-    del settings[references.OTHERS]
+    assert json.loads(settings.pop(references.SELF_REFERENCES)) == sorted(NAMING)
+    del settings[references.DEPENDENCIES]
     inventory = replace(taken.inventory, settings=settings)
     older = Taken(taken.members, replace(taken.outcome, inventory=inventory))
     copy = fresh_name()

@@ -97,7 +97,7 @@ def test_a_view_brings_what_it_reads_and_calls(mariadb_server: MysqlServer, take
     assert definitions(mariadb_server, copy).keys() >= {"VIEW a_top", "FUNCTION twice"}
     told = "\n".join(notes.lines)
     assert "also restored, as it is needed: z_base" in told and "function twice" in told
-    assert "triggers come along (noting, noting_too)" in told
+    assert "triggers are restored with their tables (noting, noting_too)" in told
 
 
 def test_triggers_come_with_their_tables_in_their_order(

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.inventory import Inventory, TableFacts
-from covetbackup.core.databases.mysql.archive.selection import rows_chosen
+from covetbackup.core.databases.mysql.archive.selection import resolve_rows
 from covetbackup.core.databases.mysql.inventory import requirements
 from covetbackup.core.databases.mysql.restore import check_constraints
 from covetbackup.core.databases.mysql.restore.into_existing import foreign_keys, table_checks
@@ -91,7 +91,7 @@ class DataOnlyRestore:
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
         yield from self._contents.groups(members)
         listing = self._contents.listing
-        self.chosen = rows_chosen(listing, self._selection)
+        self.chosen = resolve_rows(listing, self._selection)
         with translated(self._settings):
             found = self._begin(self.chosen.rows)
         self._loaded = dict.fromkeys(sorted(found), 0)
