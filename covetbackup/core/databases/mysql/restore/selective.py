@@ -63,7 +63,7 @@ class SelectiveLoad:
         kept = self._contents.sink(piece)
         if kept is not None:
             return kept
-        return range_sink(self._start(progress), self._contents.beginning(piece))
+        return range_sink(self._start(progress), self._contents.header(piece))
 
 
 class Contents:
@@ -72,8 +72,8 @@ class Contents:
     def __init__(self) -> None:
         self._map = b""
         self._scripts: dict[str, Script] = {}
-        self._beginnings: dict[str, bytes] = {}
-        self._reads_beginnings = False
+        self._headers: dict[str, bytes] = {}
+        self._reads_headers = False
         self._listing: BackupListing | None = None
 
     @property
@@ -91,7 +91,7 @@ class Contents:
             yield (MemberRange(needed),)
 
     def rows(self, tables: frozenset[str]) -> Iterator[Sequence[MemberRange]]:
-        self._reads_beginnings = True
+        self._reads_headers = True
         headers = tuple(self.listing.headers(tables))
         if headers:
             yield headers
@@ -107,12 +107,12 @@ class Contents:
         if piece.member in (parts.SCHEMA, parts.PROGRAMS):
             return ScriptSink(lambda script: self._keep_script(piece.member, script))
         if self._reads_headers:
-            return BytesSink(lambda content: self._keep_beginning(piece.member, content))
+            return BytesSink(lambda content: self._keep_header(piece.member, content))
         return None
 
-    def beginning(self, piece: MemberRange) -> bytes:
+    def header(self, piece: MemberRange) -> bytes:
         """What belongs before any rows of its member."""
-        return self._beginnings[piece.member]
+        return self._headers[piece.member]
 
     def close(self) -> None:
         for script in self._scripts.values():
@@ -124,5 +124,5 @@ class Contents:
     def _keep_script(self, member: str, script: Script) -> None:
         self._scripts[member] = script
 
-    def _keep_beginning(self, member: str, content: bytes) -> None:
-        self._beginnings[member] = content
+    def _keep_header(self, member: str, content: bytes) -> None:
+        self._headers[member] = content

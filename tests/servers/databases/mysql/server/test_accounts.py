@@ -174,4 +174,4 @@ def test_only_a_grant_on_a_whole_database_names_it_by_a_pattern() -> None:
         r"GRANT SELECT ON `a\_copy`.* TO `app`@`%`",
         "GRANT UPDATE ON `a_copy`.`t` TO `app`@`%`",
     ]
-    assert account.elsewhere == 2
+    assert account.other_grants == 2

@@ -61,14 +61,18 @@ def test_anything_else_is_refused_and_no_password_repeated(url: str) -> None:
     assert "secret" not in f"{caught.value.message} {caught.value.hint}"
 
 
-def _lines(settings: ConnectionSettings, client, *, encrypted: bool = False, more=()) -> list[str]:
-    file = option_file(settings, Secret('p"\\\n#'), client=client, encrypted=encrypted, more=more)
+def _lines(
+    settings: ConnectionSettings, client, *, encrypted: bool = False, options=()
+) -> list[str]:
+    file = option_file(
+        settings, Secret('p"\\\n#'), client=client, encrypted=encrypted, options=options
+    )
     assert file.argument(5) == "--defaults-file=/proc/self/fd/5"
     return file.content.reveal().splitlines()
 
 
 def test_values_are_quoted_for_the_option_file() -> None:
-    lines = _lines(ConnectionSettings("h", "u#", "d"), MARIADB, more=[("ignore-table", "d.\n`")])
+    lines = _lines(ConnectionSettings("h", "u#", "d"), MARIADB, options=[("ignore-table", "d.\n`")])
     assert 'password="p\\"\\\\\\n#"' in lines
     assert 'user="u#"' in lines
     assert lines[lines.index("[mysqldump]") + 1] == 'ignore-table="d.\\n`"'
