@@ -41,7 +41,7 @@ def run_drop(work: Work) -> None:
         _end(kept, RetainedState.GONE, work.job)
         return
     _refuse_other(kept.name, identity, kept.identity)
-    if work.argument["is_due"] and replacement.name_of(kept.successor_identity) is None:
+    if work.argument["is_due"] and replacement.find_by_identity(kept.successor_identity) is None:
         raise Conflict(
             f"what replaced {kept.name} is not there any more, so it is not dropped by itself",
             "look into both, and drop it by hand if it may go",
@@ -65,7 +65,7 @@ def run_swap_back(work: Work) -> None:
     _refuse_other(kept.name, replacement.identity(kept.name), kept.identity)
     _refuse_other(target, replacement.identity(target), kept.successor_identity)
     refuse_own_catalog(kept.restore.target_server, target)
-    replacement.refuse_unfit(target)
+    replacement.refuse_irreplaceable(target)
     kept.next_name = replacement.free_name(target, timezone.now())
     with_patience(lambda: kept.save(update_fields=["next_name"]))
     work.progress.phase(f"swapping {kept.name} and {target}")

@@ -71,7 +71,7 @@ def run_restore(work: Work) -> None:
     finished just before it was stopped: the hint says so.
     """
     restore = _found(work.argument["restore"])
-    _refuse_unfit(work, restore)
+    _refuse_changed(work, restore)
     _refuse_unsafe(restore)
     if stage_of(restore) is Stage.DONE or _was_finished_before(work, restore):
         return
@@ -110,7 +110,7 @@ def _found(restore_id: str) -> Restore:
     return Restore.objects.select_related(*_FOLLOWED).get(pk=UUID(restore_id))
 
 
-def _refuse_unfit(work: Work, restore: Restore) -> None:
+def _refuse_changed(work: Work, restore: Restore) -> None:
     """Permissions may be gone and rows changed since the restore was requested."""
     user_id = work.argument.get("user")
     if user_id is not None:

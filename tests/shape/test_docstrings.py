@@ -16,7 +16,6 @@ NOT_YET = (
     "backups/",
     "covetbackup/access/",
     "covetbackup/audit/",
-    "covetbackup/core/databases/",
     "covetbackup/jobs/",
     "covetbackup/system_status/",
     "restores/",

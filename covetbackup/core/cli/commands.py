@@ -188,7 +188,7 @@ def list_tables(args: Namespace) -> Report:
     selection = _selection(args)
     chosen = listing.chosen(selection) if selection else None
     shown = {name: size for name, size in sizes.items() if not chosen or name in chosen.tables}
-    lines = chosen.lines if chosen else []
+    lines = chosen.notes if chosen else []
     return Report(
         {
             "tables": [{"name": name, "plain_bytes": size} for name, size in shown.items()],

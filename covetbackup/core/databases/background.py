@@ -11,11 +11,11 @@ _TICK_SECONDS = 0.25
 
 
 class Background(Generic[T]):
-    """`work` running in a thread, on a connection that nobody else may use until `result` or
-    `stop` returned.
+    """The `work` that runs in a thread, on a connection of its own.
 
-    `work` gets a function that tells whether it should stop between two statements; `interrupt`
-    ends the statement that runs now, if one does.
+    The connection is not used otherwise until `result` or `stop` returned. `work` gets a function
+    that tells whether it should stop between two statements; `interrupt` ends the statement that
+    runs now, if one does.
     """
 
     def __init__(
@@ -30,9 +30,10 @@ class Background(Generic[T]):
         self._thread.start()
 
     def result(self, *, waiting: Callable[[], None]) -> T:
-        """What `work` returned. `waiting` is called a few times a second, may raise `Cancelled`.
+        """Return the result of the work.
 
-        Raises what `work` raised.
+        `waiting` is called a few times a second, and may raise `Cancelled`. Raises what `work`
+        raised.
         """
         while self._thread.is_alive():
             self._thread.join(_TICK_SECONDS)
@@ -43,7 +44,7 @@ class Background(Generic[T]):
 
     @property
     def failure(self) -> Exception | None:
-        """What the work raised, if it has ended so."""
+        """The error that the work raised, None if it has not failed."""
         return self._error
 
     def has_ended(self, seconds: float) -> bool:

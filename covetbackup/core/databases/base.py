@@ -25,8 +25,11 @@ from covetbackup.core.stream.base import Filter, Sink, Source
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The moment, or range, that a backup covers. Positions are in the engine's own notation
-    (an LSN, a GTID set), "" where the engine has none; times are aware UTC."""
+    """The moment, or range, that a backup covers.
+
+    Positions are in the engine's own notation (an LSN, a GTID set), "" where the engine has none;
+    times are aware UTC.
+    """
 
     start_position: str
     stop_position: str
@@ -50,8 +53,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class MemberRange:
-    """What a restore wants to have next of a backup: a member, or of its plain bytes the `length`
-    from `offset` on."""
+    """A member of a backup, or a range of its plain bytes: `length` bytes from `offset` on."""
 
     member: str
     offset: int = 0
@@ -60,7 +62,7 @@ class MemberRange:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What an engine found at its source: enough to choose tools and to show to people."""
+    """The result of a look at an engine's source: enough to select tools and to show to users."""
 
     kind: str
     server_version: str
@@ -71,7 +73,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class BackupSummary:
-    """What a finished backup session knows: proof of completeness for the manifest."""
+    """The result of a finished backup session: proof of completeness for the manifest."""
 
     span: Span
     inventory: Inventory
@@ -82,8 +84,11 @@ class BackupSummary:
 
 @dataclass(frozen=True, slots=True)
 class BackupOptions:
-    """`method` is one of the engine's, "" for its default; `streams` is how many members may be
-    read at once."""
+    """The options of a backup.
+
+    `method` is one of the engine's, "" for its default; `streams` is how many members may be read
+    at once.
+    """
 
     method: str = ""
     streams: int = 1
@@ -93,7 +98,7 @@ class BackupSession(Protocol):
     """One snapshot of a database being read. Leaving its context early undoes everything."""
 
     def groups(self) -> Iterator[Sequence[Member]]:
-        """The members in stored order. A group is asked for when the one before it is stored."""
+        """Yield the members in stored order, each group when the one before it is stored."""
 
     def finish(self) -> BackupSummary:
         """Prove completeness after the last member. Raises `Incomplete` or `Unreadable`."""
@@ -112,23 +117,32 @@ class RestoreSession(Protocol):
     def chosen(self) -> ResolvedSelection | None: ...
 
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
-        """What of the backup's `members`, given in stored order with their plain sizes in bytes,
-        is wanted, in the order it is wanted. A group is asked for when the one before it is
-        written."""
+        """Yield what is needed of the backup, in the order in which it is needed.
+
+        `members` are those of the backup in stored order with their plain sizes in bytes. A group
+        is requested when the one before it is written.
+        """
 
     def sink(self, piece: MemberRange, progress: Progress) -> Sink:
-        """Where the plain bytes of `piece` go. Called in the thread that will write them, whose
-        `progress` it is: a sink that waits calls its `advance(0)`, or others of its group that
-        fail or are cancelled would wait for it for ever."""
+        """Return the sink for the plain bytes of `piece`.
+
+        Called in the thread that will write them, whose `progress` it is: a sink that waits calls
+        its `advance(0)`, or others of its group that fail or are cancelled would wait for it for
+        ever.
+        """
 
     def inventory(self) -> Inventory:
-        """What the scratch target holds now, all row counts exact where the backup's may be."""
+        """Return what the scratch target holds now.
+
+        All row counts are exact where the backup's may be.
+        """
 
     def commit(self) -> None:
-        """Make the scratch target the real one. Raises `TargetNotEmpty`, `DatabaseError`.
+        """Make the scratch target the real one.
 
-        With `replace` this is one step: whoever dies at any moment leaves either the old database
-        in its place, open to all, or the new one there and the old one kept.
+        Raises `TargetNotEmpty`, `DatabaseError`. With `replace` this is one step: a process that is
+        killed at any moment leaves either the old database in its place, open to all, or the new
+        one there and the old one retained.
         """
 
 
@@ -136,8 +150,8 @@ class RestoreSession(Protocol):
 class VerifiableCommit(Protocol):
     """A `RestoreSession` of which it can be found out later whether its commit came about."""
 
-    def trace(self) -> str:
-        """By what the engine is asked. For right before the commit."""
+    def commit_id(self) -> str:
+        """Return what identifies the commit to the engine. For right before the commit."""
 
 
 @runtime_checkable
@@ -167,7 +181,7 @@ class PartialRestore(Protocol):
     """A `RestoreSession` that may leave something out, by choice or because it cannot be there."""
 
     def required(self, expected: Inventory) -> Inventory:
-        """What of `expected` the target must hold; its `notes` name the rest."""
+        """Return what of `expected` the target must hold; its `notes` name the rest."""
 
 
 def required_inventory(session: RestoreSession, expected: Inventory) -> Inventory:
@@ -185,16 +199,18 @@ class Engine(Protocol):
         """Look at the source. Raises `DatabaseUnavailable`, `ToolMissing`, `ToolTooOld`."""
 
     def probe_server(self, wanted: Callable[[str], bool], catalog: str) -> ServerProbe:
-        """Test the connection to the server of this engine, or open the files of the folder: which
-        of the databases that are `wanted` can be backed up, and what is missing.
+        """Test the connection to the server of this engine, or open the files of the folder.
 
+        Returns which of the databases that are `wanted` can be backed up, and what is missing.
         `catalog` is the location of the dashboard's own catalog, "" if there is none: it is named
         if it is on the server. Raises `DatabaseUnavailable`, `BadSetting`.
         """
 
     def discover(self) -> Discovered:
-        """Return the databases of this engine's server, or the files of the folder. Raises
-        `DatabaseUnavailable`, `BadSetting`."""
+        """Return the databases of this engine's server, or the files of the folder.
+
+        Raises `DatabaseUnavailable`, `BadSetting`.
+        """
 
     def backup(
         self, options: BackupOptions, progress: Progress
@@ -211,9 +227,11 @@ class Engine(Protocol):
         """
 
     def check_restore(self, wanted: CheckInput) -> list[Check]:
-        """Return what can be found out of the target before the restore begins, in the order in
-        which it would be met. The target is a database on the server of this engine, or a file in
-        the folder of its file. What cannot be looked at is a check that failed."""
+        """Return the checks of the target in the order in which a restore would meet them.
+
+        The target is a database on the server of this engine, or a file in the folder of its file.
+        A server that does not answer is a check that failed.
+        """
 
     def target(self) -> RestoreTarget:
         """Return the server of this engine, or the folder of its file, as a restore's target."""
@@ -222,11 +240,13 @@ class Engine(Protocol):
         """Return how databases of this engine's server, or files of the folder, are replaced."""
 
     def check(self, member: str) -> Filter | None:
-        """A filter that passes `member` through and raises `Incomplete` at its end when the
-        engine's own end mark or structure is missing; None if `member` has none."""
+        """Return a filter that checks a member as it passes through, None if it has no check.
+
+        It raises `Incomplete` at the end when the engine's own end mark or structure is missing.
+        """
 
 
 def one_by_one(members: Iterable[str]) -> Iterator[Sequence[MemberRange]]:
-    """All of `members`, each after the one before it."""
+    """Yield each of `members` as a group of its own."""
     for member in members:
         yield (MemberRange(member),)

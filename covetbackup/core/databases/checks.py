@@ -10,6 +10,8 @@ from covetbackup.core.errors import CovetError, as_sentence
 
 
 class Level(StrEnum):
+    """The result of a check."""
+
     PASS = "pass"
     UNKNOWN = "unknown"
     """Cannot be seen from here; the restore itself will tell, before anything is real."""
@@ -19,13 +21,13 @@ class Level(StrEnum):
 
     @property
     def rank(self) -> int:
-        """What needs attention comes first."""
+        """The order of levels: what needs attention comes first."""
         return (Level.FAIL, Level.WARNING, Level.UNKNOWN, Level.PASS).index(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was looked at (`title`), what was found (`detail`), and what to do (`fix`)."""
+    """A check: its `title`, the finding as `detail`, and what to do about it as `fix`."""
 
     level: Level
     title: str
@@ -37,22 +39,24 @@ class Check:
 
 
 def failed(title: str, error: CovetError) -> Check:
+    """Return a failed check for `error`."""
     return Check(Level.FAIL, title, as_sentence(error.message), as_sentence(error.hint))
 
 
 def is_refused(checks: Iterable[Check]) -> bool:
+    """Return whether any of `checks` failed."""
     return any(check.level is Level.FAIL for check in checks)
 
 
 def softened(check: Check, reason: str) -> Check:
-    """A failure as seen from the wrong place is no more than a warning."""
+    """Return `check`, a failure as a warning with the `reason` why it may not apply."""
     if check.level is not Level.FAIL:
         return check
     return replace(check, level=Level.WARNING, detail=f"{check.detail} {reason}".strip())
 
 
 def counted(number: int, noun: str) -> str:
-    """ "1 table", "2,000 tables"."""
+    """Return a number with its noun, as "1 table" or "2,000 tables"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
@@ -63,7 +67,7 @@ def join_names(names: Sequence[str], most: int = 5) -> str:
 
 
 def rows_there(tables: str) -> Check:
-    """Of the tables that get rows those that hold some, as a text for people; "" for none."""
+    """Return the warning about existing rows in `tables`, a text that names them, or ""."""
     if not tables:
         return Check(Level.PASS, "Existing rows", "The tables are empty, as far as can be seen.")
     detail = (

@@ -1,4 +1,7 @@
-"""What a database held at one moment, and what differs between two such moments. Pure values."""
+"""Inventories of databases, and the differences between two. Pure values.
+
+An inventory is what a database held at one moment.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,7 @@ class Inventory:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Inventory:
-        """The inverse of `to_json`; unknown keys (of a newer version) are ignored."""
+        """Read what `to_json` returns; unknown keys (of a newer version) are ignored."""
         known = {field.name: data[field.name] for field in fields(cls) if field.name in data}
         known["tables"] = tuple(TableFacts(**row) for row in data.get("tables", ()))
         known["sequences"] = tuple(_sequence(row) for row in data.get("sequences", ()))
@@ -71,6 +74,7 @@ class Inventory:
 
     @property
     def row_count(self) -> int:
+        """The number of rows of all tables whose rows were counted."""
         return sum(table.rows or 0 for table in self.tables)
 
 
@@ -80,10 +84,10 @@ def _sequence(row: dict[str, Any]) -> SequenceFacts:
 
 
 def differences(expected: Inventory, actual: Inventory) -> list[str]:
-    """One line for each way in which `actual` (a restored database) is not `expected`.
+    """Return one line for each difference of `actual`, a restored database, from `expected`.
 
-    Row counts are compared where both are exact. Roles, extensions' versions and settings are
-    not: they belong to the server the database was restored to.
+    Row counts are compared where both are exact. Roles, extensions' versions and settings are not:
+    they belong to the server the database was restored to.
     """
     return [
         *_table_differences(expected, actual),

@@ -1,4 +1,4 @@
-"""What a kind of database is to everything outside of its folder: its capabilities and its `Kind`.
+"""The interface of a kind of database: its capabilities and its `Kind`.
 
 Each kind's `engine.py` has one `Kind` under the name `KIND`; `registry` lists them.
 """
@@ -35,12 +35,12 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a kind of database can do and how its databases are reached. Contacts nothing.
+    """The capabilities of a kind of database, which need no server.
 
-    features              what restores can do and how to ask for it
+    features              the options of restores
     default_port          the port of its servers; 0 for a kind whose databases are files in a
                           folder
-    maintenance_database  the database to log in to for asking a server anything; "" where none is
+    maintenance_database  the database to connect to for queries about the server; "" where none is
                           needed
     parallel_methods      the backup methods that store parts which several connections load at
                           once, each reading its own
@@ -57,9 +57,11 @@ class Capabilities:
         return self.default_port == 0
 
     def default_jobs(self, method: str) -> int:
-        """Return how many connections load a backup taken by `method` unless told otherwise: two
-        if each reads its own parts; one where several would need all of it on this machine's disk
-        first, or only one is possible."""
+        """Return how many connections load a backup taken by `method` by default.
+
+        Two if each reads its own parts; one where several would need all of it on this machine's
+        disk first, or only one is possible.
+        """
         return 2 if method in self.parallel_methods else 1
 
 
@@ -68,11 +70,13 @@ class Kind(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the kind can do."""
+        """The capabilities of the kind."""
 
     def open_url(self, url: str, password: Secret | None) -> Address:
-        """Return the engine for the address of a database. Opens no connection. Raises
-        `BadSetting` for anything that is not an address of this kind."""
+        """Return the engine for the address of a database. Opens no connection.
+
+        Raises `BadSetting` for anything that is not an address of this kind.
+        """
 
     def open(
         self,
@@ -81,40 +85,49 @@ class Kind(Protocol):
         password: Secret | None,
         path_of: Callable[[str], Path] | None = None,
     ) -> Address:
-        """Return the engine for the database `name` at `location`, which need not exist, or with
-        a `name` of None for the server or folder as a whole. Opens no connection.
+        """Return the engine for the database `name` at `location`, which need not exist.
 
-        For a kind whose databases are files `path_of` returns the path of a file in the folder,
-        and raises `BadSetting` for names and files that are not allowed. Raises `BadSetting`.
+        A `name` of None is the server or folder as a whole. Opens no connection. For a kind whose
+        databases are files `path_of` returns the path of a file in the folder, and raises
+        `BadSetting` for names and files that are not allowed. Raises `BadSetting`.
         """
 
     def url_of(self, location: ServerLocation, name: str) -> str:
         """Return the address of the database `name` at `location`, as `open_url` takes it."""
 
     def server_at(self, url: str) -> ServerLocation:
-        """Return the server, or the folder, that the address `url` names; the address need not
-        name a database. Raises `BadSetting`."""
+        """Return the server, or the folder, that the address `url` names.
+
+        The address need not name a database. Raises `BadSetting`.
+        """
 
     def own_location(self, name: str, ask: Callable[[str], object]) -> str:
-        """Return the location (`databases.location`) of the database `name` that another driver
-        is connected to; "" if it cannot be told.
+        """Return the location (`databases.location`) of a database that another driver uses.
 
-        `ask` returns the first value of a query's answer, None if the role may not run it.
+        It is called `name`; the location is "" if it cannot be told. `ask` returns the first value
+        of a query's answer, None if the role may not run it.
         """
 
     def cleanup(self, url: str, before: datetime, password: Secret | None) -> list[str]:
-        """Remove what restores begun before `before` (aware) and killed left on the server of
-        `url`, or in the folder that it names or whose file it names; return the names. Raises
-        `BadSetting`, `DatabaseError`, `AccessRefused`."""
+        """Remove what killed restores begun before `before` (aware) left, and return the names.
+
+        They are on the server of `url`, or in the folder that it names or whose file it names.
+        Raises `BadSetting`, `DatabaseError`, `AccessRefused`.
+        """
 
     def scratch_target(self, server: str) -> AbstractContextManager[str]:
-        """Provide the address of a database that does not exist, on the server with the address
-        `server` where one is needed. Raises `BadSetting` without it."""
+        """Provide the address of a database that does not exist.
+
+        It is on the server with the address `server` where one is needed. Raises `BadSetting`
+        without it.
+        """
 
     def programs(self, server_versions: Iterable[str]) -> tuple[list[Program], list[Check]]:
-        """Return the client programs of the kind on this machine, or the library that it needs, and
-        what is missing: of what every installation needs, and of what servers of
-        `server_versions`, as probes told them, need."""
+        """Return the kind's client programs, or its library, on this machine, and what is missing.
+
+        That is what every installation needs, and what servers of `server_versions`, as probes
+        returned them, need.
+        """
 
     def check_member(self, member: str) -> Filter | None:
         """Return the full check of `member`, as `Engine.check` does, without a database."""
@@ -122,13 +135,17 @@ class Kind(Protocol):
     def listing(
         self, members: Mapping[str, int], read: Callable[[str], bytes], expected: Inventory
     ) -> Listing:
-        """Return what a backup's `members` (name and plain size in bytes) say is in them; `read`
-        returns the whole content of one, `expected` is the backup's inventory. Raises `BadSetting`
-        for a kind whose backups can only be restored whole."""
+        """Return the contents of a backup, given its `members` (name and plain size in bytes).
+
+        `read` returns the whole content of one, `expected` is the backup's inventory. Raises
+        `BadSetting` for a kind whose backups can only be restored whole.
+        """
 
     def export(self, open_stream: Callable[[str], Source], folder: Path) -> None:
-        """Write a backup into the empty `folder` in a form of several files that the stock
-        programs of the kind know. Raises `BadSetting` for a kind that has none."""
+        """Write a backup into the empty `folder` as files that stock programs of the kind read.
+
+        Raises `BadSetting` for a kind that has none.
+        """
 
 
 def no_listing(kind: str) -> BadSetting:

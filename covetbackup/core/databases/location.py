@@ -1,4 +1,4 @@
-"""Where a database lies, told so that a copy of it lies elsewhere, whatever it is called.
+"""Locations of databases, which differ for a copy and stay the same for a renamed database.
 
     KIND:<what is never the same on one server>:<what is never the same on two>
     file:<inode number>:<birth time in nanoseconds>

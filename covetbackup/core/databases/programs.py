@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Programs of one version, or a library. `place` is the programs' folder, or says what the
-    library is part of."""
+    """The client programs of one version, or a library.
+
+    `place` is the programs' folder, or says what the library is part of.
+    """
 
     name: str
     version: str

@@ -1,7 +1,7 @@
-"""From an address to its engine: the one place that knows which kinds of database there are.
+"""The kinds of database that there are, and the engine for an address.
 
-A kind's engine is imported when it is asked for, so that a SQLite backup needs no PostgreSQL
-driver. To add a kind: one folder with an `engine.py` that has a `KIND`, and one line in `ENTRIES`.
+A kind's engine is imported when it is used, so that a SQLite backup needs no PostgreSQL driver. To
+add a kind: one folder with an `engine.py` that has a `KIND`, and one line in `ENTRIES`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from covetbackup.core.stream.secret import Secret
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the registry: what a kind is called, how its addresses begin, and the module that
-    has its `KIND`."""
+    """A line of the registry: a kind's name, the schemes of its addresses, its engine's module."""
 
     title: str
     schemes: tuple[str, ...]
@@ -60,10 +59,11 @@ def kind_of_url(url: str) -> str:
 
 
 def open_address(url: str, password: Secret | None = None) -> Address:
-    """Return the engine for `postgresql://user@host:port/database`, the same with `mysql` or
-    `mariadb`, or `sqlite:////absolute/path`.
+    """Return the engine for the address of a database.
 
-    Opens no connection. Raises `BadSetting` for any other form, or a password in the address.
+    That is `postgresql://user@host:port/database`, the same with `mysql` or `mariadb`, or
+    `sqlite:////absolute/path`. Opens no connection. Raises `BadSetting` for any other form, or a
+    password in the address.
     """
     return kind_named(kind_of_url(url)).open_url(url, password)
 
@@ -75,10 +75,10 @@ def is_address(url: str) -> bool:
 
 
 def cleanup_restores(url: str, before: datetime, password: Secret | None = None) -> list[str]:
-    """Remove what restores begun before `before` (aware) and killed left on the server of `url`, or
-    in the folder that a `sqlite:` address names or its file is in; return the names.
+    """Remove what killed restores begun before `before` (aware) left, and return the names.
 
-    The address need not name a database. A restore that still runs is left alone. Raises
+    They are on the server of `url`, or in the folder that a `sqlite:` address names or its file is
+    in; the address need not name a database. A restore that still runs is left alone. Raises
     `BadSetting`, `DatabaseError`, `AccessRefused`.
     """
     return kind_named(kind_of_url(url)).cleanup(url, before, password)
@@ -90,8 +90,10 @@ def capabilities(kind: str) -> Capabilities:
 
 
 def default_jobs(kind: str, method: str) -> int:
-    """Return how many connections load a backup of `kind` that `method` took, unless told
-    otherwise; 1 for a kind that is not known."""
+    """Return how many connections load a backup of `kind` that `method` took, by default.
+
+    It is 1 for a kind that is not known.
+    """
     return capabilities(kind).default_jobs(method) if kind in ENTRIES else 1
 
 

@@ -1,4 +1,4 @@
-"""What a restore is asked to do: one value, made by the form or the command line.
+"""The request for a restore: one value, made by the form or the command line.
 
 The same value is stored with the restore, checked, and handed to the engine.
 """
@@ -28,7 +28,7 @@ class OwnerPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RestoreRequest:
-    """What to restore of a backup, into which database, and how.
+    """The part of a backup to restore, the database to restore it into, and how.
 
     database       the target's name on the engine's server, for SQLite the file's name in the
                    folder; "" is the database that the engine was opened for
@@ -76,7 +76,7 @@ class RestoreRequest:
 
     @property
     def owner_policy(self) -> OwnerPolicy:
-        """Which kind of owner `owner` names. (No server allows a role "none".)"""
+        """The kind of owner that `owner` names; no server allows a role "none"."""
         is_policy = self.owner in (OwnerPolicy.KEEP, OwnerPolicy.NONE)
         return OwnerPolicy(self.owner) if is_policy else OwnerPolicy.ROLE
 

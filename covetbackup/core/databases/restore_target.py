@@ -1,5 +1,4 @@
-"""What a kind of database tells of restores: what can be asked for, and how one database replaces
-another.
+"""The options of restores of a kind, its targets, and how one database replaces another.
 
 `RestoreFeatures` are values that need no server. `RestoreTarget` and `Replacement` contact it.
 """
@@ -26,9 +25,11 @@ class FieldText:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """A further choice of a kind, that is made or not: the engine's option `name`, on a form
-    `label` and `help_text`, on a command line `flag`. It is offered only for backups that hold
-    `extension`, if one is named."""
+    """A further option of a kind that is on or off.
+
+    It is the engine's option `name`, on a form `label` and `help_text`, on a command line `flag`.
+    It is offered only for backups that hold `extension`, if one is named.
+    """
 
     name: str
     flag: str
@@ -39,24 +40,25 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class RestoreFeatures:
-    """What restores of a kind can do and how to ask for it. Contacts nothing.
+    """The options of restores of a kind, which need no server.
 
     refuse_name      raises `BadSetting` for a name that no new database may have
-    refuse_owner     raises `BadSetting` for what no role or account can be called
-    joined_name      the name of a database with a suffix, cut so that it is a valid name
+    refuse_owner     raises `BadSetting` for an invalid name of a role or account
+    joined_name      the name of a database with a suffix, truncated so that it is a valid name
     connect_command  the shell command that connects to a database, without a password: of its
                      address (`registry.open_address`) and the server's version
     has_owners       objects belong to roles, and several sessions can load at once
-    creates_roles    how creating missing roles or accounts is asked for; None if it cannot be
+    creates_roles    the label of the option to create missing roles or accounts; None if there is
+                     none
     selects          some tables of a backup can be restored without the others
     into_existing    a selection can be restored into an existing database
     tables_into_existing
                      also tables that do not exist in it; else only rows of those that do
-    owner_word       what the owners of objects are called
+    owner_word       the word for the owners of objects
     owner_help       how an owner is named
     has_schemas      tables are in schemas, which can be renamed
     has_superusers   some objects of a backup only a superuser may create, which its contents tell
-    switches         what else can be chosen
+    switches         the further options
     """
 
     refuse_name: Callable[[str], None]
@@ -130,47 +132,59 @@ class RestoreTarget(Protocol):
     """A server, or a folder of files, as the target of restores. All raise `CovetError`."""
 
     def is_free(self, name: str) -> bool:
-        """Whether nothing on the server has the name."""
+        """Return whether nothing on the server has the name."""
 
     def cleanup(self, before: datetime, say: Callable[[str], None]) -> list[str]:
-        """Remove what restores killed before a moment (aware) left; return the names. What cannot
-        be removed is told to `say`, with the reason."""
+        """Remove what restores killed before a moment (aware) left, and return the names.
 
-    def was_committed(self, trace: str) -> bool | None:
-        """Whether the restore into an existing database of that `VerifiableCommit.trace` was
-        committed; None if that cannot be told."""
+        `say` gets the reason for each that cannot be removed.
+        """
+
+    def was_committed(self, commit_id: str) -> bool | None:
+        """Return whether a restore into an existing database was committed, None if unknown.
+
+        `commit_id` is what its `VerifiableCommit.commit_id` returned.
+        """
 
     def location_of(self, name: str) -> str:
-        """Where the database lies, told so that a copy lies elsewhere and a renamed database does
-        not; "" if there is none, or the kind cannot tell."""
+        """Return the location of a database (`databases.location`).
+
+        It is "" if there is no such database, or the kind cannot tell.
+        """
 
 
 class Replacement(Protocol):
-    """How one database of a server replaces another. All contact it and raise `CovetError`."""
+    """The replacement of one database of a server by another.
 
-    def refuse_unfit(self, name: str) -> None:
+    All methods contact the server and raise `CovetError`.
+    """
+
+    def refuse_irreplaceable(self, name: str) -> None:
         """Raise for a database that cannot be replaced, by this role or at all."""
 
     def sessions(self, name: str) -> list[Session]:
         """Who is connected to a database."""
 
     def identity(self, name: str) -> str | None:
-        """What stays with a database when it is renamed, None if there is none of the name, "" if
-        the server cannot tell it from another."""
+        """Return what stays the same when a database is renamed.
 
-    def name_of(self, identity: str) -> str | None:
-        """The name that the database of an identity has now, None if it is gone or unknown."""
+        None if there is no database of the name, "" if the server cannot tell it from another.
+        """
+
+    def find_by_identity(self, identity: str) -> str | None:
+        """Return the current name of the database of an identity, None if gone or unknown."""
 
     def free_name(self, name: str, now: datetime) -> str:
-        """What the database `name` will be called once it is replaced at the moment `now`."""
+        """Return the name for the database `name` once it is replaced at the moment `now`."""
 
     def swap(self, target: str, incoming: str, retained_as: str) -> list[str]:
-        """Rename `target` to `retained_as` and `incoming` to `target`, all or nothing. Returns what
-        is to be known of the one that is retained, a line each."""
+        """Rename `target` to `retained_as` and `incoming` to `target`, all or nothing.
+
+        Returns notes about the one that is retained, a line each.
+        """
 
     def was_swapped(self, target: str, retained_as: str) -> bool:
-        """Whether a swap that may have been killed has happened; what it left halfway is cleared
-        away."""
+        """Return whether a swap that may have been killed has happened; roll back or finish it."""
 
     def drop(self, name: str) -> None:
         """Remove a retained database that nothing is connected to."""

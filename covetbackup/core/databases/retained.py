@@ -15,7 +15,7 @@ _MARK = re.compile(r"_replaced_\d{8}_\d{6}(_\d+)?$")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Somebody connected to a database. Fields are "" or None where they cannot be seen."""
+    """A session that uses a database. Fields are "" or None where they cannot be seen."""
 
     user: str
     application: str
@@ -25,16 +25,16 @@ class Session:
 
 
 def is_retained(name: str) -> bool:
-    """Whether `name`, of a database or a file, is one that `retained_name` makes."""
+    """Return whether `name`, of a database or a file, is one that `retained_name` returns."""
     return bool(_MARK.search(name) or _MARK.search(name.rpartition(".")[0]))
 
 
 def retained_name(
     name: str, now: datetime, *, limit: int, is_taken: Callable[[str], bool], ending: str = ""
 ) -> str:
-    """What the database `name` is called once another has its place: `orders_replaced_…`.
+    """Return the name for the database `name` once another has replaced it: `orders_replaced_…`.
 
-    At most `limit` bytes of UTF-8, cut in `name` and never in the moment; free by `is_taken`.
+    At most `limit` bytes of UTF-8, truncated in `name` and never in the moment; free by `is_taken`.
     `ending` comes last: a file's suffix.
     """
     stem = _MARK.sub("", name)

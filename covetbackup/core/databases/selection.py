@@ -1,4 +1,4 @@
-"""What of a backup is to be restored, when not all of it. Pure values."""
+"""Selections: the parts of a backup to restore. Pure values."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from covetbackup.core.errors import BadSetting
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Tables as "schema.table", and whole schemas; without data only their structure, without
-    structure only rows, for tables that the target has already. `schemas_as` are pairs of a
-    schema's name in the backup and the one that it gets."""
+    """A selection of tables, as "schema.table", and of whole schemas.
+
+    Without data only their structure is restored, without structure only rows, for tables that
+    exist in the target. `schemas_as` are pairs of a schema's name in the backup and its new name.
+    """
 
     tables: tuple[str, ...] = ()
     schemas: tuple[str, ...] = ()
@@ -24,9 +26,12 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """Rows for the table of that name in the target: the values of these columns. `definition` is
-    what creates it in the backup, "" where an engine does without."""
+class TableData:
+    """The rows of a table of the target, as values of these columns.
+
+    `definition` is the statement that creates the table in the backup, "" where an engine does
+    without.
+    """
 
     schema: str
     name: str
@@ -36,48 +41,48 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedSelection:
-    """What a selection comes to: labels of everything that will be there.
+    """A selection with its dependencies: labels of all objects to restore.
 
-    `pulled` are tables that what was selected cannot do without; `skipped` are foreign keys
-    of which one table was not selected, `outgoing` those of them that can be made to that table if
-    it is there already; `warnings` say what cannot be known from the contents, `left_out` what of
-    the backup stays out. `configuration` are tables and sequences that extensions make themselves,
-    of which rows and values of the backup come. `roles`
-    and `tablespaces` are those that it speaks of, None where an engine cannot tell; `rows` what
-    goes into tables that are there already, empty where it cannot. Labels are those of the backup,
-    whatever its schemas will be called (`schemas_as`).
+    `dependencies` are tables that the selected ones depend on; `omitted_foreign_keys` refer to a
+    table that is not selected, and `external_foreign_keys` are those of them that can be created if
+    that table exists in the target; `warnings` say what cannot be known from the contents,
+    `left_out` which parts of the backup are not restored. `configuration` are tables and sequences
+    that extensions create themselves, whose rows and values the backup holds. `roles` and
+    `tablespaces` are those that it refers to, None where an engine cannot tell; `rows` go into
+    existing tables. Labels are those of the backup, whatever its schemas will be called
+    (`schemas_as`).
     """
 
     tables: frozenset[str]
     sequences: frozenset[str]
     extensions: frozenset[str]
-    pulled: tuple[str, ...]
-    skipped: tuple[str, ...]
+    dependencies: tuple[str, ...]
+    omitted_foreign_keys: tuple[str, ...]
     warnings: tuple[str, ...]
     with_data: bool
     schemas_as: tuple[tuple[str, str], ...] = ()
     roles: frozenset[str] | None = None
     tablespaces: frozenset[str] | None = None
-    rows: tuple[Rows, ...] = ()
-    outgoing: tuple[str, ...] = ()
+    rows: tuple[TableData, ...] = ()
+    external_foreign_keys: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     configuration: frozenset[str] = frozenset()
 
     @property
-    def lines(self) -> list[str]:
-        """For people, what they did not ask for."""
+    def notes(self) -> list[str]:
+        """The differences from the request, a line each, for users."""
         return [
-            *(f"also restored, as it is needed: {name}" for name in self.pulled),
+            *(f"also restored, as it is needed: {name}" for name in self.dependencies),
             *(
                 f"left out, as not both tables are selected: foreign key {name}"
-                for name in self.skipped
+                for name in self.omitted_foreign_keys
             ),
             *self.warnings,
             *self.left_out,
         ]
 
     def of(self, whole: Inventory) -> Inventory:
-        """The part of the inventory `whole` that a restore of this must have."""
+        """Return the part of the inventory `whole` that a restore of this must have."""
         tables = [table for table in whole.tables if table.label in self.tables]
         sequences = [each for each in whole.sequences if each.label in self.sequences]
         part = Inventory(
@@ -97,13 +102,16 @@ class ResolvedSelection:
 
 
 class Listing(Protocol):
-    """What is in a backup, and what of it a selection would bring, before anything runs."""
+    """The contents of a backup, and what a selection of them resolves to."""
 
     def table_bytes(self) -> dict[str, int]:
-        """By label, how much of the backup each table is, in plain bytes."""
+        """Return the size of each table in the backup, in plain bytes, by label."""
 
     def chosen(self, selection: Selection) -> ResolvedSelection:
-        """Raises `BadSetting` for what is not there."""
+        """Return a selection with its dependencies.
+
+        Raises `BadSetting` for names that do not exist.
+        """
 
 
 @runtime_checkable
@@ -115,7 +123,7 @@ class PrivilegedListing(Protocol):
 
 
 def renamed(whole: Inventory, schemas_as: Iterable[tuple[str, str]]) -> Inventory:
-    """`whole` once its schemas have their new names."""
+    """Return `whole` with the new names of its schemas."""
     names = dict(schemas_as)
     if not names:
         return whole
@@ -125,7 +133,7 @@ def renamed(whole: Inventory, schemas_as: Iterable[tuple[str, str]]) -> Inventor
 
 
 def refuse(selection: Selection | None, kind: str) -> None:
-    """For engines that restore everything or nothing."""
+    """Raise `BadSetting` for a selection, for engines that restore everything or nothing."""
     if selection is not None:
         raise BadSetting(
             f"a {kind} backup is restored whole", "restore it under a new name and copy from there"

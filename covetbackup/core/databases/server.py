@@ -9,12 +9,12 @@ from covetbackup.core.databases.checks import Check, is_refused
 
 @dataclass(frozen=True, slots=True)
 class ServerLocation:
-    """How a server is reached, without its password, or the `folder` that its files are in.
+    """The address of a server, without its password, or the `folder` that its files are in.
 
     `host` is a name, an IP address or the absolute path of a socket of this machine. `address` is
     the IP address to connect to without resolving `host` again, "" if it is not known.
-    `sslrootcert` is the path of the CA certificates' file. `maintenance_database` is the one to log
-    in to for asking the server anything, "" for the kind's default.
+    `sslrootcert` is the path of the CA certificates' file. `maintenance_database` is the one to
+    connect to for queries about the server, "" for the kind's default.
     """
 
     host: str = ""
@@ -37,8 +37,10 @@ class FoundDatabase:
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
-    """The `databases` of a server, by name, and what was left out though it looks like one: the
-    `unusable` ones, a line each with the reason."""
+    """The `databases` of a server, by name.
+
+    The `unusable` ones look like databases and were left out: a line each with the reason.
+    """
 
     databases: tuple[FoundDatabase, ...]
     unusable: tuple[str, ...] = ()
@@ -46,7 +48,7 @@ class Discovered:
 
 @dataclass(frozen=True, slots=True)
 class ServerProbe:
-    """What the test of a connection to a server found.
+    """The result of the test of a connection to a server.
 
     `inspected` of the `databases` were opened. `tool_version` is that of the client programs that
     fit the server, "" if there are none. Of the `checks` those that failed keep backups from

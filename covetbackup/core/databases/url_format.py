@@ -1,4 +1,4 @@
-"""What addresses of database servers have in common, `kind://user@host:port/database?name=value`.
+"""The common format of addresses of database servers: kind://user@host:port/database?name=value.
 
 Each kind says in its own `url` what its addresses mean.
 """
@@ -15,8 +15,11 @@ from covetbackup.core.errors import BadSetting
 
 
 @dataclass(frozen=True, slots=True)
-class Grammar:
-    """`product` is for messages; the first of `schemes` is the one that is written."""
+class UrlFormat:
+    """The format of a kind's addresses.
+
+    `product` is for messages; the first of `schemes` is the one that is written.
+    """
 
     product: str
     schemes: tuple[str, ...]
@@ -24,15 +27,18 @@ class Grammar:
 
     @property
     def shape(self) -> str:
+        """The hint that shows the format."""
         return (
             f"the form is {self.schemes[0]}://user@host:port/database, special characters written"
             " as %XX"
         )
 
     def read(self, url: str) -> tuple[SplitResult, dict[str, str]]:
-        """The address taken apart, with its parameters. Raises `BadSetting` for what is no such
-        address, for parameters not listed, and for a password: in an address it would end up in
-        process lists, logs and histories."""
+        """Parse an address; return its parts and its parameters.
+
+        Raises `BadSetting` for anything else, for parameters not listed, and for a password: in an
+        address it would end up in process lists, logs and histories.
+        """
         # urlsplit drops tabs and line ends anywhere in an address, which would change a name.
         if any(character in url for character in "\t\r\n"):
             hint = "write it as %09, %0A or %0D"
@@ -67,7 +73,7 @@ class Grammar:
     def write(
         self, *, user: str, host: str, port: int, database: str, parameters: Mapping[str, str]
     ) -> str:
-        """The inverse of `read`; parameters without a value are left out."""
+        """Return an address, which `read` parses; parameters without a value are left out."""
         place = f"[{host}]" if ":" in host else host
         given = "&".join(f"{name}={quote(value)}" for name, value in parameters.items() if value)
         address = f"{quote(user, safe='')}@{place}:{port}/{quote(database, safe='')}"
@@ -76,8 +82,11 @@ class Grammar:
 
 @contextmanager
 def scratch_address(kind: str, server: str) -> Iterator[str]:
-    """Provide the address of a database on the server with the address `server` that does not
-    exist, for a restore test, which removes it again. Raises `BadSetting` if `server` is empty."""
+    """Provide the address of a database that does not exist, for a restore test.
+
+    It is on the server with the address `server`, and the test removes it again. Raises
+    `BadSetting` if `server` is empty.
+    """
     if not server:
         raise BadSetting(
             f"a restore test of a {kind} backup needs a server",

@@ -194,10 +194,10 @@ def _sum(chosen: ResolvedSelection, whole: Inventory, plain_bytes: int) -> Check
 
 def _remarks(chosen: ResolvedSelection, *, in_place: bool) -> Iterator[Check]:
     """Dependencies that are restored as well, and what will be missing."""
-    if chosen.pulled:
-        detail = f"Also restored as dependencies: {join_names(chosen.pulled, _NAMED)}."
+    if chosen.dependencies:
+        detail = f"Also restored as dependencies: {join_names(chosen.dependencies, _NAMED)}."
         yield Check(Level.PASS, "Dependencies", detail)
-    tried = chosen.outgoing if in_place else ()
+    tried = chosen.external_foreign_keys if in_place else ()
     if tried:
         detail = (
             "Those to existing tables are created if the rows allow it; from then on, these tables "
@@ -205,7 +205,7 @@ def _remarks(chosen: ResolvedSelection, *, in_place: bool) -> Iterator[Check]:
         )
         fix = "Restore at a quiet time. The job's log lists those created; add the others yourself."
         yield Check(Level.WARNING, "Foreign keys", detail, fix)
-    left_out = [name for name in chosen.skipped if name not in tried]
+    left_out = [name for name in chosen.omitted_foreign_keys if name not in tried]
     if left_out:
         detail = f"Not restored, as the other table is left out: {join_names(left_out, _NAMED)}."
         yield Check(Level.WARNING, "Foreign keys", detail, "Select the other tables as well.")

@@ -102,7 +102,7 @@ def restore_backup(
 
 
 def _pending(result: RestoreResult, session: RestoreSession) -> PendingCommit:
-    commit_id = session.trace() if isinstance(session, VerifiableCommit) else ""
+    commit_id = session.commit_id() if isinstance(session, VerifiableCommit) else ""
     expected = result.manifest.opened.inventory
     return PendingCommit(expected, result.inventory, result.retained_as, commit_id)
 

@@ -17,7 +17,7 @@ from covetbackup.access.models import Membership, Team, User
 from covetbackup.audit.models import AuditEntry
 from covetbackup.core.databases.checks import Level
 from covetbackup.core.databases.sqlite.replace import swap
-from covetbackup.core.databases.sqlite.replace.swap import exchange
+from covetbackup.core.databases.sqlite.replace.swap import swap as swap_files
 from covetbackup.core.errors import (
     AccessRefused,
     BadSetting,
@@ -316,7 +316,7 @@ def test_another_database_of_the_name_is_neither_dropped_nor_swapped(
 def test_nothing_is_dropped_or_swapped_that_cannot_be_told_from_others(
     backup: Backup, shop: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(swap, "birth_of", lambda path: None)
+    monkeypatch.setattr(swap, "birth_time", lambda path: None)
     kept = replaced(backup)
     assert (kept.identity, kept.successor_identity) == ("", "")
     [problem] = drop_all_due(8)
@@ -369,7 +369,7 @@ def test_a_swap_back_killed_after_its_swap_is_found_out(backup: Backup, shop: Da
     job = request_swap_back(kept, by=actor(None), typed="shop.db")
     kept.next_name = "shop_replaced_20990101_000000.db"
     kept.save(update_fields=["next_name"])
-    exchange(file(shop), file(shop, kept.name), file(shop, kept.next_name))
+    swap_files(file(shop), file(shop, kept.name), file(shop, kept.next_name))
     Job.objects.filter(pk=job.pk).update(state="interrupted")
     job.refresh_from_db()
     swap_back_ended(job)

@@ -1,2 +1,5 @@
-"""MySQL and MariaDB: parallel logical backup by the stock dump programs on one snapshot, restore
-into a new database. Which of the two a server is, is data (`flavour`), not a copy of the code."""
+"""MySQL and MariaDB: parallel logical backup on one snapshot, and restore.
+
+The stock dump programs are used. Which of the two a server is, is data (`flavour`), not a copy of
+the code.
+"""

@@ -74,7 +74,7 @@ class MysqlEngine:
             return probe_of(connection, self._clients(connection.version), listing)
 
     def probe_server(self, wanted: Callable[[str], bool], catalog: str) -> ServerProbe:
-        """The catalog is never on such a server."""
+        """Probe the server; it never holds a catalog."""
         return probe_server(self._settings, self._password, select=self._clients, wanted=wanted)
 
     def discover(self) -> Discovered:

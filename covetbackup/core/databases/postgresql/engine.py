@@ -66,10 +66,11 @@ _MAINTENANCE = "postgres"
 
 
 class PostgresEngine:
-    """An `Engine` for one database. Its methods: "parallel", a dump in parts that are read
-    at once, and "logical", one stream of pg_dump; without a method it is parallel where it can be.
+    """An `Engine` for one PostgreSQL database.
 
-    `client_directories` replaces the usual places in which client programs are looked for.
+    Its methods: "parallel", a dump in parts that are read at once, and "logical", one stream of
+    pg_dump; without a method it is parallel where it can be. `client_directories` replaces the
+    usual places in which client programs are looked for.
     """
 
     kind = "postgresql"
@@ -177,8 +178,11 @@ class PostgresEngine:
         return PostgresReplacement(self._settings, self._password)
 
     def check(self, member: str) -> Filter | None:
-        """Reads the whole archive with pg_restore. A backup does not need it: the dump's own
-        source makes sure of pg_dump's status and of a list of contents that names every table."""
+        """Return a filter that reads the whole archive with pg_restore.
+
+        A backup does not need it: the dump's own source checks pg_dump's status and that a list of
+        contents names every table.
+        """
         return check_member(member, directories=self._client_directories)
 
     def _access(self, settings: ConnectionSettings) -> ServerAccess:

@@ -20,19 +20,24 @@ from covetbackup.core.databases.restore import CheckInput, RestoreRequest
 from covetbackup.core.databases.server import Discovered, ServerLocation, ServerProbe
 from covetbackup.core.databases.sqlite.archive.integrity import check_stream
 from covetbackup.core.databases.sqlite.backup.pages import HEADER_BYTES
-from covetbackup.core.databases.sqlite.backup.session import MEMBER, FixedState, Snapshot, counting
+from covetbackup.core.databases.sqlite.backup.session import (
+    MEMBER,
+    FileSnapshot,
+    SnapshotBackup,
+    counting,
+)
 from covetbackup.core.databases.sqlite.backup.snapshot_methods import (
     Method,
-    fix_by_backup,
-    fix_by_copy,
-    fix_by_vacuum,
-    fix_by_wal,
+    snapshot_by_copy,
+    snapshot_by_online_backup,
+    snapshot_by_vacuum,
+    snapshot_by_wal,
 )
 from covetbackup.core.databases.sqlite.inventory.build import COUNT_BUDGET_BYTES
 from covetbackup.core.databases.sqlite.replace.replacement import SqliteReplacement
 from covetbackup.core.databases.sqlite.restore.checks import check_new_file
 from covetbackup.core.databases.sqlite.restore.features import FEATURES
-from covetbackup.core.databases.sqlite.restore.session import RestoreToFile, restoring
+from covetbackup.core.databases.sqlite.restore.session import RestoreToFile, open_restore
 from covetbackup.core.databases.sqlite.restore.staging import cleanup_folder, staging_directory
 from covetbackup.core.databases.sqlite.restore.target import SqliteTarget
 from covetbackup.core.databases.sqlite.server.connection import (
@@ -40,7 +45,7 @@ from covetbackup.core.databases.sqlite.server.connection import (
     pragma,
     require_sqlite,
 )
-from covetbackup.core.databases.sqlite.server.fd_cache import held_descriptor
+from covetbackup.core.databases.sqlite.server.fd_cache import shared_descriptor
 from covetbackup.core.databases.sqlite.server.folder import discover, probe_files
 from covetbackup.core.databases.sqlite.server.location import location_of
 from covetbackup.core.databases.sqlite.server.source import SourceFile, find_source
@@ -57,12 +62,12 @@ from covetbackup.core.stream.secret import Secret
 
 __all__ = ["MEMBER", "Method", "SqliteEngine"]
 
-_Fix = Callable[[SourceFile, Progress, Path | None], AbstractContextManager[FixedState]]
+_Fix = Callable[[SourceFile, Progress, Path | None], AbstractContextManager[FileSnapshot]]
 _FIXES: dict[Method, _Fix] = {
-    Method.WAL: fix_by_wal,
-    Method.BACKUP: fix_by_backup,
-    Method.VACUUM: fix_by_vacuum,
-    Method.COPY: fix_by_copy,
+    Method.WAL: snapshot_by_wal,
+    Method.BACKUP: snapshot_by_online_backup,
+    Method.VACUUM: snapshot_by_vacuum,
+    Method.COPY: snapshot_by_copy,
 }
 
 
@@ -96,8 +101,10 @@ class SqliteEngine:
         self._path_of = path_of or self._path.with_name
 
     def probe(self) -> Probe:
-        """Open the database and ask its size. Raises `DatabaseUnavailable`, `ToolTooOld`,
-        `ServerBusy`, `DatabaseError` for damage."""
+        """Open the database and read its size.
+
+        Raises `DatabaseUnavailable`, `ToolTooOld`, `ServerBusy`, `DatabaseError` for damage.
+        """
         require_sqlite()
         source = find_source(self._path)
         with live_connection(source.path) as connection:
@@ -105,14 +112,14 @@ class SqliteEngine:
         return self._probe(size)
 
     def probe_server(self, wanted: Callable[[str], bool], catalog: str) -> ServerProbe:
-        """The catalog is a file that `path_of` does not allow."""
+        """Probe the folder. A catalog in it is a file that `path_of` does not allow."""
         return probe_files(self.discover(), self._probe_file, wanted)
 
     def discover(self) -> Discovered:
         return discover(self._path.parent, self._path_of)
 
     @contextmanager
-    def backup(self, options: BackupOptions, progress: Progress) -> Iterator[Snapshot]:
+    def backup(self, options: BackupOptions, progress: Progress) -> Iterator[SnapshotBackup]:
         """Fix one state; method "" means 'wal' for a database in WAL mode and 'backup' otherwise.
 
         Raises what `probe` raises, `BadSetting` for a method that does not fit, `StorageFull`
@@ -124,19 +131,23 @@ class SqliteEngine:
         with _FIXES[chosen](source, progress, self._staging) as state:
             probe = self._probe(state.image.size_bytes)
             with counting(state.connection, self._count_budget_bytes) as inventory:
-                yield Snapshot(state, inventory, probe=probe, method=chosen, progress=progress)
+                yield SnapshotBackup(
+                    state, inventory, probe=probe, method=chosen, progress=progress
+                )
 
     def restore(
         self, request: RestoreRequest, expected: Inventory, progress: Progress
     ) -> AbstractContextManager[RestoreToFile]:
-        """Open a restore into a scratch file beside the target. Raises `TargetNotEmpty`,
-        `BadSetting`."""
+        """Open a restore into a scratch file beside the target.
+
+        Raises `TargetNotEmpty`, `BadSetting`.
+        """
         require_sqlite()
         if request.sets_options:
             raise BadSetting("SQLite has no owners, roles and further restore options")
         selection.refuse(request.selection, "SQLite")
         path = self._path_of(request.database) if request.database else self._path
-        return restoring(path, progress, is_replaced=request.replace)
+        return open_restore(path, progress, is_replaced=request.replace)
 
     def check_restore(self, wanted: CheckInput) -> list[Check]:
         return check_new_file(self._path.parent, self._path_of, wanted)
@@ -172,7 +183,7 @@ class SqliteEngine:
 
 def _is_in_wal_mode(path: Path) -> bool:
     # Byte 19 of the file itself, never only in the log: a change of mode empties the log.
-    with held_descriptor(path) as descriptor:
+    with shared_descriptor(path) as descriptor:
         return os.pread(descriptor, HEADER_BYTES, 0)[19:20] == b"\2"
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from covetbackup.core.databases.inventory import SequenceFacts, TableFacts, differences
 from covetbackup.core.databases.sqlite.engine import Method, SqliteEngine
-from covetbackup.core.databases.sqlite.server.fd_cache import held_descriptor
+from covetbackup.core.databases.sqlite.server.fd_cache import shared_descriptor
 from tests.support.sqlite import create_bank, read_image, restore_image
 
 NASTY = ['quo"te', "apo'strophe", "semi;colon --", "line\nend", "🐘 emoji", "", "-dash", "a" * 63]
@@ -183,7 +183,7 @@ def test_a_second_backup_borrows_the_descriptor_of_the_first(tmp_path: Path) -> 
     used = set()
     for number in range(5):
         read_image(SqliteEngine(bank), tmp_path / f"{number}.image")
-        with held_descriptor(bank) as descriptor:
+        with shared_descriptor(bank) as descriptor:
             used.add(descriptor)
     assert len(used) == 1
 

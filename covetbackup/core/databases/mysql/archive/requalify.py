@@ -32,8 +32,10 @@ _TAKE_SEQUENCES = {b"nextval", b"lastval", b"setval"}
 
 @dataclass(frozen=True, slots=True)
 class Renaming:
-    """The renaming of the database `old` of a script to `new`. `ignore_case` is whether the server
-    that wrote it ignores case in names of databases."""
+    """The renaming of the database `old` of a script to `new`.
+
+    `ignore_case` is whether the server that wrote the script ignores case in names of databases.
+    """
 
     old: str
     new: str
@@ -45,8 +47,10 @@ class Renaming:
 
 
 def with_database(script: Script, renaming: Renaming) -> Script:
-    """Return `script`, of triggers, routines and views, with views that use the new database in
-    place of the old one, and without database names in the heads of triggers."""
+    """Return `script` with the new database in views and without database names in trigger heads.
+
+    The script has triggers, routines and views.
+    """
     unplaced = rewritten(script, _TRIGGER, _without_places)
     return rewritten(unplaced, _VIEW, lambda view: in_database(view[0], renaming))
 
@@ -60,8 +64,10 @@ def _without_places(trigger: re.Match[bytes]) -> bytes:
 
 
 def in_database(view: bytes, renaming: Renaming) -> bytes:
-    """Return the statement of one view, as a server writes it, with the tables, columns, functions
-    and sequences of the new database in place of the old one's.
+    """Return the statement of a view with objects of the new database in place of the old one's.
+
+    These are tables, columns, functions and sequences; `view` is the statement as a server writes
+    it.
 
     The name is replaced, never left out: without it a table could be taken for a common table
     expression of the same name. An alias that is called like the database stays.
@@ -75,8 +81,7 @@ def in_database(view: bytes, renaming: Renaming) -> bytes:
 
 
 def databases_in(view: bytes) -> dict[str, set[str]]:
-    """Return the tables, functions and sequences that the statement of one view names with their
-    database, by database."""
+    """Return the tables, functions and sequences that a view names with a database, by database."""
     found: dict[str, set[str]] = {}
     for _, names in _qualified(view):
         found.setdefault(_plain(names[0]), set()).add(_plain(names[1]))
@@ -125,8 +130,10 @@ class _Context:
 
 
 def with_sequences_in(script: Script, old: str, new: str) -> Script:
-    """Return `script` with the sequences of database `new` in place of those of `old`: MariaDB
-    writes DEFAULT nextval(`old`.`sequence`) even in a table of that database."""
+    """Return `script` with the sequences of database `new` in place of those of `old`.
+
+    MariaDB writes DEFAULT nextval(`old`.`sequence`) even in a table of that database.
+    """
     function = re.compile(
         rb"|".join(
             [_TEXT, _NAME, rb"\b((?:next|last|set)val\()" + re.escape(_quoted(old)) + rb"(?=\.)"]

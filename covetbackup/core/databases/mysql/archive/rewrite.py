@@ -50,8 +50,10 @@ _ANY_EVENT = re.compile(rb"^/\*!50106 CREATE\*/ ", re.MULTILINE)
 
 
 def with_definer(script: Script, account: str) -> Script:
-    """Return `script` with every definer replaced by `account`: an account quoted as in a GRANT, or
-    CURRENT_USER."""
+    """Return `script` with every definer replaced by `account`.
+
+    The account is quoted as in a GRANT, or CURRENT_USER.
+    """
     return rewritten(script, _DEFINER, lambda match: match[1] + b"DEFINER=" + account.encode())
 
 
@@ -71,8 +73,10 @@ def events_that(script: Script, applies: Callable[[bytes], bool]) -> set[str]:
 
 
 def disable_events(script: Script, *, keep: Collection[str] = ()) -> Script:
-    """Return `script` with all events created disabled except those called `keep`. Raises
-    `Incomplete` if one is not understood: it would run."""
+    """Return `script` with all events created disabled except those called `keep`.
+
+    Raises `Incomplete` for an event that is not understood: it would run.
+    """
     disabled = rewritten(
         script,
         _ENABLED_EVENT,
@@ -87,10 +91,10 @@ def disable_events(script: Script, *, keep: Collection[str] = ()) -> Script:
 def preserve_past_events(
     script: Script, is_past: Callable[[str, str], bool]
 ) -> tuple[Script, list[str]]:
-    """Return `script` with events that have ended preserved, disabled, and the names of these. A
-    server would silently drop an event that never runs again.
+    """Return `script` with events that have ended preserved and disabled, and their names.
 
-    `is_past` is called with the last moment of an event and its time zone, as the dump has them.
+    A server would silently drop an event that never runs again. `is_past` is called with the last
+    moment of an event and its time zone, as the dump has them.
     """
     names: list[str] = []
 

@@ -10,7 +10,7 @@ from covetbackup.core.databases.mysql.archive.dump_index import Sections, map_fr
 from covetbackup.core.databases.mysql.archive.spool import Script
 from covetbackup.core.databases.mysql.archive.stored_objects import Statements, read_statements
 from covetbackup.core.databases.mysql.archive.tables import ForeignKey, Structure, read_structure
-from covetbackup.core.databases.selection import ResolvedSelection, Rows, Selection
+from covetbackup.core.databases.selection import ResolvedSelection, Selection, TableData
 from covetbackup.core.errors import BadSetting
 
 _NOT_BROUGHT = (
@@ -56,10 +56,12 @@ class BackupListing:
         return self.resolve(selection).chosen
 
     def resolve(self, selection: Selection) -> ResolvedTables:
-        """Resolve a selection with structure: tables and views that views read are added, and
-        sequences; a foreign key to a table that is not selected is left out. Raises `BadSetting`
-        for names that the backup does not hold."""
-        self._refuse_unfit(selection)
+        """Resolve a selection with structure.
+
+        Tables and views that views read are added, and sequences; a foreign key to a table that is
+        not selected is left out. Raises `BadSetting` for names that the backup does not hold.
+        """
+        self._validate(selection)
         selected = frozenset(selection.tables)
         needed = self._with_needs(selected)
         views = needed & self.statements.views.keys()
@@ -70,14 +72,16 @@ class BackupListing:
             tables=needed,
             sequences=frozenset(sequences),
             extensions=frozenset(),
-            pulled=(*sorted(needed - selected), *(f"function {name}" for name in functions)),
-            skipped=tuple(f"{key.table}.{key.name}" for key in self.skipped(tables)),
+            dependencies=(*sorted(needed - selected), *(f"function {name}" for name in functions)),
+            omitted_foreign_keys=tuple(
+                f"{key.table}.{key.name}" for key in self.omitted_foreign_keys(tables)
+            ),
             warnings=(*self._triggers_of(tables), _NOT_BROUGHT),
             with_data=selection.with_data,
         )
         return ResolvedTables(tables, views, frozenset(sequences), chosen)
 
-    def _refuse_unfit(self, selection: Selection) -> None:
+    def _validate(self, selection: Selection) -> None:
         if selection.schemas:
             raise BadSetting(
                 "tables of MySQL are in no schema", "name tables, or restore the whole backup"
@@ -113,7 +117,7 @@ class BackupListing:
             )
         return lines
 
-    def skipped(self, tables: frozenset[str]) -> list[ForeignKey]:
+    def omitted_foreign_keys(self, tables: frozenset[str]) -> list[ForeignKey]:
         """Return the foreign keys of `tables` that refer to other tables."""
         keys = [key for table in sorted(tables) for key in self.structure.foreign_keys(table)]
         return [key for key in keys if key.to not in tables]
@@ -149,14 +153,14 @@ def resolve_rows(listing: BackupListing, selection: Selection) -> ResolvedSelect
         tables=tables,
         sequences=frozenset(),
         extensions=frozenset(),
-        pulled=(),
-        skipped=(),
+        dependencies=(),
+        omitted_foreign_keys=(),
         warnings=("sequences stay where they are",) if listing.structure.sequences else (),
         with_data=True,
         rows=tuple(_table_data(listing.structure, table) for table in sorted(tables)),
     )
 
 
-def _table_data(structure: Structure, table: str) -> Rows:
+def _table_data(structure: Structure, table: str) -> TableData:
     definition = structure.tables[table].decode(errors="replace")
-    return Rows("", table, tuple(structure.columns(table)), definition)
+    return TableData("", table, tuple(structure.columns(table)), definition)

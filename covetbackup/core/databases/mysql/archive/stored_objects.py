@@ -77,8 +77,10 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """The parsed statements; views in an order in which they can be created. `unread` is the number
-    of triggers that were not understood."""
+    """The parsed statements of a script, views in an order in which they can be created.
+
+    `unread` is the number of triggers that were not understood.
+    """
 
     header: bytes
     triggers: tuple[Trigger, ...]
@@ -87,8 +89,7 @@ class Statements:
     unread: int
 
     def script(self, *, tables: Collection[str], views: Collection[str]) -> bytes:
-        """Return the script that creates `views` with the functions they call, and the triggers of
-        `tables`."""
+        """Return the script of `views`, the functions they call, and the triggers of `tables`."""
         wanted = [view for name, view in self.views.items() if name in views]
         calls = {name for view in wanted for name in view.calls}
         return b"".join(
@@ -118,8 +119,10 @@ def read_statements(script: Script) -> Statements:
 
 
 def programs_that(script: Script, applies: Callable[[Script], bool]) -> list[str]:
-    """Return the triggers and routines of `script` whose statement `applies` accepts, as "trigger
-    name" and so on."""
+    """Return the triggers and routines of `script` whose statement `applies` accepts.
+
+    Each is returned as "trigger name" and so on.
+    """
     return [
         *(
             f"trigger {_plain(found['name'])}"
@@ -135,8 +138,10 @@ def programs_that(script: Script, applies: Callable[[Script], bool]) -> list[str
 
 
 def body_of_trigger(shown: str) -> str | None:
-    """Return what comes after FOR EACH ROW in a statement of SHOW CREATE TRIGGER; None if that is
-    not understood."""
+    """Return what follows FOR EACH ROW in a statement that creates a trigger.
+
+    The statement is one of SHOW CREATE TRIGGER; None is returned if it is not understood.
+    """
     statement = shown.encode()
     head = _SHOWN_HEAD.match(statement)
     return statement[head.end() :].decode() if head else None

@@ -25,8 +25,10 @@ _SEQUENCE = re.compile(rb"(?:next|last)val\(" + _NAME + rb"\." + _NAME + rb"\)")
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
-    """A foreign key of `table` that refers to the table `to` ("database.table" if that is in
-    another database)."""
+    """A foreign key of `table` that refers to the table `to`.
+
+    `to` is "database.table" if it is in another database.
+    """
 
     table: str
     name: str
@@ -66,8 +68,10 @@ class Structure:
 
 
 def definitions_in(statement: str) -> dict[str, str]:
-    """Return the definition of each column in a statement that creates a table, and under "" the
-    table's default character set."""
+    """Return the definition of each column in a statement that creates a table.
+
+    Under "" is the table's default character set.
+    """
     found = {
         _text(name): definition.decode() for name, definition in _COLUMN.findall(statement.encode())
     }

@@ -94,8 +94,10 @@ class DumpProgram:
 
 
 def indistinguishable(names: Iterable[str], others: Iterable[str]) -> set[str]:
-    """Return which of `others` the dump program would leave out together with `names`: it ignores
-    case and accents."""
+    """Return which of `others` the dump program would leave out together with `names`.
+
+    It ignores case and accents.
+    """
     folded = {_folded(name) for name in names}
     return {other for other in others if _folded(other) in folded}
 

@@ -39,8 +39,11 @@ _PERIOD = ("ROW START", "ROW END")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A SELECT of one table's rows. Its first result column holds the literals of the `inline`
-    columns; the raw values of the `separate` columns follow, one by one."""
+    """A SELECT of the rows of one table.
+
+    Its first result column holds the literals of the `inline` columns; the raw values of the
+    `separate` columns follow, one by one.
+    """
 
     table: str
     inline: tuple[str, ...]
@@ -115,8 +118,10 @@ Renderer = Callable[[Sequence[bytes | None]], bytes]
 
 
 def renderer(query: Query, are_bytes: Sequence[bool]) -> Renderer:
-    """Return a function that renders a row as values of an INSERT. `are_bytes` says which columns
-    of the result are binary."""
+    """Return a function that renders a row as values of an INSERT.
+
+    `are_bytes` says which columns of the result are binary.
+    """
     writers = [_hexadecimal if is_bytes else _literal for is_bytes in are_bytes[1:]]
 
     def render(row: Sequence[bytes | None]) -> bytes:

@@ -14,8 +14,10 @@ _IN_DUMP = re.compile(rb"MASTER_LOG_FILE='((?:[^'\\]|\\.)+)', MASTER_LOG_POS=(\d
 
 @dataclass(frozen=True, slots=True)
 class LogPosition:
-    """A position; `str` returns "binlog.000003:1234" and, if there is one, a space and the GTID
-    set."""
+    """A position in the binary log.
+
+    `str` returns "binlog.000003:1234" and, if there is one, a space and the GTID set.
+    """
 
     file: str
     offset: int
@@ -26,8 +28,10 @@ class LogPosition:
 
 
 def read_position(connection: Connection) -> tuple[LogPosition | None, str]:
-    """Return the current position, or None and the reason. It is a snapshot's only while all writes
-    are blocked."""
+    """Return the current position, or None and the reason.
+
+    It is a snapshot's only while all writes are blocked.
+    """
     version = connection.version
     try:
         rows = connection.rows(version.log_status_statement)

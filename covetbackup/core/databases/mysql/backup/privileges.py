@@ -83,8 +83,10 @@ def _grants(connection: Connection) -> list[str]:
 
 
 def covers(where: str, database: str) -> bool:
-    """Return whether ``where``, such as `shop`.*, matches the whole of `database`; % and _ are
-    wildcards unless escaped by a backslash."""
+    """Return whether ``where``, such as `shop`.*, matches the whole of `database`.
+
+    The characters % and _ are wildcards unless escaped by a backslash.
+    """
     if not where.endswith(".*"):
         return False
     name = where[:-2].strip("`").replace("``", "`")

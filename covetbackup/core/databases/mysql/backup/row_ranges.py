@@ -139,8 +139,10 @@ def _end_of_step(
 
 
 def conditions(key: str, bounds: Sequence[int]) -> list[str]:
-    """Return the conditions of ranges that end before each of `bounds`, and of the last one:
-    together they cover all integers."""
+    """Return the conditions of ranges that end before each of `bounds`, and of the last one.
+
+    Together they cover all integers.
+    """
     starts = ["", *(f"{key} >= {bound}" for bound in bounds)]
     ends = [*(f"{key} < {bound}" for bound in bounds), ""]
     return [" AND ".join(filter(None, pair)) for pair in zip(starts, ends, strict=True)]

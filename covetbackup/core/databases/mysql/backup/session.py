@@ -152,8 +152,11 @@ class LogicalBackup:
         self._snapshot: Snapshot | None = None
 
     def groups(self) -> Iterator[Sequence[Member]]:
-        """Yield the structure before the rows: so the snapshot is as recent as possible, and no
-        dump program waits for its reader while the structure is stored."""
+        """Yield the structure before the rows.
+
+        So the snapshot is as recent as possible, and no dump program waits for its reader while the
+        structure is stored.
+        """
         yield tuple(self._structure())
         with translated(self._settings):
             members = self._row_members()
@@ -323,8 +326,10 @@ class LogicalBackup:
         return counting.count(self._leader, self._settings.database, tables, stop=stop)
 
     def finish(self) -> BackupSummary:
-        """Return what is known of the backup. Raises `Incomplete`, and `ServerBusy` if definitions
-        changed meanwhile."""
+        """Return the summary of the backup.
+
+        Raises `Incomplete`, and `ServerBusy` if definitions changed meanwhile.
+        """
         if self._snapshot is None:
             raise Incomplete("the rows were not read to their end")
         counts: dict[str, int] = {}

@@ -41,7 +41,7 @@ class RowsSource(Protocol):
 
     @property
     def messages(self) -> str:
-        """What a program wrote to stderr."""
+        """The output of a program on stderr."""
 
     def __enter__(self) -> Iterator[bytes]: ...
 
@@ -57,8 +57,11 @@ class RowsSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The moment of a snapshot. `position` is None for the reason `why_not`; `locked_ms` is how
-    long writes were blocked, 0 if they were not."""
+    """The moment of a snapshot.
+
+    `position` is None for the reason `why_not`; `locked_ms` is how long writes were blocked, 0 if
+    they were not.
+    """
 
     taken_at: datetime
     position: LogPosition | None = None

@@ -1,5 +1,8 @@
-"""`users.sql`: the accounts and roles of a whole server with their grants, as far as the backup
-account may see them. A restore can create missing accounts from it (`server.accounts`)."""
+"""The member `users.sql`: accounts and roles of a whole server with their grants.
+
+It has what the backup account may see. A restore can create missing accounts from it
+(`server.accounts`).
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,10 @@ _SERVERS_OWN = ("mariadb.sys", "mysql.sys", "mysql.session", "mysql.infoschema",
 
 
 def users_source(connection: Connection, *, warn: Callable[[str], None]) -> Source:
-    """Return a source of the script, read on entry; without the privileges for it only a comment,
-    and `warn` is called."""
+    """Return a source of the script, read on entry.
+
+    Without the privileges for it the script is only a comment, and `warn` is called.
+    """
 
     @contextmanager
     def opened() -> Iterator[Iterator[bytes]]:

@@ -16,8 +16,10 @@ COUNT_BUDGET_BYTES = 1 << 30
 
 
 def affordable(tables: Sequence[Table]) -> list[Table]:
-    """Return the tables to count exactly, smallest first, without those of non-transactional
-    engines, whose counts cannot be compared."""
+    """Return the tables to count exactly, smallest first.
+
+    Tables of non-transactional engines are left out: their counts cannot be compared.
+    """
     selected = []
     budget = COUNT_BUDGET_BYTES
     for table in sorted(tables, key=lambda each: (each.size_bytes, each.name)):
@@ -32,12 +34,12 @@ def affordable(tables: Sequence[Table]) -> list[Table]:
 def count(
     connection: Connection, database: str, tables: Sequence[Table], *, stop: Callable[[], bool]
 ) -> dict[str, int]:
-    """Count the rows of `tables` in the connection's transaction, and end that; stop between two
-    tables when `stop` returns true.
+    """Count the rows of `tables` in the connection's transaction, and end it.
 
-    A counted table stays locked against ALTER until the transaction ends. An ALTER that waited for
-    us could make the dump programs wait for it, and us for them: so a table that is not available
-    within the session's lock_wait_timeout is not counted.
+    Counting stops between two tables when `stop` returns true. A counted table stays locked against
+    ALTER until the transaction ends. An ALTER that waited for us could make the dump programs wait
+    for it, and us for them: so a table that is not available within the session's lock_wait_timeout
+    is not counted.
     """
     counts = {}
     for table in tables:

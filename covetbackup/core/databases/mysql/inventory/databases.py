@@ -16,8 +16,10 @@ FROM information_schema.SCHEMATA ORDER BY SCHEMA_NAME
 
 
 def discover(connection: Connection) -> Discovered:
-    """Return the databases that the account may see, without the server's own and those of
-    unfinished restores."""
+    """Return the databases that the account may see.
+
+    The server's own ones and those of unfinished restores are left out.
+    """
     return Discovered(
         tuple(
             FoundDatabase(name, int(size or 0))
@@ -33,8 +35,7 @@ def database_names(connection: Connection) -> list[str]:
 
 
 def refuse_absent(connection: Connection) -> None:
-    """Raise `LoginRefused` if the database of `connection` does not exist, or is hidden from this
-    account."""
+    """Raise `LoginRefused` if the database of `connection` does not exist, or is hidden from it."""
     query = "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
     if connection.value(query, [connection.settings.database]) is None:
         raise LoginRefused(

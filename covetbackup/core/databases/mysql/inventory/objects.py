@@ -1,4 +1,4 @@
-"""What a database holds besides rows: objects by kind, sequences, definers, properties.
+"""Objects of a database besides rows: objects by kind, sequences, definers, properties.
 
 Reads information_schema only. Values are strings, ready for an `Inventory`.
 """
@@ -80,8 +80,7 @@ def definers(connection: Connection, database: str) -> tuple[str, ...]:
 
 
 def properties(connection: Connection, database: str) -> dict[str, str]:
-    """Return the properties that a restore must recreate around the dump, and those that describe
-    the server."""
+    """Return the properties that a restore must recreate around the dump, and the server's."""
     names = ("lower_case_table_names", "max_allowed_packet", "time_zone", "log_bin")
     variables = {name: str(connection.value(f"SELECT @@global.{name}")) for name in names}
     return {
@@ -107,8 +106,10 @@ def _engines(connection: Connection, database: str) -> dict[str, int]:
 
 
 def missing_accounts(connection: Connection, accounts: tuple[str, ...]) -> list[str]:
-    """Return which of `accounts` (user@host) this server lacks; none if this account may not read
-    them."""
+    """Return which of `accounts` (user@host) this server lacks.
+
+    None is returned if this account may not read them.
+    """
     query = "SELECT concat(User, '@', Host) FROM mysql.user"
     try:
         known = set(connection.strings(query))

@@ -1,5 +1,7 @@
-"""Options of a database itself: character set and collation, MariaDB's comment, MySQL's default
-encryption and its read-only state. No dump holds them.
+"""Options of a database itself, which no dump holds.
+
+These are character set and collation, MariaDB's comment, MySQL's default encryption and its
+read-only state.
 """
 
 from __future__ import annotations
@@ -19,8 +21,11 @@ _SCHEMA = "FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
 
 
 def read_options(connection: Connection, database: str) -> dict[str, str]:
-    """Return the options of `database` as a backup's settings store them: none if there is no such
-    database, and without those that its server does not know or that have their default."""
+    """Return the options of `database` as the settings of a backup store them.
+
+    There are none if the database does not exist; those that its server does not know, or that have
+    their default, are left out.
+    """
     columns = ["DEFAULT_CHARACTER_SET_NAME", "DEFAULT_COLLATION_NAME"]
     names = ["character_set", "collation"]
     if _has_comment(connection):
@@ -37,10 +42,11 @@ def read_options(connection: Connection, database: str) -> dict[str, str]:
 
 
 def options_sql(connection: Connection, options: Mapping[str, str]) -> str:
-    """Return `options`, of `read_options` or a backup's settings, for a statement that creates or
-    alters a database. An empty comment is included, so that an earlier one does not stay.
+    """Return `options` for a statement that creates or alters a database.
 
-    Raises `BadSetting` for an invalid character set or collation.
+    They are from `read_options` or from the settings of a backup. An empty comment is included, so
+    that an earlier one does not stay. Raises `BadSetting` for an invalid character set or
+    collation.
     """
     parts = []
     if options.get("character_set") and options.get("collation"):

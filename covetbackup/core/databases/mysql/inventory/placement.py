@@ -1,5 +1,7 @@
-"""Storage locations in table definitions: directories and general tablespaces of the original
-server, which another one need not have, and in which two databases could not have the same table.
+"""Storage locations in table definitions: directories and general tablespaces.
+
+They are those of the original server: another one need not have them, and two databases could not
+have the same table in them.
 """
 
 from __future__ import annotations
@@ -23,8 +25,10 @@ _LOCATION = re.compile(
 
 
 def without_locations(script: Script, tablespaces: set[str]) -> tuple[Script, list[str]]:
-    """Return the table definitions `script` without directories and without general tablespaces
-    that are not among `tablespaces`, and what was left out."""
+    """Return the table definitions `script` without storage locations, and what was left out.
+
+    General tablespaces among `tablespaces` stay.
+    """
     left_out: dict[str, None] = {}
 
     def keep(found: re.Match[bytes]) -> bytes:
@@ -43,8 +47,7 @@ def without_locations(script: Script, tablespaces: set[str]) -> tuple[Script, li
 
 
 def tablespaces_of(connection: Connection) -> set[str]:
-    """Return the names of the general tablespaces of a server; none if this account may not read
-    them."""
+    """Return the names of a server's general tablespaces; none if this account may not see them."""
     if connection.version.is_mariadb:
         return set()
     try:

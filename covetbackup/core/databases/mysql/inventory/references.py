@@ -1,7 +1,8 @@
-"""References to databases: a database's own name, in bodies with which a copy would act on the
-original, and names of others, which must be on a server before it can be restored there.
+"""References of a database to itself and to others.
 
-Read when a backup is taken and stored in its settings, so that a restore can check both.
+Bodies that name their own database make a copy act on the original; other databases that are named
+must be on a server before this one can be restored there. Both are read when a backup is taken and
+stored in its settings, so that a restore can check them.
 """
 
 from __future__ import annotations
@@ -52,8 +53,10 @@ VIEW, DEFAULT, KEY = "view", "default", "foreign key"
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """A table, sequence or function `name` of `database` that `dependent` needs: a view, or a table
-    for a default or a foreign key of it, as `kind` says."""
+    """A table, sequence or function `name` of another `database` that `dependent` needs.
+
+    `kind` says what that is: a view, or a table for a default or a foreign key of it.
+    """
 
     kind: str
     dependent: str
@@ -110,8 +113,10 @@ def _dependencies(connection: Connection, own_name: Renaming) -> Iterator[Depend
 
 
 def self_references(expected: Inventory) -> list[str]:
-    """Return the triggers, routines and events whose bodies name the database that was backed up;
-    nothing for a backup that did not record them."""
+    """Return the triggers, routines and events whose bodies name the database that was backed up.
+
+    There are none for a backup that did not record them.
+    """
     return [str(name) for name in json.loads((expected.settings or {}).get(SELF_REFERENCES, "[]"))]
 
 
@@ -141,8 +146,10 @@ def warnings(expected: Inventory) -> list[str]:
 
 
 def acts_on_original(expected: Inventory, target: str) -> str:
-    """Return a warning for a restore as `target` about bodies that would act on the original; "" if
-    there are none, or the name stays."""
+    """Return a warning for a restore as `target` about bodies that would act on the original.
+
+    It is "" if there are none, or the name stays.
+    """
     name = (expected.settings or {}).get("database", "")
     referring = self_references(expected)
     if not referring or not is_copy(expected, target):
@@ -154,10 +161,10 @@ def acts_on_original(expected: Inventory, target: str) -> str:
 
 
 def disabled_events(expected: Inventory, target: str, *, replaces: bool) -> str:
-    """Return a warning for a restore as `target` about events that will be disabled; "" if there
-    are none.
+    """Return a warning for a restore as `target` about events that will be disabled.
 
-    In a copy that replaces a database only those do not run whose bodies name the original.
+    It is "" if there are none. In a copy that replaces a database only those do not run whose
+    bodies name the original.
     """
     count = (expected.objects or {}).get("event", 0)
     if not count or not is_copy(expected, target):
@@ -177,8 +184,10 @@ def is_copy(expected: Inventory, target: str) -> bool:
 def refuse_missing_dependencies(
     connection: Connection, expected: Inventory, selected: Collection[str] | None = None
 ) -> None:
-    """Raise `BadSetting` naming objects of other databases that this server lacks and without which
-    a view or a table could not be created. With `selected`, only those of these tables and views.
+    """Raise `BadSetting` naming objects of other databases that this server lacks.
+
+    Without them a view or a table could not be created. With `selected`, only those of these tables
+    and views are checked.
     """
     missing = [
         dependency

@@ -1,5 +1,6 @@
-"""Requirements of a backup's tables on a server: a max_allowed_packet that holds their rows, and
-names that may differ in case alone. Recorded by the backup, checked before a restore.
+"""Requirements of a backup's tables on a server, recorded by the backup, checked before a restore.
+
+They are a max_allowed_packet that holds their rows, and names that may differ in case alone.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ _MEBIBYTE = 1 << 20
 
 
 def widest(longest: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    """Return the length of the longest line by table, from those of each member, in bytes; only
-    lengths that a single row must have caused."""
+    """Return the length of the longest line by table, in bytes, from those of each member.
+
+    Only lengths that a single row must have caused are counted.
+    """
     found: dict[str, int] = {}
     for each in longest:
         for table, size in each.items():

@@ -24,8 +24,7 @@ class Table:
 
     @property
     def has_own_rows(self) -> bool:
-        """Whether the dump programs write its rows; not if those are in other tables, or outside of
-        the server."""
+        """Whether the dump programs write its rows; not if they are elsewhere."""
         return self.engine.upper() not in _ENGINES_WITHOUT_ROWS
 
     @property
@@ -81,6 +80,7 @@ WHERE t.TABLE_SCHEMA = %s AND t.TABLE_NAME NOT IN (%s, %s) ORDER BY t.TABLE_NAME
 
 
 def list_tables(connection: Connection, database: str) -> TableListing:
+    """Return the tables, views and sequences of `database`, and what a dump leaves out."""
     tables, views, sequences, not_dumped = [], [], [], []
     for name, kind, engine, size, estimate, transactional in connection.rows(
         _TABLES, [database, *metadata_tables.TABLES]

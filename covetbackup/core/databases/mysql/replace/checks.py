@@ -18,7 +18,7 @@ def checks(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     """Yield whether the existing database can be replaced, and which sessions use it."""
     name = wanted.request.database
     try:
-        retained.refuse_unfit(connection, name)
+        retained.refuse_irreplaceable(connection, name)
         retained.refuse_stationary(wanted.expected)
     except CovetError as error:
         yield failed("Name", error)

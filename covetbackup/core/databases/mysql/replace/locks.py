@@ -46,8 +46,10 @@ _WAITING_STATE = "Waiting for table metadata lock"
 def metadata_lock_queue(
     connect: Callable[[], Connection], tables: Iterable[TableName]
 ) -> Iterator[MetadataLockQueue]:
-    """Yield a queue for a statement that locks all `tables`; end its sessions, and so release its
-    locks, on exit. `connect` opens one session."""
+    """Yield a queue for a statement that locks all `tables`.
+
+    Its sessions are ended, and so its locks released, on exit. `connect` opens one session.
+    """
     with ExitStack() as stack:
         watcher = stack.enter_context(connect())
         watcher.execute("SET SESSION lock_wait_timeout = 0")
@@ -85,11 +87,11 @@ class MetadataLockQueue:
         statements: Sequence[str],
         rollback: Callable[[Connection], object],
     ) -> None:
-        """Lock `tables`, at least one, run `statements`, which need those locks, and keep each
-        table locked by a session of its own; on a failure call `rollback` before any other session
-        gets a lock.
+        """Lock `tables`, run `statements`, and keep each table locked by a session of its own.
 
-        LOCK TABLES is not what keeps them: it also locks what a table's keys and triggers lead to.
+        There is at least one table, and the statements need these locks. On a failure `rollback` is
+        called before any other session gets a lock. LOCK TABLES is not what keeps them: it also
+        locks the tables that keys and triggers refer to.
         """
         with self._connect() as first:
             first.execute(f"LOCK TABLES {', '.join(f'{name_sql(each)} WRITE' for each in tables)}")
@@ -135,8 +137,10 @@ class MetadataLockQueue:
             self._enqueue(actions.get(table, ()))
 
     def release(self) -> list[str]:
-        """Release the tables, to the actions that wait there before all other sessions; return what
-        these returned, when all of them are over."""
+        """Release the tables to the actions that wait there before all other sessions.
+
+        Returns what these returned, when all of them have ended.
+        """
         while self._held:
             self._held.pop(next(iter(self._held))).release()
         queued, self._queued = self._queued, []
@@ -162,7 +166,7 @@ class MetadataLockQueue:
         )
 
     def is_blocked_on(self, table: TableName) -> bool:
-        """Whether the statement has locked the table before `table` and waits for this one.
+        """Return whether the statement has locked the table before `table` and waits for this one.
 
         The first of these alone may be due to another session, which the statement waits for.
         """

@@ -33,8 +33,10 @@ def create_target(connection: Connection, name: str, target: str, expected: Inve
 
 
 def rename_tables(connection: Connection, name: str, target: str) -> None:
-    """Rename all tables and sequences of the scratch database `name`, in one statement, into the
-    database `target`; create those again that cannot be renamed."""
+    """Rename all tables and sequences of the scratch database `name` into the database `target`.
+
+    That is one statement. Objects that cannot be renamed are created again.
+    """
     query = "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s"
     for trigger in connection.strings(query, [name]):
         # A table with triggers may not change its database.
@@ -80,8 +82,11 @@ def create_stored_objects(client: ClientProgram, target: str, scripts: Sequence[
 
 
 def complete_target(connection: Connection, target: str, objects: dict[str, int]) -> None:
-    """Compare the counts of `target` by kind of object with `objects`, those of the scratch
-    database, and remove the marker: the restore is committed. Raises `ResultDiffers`."""
+    """Compare the counts of `target` with those of the scratch database, and remove the marker.
+
+    `objects` are the counts by kind of object. With the marker removed the restore is committed.
+    Raises `ResultDiffers`.
+    """
     have = catalog.object_counts(connection, target)
     have["index"] -= 1  # that of the marker table
     have = {kind: count for kind, count in have.items() if count}

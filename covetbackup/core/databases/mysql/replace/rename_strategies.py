@@ -1,5 +1,4 @@
-"""Ways to rename the tables of two databases in one statement while writers to those with triggers
-are blocked.
+"""Ways to rename the tables of two databases in one statement while writers are blocked.
 
 A table with triggers cannot change its database: they are dropped before, and created again on the
 table that takes its place. A session that wrote in between would write without them. How writers
@@ -52,12 +51,17 @@ class RenameStrategy(Protocol):
     can_change_routines: bool
 
     def rename(self) -> None:
-        """Drop the triggers of the old database and rename all tables: the commit point. Writers
-        are still blocked."""
+        """Drop the triggers of the old database and rename all tables: the commit point.
+
+        Writers are still blocked.
+        """
 
     def create_triggers(self) -> list[str]:
-        """Create the triggers of the new tables and unblock writers (in MySQL they are unblocked
-        when the context is left). Returns what could not be created and why, a line each."""
+        """Create the triggers of the new tables and unblock writers.
+
+        In MySQL they are unblocked when the context is left. Returns what could not be created and
+        why, a line each.
+        """
 
 
 def rename_strategy(

@@ -19,9 +19,9 @@ class MysqlReplacement:
         self._settings = settings
         self._password = password
 
-    def refuse_unfit(self, name: str) -> None:
+    def refuse_irreplaceable(self, name: str) -> None:
         with server_connection(self._settings, self._password) as connection:
-            retained.refuse_unfit(connection, name)
+            retained.refuse_irreplaceable(connection, name)
 
     def sessions(self, name: str) -> list[Session]:
         with server_connection(self._settings, self._password) as connection:
@@ -31,9 +31,9 @@ class MysqlReplacement:
         with server_connection(self._settings, self._password) as connection:
             return retained.identity_of(connection, name)
 
-    def name_of(self, identity: str) -> str | None:
+    def find_by_identity(self, identity: str) -> str | None:
         with server_connection(self._settings, self._password) as connection:
-            return retained.name_of(connection, identity)
+            return retained.find_by_identity(connection, identity)
 
     def free_name(self, name: str, now: datetime) -> str:
         with server_connection(self._settings, self._password) as connection:

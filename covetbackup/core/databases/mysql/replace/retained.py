@@ -26,7 +26,7 @@ _PRIVILEGES = (
 _EXAMPLE = "_replaced_20260101_000000"
 
 
-def refuse_unfit(connection: Connection, target: str) -> None:
+def refuse_irreplaceable(connection: Connection, target: str) -> None:
     """Raise `BadSetting` or `DatabaseError` unless `target` exists and may be replaced here."""
     if target.lower() in SERVERS_OWN or target.startswith(PREFIX):
         raise BadSetting(
@@ -119,10 +119,11 @@ def free_retained_name(connection: Connection, target: str, now: datetime) -> st
 
 
 def identity_of(connection: Connection, name: str) -> str | None:
-    """Return what stays the same when the tables are renamed into another database, and no other
-    database ever has; None if there is no database `name`.
+    """Return the identity of the database `name`, None if it does not exist.
 
-    One without a stored identity gets a new value each time, so that it is never taken for another.
+    It stays the same when the tables are renamed into another database, and no other database ever
+    has it. A database without a stored identity gets a new value each time, so that it is never
+    taken for another.
     """
     if not _exists(connection, name):
         return None
@@ -132,7 +133,7 @@ def identity_of(connection: Connection, name: str) -> str | None:
     return identity
 
 
-def name_of(connection: Connection, identity: str) -> str | None:
+def find_by_identity(connection: Connection, identity: str) -> str | None:
     """Return the name that the database of that identity has now; None if it is gone."""
     found = metadata_tables.find_by_identity(connection, identity)
     return found[0] if len(found) == 1 else None

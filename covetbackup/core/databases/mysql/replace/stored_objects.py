@@ -1,8 +1,8 @@
-"""The stored objects of a database, which cannot be renamed with its tables: triggers, routines,
-views and events. They are read as statements that create each again, in this or another database.
+"""The stored objects of a database: triggers, routines, views and events.
 
-Through the driver, not the client programs: a swap that died halfway must be recoverable with
-nothing but a connection.
+They cannot be renamed with its tables, and are read as statements that create each again, in this
+or another database. That is done by the driver, not by the client programs: a swap that ended
+halfway must be recoverable with nothing but a connection.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class StoredObject:
 
 
 def read_objects(connection: Connection, database: str, *, becomes: str) -> list[StoredObject]:
-    """Return all stored objects of `database`, for a database called `becomes`, in an order in
-    which they can be created there: views may call routines. Leaves `database` in use.
+    """Return all stored objects of `database`, for a database called `becomes`.
 
-    Raises `DatabaseError` for what this account may not read.
+    They are in an order in which they can be created there: views may call routines. Leaves
+    `database` in use. Raises `DatabaseError` for those that this account may not read.
     """
     connection.execute(f"USE {quoted(database)}")
     return [
@@ -151,8 +151,10 @@ def account_sql(definer: str) -> str:
 def create_objects(
     connection: Connection, database: str, objects: Sequence[StoredObject]
 ) -> list[str]:
-    """Create `objects` in `database`, events disabled; return those that could not be created and
-    why, a line each."""
+    """Create `objects` in `database`, with events disabled.
+
+    Returns those that could not be created and why, a line each.
+    """
     connection.execute(f"USE {quoted(database)}")
     failures = []
     for each in objects:
@@ -178,11 +180,11 @@ def _reset_session(connection: Connection) -> None:
 def create_routines(
     connection: Connection, database: str, objects: Sequence[StoredObject]
 ) -> list[str]:
-    """Make `objects` the routines of `database`; return those that could not be created and why, a
-    line each.
+    """Make `objects` the routines of `database`.
 
-    Functions and procedures that are the same stay, with the privileges granted on them: triggers
-    may call them meanwhile. A package is dropped with its body.
+    Returns those that could not be created and why, a line each. Functions and procedures that are
+    the same stay, with the privileges granted on them: triggers may call them meanwhile. A package
+    is dropped with its body.
     """
     connection.execute(f"USE {quoted(database)}")
     same = [
@@ -228,11 +230,10 @@ UNION ALL SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES
 def restore_triggers(
     connection: Connection, database: str, triggers: Sequence[StoredObject]
 ) -> list[str]:
-    """Make `triggers` those of `database` again; return those that could not be created and why, a
-    line each.
+    """Make `triggers` those of `database` again.
 
-    If any is missing or different all are created anew: one that is left would fire before those it
-    used to follow.
+    Returns those that could not be created and why, a line each. If any is missing or different all
+    are created anew: one that is left would fire before those it used to follow.
     """
     if read_triggers(connection, database) == list(triggers):
         return []

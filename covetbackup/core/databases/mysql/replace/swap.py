@@ -31,7 +31,7 @@ from covetbackup.core.databases.mysql.replace.rename_strategies import (
     rename_strategy,
     rename_tables_sql,
 )
-from covetbackup.core.databases.mysql.replace.retained import refuse_unfit
+from covetbackup.core.databases.mysql.replace.retained import refuse_irreplaceable
 from covetbackup.core.databases.mysql.replace.stored_objects import (
     ROUTINES,
     account_sql,
@@ -82,7 +82,7 @@ def swap_databases(
     `DatabaseError`; the last also when all tables were renamed but objects of the new database
     could not be created, which it then names.
     """
-    refuse_unfit(connection, target)
+    refuse_irreplaceable(connection, target)
     _configure_session(connection)
     if connection.value("SELECT GET_LOCK(%s, 0)", [retained_as]) != 1:
         raise ServerBusy(f"another session is creating {retained_as!r}", "try again later")
@@ -110,8 +110,10 @@ def _configure_session(connection: Connection) -> Connection:
 
 
 def recover(connection: Connection) -> list[str]:
-    """Roll back or finish every swap that died halfway on this server; return the names under which
-    their databases were to be retained."""
+    """Roll back or finish every swap that ended halfway on this server.
+
+    Returns the names under which their databases were to be retained.
+    """
     _configure_session(connection)
     plans = metadata_tables.open_plans(connection)
     return [name for name in plans if _recover_one(connection, name)]
@@ -192,9 +194,11 @@ def prepare(connection: Connection, plan: SwapPlan) -> None:
 
 
 def wait_until_unused(connection: Connection, target: str) -> None:
-    """Wait until no session uses a table: triggers dropped while one does could not be created
-    again before it ends. One table after another, as MySQL with GTIDs locks no tables of several
-    engines together."""
+    """Wait until no session uses a table.
+
+    Triggers dropped while one does could not be created again before it ends. The tables are locked
+    one after another, as MySQL with GTIDs locks no tables of several engines together.
+    """
     for table in list_tables(connection, target).tables:
         connection.execute(f"LOCK TABLES {quoted(target)}.{quoted(table.name)} WRITE")
     connection.execute("UNLOCK TABLES")
@@ -215,9 +219,10 @@ def _rename_rest(connection: Connection, plan: SwapPlan) -> None:
 def create_triggers(
     connection: Connection, plan: SwapPlan, strategy: RenameStrategy
 ) -> tuple[list[str], bool]:
-    """Create the routines and triggers of the new tables, which were renamed. Returns what could
-    not be created and why, a line each, and whether routines were created: if not, that is due once
-    writers are unblocked.
+    """Create the routines and triggers of the new tables, which were renamed.
+
+    Returns what could not be created and why, a line each, and whether routines were created: if
+    not, that is due once writers are unblocked.
 
     Routines first, while writers are blocked: triggers call them. But a running function that waits
     to write to a locked table would be waited for in vain, so the wait is short: then the triggers

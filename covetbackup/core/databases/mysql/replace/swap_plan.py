@@ -1,5 +1,7 @@
-"""The plan of the swap of two databases: which tables are renamed to what, and which stored objects
-have to be created again. It is written down in a table of the database that will be retained.
+"""The plan of the swap of two databases.
+
+It says which tables are renamed to what, and which stored objects have to be created again, and is
+stored in a table of the database that will be retained.
 """
 
 from __future__ import annotations
@@ -43,8 +45,10 @@ class SwapPlan:
 
     @property
     def tables_with_triggers(self) -> list[TableName]:
-        """The tables of `target` that have triggers or will have them: no session may write to one
-        while it lacks them."""
+        """The tables of `target` that have triggers or will have them.
+
+        No session may write to one while it lacks them.
+        """
         upcoming = {trigger.table for trigger in self.new_triggers} & set(self.old_tables)
         existing = {trigger.table for trigger in self.old_triggers}
         return [(self.target, name) for name in sorted(upcoming | existing)]

@@ -1,5 +1,8 @@
-"""CHECK constraints that rows break: rows written with check_constraint_checks off, or before the
-constraint's functions or the session's time zone were others. They are restored as they were."""
+"""CHECK constraints that rows break.
+
+Such rows were written with check_constraint_checks off, or before the constraint's functions or the
+session's time zone were changed. They are restored as they were.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,10 @@ def broken(
     tables: Collection[str] | None = None,
     stop: Callable[[], bool],
 ) -> list[str]:
-    """The constraints, as table.name, that rows of `tables` (None: all) break. Reads each table
-    with constraints; ends early when `stop` says so."""
+    """Return the constraints, as table.name, that rows of `tables` (None: all) break.
+
+    Reads each table with constraints; ends early when `stop` returns true.
+    """
     if not connection.version.is_mariadb:
         return []
     found = []
@@ -49,6 +54,7 @@ def _is_broken(connection: Connection, database: str, table: str, clause: str) -
 
 
 def note_of(names: Collection[str]) -> str:
+    """Return the note about broken constraints, given their names."""
     return (
         f"rows break CHECK constraints and were restored as they were: {', '.join(sorted(names))};"
         " the next change of such a row will be refused"

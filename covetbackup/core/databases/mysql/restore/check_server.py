@@ -1,4 +1,4 @@
-"""What must be true of a server before a restore writes its first byte there."""
+"""Checks of a server before a restore writes its first byte there."""
 
 from __future__ import annotations
 
@@ -47,9 +47,12 @@ def definer_of(request: RestoreRequest) -> str:
     return f"{quoted(user)}@{quoted(host)}"
 
 
-def refuse_unfit(connection: Connection, expected: Inventory) -> None:
-    """Raises `BadSetting` when the server is of the other flavour, older than the backup's, one
-    that would take rows in force for history, or would add keys to tables."""
+def check_requirements(connection: Connection, expected: Inventory) -> None:
+    """Raise `BadSetting` for a server that cannot take the backup.
+
+    It is of the other flavour, older than the backup's, one that would take current rows for
+    history, or one that would add keys to tables.
+    """
     key_rules.set_off(connection)
     text = (expected.settings or {}).get("server_version", "")
     if not text:
@@ -76,7 +79,7 @@ def refuse_unfit(connection: Connection, expected: Inventory) -> None:
 
 
 def risks(connection: Connection, expected: Inventory, request: RestoreRequest) -> list[str]:
-    """What may go otherwise than the person expects, one line each."""
+    """Return a warning for each thing that may be different after the restore, one line each."""
     settings = expected.settings or {}
     lines = []
     keeps_owner = request.owner_policy is OwnerPolicy.KEEP

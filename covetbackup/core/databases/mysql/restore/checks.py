@@ -35,8 +35,10 @@ from covetbackup.core.stream.secret import Secret
 def check_new_database(
     settings: ConnectionSettings, password: Secret | None, wanted: CheckInput
 ) -> list[Check]:
-    """Return the checks in the order in which a restore would meet them. A server that does not
-    answer is a check that failed."""
+    """Return the checks in the order in which a restore would meet them.
+
+    A server that does not answer is a check that failed.
+    """
     try:
         with server_connection(settings, password) as connection:
             return [
@@ -55,7 +57,7 @@ def _fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     yield tried(
         "Version",
         taken_from(wanted),
-        lambda: check_server.refuse_unfit(connection, expected),
+        lambda: check_server.check_requirements(connection, expected),
     )
     tables = None if wanted.chosen is None else wanted.chosen.tables
     for one in requirements.unmet(connection, expected, tables):

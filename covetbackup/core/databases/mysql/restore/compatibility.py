@@ -1,4 +1,4 @@
-"""What is looked at whatever goes to a MySQL or MariaDB server, new databases or rows."""
+"""Checks of a MySQL or MariaDB server that are the same for new databases and for rows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from covetbackup.core.text import size_text
 
 
 def answer(connection: Connection) -> Check:
+    """Return the check of the server that answered: it passed."""
     return Check(Level.PASS, "Target server", f"{connection.version} answers.")
 
 
 def tried(title: str, good: str, act: Callable[[], str | None]) -> Check:
-    """What `act` says, else `good`; the error it raises makes a failure."""
+    """Return a passed check with what `act` returns, else `good`; failed if it raises."""
     try:
         return Check(Level.PASS, title, act() or good)
     except CovetError as error:
@@ -24,15 +25,21 @@ def tried(title: str, good: str, act: Callable[[], str | None]) -> Check:
 
 
 def taken_from(wanted: CheckInput) -> str:
+    """Return a sentence that names the version of the backup's server."""
     version = (wanted.expected.settings or {}).get("server_version", "an unknown version")
     return f"The backup is of {version}."
 
 
 def difference(text: str) -> Check:
+    """Return the warning for a difference that `text` describes."""
     return Check(Level.WARNING, "Differences", f"{text[:1].upper()}{text[1:]}.")
 
 
 def disk_space(plain_bytes: int | None) -> Check:
+    """Return the check of disk space, which no such server tells.
+
+    `plain_bytes` is the size of the dump, None if it is unknown.
+    """
     need = f"about {size_text(plain_bytes)} and indexes" if plain_bytes else "an unknown size"
     detail = f"A server does not tell how much is free; needed is {need}."
     return Check(Level.UNKNOWN, "Disk space", detail)

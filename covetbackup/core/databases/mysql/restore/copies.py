@@ -1,5 +1,7 @@
-"""A database that is restored under another name than it was backed up under: what of it is put
-right, what would still act on the original, and which events it runs.
+"""Restore of a database under another name than it was backed up under.
+
+Bodies of stored objects may still name the original; this says which are changed, which would act
+on the original, and which events run.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ def programs_in(script: Script, expected: Inventory, name: str) -> Script:
 
 
 class Copy:
-    """What of a restore as `target` is a copy's. `notes` are what the result has to say of it."""
+    """The changes of stored objects in a restore as `target`; `notes` are for the result."""
 
     def __init__(
         self, expected: Inventory, target: str, *, replaces: bool, enables_events: bool
@@ -92,8 +94,11 @@ class Copy:
             self._naming += programs_that(script, self._names_original)
 
     def events_to_run(self, script: Script) -> set[str]:
-        """Return the names of the events that will run: those that did, but of a copy none unless
-        that was asked for; of one that replaces a database those that do not name the original."""
+        """Return the names of the events that will run, of those that did.
+
+        Of a copy none runs unless that was requested; of one that replaces a database those run
+        that do not name the original.
+        """
         enabled = rewrite.enabled_events(script)
         if not self._is_copy:
             return enabled

@@ -1,4 +1,4 @@
-"""What restores of MySQL and MariaDB can do, and how to ask for it. Contacts no server."""
+"""Options of restores of MySQL and MariaDB, and what they can do. No server is contacted."""
 
 from __future__ import annotations
 

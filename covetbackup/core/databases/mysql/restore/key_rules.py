@@ -20,8 +20,11 @@ _RULES = {
 
 
 def set_off(connection: Connection) -> str:
-    """Allow tables without a primary key in this session; the assignments that do so in others,
-    "" if none are needed. Raises `BadSetting` if this account may not."""
+    """Allow tables without a primary key in this session.
+
+    Returns the assignments that do so in other sessions, "" if none are needed. Raises `BadSetting`
+    if this account may not.
+    """
     found = []
     for name in _rules(connection):
         # Of this session it may be off already, and others begin with the global value.
@@ -48,7 +51,7 @@ def _rules(connection: Connection) -> list[str]:
 
 
 def risk(connection: Connection) -> str:
-    """What no session can set off, in words, or ""."""
+    """Return in words which rule no session can switch off, or ""."""
     if not connection.version.is_mariadb:
         return ""
     forced = connection.rows("SHOW GLOBAL VARIABLES LIKE 'innodb_force_primary_key'")

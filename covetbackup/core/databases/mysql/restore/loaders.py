@@ -35,7 +35,10 @@ _IN_MARIADB = ("--loose-skip-print-query-on-error",)
 
 @dataclass(frozen=True, slots=True)
 class ClientProgram:
-    """How to run the client. `idle` may raise `Cancelled`; `session` is what it says first."""
+    """The client program and how to run it.
+
+    `idle` may raise `Cancelled`; `session` are the first statements that it sends.
+    """
 
     settings: ConnectionSettings
     password: Secret | None
@@ -77,7 +80,10 @@ class ClientProgram:
 
 
 class RowsSink:
-    """Feeds a running client, whose errors it explains. Whoever writes knows where the end is."""
+    """A sink that feeds a running client and explains its errors.
+
+    Its user knows where the end is.
+    """
 
     def __init__(self, running: CommandSink) -> None:
         self._running = running
@@ -99,8 +105,10 @@ class RowsSink:
 
 
 def range_sink(running: CommandSink, beginning: bytes) -> RowsSink:
-    """For some tables' rows, a range of a dump that has no end mark; `beginning` is what belongs
-    before any range."""
+    """Return a sink for rows of some tables, a range of a dump that has no end mark.
+
+    `beginning` is sent before any range.
+    """
     sink = RowsSink(running)
     try:
         sink.write(beginning)
@@ -111,8 +119,11 @@ def range_sink(running: CommandSink, beginning: bytes) -> RowsSink:
 
 
 class DumpSink:
-    """Feeds a dump to a running client. A cut one ends with status 0 there: hence the look at its
-    last line before the commit."""
+    """A sink that feeds a dump to a running client.
+
+    The client ends with status 0 for a truncated dump: so its last line is checked before the
+    commit.
+    """
 
     def __init__(self, running: CommandSink) -> None:
         self._rows = RowsSink(running)
@@ -170,11 +181,13 @@ class ScriptSink:
 
 
 def refuse_cut(last: bytes) -> None:
+    """Raise `Incomplete` unless `last` is the last line of a whole dump."""
     if not is_end(last):
         raise Incomplete("the dump lacks its last line: it was cut off", "verify the backup")
 
 
 def explained(error: SinkFailed) -> SinkFailed:
+    """Return `error` with a hint for what the client reported."""
     hint = next((hint for sign, hint in _HINTS.items() if sign in error.message), error.hint)
     return SinkFailed(error.message, hint)
 

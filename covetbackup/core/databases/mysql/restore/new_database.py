@@ -120,7 +120,7 @@ class LogicalRestore:
             self._keeper = connect(self._settings, self._password)
             stack.callback(self._keeper.close)
             self._look_at_target()
-            check_server.refuse_unfit(self._keeper, self._expected)
+            check_server.check_requirements(self._keeper, self._expected)
             references.refuse_missing_dependencies(self._keeper, self._expected, self._chosen_names)
             table_checks.refuse_incompatible(
                 [*requirements.unmet(self._keeper, self._expected, self._chosen_names)]
@@ -245,7 +245,7 @@ class LogicalRestore:
             scratch.refuse_taken(self._keeper, target)
             return
         exchange.recover(self._keeper)  # else half a replacement could be replaced
-        replacing.refuse_unfit(self._keeper, target)
+        replacing.refuse_irreplaceable(self._keeper, target)
         replacing.refuse_stationary(self._expected)
         self.retained_as = replacing.free_retained_name(self._keeper, target, datetime.now(UTC))
 
@@ -346,7 +346,7 @@ class LogicalRestore:
         return rewrite.with_definer(script, account) if account else script
 
     def _refuse_other_definers(self, database: str) -> None:
-        """Whoever asked for another owner must not find the old one in a corner."""
+        """Raise `Incomplete` if an object still has the old definer where another was requested."""
         if self._request.owner_policy is OwnerPolicy.KEEP:
             return
         found = catalog.definers(self._keeper, database)

@@ -48,12 +48,15 @@ _LIMIT_SECONDS = 60
 
 
 def scratch_name(now: datetime) -> str:
+    """Return a unique name for a scratch database created at `now`."""
     return f"{PREFIX}{now.astimezone(UTC).strftime(_STAMP)}z_{secrets.token_hex(4)}"
 
 
 def refuse_taken(connection: Connection, target: str) -> None:
-    """Raises `TargetNotEmpty` if a database of that name exists, even an empty one: it may be
-    somebody's, about to be filled."""
+    """Raise `TargetNotEmpty` if a database of that name exists, even an empty one.
+
+    An empty one may be in use, and about to be filled.
+    """
     if len(target) > _LONGEST:
         raise BadSetting(f"the database name {target!r} is longer than {_LONGEST} characters")
     query = "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
@@ -66,7 +69,7 @@ def refuse_taken(connection: Connection, target: str) -> None:
 
 
 def create(connection: Connection, name: str, expected: Inventory) -> None:
-    """A database of that name with the options that `expected` records.
+    """Create the database `name` with the options that `expected` records.
 
     Raises `TargetNotEmpty` if it exists, `DatabaseError`.
     """
@@ -95,8 +98,11 @@ def hold(connection: Connection, name: str) -> None:
 
 
 def end_sessions(connection: Connection, name: str) -> None:
-    """A statement of a client that is gone goes on, and keeps its tables from being dropped; so
-    does the transaction of one that the server has not heard of for hours."""
+    """End the sessions that use the database `name`.
+
+    A statement of a client that is gone goes on, and keeps tables from being dropped; so does the
+    transaction of one that the server has not heard of for hours.
+    """
     query = "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = %s"
     for session in connection.strings(query, [name]):
         try:
@@ -133,8 +139,10 @@ def _drop_database(connection: Connection, name: str, *, say: Callable[[str], No
 
 
 def note_target(connection: Connection, scratch: str, target: str) -> None:
-    """Say in the scratch database that `target` will be made, before it is: one that was killed
-    before it could be marked would be nobody's."""
+    """Record in the scratch database that `target` will be created, before it is.
+
+    A target of a restore that was killed before it could mark it would belong to no restore.
+    """
     # The names are in the comment: one statement, so that no mark is ever seen without them.
     connection.execute(
         f"CREATE TABLE {quoted(scratch)}.{UNFINISHED} (i int PRIMARY KEY) ENGINE = InnoDB"
@@ -143,6 +151,7 @@ def note_target(connection: Connection, scratch: str, target: str) -> None:
 
 
 def forget_target(connection: Connection, scratch: str) -> None:
+    """Remove the record of `note_target`."""
     connection.execute(f"DROP TABLE {quoted(scratch)}.{UNFINISHED}")
 
 
@@ -193,10 +202,13 @@ def cleanup_scratch(
     *,
     say: Callable[[str], None] = _log.warning,
 ) -> list[str]:
-    """Drop what restores begun before `older_than` (aware UTC) left behind when they were killed:
-    scratch databases, and targets that were not whole yet; their names. One whose restore still
-    runs, here or on another machine, is left alone. One that cannot be dropped is told to `say`,
-    with the reason, and the others are dropped all the same."""
+    """Drop what restores that were killed left behind, and return the names.
+
+    These are scratch databases, and targets that were not whole yet, of restores begun before
+    `older_than` (aware UTC). One whose restore still runs, here or on another machine, is left
+    alone. `say` gets the reason for each that cannot be dropped; the others are dropped all the
+    same.
+    """
     with translated(settings), connect(settings, password) as connection:
         return [
             name

@@ -18,9 +18,12 @@ from covetbackup.core.stream.process import CommandSink
 
 
 class SelectiveLoad:
-    """`create` runs the structure of the chosen tables, `finish` their triggers and the views,
-    `drop` removes a foreign key that leads out of them, `start` gives a client that rows are fed
-    to. `chosen` is None until all that it depends on has been read."""
+    """The load of selected tables of a backup.
+
+    `create` runs the structure of the tables, `finish` their triggers and the views, `drop` removes
+    a foreign key that leads out of them, `start` gives a client that rows are fed to. `chosen` is
+    None until all that it depends on has been read.
+    """
 
     def __init__(
         self,
@@ -49,10 +52,10 @@ class SelectiveLoad:
         yield from self._contents.groups(members)
         listing = self._contents.listing
         choice = self._choice = listing.resolve(self._selection)
-        for line in choice.chosen.lines:
+        for line in choice.chosen.notes:
             self._tell(line)
         self._create(listing.structure.script(set(choice.tables), set(choice.sequences)))
-        for key in listing.skipped(choice.tables):
+        for key in listing.omitted_foreign_keys(choice.tables):
             self._drop(key)
         if choice.chosen.with_data:
             yield from self._contents.rows(choice.tables)
@@ -67,7 +70,7 @@ class SelectiveLoad:
 
 
 class Contents:
-    """What of a backup says what is in it, read and kept; and its rows by table."""
+    """The members of a backup that list its contents, and its rows by table."""
 
     def __init__(self) -> None:
         self._map = b""
@@ -101,7 +104,7 @@ class Contents:
             yield found
 
     def sink(self, piece: MemberRange) -> Sink | None:
-        """For all but rows."""
+        """Return the sink for a range of a member, None for rows."""
         if piece.member == parts.MAP:
             return BytesSink(self._keep_map)
         if piece.member in (parts.SCHEMA, parts.PROGRAMS):
@@ -111,7 +114,7 @@ class Contents:
         return None
 
     def header(self, piece: MemberRange) -> bytes:
-        """What belongs before any rows of its member."""
+        """Return what belongs before any rows of the member of a range."""
         return self._headers[piece.member]
 
     def close(self) -> None:

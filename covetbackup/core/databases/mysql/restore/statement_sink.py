@@ -20,8 +20,11 @@ _MOST_BYTES = 1 << 30
 
 
 class StatementSink:
-    """For a section of a dump of rows, in which every line end within a value is escaped. `count`
-    is told how many rows each statement wrote. What would commit is left out."""
+    """A sink for a section of a dump of rows, in which every line end within a value is escaped.
+
+    `count` gets the number of rows that each statement wrote. Statements that would commit are left
+    out.
+    """
 
     def __init__(self, connection: Connection, count: Callable[[int], None]) -> None:
         self._connection = connection

@@ -34,8 +34,8 @@ class MysqlTarget:
             swap.recover(connection)
         return scratch.cleanup_scratch(self._settings, before, self._password, say=say)
 
-    def was_committed(self, trace: str) -> bool | None:
-        """None always: these servers keep no state of transactions that are over."""
+    def was_committed(self, commit_id: str) -> bool | None:
+        """Return None always: these servers keep no state of transactions that are over."""
         return None
 
     def location_of(self, name: str) -> str:

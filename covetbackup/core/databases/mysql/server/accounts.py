@@ -55,9 +55,9 @@ class Account:
 def create_missing(
     connection: Connection, script: str, *, original: str, target: str, definers: Collection[str]
 ) -> list[str]:
-    """Create the accounts of `script` (users.sql) that the database `original` needs and this
-    server lacks, with their privileges, on the database `target`.
+    """Create the accounts that the database `original` needs and this server lacks.
 
+    `script` is users.sql of the backup. Their privileges are granted on the database `target`;
     `definers` are needed too. Returns notes for the operator, a line each, with names and the
     server's messages but without secrets of a statement.
     """
@@ -121,8 +121,10 @@ def _required(accounts: dict[str, Account], definers: Collection[str]) -> set[st
 
 
 def read_accounts(script: str, original: str, target: str) -> dict[str, Account]:
-    """Return all accounts that `script` creates, by user@host, with the privileges they have on
-    the database `original` as grants on `target`."""
+    """Return all accounts that `script` creates, by user@host.
+
+    Their privileges on the database `original` are grants on `target`.
+    """
     accounts: dict[str, Account] = {}
     for statement in _statements(script):
         if match := _CREATE.match(statement):

@@ -63,8 +63,11 @@ def _version(program: Path) -> Version | None:
 
 
 def select_clients(found: Sequence[Clients], server: Version) -> Clients:
-    """Return the clients of the server's flavour: of its own series, else the nearest newer ones,
-    else the newest. Raises `ToolMissing`."""
+    """Return the client programs of the server's flavour that suit its version best.
+
+    These are the ones of its own series, else the nearest newer ones, else the newest. Raises
+    `ToolMissing`.
+    """
     fitting = [clients for clients in found if clients.version.flavour is server.flavour]
     if not fitting:
         raise ToolMissing(

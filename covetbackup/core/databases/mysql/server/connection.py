@@ -78,11 +78,10 @@ class Connection:
             return int(cursor.execute(statement))
 
     def stream(self, statement: str) -> tuple[list[bool], Iterator[Sequence[bytes | None]]]:
-        """Run a query with a long result. Returns which columns are binary, not text, and an
-        iterator of rows, each value as the server sent it.
+        """Run a query with a long result, and return which columns are binary, and the rows.
 
-        From now on all values of this connection are bytes, and it takes no other statement until
-        the last row was read.
+        Each value is as the server sent it. From now on all values of this connection are bytes,
+        and it takes no other statement until the last row was read.
         """
         self._driver.decoders, self._driver.use_unicode = {}, False
         cursor = self._driver.cursor(SSCursor)
@@ -223,8 +222,10 @@ def _socket_file(path: str) -> socket.socket:
 
 @contextmanager
 def translated(settings: ConnectionSettings) -> Iterator[None]:
-    """Translate the driver's errors into ours: `DatabaseUnavailable` for a lost connection, else
-    `DatabaseError`."""
+    """Translate errors of the driver within the context.
+
+    They become `DatabaseUnavailable` for a lost connection, else `DatabaseError`.
+    """
     try:
         yield
     except pymysql.err.Error as error:

@@ -58,8 +58,7 @@ class Version:
 
     @property
     def log_status_statement(self) -> str:
-        """The statement that shows file and position of the binary log. MySQL 8.4 dropped the old
-        one."""
+        """The statement that shows the position of the binary log; MySQL 8.4 renamed it."""
         if not self.is_mariadb and self.number >= (8, 2, 0):
             return "SHOW BINARY LOG STATUS"
         return "SHOW MASTER STATUS"

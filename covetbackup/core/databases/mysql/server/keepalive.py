@@ -32,8 +32,10 @@ SILENCE_SECONDS = 120
 def keep_alive(
     settings: ConnectionSettings, password: Secret | None, *, lock_name: str = ""
 ) -> Iterator[KeepAlive]:
-    """Probe the server while the context lasts, and hold the lock of the scratch database
-    `lock_name`, if given."""
+    """Probe the server while the context lasts, and hold the lock of a scratch database.
+
+    `lock_name` is the name of that database; "" for no lock.
+    """
     with ExitStack() as stack:
         with translated(settings):
             connection = stack.enter_context(connect(settings, password))
@@ -63,8 +65,10 @@ class KeepAlive:
         self._thread.join()
 
     def watch(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Pass a program's output through and `check` whenever its source yields b"", as it does
-        while it waits."""
+        """Pass a program's output through, and `check` whenever its source yields b"".
+
+        A source does so while it waits.
+        """
         for chunk in chunks:
             if not chunk:
                 self.check()
@@ -80,8 +84,10 @@ class KeepAlive:
         return both
 
     def check(self) -> None:
-        """Raise `DatabaseUnavailable` once the server has been silent for 75 s. Takes no time; for
-        moments in which no bytes flow."""
+        """Raise `DatabaseUnavailable` once the server has been silent for 75 s.
+
+        It takes no time, and is for moments in which no bytes flow.
+        """
         if self._error is not None:
             raise DatabaseUnavailable(
                 f"lost the connection to {self._settings}: the server does not answer any more",

@@ -29,8 +29,11 @@ def probe_server(
     select: Callable[[Version], Clients],
     wanted: Callable[[str], bool],
 ) -> ServerProbe:
-    """Return what a test of the server finds. `select` returns the client programs for a version,
-    `wanted` says which databases are backed up. Raises `DatabaseUnavailable`."""
+    """Return what a test of the server finds.
+
+    `select` returns the client programs for a version, `wanted` says which databases are backed up.
+    Raises `DatabaseUnavailable`.
+    """
     with translated(settings), connect(settings, password) as connection:
         names = database_names(connection)
         inspected = list(_inspect(settings, password, [name for name in names if wanted(name)]))

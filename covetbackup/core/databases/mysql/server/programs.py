@@ -25,8 +25,10 @@ def programs(found: Iterable[Clients]) -> list[Program]:
 
 
 def missing_programs(found: Sequence[Clients], server_versions: Iterable[str]) -> list[Check]:
-    """Return one check for each flavour of `server_versions` whose programs are missing: another
-    version of them will do. None are needed where there are no such servers."""
+    """Return one check for each flavour of `server_versions` whose client programs are missing.
+
+    Another version of them will do. None are needed where there are no such servers.
+    """
     missing = {}
     for version in server_versions:
         try:

@@ -12,9 +12,9 @@ SERVERS_OWN = ("information_schema", "performance_schema", "mysql", "sys")
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """One database on one server, without its password: at `host` (a name or an address) and
-    `port`, or behind the socket file `socket`.
+    """The address of one database on one server, without its password.
 
+    The server is at `host` (a name or an address) and `port`, or behind the socket file `socket`.
     `address`, if known, is the IP address to connect to without resolving `host` again. `database`
     "" means the server alone. Raises `BadSetting` for invalid values.
     """

@@ -5,10 +5,10 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
-from covetbackup.core.databases.url_format import Grammar
+from covetbackup.core.databases.url_format import UrlFormat
 from covetbackup.core.errors import BadSetting
 
-_GRAMMAR = Grammar("MySQL", ("mysql", "mariadb"), ("socket", "sslmode", "sslrootcert"))
+_GRAMMAR = UrlFormat("MySQL", ("mysql", "mariadb"), ("socket", "sslmode", "sslrootcert"))
 
 
 def parse_url(url: str) -> ConnectionSettings:

@@ -19,7 +19,7 @@ from covetbackup.core.databases.postgresql.archive.dependencies import (
 )
 from covetbackup.core.databases.postgresql.archive.schema_names import validate_schema_names
 from covetbackup.core.databases.postgresql.archive.selection_warnings import large_object_warnings
-from covetbackup.core.databases.selection import ResolvedSelection, Rows, Selection
+from covetbackup.core.databases.selection import ResolvedSelection, Selection, TableData
 
 
 def resolve_data_only(contents: TableOfContents, selection: Selection) -> ResolvedToc:
@@ -40,8 +40,8 @@ def resolve_data_only(contents: TableOfContents, selection: Selection) -> Resolv
         tables=frozenset(entry.name for entry in tables),
         sequences=frozenset(),
         extensions=frozenset(),
-        pulled=(),
-        skipped=(),
+        dependencies=(),
+        omitted_foreign_keys=(),
         warnings=(),
         with_data=True,
         schemas_as=selection.schemas_as,
@@ -53,10 +53,10 @@ def resolve_data_only(contents: TableOfContents, selection: Selection) -> Resolv
     return ResolvedToc(frozenset(entry.dump_id for entry in data), chosen)
 
 
-def _rows(entry: Entry, names: Mapping[str, str]) -> Rows:
+def _rows(entry: Entry, names: Mapping[str, str]) -> TableData:
     schema = entry.text(entry.schema)
     name = entry.text(entry.tag)
-    return Rows(names.get(schema, schema), name, column_names(entry))
+    return TableData(names.get(schema, schema), name, column_names(entry))
 
 
 def _with_partitions(contents: TableOfContents, selection: Selection) -> list[Entry]:

@@ -86,7 +86,7 @@ def resolve_dependencies(contents: TableOfContents, selection: Selection) -> Res
     chosen = _described(search, wanted, selection)
     left_out = tuple(omission_warnings(contents, search.kept, wanted, selection))
     names = tuple(key.name for key in keys)
-    chosen = replace(chosen, outgoing=names, left_out=left_out)
+    chosen = replace(chosen, external_foreign_keys=names, left_out=left_out)
     return ResolvedToc(frozenset(kept | settings), chosen, keys)
 
 
@@ -226,8 +226,8 @@ def _described(search: _Closure, wanted: list[Entry], selection: Selection) -> R
         tables=frozenset(entry.name for entry in tables),
         sequences=frozenset(entry.name for entry in kept if entry.kind == _SEQUENCE),
         extensions=frozenset(entry.text(entry.tag) for entry in kept if entry.kind == EXTENSION),
-        pulled=tuple(entry.name for entry in tables if entry.name not in wanted_names),
-        skipped=tuple(key.name for key in _omitted_keys(search)),
+        dependencies=tuple(entry.name for entry in tables if entry.name not in wanted_names),
+        omitted_foreign_keys=tuple(key.name for key in _omitted_keys(search)),
         warnings=tuple(_warnings(search, kept, selection)),
         with_data=selection.with_data,
         schemas_as=selection.schemas_as,

@@ -99,8 +99,10 @@ def _of_defaults(contents: TableOfContents) -> Iterator[tuple[int, int]]:
 
 
 def is_configuration(entry: Entry, entries: Mapping[int, Entry]) -> bool:
-    """Return whether `entry` has the rows of a configuration table of an extension, or the value of
-    such a sequence; `entries` are by dump id."""
+    """Return whether `entry` has the rows of a configuration table of an extension.
+
+    The value of such a sequence counts too. `entries` are by dump id.
+    """
     return entry.kind in OF_RELATIONS and any(
         entries[need].kind == EXTENSION for need in entry.dependencies if need in entries
     )

@@ -43,8 +43,11 @@ def unowned_sequences(contents: TableOfContents) -> list[Entry]:
 def omission_warnings(
     contents: TableOfContents, kept: Collection[int], wanted: Sequence[Entry], selection: Selection
 ) -> Iterator[str]:
-    """Yield a warning about unowned sequences in the schemas of `wanted` tables, and one about
-    large objects, both if rows are restored. `kept` are the dump ids of what is restored."""
+    """Yield warnings about unowned sequences and large objects that a selection leaves out.
+
+    The sequences are those in the schemas of `wanted` tables. Both are only yielded if rows are
+    restored. `kept` are the dump ids of what is restored.
+    """
     if not selection.with_data:
         return
     schemas = {entry.schema for entry in wanted}

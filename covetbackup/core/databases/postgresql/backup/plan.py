@@ -48,7 +48,7 @@ class TableSize:
 
 @dataclass(frozen=True, slots=True)
 class ReadTask:
-    """What one reader reads for one entry: rows, by `statement`, or large `objects` by oid.
+    """The rows, by `statement`, or large `objects`, by oid, of one entry that one reader reads.
 
     Only the first task of an entry `starts_block`, and only the last one `ends_block`.
     """
@@ -86,8 +86,11 @@ class Part:
 
 
 def part_size_bytes(total: int) -> int:
-    """Return how many bytes a part should hold of `total`: few enough that all readers have
-    something to do, and enough that a backup has some thousand parts at most."""
+    """Return how many bytes a part should hold of `total`.
+
+    They are few enough that all readers have something to do, and enough that a backup has some
+    thousand parts at most.
+    """
     return max(
         SMALLEST_PART_BYTES, min(LARGEST_PART_BYTES, total // _PARTS), 4 * total // MOST_PARTS
     )

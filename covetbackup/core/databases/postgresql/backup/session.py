@@ -116,7 +116,7 @@ class PostgresBackup:
 
     @property
     def inventory_failure(self) -> Exception | None:
-        """What reading the inventory raised, if it has failed."""
+        """The error that reading the inventory raised, None if it has not failed."""
         return self._inventory.failure
 
     def groups(self) -> Iterator[Sequence[Member]]:

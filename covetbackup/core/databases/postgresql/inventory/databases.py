@@ -1,4 +1,4 @@
-"""Which databases a PostgreSQL server has."""
+"""Discovery of the databases of a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ WHERE datallowconn AND NOT datistemplate AND NOT starts_with(datname, %s) ORDER 
 
 
 def discover(connection: Connection) -> Discovered:
-    """Return the databases that can be connected to, without templates and those of unfinished
-    restores; the sizes of those that the role may not open are not known."""
+    """Return the databases that can be connected to.
+
+    Templates and those of unfinished restores are left out; the sizes of those that the role may
+    not open are not known.
+    """
     rows = connection.execute(_DATABASES, (PREFIX,)).fetchall()
     return Discovered(tuple(FoundDatabase(name, size) for name, size in rows))

@@ -1,5 +1,6 @@
-"""Objects by which a restored database connects to others: subscriptions, which stay disabled,
-and foreign servers that lead back to the original.
+"""Objects by which a restored database connects to other databases.
+
+These are subscriptions, which stay disabled, and foreign servers that lead back to the original.
 """
 
 from __future__ import annotations

@@ -62,8 +62,10 @@ def property_statements(name: str, expected: Inventory, *, keep_owner: bool) -> 
 def dry_run(
     connection: Connection, statements: Sequence[sql.Composed]
 ) -> tuple[list[sql.Composed], list[tuple[str, psycopg.Error]]]:
-    """Run `statements` and roll them back; return those that work, and the text and error of each
-    that fails."""
+    """Run `statements` and roll them back.
+
+    Returns those that work, and the text and error of each that fails.
+    """
     possible, failures = [], []
     with connection.transaction(force_rollback=True):
         for statement in statements:

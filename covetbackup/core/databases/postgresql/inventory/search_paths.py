@@ -17,8 +17,11 @@ _DEFAULT = '"$user", public'
 
 
 def recorded_paths(connection: Connection) -> str:
-    """Return the paths that a backup records, as JSON: the database's own, that of the session, and
-    those of roles, in which "$user" is replaced by the role."""
+    """Return the search paths that a backup records, as JSON.
+
+    They are the database's own, that of the session, and those of roles, in which "$user" is
+    replaced by the role.
+    """
     found = []
     for role, path in connection.execute(_PATHS):
         user = sql.Identifier(role).as_string(connection) if role else '"$user"'

@@ -15,7 +15,7 @@ from covetbackup.core.text import size_text
 def checks(connection: Connection, name: str) -> Iterator[Check]:
     """Check whether the database `name` can be replaced, and what that does to its sessions."""
     try:
-        swap.refuse_unfit(connection, name)
+        swap.refuse_irreplaceable(connection, name)
     except CovetError as error:
         yield failed("Name", error)
         return

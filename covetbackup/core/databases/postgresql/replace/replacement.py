@@ -18,9 +18,9 @@ class PostgresReplacement:
         self._settings = settings
         self._password = password
 
-    def refuse_unfit(self, name: str) -> None:
+    def refuse_irreplaceable(self, name: str) -> None:
         with maintenance_connection(self._settings, self._password) as connection:
-            swap.refuse_unfit(connection, name)
+            swap.refuse_irreplaceable(connection, name)
 
     def sessions(self, name: str) -> list[Session]:
         with maintenance_connection(self._settings, self._password) as connection:
@@ -30,9 +30,9 @@ class PostgresReplacement:
         with maintenance_connection(self._settings, self._password) as connection:
             return swap.identity_of(connection, name)
 
-    def name_of(self, identity: str) -> str | None:
+    def find_by_identity(self, identity: str) -> str | None:
         with maintenance_connection(self._settings, self._password) as connection:
-            return swap.name_of(connection, identity)
+            return swap.find_by_identity(connection, identity)
 
     def free_name(self, name: str, now: datetime) -> str:
         with maintenance_connection(self._settings, self._password) as connection:

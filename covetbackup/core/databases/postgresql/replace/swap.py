@@ -26,7 +26,7 @@ _LOCK_SECONDS = 30
 _PAUSE_SECONDS = 0.05
 
 
-def refuse_unfit(connection: Connection, target: str) -> None:
+def refuse_irreplaceable(connection: Connection, target: str) -> None:
     """Raise `BadSetting` or `DatabaseError` unless `target` exists and this role may rename it."""
     row = connection.execute(_TARGET, {"name": target}).fetchone()
     if row is None:
@@ -76,7 +76,7 @@ def identity_of(connection: Connection, name: str) -> str | None:
     return None if row is None else str(row[0])
 
 
-def name_of(connection: Connection, identity: str) -> str | None:
+def find_by_identity(connection: Connection, identity: str) -> str | None:
     """Return the name that the database of this `identity` has now, None if it is gone."""
     query = "SELECT datname FROM pg_database WHERE oid::text = %s"
     row = connection.execute(query, (identity,)).fetchone()

@@ -49,8 +49,7 @@ def not_created(load: ParallelRestore) -> Iterator[str]:
 
 
 def why_not(connection: Connection, name: str, target: str) -> str:
-    """Return why the database `target` of this server cannot have the extension `name`, "" if it
-    can."""
+    """Return why the database `target` cannot have the extension `name`, "" if it can."""
     home = database_of(connection, name)
     if home is None or home == target:
         return ""

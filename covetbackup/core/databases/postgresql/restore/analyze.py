@@ -1,5 +1,7 @@
-"""ANALYZE after a restore: statistics are not in a dump, and without them the first queries are
-planned blindly. Several tables at once, the biggest first."""
+"""ANALYZE of several tables at once after a restore, the biggest first.
+
+Statistics are not in a dump, and without them the first queries get bad plans.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,10 @@ def analyze_table(connection: Connection, table: sql.Composable) -> None:
 
 
 def not_analyzed(table: str, error: psycopg.Error) -> str:
-    """Return the note about a table that ANALYZE failed on: an index expression of it may fail,
-    which is no reason to discard its rows."""
+    """Return the note about a table that ANALYZE failed on.
+
+    An index expression of it may fail, which is no reason to discard its rows.
+    """
     return f"{table} has no statistics yet, run ANALYZE: {line_of(error)}"
 
 

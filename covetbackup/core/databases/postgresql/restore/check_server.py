@@ -60,7 +60,7 @@ def restrict_requirements(
 
 
 def requirements_of(chosen: ResolvedSelection, expected: Inventory) -> Inventory:
-    """As `restrict_requirements`, of what a selection came to."""
+    """Return `expected` with only the requirements of the selection `chosen`."""
     return restrict_requirements(
         expected,
         extensions=chosen.extensions,
@@ -78,8 +78,8 @@ def check_requirements(
     """
     _refuse_older_server(connection, expected)
     _refuse_missing_extensions(connection, installable(expected))
-    restrict_requirements = _roles_needed(expected, request)
-    missing = sorted(restrict_requirements - _names(connection, "SELECT rolname FROM pg_roles"))
+    needed = _roles_needed(expected, request)
+    missing = sorted(needed - _names(connection, "SELECT rolname FROM pg_roles"))
     if missing:
         raise BadSetting(
             f"roles missing on this server: {', '.join(missing)}",
@@ -128,11 +128,9 @@ def _refuse_older_server(connection: Connection, expected: Inventory) -> None:
         )
 
 
-def _refuse_missing_extensions(
-    connection: Connection, restrict_requirements: Iterable[str]
-) -> None:
+def _refuse_missing_extensions(connection: Connection, needed: Iterable[str]) -> None:
     available = _names(connection, "SELECT name FROM pg_available_extensions")
-    missing = sorted(set(restrict_requirements) - available)
+    missing = sorted(set(needed) - available)
     if missing:
         raise BadSetting(
             f"extensions not installed on this server: {', '.join(missing)}",
@@ -161,10 +159,9 @@ def archive_major(expected: Inventory) -> int | None:
 
 
 def missing_tablespaces(connection: Connection, expected: Inventory) -> Collection[str]:
-    restrict_requirements = json.loads((expected.settings or {}).get("tablespaces", "[]"))
-    return sorted(
-        set(restrict_requirements) - _names(connection, "SELECT spcname FROM pg_tablespace")
-    )
+    """Return the tablespaces that the backup's objects are in and this server lacks."""
+    needed = json.loads((expected.settings or {}).get("tablespaces", "[]"))
+    return sorted(set(needed) - _names(connection, "SELECT spcname FROM pg_tablespace"))
 
 
 def own_tablespace(connection: Connection, expected: Inventory) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""What restores of PostgreSQL can do, and their options. No server is contacted."""
+"""Options of restores of PostgreSQL, and what they can do. No server is contacted."""
 
 from __future__ import annotations
 

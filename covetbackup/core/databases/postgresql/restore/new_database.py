@@ -234,7 +234,7 @@ class PostgresRestore:
         if not self._request.replace:
             scratch.refuse_taken(self._maintenance, target)
             return
-        swap.refuse_unfit(self._maintenance, target)
+        swap.refuse_irreplaceable(self._maintenance, target)
         self.retained_as = swap.free_retained_name(self._maintenance, target, datetime.now(UTC))
 
     def _replace(self, name: str, target: str) -> None:

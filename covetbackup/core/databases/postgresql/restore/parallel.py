@@ -266,7 +266,7 @@ class ParallelRestore:
     def _filter_toc(self, contents: TableOfContents, selection: Selection) -> TableOfContents:
         closure = resolve_dependencies(contents, selection)
         self.chosen = closure.chosen
-        for line in closure.chosen.lines:
+        for line in closure.chosen.notes:
             self._progress.note(line)
         return contents.filter(lambda entry: entry.dump_id in closure.dump_ids)
 

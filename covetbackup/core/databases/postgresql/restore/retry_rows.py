@@ -14,8 +14,11 @@ _NOT_FOUND = ("42", "3F")
 
 
 class RowRetry:
-    """The steps of loading refused rows again: check constraints are dropped, then search paths of
-    the source are tried; `path` is the search path that rows are to be loaded with."""
+    """The steps of loading refused rows again.
+
+    Check constraints are dropped, then search paths of the source are tried; `path` is the search
+    path that rows are to be loaded with.
+    """
 
     def __init__(self, checks: DroppedCheckConstraints, paths: Sequence[str]) -> None:
         self.path = ""

@@ -33,9 +33,9 @@ class PostgresTarget:
         with translated(self._settings):
             return scratch.cleanup_scratch(self._settings, before, self._password, say=say)
 
-    def was_committed(self, trace: str) -> bool | None:
+    def was_committed(self, commit_id: str) -> bool | None:
         with maintenance_connection(self._settings, self._password) as connection:
-            return xid_committed(connection, trace)
+            return xid_committed(connection, commit_id)
 
     def location_of(self, name: str) -> str:
         with maintenance_connection(self._settings, self._password) as connection:

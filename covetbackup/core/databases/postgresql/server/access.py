@@ -1,5 +1,7 @@
-"""Access of one operation to its server: connections and client programs under one application
-name, by which all its sessions are found and ended."""
+"""Access of one operation to its server: connections and client programs.
+
+They share one application name, by which all sessions of the operation are found and ended.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ServerAccess:
-    """One operation's way to its server. `application` is the name under which the server lists
-    all sessions of the operation."""
+    """The connections and client programs of one operation.
+
+    `application` is the name under which the server lists all sessions of the operation.
+    """
 
     settings: ConnectionSettings
     password: Secret | None

@@ -177,8 +177,10 @@ def _session_settings(major: int) -> dict[str, int]:
 
 @contextmanager
 def translated(settings: ConnectionSettings) -> Iterator[None]:
-    """Raise `DatabaseUnavailable` for a lost connection and `DatabaseError` for any other error
-    of the driver inside the context."""
+    """Translate errors of the driver within the context.
+
+    They become `DatabaseUnavailable` for a lost connection, else `DatabaseError`.
+    """
     try:
         yield
     except psycopg.OperationalError as error:

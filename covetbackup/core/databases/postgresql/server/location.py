@@ -47,8 +47,10 @@ def location_asked(ask: Callable[[str], object]) -> str:
 
 
 def database_at(connection: Connection, location: str) -> str | None:
-    """Return the name of the database at `location`, None if it is not on this server. Needs no
-    right in that database."""
+    """Return the name of the database at `location`, None if it is not on this server.
+
+    No privilege in that database is needed.
+    """
     kind, _, rest = location.partition(":")
     if kind != _KIND:
         return None

@@ -33,8 +33,10 @@ def sends_unknown_setting(client_major: int, server_major: int) -> bool:
 
 
 def tolerant_arguments(arguments: Sequence[str | ChildFile]) -> list[str | ChildFile]:
-    """Return `arguments` of pg_restore changed so that it continues after errors, in one session:
-    each parallel job would send the setting again."""
+    """Return `arguments` of pg_restore changed so that it continues after errors, in one session.
+
+    Each parallel job would send the setting again.
+    """
     return [
         argument
         for argument in arguments

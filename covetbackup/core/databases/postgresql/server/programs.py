@@ -18,8 +18,10 @@ def programs(found: Iterable[Clients]) -> list[Program]:
 
 
 def missing_programs(found: Sequence[Clients], server_versions: Iterable[str]) -> Iterator[Check]:
-    """Yield what to install: for servers of `server_versions`, and if there are no programs at all
-    even for none."""
+    """Yield what to install for servers of `server_versions`.
+
+    If there are no programs at all, that is said even without servers.
+    """
     majors = _majors(server_versions)
     if not found:
         package = f"postgresql-client-{majors[-1]}" if majors else "postgresql-client"

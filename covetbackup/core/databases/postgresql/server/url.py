@@ -5,10 +5,10 @@ from __future__ import annotations
 from urllib.parse import SplitResult, unquote
 
 from covetbackup.core.databases.postgresql.server.connection import ConnectionSettings
-from covetbackup.core.databases.url_format import Grammar
+from covetbackup.core.databases.url_format import UrlFormat
 from covetbackup.core.errors import BadSetting
 
-_GRAMMAR = Grammar("PostgreSQL", ("postgresql", "postgres"), ("host", "sslmode", "sslrootcert"))
+_GRAMMAR = UrlFormat("PostgreSQL", ("postgresql", "postgres"), ("host", "sslmode", "sslrootcert"))
 
 
 def parse_url(url: str) -> ConnectionSettings:

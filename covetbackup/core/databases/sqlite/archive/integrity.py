@@ -64,9 +64,9 @@ def write_all(descriptor: int, chunk: bytes, path: Path) -> None:
 
 
 def prove_length(path: Path) -> None:
-    """Raises `Incomplete` if the file's length is not what its own header promises.
+    """Raise `Incomplete` if the file's length is not what its own header says.
 
-    SQLite itself reads a file with lost tail pages happily until a query meets one.
+    SQLite itself reads a file with lost tail pages without an error until a query meets one.
     """
     size = path.stat().st_size
     if not size:

@@ -16,11 +16,11 @@ PIECE_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class PageImage:
-    """`page_count` pages of `page_size` bytes; those in `overlay` come from the log.
+    """The pages of a database at one moment: `page_count` pages of `page_size` bytes.
 
-    `file_bytes` is how much of the file existed when the state was fixed: pages past it that the
-    log does not hold were allocated but never written (free pages, the lock-byte page), and are
-    zeros to SQLite too.
+    Those in `overlay` come from the log. `file_bytes` is how much of the file existed at that
+    moment: pages past it that the log does not hold were allocated but never written (free pages,
+    the lock-byte page), and are zeros to SQLite too.
     """
 
     descriptor: int
@@ -37,7 +37,7 @@ class PageImage:
 def image_of(
     descriptor: int, page_size: int, page_count: int, overlay: Overlay | None = None
 ) -> PageImage:
-    """The image whose file is open at `descriptor`, as long as it is now."""
+    """Return the image of the file that is open at `descriptor`, as long as it is now."""
     size = os.fstat(descriptor).st_size
     if overlay is not None:
         return PageImage(descriptor, page_size, page_count, size, overlay)
@@ -46,9 +46,9 @@ def image_of(
 
 
 def read_pages(image: PageImage) -> Iterator[bytes]:
-    """All pages in pieces of about 1 MiB. Memory: one piece.
+    """Yield all pages in pieces of about 1 MiB. Memory: one piece.
 
-    Raises `SourceFailed` if file or log is shorter than it was when the state was fixed,
+    Raises `SourceFailed` if file or log is shorter than it was at the moment of the image,
     `DatabaseError` if page 1 is not that of a database of this page size.
     """
     per_piece = max(1, PIECE_BYTES // image.page_size)
@@ -67,13 +67,16 @@ def read_pages(image: PageImage) -> Iterator[bytes]:
 
 
 def header_page_size(header: bytes) -> int:
-    """The page size in a database header (fileformat2 section 1.3.2); 1 stands for 65 536."""
+    """Return the page size in a database header (fileformat2, section 1.3.2).
+
+    A value of 1 stands for 65 536.
+    """
     size = int.from_bytes(header[16:18], "big")
     return 65536 if size == 1 else size
 
 
 def header_page_count(header: bytes) -> int | None:
-    """The page count in a header, None if a writer older than SQLite 3.7.0 left it unset."""
+    """Return the page count in a header, None if a writer older than SQLite 3.7.0 left it unset."""
     count = int.from_bytes(header[28:32], "big")
     return count if count and header[24:28] == header[92:96] else None
 

@@ -23,11 +23,11 @@ MEMBER = "main.sqlite"
 
 
 @dataclass(frozen=True, slots=True)
-class FixedState:
-    """What a method hands over: a connection and an image that agree, and their moment.
+class FileSnapshot:
+    """A snapshot of the source: a connection and an image that agree, and their moment.
 
-    `prove_unchanged` raises `SourceFailed` at the end of the stream if the files read are no
-    longer the ones that were opened. `journal_mode` is the source's, not that of a staged copy.
+    `prove_unchanged` raises `SourceFailed` at the end of the stream if the files read are no longer
+    the ones that were opened. `journal_mode` is the source's, not that of a staged copy.
     """
 
     connection: sqlite3.Connection
@@ -38,12 +38,12 @@ class FixedState:
     prove_unchanged: Callable[[], None] = lambda: None
 
 
-class Snapshot:
+class SnapshotBackup:
     """The `BackupSession` of every method."""
 
     def __init__(
         self,
-        state: FixedState,
+        state: FileSnapshot,
         counting: Future[Inventory],
         *,
         probe: Probe,
@@ -58,7 +58,7 @@ class Snapshot:
         self._read_whole = False
 
     def groups(self) -> Iterator[Sequence[Member]]:
-        """The one member, `main.sqlite`."""
+        """Yield the one member, `main.sqlite`."""
         size = self._state.image.size_bytes
         yield (Member(MEMBER, self._source(), size, may_be_empty=size == 0),)
 

@@ -1,4 +1,4 @@
-"""The ways to fix one state of a live database. Each yields a `FixedState` and undoes itself."""
+"""The ways to fix one state of a live database. Each yields a `FileSnapshot` and undoes itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from covetbackup.core.databases.sqlite.backup.pages import image_of
-from covetbackup.core.databases.sqlite.backup.session import FixedState
+from covetbackup.core.databases.sqlite.backup.session import FileSnapshot
 from covetbackup.core.databases.sqlite.backup.wal import Overlay, WalState, read_overlay
 from covetbackup.core.databases.sqlite.backup.walindex import begin_read, log_state
 from covetbackup.core.databases.sqlite.restore.staging import staging_directory
@@ -22,7 +22,7 @@ from covetbackup.core.databases.sqlite.server.connection import (
     reporting,
     translated,
 )
-from covetbackup.core.databases.sqlite.server.fd_cache import held_descriptor
+from covetbackup.core.databases.sqlite.server.fd_cache import shared_descriptor
 from covetbackup.core.databases.sqlite.server.source import SourceFile, refuse_network
 from covetbackup.core.databases.sqlite.server.url import open_uri
 from covetbackup.core.errors import BadSetting, DatabaseUnavailable, ServerBusy
@@ -34,7 +34,7 @@ _QUIET_MILLISECONDS = 1000
 
 
 class Method(StrEnum):
-    """How a state is fixed."""
+    """The methods of taking a snapshot."""
 
     WAL = "wal"  # read file and log in place under a read mark; no staging; needs WAL mode
     BACKUP = "backup"  # online backup into a staging file; a rollback-journal writer waits
@@ -43,9 +43,9 @@ class Method(StrEnum):
 
 
 @contextmanager
-def fix_by_wal(
+def snapshot_by_wal(
     source: SourceFile, progress: Progress, staging: Path | None
-) -> Iterator[FixedState]:
+) -> Iterator[FileSnapshot]:
     """Pages from file and log under a read transaction: any writer goes on, nothing is staged.
 
     `walindex.begin_read` says why what is read is one state. Counting happens in the same
@@ -54,7 +54,7 @@ def fix_by_wal(
     refuse_network(source.path)
     with ExitStack() as stack:
         connection, shm = _enter_wal(stack, source)
-        database = stack.enter_context(held_descriptor(source.path))
+        database = stack.enter_context(shared_descriptor(source.path))
         source.prove_same()
         state = begin_read(connection, shm)
         stack.callback(_end_transaction, connection)
@@ -63,7 +63,7 @@ def fix_by_wal(
         if not state.complete:
             overlay = _overlay(stack, source, page_size, state)
         page_count = int(pragma(connection, "page_count"))
-        yield FixedState(
+        yield FileSnapshot(
             connection=connection,
             image=image_of(database, page_size, page_count, overlay),
             taken_at=datetime.now(UTC),
@@ -74,13 +74,14 @@ def fix_by_wal(
 
 
 @contextmanager
-def fix_by_copy(
+def snapshot_by_copy(
     source: SourceFile, progress: Progress, staging: Path | None
-) -> Iterator[FixedState]:
-    """The file alone, while a write lock proves that nobody changes it: writers wait all the time.
+) -> Iterator[FileSnapshot]:
+    """Take a snapshot of the file alone under a write lock: writers wait all the time.
 
-    Raises `ServerBusy` if the lock cannot be had within a second, or if a log holds pages that
-    the file lacks. A hot journal cannot be left: SQLite rolled it back when it was opened.
+    The lock proves that the file does not change. Raises `ServerBusy` if the lock cannot be had
+    within a second, or if a log holds pages that the file lacks. A hot journal cannot be left:
+    SQLite rolled it back when it was opened.
     """
     with ExitStack() as stack:
         connection = stack.enter_context(live_connection(source.path))
@@ -90,10 +91,10 @@ def fix_by_copy(
         stack.callback(_end_transaction, connection)
         if journal_mode == "wal":
             _require_empty_log(source.path)
-        database = stack.enter_context(held_descriptor(source.path))
+        database = stack.enter_context(shared_descriptor(source.path))
         source.prove_same()
         size, count = int(pragma(connection, "page_size")), int(pragma(connection, "page_count"))
-        yield FixedState(
+        yield FileSnapshot(
             connection=connection,
             image=image_of(database, size, count),
             taken_at=datetime.now(UTC),
@@ -103,10 +104,10 @@ def fix_by_copy(
 
 
 @contextmanager
-def fix_by_backup(
+def snapshot_by_online_backup(
     source: SourceFile, progress: Progress, staging: Path | None
-) -> Iterator[FixedState]:
-    """The online backup API into a staging file, in steps under one read transaction.
+) -> Iterator[FileSnapshot]:
+    """Take a snapshot by the online backup API into a staging file, under one read transaction.
 
     Without that transaction a step that meets a commit starts the copy anew: with a writer at 20
     commits a second a 58 MB database never ended. With it no state but one is ever seen. In
@@ -130,10 +131,13 @@ def fix_by_backup(
 
 
 @contextmanager
-def fix_by_vacuum(
+def snapshot_by_vacuum(
     source: SourceFile, progress: Progress, staging: Path | None
-) -> Iterator[FixedState]:
-    """`VACUUM INTO` a staging file: free pages are left out, and each row is read on the way."""
+) -> Iterator[FileSnapshot]:
+    """Take a snapshot by `VACUUM INTO` a staging file.
+
+    Free pages are left out, and each row is read on the way.
+    """
 
     def vacuum(connection: sqlite3.Connection, target: Path) -> None:
         with reporting(connection, progress):
@@ -149,7 +153,7 @@ def _staged(
     progress: Progress,
     staging: Path | None,
     fill: Callable[[sqlite3.Connection, Path], None],
-) -> Iterator[FixedState]:
+) -> Iterator[FileSnapshot]:
     with ExitStack() as stack:
         with live_connection(source.path) as connection:
             size = int(pragma(connection, "page_size")) * int(pragma(connection, "page_count"))
@@ -166,7 +170,7 @@ def _staged(
         target.unlink()
         page_size, count = int(pragma(staged, "page_size")), int(pragma(staged, "page_count"))
         image = image_of(descriptor, page_size, count)
-        yield FixedState(staged, image, taken_at, journal_mode)
+        yield FileSnapshot(staged, image, taken_at, journal_mode)
 
 
 def _enter_wal(stack: ExitStack, source: SourceFile) -> tuple[sqlite3.Connection, int]:
@@ -185,7 +189,7 @@ def _wal_index(path: Path) -> Iterator[int]:
             f"{index} is not writable by this user",
             "run the backup as the user that owns the database",
         )
-    with held_descriptor(index) as descriptor:
+    with shared_descriptor(index) as descriptor:
         yield descriptor
 
 

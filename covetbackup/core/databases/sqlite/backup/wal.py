@@ -82,7 +82,7 @@ def read_overlay(descriptor: int, page_size: int, state: WalState) -> Overlay:
 def checksum(
     data: bytes | memoryview, seed: tuple[int, int], *, big_endian: bool
 ) -> tuple[int, int]:
-    """The running checksum of section 4.2 over `data`, a multiple of 8 bytes."""
+    """Return the running checksum of section 4.2 over `data`, a multiple of 8 bytes."""
     words = array("I", bytes(data))
     if big_endian != (sys.byteorder == "big"):
         words.byteswap()
@@ -95,7 +95,10 @@ def checksum(
 
 
 def read_exactly(descriptor: int, length: int, offset: int) -> bytes:
-    """`length` bytes at `offset`. Raises `SourceFailed` at the end of the file or a read error."""
+    """Return `length` bytes at `offset`.
+
+    Raises `SourceFailed` at the end of the file or for a read error.
+    """
     data = b""
     while len(data) < length:
         try:

@@ -1,4 +1,4 @@
-"""Which state of a WAL database our own read transaction sees, read from the `-shm` file.
+"""The state of a WAL database that a read transaction sees, read from the `-shm` file.
 
 Layout: https://sqlite.org/walformat.html section 2. Nothing is ever written to the file.
 """
@@ -55,7 +55,10 @@ def begin_read(connection: sqlite3.Connection, shm: int) -> WalState:
 
 
 def log_state(shm: int) -> WalState:
-    """The newest committed state; the caller holds the write lock, so that it stands still."""
+    """Return the newest committed state.
+
+    The caller holds the write lock, so that it does not change.
+    """
     block = os.pread(shm, 2 * _HEADER_BYTES + _BACKFILL.size, 0)
     header = block[:_HEADER_BYTES]
     if not _valid(header):

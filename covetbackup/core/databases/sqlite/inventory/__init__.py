@@ -1,1 +1,1 @@
-"""What a database holds: objects, row counts, and what must be compared after a restore."""
+"""Inventory of a database: objects, row counts, and what is compared after a restore."""

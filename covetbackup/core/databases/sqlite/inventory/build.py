@@ -1,4 +1,4 @@
-"""What a database holds, asked on a connection whose transaction fixes the state."""
+"""Inventory of a database, read on a connection whose transaction is the snapshot."""
 
 from __future__ import annotations
 

@@ -16,13 +16,13 @@ from covetbackup.core.text import size_text
 
 
 def checks(path: Path) -> Iterator[Check]:
-    """Whether what is there can be replaced, and whom that would meet."""
+    """Yield the checks whether the existing file can be replaced, and which users it has."""
     try:
-        swap.refuse_unfit(path)
+        swap.refuse_irreplaceable(path)
     except CovetError as error:
         yield failed("Name", error)
         return
-    kept = swap.free_kept_path(path, datetime.now(UTC)).name
+    kept = swap.free_retained_path(path, datetime.now(UTC)).name
     size = size_text(path.stat().st_size)
     detail = f"{path.name} exists ({size}); it will be retained as {kept}, or later."
     yield Check(Level.PASS, "Name", detail)

@@ -19,8 +19,8 @@ class SqliteReplacement:
         self._folder = folder
         self._path_of = path_of
 
-    def refuse_unfit(self, name: str) -> None:
-        swap.refuse_unfit(self._path_of(name))
+    def refuse_irreplaceable(self, name: str) -> None:
+        swap.refuse_irreplaceable(self._path_of(name))
 
     def sessions(self, name: str) -> list[Session]:
         return programs_in(self._path_of(name))
@@ -28,21 +28,21 @@ class SqliteReplacement:
     def identity(self, name: str) -> str | None:
         return swap.identity_of(self._path_of(name))
 
-    def name_of(self, identity: str) -> str | None:
+    def find_by_identity(self, identity: str) -> str | None:
         try:
-            return swap.name_of(self._folder, identity)
+            return swap.find_by_identity(self._folder, identity)
         except OSError as error:
             raise DatabaseUnavailable(f"{self._folder} cannot be read: {error.strerror}") from error
 
     def free_name(self, name: str, now: datetime) -> str:
-        return swap.free_kept_path(self._path_of(name), now).name
+        return swap.free_retained_path(self._path_of(name), now).name
 
     def swap(self, target: str, incoming: str, retained_as: str) -> list[str]:
-        swap.exchange(self._path_of(target), self._path_of(incoming), self._path_of(retained_as))
+        swap.swap(self._path_of(target), self._path_of(incoming), self._path_of(retained_as))
         return []
 
     def was_swapped(self, target: str, retained_as: str) -> bool:
-        return swap.was_exchanged(self._path_of(target), self._path_of(retained_as))
+        return swap.was_swapped(self._path_of(target), self._path_of(retained_as))
 
     def drop(self, name: str) -> None:
         swap.drop_retained(self._path_of(name))

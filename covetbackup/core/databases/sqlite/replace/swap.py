@@ -16,7 +16,7 @@ from pathlib import Path
 
 from covetbackup.core.databases.retained import retained_name
 from covetbackup.core.databases.sqlite.server.connection import translated
-from covetbackup.core.databases.sqlite.server.file_btime import birth_of
+from covetbackup.core.databases.sqlite.server.file_btime import birth_time
 from covetbackup.core.databases.sqlite.server.source import is_mount_point, refuse_network
 from covetbackup.core.databases.sqlite.server.url import open_uri
 from covetbackup.core.errors import (
@@ -28,13 +28,13 @@ from covetbackup.core.errors import (
 )
 from covetbackup.core.stream import disk
 
-COMPANIONS = ("-wal", "-journal", "-shm")
+SIDECARS = ("-wal", "-journal", "-shm")
 NAME_BYTES = 255 - len("-journal")
 _BUSY_SECONDS = 5.0
 
 
-def refuse_unfit(target: Path) -> None:
-    """Raises `BadSetting` unless `target` is a file whose place another one may take."""
+def refuse_irreplaceable(target: Path) -> None:
+    """Raise `BadSetting` unless `target` is a file that another one may replace."""
     try:
         status = os.lstat(target)
     except OSError as error:
@@ -75,31 +75,35 @@ def _require_hard_links(folder: Path) -> None:
         )
 
 
-def free_kept_path(target: Path, now: datetime) -> Path:
-    """What `target` will be called once it is replaced."""
+def free_retained_path(target: Path, now: datetime) -> Path:
+    """Return the path under which `target` will be retained once it is replaced."""
 
     def is_taken(name: str) -> bool:
-        return any(os.path.lexists(target.with_name(name + end)) for end in ("", *COMPANIONS))
+        return any(os.path.lexists(target.with_name(name + end)) for end in ("", *SIDECARS))
 
     stem, ending = target.stem, target.suffix
     name = retained_name(stem, now, limit=NAME_BYTES, is_taken=is_taken, ending=ending)
     return target.with_name(name)
 
 
-def exchange(target: Path, incoming: Path, retained_as: Path) -> None:
-    """`target` becomes `retained_as` and `incoming` becomes `target`, or nothing changes.
+def swap(target: Path, incoming: Path, retained_as: Path) -> None:
+    """Rename `target` to `retained_as` and `incoming` to `target`, or change nothing.
 
-    `incoming` has the same owner, group and mode afterwards. Crash safe: whoever dies leaves
-    either file whole under the target's name; at worst the old one has both names, see
-    `was_exchanged`. Raises `ServerBusy` while anybody uses one of them, `AccessRefused`,
+    `incoming` has the same owner, group and mode afterwards. Crash safe: a process that is killed
+    leaves either file whole under the target's name; at worst the old one has both names, see
+    `was_swapped`. Raises `ServerBusy` while another process uses one of them, `AccessRefused`,
     `TargetNotEmpty`, `DatabaseError`.
     """
-    with _alone_in(target) as status, _alone_in(incoming), _one_at_a_time(target.parent):
-        _take_after(incoming, status)
+    with (
+        _exclusive_lock(target) as status,
+        _exclusive_lock(incoming),
+        _one_at_a_time(target.parent),
+    ):
+        _copy_ownership(incoming, status)
         _link(target, retained_as)
         try:
-            _drop_companions(incoming)
-            _drop_companions(target)
+            _remove_sidecars(incoming)
+            _remove_sidecars(target)
             disk.sync_folder(target.parent)
             os.replace(incoming, target)
         finally:
@@ -107,17 +111,20 @@ def exchange(target: Path, incoming: Path, retained_as: Path) -> None:
         disk.sync_folder(target.parent)
 
 
-def was_exchanged(target: Path, retained_as: Path) -> bool:
-    """Whether `retained_as` is the old database. A second name of the target itself, which a killed
-    exchange leaves, is removed: writing to one file by two names destroys it."""
+def was_swapped(target: Path, retained_as: Path) -> bool:
+    """Return whether `retained_as` is the old database.
+
+    A second name of the target itself, which a killed swap leaves, is removed: writing to one file
+    by two names destroys it.
+    """
     with _one_at_a_time(target.parent):
         return _drop_alias(target, retained_as)
 
 
 def _drop_alias(target: Path, retained_as: Path) -> bool:
     try:
-        kept = os.lstat(retained_as)
-        if os.path.samestat(kept, os.lstat(target)):
+        retained = os.lstat(retained_as)
+        if os.path.samestat(retained, os.lstat(target)):
             retained_as.unlink()
             return False
     except FileNotFoundError:
@@ -126,19 +133,24 @@ def _drop_alias(target: Path, retained_as: Path) -> bool:
 
 
 def identity_of(path: Path) -> str | None:
-    """What stays the same when the file is renamed; None if there is none, "" if it is not known:
-    without the time of its birth a file cannot be told from a later one with its inode."""
+    """Return what stays the same when the file is renamed.
+
+    None if there is no file, "" if it is not known: without its birth time a file cannot be told
+    from a later one with its inode.
+    """
     try:
         status = os.lstat(path)
     except FileNotFoundError:
         return None
-    birth = birth_of(path)
+    birth = birth_time(path)
     return "" if birth is None else f"{status.st_dev}:{status.st_ino}:{birth}"
 
 
-def name_of(folder: Path, identity: str) -> str | None:
-    """The name that the file of that identity has in `folder` now; None if it is not there, or
-    was never known."""
+def find_by_identity(folder: Path, identity: str) -> str | None:
+    """Return the name that the file of that identity has in `folder` now.
+
+    None if it is not there, or was never known.
+    """
     if not identity:
         return None
     with os.scandir(folder) as entries:
@@ -147,14 +159,14 @@ def name_of(folder: Path, identity: str) -> str | None:
 
 def drop_retained(path: Path) -> None:
     """Remove a kept database that nobody uses. Raises `ServerBusy`, `DatabaseError`."""
-    with _alone_in(path):
-        _drop_companions(path)
+    with _exclusive_lock(path):
+        _remove_sidecars(path)
         path.unlink()
         disk.sync_folder(path.parent)
 
 
 @contextmanager
-def _alone_in(path: Path) -> Iterator[os.stat_result]:
+def _exclusive_lock(path: Path) -> Iterator[os.stat_result]:
     """While inside, nobody else can read or write the database, and its file holds all of it.
 
     The lock of SQLite itself, so that no program that uses the file is overlooked that holds one:
@@ -190,7 +202,7 @@ def _log_bytes(path: Path) -> int:
     return 0
 
 
-def _take_after(path: Path, old: os.stat_result) -> None:
+def _copy_ownership(path: Path, old: os.stat_result) -> None:
     """Who could use the old database can use the new one."""
     try:
         new = os.lstat(path)
@@ -218,13 +230,13 @@ def _link(target: Path, retained_as: Path) -> None:
         ) from error
 
 
-def _drop_companions(path: Path) -> None:
-    for ending in COMPANIONS:
+def _remove_sidecars(path: Path) -> None:
+    for ending in SIDECARS:
         path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
 def _drop_aliases(target: Path) -> None:
-    """What an exchange that was killed halfway left: see `was_exchanged`."""
+    """What an exchange that was killed halfway left: see `was_swapped`."""
     for path in target.parent.glob("*_replaced_*"):
         _drop_alias(target, path)
 

@@ -1,4 +1,4 @@
-"""What restores of SQLite can do, and how to ask for it. Touches no file."""
+"""Options of restores of SQLite, and what they can do. No file is opened."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from covetbackup.core.databases.sqlite.restore.staging import RESTORE_PREFIX, ST
 from covetbackup.core.databases.sqlite.server.url import parse_url
 from covetbackup.core.errors import BadSetting
 
-_COMPANIONS = ("-wal", "-shm", "-journal")
+_SIDECARS = ("-wal", "-shm", "-journal")
 _NAME_BYTES = 255 - len("-journal")
 
 
 def _refuse_name(name: str) -> None:
     if len(os.fsencode(name)) > _NAME_BYTES or not name.isprintable():
         raise BadSetting(f"{name[:80]!r} cannot be a file name", "use fewer and plainer characters")
-    if name.startswith((RESTORE_PREFIX, STAGING_PREFIX)) or name.endswith(_COMPANIONS):
+    if name.startswith((RESTORE_PREFIX, STAGING_PREFIX)) or name.endswith(_SIDECARS):
         raise BadSetting(f"{name!r} would be taken for a temporary file", "choose another name")
 
 

@@ -1,5 +1,6 @@
-"""Restoring to a path: written beside it under a scratch name, proven, then linked into place or
-put in the place of what is there (`replace`).
+"""Restore to a path: a scratch file beside it is filled, checked, and then linked or swapped.
+
+A new target is linked into place; an existing one is replaced (`replace`).
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ from covetbackup.core.stream import disk
 from covetbackup.core.stream.base import Sink
 
 # SQLite would take a left-over journal or log of an older database for the new one's.
-_COMPANIONS = ("", *swap.COMPANIONS)
+_SIDECARS = ("", *swap.SIDECARS)
 
 
 @contextmanager
-def restoring(
+def open_restore(
     target: Path, progress: Progress, *, is_replaced: bool = False
 ) -> Iterator[RestoreToFile]:
-    """A session that fills a scratch file in `target`'s directory (the same file system).
+    """Open a session that fills a scratch file in the directory of `target` (the same file system).
 
     Raises `TargetNotEmpty`, `AccessRefused`, `BadSetting` if the directory is missing. Leaving
     without `commit` removes the scratch file; after `kill -9` it stays for `cleanup_scratch`.
@@ -63,22 +64,24 @@ def restoring(
 
 
 def _kept_as(target: Path) -> Path:
-    swap.refuse_unfit(target)
-    return swap.free_kept_path(target, datetime.now(UTC))
+    swap.refuse_irreplaceable(target)
+    return swap.free_retained_path(target, datetime.now(UTC))
 
 
 def refuse_taken(target: Path) -> None:
-    """Raises `TargetNotEmpty` if the path, or a journal or log beside it, exists in any form."""
-    for ending in _COMPANIONS:
+    """Raise `TargetNotEmpty` if the path, or a journal or log beside it, exists in any form."""
+    for ending in _SIDECARS:
         path = target.with_name(target.name + ending)
         if os.path.lexists(path):
             raise TargetNotEmpty(f"{path} already exists", "choose a path that does not exist yet")
 
 
 class RestoreToFile:
-    """The `RestoreSession`. The restored file has mode 0600: who else may read it is not ours
-    to decide, and a backup does not record it. One that replaces another is its owner's, as that
-    was."""
+    """The `RestoreSession` of a file.
+
+    The restored file has mode 0600: a backup does not record other readers. One that replaces
+    another has the owner and mode of that.
+    """
 
     def __init__(
         self,
@@ -134,13 +137,13 @@ class RestoreToFile:
         if self._kept_as is None:
             refuse_taken(self._target)
         _note_shortcomings(self._target.parent, self._progress)
-        # Before it has its name: closing later would drop the locks of whoever in this process
-        # has opened the new database already, see `held`.
+        # Before it has its name: closing later would drop the locks of others in this process
+        # that have opened the new database already, see `fd_cache`.
         self._file.close()
         if self._kept_as is None:
             _publish(self._scratch, self._target)
         else:
-            swap.exchange(self._target, self._scratch, self._kept_as)
+            swap.swap(self._target, self._scratch, self._kept_as)
 
     def _mark_received(self) -> None:
         self._received = True

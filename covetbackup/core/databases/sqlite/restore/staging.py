@@ -29,9 +29,10 @@ _SETTLING = timedelta(seconds=1)
 
 @contextmanager
 def staging_directory(parent: Path | None, needed_bytes: int) -> Iterator[Path]:
-    """An empty directory (0700) under `parent`, or the system's own temporary one, then removed.
+    """Provide an empty directory (0700) under `parent`, or the system's temporary one.
 
-    Raises `StorageFull` if fewer than `needed_bytes` are free, `AccessRefused` if none can be made.
+    It is removed afterwards. Raises `StorageFull` if fewer than `needed_bytes` are free,
+    `AccessRefused` if none can be created.
     """
     base = Path(tempfile.gettempdir()) if parent is None else parent
     try:
@@ -53,7 +54,7 @@ def staging_directory(parent: Path | None, needed_bytes: int) -> Iterator[Path]:
 
 
 def require_room(directory: Path, needed_bytes: int) -> None:
-    """Raises `StorageFull` if `directory` has no room for `needed_bytes`, `OSError`."""
+    """Raise `StorageFull` if `directory` has no space for `needed_bytes`, `OSError`."""
     free = shutil.disk_usage(directory).free
     if free < needed_bytes + _RESERVE_BYTES:
         raise StorageFull(
@@ -78,9 +79,10 @@ def cleanup_scratch(directory: Path, before: datetime) -> list[Path]:
 
 
 def cleanup_folder(place: Path, before: datetime) -> list[str]:
-    """As `cleanup_scratch`, in the folder `place` or that of the file `place`; the paths.
+    """Remove what killed restores left in a folder, and return the paths.
 
-    Raises `BadSetting` if there is no such folder, `AccessRefused` if it cannot be read.
+    The folder is `place`, or that of the file `place`; see `cleanup_scratch`. Raises `BadSetting`
+    if there is no such folder, `AccessRefused` if it cannot be read.
     """
     folder = place if place.is_dir() else place.parent
     # A restore that begins now locks its file a moment after making it.

@@ -15,8 +15,11 @@ _PAUSE_SECONDS = 0.5
 
 
 class SqliteTarget:
-    """A `RestoreTarget`. `path_of` returns the path of a file in `folder`, and raises `BadSetting`
-    for names and files that are not allowed."""
+    """The `RestoreTarget` of a folder of SQLite files.
+
+    `path_of` returns the path of a file in `folder`, and raises `BadSetting` for names and files
+    that are not allowed.
+    """
 
     def __init__(self, folder: Path, path_of: Callable[[str], Path]) -> None:
         self._folder = folder
@@ -38,8 +41,8 @@ class SqliteTarget:
         except OSError as error:
             raise AccessRefused(f"{self._folder} cannot be read: {error.strerror}") from error
 
-    def was_committed(self, trace: str) -> bool | None:
-        """None always: nothing is restored into an existing file."""
+    def was_committed(self, commit_id: str) -> bool | None:
+        """Return None always: nothing is restored into an existing file."""
         return None
 
     def location_of(self, name: str) -> str:

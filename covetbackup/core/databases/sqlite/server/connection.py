@@ -30,7 +30,7 @@ _STEPS_BETWEEN_TICKS = 20_000
 
 
 def require_sqlite() -> None:
-    """Raises `ToolTooOld` if the SQLite library linked into Python lacks what we use."""
+    """Raise `ToolTooOld` if the SQLite library linked into Python lacks what is needed."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         wanted = ".".join(map(str, OLDEST_SQLITE))
         raise ToolTooOld(
@@ -41,13 +41,13 @@ def require_sqlite() -> None:
 
 @contextmanager
 def live_connection(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection to a database that others use; it takes part in their locking.
+    """Open a connection to a database that others use; it takes part in their locking.
 
-    Opened for reading and writing although nothing is written through it: SQLite then rolls back
-    a hot journal as any next user would, and as the last to leave removes `-wal` and `-shm`
-    again. A read-only connection leaves both behind, owned by the backup's user, and the
-    application may then be unable to open them. SQLite falls back to reading where it may not
-    write. Used by one thread at a time, not always the same.
+    Opened for reading and writing although nothing is written through it: SQLite then rolls back a
+    hot journal as any next user would, and as the last to leave removes `-wal` and `-shm` again. A
+    read-only connection leaves both behind, owned by the backup's user, and the application may
+    then be unable to open them. SQLite falls back to reading where it may not write. Used by one
+    thread at a time, not always the same.
     """
     uri = open_uri(path, mode="rw")
     with translated(path), closing(_connect(uri)) as connection:
@@ -57,9 +57,10 @@ def live_connection(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def private_connection(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection to a finished file that nobody else uses: no locks, no `-wal`, no writing.
+    """Open a connection to a finished file that no other process uses.
 
-    `trusted_schema` is off because the file may come from anywhere.
+    It takes no locks, creates no `-wal` and writes nothing. `trusted_schema` is off because the
+    file may come from anywhere.
     """
     uri = open_uri(path, mode="ro", immutable="1")
     with translated(path), closing(_connect(uri)) as connection:
@@ -75,7 +76,7 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 
 def pragma(connection: sqlite3.Connection, name: str) -> str:
-    """The value of a one-value PRAGMA."""
+    """Return the value of a PRAGMA that has one value."""
     row = connection.execute(f"PRAGMA {name}").fetchone()
     return "" if row is None else str(row[0])
 

@@ -34,7 +34,7 @@ _guard = threading.Lock()
 
 
 @contextmanager
-def held_descriptor(path: Path) -> Iterator[int]:
+def shared_descriptor(path: Path) -> Iterator[int]:
     """Lend a read-only descriptor of `path`. Raises `DatabaseUnavailable`.
 
     The borrower must only `pread` and `fstat` it: it may be shared with other threads.

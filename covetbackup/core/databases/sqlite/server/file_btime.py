@@ -1,7 +1,7 @@
-"""When a file was made, which Python does not tell on Linux: `statx` of the C library does.
+"""Birth times of files, which Python does not tell on Linux: `statx` of the C library does.
 
 An inode number is given to the next file as soon as one is removed (ext4 takes the lowest that is
-free), so that device and inode alone take a stranger for the file that was there.
+free), so that device and inode alone take another file for the one that was there.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ class _Statx(ctypes.Structure):
 _statx = getattr(ctypes.CDLL(None), "statx", None)  # glibc before 2.28 has none
 
 
-def birth_of(path: Path) -> int | None:
-    """In nanoseconds since 1970; None where it is not known. Follows no link.
+def birth_time(path: Path) -> int | None:
+    """Return the birth time of a file in nanoseconds since 1970, None where it is not known.
 
-    Not known either when it is 0: ext4 has that of files that an image builder wrote.
+    Follows no link. Not known either when it is 0: ext4 has that of files that an image builder
+    wrote.
     """
     found = _Statx()
     flags = (_AT_SYMLINK_NOFOLLOW, _STATX_BTIME, ctypes.byref(found))

@@ -1,4 +1,4 @@
-"""Is the path a database file that can be read safely, and is it still the same file later?"""
+"""The database file of a backup: whether it can be read safely, and is the same file later."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SourceFile:
     inode: int
 
     def prove_same(self) -> None:
-        """Raises `SourceFailed` if the path is gone or another file took its place."""
+        """Raise `SourceFailed` if the path is gone or another file took its place."""
         try:
             status = os.stat(self.path)
         except OSError as error:
@@ -59,7 +59,7 @@ def find_source(path: Path) -> SourceFile:
 
 
 def refuse_network(path: Path, mounts: str | None = None) -> None:
-    """Raises `BadSetting` if `path` lies on a network file system.
+    """Raise `BadSetting` if `path` lies on a network file system.
 
     `mounts` is the text of /proc/self/mountinfo (proc(5)); read from there by default.
     """
@@ -73,8 +73,10 @@ def refuse_network(path: Path, mounts: str | None = None) -> None:
 
 
 def is_mount_point(path: Path, mounts: str | None = None) -> bool:
-    """Return whether the file `path` is mounted by itself, as containers do it: it has no name
-    that could be changed. `mounts` as in `refuse_network`."""
+    """Return whether the file `path` is mounted by itself, as containers do it.
+
+    Such a file has no name that could be changed. `mounts` as in `refuse_network`.
+    """
     lines = (_MOUNTS.read_text() if mounts is None else mounts).splitlines()
     return str(path.resolve()) in (_unescaped(line.split(" ")[4]) for line in lines)
 

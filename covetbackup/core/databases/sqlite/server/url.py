@@ -12,10 +12,10 @@ _SCHEME = "sqlite://"
 
 
 def parse_url(url: str) -> Path:
-    """The absolute path that `url` names; `%xx` is decoded byte by byte.
+    """Return the absolute path that `url` names; `%xx` is decoded byte by byte.
 
-    Raises `BadSetting` for another scheme, a relative path, a host, or a bare `?` or `#`, which
-    in a URL would silently cut the file's name short.
+    Raises `BadSetting` for another scheme, a relative path, a host, or a bare `?` or `#`, which in
+    a URL would silently cut the file's name short.
     """
     rest = url.removeprefix(_SCHEME)
     if rest == url or not rest.startswith("/"):
@@ -29,27 +29,29 @@ def parse_url(url: str) -> Path:
 
 
 def parse_folder(url: str) -> str:
-    """Return the absolute path of the folder that `url` names, as it is written there, without
-    slashes at its end. Raises `BadSetting`."""
+    """Return the absolute path of the folder that `url` names, without slashes at its end.
+
+    Raises `BadSetting`.
+    """
     if not url.startswith(f"{_SCHEME}//"):
         raise BadSetting(f"{url[:200]!r} is not a folder", "write sqlite:////absolute/path")
     return unquote(urlsplit(url).path)[1:].rstrip("/") or "/"
 
 
 def to_url(path: Path) -> str:
-    """The inverse of `parse_url`."""
+    """Return the URL of a path, which `parse_url` reads."""
     return f"{_SCHEME}/{quote_from_bytes(os.fsencode(path))}"
 
 
 def checked_path(path: Path) -> Path:
-    """`path` itself if it is one that an operating system can open. Raises `BadSetting`."""
+    """Return `path` if it is one that an operating system can open. Raises `BadSetting`."""
     if not path.is_absolute() or "\0" in str(path):
         raise BadSetting(f"{str(path)!r} is not an absolute path", "give the full path")
     return path
 
 
 def open_uri(path: Path, **parameters: str) -> str:
-    """The `file:` URI of `path`: quotes, `?`, `#`, `%` and line ends in a name stay names.
+    """Return the `file:` URI of `path`: quotes, `?`, `#`, `%` and line ends in a name stay names.
 
     https://sqlite.org/uri.html; bytes that are no UTF-8 are quoted as they are on disk.
     """

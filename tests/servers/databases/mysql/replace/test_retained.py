@@ -180,7 +180,7 @@ def test_swapped_back_and_dropped(mariadb_server: MysqlServer, backup: Taken, sh
             connection, another, target=shop, incoming=old, retained_as="copy"
         )
         assert found == []
-        assert identity is not None and retained.name_of(connection, identity) == shop
+        assert identity is not None and retained.find_by_identity(connection, identity) == shop
         assert facts(mariadb_server, shop) == before
         copy = facts(mariadb_server, "copy", with_events=False)
         assert copy == facts(mariadb_server, "backed_up", with_events=False)
@@ -207,7 +207,7 @@ def test_a_name_given_to_another_database_is_known_for_that(
         assert identity is not None
         mariadb_server.execute(None, "DROP DATABASE shop", "CREATE DATABASE shop")
         assert retained.identity_of(connection, shop) not in (identity, None)
-        assert retained.name_of(connection, identity) is None
+        assert retained.find_by_identity(connection, identity) is None
         assert retained.identity_of(connection, "nowhere") is None
 
 
@@ -301,7 +301,7 @@ def test_rights_that_are_missing_are_named_with_their_grant(
     for _ in ("on the database", "on those it will be kept as"):
         with connect(settings, restorer.password) as connection:
             with pytest.raises(DatabaseError, match="may not replace") as caught:
-                retained.refuse_unfit(connection, shop)
+                retained.refuse_irreplaceable(connection, shop)
         mariadb_server.execute(None, caught.value.hint.split(": ", 1)[1].rstrip(";"))
     options = RestoreRequest(shop, replace=True, owner="none")
     mariadb_server.execute(None, "SET GLOBAL log_bin_trust_function_creators = 1")

@@ -189,7 +189,7 @@ def test_a_stored_backup_lists_its_tables_and_gives_one(
     listing = manager.contents(label)
     assert listing.table_bytes().keys() >= {"parent", "kinds", "parted"}
     chosen = listing.chosen(Selection(("child",)))
-    assert chosen.skipped == ("child.has a parent",)
+    assert chosen.omitted_foreign_keys == ("child.has a parent",)
     manager.restore_backup(
         label,
         mariadb_server.url(copy),

@@ -180,7 +180,8 @@ def test_what_would_come_is_told_before_anything_runs(
     sizes = listing.table_bytes()
     assert sizes["public.wide"] > 400_000 and sizes["public.no_columns"] < 100
     chosen = listing.chosen(Selection(("public.totals",)))
-    assert "public.sale_1" in chosen.pulled and "public.sale sale_customer_fkey" in chosen.skipped
+    assert "public.sale_1" in chosen.dependencies
+    assert "public.sale sale_customer_fkey" in chosen.omitted_foreign_keys
     with pytest.raises(BadSetting, match="one stream"):
         RestoreManager(*place).contents(label_of(place, "whole"))
 

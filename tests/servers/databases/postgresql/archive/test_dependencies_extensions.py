@@ -121,7 +121,7 @@ def test_what_stays_out_is_said_in_the_contents_and_in_the_result(
     chosen = contents.chosen(Selection(("desk.file",)))
     sequences, objects = chosen.left_out
     assert "desk.named, desk.ticket, desk.unused" in sequences and "large objects" in objects
-    assert set(chosen.left_out) <= set(chosen.lines)
+    assert set(chosen.left_out) <= set(chosen.notes)
     assert restore(server, place, "desk.file").problems == chosen.left_out
     rows = contents.chosen(Selection(("desk.file",), with_structure=False))
     assert rows.left_out == (objects,)

@@ -328,7 +328,7 @@ def test_swap_back_and_drop(postgres_server: PostgresServer, backup: Taken, shop
     ):
         identity = swap.identity_of(connection, old)
         swap.swap(connection, second, target=shop, incoming=old, retained_as="copy")
-        assert identity is not None and swap.name_of(connection, identity) == shop
+        assert identity is not None and swap.find_by_identity(connection, identity) == shop
         assert tables(postgres_server, shop) == ["old"]
         assert tables(postgres_server, "copy") == ["t"]
         client = postgres_server.connect("copy")

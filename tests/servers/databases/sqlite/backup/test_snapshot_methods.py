@@ -14,7 +14,7 @@ import pytest
 from covetbackup.core.databases.base import BackupOptions
 from covetbackup.core.databases.sqlite.backup.walindex import begin_read
 from covetbackup.core.databases.sqlite.engine import SqliteEngine
-from covetbackup.core.databases.sqlite.server.fd_cache import held_descriptor
+from covetbackup.core.databases.sqlite.server.fd_cache import shared_descriptor
 from covetbackup.core.progress import Silent
 from tests.support.sqlite import assert_sound_bank, create_bank, read_image, transferring
 
@@ -95,7 +95,7 @@ def test_a_commit_in_the_middle_of_the_begin_makes_it_begin_again(tmp_path: Path
 
         with closing(sqlite3.connect(bank, isolation_level=None, factory=Overtaken)) as reader:
             reader.execute("PRAGMA page_count").fetchone()
-            with held_descriptor(tmp_path / "bank.db-shm") as index:
+            with shared_descriptor(tmp_path / "bank.db-shm") as index:
                 state = begin_read(reader, index)
             seen = reader.execute("SELECT DISTINCT balance FROM account").fetchall()
         assert seen == [(4,)]

@@ -161,7 +161,7 @@ def test_a_log_begun_by_the_next_program_is_not_removed(
     target: Path, image: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the old file, which had a log of that name, is still open here."""
-    really_alone = swap._alone_in
+    really_alone = swap._exclusive_lock
 
     @contextmanager
     def alone_in(path: Path) -> Iterator[os.stat_result]:
@@ -170,7 +170,7 @@ def test_a_log_begun_by_the_next_program_is_not_removed(
             if path == target:
                 write_and_die(target)
 
-    monkeypatch.setattr(swap, "_alone_in", alone_in)
+    monkeypatch.setattr(swap, "_exclusive_lock", alone_in)
     with replacing(target, image) as session:
         session.commit()
     assert who(target) == ["new", "next"]
@@ -194,7 +194,7 @@ def test_kill_9_around_the_swap_leaves_one_or_the_other(
     assert ended.returncode == -signal.SIGKILL
     assert who(target) == [serving]
     [kept] = target.parent.glob("shop_replaced_*.db")
-    assert swap.was_exchanged(target, kept) is (moment == "after")
+    assert swap.was_swapped(target, kept) is (moment == "after")
     assert kept.exists() is (moment == "after")
     assert who(target) == [serving]
     if moment == "after":
@@ -208,7 +208,7 @@ def test_who_clears_up_meanwhile_does_not_take_the_last_name_of_the_old_one(
 
     def clear_up_and_rename(old: Path, new: Path) -> None:
         [kept] = target.parent.glob("shop_replaced_*")
-        thread = threading.Thread(target=lambda: answers.append(swap.was_exchanged(new, kept)))
+        thread = threading.Thread(target=lambda: answers.append(swap.was_swapped(new, kept)))
         thread.start()
         thread.join(0.3)
         renamed(old, new)
@@ -266,12 +266,12 @@ def test_swapping_back_is_the_same_the_other_way(target: Path, image: bytes) -> 
         session.commit()
     kept = target.with_name(session.retained_as)
     identity = swap.identity_of(kept)
-    again = swap.free_kept_path(target, datetime.now(UTC))
-    swap.exchange(target, kept, again)
+    again = swap.free_retained_path(target, datetime.now(UTC))
+    swap.swap(target, kept, again)
     assert (who(target), who(again)) == (["old"], ["new"])
     assert names(target.parent) == sorted([target.name, again.name])
     assert identity is not None
-    assert swap.name_of(target.parent, identity) == target.name
+    assert swap.find_by_identity(target.parent, identity) == target.name
 
 
 def test_a_kept_database_in_use_is_not_dropped(
@@ -290,10 +290,10 @@ def test_a_kept_database_in_use_is_not_dropped(
 def test_kept_names_fit_and_differ(tmp_path: Path) -> None:
     now = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
     long = tmp_path / f"{'é' * 120}.db"
-    first = swap.free_kept_path(long, now)
+    first = swap.free_retained_path(long, now)
     first.touch()
-    second = swap.free_kept_path(long, now)
+    second = swap.free_retained_path(long, now)
     assert first.name.endswith("_replaced_20260301_120000.db")
     assert second.name.endswith("_replaced_20260301_120000_2.db")
     assert max(len(os.fsencode(path.name)) for path in (first, second)) <= 255 - len("-journal")
-    assert swap.free_kept_path(first, now).name == second.name
+    assert swap.free_retained_path(first, now).name == second.name

@@ -1,13 +1,13 @@
-"""What can be known before rows go into tables of a MySQL or MariaDB server.
+"""The checks of an existing MySQL or MariaDB database before rows are restored into its tables.
 
-What the engine refuses is asked with the engine's own functions, so that a check and the restore
+What a restore itself refuses is checked by the same functions, so that a check and the restore
 after it cannot disagree.
 
-No server can be asked afterwards whether they were committed. These servers keep no state of
+No server can be asked afterwards whether rows were committed. These servers keep no state of
 transactions that are over. A prepared XA transaction would tell, and hold the locks of every row
 until an administrator ends it, restarts included; a GTID of our own would stay in the history of
 each replica for ever; a table of ours does not belong into a database of others. So a job that was
-stopped at the commit is not tried again, and says that it has to be looked for.
+stopped at the commit is not tried again, and says that it has to be checked by hand.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from covetbackup.core.databases.mysql.server.connection import (
 )
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
 from covetbackup.core.databases.restore import CheckInput, OwnerPolicy, RestoreRequest
-from covetbackup.core.databases.selection import Rows
+from covetbackup.core.databases.selection import TableData
 from covetbackup.core.errors import CovetError, as_sentence
 from covetbackup.core.stream.secret import Secret
 
@@ -46,8 +46,10 @@ _DATABASE = "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
 def check_existing_database(
     settings: ConnectionSettings, password: Secret | None, wanted: CheckInput
 ) -> list[Check]:
-    """Return the checks of the tables that get rows. A server that does not answer is a check that
-    failed."""
+    """Return the checks of the tables that get rows.
+
+    A server that does not answer is a check that failed.
+    """
     try:
         with server_connection(settings, password) as connection:
             connection.execute(_LOCK_TIMEOUT)
@@ -82,7 +84,7 @@ def _fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
 def _rows(
     connection: Connection,
     database: str,
-    rows: tuple[Rows, ...],
+    rows: tuple[TableData, ...],
     expected: Inventory,
 ) -> Iterator[Check]:
     tables = [one.name for one in rows]

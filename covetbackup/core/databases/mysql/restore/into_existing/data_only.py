@@ -23,19 +23,20 @@ from covetbackup.core.databases.mysql.server.background import in_background
 from covetbackup.core.databases.mysql.server.connection import connect, translated
 from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
 from covetbackup.core.databases.restore import RestoreRequest
-from covetbackup.core.databases.selection import ResolvedSelection, Rows, Selection
+from covetbackup.core.databases.selection import ResolvedSelection, Selection, TableData
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Sink
 from covetbackup.core.stream.secret import Secret
 
 LOCK_SECONDS = 60
-"""Else one would wait for a day behind whoever alters a table, deaf to a cancel."""
+"""The default is a day: behind an ALTER of a table a restore could not be cancelled meanwhile."""
 
 SILENCE_SECONDS = 900
-"""After that much of it the server undoes everything and lets its locks go: whoever wrote may have
-been cut off. A storage that does not answer is given up before, after 8 tries of 60 s each and a
-minute between them."""
+"""After that much of it the server rolls back and releases the locks: the connection may be lost.
+
+A storage that does not answer is given up before, after 8 tries of 60 s each and a minute between.
+"""
 
 _AS_DUMPED = "NO_AUTO_VALUE_ON_ZERO"
 _STRICT = f"{_AS_DUMPED},STRICT_ALL_TABLES,ALLOW_INVALID_DATES"
@@ -114,7 +115,7 @@ class DataOnlyRestore:
         return kept
 
     def inventory(self) -> Inventory:
-        """The rows that were written, as the server counted them."""
+        """Return the numbers of rows that were written, as the server counted them."""
         return Inventory(
             tables=tuple(TableFacts("", name, rows, True) for name, rows in self._loaded.items())
         )
@@ -123,7 +124,7 @@ class DataOnlyRestore:
         with translated(self._settings):
             self._connection.execute("COMMIT")
 
-    def _begin(self, rows: Sequence[Rows]) -> dict[str, TargetTable]:
+    def _begin(self, rows: Sequence[TableData]) -> dict[str, TargetTable]:
         database, tables = self._settings.database, [one.name for one in rows]
         connection = self._connection
         connection.execute(
@@ -162,7 +163,7 @@ class DataOnlyRestore:
             self._connection.execute("SET SESSION foreign_key_checks = 1")
 
     def _refuse_broken(self) -> None:
-        """In the background: it reads all of the tables, and waits for whoever deletes."""
+        """Check in the background: it reads all of the tables, and waits for deletes."""
         connection, database, tables = self._connection, self._settings.database, self._order
 
         def read(stop: Callable[[], bool]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What tables that rows are added to have beside columns: keys to others, and triggers."""
+"""Foreign keys and triggers of the tables that rows are restored into."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from covetbackup.core.errors import DatabaseError
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
-    """Of `table`, to the table `to` in the database `place`; `columns` in pairs."""
+    """A foreign key of `table` to the table `to` in the database `place`; `columns` are pairs."""
 
     table: str
     name: str
@@ -32,7 +32,7 @@ ORDER BY TABLE_NAME, CONSTRAINT_NAME, ORDINAL_POSITION
 
 
 def keys_of(connection: Connection, database: str, tables: Sequence[str]) -> list[ForeignKey]:
-    """Those that rows of `tables` must obey."""
+    """Return the foreign keys that rows of `tables` must satisfy."""
     found: dict[tuple[str, str, str, str], list[tuple[str, str]]] = {}
     for key, table, place, to, column, other in connection.rows(_KEYS, [database]):
         if table in tables:
@@ -46,8 +46,11 @@ def keys_of(connection: Connection, database: str, tables: Sequence[str]) -> lis
 def parents_first(
     database: str, tables: Sequence[str], found: Sequence[ForeignKey]
 ) -> list[str] | None:
-    """`tables` so that no row comes before one that it may refer to by the keys `found`; None if
-    there is no such order, as of a table that refers to itself."""
+    """Return `tables` in an order in which no row comes before one that it may refer to.
+
+    The order is that of the foreign keys `found`; None if there is none, as for a table that refers
+    to itself.
+    """
     parents: dict[str, set[str]] = {table: set() for table in tables}
     for key in found:
         if key.place == database and key.to in parents:
@@ -61,8 +64,11 @@ def parents_first(
 def refuse_broken(
     connection: Connection, database: str, tables: Sequence[str], *, stop: Callable[[], bool]
 ) -> None:
-    """Raises `DatabaseError` if a row of `tables` refers to one that is not there. Until the
-    transaction ends, no row that is referred to can go. Ends early when `stop` says so."""
+    """Raise `DatabaseError` if a row of `tables` refers to one that does not exist.
+
+    Until the transaction ends, no row that is referred to can be deleted. Ends early when `stop`
+    returns true.
+    """
     for key in keys_of(connection, database, tables):
         if stop():
             return
@@ -101,8 +107,10 @@ WHERE TRIGGER_SCHEMA = %s AND EVENT_MANIPULATION = 'INSERT' ORDER BY 1, 2
 def triggers_of(
     connection: Connection, database: str, tables: Sequence[str]
 ) -> list[tuple[str, str]]:
-    """The triggers that new rows of `tables` will set off, with their tables, as far as this
-    account may see them."""
+    """Return the triggers, with their tables, that new rows of `tables` will fire.
+
+    They are those that this account may see.
+    """
     return [
         (table, trigger)
         for table, trigger in connection.rows(_TRIGGERS, [database])

@@ -1,5 +1,7 @@
-"""The tables that rows are to go into, as the target has them: whether the rows fit. Asks the
-catalogs, changes nothing."""
+"""Checks of the tables that rows are to go into: whether the rows are compatible with them.
+
+Only catalogs are read.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from covetbackup.core.databases.mysql.backup.privileges import account_of
 from covetbackup.core.databases.mysql.inventory.tables import Table, list_tables
 from covetbackup.core.databases.mysql.restore.into_existing.foreign_keys import ForeignKey
 from covetbackup.core.databases.mysql.server.connection import Connection, code_of, quoted
-from covetbackup.core.databases.selection import Rows
+from covetbackup.core.databases.selection import TableData
 from covetbackup.core.errors import BadSetting
 
 _NAMED = 20
@@ -23,10 +25,13 @@ _DENIED = (ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR, ER.DBACCES
 
 @dataclass(frozen=True, slots=True)
 class TargetTable:
-    """Of one table; without a `table` that is there nothing else is true. `definition` is the
-    statement that creates it, "" if the account may not see it."""
+    """The target's table for rows of the backup.
 
-    rows: Rows
+    For a table that does not exist all is empty. `definition` is the statement that creates it, ""
+    if the account may not see it.
+    """
+
+    rows: TableData
     table: Table | None = None
     columns: tuple[str, ...] = ()
     definition: str = ""
@@ -60,8 +65,9 @@ class Incompatibility:
 
 
 def inspect_tables(
-    connection: Connection, database: str, rows: Sequence[Rows]
+    connection: Connection, database: str, rows: Sequence[TableData]
 ) -> list[TargetTable]:
+    """Return the target's table for each of `rows`."""
     there = {table.name: table for table in list_tables(connection, database).tables}
     return [
         _place(connection, database, one, there[one.name])
@@ -74,7 +80,7 @@ def inspect_tables(
 def incompatibilities(
     connection: Connection, database: str, places: Sequence[TargetTable]
 ) -> Iterator[Incompatibility]:
-    """One for each kind of misfit, naming the tables."""
+    """Yield each kind of incompatibility, naming the tables."""
     account = account_of(connection)
     there = [place for place in places if place.table is not None]
     closed = [place.rows.name for place in there if not place.may_insert]
@@ -124,7 +130,10 @@ def incompatibilities(
 def unreadable(
     connection: Connection, database: str, keys: Sequence[ForeignKey]
 ) -> Iterator[Incompatibility]:
-    """That foreign keys cannot be checked: it takes reading the columns on either side."""
+    """Yield an incompatibility for foreign keys that cannot be checked.
+
+    A check has to read the columns on either side.
+    """
     closed = [key for key in keys if not _may_read(connection, database, key)]
     if closed:
         account = account_of(connection)
@@ -137,13 +146,13 @@ def unreadable(
 
 
 def refuse_incompatible(found: Sequence[Incompatibility]) -> None:
-    """Raises `BadSetting` naming everything that stands in the way."""
+    """Raise `BadSetting` naming all incompatibilities."""
     if found:
         raise BadSetting("; ".join(each.detail for each in found), found[0].fix)
 
 
 def non_empty(connection: Connection, database: str, places: Sequence[TargetTable]) -> list[str]:
-    """Those that hold rows already, as far as this account may see that."""
+    """Return the tables that hold rows, as far as this account may see that."""
     held = []
     for place in places:
         query = f"SELECT 1 FROM {quoted(database)}.{quoted(place.rows.name)} LIMIT 1"
@@ -153,11 +162,12 @@ def non_empty(connection: Connection, database: str, places: Sequence[TargetTabl
 
 
 def listed(names: Sequence[str]) -> str:
+    """Join names for a message: the first ones, and how many more there are."""
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _place(connection: Connection, database: str, rows: Rows, table: Table) -> TargetTable:
+def _place(connection: Connection, database: str, rows: TableData, table: Table) -> TargetTable:
     name = f"{quoted(database)}.{quoted(table.name)}"
     shown = _rows(connection, f"SHOW CREATE TABLE {name}")
     return TargetTable(

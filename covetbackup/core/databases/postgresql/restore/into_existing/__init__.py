@@ -1,1 +1,1 @@
-"""In-place restores: selected tables into an existing database, in one transaction."""
+"""Restores of selected tables into an existing database, in one transaction."""

@@ -1,4 +1,4 @@
-"""In-place restore of rows into existing tables."""
+"""Restore of rows into existing tables."""
 
 from __future__ import annotations
 

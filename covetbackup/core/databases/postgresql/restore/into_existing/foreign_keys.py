@@ -22,7 +22,7 @@ from covetbackup.core.databases.postgresql.restore.into_existing.table_checks im
 )
 from covetbackup.core.databases.postgresql.restore.into_existing.transaction import RunInterruptible
 from covetbackup.core.databases.postgresql.server.connection import Connection, line_of
-from covetbackup.core.databases.selection import Rows
+from covetbackup.core.databases.selection import TableData
 from covetbackup.core.errors import BadSetting
 
 
@@ -42,7 +42,7 @@ class ForeignKey:
         return f"{self.schema}.{self.table} {self.name}"
 
 
-def foreign_keys_between(connection: Connection, rows: Sequence[Rows]) -> list[ForeignKey]:
+def foreign_keys_between(connection: Connection, rows: Sequence[TableData]) -> list[ForeignKey]:
     """Return the keys of which both tables get rows.
 
     Of two partitioned tables it is the key of the whole, which its partitions' keys follow.

@@ -1,4 +1,4 @@
-"""In-place restore into an existing database: the scratch target is an open transaction in it.
+"""Restore into an existing database: the scratch target is an open transaction in it.
 
 One connection does all of it, as there is one transaction; whatever ends it before the commit
 undoes everything. A second one is idle and serves as liveness probe.
@@ -60,9 +60,10 @@ _LOCK_TIMEOUT = "SET lock_timeout = '60s'"
 
 
 class InPlaceStep(Protocol):
-    """What an in-place restore loads: `entries`, by dump id, those of `first` before all others.
+    """The objects that an in-place restore loads.
 
-    `notes` are for the result.
+    `entries` are by dump id; those of `first` are loaded before all others. `notes` are for the
+    result.
     """
 
     chosen: ResolvedSelection
@@ -251,7 +252,7 @@ class InPlaceRestore:
         assert self._found is not None
         return self._found
 
-    def trace(self) -> str:
+    def commit_id(self) -> str:
         with self._reported():
             return current_xid(self._connection)
 
@@ -280,7 +281,7 @@ class InPlaceRestore:
             )
 
     def _check_selection(self, chosen: ResolvedSelection) -> None:
-        for line in chosen.lines:
+        for line in chosen.notes:
             self._progress.note(line)
         needed = check_server.requirements_of(chosen, self._expected)
         with self._reported():

@@ -1,5 +1,6 @@
-"""Checks of the tables that rows are to go into: whether the rows are compatible, and what happens
-to them there. Only catalogs are read.
+"""Checks of the tables that rows are to go into: whether the rows are compatible with them.
+
+Effects there, such as triggers, are reported too. Only catalogs are read.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from psycopg import sql
 
 from covetbackup.core.databases.checks import join_names
 from covetbackup.core.databases.postgresql.server.connection import Connection
-from covetbackup.core.databases.selection import Rows
+from covetbackup.core.databases.selection import TableData
 from covetbackup.core.errors import BadSetting
 
 NAMED = 20  # tables or columns named in a message
@@ -26,7 +27,7 @@ class TargetTable:
     `triggers`, and its columns own `sequences`. For a table that does not exist all are empty.
     """
 
-    rows: Rows
+    rows: TableData
     is_there: bool
     may_insert: bool
     is_filtered: bool
@@ -50,7 +51,7 @@ class Incompatibility:
     fix: str
 
 
-def inspect_tables(connection: Connection, rows: Sequence[Rows]) -> list[TargetTable]:
+def inspect_tables(connection: Connection, rows: Sequence[TableData]) -> list[TargetTable]:
     """Return the target's table for each of `rows`."""
     schemas, names = [one.schema for one in rows], [one.name for one in rows]
     found = connection.execute(_PLACES, (schemas, names)).fetchall()
@@ -122,7 +123,7 @@ def non_empty(connection: Connection, tables: Sequence[TargetTable]) -> list[str
 
 
 def _place(
-    rows: Rows,
+    rows: TableData,
     oid: int | None,
     may_insert: bool,
     is_filtered: bool,

@@ -1,4 +1,4 @@
-"""In-place restore of tables that do not exist yet, with their rows, indexes and keys."""
+"""Restore of tables that do not exist in the target yet, with their rows, indexes and keys."""
 
 from __future__ import annotations
 
@@ -45,8 +45,11 @@ from covetbackup.core.progress import Progress
 
 
 class TableLoad:
-    """An `Addition` of tables with all that is theirs. `pg_restore` is the program with the options
-    that say whose they shall be, `owner` the role if it is one for all."""
+    """An `InPlaceStep` of tables with their rows, indexes and keys.
+
+    `pg_restore` is the program with the options that set owners, `owner` the role if it is one for
+    all.
+    """
 
     def __init__(
         self,
@@ -62,9 +65,12 @@ class TableLoad:
     ) -> None:
         closure = resolve_dependencies(contents, selection)
         self._keys = closure.external_keys
-        beyond = closure.chosen.outgoing
-        skipped = tuple(name for name in closure.chosen.skipped if name not in beyond)
-        self.chosen = replace(closure.chosen, skipped=skipped)
+        beyond = closure.chosen.external_foreign_keys
+        omitted = closure.chosen.omitted_foreign_keys
+        self.chosen = replace(
+            closure.chosen,
+            omitted_foreign_keys=tuple(name for name in omitted if name not in beyond),
+        )
         contents = contents.filter(lambda entry: entry.dump_id in closure.dump_ids)
         self.entries = {entry.dump_id: entry for entry in contents.data_entries}
         self._structure = contents.filter(lambda entry: not entry.has_data)

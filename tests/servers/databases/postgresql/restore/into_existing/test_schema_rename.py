@@ -262,9 +262,9 @@ def test_a_key_out_of_a_schema_that_gets_another_name_is_left_out_and_said_so(
 ) -> None:
     """Neither is a key that leads to what comes from what does not."""
     one = shop(*MAKERS, living=MAKERS[:1])
-    assert one.chosen("public.item").outgoing == ("public.item item_maker_fkey",)
-    assert one.chosen("public.maker").outgoing == ()
-    assert one.chosen("public.item", schemas_as="monday").outgoing == ()
+    assert one.chosen("public.item").external_foreign_keys == ("public.item item_maker_fkey",)
+    assert one.chosen("public.maker").external_foreign_keys == ()
+    assert one.chosen("public.item", schemas_as="monday").external_foreign_keys == ()
     one.add("public.item", schemas_as="monday")
     left_out = "left out, as not both tables are selected: foreign key public.item item_maker_fkey"
     assert [line for line in one.notes.lines if "foreign key" in line] == [left_out]
