@@ -1,8 +1,8 @@
-"""The certificate authorities by which PostgreSQL servers are judged: kept in the catalog, handed
-to libpq as files, since that is all it takes.
+"""CA certificates for connections to PostgreSQL servers: stored in the catalog, passed as files.
 
-A file is named by its content's digest: written once, right whoever writes it first, and made
-anew on each machine that runs workers. Certificates are public; nothing here is a secret.
+libpq takes nothing but files. A file is named by its content's digest: it is written once, with the
+same content by every process, and created anew on each machine that runs workers. Certificates are
+public; nothing here is a secret.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _JUDGING = ("verify-ca", "verify-full")
 
 
 def checked(text: str, *, now: datetime) -> str:
-    """The certificates in `text`, in PEM, as they are stored. Raises `BadSetting`."""
+    """Return the certificates in `text`, in PEM, as they are stored. Raises `BadSetting`."""
     plain = text.strip().replace("\r\n", "\n")
     try:
         found = x509.load_pem_x509_certificates(plain.encode())
@@ -37,16 +37,16 @@ def checked(text: str, *, now: datetime) -> str:
         ended = max(certificate.not_valid_after_utc for certificate in found)
         raise BadSetting(
             f"the certificate of the authority expired on {ended:%Y-%m-%d}",
-            "ask whoever runs the server for the one that is in use",
+            "ask the administrator of the server for the one in use",
         )
     return plain + "\n"
 
 
 def file_for(server: Server) -> str:
-    """The path of the authority's file for connections to `server`, "" if none is judged.
+    """Return the path of the CA file for connections to `server`, "" if none is verified.
 
-    Without one of its own, a server that is to be verified is judged by this machine's. Raises
-    `BadSetting` when the file cannot be written.
+    Without one of its own, a server whose certificate is to be verified is verified by the CA
+    certificates of this machine. Raises `BadSetting` when the file cannot be written.
     """
     if server.authority:
         return str(_written(server.authority))
@@ -54,7 +54,7 @@ def file_for(server: Server) -> str:
 
 
 def folder() -> Path:
-    """Where the files are."""
+    """Return the folder of the files."""
     return Path(settings.VAR_DIR) / "authorities"
 
 

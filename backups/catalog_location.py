@@ -1,4 +1,4 @@
-"""Where the catalog lies, told so that a copy of it lies elsewhere, whatever it is called."""
+"""Location of the catalog, which differs for a copy of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `covetbackup check` says about the catalog itself and about folders of SQLite files."""
+"""System checks of `covetbackup check` for the catalog itself and for folders of SQLite files."""
 
 from __future__ import annotations
 

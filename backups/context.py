@@ -1,4 +1,4 @@
-"""What every page says about the catalog itself."""
+"""Template context of every page about the catalog itself."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from backups.quarantine import is_quarantined
 
 
 def quarantine(request: HttpRequest) -> dict[str, Callable[[], bool]]:
-    """`is_quarantined`, asked only by templates that show whole pages."""
+    """Return `is_quarantined`, which only templates of whole pages call."""
     return {"is_quarantined": is_quarantined}

@@ -1,7 +1,7 @@
-"""Copies that a backup lacks: asked for by people, and by itself when a backup ended in fewer
-repositories than it was meant for. The work is in `copy_tasks`.
+"""Requests for copies that a backup lacks.
 
-One job makes one copy. Its attempts are the policy: see `ATTEMPTS`.
+They are made by users, and automatically when a backup ended in fewer repositories than requested.
+One job makes one copy, in `copy_tasks`. Its attempts are the policy: see `ATTEMPTS`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from covetbackup.jobs.queue import enqueue
 
 ATTEMPTS = 12
 """With the queue's back-off (30 s, doubling, half an hour at most) a repository may be away for
-some three hours; after that somebody has to ask for the copy again."""
+some three hours; after that a user has to request the copy again."""
 
 TO_BE_MADE = ~Q(state__in=GOOD_COPIES) | ~Q(problem="")
 """Copies that are missing or damaged, and good ones without an index that makes reading faster."""
@@ -33,8 +33,10 @@ def replicate_missing(backup: Backup) -> None:
 
 
 def request_missing(backup: Backup, *, user: User | None) -> list[Job]:
-    """Ask for every copy that is not there. Raises `Conflict` if none is missing, and as
-    `request_copy`."""
+    """Request every copy that does not exist.
+
+    Raises `Conflict` if none is missing, and as `request_copy`.
+    """
     missing = backup.copies.filter(TO_BE_MADE).select_related("repository")
     with transaction.atomic():
         jobs = [request_copy(backup, row.repository, user=user) for row in missing.order_by("pk")]
@@ -44,8 +46,10 @@ def request_missing(backup: Backup, *, user: User | None) -> list[Job]:
 
 
 def request_copy(backup: Backup, repository: Repository, *, user: User | None) -> Job:
-    """Ask for a copy of `backup` in `repository`, which may be new to it; asked for twice while
-    it waits or runs, it is the same job. Raises `BadSetting`, `Conflict`."""
+    """Request a copy of `backup` in `repository`, which may be new to it.
+
+    A second request while it waits or runs returns the same job. Raises `BadSetting`, `Conflict`.
+    """
     with transaction.atomic():
         locked = Backup.objects.select_for_update().get(pk=backup.pk)
         if not locked.is_restorable:
@@ -62,10 +66,10 @@ def request_copy(backup: Backup, repository: Repository, *, user: User | None) -
 
 
 def request_again(copy: BackupCopy, job: Job) -> None:
-    """Have a runner look at a copy that seems to be there although the last runner of `job` died:
-    run again, a copy begins with reading all that is there, and is stored if that is whole.
+    """Request again a copy that seems to exist although the last runner of `job` died.
 
-    Once: what ends every runner would go on for ever. Bears repetition.
+    A copy begins with reading all objects that exist, and is stored if it is whole. That is done
+    once: a fault that ends every runner would go on for ever. Idempotent.
     """
     with transaction.atomic():
         backup = Backup.objects.select_for_update().get(pk=copy.backup_id)

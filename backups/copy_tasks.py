@@ -55,9 +55,11 @@ def run_copy(work: Work) -> None:
 
 
 def copy_ended(job: Job) -> None:
-    """Record a copy that was not made, and remove what there is of it, unless it was published:
-    then a runner looks. Bears repetition; raises `CovetError` when its repository cannot be
-    reached, to be called again."""
+    """Record a copy that was not made, and remove its objects, unless it was published.
+
+    A published copy is checked by a new runner. Idempotent; raises `CovetError` when its repository
+    cannot be reached, to be called again.
+    """
     copy = BackupCopy.objects.filter(job=job).exclude(state__in=GOOD_COPIES).first()
     if copy is None or job.state == JobState.SUCCEEDED:
         return
@@ -69,7 +71,7 @@ def copy_ended(job: Job) -> None:
             discard_backup(target, label)
         elif job.state == JobState.INTERRUPTED:
             # Whole, if the runner died right after the last step; damaged from before, if it died
-            # in its first. To read all of it may take hours, which whoever calls this has not.
+            # in its first. To read all of it may take hours, longer than callers can wait.
             request_again(copy, job)
     except CovetError:
         if job.finished_at and timezone.now() - job.finished_at < GIVE_UP_AFTER:

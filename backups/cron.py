@@ -14,7 +14,7 @@ _ANY_START = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def check_cron(text: str) -> None:
-    """Raises `ValueError` for an expression that is none, or has no slot within 50 years."""
+    """Raise `ValueError` for an invalid expression, or one without a slot within 50 years."""
     if len(text.split()) != _FIELDS:
         raise ValueError(f"a cron expression has {_FIELDS} fields, not {len(text.split())}")
     try:

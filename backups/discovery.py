@@ -1,7 +1,7 @@
-"""Which databases a server has, and what that changes in the catalog.
+"""Discovery of a server's databases, and the changes of the catalog by it.
 
 A database that is found is included when the server's patterns say so; one that is gone stays in
-the catalog with its backups. Nothing is called gone unless the server answered.
+the catalog with its backups. None is marked as gone unless the server answered.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from covetbackup.core.errors import CovetError, DatabaseUnavailable
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What a discovery changed: names, sorted. `unusable` are files left out, with the reason."""
+    """The changes by a discovery: names, sorted. `unusable` are files left out, with the reason."""
 
     present: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
@@ -52,6 +52,7 @@ def discover(server: Server) -> Discovery:
 
 
 def note_problem(server: Server, problem: str, *, is_unreachable: bool = False) -> None:
+    """Record the problem that a test of `server` found, "" if there is none."""
     server.problem, server.checked_at = problem, timezone.now()
     server.is_unreachable = is_unreachable
     server.save(update_fields=["problem", "checked_at", "is_unreachable"])
@@ -68,10 +69,10 @@ def list_databases(server: Server) -> Discovered:
 
 
 def is_wanted(name: str, include: str, exclude: str) -> bool:
-    """Whether `name` matches a pattern of `include` (none: all do) and none of `exclude`.
+    """Return whether `name` matches a pattern of `include` (none: all do) and none of `exclude`.
 
-    Patterns stand one a line: * and ? and [abc], upper and lower case differ. What a restore
-    replaced and kept for some days is wanted only by a pattern that says so: it was backed up.
+    Patterns are lines with * and ? and [abc], and case-sensitive. A database that a restore
+    replaced and retained is wanted only by a pattern that names it: it was backed up before.
     """
     included, excluded = _patterns(include), _patterns(exclude)
     takes_all = not included and not is_retained(name)
@@ -82,7 +83,7 @@ def is_wanted(name: str, include: str, exclude: str) -> bool:
 
 
 def is_included(row: Database, server: Server) -> bool:
-    """Whether `row` is backed up: what a user chose goes before the patterns of `server`."""
+    """Return whether `row` is backed up: a user's choice precedes the patterns of `server`."""
     if row.inclusion:
         return row.inclusion == Inclusion.INCLUDED
     return is_wanted(row.name, server.include, server.exclude)

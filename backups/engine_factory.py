@@ -1,4 +1,4 @@
-"""From rows of the catalog to objects of the engine: where secrets are unsealed for use."""
+"""Objects of the engine for rows of the catalog. Stored secrets are decrypted here for use."""
 
 from __future__ import annotations
 
@@ -32,25 +32,28 @@ from covetbackup.core.stream.secret import Secret
 
 
 def engine_for(database: Database) -> Address:
-    """The engine that reads `database`. Opens no connection; resolves the server's host.
+    """Return the engine that reads `database`. Opens no connection; resolves the server's host.
 
-    Raises `BadSetting`, `SecretsLocked`, `DatabaseUnavailable` for a name without an address.
+    Raises `BadSetting`, `SecretsLocked`, `DatabaseUnavailable` for a host name without an address.
     """
     return engine_on(database.server, database.name)
 
 
 def engine_on(server: Server, name: str) -> Address:
-    """As `engine_for`, for a database of `server` that need not exist: a restore's target."""
+    """Return the engine for a database of `server` that need not exist: a restore's target.
+
+    Raises as `engine_for`.
+    """
     location = _resolved_location(server)
     return _kind(server).open(location, name, server_password(server), partial(file_in, server))
 
 
 def server_engine(server: Server, password: Secret | None = None) -> Engine:
-    """Return the engine of `server` as a whole: to test and to discover it, to check restores to it
-    and to replace its databases. The names that it is given then are checked as `file_in` does.
+    """Return the engine of `server` as a whole.
 
-    `password` is used instead of the stored one; an unsaved server has none stored. Errors:
-    `engine_for`.
+    It tests and discovers the server, checks restores to it and replaces its databases. Names that
+    it is given then are checked as `file_in` does. `password` is used instead of the stored one; an
+    unsaved server has none stored. Raises as `engine_for`.
     """
     if server.folder:
         check_folder(Path(server.folder))
@@ -61,13 +64,15 @@ def server_engine(server: Server, password: Secret | None = None) -> Engine:
 
 
 def shown_address(server: Server, name: str) -> str:
-    """As `target_on`, to be shown: nothing is checked."""
+    """Return the address of the database `name` of `server` to show it; nothing is checked."""
     return _kind(server).url_of(location_of(server), name)
 
 
 def refuse_path(server: Server, name: str) -> None:
-    """Raise `BadSetting` for the name of a file that may not be in the server's folder; of other
-    kinds of servers for nothing."""
+    """Raise `BadSetting` for the name of a file that may not be in the server's folder.
+
+    For servers that are no folders it does nothing.
+    """
     if not server.folder:
         return
     try:
@@ -77,15 +82,17 @@ def refuse_path(server: Server, name: str) -> None:
 
 
 def target_on(server: Server, name: str) -> str:
-    """What the engine calls the database `name` of `server`: `RestoreRequest.target`."""
+    """Return the engine's name for the database `name` of `server`: `RestoreRequest.database`."""
     if server.folder:
         file_in(server, name)
     return shown_address(server, name)
 
 
 def location_of(server: Server) -> ServerLocation:
-    """Return how `server` is reached; its host is not resolved. Raises `BadSetting` if the file of
-    its CA certificates cannot be written."""
+    """Return the address of `server` without its password; its host is not resolved.
+
+    Raises `BadSetting` if the file of its CA certificates cannot be written.
+    """
     return ServerLocation(
         host=server.host,
         port=server.port,
@@ -108,8 +115,8 @@ def _kind(server: Server) -> Kind:
 
 
 def server_password(server: Server) -> Secret | None:
-    """Raises `SecretsLocked`, `Tampered`."""
-    text = secrets.unseal_field(server, "password")
+    """Return the stored password of `server`. Raises `SecretsLocked`, `Tampered`."""
+    text = secrets.decrypt_field(server, "password")
     return Secret(text) if text else None
 
 
@@ -144,6 +151,7 @@ def file_in(server: Server, name: str) -> Path:
 
 
 def is_own_catalog(path: Path) -> bool:
+    """Return whether the file at `path` is the dashboard's own catalog."""
     catalog = settings.DATABASES["default"]
     if not str(catalog["ENGINE"]).endswith("sqlite3"):
         return False
@@ -154,10 +162,10 @@ def is_own_catalog(path: Path) -> bool:
 
 
 def open_repository(repository: Repository, *, retry: Retry | None = None) -> EngineRepository:
-    """The repository behind the row; errors name it as the row does.
+    """Open the repository of a row; errors name it as the row does.
 
-    Raises `BadSetting` if there is none, or another one than the row was made for, `AccessRefused`,
-    `StorageUnavailable`, `SecretsLocked`.
+    Raises `BadSetting` if there is none, or another one than the row was created for,
+    `AccessRefused`, `StorageUnavailable`, `SecretsLocked`.
     """
     opened = EngineRepository.open(storage_of(repository, retry=retry), name=repository.name)
     if repository.engine_id and opened.id != repository.engine_id:
@@ -169,20 +177,24 @@ def open_repository(repository: Repository, *, retry: Retry | None = None) -> En
 
 
 def storage_of(repository: Repository, *, retry: Retry | None = None) -> Storage:
-    """The storage at the row's URL, which is checked again; nothing is contacted yet."""
+    """Return the storage at the row's URL, which is checked again; nothing is contacted yet."""
     credentials = stored_credentials(repository)
     check_place(repository.url, has_credentials=credentials is not None)
     return open_storage(repository.url, credentials, retry=retry)
 
 
 def stored_credentials(repository: Repository) -> S3Credentials | None:
-    text = secrets.unseal_field(repository, "credentials")
+    """Return the stored credentials of `repository`. Raises `SecretsLocked`, `Tampered`."""
+    text = secrets.decrypt_field(repository, "credentials")
     return S3Credentials(**json.loads(text)) if text else None
 
 
 def refuse_shared(repository: Repository) -> None:
-    """Raises `Conflict` if the place of `repository` is registered already, by whatever team and
-    address: who registers a place may read and remove what is in it."""
+    """Raise `Conflict` if the location of `repository` is registered already, by any team.
+
+    Another address of the same location counts: a team that registers a location may read and
+    remove its objects.
+    """
     same = Repository.objects.filter(engine_id=repository.engine_id).exclude(pk=repository.pk)
     if same.exists():
         raise Conflict(
@@ -192,8 +204,11 @@ def refuse_shared(repository: Repository) -> None:
 
 
 def check_place(url: str, *, has_credentials: bool) -> RepositoryKind:
-    """What kind of place `url` is. Raises `BadSetting` for one that is not allowed here, and
-    `StorageUnavailable` for an endpoint without an address."""
+    """Return the kind of the storage at `url`.
+
+    Raises `BadSetting` for one that is not allowed here, and `StorageUnavailable` for an endpoint
+    without an address.
+    """
     parts = urlsplit(url)
     if parts.scheme == "file":
         check_root(Path(unquote(parts.path)))
@@ -212,7 +227,7 @@ def check_place(url: str, *, has_credentials: bool) -> RepositoryKind:
 
 
 def check_root(path: Path) -> None:
-    """Raises `BadSetting` unless `path`, links followed, is below an allowed root."""
+    """Raise `BadSetting` unless `path`, links followed, is below an allowed root."""
     if "\0" in str(path):
         raise BadSetting("a path cannot contain a zero byte")
     place = path.resolve()
@@ -225,15 +240,15 @@ def check_root(path: Path) -> None:
 
 
 def keyring_for(team: Team) -> Keyring:
-    """All keys of the team, to open backups with. Raises `SecretsLocked`."""
+    """Return all keys of the team, which open its backups. Raises `SecretsLocked`."""
     return _keyring(team.keys.exclude(state=KeyState.RETIRED))
 
 
 def writing_keyring_for(team: Team) -> Keyring:
-    """The team's active keys: new backups get a slot for each. Raises `SecretsLocked`."""
+    """Return the team's active keys: new backups get a slot for each. Raises `SecretsLocked`."""
     return _keyring(team.keys.filter(state=KeyState.ACTIVE))
 
 
 def _keyring(rows: Iterable[EncryptionKey]) -> Keyring:
-    lines = (secrets.unseal_field(row, "secret") or row.public for row in rows)
+    lines = (secrets.decrypt_field(row, "secret") or row.public for row in rows)
     return Keyring.of([keyfile.decode(line) for line in lines])

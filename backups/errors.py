@@ -1,4 +1,4 @@
-"""What the catalog refuses, in addition to the engine's errors. Same rules for the texts."""
+"""Errors of the catalog, in addition to the engine's. The same rules hold for their texts."""
 
 from __future__ import annotations
 

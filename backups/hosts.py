@@ -1,8 +1,8 @@
-"""Which hosts may be contacted: private networks are where databases live, so most may.
+"""The hosts that may be contacted: databases live in private networks, so most may.
 
 Refused always are addresses that answer with this machine's own credentials (metadata services),
-that exist on one link only, that mean "any", and the dashboard itself. A name is resolved once,
-and the caller connects to the address that was checked: a second look-up could differ.
+that exist on one link only, that mean "any", and the dashboard itself. A name is resolved once, and
+the caller connects to the address that was checked: a second look-up could differ.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _NUMBERLIKE = re.compile(r"(0[xX][0-9a-fA-F]*|[0-9]+)(\.(0[xX][0-9a-fA-F]*|[0-9]
 
 
 def resolved(host: str, port: int) -> list[str]:
-    """All addresses of `host`. Raises `OSError`."""
+    """Return all addresses of `host`. Raises `OSError`."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(entry[4][0]) for entry in found]
 
@@ -55,10 +55,10 @@ def checked_address(
     unknown: type[CovetError] = DatabaseUnavailable,
     resolve: Resolve = resolved,
 ) -> str:
-    """The address of `host` to connect to.
+    """Return the address of `host` to connect to.
 
-    Raises `BadSetting` if any address of it is refused, with the same text whatever the reason,
-    and `unknown` if it has none.
+    Raises `BadSetting` if any address of it is refused, with the same text whatever the reason, and
+    `unknown` if it has none.
     """
     if host.rstrip(".").lower() in _DENIED_NAMES or _is_odd_number(host):
         raise _refused()

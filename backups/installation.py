@@ -42,8 +42,11 @@ _KINDS: dict[type[FileKey], str] = {
 
 @dataclass(frozen=True, slots=True)
 class SetUp:
-    """What was made. `password` is shown to the person who ran it, once, and stored nowhere.
-    Fields of what was there already are empty; `problems` is what could not be done."""
+    """The result of setting up an installation.
+
+    `password` is shown once to the user who ran the command, and not stored. Fields of what existed
+    before are empty; `problems` are the steps that failed.
+    """
 
     team: Team
     owner: str = ""
@@ -90,8 +93,11 @@ def set_up(*, team: str, owner: str = "", email: str = "", password: str = "") -
 
 
 def make_keys(team: Team) -> Path:
-    """Give `team` its first encryption keys; the file with the recovery key, 0600, to be moved
-    away. The secret recovery key is in that file only. Raises `SecretsLocked`, `BadSetting`."""
+    """Create the first encryption keys of `team`; return the file with the recovery key.
+
+    The file has mode 0600 and is to be moved away: the private recovery key is in that file only.
+    Raises `SecretsLocked`, `BadSetting`.
+    """
     if team.keys.exists():
         raise BadSetting(f"team {team} has keys already", "keys are rotated, not made anew")
     keys = new_keys()
@@ -114,7 +120,10 @@ _NAMES: dict[type[FileKey], str] = {
 def store_key(
     team: Team, key: FileKey, *, name: str, state: KeyState = KeyState.ACTIVE
 ) -> EncryptionKey:
-    """The row of `key` in the team's keyring: secret halves sealed, public ones readable."""
+    """Add `key` to the team's keyring and return its row.
+
+    Private keys are encrypted, public ones readable.
+    """
     key_id = key.signer_id if isinstance(key, Signer | TrustedSigner) else key.key_id
     row = EncryptionKey.objects.create(
         team=team,
@@ -125,7 +134,7 @@ def store_key(
         state=state,
     )
     if not isinstance(key, Recipient | TrustedSigner):
-        secrets.seal_field(row, "secret", keyfile.encode(key))
+        secrets.encrypt_field(row, "secret", keyfile.encode(key))
     return row
 
 

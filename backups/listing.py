@@ -45,7 +45,7 @@ _CLOCKS_DIFFER = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class BackupFilter:
-    """What to show; the defaults show everything but what was removed."""
+    """The criteria of a list of backups; the defaults show all but the removed ones."""
 
     search: str = ""
     state: str = ""
@@ -61,8 +61,10 @@ class BackupFilter:
 
     @classmethod
     def of(cls, values: Mapping[str, str]) -> BackupFilter:
-        """From the parameters of a page's address. What makes no sense is as good as not given,
-        and named by `wrong`: a hand-edited link shows a list, not an error."""
+        """Return the criteria in the parameters of a page's address.
+
+        Invalid values are ignored, and named by `wrong`: an edited link shows a list, not an error.
+        """
         state, order = values.get("state", ""), values.get("order", "")
         return cls(
             search=values.get("q", "").replace("\0", "").strip()[:200],
@@ -79,7 +81,7 @@ class BackupFilter:
         )
 
     def wrong(self, values: Mapping[str, str]) -> list[str]:
-        """The names of parameters whose values made no sense to `of`."""
+        """Return the names of parameters whose values `of` ignores."""
         numbers = [n for n in ("server", "database", "repository") if getattr(self, n) is None]
         moments = [name for name in ("since", "until") if getattr(self, name) is None]
         texts = [name for name in ("state", "order") if getattr(self, name) != values.get(name)]
@@ -92,15 +94,14 @@ class BackupFilter:
 
 
 def backups_of(user: User, chosen: BackupFilter) -> QuerySet[Backup]:
-    """As `backups_in`, of the databases that `user` may see."""
+    """Return the backups that `user` may see and that match `chosen`; see `backups_in`."""
     return backups_in(Database.objects.visible_to(user), chosen)
 
 
 def backups_in(databases: QuerySet[Database], chosen: BackupFilter) -> QuerySet[Backup]:
-    """The backups of `databases` that `chosen` lets through, in its order, without the heavy
-    fields.
+    """Return the backups of `databases` that match `chosen`, in its order.
 
-    Asks for the databases' names at once, and for what a search finds.
+    Heavy fields are deferred. It queries the databases' names at once, and what a search finds.
     """
     exact = {"server": chosen.server, "pk": chosen.database}
     databases = databases.filter(**{k: v for k, v in exact.items() if v is not None})

@@ -1,4 +1,4 @@
-"""Adding servers and repositories to the catalog, with their secrets sealed; testing a repository.
+"""Registration of servers and repositories, with their secrets encrypted; repository tests.
 
 The storage is contacted before any row is written: no transaction waits for a network.
 """
@@ -15,7 +15,7 @@ from backups import engine_factory, secrets
 from backups.discovery import is_included
 from backups.models import Database, Repository, Server
 from backups.repository_check import Step, check_storage
-from backups.timeout import within
+from backups.timeout import run_with_timeout
 from covetbackup.access.models import Team
 from covetbackup.core.errors import (
     BadSetting,
@@ -32,20 +32,23 @@ from covetbackup.core.storage.registry import S3Credentials, open_storage
 from covetbackup.core.storage.retry import Retry
 
 PATIENCE_SECONDS = 15.0
-"""How long somebody waits at a page for a storage."""
+"""How long a page waits for a storage."""
 
 _IMPATIENT = Retry(attempts=2, budget_seconds=8, cap_seconds=1)
 
 
 def save_server(server: Server, password: str | None) -> Server:
-    """Save `server`; a new `password` is sealed, None keeps the stored one. Its databases are
-    included by its patterns as they are now, unless a user chose. Raises `SecretsLocked`."""
+    """Save `server`; a new `password` is encrypted, None keeps the stored one.
+
+    Its databases are included by its patterns as they are now, unless a user chose. Raises
+    `SecretsLocked`.
+    """
     if password is not None:
         secrets.require_open()
     with transaction.atomic():
         server.save()
         if password is not None:
-            secrets.seal_field(server, "password", password)
+            secrets.encrypt_field(server, "password", password)
         databases = list(server.databases.only("name", "inclusion"))
         for database in databases:
             database.is_included = is_included(database, server)
@@ -54,16 +57,17 @@ def save_server(server: Server, password: str | None) -> Server:
 
 
 def add_repository(row: Repository, credentials: S3Credentials | None) -> Repository:
-    """Make the empty place at the unsaved `row`'s URL a repository, or take the one that is
-    there, test it, and save the row.
+    """Create a repository at the unsaved `row`'s URL, or open the existing one, and save the row.
 
-    Raises `Conflict` if something else is there, `BadSetting`, `SecretsLocked`, `StorageError`;
-    then no row is saved, and a place that was empty is empty.
+    It is tested first. Raises `Conflict` if other files are there, `BadSetting`, `SecretsLocked`,
+    `StorageError`; then no row is saved, and a location that was empty is empty.
     """
     secrets.require_open()
     row.kind = engine_factory.check_place(row.url, has_credentials=credentials is not None)
     storage = open_storage(row.url, credentials, retry=_IMPATIENT)
-    row.engine_id = within(PATIENCE_SECONDS, lambda: _opened(storage, row.name), late=_late(row))
+    row.engine_id = run_with_timeout(
+        PATIENCE_SECONDS, lambda: _opened(storage, row.name), late=_late(row)
+    )
     engine_factory.refuse_shared(row)
     row.checked_at = timezone.now()
     with transaction.atomic():
@@ -71,7 +75,7 @@ def add_repository(row: Repository, credentials: S3Credentials | None) -> Reposi
             _end_default(row)
         row.save(force_insert=True)
         text = json.dumps(asdict(credentials)) if credentials else ""
-        secrets.seal_field(row, "credentials", text)
+        secrets.encrypt_field(row, "credentials", text)
     return row
 
 
@@ -89,12 +93,14 @@ def _end_default(row: Repository) -> None:
 
 
 def check_repository(row: Repository) -> list[Step]:
-    """Open the repository, then write, read, list and delete a small object; the row remembers
-    what was wrong. What could not even begin is the one step there is."""
+    """Open the repository, then write, read, list and delete a small object; return the steps.
+
+    The row records the problem. If the test could not begin, that is the only step.
+    """
     try:
         storage = engine_factory.storage_of(row, retry=_IMPATIENT)
         expected = row.engine_id
-        steps = within(
+        steps = run_with_timeout(
             PATIENCE_SECONDS, lambda: _steps(storage, row.name, expected), late=_late(row)
         )
     except CovetError as error:

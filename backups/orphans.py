@@ -1,4 +1,4 @@
-"""What a backup whose runner died left behind: taken up if it is whole, else removed."""
+"""Cleanup after a backup whose runner died: it is recorded if it is whole, else removed."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ repository gets what is left."""
 
 
 def has_leftovers(backup: Backup) -> bool:
-    """Whether a run of `backup` began to store, and nobody knows what came of it."""
+    """Return whether a run of `backup` began to store objects and has not been cleaned up."""
     return bool(backup.label) and not backup.copies.exclude(stored_at=None).exists()
 
 
 def clean_up(backup: Backup) -> bool:
-    """End a run of `backup` whose process is dead. True if it had been published: it is recorded
-    as if the run had ended well. Else its objects and uploads are removed and its label is free.
+    """Clean up a run of `backup` whose process is dead; return whether it had been published.
 
-    Raises the first `CovetError` that left a repository unsettled; the label stays for another
-    try.
+    A published backup is recorded as if the run had succeeded. Else its objects and uploads are
+    removed and its label is free. Raises the first `CovetError` that kept a repository from being
+    cleaned up; the label stays for another attempt.
     """
     label = Label.parse(backup.label)
     repositories, failures = reachable(backup, retry=PATIENCE)
@@ -60,7 +60,7 @@ def clean_up(backup: Backup) -> bool:
 def reachable(
     backup: Backup, *, retry: Retry | None = None
 ) -> tuple[dict[str, Repository], dict[str, CovetError]]:
-    """The repositories that `backup` goes to, by name: those that open, and why others do not."""
+    """Return the repositories of `backup` that open, by name, and the errors of the others."""
     opened: dict[str, Repository] = {}
     failures: dict[str, CovetError] = {}
     for copy in backup.copies.select_related("repository").order_by("pk"):
@@ -73,6 +73,7 @@ def reachable(
 
 
 def is_published(repository: Repository, label: Label) -> bool:
+    """Return whether the manifest of `label` is in the repository."""
     try:
         repository.storage.stat(label.manifest)
     except ObjectNotFound:
@@ -98,6 +99,6 @@ def _record(
 
 
 def opened_manifest(backup: Backup, repository: Repository, label: Label) -> Manifest:
-    """The manifest with its details opened by the team's keys."""
+    """Return the manifest with its details decrypted by the team's keys."""
     keyring = engine_factory.keyring_for(backup.database.server.team)
     return open_backup(repository, label, keyring).manifest

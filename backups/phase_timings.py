@@ -1,4 +1,4 @@
-"""How long each phase of a job took: a `Progress` that passes everything on and keeps the times."""
+"""Durations of the phases of a job: a `Progress` that passes everything on and records times."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PhaseTimes:
         self._inner.note(text)
 
     def finished(self) -> list[dict[str, Any]]:
-        """One row for each phase: name, seconds, bytes."""
+        """Return one row for each phase: name, seconds, bytes."""
         self._close()
         return self._rows
 

@@ -1,4 +1,4 @@
-"""The test of a connection: can this server be backed up, and if not, what must be granted?"""
+"""The test of a connection: whether a server can be backed up, and which privileges are missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.utils import timezone
 from backups import discovery, engine_factory
 from backups.catalog_location import place_of_catalog
 from backups.models import Server
-from backups.timeout import within
+from backups.timeout import run_with_timeout
 from covetbackup.core.databases.checks import Level
 from covetbackup.core.databases.server import ServerProbe
 from covetbackup.core.errors import CovetError, DatabaseUnavailable
@@ -43,7 +43,7 @@ def try_server(server: Server, *, password: Secret | None = None) -> ServerProbe
     engine = engine_factory.server_engine(server, password)
     wanted = partial(discovery.is_wanted, include=server.include, exclude=server.exclude)
     probe = partial(engine.probe_server, wanted, place_of_catalog())
-    return within(_LIMIT_SECONDS, probe, late=late)
+    return run_with_timeout(_LIMIT_SECONDS, probe, late=late)
 
 
 def remember(server: Server, found: ServerProbe) -> None:

@@ -31,7 +31,7 @@ def refusal() -> str:
 
 
 def is_quarantined() -> bool:
-    """Whether the row of the installation was written in another catalog than this one."""
+    """Return whether the row of the installation was written in another catalog than this one."""
     recorded = Installation.objects.values_list("place", flat=True).first()
     return bool(recorded) and not is_same_location(str(recorded), place_of_catalog())
 
@@ -55,8 +55,10 @@ def end(by: HttpRequest | Actor) -> None:
 
 
 def begin(by: HttpRequest | Actor) -> None:
-    """Put this catalog into quarantine: for a copy that cannot be told from its original. Raises
-    `Conflict` for a catalog that was never set up."""
+    """Put this catalog into quarantine, as a copy that cannot be told from its original.
+
+    Raises `Conflict` for a catalog that was never set up.
+    """
     with transaction.atomic():
         row = Installation.objects.select_for_update().first()
         if row is None:

@@ -1,4 +1,4 @@
-"""What jobs learn about a server on the way: whether it could be reached."""
+"""Whether a server could be reached, as jobs find out."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def noting_reachability(server: Server) -> Iterator[None]:
 
 
 def note_reached(server: Server) -> None:
-    """A connection was to be had; other problems that a test found stay."""
+    """Record that a connection was possible; other problems that a test found stay."""
     Server.objects.filter(pk=server.pk).update(checked_at=timezone.now())
     lost = Server.objects.filter(pk=server.pk, is_unreachable=True)
     lost.update(problem="", is_unreachable=False)

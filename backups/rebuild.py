@@ -33,8 +33,11 @@ _SEALED_NAME = "sealed: "
 
 @dataclass(slots=True)
 class Rebuilt:
-    """Labels by what became of them. `sealed` and `untrusted` are in the catalog too; `damaged`
-    are those whose manifest cannot be read, with the reason."""
+    """The labels by result.
+
+    `sealed` and `untrusted` are in the catalog too; `damaged` are those whose manifest cannot be
+    read, with the reason.
+    """
 
     added: list[str] = field(default_factory=list)
     known: list[str] = field(default_factory=list)

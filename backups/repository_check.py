@@ -32,11 +32,12 @@ class Step:
 
     @property
     def state(self) -> str:
+        """The state of the step: fail, warning or pass."""
         return "fail" if self.problem else "warning" if self.warning else "pass"
 
 
 def check_storage(storage: Storage) -> list[Step]:
-    """The steps in order, ending with the first that failed; what was written is deleted."""
+    """Return the steps in order, up to the first that failed; what was written is deleted."""
     name, data = f"{FOLDER}{os.urandom(16).hex()}", os.urandom(_SIZE)
     todo: list[tuple[str, Callable[[], None]]] = [
         ("Write 64 KiB", lambda: write_object(storage, name, data)),

@@ -1,4 +1,4 @@
-"""Which folders of this machine may be registered as servers of SQLite files.
+"""The folders of this machine that may be registered as servers of SQLite files.
 
 A user who may add a server could otherwise read, through a backup, any SQLite file that the
 worker's user can read, and write into any folder through a restore.
@@ -21,9 +21,11 @@ VARIABLE = "COVET_SQLITE_ROOTS"
 
 
 def check_folder(folder: Path) -> None:
-    """Raise `BadSetting` unless `folder`, links followed, is an allowed root or below one. The
-    folder that holds the catalog and the keys never is, but folders in it may be: not those of
-    the dashboard, and none in a repository, where a restored file would lie among backups."""
+    """Raise `BadSetting` unless `folder`, links followed, is an allowed root or below one.
+
+    The folder that holds the catalog and the keys never is, but folders in it may be: not those of
+    the dashboard, and none in a repository, where a restored file would lie among backups.
+    """
     shown = str(folder)[:200]
     try:
         place = folder.resolve()
@@ -39,6 +41,7 @@ def check_folder(folder: Path) -> None:
 
 
 def allowed_text() -> str:
+    """Return the allowed roots for a message."""
     return ", ".join(map(str, settings.SQLITE_ROOTS)) or "none"
 
 

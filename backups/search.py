@@ -1,8 +1,7 @@
-"""What a word that is searched for means: names of servers and databases, notes and tags of
-backups, a label, the first digits of an id.
+"""Search by words: names of servers and databases, notes, tags, labels, first digits of ids.
 
-Everything is looked up where it is few, or by an index: comparing a word with every one of
-200 000 backups takes a third of a second.
+Everything is looked up in small tables, or by an index: comparing a word with every one of 200 000
+backups takes a third of a second.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Sources:
         return cls(list(databases.order_by().values_list("pk", "name", "server__name")))
 
     def named(self, word: str) -> Self:
-        """Those whose name, or whose server's, contains `word` in capitals or not."""
+        """Return the sources whose name, or whose server's, contains `word`, ignoring case."""
         wanted = word.casefold()
         return type(self)([one for one in self.names if _contains(one[1:], wanted)])
 
@@ -53,8 +52,11 @@ class Sources:
 
 
 def matching(rows: QuerySet[Backup], text: str, sources: Sources) -> QuerySet[Backup]:
-    """Of `rows`, which are backups of `sources`, those that have every word of `text` in the name
-    of their database or server, in their note or tags, as their label, or whose id begins so."""
+    """Return those of `rows`, backups of `sources`, that match every word of `text`.
+
+    A word matches in the name of a database or server, in a note or tags, as a label, or as the
+    first digits of an id.
+    """
     for word in text.split()[:_WORDS]:
         rows = rows.filter(sources.named(word).backups() | _mentioned(word))
     return rows

@@ -1,9 +1,9 @@
-"""Secrets at rest in the catalog: each is sealed for the one row and field it belongs to.
+"""Secrets at rest in the catalog: each is encrypted for the one row and field it belongs to.
 
-A token is `v1:<key id>:<Fernet token of {"at": place, "v": text}>`. Without the place inside,
-whoever can write to the catalog could move a password into a row whose host is his own.
+A token is `v1:<key id>:<Fernet token of {"at": place, "v": text}>`. Without the place inside, a
+user who can write to the catalog could move a password into a row with a host of their own.
 
-Keys are never made here except by `create_key_file`, which `init` calls for a catalog that was
+Keys are never created here except by `create_key_file`, which `init` calls for a catalog that was
 never set up. A key that is missing locks everything that needs a secret, and nothing else.
 """
 
@@ -31,7 +31,7 @@ from covetbackup.core.stream import disk
 _VERSION = "v1"
 _CANARY_PLACE = "installation:1:canary"
 _CANARY = "the right key opened this"
-SEALED_FIELDS: tuple[tuple[type[models.Model], str], ...] = (
+ENCRYPTED_FIELDS: tuple[tuple[type[models.Model], str], ...] = (
     (Server, "password"),
     (Repository, "credentials"),
     (EncryptionKey, "secret"),
@@ -47,65 +47,68 @@ class CatalogKey:
     fernet: Fernet
 
 
-def seal(text: str, at: str) -> str:
-    """The token of `text` for the place `at` ("server:7:password"), sealed with the newest key.
+def encrypt(text: str, at: str) -> str:
+    """Return the token of `text` for the place `at` ("server:7:password").
 
-    Raises `SecretsLocked`, also when the key file is not the one this catalog was set up with:
-    what a stray key seals nobody could open later.
+    It is encrypted with the newest key. Raises `SecretsLocked`, also when the key file is not the
+    one this catalog was set up with: what another key encrypts could not be decrypted later.
     """
     require_open()
-    return _seal(_keys()[0], text, at)
+    return _encrypted(_keys()[0], text, at)
 
 
-def unseal(token: str, at: str) -> str:
-    """The text of `token`. Raises `SecretsLocked` without its key, `Tampered` if the token was
-    changed or belongs to another place."""
+def decrypt(token: str, at: str) -> str:
+    """Return the text of `token`.
+
+    Raises `SecretsLocked` without its key, `Tampered` if the token was changed or belongs to
+    another place.
+    """
     version, _, rest = token.partition(":")
-    key_id, _, sealed = rest.partition(":")
-    if version != _VERSION or not sealed:
-        raise Tampered(f"the secret at {at} is not a sealed value")
+    key_id, _, token = rest.partition(":")
+    if version != _VERSION or not token:
+        raise Tampered(f"the secret at {at} is not an encrypted value")
     try:
-        opened = json.loads(_key(key_id).fernet.decrypt(sealed))
+        opened = json.loads(_key(key_id).fernet.decrypt(token))
     except InvalidToken as error:
         raise Tampered(
             f"the secret at {at} was changed in the catalog", "enter it again"
         ) from error
     if opened["at"] != at:
         raise Tampered(
-            f"the secret at {at} was sealed for another place",
-            "somebody moved it in the catalog; enter it again",
+            f"the secret at {at} was encrypted for another place",
+            "it was moved in the catalog; enter it again",
         )
     return str(opened["v"])
 
 
 def place_of(row: models.Model, field: str) -> str:
-    """Where the secret in `field` of the saved `row` belongs."""
+    """Return the place that the secret in `field` of the saved `row` belongs to."""
     if row.pk is None:
-        raise ValueError(f"{row._meta.model_name} must be saved before its {field} is sealed")
+        raise ValueError(f"{row._meta.model_name} must be saved before its {field} is encrypted")
     return f"{row._meta.model_name}:{row.pk}:{field}"
 
 
-def seal_field(row: models.Model, field: str, text: str) -> None:
+def encrypt_field(row: models.Model, field: str, text: str) -> None:
     """Seal `text` into `field` of `row` and save that field; "" empties it."""
-    setattr(row, field, seal(text, place_of(row, field)) if text else "")
+    setattr(row, field, encrypt(text, place_of(row, field)) if text else "")
     row.save(update_fields=[field])
 
 
-def unseal_field(row: models.Model, field: str) -> str:
-    """The text sealed in `field` of `row`, "" if there is none. Errors: `unseal`."""
+def decrypt_field(row: models.Model, field: str) -> str:
+    """Return the text encrypted in `field` of `row`, "" if there is none. Raises as `decrypt`."""
     token: str = getattr(row, field)
-    return unseal(token, place_of(row, field)) if token else ""
+    return decrypt(token, place_of(row, field)) if token else ""
 
 
 def require_open() -> None:
-    """Raises `SecretsLocked` unless the key of this catalog is at hand."""
+    """Raise `SecretsLocked` unless the key of this catalog is at hand."""
     installation = Installation.objects.first()
     if installation is None:
         raise SecretsLocked(
             "this catalog was never set up, so its secrets have no key", f"run {command('init')}"
         )
     try:
-        opened = unseal(installation.canary, _CANARY_PLACE)
+        opened = decrypt(installation.canary, _CANARY_PLACE)
     except Tampered as error:
         raise SecretsLocked(
             f"{settings.CATALOG_KEYS_FILE} does not fit this catalog", "put the right key file back"
@@ -115,7 +118,7 @@ def require_open() -> None:
 
 
 def is_locked() -> bool:
-    """Whether work that needs a secret is refused now."""
+    """Return whether work that needs a secret is refused now."""
     try:
         require_open()
     except SecretsLocked:
@@ -124,32 +127,39 @@ def is_locked() -> bool:
 
 
 def set_canary() -> None:
-    """Bind this catalog to the newest key of the file, once. Raises `SecretsLocked`, and
-    `BadSetting` if it is bound already or holds values sealed before."""
-    if Installation.objects.exists() or has_sealed_values():
+    """Bind this catalog to the newest key of the file, once.
+
+    Raises `SecretsLocked`, and `BadSetting` if it is bound already or holds values encrypted
+    before.
+    """
+    if Installation.objects.exists() or has_encrypted_values():
         raise BadSetting("this catalog has its key already", "check it with check_secrets")
-    canary = _seal(_keys()[0], _CANARY, _CANARY_PLACE)
+    canary = _encrypted(_keys()[0], _CANARY, _CANARY_PLACE)
     Installation.objects.create(pk=1, canary=canary, place=place_of_catalog())
 
 
-def has_sealed_values() -> bool:
-    return any(model.objects.exclude(**{field: ""}).exists() for model, field in SEALED_FIELDS)
+def has_encrypted_values() -> bool:
+    """Return whether the catalog holds encrypted values."""
+    return any(model.objects.exclude(**{field: ""}).exists() for model, field in ENCRYPTED_FIELDS)
 
 
 def create_key_file() -> None:
-    """A new key in a new file, 0600. Raises `BadSetting` if the file exists, or if the catalog
-    holds sealed values: a new key would only hide that theirs is lost."""
+    """Create a key in a new file, 0600.
+
+    Raises `BadSetting` if the file exists, or if the catalog holds encrypted values: a new key
+    would only hide that theirs is lost.
+    """
     path: Path = settings.CATALOG_KEYS_FILE
-    if Installation.objects.exists() or has_sealed_values():
+    if Installation.objects.exists() or has_encrypted_values():
         raise BadSetting(
-            f"the catalog holds secrets sealed with a key that is not in {path}",
+            f"the catalog holds secrets encrypted with a key that is not in {path}",
             "put the key file back; a new key could not open them",
         )
     write_private(path, Fernet.generate_key().decode() + "\n")
 
 
 def write_private(path: Path, text: str) -> None:
-    """A new durable file that only this user can read. Raises `BadSetting`."""
+    """Write a new durable file that only this user can read. Raises `BadSetting`."""
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -170,9 +180,9 @@ def write_private(path: Path, text: str) -> None:
         raise
 
 
-def _seal(key: CatalogKey, text: str, at: str) -> str:
-    sealed = key.fernet.encrypt(json.dumps({"at": at, "v": text}).encode()).decode()
-    return f"{_VERSION}:{key.key_id}:{sealed}"
+def _encrypted(key: CatalogKey, text: str, at: str) -> str:
+    token = key.fernet.encrypt(json.dumps({"at": at, "v": text}).encode()).decode()
+    return f"{_VERSION}:{key.key_id}:{token}"
 
 
 def _key(key_id: str) -> CatalogKey:

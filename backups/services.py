@@ -1,7 +1,7 @@
-"""What people ask of backups: to be taken, verified, held, removed. `records` says what came of it.
+"""Requests of users for backups: to take, verify, hold and remove them. `state` records results.
 
-Requests write rows and a job in one transaction; the work itself is in `tasks`. Nothing here
-checks permissions or writes the audit log: whoever calls knows who asked, and from where.
+Requests write rows and a job in one transaction; the work itself is in `tasks`. Nothing here checks
+permissions or writes the audit log: the caller knows the user and the origin.
 """
 
 from __future__ import annotations
@@ -79,8 +79,10 @@ def request_backup(
 
 
 def asked_before(database: Database, backup_id: uuid.UUID | None) -> Backup | None:
-    """The backup that this very form asked for when it was sent the first time. Raises
-    `Conflict` if that was for another database."""
+    """Return the backup that this form requested when it was sent the first time.
+
+    Raises `Conflict` if that was for another database.
+    """
     found = Backup.objects.filter(pk=backup_id).first()
     if found is not None and found.database_id != database.pk:
         raise Conflict("this form was used for another database", "begin again at the database")
@@ -88,7 +90,7 @@ def asked_before(database: Database, backup_id: uuid.UUID | None) -> Backup | No
 
 
 def default_repositories(database: Database) -> list[Repository]:
-    """The team's default repository, or its only one. Raises `BadSetting`."""
+    """Return the team's default repository, or its only one. Raises `BadSetting`."""
     rows = list(database.server.team.repositories.order_by("-is_default", "pk")[:2])
     if rows and (rows[0].is_default or len(rows) == 1):
         return rows[:1]
@@ -209,8 +211,11 @@ def _enqueue_for(
 def place_hold(
     backup: Backup, reason: str, *, job: Job | None = None, user: User | None = None
 ) -> Hold:
-    """Keep `backup` until the hold is deleted. Raises `Conflict` if it cannot be restored: a
-    restore and a removal asked for at the same time must not both go ahead."""
+    """Keep `backup` from being removed until the hold is deleted.
+
+    Raises `Conflict` if it cannot be restored: a restore and a removal requested at the same time
+    must not both go ahead.
+    """
     with transaction.atomic():
         locked = Backup.objects.select_for_update().get(pk=backup.pk)
         if not locked.is_restorable:
@@ -219,10 +224,12 @@ def place_hold(
 
 
 def set_pinned(backup: Backup, is_pinned: bool) -> None:
+    """Pin or unpin `backup`."""
     backup.is_pinned = is_pinned
     backup.save(update_fields=["is_pinned"])
 
 
 def set_note(backup: Backup, note: str, tags: Sequence[str]) -> None:
+    """Store the note and the tags of `backup`."""
     backup.note, backup.tags = note, list(tags)
     backup.save(update_fields=["note", "tags"])

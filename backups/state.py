@@ -1,7 +1,7 @@
-"""What became of backups: every change of a backup's state and of its copies is one update here.
+"""State transitions of backups: every change of a backup's or copy's state is one update here.
 
-Each bears repetition, and waits for a catalog that restarts: what a runner has done in hours must
-not be done again for that.
+Each is idempotent, and waits for a catalog that restarts: hours of a runner's work must not be
+repeated for that.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DAMAGED_COPIES = (CopyState.MISSING, CopyState.CORRUPT)
 
 @patient
 def record_backup(backup: Backup, result: BackupResult, *, manifest_sha256: str = "") -> None:
-    """pending → available, or degraded if a copy failed: what the finished backup's manifest says.
+    """Record a finished backup: pending → available, or degraded if a copy failed.
 
     `result` names repositories as their rows do. A backup that was given up, because its runner
     died, may turn out to be published after all. Does nothing in any other state.
@@ -97,13 +97,16 @@ def describe(backup: Backup, manifest: Manifest) -> None:
 
 
 def sha256_of(data: bytes) -> str:
-    """As `Backup.manifest_sha256` holds it."""
+    """Return the digest of a manifest as `Backup.manifest_sha256` holds it."""
     return hashlib.sha256(data).hexdigest()
 
 
 @patient
 def record_unusable(backup: Backup, state: BackupState, error: str, hint: str) -> None:
-    """pending → `state`, one of `UNUSABLE_STATES`. Does nothing in any other state."""
+    """Record a backup without result: pending → `state`, one of `UNUSABLE_STATES`.
+
+    Does nothing in any other state.
+    """
     with transaction.atomic():
         fields = {"error": error, "hint": hint, "finished_at": timezone.now()}
         if _move(backup, [BackupState.PENDING], state, **fields):
@@ -112,13 +115,16 @@ def record_unusable(backup: Backup, state: BackupState, error: str, hint: str) -
 
 @patient
 def record_copy_check(copy: BackupCopy, state: CopyState, problem: str) -> None:
-    """What a verification found in one copy; the backup's own state follows from all copies."""
+    """Record what a verification found in one copy.
+
+    The state of the backup follows from all copies.
+    """
     copy.state, copy.problem, copy.checked_at = state, problem, timezone.now()
     copy.save(update_fields=["state", "problem", "checked_at"])
 
 
 def recompute_state(backup: Backup) -> BackupState:
-    """available if every copy is good, degraded if some are, failed if none is."""
+    """Return the state by the copies: available if all are good, degraded if some, else failed."""
     states = list(backup.copies.values_list("state", flat=True))
     good = sum(state in GOOD_COPIES for state in states)
     state = BackupState.DEGRADED if good else BackupState.FAILED
@@ -133,7 +139,7 @@ def recompute_state(backup: Backup) -> BackupState:
 
 @patient
 def record_copied(copy: BackupCopy) -> None:
-    """The copy is there now, and may have been the last that was missing."""
+    """Record a copy that is stored now; it may have been the last that was missing."""
     copy.state, copy.stored_at, copy.problem = CopyState.STORED, timezone.now(), ""
     copy.save(update_fields=["state", "stored_at", "problem"])
     recompute_state(copy.backup)
@@ -142,7 +148,10 @@ def record_copied(copy: BackupCopy) -> None:
 
 @patient
 def record_not_copied(copy: BackupCopy, problem: str) -> None:
-    """What a verification found, that it is damaged or missing, stays as it is."""
+    """Record why a copy was not made.
+
+    A verification's finding that it is damaged or missing stays.
+    """
     if copy.state in (CopyState.PENDING, CopyState.FAILED):
         copy.state, copy.problem = CopyState.FAILED, problem
         copy.save(update_fields=["state", "problem"])
@@ -151,7 +160,7 @@ def record_not_copied(copy: BackupCopy, problem: str) -> None:
 
 @patient
 def record_verified(backup: Backup, level: VerifyLevel) -> None:
-    """The outcome of a verification of all copies, each recorded by `record_copy_check`."""
+    """Record the result of a verification of all copies, each recorded by `record_copy_check`."""
     recompute_state(backup)
     _record_problems(backup)
     if not backup.verify_problem:
@@ -169,13 +178,13 @@ def _record_problems(backup: Backup) -> None:
 
 @patient
 def abandon_removal(backup: Backup) -> None:
-    """expiring → what its copies make of it: it was held after all."""
+    """Take back a removal, as the backup was held: expiring → the state by its copies."""
     if _move(backup, [BackupState.EXPIRING], BackupState.DEGRADED):
         recompute_state(backup)
 
 
 def refuse_held(backup: Backup) -> None:
-    """Raises `Held` if anything keeps `backup` from being removed."""
+    """Raise `Held` if a pin or a hold keeps `backup` from being removed."""
     if backup.is_pinned:
         raise Held(f"{backup} is pinned", "unpin it first, if it may really go")
     hold = backup.holds.first()
@@ -184,13 +193,13 @@ def refuse_held(backup: Backup) -> None:
 
 
 def begin_removal(backup: Backup) -> bool:
-    """Whether `backup` was in a state to be removed, and is expiring now."""
+    """Begin to remove `backup`; return whether its state allowed that, and it is expiring now."""
     allowed = [*RESTORABLE_STATES, *UNUSABLE_STATES, BackupState.EXPIRING]
     return _move(backup, allowed, BackupState.EXPIRING)
 
 
 def record_removed(backup: Backup) -> None:
-    """expiring → gone. The row goes too, unless history refers to it: then it is removed."""
+    """Record a removal: expiring → deleted, or removed if history refers to the row."""
     backup_id = backup.pk  # `delete` empties the row in hand, also if the commit is lost then
     with_patience(lambda: _remove_row(backup_id))
 

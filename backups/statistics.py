@@ -1,4 +1,4 @@
-"""What a user's teams have, in numbers."""
+"""Statistics of a user's teams."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _GOOD = Q(state__in=RESTORABLE_STATES)
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What a user's teams have. Bytes are those of the restorable backups."""
+    """The statistics of a user's teams. Bytes are those of the restorable backups."""
 
     servers: int
     databases: int
@@ -42,8 +42,10 @@ def statistics(user: User, *, now: datetime | None = None) -> Statistics:
 
 
 def encryption(user: User) -> dict[str, int]:
-    """How many of the restorable backups that `user` may see are encrypted ("sealed") and how many
-    are not ("clear"), in one query."""
+    """Return how many restorable backups that `user` may see are encrypted and how many are not.
+
+    The keys are "sealed" and "clear"; it takes one query.
+    """
     is_clear = Q(cipher=PLAIN)
     return (
         _backups_of(user)

@@ -114,8 +114,11 @@ def _request(backup: Backup, address: Address, label: Label) -> BackupRequest:
 
 
 def run_verify(work: Work) -> None:
-    """Verify every stored copy at the level asked for. Raises `IntegrityError` for faults, after
-    they are recorded; what it raises else says nothing about the backup."""
+    """Verify every stored copy at the requested level.
+
+    Raises `IntegrityError` for faults, after they are recorded; other errors say nothing about the
+    backup.
+    """
     backup, level = _backup_of(work), VerifyLevel(work.argument["level"])
     faults = []
     for copy in backup.copies.exclude(stored_at=None).select_related("repository"):

@@ -1,4 +1,4 @@
-"""A limit on how long somebody who waits at a page waits for a server or a storage."""
+"""A time limit for calls to a server or a storage during a page request."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class _Answer(Generic[_Result]):
         self.error: Exception | None = None
 
 
-def within(seconds: float, call: Callable[[], _Result], *, late: CovetError) -> _Result:
-    """The result of `call`, or its error; raises `late` if it takes longer than `seconds`.
+def run_with_timeout(seconds: float, call: Callable[[], _Result], *, late: CovetError) -> _Result:
+    """Return the result of `call`, or raise its error; raise `late` after `seconds`.
 
     A call that is late goes on in the background until its own time limits end it; it must not
     touch the catalog, whose connections belong to threads.

@@ -23,8 +23,11 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`badge` names a badge of the templates. `reason` completes a sentence that begins with the
-    name of what was judged; "" where there is nothing to say. `order` sorts the worst first."""
+    """The verdict on a database or backup.
+
+    `badge` names a badge of the templates. `reason` completes a sentence that begins with the name
+    of the subject; "" if there is nothing to say. `order` sorts the worst first.
+    """
 
     badge: str
     tone: Tone
@@ -40,7 +43,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class BackupFacts:
-    """`damaged` copies are missing or corrupt, `absent` ones were never stored."""
+    """The facts about a backup.
+
+    `damaged` copies are missing or corrupt, `absent` ones were never stored.
+    """
 
     state: str
     intact: int = 0
@@ -49,14 +55,18 @@ class BackupFacts:
 
     @property
     def copies(self) -> int:
+        """The number of copies."""
         return self.intact + self.damaged + self.absent
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFacts:
-    """`newest` is the newest backup that can be restored from, if there is one. `last_run` is the
-    state of the last backup that ended without being cancelled, `last_run_is_damaged` whether that
-    one was whole once. `older_damaged` counts damaged copies of other restorable backups."""
+    """The facts about a database.
+
+    `newest` is the newest backup that can be restored, if there is one. `last_run` is the state of
+    the last backup that ended without being cancelled, `last_run_is_damaged` whether that one was
+    whole once. `older_damaged` counts damaged copies of other restorable backups.
+    """
 
     is_gone: bool = False
     is_included: bool = True
@@ -70,10 +80,10 @@ class DatabaseFacts:
 
 
 def judge_database(facts: DatabaseFacts) -> Verdict:
-    """The verdict over a database.
+    """Return the verdict on a database.
 
-    Maintenance databases and restored copies do not count before they are backed up or included
-    by hand: what only they hold is no loss.
+    Maintenance databases and restored copies do not count before they are backed up or included by
+    hand: what only they hold is no loss.
     """
     if facts.is_gone:
         return Verdict("gone", Tone.NEUTRAL, "is no longer on its server")
@@ -88,7 +98,7 @@ def judge_database(facts: DatabaseFacts) -> Verdict:
 
 
 def judge_backup(facts: BackupFacts) -> Verdict:
-    """The verdict over one backup, by its state and by what was found in its copies."""
+    """Return the verdict on one backup, by its state and its copies."""
     if facts.state not in ("available", "degraded"):
         return _judge_unusable(facts)
     if facts.damaged and not facts.intact:

@@ -30,7 +30,7 @@ from covetbackup.core.databases.registry import capabilities
 
 
 def with_standing(rows: QuerySet[Database]) -> QuerySet[Database]:
-    """`rows` with their servers, their newest restorable backup and their last run."""
+    """Return `rows` with their servers, their newest restorable backup and their last run."""
     newest = Backup.objects.filter(database=OuterRef("pk")).order_by("-created_at", "-id")
     good = newest.filter(state__in=RESTORABLE_STATES)
     ended = newest.filter(state__in=(*RESTORABLE_STATES, *FAILED_STATES))
@@ -45,13 +45,13 @@ def with_standing(rows: QuerySet[Database]) -> QuerySet[Database]:
 
 
 def fleet_of(user: User) -> list[Database]:
-    """The databases that `user` may see and that are to be backed up, each with its `verdict`."""
+    """Return the databases that `user` may see and that are backed up, each with its `verdict`."""
     present = Q(is_included=True) & ~Q(state=DatabaseState.GONE)
     return judged(with_standing(Database.objects.visible_to(user).filter(present)))
 
 
 def judged(rows: Iterable[Database]) -> list[Database]:
-    """`rows` of `with_standing`, each with its `verdict`; in three queries."""
+    """Return `rows` of `with_standing`, each with its `verdict`, in three queries."""
     found = list(rows)
     copies = _copies_of(_ids_to_look_at(found))
     damaged = _damaged_of(found)
@@ -61,13 +61,13 @@ def judged(rows: Iterable[Database]) -> list[Database]:
 
 
 def judged_one(database: Database) -> Database:
-    """`database` as read again, with its `verdict`."""
+    """Return `database`, read again, with its `verdict`."""
     return judged(with_standing(Database.objects.filter(pk=database.pk)))[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many databases ought to be recoverable, and how many are not."""
+    """The numbers of databases that should be recoverable, and that are not."""
 
     total: int
     lost: int
@@ -75,6 +75,7 @@ class Tally:
 
 
 def tally_of(verdicts: Iterable[Verdict]) -> Tally:
+    """Count `verdicts`."""
     found = list(verdicts)
     counted = [verdict for verdict in found if verdict.counts]
     lost = sum(not verdict.can_restore for verdict in counted)
@@ -82,7 +83,7 @@ def tally_of(verdicts: Iterable[Verdict]) -> Tally:
 
 
 def verdict_of(backup: Backup) -> Verdict:
-    """The verdict over one backup."""
+    """Return the verdict on one backup."""
     states = Counter(backup.copies.order_by().values_list("state", flat=True))
     return judge_backup(_backup_facts(backup.state, states))
 

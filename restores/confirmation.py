@@ -1,4 +1,4 @@
-"""What the pages share that show checks and ask for a confirmation."""
+"""Shared parts of the pages that show checks and ask for a confirmation."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from restores.target_server import features_of
 def check_context(
     request: HttpRequest, form: TargetForm, checks: Sequence[Check]
 ) -> dict[str, Any]:
+    """Return the template context of `form` and its checks, worst first."""
     restore = form.restore
     return {
         "backup": restore.backup,

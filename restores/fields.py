@@ -18,11 +18,13 @@ class RestoreRequestField(models.JSONField):
         return RestoreRequest.from_json(found) if _is_request(found) else found
 
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        """Return the stored JSON of a request."""
         if isinstance(value, RestoreRequest):
             value = value.to_json()
         return super().get_db_prep_value(value, connection, prepared)
 
     def value_to_string(self, obj: models.Model) -> Any:
+        """Return the JSON of a request for a dump of the catalog."""
         return self.value_from_object(obj).to_json()
 
     def to_python(self, value: Any) -> Any:

@@ -1,5 +1,7 @@
-"""From a backup to a database that is there: replaced by it, or getting some of it besides. Which
-one, checks, the last word."""
+"""Pages of restores that replace an existing database or restore into it.
+
+They ask for the target, show the checks, and ask for the confirmation.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from backups.models import Backup
-from backups.views.shared import signed_in, tell
+from backups.views.shared import add_error_message, signed_in
 from covetbackup.access.decorators import requires
 from covetbackup.access.forms import posted
 from covetbackup.access.reauthentication import reauthenticated
@@ -24,7 +26,7 @@ from covetbackup.core.databases.checks import Check
 from covetbackup.core.errors import BadSetting, CovetError, sentence
 from restores.confirmation import check_context
 from restores.forms.confirm import ConfirmForm
-from restores.forms.existing import AddForm, ReplaceForm
+from restores.forms.existing import IntoExistingForm, ReplaceForm
 from restores.models import Restore
 from restores.preflight import preflight, sessions
 from restores.request_flow import answered, ask, changing_by
@@ -37,7 +39,7 @@ class _Way:
     """What differs between the two: `option` of the command, and what the page of checks shows
     besides of a restore."""
 
-    form: type[ReplaceForm | AddForm]
+    form: type[ReplaceForm | IntoExistingForm]
     start: str
     check: str
     option: str
@@ -53,7 +55,7 @@ _REPLACE = _Way(
     lambda restore: {"sessions": sessions(restore)},
 )
 _ADD = _Way(
-    AddForm,
+    IntoExistingForm,
     "restores/into_existing.html",
     "restores/into_existing_check.html",
     "--into",
@@ -64,12 +66,14 @@ _ADD = _Way(
 @require_safe
 @requires(Permission.RESTORE_OVERWRITE)
 def restore_replace(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Ask which database is replaced."""
     return _start(request, pk, _REPLACE)
 
 
 @require_safe
 @requires(Permission.RESTORE_OVERWRITE)
-def restore_add(request: HttpRequest, pk: UUID) -> HttpResponse:
+def restore_into_existing(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Ask which existing database to restore into."""
     return _start(request, pk, _ADD)
 
 
@@ -78,6 +82,7 @@ def restore_add(request: HttpRequest, pk: UUID) -> HttpResponse:
 @requires(Permission.RESTORE_OVERWRITE)
 @reauthenticated
 def restore_replace_check(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Check a replacement, and request it once it is confirmed."""
     return _check(request, pk, _REPLACE)
 
 
@@ -85,7 +90,8 @@ def restore_replace_check(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @requires(Permission.RESTORE_OVERWRITE)
 @reauthenticated
-def restore_add_check(request: HttpRequest, pk: UUID) -> HttpResponse:
+def restore_into_existing_check(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Check a restore into an existing database, and request it once it is confirmed."""
     return _check(request, pk, _ADD)
 
 
@@ -98,7 +104,7 @@ def _start(request: HttpRequest, pk: UUID, way: _Way) -> HttpResponse:
 def _check(request: HttpRequest, pk: UUID, way: _Way) -> HttpResponse:
     """GET looks whether it would work; POST looks again and, if nothing fails, asks for it."""
     backup = changing_by(request, pk)
-    form: ReplaceForm | AddForm = answered(request, backup, way.form)
+    form: ReplaceForm | IntoExistingForm = answered(request, backup, way.form)
     if not form.is_valid():
         return _start_page(request, backup, form, way, status=422)
     last_word = ConfirmForm(posted(request))
@@ -111,7 +117,7 @@ def _check(request: HttpRequest, pk: UUID, way: _Way) -> HttpResponse:
 def _start_page(
     request: HttpRequest,
     backup: Backup,
-    form: ReplaceForm | AddForm,
+    form: ReplaceForm | IntoExistingForm,
     way: _Way,
     status: int = 200,
 ) -> HttpResponse:
@@ -124,7 +130,7 @@ def _start_page(
 
 def _check_page(
     request: HttpRequest,
-    form: ReplaceForm | AddForm,
+    form: ReplaceForm | IntoExistingForm,
     last_word: ConfirmForm,
     checks: list[Check],
     way: _Way,
@@ -140,7 +146,7 @@ def _check_page(
 
 
 def _confirmed(
-    request: HttpRequest, form: ReplaceForm | AddForm, last_word: ConfirmForm, way: _Way
+    request: HttpRequest, form: ReplaceForm | IntoExistingForm, last_word: ConfirmForm, way: _Way
 ) -> HttpResponse:
     said = Confirmation(last_word.cleaned_data["typed"], last_word.cleaned_data["safety"])
 
@@ -148,9 +154,9 @@ def _confirmed(
         if isinstance(error, BadSetting):
             last_word.add_error("typed", sentence(error))
         else:
-            tell(request, error)
+            add_error_message(request, error)
 
     def page(checks: list[Check]) -> HttpResponse:
         return _check_page(request, form, last_word, checks, way)
 
-    return ask(request, form.restore, page=page, tell=told, confirmed=said)
+    return ask(request, form.restore, page=page, add_error=told, confirmed=said)

@@ -1,5 +1,7 @@
-"""What became of a restore that was stopped while it gave its result a place: asked of the target
-server, once nobody works on it any more."""
+"""Result of a restore that was interrupted at its commit, found out from the target server.
+
+That is done once no process works on the restore any more.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +12,23 @@ from django.utils import timezone
 
 from backups.engine_factory import server_engine
 from backups.models import Server
-from backups.timeout import within
+from backups.timeout import run_with_timeout
 from covetbackup.core.errors import Conflict, CovetError, DatabaseUnavailable
 from restores.models import Restore
-from restores.result import Kept, Remains, Stage, stage_of
+from restores.result import Leftovers, Stage, TargetContent, stage_of
 
 _LOOK_SECONDS = 30.0
 
 
-def became_real(restore: Restore, retained_as: str) -> bool:
-    """Whether an attempt that had announced its last step has done it. Raises `CovetError` if the
-    server cannot be asked, `Conflict` if what was added may be there: rows without a key would be
-    there twice."""
+def was_committed(restore: Restore, retained_as: str) -> bool:
+    """Return whether an attempt that had announced its commit has made it.
+
+    Raises `CovetError` if the server cannot be asked, `Conflict` if rows may have been added: rows
+    without a key would be there twice.
+    """
     if not restore.request.into_existing:
         return _was_swapped(restore, retained_as)
-    was_added = _was_added(restore)
+    was_added = _was_loaded(restore)
     if was_added is None:
         raise Conflict(
             f"an attempt before this one was stopped while {restore.request.database} got what was"
@@ -34,26 +38,26 @@ def became_real(restore: Restore, retained_as: str) -> bool:
     return was_added
 
 
-def look_at_remains(restore: Restore) -> Remains:
-    """What a restore that has ended without success left. Waits half a minute at most."""
+def find_leftovers(restore: Restore) -> Leftovers:
+    """Find out what a failed restore left. Waits half a minute at most."""
     if restore.job is not None and restore.job.started_at is None:
-        return Remains(Kept.NOTHING)
+        return Leftovers(TargetContent.NOTHING)
     server, name = restore.target_server, restore.request.database
     late = DatabaseUnavailable(f"{server} did not answer within {_LOOK_SECONDS:.0f} s")
     may_be_real = stage_of(restore) is Stage.PUBLISHING
     retained_as = restore.result.get("retained_as", "") if may_be_real else ""
-    look = partial(_remains, server, name, may_be_real, retained_as, timezone.now())
+    look = partial(_find_leftovers, server, name, may_be_real, retained_as, timezone.now())
     if restore.request.into_existing:
-        look = partial(_remains_of_adding, restore)
+        look = partial(_leftovers_in_existing, restore)
     try:
-        return within(_LOOK_SECONDS, look, late=late)
+        return run_with_timeout(_LOOK_SECONDS, look, late=late)
     except CovetError as error:
-        return Remains(Kept.UNKNOWN, problem=error.message)
+        return Leftovers(TargetContent.UNKNOWN, problem=error.message)
 
 
-def _remains(
+def _find_leftovers(
     server: Server, name: str, may_be_real: bool, retained_as: str, ended_at: datetime
-) -> Remains:
+) -> Leftovers:
     engine = server_engine(server)
     left: list[str] = []
     swept = engine.target().cleanup(ended_at, left.append)
@@ -61,15 +65,15 @@ def _remains(
         is_real = engine.replacement().was_swapped(name, retained_as)
     else:
         is_real = may_be_real and not engine.target().is_free(name)
-    state = Kept.TARGET if is_real else Kept.NOTHING
-    return Remains(state, swept, problem="; ".join(left), retained_as=retained_as)
+    state = TargetContent.TARGET if is_real else TargetContent.NOTHING
+    return Leftovers(state, swept, problem="; ".join(left), retained_as=retained_as)
 
 
-def _remains_of_adding(restore: Restore) -> Remains:
+def _leftovers_in_existing(restore: Restore) -> Leftovers:
     if stage_of(restore) is not Stage.PUBLISHING:
-        return Remains(Kept.NOTHING)
-    found = {True: Kept.TARGET, False: Kept.NOTHING, None: Kept.UNKNOWN}
-    return Remains(found[_was_added(restore)])
+        return Leftovers(TargetContent.NOTHING)
+    found = {True: TargetContent.TARGET, False: TargetContent.NOTHING, None: TargetContent.UNKNOWN}
+    return Leftovers(found[_was_loaded(restore)])
 
 
 def _was_swapped(restore: Restore, retained_as: str) -> bool:
@@ -79,6 +83,6 @@ def _was_swapped(restore: Restore, retained_as: str) -> bool:
     )
 
 
-def _was_added(restore: Restore) -> bool | None:
+def _was_loaded(restore: Restore) -> bool | None:
     trace = restore.result.get("trace", "")
     return server_engine(restore.target_server).target().was_committed(trace) if trace else None

@@ -1,6 +1,4 @@
-"""One row for each restore that was asked for, with what came of it, and one for each database
-that a restore replaced.
-"""
+"""Restores with their results, and the databases that restores replaced."""
 
 from __future__ import annotations
 
@@ -63,7 +61,7 @@ class Restore(models.Model):
 
     @property
     def summary(self) -> str:
-        """What is restored as what: "BACKUP as SERVER/NAME"."""
+        """The backup and its target: "BACKUP as SERVER/NAME"."""
         return f"{self.backup} {'into' if self.request.is_in_place else 'as'} {self.target}"
 
     @property
@@ -78,7 +76,10 @@ class Restore(models.Model):
 
 
 class RetainedState(models.TextChoices):
-    """kept ⇄ busy (a job drops it or swaps it back) → dropped, or gone: not by us."""
+    """The states of a retained database.
+
+    kept ⇄ busy (a job drops or reverts it) → dropped, or gone: dropped otherwise.
+    """
 
     KEPT = "kept"
     BUSY = "busy"
@@ -87,12 +88,12 @@ class RetainedState(models.TextChoices):
 
 
 class RetainedDatabase(models.Model):
-    """The database that a restore replaced, or after a swap back the restored one, under the name
-    it has now.
+    """The database that a restore replaced, or after a revert the restored one.
 
-    Identities are those of the servers (`Replacement.identity`): names can be given to something
-    else. `successor_identity` is that of the database in the place that this one had. `next_name`
-    is written before a swap back: whoever dies in it leaves word of what may have happened.
+    `name` is its current name. Identities are those of the servers (`Replacement.identity`): names
+    can be given to another database. `successor_identity` is that of the database that has its
+    original name. `next_name` is written before a revert: a job that is killed then leaves a record
+    of what may have happened.
     """
 
     TEAM_PATH = "restore__target_server__team"

@@ -1,8 +1,8 @@
-"""What can be known before a restore begins: about the backup, its key, and the target.
+"""Checks before a restore: of the backup, its key, and the target.
 
 The backup is checked by the engine's `check_backup`, the target by its kind
-(`Engine.check_restore`). Nothing is written anywhere. Storage and server each get a few seconds;
-what is late fails its check and no more.
+(`Engine.check_restore`). Nothing is written anywhere. Storage and server each get a few seconds; a
+late answer fails its check and no more.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.utils import timezone
 from backups.catalog_location import place_of_catalog
 from backups.engine_factory import keyring_for, open_repository, server_engine
 from backups.models import Backup, Repository, Server
-from backups.timeout import within
+from backups.timeout import run_with_timeout
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.checks import Check, Level, failed, softened
 from covetbackup.core.databases.restore import CheckInput, RestoreRequest
@@ -41,8 +41,10 @@ _OWN_QUEUE = "jobs"
 
 
 def preflight(restore: Restore) -> list[Check]:
-    """Return all checks of `restore`, in the order in which it would meet them. Each error of the
-    engine becomes a check that failed."""
+    """Return all checks of `restore`, in the order in which it would meet them.
+
+    Each error of the engine becomes a check that failed.
+    """
     try:
         validate(restore)
     except CovetError as error:
@@ -57,12 +59,14 @@ def preflight(restore: Restore) -> list[Check]:
 
 
 def sessions(restore: Restore) -> list[Session]:
-    """Return the sessions in the database that `restore` replaces; none if the server cannot be
-    asked, of which the checks tell."""
+    """Return the sessions in the database that `restore` replaces.
+
+    There are none if the server cannot be asked, which the checks report.
+    """
     server, name = restore.target_server, restore.request.database
     late = DatabaseUnavailable(f"{server} did not answer within {SERVER_SECONDS:.0f} s")
     try:
-        return within(SERVER_SECONDS, partial(_sessions, server, name), late=late)
+        return run_with_timeout(SERVER_SECONDS, partial(_sessions, server, name), late=late)
     except CovetError:
         return []
 
@@ -102,7 +106,7 @@ def _check_backup(restore: Restore) -> BackupChecks:
     try:
         label = Label.parse(restore.backup.label)
         look = partial(_open_and_check, repository, label, restore.request, keyring)
-        return within(STORAGE_SECONDS, look, late=late)
+        return run_with_timeout(STORAGE_SECONDS, look, late=late)
     except CovetError as error:
         return BackupChecks((failed("Repository", error),))
 
@@ -125,7 +129,7 @@ def _check_target(restore: Restore, known: BackupChecks) -> list[Check]:
     catalog = place_of_catalog() if restore.changes_existing else ""
     try:
         look = partial(_checks_of_target, server, wanted, catalog)
-        checks = within(SERVER_SECONDS, look, late=late)
+        checks = run_with_timeout(SERVER_SECONDS, look, late=late)
     except CovetError as error:
         checks = [failed("Target server", error)]
     if server.queue == _OWN_QUEUE:

@@ -1,5 +1,4 @@
-"""What all pages share on the way from a backup to a restore: whose backup it is, what was
-answered, and asking for it once."""
+"""Shared steps of the pages from a backup to a restore: the backup, the form, the request."""
 
 from __future__ import annotations
 
@@ -29,12 +28,18 @@ _Form = TypeVar("_Form", bound=TargetForm)
 
 
 def restorable_by(request: HttpRequest, pk: UUID) -> Backup:
-    """The backup; 404 if the user may not see it, 403 if there is no server he may restore to."""
+    """Return the backup.
+
+    The answer is 404 if the user may not see it, 403 if there is no server they may restore to.
+    """
     return _seen(request, pk, targets_for, Permission.RESTORE_NEW)
 
 
 def changing_by(request: HttpRequest, pk: UUID) -> Backup:
-    """As `restorable_by`, 403 if there is no server on which he may change what is there."""
+    """Return the backup, as `restorable_by`.
+
+    The answer is 403 if there is no server on which the user may change existing databases.
+    """
     return _seen(request, pk, replaceable_for, Permission.RESTORE_OVERWRITE)
 
 
@@ -51,7 +56,7 @@ def _seen(
 
 
 def answered(request: HttpRequest, backup: Backup, form: type[_Form]) -> _Form:
-    """The form, bound to what was sent or stands in the address."""
+    """Return the form, bound to the POST or the query string."""
     given = request.POST if request.method == "POST" else request.GET
     return form(given, backup=backup, user=signed_in(request))
 
@@ -61,12 +66,12 @@ def ask(
     restore: Restore,
     *,
     page: Callable[[list[Check]], HttpResponse],
-    tell: Callable[[CovetError], object],
+    add_error: Callable[[CovetError], object],
     confirmed: Confirmation | None = None,
 ) -> HttpResponse:
     """Request `restore`, unless the same form has done so, and redirect to its page.
 
-    If something is against it, `tell` gets the error and `page` shows the checks.
+    If something is against it, `add_error` gets the error and `page` shows the checks.
     """
     restore.pk = _id_in(request.POST.get("restore", ""))
     found = requested_before(restore)
@@ -78,7 +83,7 @@ def ask(
     try:
         found = request_restore(restore, by=request, checks=checks, confirmed=confirmed)
     except CovetError as error:
-        tell(error)
+        add_error(error)
         return page(checks)
     return redirect("restore", found.pk)
 

@@ -25,8 +25,10 @@ from restores.targets import pending_names, refuse_forbidden, validate
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """The confirmation of a change to an existing database: the name that was typed, and whether
-    the database is backed up first."""
+    """The confirmation of a change to an existing database.
+
+    It has the name that was typed, and whether the database is backed up first.
+    """
 
     typed: str
     has_safety_backup: bool = True
@@ -39,13 +41,12 @@ def request_restore(
     checks: Sequence[Check] = (),
     confirmed: Confirmation | None = None,
 ) -> Restore:
-    """Save `restore`, whose preflight found `checks`, with its job; one that changes an existing
-    database must be `confirmed`.
+    """Save `restore`, whose preflight found `checks`, with its job.
 
-    If a restore with its id and the same request exists already, that one is returned: a form sent
-    twice requests once. An actor without a user is the system and may do everything. Raises
-    `AccessRefused`, `BadSetting` also for a wrong name typed, `Conflict` if a check failed or
-    something is in the way.
+    One that changes an existing database must be `confirmed`. If a restore with its id and the same
+    request exists already, that one is returned: a form sent twice requests once. An actor without
+    a user is the system and may do everything. Raises `AccessRefused`, `BadSetting` also for a
+    wrong name typed, `Conflict` if a check failed or something is in the way.
     """
     user = by.user if isinstance(by.user, User) else None
     if user is not None:
@@ -73,7 +74,7 @@ def request_restore(
 
 
 def refuse_mistyped(name: str, typed: str) -> None:
-    """Raises `BadSetting` unless `typed` is exactly `name`."""
+    """Raise `BadSetting` unless `typed` is exactly `name`."""
     if typed != name:
         raise BadSetting(
             f"the name that was typed is not {name!r}", "type the name exactly as it is shown"
@@ -140,7 +141,7 @@ def _enqueue(restore: Restore, user: User | None) -> Job:
 
 
 def target_lock(server: Server, name: str) -> str:
-    """Of the jobs that change what `name` means on `server` one runs at a time."""
+    """Return the name of the lock for changes of the database `name` on `server`."""
     return f"target:{server.pk}:{hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 

@@ -1,8 +1,8 @@
-"""What came of a restore, as kept in `Restore.result` and as told to people.
+"""Results of restores, as stored in `Restore.result` and as shown.
 
-`result` goes from {} to "publishing" (all loaded and compared, the target about to get its name)
-to "done", or from either to "failed". Told by `state`; the other keys are those of `Summary`, or
-of `Remains`.
+`result` goes from {} to "publishing" (all loaded and compared, right before the commit) to "done",
+or from either to "failed". These are its `state`; the other keys are those of `Summary`, or of
+`Leftovers`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from restores.models import Restore
 
 
 class Stage(StrEnum):
+    """The stages of a result."""
+
     NONE = ""
     PUBLISHING = "publishing"
     DONE = "done"
     FAILED = "failed"
 
 
-class Kept(StrEnum):
-    """What a restore without success left on the target server."""
+class TargetContent(StrEnum):
+    """The content of the target server after a failed restore."""
 
     NOTHING = "nothing"
     TARGET = "target"
@@ -36,11 +38,13 @@ class Kept(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The restored database, compared. `rows` are those of tables whose rows were compared, and of
-    rows alone all that the server took; `uncounted` tables had only an estimate in the backup.
-    `plain_bytes` were loaded, if that is known. What was replaced is `retained_as`. Of a selection,
-    `of_tables` are in the backup. By its `trace` a server can be asked whether what was added is
-    there."""
+    """The restored database, compared with the backup.
+
+    `rows` are those of tables whose rows were compared, and of a restore of data alone all that the
+    server loaded; `uncounted` tables had only an estimate in the backup. `plain_bytes` were loaded,
+    if that is known. What was replaced is `retained_as`. Of a selection, `of_tables` are in the
+    backup. `trace` is what the server can tell a commit by.
+    """
 
     tables: int
     rows: int
@@ -65,8 +69,10 @@ class Summary:
         selection: Selection | None = None,
         **more: Any,
     ) -> Self:
-        """Of the backup's inventory and the target's, between which, as far as was selected, the
-        engine found no difference."""
+        """Return the summary for the backup's inventory and the target's.
+
+        The engine found no difference between them, as far as tables were selected.
+        """
         whole = renamed(whole, selection.schemas_as if selection else ())
         counts = {table.label: table.rows for table in actual.tables if table.exact}
         labels = {table.label for table in actual.tables}
@@ -89,8 +95,10 @@ class Summary:
 
     @property
     def sentence(self) -> str:
-        """ "84 tables with 1,203,441 rows, all as in the backup"; of a selection "3 of 84 tables"
-        and so on."""
+        """The summary as text: "84 tables with 1,203,441 rows, all as in the backup".
+
+        Of a selection it begins "3 of 84 tables".
+        """
         tables = counted(self.tables, "table")
         if self.of_tables is not None:
             tables = f"{self.tables:,} of {counted(self.of_tables, 'table')}"
@@ -102,6 +110,7 @@ class Summary:
 
     @property
     def rows_text(self) -> str:
+        """The number of rows as text."""
         return f"{self.rows:,}"
 
     def to_json(self, stage: Stage) -> dict[str, Any]:
@@ -109,11 +118,14 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class Remains:
-    """What a look at the target server found after a restore without success. `swept` scratch
-    databases are gone; `problem` says what could not be removed, or why nothing is known."""
+class Leftovers:
+    """The leftovers of a failed restore on the target server.
 
-    kept: Kept
+    `swept` scratch databases were removed; `problem` says what could not be removed, or why nothing
+    is known.
+    """
+
+    kept: TargetContent
     swept: list[str] = field(default_factory=list)
     problem: str = ""
     retained_as: str = ""
@@ -123,29 +135,32 @@ class Remains:
 
 
 def stage_of(restore: Restore) -> Stage:
+    """Return the stage of a restore's result."""
     return Stage(restore.result.get("state", ""))
 
 
 def is_settled(restore: Restore) -> bool:
-    """Whether the end is recorded; a job's state changes a moment earlier."""
+    """Return whether the result is recorded; a job's state changes a moment earlier."""
     return stage_of(restore) in (Stage.DONE, Stage.FAILED)
 
 
 def summary_of(restore: Restore) -> Summary | None:
+    """Return the summary, None before the commit and for a failed restore."""
     if stage_of(restore) not in (Stage.DONE, Stage.PUBLISHING):
         return None
     return _read(Summary, restore.result)
 
 
-def remains_of(restore: Restore) -> Remains | None:
+def leftovers_of(restore: Restore) -> Leftovers | None:
+    """Return the leftovers, None unless the restore failed."""
     if stage_of(restore) is not Stage.FAILED:
         return None
-    found = _read(Remains, restore.result)
-    return replace(found, kept=Kept(found.kept))
+    found = _read(Leftovers, restore.result)
+    return replace(found, kept=TargetContent(found.kept))
 
 
 def heading(restore: Restore) -> str:
-    """The page's answer in one sentence."""
+    """Return the heading of the page, one sentence."""
     state = restore.job.state if restore.job else JobState.INTERRUPTED
     summary, request = summary_of(restore), restore.request
     name = request.database
@@ -162,54 +177,54 @@ def heading(restore: Restore) -> str:
         return f"Restoring {source} {'into' if request.into_existing else 'as'} {name}"
     if state == JobState.CANCELLED:
         return f"The restore {'into' if request.into_existing else 'of'} {name} was cancelled"
-    remains = remains_of(restore)
-    if remains is not None and remains.kept is Kept.TARGET and request.replace:
+    leftovers = leftovers_of(restore)
+    if leftovers is not None and leftovers.kept is TargetContent.TARGET and request.replace:
         return f"{name} was replaced, but the restore did not finish"
     if request.into_existing:
-        return _restored_into(name, remains)
+        return _restored_into(name, leftovers)
     return f"{name} was not {'replaced' if request.replace else 'restored'}"
 
 
-def aftermath(restore: Restore) -> str:
-    """The state of source and target after a restore without success, in plain words."""
-    remains = remains_of(restore)
+def explanation(restore: Restore) -> str:
+    """Return the state of source and target after a failed restore."""
+    leftovers = leftovers_of(restore)
     if restore.request.replace:
-        return _aftermath_of_replacing(restore.request.database, remains)
+        return _explain_replacement(restore.request.database, leftovers)
     if restore.request.into_existing:
-        return _aftermath_of_adding(restore.request.database, remains)
+        return _explain_into_existing(restore.request.database, leftovers)
     source = "The source and its backup are unchanged."
-    if remains is None:
+    if leftovers is None:
         return f"{source} The target server is being checked for remains."
     told = {
-        Kept.NOTHING: "Nothing remains on the target server.",
-        Kept.TARGET: (
+        TargetContent.NOTHING: "Nothing remains on the target server.",
+        TargetContent.TARGET: (
             f"{restore.request.database} exists on the target server: it was loaded and compared "
             "with the backup, and the worker stopped while it was renamed. Check it before use."
         ),
-        Kept.UNKNOWN: (
+        TargetContent.UNKNOWN: (
             "The target server could not be checked: "
-            f"{remains.problem}. A database called covet_restore_… may remain; the next restore "
+            f"{leftovers.problem}. A database called covet_restore_… may remain; the next restore "
             "to this server removes it."
         ),
     }
-    return f"{source} {told[remains.kept]}"
+    return f"{source} {told[leftovers.kept]}"
 
 
-def _is_nothing(remains: Remains | None) -> bool:
-    return remains is None or remains.kept is Kept.NOTHING
+def _is_nothing(leftovers: Leftovers | None) -> bool:
+    return leftovers is None or leftovers.kept is TargetContent.NOTHING
 
 
-def _restored_into(name: str, remains: Remains | None) -> str:
-    if _is_nothing(remains):
+def _restored_into(name: str, leftovers: Leftovers | None) -> str:
+    if _is_nothing(leftovers):
         return f"Nothing was restored into {name}"
-    is_known = remains is not None and remains.kept is Kept.TARGET
+    is_known = leftovers is not None and leftovers.kept is TargetContent.TARGET
     return f"All data {'was' if is_known else 'may have been'} restored into {name}"
 
 
-def _aftermath_of_adding(name: str, remains: Remains | None) -> str:
-    if _is_nothing(remains):
+def _explain_into_existing(name: str, leftovers: Leftovers | None) -> str:
+    if _is_nothing(leftovers):
         return f"{name} is unchanged: restored data becomes visible only in the last step."
-    if remains is not None and remains.kept is Kept.TARGET:
+    if leftovers is not None and leftovers.kept is TargetContent.TARGET:
         return (
             f"All of it is in {name}, loaded and compared with the backup; the worker stopped "
             "right after the commit."
@@ -220,22 +235,22 @@ def _aftermath_of_adding(name: str, remains: Remains | None) -> str:
     )
 
 
-def _aftermath_of_replacing(name: str, remains: Remains | None) -> str:
-    if remains is None:
+def _explain_replacement(name: str, leftovers: Leftovers | None) -> str:
+    if leftovers is None:
         return f"The target server is being checked for the state of {name}."
     told = {
-        Kept.NOTHING: f"{name} is unchanged, and nothing else remains.",
-        Kept.TARGET: (
+        TargetContent.NOTHING: f"{name} is unchanged, and nothing else remains.",
+        TargetContent.TARGET: (
             f"{name} is the restored database, loaded and compared with the backup; the worker "
             "stopped right after the swap. The previous database is retained as "
-            f"{remains.retained_as}."
+            f"{leftovers.retained_as}."
         ),
-        Kept.UNKNOWN: (
-            f"The target server could not be asked: {remains.problem}. {name} exists in any "
+        TargetContent.UNKNOWN: (
+            f"The target server could not be asked: {leftovers.problem}. {name} exists in any "
             "case: unchanged, or replaced with the previous database under a dated name."
         ),
     }
-    return told[remains.kept]
+    return told[leftovers.kept]
 
 
 def _read(kind: type[Any], data: dict[str, Any]) -> Any:

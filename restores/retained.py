@@ -44,6 +44,7 @@ def keep(restore: Restore, name: str, identity: str, successor_identity: str) ->
 
 
 def drop_after(restore: Restore, now: datetime) -> datetime | None:
+    """Return when the database that `restore` replaces is dropped, None for never."""
     return now + timedelta(days=restore.retention_days) if restore.retention_days else None
 
 
@@ -86,7 +87,7 @@ def _request_due(kept: RetainedDatabase) -> None:
 
 
 def postpone(kept: RetainedDatabase, now: datetime, problem: str) -> None:
-    """busy → kept, with what stood in the way; what was due is tried again tomorrow."""
+    """Record why a job failed, busy → kept; what was due is tried again tomorrow."""
     kept.problem, kept.state = problem, RetainedState.KEPT
     if kept.drop_after and kept.drop_after <= now:
         kept.drop_after = now + _AGAIN_AFTER
@@ -107,7 +108,7 @@ def _request(
 
 
 def refuse_forbidden(user: User | None, kept: RetainedDatabase) -> None:
-    """Raises `AccessRefused` unless `user` may do this now; without a user it is the system."""
+    """Raise `AccessRefused` unless `user` may do this now; without a user it is the system."""
     server = kept.restore.target_server
     if user is not None and not user.may(Permission.RESTORE_OVERWRITE, server.team_id):
         raise AccessRefused(f"{user} may not change {kept}", "ask a team member with the right to")

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from backups.discovery import discover
 from backups.engine_factory import server_engine
-from backups.timeout import within
+from backups.timeout import run_with_timeout
 from covetbackup.access.models import User
 from covetbackup.audit.log import actor_of, record
 from covetbackup.audit.models import Outcome
@@ -55,7 +55,7 @@ def run_drop(work: Work) -> None:
 
 
 def run_swap_back(work: Work) -> None:
-    """What was kept gets its place back, and what has it is kept. Raises `Conflict`."""
+    """Revert a replacement: swap the retained database and its successor. Raises `Conflict`."""
     kept = _found(work)
     if kept.next_name and _was_swapped(kept):
         work.progress.note("the attempt before this one had finished")
@@ -94,7 +94,7 @@ def drop_ended(job: Job) -> None:
 
 
 def swap_back_ended(job: Job) -> None:
-    """As `drop_ended`."""
+    """Record the result of a revert that ended without success."""
     kept = _of(job)
     if kept is None or kept.state != RetainedState.BUSY:
         return
@@ -111,7 +111,7 @@ def _found(work: Work) -> RetainedDatabase:
     if user_id is not None:
         user = User.objects.filter(pk=user_id).first()
         if user is None:
-            raise AccessRefused("whoever asked for this is no user any more")
+            raise AccessRefused("the user who requested this was deleted")
         refuse_forbidden(user, kept)
     return kept
 
@@ -140,7 +140,7 @@ def _ask(kept: RetainedDatabase, look: Any) -> Any:
     late = DatabaseUnavailable(
         f"{kept.restore.target_server} did not answer within {_LOOK_SECONDS:.0f} s"
     )
-    return within(_LOOK_SECONDS, look, late=late)
+    return run_with_timeout(_LOOK_SECONDS, look, late=late)
 
 
 def _was_swapped(kept: RetainedDatabase) -> bool:

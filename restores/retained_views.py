@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from backups.views.shared import look_up, tell
+from backups.views.shared import add_error_message, look_up
 from covetbackup.access.decorators import requires
 from covetbackup.access.forms import posted
 from covetbackup.access.reauthentication import reauthenticated
@@ -25,7 +25,8 @@ from restores.retained import request_drop, request_swap_back
 @require_http_methods(["GET", "POST"])
 @requires(Permission.RESTORE_OVERWRITE)
 @reauthenticated
-def kept_swap_back(request: HttpRequest, pk: UUID) -> HttpResponse:
+def revert_restore(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Confirm and request a revert."""
     kept = _kept(request, pk)
     words = command("revert_restore", pk, "--confirm", kept.restore.request.database)
     context = {"expected": kept.restore.request.database, "command": words}
@@ -35,7 +36,8 @@ def kept_swap_back(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @requires(Permission.RESTORE_OVERWRITE)
 @reauthenticated
-def kept_drop(request: HttpRequest, pk: UUID) -> HttpResponse:
+def delete_retained(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Confirm and request the deletion of a retained database."""
     kept = _kept(request, pk)
     words = command("drop_retained", pk, "--confirm", kept.name)
     context = {"expected": kept.name, "command": words}
@@ -69,7 +71,7 @@ def _page(
         except BadSetting as error:
             form.add_error("typed", sentence(error))
         except CovetError as error:
-            tell(request, error)
+            add_error_message(request, error)
             return redirect("restore", kept.restore_id)
     status = 422 if form.is_bound else 200
     return render(request, template, {**context, "retained": kept, "form": form}, status=status)

@@ -21,7 +21,7 @@ from restores.models import Restore
 
 
 def request_safety_backup(restore: Restore, user: User | None) -> Backup:
-    """A backup of what `restore` changes that begins after now: one that waits already will do.
+    """Request a backup of what `restore` changes that begins after now; a waiting one will do.
 
     Raises what `request_backup` raises.
     """
@@ -62,7 +62,7 @@ def _repositories(database: Database, fallback: Repository) -> Sequence[Reposito
         return [fallback]
 
 
-def let_go() -> None:
+def release_ready() -> None:
     """Release the restores whose safety backup is there; give up those whose will not come.
 
     Part of the tick: idempotent, and right with many workers doing it at once.

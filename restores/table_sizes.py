@@ -1,4 +1,4 @@
-"""How large the tables of a backup are, read from its own table of contents in storage."""
+"""Sizes of the tables of a backup, read from its own table of contents in storage."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import partial
 
 from backups.engine_factory import keyring_for, open_repository
 from backups.models import Backup, Repository
-from backups.timeout import within
+from backups.timeout import run_with_timeout
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.errors import CovetError, StorageUnavailable
 from covetbackup.core.manager import RestoreManager
@@ -28,7 +28,9 @@ def table_bytes(backup: Backup) -> dict[str, int]:
     try:
         keyring = keyring_for(backup.database.server.team)
         read = partial(_table_bytes, copies[0].repository, backup.label, keyring)
-        return within(_SECONDS, read, late=StorageUnavailable("the contents were not read in time"))
+        return run_with_timeout(
+            _SECONDS, read, late=StorageUnavailable("the contents were not read in time")
+        )
     except CovetError:
         return {}
 

@@ -29,10 +29,12 @@ def connect_command(server: Server, name: str) -> str:
 
 
 def refuse_catalog(server: Server, name: str, catalog: str) -> None:
-    """Raise `Conflict` if the database `name` of `server` lies at `catalog`, a place as
-    `place_of_catalog` tells it, where this dashboard has its own: a restore never replaces or
-    changes that. Touches no catalog; contacts the server only if one of its kind can hold it, and
-    raises what `server_engine` and the engine raise."""
+    """Raise `Conflict` if the database `name` of `server` is at the location `catalog`.
+
+    A restore never replaces or changes the dashboard's own catalog. No query goes to the catalog;
+    the server is contacted only if one of its kind can hold it. Raises what `server_engine` and the
+    engine raise.
+    """
     if catalog.partition(":")[0] != server.kind:
         return
     if is_same_location(server_engine(server).target().location_of(name), catalog):
@@ -45,5 +47,5 @@ def refuse_catalog(server: Server, name: str, catalog: str) -> None:
 
 
 def refuse_own_catalog(server: Server, name: str) -> None:
-    """As `refuse_catalog`, for the catalog that this process works with."""
+    """Raise `Conflict` if a database is the catalog of this process; see `refuse_catalog`."""
     refuse_catalog(server, name, place_of_catalog())

@@ -1,4 +1,4 @@
-"""Which restores are possible: to which servers, from which copies, by whom. Contacts nothing."""
+"""The restores that are possible: to which servers, from which copies, by whom."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ _GOOD_COPIES = (CopyState.VERIFIED, CopyState.STORED)
 
 
 def validate(restore: Restore) -> None:
-    """Raise `BadSetting` or `Conflict` for what can be told to be wrong without contacting the
-    target."""
+    """Raise `BadSetting` or `Conflict` for faults that show without contacting the target."""
     backup, server, request = restore.backup, restore.target_server, restore.request
     if not backup.is_restorable:
         raise Conflict(f"{backup} is {backup.state} and cannot be restored")
@@ -42,8 +41,10 @@ def default_jobs_of(backup: Backup) -> int:
 
 
 def source_repository(restore: Restore) -> Repository:
-    """Return the repository to read from: another one with a copy if that of the request was
-    removed. Raises `Conflict` if no copy is good."""
+    """Return the repository to read from: another one with a copy if the requested was removed.
+
+    Raises `Conflict` if no copy is good.
+    """
     return restore.repository or best_repository(restore.backup)
 
 

@@ -42,9 +42,17 @@ from covetbackup.core.repository.layout import Label
 from covetbackup.jobs.models import Job, JobState
 from covetbackup.jobs.outage import AWAY, with_patience
 from covetbackup.jobs.work import Work
-from restores.interrupted import became_real, look_at_remains
+from restores.interrupted import find_leftovers, was_committed
 from restores.models import Restore
-from restores.result import Kept, Remains, Stage, Summary, is_settled, stage_of, summary_of
+from restores.result import (
+    Leftovers,
+    Stage,
+    Summary,
+    TargetContent,
+    is_settled,
+    stage_of,
+    summary_of,
+)
 from restores.retained import keep
 from restores.target_server import refuse_own_catalog
 from restores.targets import refuse_forbidden, source_repository, validate
@@ -64,11 +72,11 @@ _FOLLOWED = (
 
 
 def run_restore(work: Work) -> None:
-    """Restore what the job asks for. Raises the engine's errors; then the target does not exist, or
-    is as it was if it was to be replaced.
+    """Run the restore that a job is for.
 
-    Raises `TargetNotEmpty`, or `Conflict` for what is added, also when an earlier attempt may have
-    finished just before it was stopped: the hint says so.
+    Raises the engine's errors; then the target does not exist, or is as it was if it was to be
+    replaced. Raises `TargetNotEmpty`, or for a restore into an existing database `Conflict`, also
+    when an earlier attempt may have finished just before it was stopped: the hint says so.
     """
     restore = _found(work.argument["restore"])
     _refuse_changed(work, restore)
@@ -82,10 +90,10 @@ def run_restore(work: Work) -> None:
         with noting_reachability(restore.target_server):
             result = _restored(work, restore)
     except TargetNotEmpty as error:
-        # Of what is added `became_real` has told that it was not.
+        # Of what is added `was_committed` has told that it was not.
         if may_be_done and not restore.request.is_in_place:
             raise TargetNotEmpty(error.message, _MAY_BE_OURS) from error
-        _write(restore, {})  # somebody else has the name, so what was announced did not happen
+        _write(restore, {})  # another database has the name: the commit did not happen
         raise
     except CovetError as error:
         if restore.request.is_in_place and not isinstance(error, DatabaseUnavailable):
@@ -103,7 +111,7 @@ def job_ended(job: Job) -> None:
     Hold.objects.filter(job=job).delete()
     restore = Restore.objects.select_related(*_FOLLOWED).filter(job=job).first()
     if restore is not None and not is_settled(restore):
-        _record_failure(restore, look_at_remains(restore))
+        _record_failure(restore, find_leftovers(restore))
 
 
 def _found(restore_id: str) -> Restore:
@@ -138,7 +146,7 @@ def _was_finished_before(work: Work, restore: Restore) -> bool:
     summary = summary_of(restore)
     if stage_of(restore) is not Stage.PUBLISHING or summary is None:
         return False
-    if not became_real(restore, summary.retained_as):
+    if not was_committed(restore, summary.retained_as):
         return False
     work.progress.note("the attempt before this one had finished")
     _record_done(restore, summary)
@@ -242,15 +250,15 @@ def _tell_catalog(work: Work, restore: Restore) -> None:
         made.update(is_restored_copy=True)
 
 
-def _record_failure(restore: Restore, remains: Remains) -> None:
+def _record_failure(restore: Restore, leftovers: Leftovers) -> None:
     state = restore.job.state if restore.job else JobState.INTERRUPTED
-    is_swapped = remains.kept is Kept.TARGET and remains.retained_as
-    identities = _identities(restore, remains.retained_as if is_swapped else "")
+    is_swapped = leftovers.kept is TargetContent.TARGET and leftovers.retained_as
+    identities = _identities(restore, leftovers.retained_as if is_swapped else "")
     with transaction.atomic():
-        _write(restore, remains.to_json())
+        _write(restore, leftovers.to_json())
         if is_swapped:
-            keep(restore, remains.retained_as, *identities)
-        details = {"state": str(state), "kept": remains.kept.value}
+            keep(restore, leftovers.retained_as, *identities)
+        details = {"state": str(state), "kept": leftovers.kept.value}
         _audit(restore, "restore.failed", Outcome.FAILED, details)
 
 

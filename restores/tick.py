@@ -1,4 +1,4 @@
-"""What restores have to do in time: `settings.JOB_TICKS`."""
+"""The periodic work of restores: `settings.JOB_TICKS`."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from restores.retained import drop_due
 
 def tick() -> None:
     """Idempotent, and right with any number of workers doing it at once."""
-    safety_backup.let_go()
+    safety_backup.release_ready()
     drop_due(timezone.now())

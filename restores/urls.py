@@ -9,12 +9,16 @@ from restores import in_place_views, retained_views, selection_views, views
 urlpatterns = [
     path("restores/", views.restores, name="restores"),
     path("restores/new/<uuid:pk>/", views.restore_start, name="restore-start"),
-    path("restores/new/<uuid:pk>/choose/", selection_views.restore_choose, name="restore-select"),
+    path("restores/new/<uuid:pk>/choose/", selection_views.restore_select, name="restore-select"),
     path("restores/new/<uuid:pk>/check/", views.restore_check, name="restore-check"),
-    path("restores/new/<uuid:pk>/add/", in_place_views.restore_add, name="restore-into-existing"),
+    path(
+        "restores/new/<uuid:pk>/add/",
+        in_place_views.restore_into_existing,
+        name="restore-into-existing",
+    ),
     path(
         "restores/new/<uuid:pk>/add/check/",
-        in_place_views.restore_add_check,
+        in_place_views.restore_into_existing_check,
         name="restore-into-existing-check",
     ),
     path("restores/new/<uuid:pk>/replace/", in_place_views.restore_replace, name="restore-replace"),
@@ -25,6 +29,8 @@ urlpatterns = [
     ),
     path("restores/<uuid:pk>/", views.restore, name="restore"),
     path("restores/<uuid:pk>/result/", views.restore_result, name="restore-result"),
-    path("restores/<uuid:pk>/swap-back/", retained_views.kept_swap_back, name="restore-revert"),
-    path("restores/<uuid:pk>/drop/", retained_views.kept_drop, name="restore-delete-retained"),
+    path("restores/<uuid:pk>/swap-back/", retained_views.revert_restore, name="restore-revert"),
+    path(
+        "restores/<uuid:pk>/drop/", retained_views.delete_retained, name="restore-delete-retained"
+    ),
 ]

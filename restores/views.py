@@ -1,4 +1,4 @@
-"""From a backup to a restored database: where to, checks, confirmation, progress, result.
+"""Pages from a backup to a restored database: target, checks, confirmation, progress, result.
 
 Each step has an address that can be passed on; nothing is written before the confirmation.
 """
@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from backups.models import Backup
-from backups.views.shared import look_up, signed_in, tell
+from backups.views.shared import add_error_message, look_up, signed_in
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 from covetbackup.command_line import command
@@ -27,13 +27,13 @@ from covetbackup.jobs.models import JobState
 from covetbackup.jobs.views import live_context
 from covetbackup.paging import page_of
 from restores.confirmation import check_context, command_of, sets_owners, switches_of
-from restores.forms.existing import AddForm
+from restores.forms.existing import IntoExistingForm
 from restores.forms.selection import Part
 from restores.forms.target import TargetForm
 from restores.models import Restore, RetainedDatabase
 from restores.preflight import preflight
 from restores.request_flow import answered, ask, restorable_by
-from restores.result import Stage, aftermath, heading, is_settled, stage_of, summary_of
+from restores.result import Stage, explanation, heading, is_settled, stage_of, summary_of
 from restores.selection_text import options_of, text_of
 from restores.target_server import connect_command, features_of
 from restores.targets import replaceable_for
@@ -45,6 +45,7 @@ _FOLLOWED = ("backup__database__server__team", "target_server__team", "job", "re
 @require_safe
 @requires(Permission.VIEW)
 def restores(request: HttpRequest) -> HttpResponse:
+    """Show the list of restores."""
     rows = Restore.objects.visible_to(request.user).select_related(*_FOLLOWED)
     rows = rows.defer("preflight", "backup__inventory", "backup__phases")
     page = page_of(rows, _ORDER, request.GET.get("cursor", ""))
@@ -61,6 +62,7 @@ def restores(request: HttpRequest) -> HttpResponse:
 @require_safe
 @requires(Permission.RESTORE_NEW)
 def restore_start(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Ask for the target of a restore."""
     backup = restorable_by(request, pk)
     if Part.of(request.GET.get("what")) is Part.DATA:
         # Rows alone go into tables that are there, so which database has them is the question.
@@ -80,13 +82,19 @@ def restore_check(request: HttpRequest, pk: UUID) -> HttpResponse:
         return _start_page(request, backup, form, status=422)
     if request.method == "POST":
         refused = partial(_check_page, request, form, status=422)
-        return ask(request, form.restore, page=refused, tell=partial(tell, request))
+        return ask(
+            request,
+            form.restore,
+            page=refused,
+            add_error=partial(add_error_message, request),
+        )
     return _check_page(request, form, preflight(form.restore))
 
 
 @require_safe
 @requires(Permission.VIEW)
 def restore(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Show a restore."""
     found = _restore(request, pk)
     return render(request, "restores/restore.html", _page(request, found))
 
@@ -95,7 +103,7 @@ def restore(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_safe
 @requires(Permission.VIEW)
 def restore_result(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """The part of the page that is fetched anew when the job has ended."""
+    """Return the part of the page that is fetched when the job has ended."""
     found = _restore(request, pk)
     return render(request, "restores/_result.html", _page(request, found))
 
@@ -117,7 +125,7 @@ def _start_page(
         "form": form,
         "command": words,
         "may_replace": may_replace,
-        "adds": Part.SOME in AddForm.offered(features_of(backup.database.server)),
+        "adds": Part.SOME in IntoExistingForm.offered(features_of(backup.database.server)),
         "selects": features_of(backup.database.server).selects,
         "is_part": form.is_part,
     }
@@ -140,7 +148,7 @@ def _page(request: HttpRequest, found: Restore) -> dict[str, Any]:
         "heading": heading(found),
         "summary": summary_of(found),
         "is_done": stage_of(found) is Stage.DONE,
-        "aftermath": "" if stage_of(found) is Stage.DONE else aftermath(found),
+        "explanation": "" if stage_of(found) is Stage.DONE else explanation(found),
         "database": server.databases.filter(name=found.request.database).first(),
         "connect": connect_command(server, found.request.database),
         "owner_word": features_of(server).owner_word,

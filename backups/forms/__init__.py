@@ -1,3 +1,3 @@
-"""What people may enter: checked here for shape, by the catalog for meaning."""
+"""Forms of the catalog: they check the shape of values, the catalog their meaning."""
 
 from __future__ import annotations

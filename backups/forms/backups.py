@@ -61,6 +61,8 @@ class BackupForm(forms.Form):
 
 
 class VerifyForm(forms.Form):
+    """The level of a verification."""
+
     level = forms.ChoiceField(
         choices=LEVELS,
         initial=VerifyLevel.CHECKSUM.value,

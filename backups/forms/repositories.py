@@ -34,14 +34,17 @@ class RepositoryForm(TeamForm):
         fields = ("team", "name")
 
     def unsaved(self) -> Repository:
+        """Return the repository that was entered, not saved."""
         row: Repository = self.save(commit=False)
         row.is_default = self.cleaned_data["is_default"]
         return row
 
     def credentials(self) -> S3Credentials | None:
+        """Return the credentials that were entered, None if there are none."""
         return None
 
     def url(self) -> str:
+        """Return the engine's URL of the repository."""
         raise NotImplementedError
 
     def clean(self) -> dict[str, Any]:
@@ -61,6 +64,8 @@ class RepositoryForm(TeamForm):
 
 
 class LocalRepositoryForm(RepositoryForm):
+    """A repository in a local folder."""
+
     kind = RepositoryKind.LOCAL
 
     folder = forms.CharField(
@@ -81,6 +86,8 @@ class LocalRepositoryForm(RepositoryForm):
 
 
 class S3RepositoryForm(RepositoryForm):
+    """A repository in an S3 bucket."""
+
     kind = RepositoryKind.S3
 
     bucket = forms.CharField(max_length=255)

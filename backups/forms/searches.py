@@ -14,6 +14,8 @@ _LABELS = {BackupState.PENDING: "Running", BackupState.REMOVED: "Deleted"}
 
 
 class DatabaseFilter(forms.Form):
+    """The search and filters of the list of databases."""
+
     q = forms.CharField(label="Search", max_length=100, required=False)
     server = forms.ModelChoiceField(Server.objects.none(), required=False, empty_label="All")
     state = forms.ChoiceField(
@@ -34,6 +36,8 @@ class DatabaseFilter(forms.Form):
 
 
 class BackupSearch(forms.Form):
+    """The search and filters of the list of backups."""
+
     q = forms.CharField(label="Search", max_length=100, required=False)
     database = forms.ModelChoiceField(Database.objects.none(), required=False, empty_label="All")
     state = forms.ChoiceField(

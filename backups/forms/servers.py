@@ -53,6 +53,7 @@ class ServerForm(TeamForm):
             self.fields[name].widget.attrs |= {"rows": 3, "spellcheck": "false"}
 
     def main_fields(self) -> list[forms.BoundField]:
+        """Return the fields that are always shown."""
         return [field for field in self.visible_fields() if field.name not in self.more]
 
     def more_fields(self) -> list[forms.BoundField]:
@@ -60,23 +61,27 @@ class ServerForm(TeamForm):
         return [field for field in self.visible_fields() if field.name in self.more]
 
     def more_is_open(self) -> bool:
+        """Return whether the advanced fields are shown at once, as one has an error."""
         return any(field.errors for field in self.more_fields())
 
     def typed_password(self) -> Secret | None:
-        """What was typed; None means what is stored."""
+        """Return the password that was entered, None to use the stored one."""
         text = self.cleaned_data.get("password")
         return Secret(text) if text else None
 
     def has_typed_password(self) -> bool:
+        """Return whether a password was entered."""
         return bool(self.cleaned_data.get("password"))
 
     def leads_elsewhere(self) -> bool:
-        """Whether what was entered connects to another place, or in another way, than what is
-        stored: always so for a new server."""
+        """Return whether the entered connection settings differ from the stored ones.
+
+        For a new server they always do.
+        """
         return self.instance.pk is None or bool(set(self.connecting) & set(self.changed_data))
 
     def for_the_record(self) -> dict[str, Any]:
-        """What the audit log keeps of the change: no secrets."""
+        """Return the details for the audit log: the changed fields, no secrets."""
         values = self.cleaned_data
         where = {
             name: values[name] for name in ("host", "port", "user", "folder") if name in values
@@ -84,7 +89,7 @@ class ServerForm(TeamForm):
         return {**where, "changed": [str(name) for name in self.changed_data]}
 
     def save(self, commit: bool = True) -> Server:
-        """Raises `SecretsLocked`."""
+        """Save the server. Raises `SecretsLocked`."""
         typed = self.typed_password()
         return save_server(super().save(commit=False), typed.reveal() if typed else None)
 
@@ -167,6 +172,8 @@ class HostServerForm(ServerForm):
 
 
 class PostgresServerForm(HostServerForm):
+    """A PostgreSQL server."""
+
     kind = ServerKind.POSTGRESQL
     connecting = (*HostServerForm.connecting, "maintenance_database")
 
@@ -179,6 +186,8 @@ class PostgresServerForm(HostServerForm):
 
 
 class MysqlServerForm(HostServerForm):
+    """A MySQL or MariaDB server."""
+
     kind = ServerKind.MYSQL
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -188,6 +197,8 @@ class MysqlServerForm(HostServerForm):
 
 
 class SqliteServerForm(ServerForm):
+    """A folder of SQLite files."""
+
     kind = ServerKind.SQLITE
     connecting = ("folder",)
 

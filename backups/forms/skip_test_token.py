@@ -26,8 +26,11 @@ def issue(form: ServerForm, user: User, problem: CovetError) -> str:
 
 
 def verify(form: ServerForm, user: User, token: str) -> bool:
-    """Return whether `token` was issued for the address in `form`. A password that was entered
-    then and is missing now (none is ever sent back to a browser) becomes an error of the form."""
+    """Return whether `token` was issued for the address in `form`.
+
+    A password that was entered then and is missing now (none is ever sent back to a browser)
+    becomes an error of the form.
+    """
     try:
         *address, had_password = signing.loads(token, salt=_SALT, max_age=_SECONDS)
     except (signing.BadSignature, ValueError):

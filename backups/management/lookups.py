@@ -65,9 +65,11 @@ def backup_of(options: dict[str, Any]) -> Backup:
 
 
 def find_backup(text: str, database: Database | None = None) -> Backup:
-    """Return the backup with the label, the id or the first 4 or more digits of the id; for
-    "latest", the newest one that can be restored. Only backups of `database` count, if it is
-    given. Raises `BadSetting`."""
+    """Return the backup with the label, the id or the first 4 or more digits of the id.
+
+    "latest" is the newest one that can be restored. Only backups of `database` count, if it is
+    given. Raises `BadSetting`.
+    """
     rows = Backup.objects.select_related("database__server__team")
     rows = rows.exclude(state=BackupState.REMOVED)
     rows = rows.filter(database=database) if database else rows

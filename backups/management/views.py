@@ -38,6 +38,7 @@ def backup_json(backup: Backup) -> dict[str, Any]:
 
 
 def copies_json(backup: Backup) -> list[dict[str, Any]]:
+    """Return the copies of `backup` for `--json`."""
     return [
         {"repository": copy.repository.name, "state": copy.state, "problem": copy.problem}
         for copy in backup.copies.select_related("repository").order_by("pk")

@@ -16,9 +16,10 @@ from covetbackup.jobs.models import Job
 
 
 class BackupState(models.TextChoices):
-    """pending → available | degraded | failed | cancelled | interrupted → expiring → (row gone).
+    """The states of a backup.
 
-    A row that history refers to, a restore for example, cannot go: it stays as removed.
+    pending → available | degraded | failed | cancelled | interrupted → expiring → (row deleted). A
+    row that history refers to, a restore for example, cannot be deleted: it stays as removed.
     """
 
     PENDING = "pending"
@@ -153,11 +154,12 @@ class Backup(models.Model):
 
     @property
     def is_restorable(self) -> bool:
+        """Whether the backup can be restored."""
         return self.state in RESTORABLE_STATES
 
 
 class CopyState(models.TextChoices):
-    """pending → stored → verified | missing | corrupt → removing."""
+    """The states of a copy: pending → stored → verified | missing | corrupt → removing."""
 
     PENDING = "pending"
     STORED = "stored"
@@ -194,7 +196,7 @@ class BackupCopy(models.Model):
 
 
 class Hold(models.Model):
-    """While it exists the backup is not removed, whoever asks."""
+    """A hold on a backup: while it exists the backup is not removed."""
 
     backup = models.ForeignKey(Backup, on_delete=models.PROTECT, related_name="holds")
     reason = models.CharField(max_length=200)

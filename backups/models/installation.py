@@ -1,4 +1,4 @@
-"""The one row that says this catalog was set up, and with which key its secrets are sealed."""
+"""The one row that says this catalog was set up, and with which key its secrets are encrypted."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from django.db.models import Q
 
 
 class Installation(models.Model):
-    """`canary` is a sealed known text: opening it proves that the right key is at hand. `place` is
-    where the catalog lies that this row was written in, "" until it is written down: a
-    copy of the catalog has the row, but lies elsewhere (see `quarantine`)."""
+    """The one row about this installation.
+
+    `canary` is an encrypted known text: decrypting it proves that the right key is at hand. `place`
+    is the location of the catalog that this row was written in, "" until it is recorded: a copy of
+    the catalog has the row, but another location (see `quarantine`).
+    """
 
     canary = models.TextField(editable=False)
     place = models.CharField(max_length=100, blank=True, default="", editable=False)

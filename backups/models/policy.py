@@ -1,4 +1,4 @@
-"""When backups are taken and how long they are kept."""
+"""Schedules of backups, and retention policies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from covetbackup.access.models import Team, TeamQuerySet
 
 
 class RetentionPolicy(models.Model):
-    """How many backups of each age are kept; 0 switches a rule off. At least one rule holds."""
+    """The numbers of backups of each age that are retained.
+
+    A number of 0 switches a rule off. At least one rule is on.
+    """
 
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="retention_policies")
     name = models.CharField(max_length=100)
@@ -48,6 +51,7 @@ class RetentionPolicy(models.Model):
 
 
 def validate_cron(text: str) -> None:
+    """Raise `ValidationError` for an invalid cron expression."""
     try:
         check_cron(text)
     except ValueError as error:
@@ -55,13 +59,17 @@ def validate_cron(text: str) -> None:
 
 
 def validate_time_zone(name: str) -> None:
+    """Raise `ValidationError` for what is no IANA time zone."""
     if name not in zoneinfo.available_timezones():
         raise ValidationError("Not a time zone, such as Europe/Berlin or UTC.")
 
 
 class Schedule(models.Model):
-    """When the databases are backed up: a cron expression in an IANA time zone. Nothing acts on
-    schedules yet, so no page offers them; what is stored must be possible all the same."""
+    """A schedule of backups: a cron expression in an IANA time zone.
+
+    Nothing acts on schedules yet, so no page offers them; what is stored must be valid all the
+    same.
+    """
 
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="schedules")
     name = models.CharField(max_length=100)

@@ -1,4 +1,4 @@
-"""Where backups go, and the keys they are encrypted for."""
+"""Repositories of backups, and encryption keys."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from covetbackup.access.models import Team, TeamQuerySet
 
 
 class RepositoryKind(models.TextChoices):
+    """The kinds of storage of a repository."""
+
     LOCAL = "local", "Local folder"
     S3 = "s3", "S3 or compatible"
 
 
 class Repository(models.Model):
-    """A storage that holds backups. `url` is the engine's (`file:///…`, `s3://…?endpoint=…`);
-    `credentials` are sealed. `engine_id` is the id in its marker object."""
+    """A storage that holds backups.
+
+    `url` is the engine's (`file:///…`, `s3://…?endpoint=…`); `credentials` are encrypted.
+    `engine_id` is the id in its marker object.
+    """
 
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="repositories")
     name = models.CharField(max_length=100)
@@ -48,14 +53,19 @@ class Repository(models.Model):
 
 
 class KeyState(models.TextChoices):
+    """The states of a key."""
+
     ACTIVE = "active"
     DECRYPT_ONLY = "decrypt-only"
     RETIRED = "retired"
 
 
 class EncryptionKey(models.Model):
-    """A key of the team: `public` is its public line or id, `secret` its sealed key line, empty
-    when only the public half is here. `key_id` is the engine's."""
+    """A key of the team.
+
+    `public` is its public line or id, `secret` its encrypted key line, empty when only the public
+    key is stored. `key_id` is the engine's.
+    """
 
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="keys")
     name = models.CharField(max_length=100)

@@ -1,4 +1,4 @@
-"""What is backed up: servers and the databases found in them."""
+"""Sources of backups: servers and the databases found on them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from covetbackup.access.models import Team, TeamQuerySet
 
 
 class ServerKind(models.TextChoices):
+    """The kinds of servers."""
+
     POSTGRESQL = "postgresql", "PostgreSQL"
     MYSQL = "mysql", "MySQL / MariaDB"
     SQLITE = "sqlite", "SQLite"
@@ -17,7 +19,7 @@ class ServerKind(models.TextChoices):
 class Server(models.Model):
     """One connection: a server at `host`, or a folder of SQLite files (`folder`).
 
-    `password` is sealed (`backups.secrets`) and must be typed again when where it goes changes,
+    `password` is encrypted (`backups.secrets`) and must be typed again when where it goes changes,
     or an editor could point it at a server of his own. `authority` holds the certificates, in
     PEM, that must have signed the server's. `queue` names the workers that can reach it.
     `problem` is what the last attempt to use it found; `is_unreachable` says that no connection
@@ -63,6 +65,8 @@ class Server(models.Model):
 
 
 class DatabaseState(models.TextChoices):
+    """The states of a database: on its server at the last discovery, or gone."""
+
     PRESENT = "present"
     GONE = "gone"
 
@@ -94,7 +98,7 @@ class Database(models.Model):
     )
     is_included = models.BooleanField(default=True, editable=False)
     is_restored_copy = models.BooleanField(default=False, editable=False)
-    is_new = models.BooleanField(default=True, help_text="Found, and not looked at by anybody yet")
+    is_new = models.BooleanField(default=True, help_text="Found, and not reviewed yet")
     size_bytes = models.BigIntegerField(null=True, editable=False)
     tags = models.JSONField(default=list, blank=True)
     found_at = models.DateTimeField(auto_now_add=True)

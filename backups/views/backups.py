@@ -19,7 +19,7 @@ from backups.listing import ORDERS, PARAMETERS, RESTORABLE, BackupFilter, backup
 from backups.models import Backup, BackupState, Database, Repository
 from backups.models.backup import RESTORABLE_STATES
 from backups.verdict_data import verdict_of
-from backups.views.shared import look_up, signed_in, tell
+from backups.views.shared import add_error_message, look_up, signed_in
 from covetbackup.access.decorators import requires
 from covetbackup.access.forms import posted
 from covetbackup.access.models import User
@@ -39,6 +39,7 @@ _TABLES = 200
 @require_safe
 @requires(Permission.VIEW)
 def backups(request: HttpRequest) -> HttpResponse:
+    """Show the list of backups."""
     user = signed_in(request)
     given = request.GET.dict()
     criteria = BackupFilter.of(given)
@@ -59,6 +60,7 @@ def backups(request: HttpRequest) -> HttpResponse:
 @require_safe
 @requires(Permission.VIEW)
 def backup(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Show a backup."""
     found = look_up(request, Backup, pk, Permission.VIEW)
     return render(request, "backups/backup.html", _page(request, found))
 
@@ -66,6 +68,7 @@ def backup(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 @requires(Permission.VERIFY)
 def backup_verify(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Request a verification."""
     found = look_up(request, Backup, pk, Permission.VERIFY)
     form = VerifyForm(request.POST)
     if not form.is_valid():
@@ -75,7 +78,7 @@ def backup_verify(request: HttpRequest, pk: UUID) -> HttpResponse:
     try:
         job = services.request_verify(found, level, user=signed_in(request))
     except CovetError as error:
-        tell(request, error)
+        add_error_message(request, error)
         return redirect("backup", found.pk)
     team = found.database.server.team
     record(request, "backup.verify", team=team, subject=found, details={"level": level})
@@ -90,7 +93,7 @@ def backup_copy(request: HttpRequest, pk: UUID) -> HttpResponse:
     try:
         jobs = copy_requests.request_missing(found, user=signed_in(request))
     except CovetError as error:
-        tell(request, error)
+        add_error_message(request, error)
         return redirect("backup", found.pk)
     details = {"jobs": [job.pk for job in jobs]}
     record(request, "backup.copy", team=found.database.server.team, subject=found, details=details)
@@ -101,6 +104,7 @@ def backup_copy(request: HttpRequest, pk: UUID) -> HttpResponse:
 @requires(Permission.DELETE_BACKUP)
 @reauthenticated
 def backup_delete(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Confirm and request the removal of a backup."""
     found = look_up(request, Backup, pk, Permission.DELETE_BACKUP)
     expected = found.database.name if _is_last_good(found) else ""
     form = DeleteForm(posted(request), expected=expected)
@@ -133,6 +137,7 @@ def backup_pin(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 @requires(Permission.RUN_BACKUP)
 def backup_note(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Save the note and the tags of a backup."""
     found = look_up(request, Backup, pk, Permission.RUN_BACKUP)
     form = NoteForm(request.POST)
     if form.is_valid():
@@ -165,7 +170,7 @@ def _delete(request: HttpRequest, found: Backup) -> HttpResponse:
     try:
         job = services.request_delete(found, user=signed_in(request))
     except CovetError as error:
-        tell(request, error)
+        add_error_message(request, error)
         return redirect("backup", found.pk)
     record(request, "backup.delete", team=found.database.server.team, subject=found)
     return redirect("job", job.pk)

@@ -19,7 +19,7 @@ from backups.models import Backup, Database, DatabaseState
 from backups.models.backup import RESTORABLE_STATES
 from backups.models.source import Inclusion
 from backups.verdict_data import fleet_of, judged, judged_one, tally_of, with_standing
-from backups.views.shared import look_up, signed_in, tell
+from backups.views.shared import add_error_message, look_up, signed_in
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
@@ -41,6 +41,7 @@ _STATES = {
 @require_safe
 @requires(Permission.VIEW)
 def databases(request: HttpRequest) -> HttpResponse:
+    """Show the list of databases."""
     user = signed_in(request)
     form = DatabaseFilter(request.GET, user=user)
     mine = Database.objects.visible_to(user)
@@ -62,6 +63,7 @@ def databases(request: HttpRequest) -> HttpResponse:
 @require_safe
 @requires(Permission.VIEW)
 def database(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show a database with its backups."""
     found = look_up(request, Database, pk, Permission.VIEW)
     form = BackupForm(team=found.server.team)
     return render(request, "backups/database.html", _page(request, found, form))
@@ -70,6 +72,7 @@ def database(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @requires(Permission.RUN_BACKUP)
 def database_backup(request: HttpRequest, pk: int) -> HttpResponse:
+    """Request a backup."""
     found = look_up(request, Database, pk, Permission.RUN_BACKUP)
     form = BackupForm(request.POST, team=found.server.team)
     if form.is_valid():
@@ -101,7 +104,7 @@ def _back_up(request: HttpRequest, found: Database, form: BackupForm) -> HttpRes
             return _lead_on(asked)
         backup = services.request_backup(found, user=signed_in(request), **form.cleaned_data)
     except CovetError as error:
-        tell(request, error)
+        add_error_message(request, error)
         return redirect("database", found.pk)
     details = {"backup": str(backup.pk), "cipher": backup.cipher}
     record(request, "backup.run", team=found.server.team, subject=found, details=details)

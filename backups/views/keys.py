@@ -22,6 +22,7 @@ from covetbackup.access.roles import Permission
 @require_safe
 @requires(Permission.VIEW)
 def keys(request: HttpRequest) -> HttpResponse:
+    """Show the encryption keys."""
     user = signed_in(request)
     rows = EncryptionKey.objects.visible_to(user).select_related("team")
     context = {

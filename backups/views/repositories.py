@@ -34,6 +34,7 @@ _HELD = (CopyState.STORED, CopyState.VERIFIED)
 @require_safe
 @requires(Permission.VIEW)
 def repositories(request: HttpRequest) -> HttpResponse:
+    """Show the list of repositories."""
     mine = Repository.objects.visible_to(signed_in(request)).select_related("team")
     damaged = Count("copies", filter=Q(copies__state__in=DAMAGED_COPIES))
     page = page_of(mine.annotate(damaged=damaged), ("name", "id"), request.GET.get("cursor", ""))
@@ -48,6 +49,7 @@ def repositories(request: HttpRequest) -> HttpResponse:
 @require_safe
 @requires(Permission.VIEW)
 def repository(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show a repository."""
     found = look_up(request, Repository, pk, Permission.VIEW)
     return render(request, "backups/repository.html", _page(found))
 
@@ -55,6 +57,7 @@ def repository(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @requires(Permission.CHANGE_REPOSITORY)
 def repository_add(request: HttpRequest) -> HttpResponse:
+    """Add a repository."""
     kind = request.GET.get("kind", "")
     form_class = REPOSITORY_FORMS.get(kind, REPOSITORY_FORMS[RepositoryKind.LOCAL.value])
     form = form_class(posted(request), user=signed_in(request))
@@ -71,6 +74,7 @@ def repository_add(request: HttpRequest) -> HttpResponse:
 @require_POST
 @requires(Permission.CHANGE_REPOSITORY)
 def repository_test(request: HttpRequest, pk: int) -> HttpResponse:
+    """Test a repository."""
     found = look_up(request, Repository, pk, Permission.CHANGE_REPOSITORY)
     steps = check_repository(found)
     outcome = Outcome.FAILED if found.problem else Outcome.DONE
@@ -83,6 +87,7 @@ def repository_test(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @requires(Permission.CHANGE_REPOSITORY)
 def repository_default(request: HttpRequest, pk: int) -> HttpResponse:
+    """Make a repository the default one."""
     found = look_up(request, Repository, pk, Permission.CHANGE_REPOSITORY)
     make_default(found)
     record(request, "repository.default", team=found.team, subject=found)

@@ -16,7 +16,7 @@ from backups.models import Server
 from backups.models.source import ServerKind
 from backups.probing import remember, try_server
 from backups.views.servers import command_for, find_databases
-from backups.views.shared import look_up, signed_in, tell
+from backups.views.shared import add_error_message, look_up, signed_in
 from covetbackup.access.decorators import requires
 from covetbackup.access.forms import posted
 from covetbackup.access.roles import Permission
@@ -30,6 +30,7 @@ from covetbackup.core.errors import CovetError
 @require_http_methods(["GET", "POST"])
 @requires(Permission.CHANGE_DATABASE)
 def server_add(request: HttpRequest) -> HttpResponse:
+    """Add a server."""
     kind = request.GET.get("kind", "")
     form_class = SERVER_FORMS.get(kind, SERVER_FORMS[ServerKind.POSTGRESQL.value])
     return _edit(request, form_class(posted(request), user=signed_in(request)))
@@ -38,6 +39,7 @@ def server_add(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @requires(Permission.CHANGE_DATABASE)
 def server_edit(request: HttpRequest, pk: int) -> HttpResponse:
+    """Edit a server."""
     found = look_up(request, Server, pk, Permission.CHANGE_DATABASE)
     form_class = SERVER_FORMS[found.kind]
     return _edit(request, form_class(posted(request), instance=found, user=signed_in(request)))
@@ -124,7 +126,9 @@ def _save_untested(request: HttpRequest, form: ServerForm) -> HttpResponse:
 def _warn(request: HttpRequest, check: ServerProbe) -> None:
     for finding in check.checks[:5]:
         if finding.level is Level.FAIL:
-            tell(request, CovetError(f"{finding.title}: {finding.detail}", finding.fix))
+            add_error_message(
+                request, CovetError(f"{finding.title}: {finding.detail}", finding.fix)
+            )
 
 
 def _note(

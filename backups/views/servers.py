@@ -16,7 +16,7 @@ from backups.models import DatabaseState, Server
 from backups.models.source import ServerKind
 from backups.probing import probe_server
 from backups.verdict_data import judged, with_standing
-from backups.views.shared import look_up, signed_in, tell
+from backups.views.shared import add_error_message, look_up, signed_in
 from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
@@ -39,6 +39,7 @@ _COUNTS = {
 @require_safe
 @requires(Permission.VIEW)
 def servers(request: HttpRequest) -> HttpResponse:
+    """Show the list of servers."""
     mine = Server.objects.visible_to(signed_in(request))
     rows = mine.annotate(**_COUNTS)
     troubled = Count("pk", filter=~Q(problem=""))
@@ -54,6 +55,7 @@ def servers(request: HttpRequest) -> HttpResponse:
 @require_safe
 @requires(Permission.VIEW)
 def server(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show a server with its databases."""
     found = look_up(request, Server, pk, Permission.VIEW)
     return render(request, "backups/server.html", _page(request, found))
 
@@ -61,6 +63,7 @@ def server(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @requires(Permission.RUN_BACKUP)
 def server_test(request: HttpRequest, pk: int) -> HttpResponse:
+    """Test the connection to a server."""
     found = look_up(request, Server, pk, Permission.RUN_BACKUP)
     result = _tested(lambda: probe_server(found))
     outcome = Outcome.FAILED if "problem" in result else Outcome.DONE
@@ -73,6 +76,7 @@ def server_test(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @requires(Permission.CHANGE_DATABASE)
 def server_discover(request: HttpRequest, pk: int) -> HttpResponse:
+    """Discover the databases of a server."""
     found = look_up(request, Server, pk, Permission.CHANGE_DATABASE)
     find_databases(request, found)
     return redirect("server", found.pk)
@@ -103,7 +107,7 @@ def _page(request: HttpRequest, found: Server) -> dict[str, Any]:
 
 
 def command_for(found: Server) -> str:
-    """How the server would be added at a shell; what is not known yet stands in capitals."""
+    """Return the shell command that adds the server, with unknown values in capitals."""
     kind, scheme = capabilities(found.kind), ENTRIES[found.kind].schemes[0]
     if kind.is_in_files:
         address = f"{scheme}:///{found.folder or '/FOLDER'}"
@@ -120,7 +124,7 @@ def find_databases(request: HttpRequest, found: Server) -> None:
         result = discover(found)
     except CovetError as error:
         record(request, "server.discover", team=found.team, subject=found, outcome=Outcome.FAILED)
-        return tell(request, error)
+        return add_error_message(request, error)
     details = {"added": len(result.added), "gone": len(result.gone)}
     record(request, "server.discover", team=found.team, subject=found, details=details)
     messages.success(request, _told(result))

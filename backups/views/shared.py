@@ -1,4 +1,4 @@
-"""What nearly every view begins and ends with: the row it is about, and telling what went wrong."""
+"""Shared beginnings and ends of views: the row of a page, and errors as messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _Row = TypeVar("_Row", bound=Model)
 def look_up(
     request: HttpRequest, model: type[_Row], pk: int | UUID, permission: Permission
 ) -> _Row:
-    """The row, with what leads to its team. 404 for rows of other teams, 403 without the right."""
+    """Return a row with its team.
+
+    The answer is 404 for rows of other teams, 403 without the permission.
+    """
     path = team_path(model)
     rows = model.objects.visible_to(request.user).select_related(path)  # type: ignore[attr-defined]
     row = get_object_or_404(rows, pk=pk)
@@ -30,6 +33,7 @@ def look_up(
 
 
 def team_of(row: Model) -> Team:
+    """Return the team that `row` belongs to."""
     found: object = row
     for name in team_path(type(row)).split("__"):
         found = getattr(found, name)
@@ -37,14 +41,15 @@ def team_of(row: Model) -> Team:
 
 
 def team_path(model: type[Model]) -> str:
+    """Return the path of fields from a model to its team."""
     return getattr(model, "TEAM_PATH", "team")
 
 
 def signed_in(request: HttpRequest) -> User:
-    """The user of a view behind `requires`."""
+    """Return the user of a view behind `requires`."""
     return cast(User, request.user)
 
 
-def tell(request: HttpRequest, error: CovetError) -> None:
+def add_error_message(request: HttpRequest, error: CovetError) -> None:
     """Say on the next page what was wrong and what to do."""
     messages.error(request, sentence(error))

@@ -1,1 +1,1 @@
-"""What the pages of restores ask: one module for each question."""
+"""Forms of the pages of restores, one module for each question."""

@@ -64,7 +64,7 @@ class ReplaceForm(_ExistingForm):
         return restore
 
 
-class AddForm(_ExistingForm):
+class IntoExistingForm(_ExistingForm):
     """The existing database into which a selection of `backup` goes."""
 
     into = forms.CharField(

@@ -1,4 +1,4 @@
-"""How much of a backup, or of a selection of it, is restored."""
+"""The part of a backup, or of a selection of it, that is restored."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from django.http import QueryDict
 
 
 class Part(TextChoices):
+    """The part to restore: all, a selection, its structure or its data only."""
+
     ALL = "all", "Whole database"
     SOME = "some", "Structure and data"
     STRUCTURE = "structure", "Structure only, without rows"
@@ -22,10 +24,12 @@ class Part(TextChoices):
 
     @property
     def with_data(self) -> bool:
+        """Whether rows are restored."""
         return self is not Part.STRUCTURE
 
     @property
     def with_structure(self) -> bool:
+        """Whether tables are created."""
         return self is not Part.DATA
 
 

@@ -19,12 +19,12 @@ from covetbackup.core.errors import CovetError, sentence
 from restores.forms.selection import Part
 from restores.models import Restore
 from restores.selection_options import (
-    Item,
+    SelectableItem,
     as_selection,
     inventory_of,
     items_of,
-    picked_of,
-    schemas_of,
+    selected_items,
+    selected_schemas,
     selection_of,
 )
 from restores.target_server import features_of
@@ -47,13 +47,18 @@ _OWNER_CHARACTERS = 384
 
 
 class ServerField(forms.ModelChoiceField):
+    """A choice of servers, shown with their teams."""
+
     def label_from_instance(self, obj: Any) -> str:
         return f"{obj.name} ({obj.team})"
 
 
 class TargetForm(forms.Form):
-    """What of `backup` goes where. Bound to a query string or a POST; `restore` is what valid
-    answers ask for. Not bound, it begins with what is `given` of an earlier one."""
+    """The target of a restore of `backup`, and its options.
+
+    It is bound to a query string or a POST; `restore` is the unsaved restore that valid answers
+    request. Not bound, its initial values are those of `given`, an earlier form.
+    """
 
     target = "name"
     what = forms.ChoiceField(choices=Part.choices, widget=forms.HiddenInput, required=False)
@@ -88,7 +93,7 @@ class TargetForm(forms.Form):
         super().__init__(*args, **kwargs)
         self._backup = backup
         self._given = (self.data if self.is_bound else given) or QueryDict()
-        self._schemas: list[Item] = []
+        self._schemas: list[SelectableItem] = []
         source = backup.database.server
         parts = self.offered(features_of(source))
         self.fields["server"].queryset = self.servers(user, backup)
@@ -120,15 +125,17 @@ class TargetForm(forms.Form):
 
     @staticmethod
     def offered(features: RestoreFeatures) -> Sequence[Part]:
-        """What can be asked for, the usual first."""
+        """Return the parts that can be restored, the usual first."""
         return (Part.ALL, Part.SOME, Part.STRUCTURE)
 
     @staticmethod
     def servers(user: User, backup: Backup) -> QuerySet[Server]:
+        """Return the servers that `user` may restore `backup` to."""
         return targets_for(user, backup)
 
     @staticmethod
     def suggestion(backup: Backup) -> str:
+        """Return the suggested name of the target database."""
         return suggested_name(backup, backup.database.server)
 
     def clean_role(self) -> str:
@@ -152,7 +159,7 @@ class TargetForm(forms.Form):
 
     @property
     def part(self) -> Part:
-        """How much is asked for, be the answer valid or not."""
+        """The selected part, whether the answer is valid or not."""
         return Part.of(self["what"].value()) if "what" in self.fields else Part.ALL
 
     @property
@@ -170,14 +177,15 @@ class TargetForm(forms.Form):
 
     @property
     def begun(self) -> Selection | None:
-        """What is chosen so far, if less than everything is asked for."""
-        return as_selection(self.picked, **self._how(self.part)) if self.is_part else None
+        """The selection so far, None if everything is restored."""
+        return as_selection(self.selected, **self._how(self.part)) if self.is_part else None
 
     @property
-    def picked(self) -> list[Item]:
+    def selected(self) -> list[SelectableItem]:
+        """The selected schemas and tables."""
         if "pick" not in self.fields:
             return []
-        return picked_of(items_of(self._backup), self["pick"].value() or [])
+        return selected_items(items_of(self._backup), self["pick"].value() or [])
 
     @property
     def restore(self) -> Restore:
@@ -239,13 +247,13 @@ class TargetForm(forms.Form):
                 features.creates_roles.help_text,
             )
 
-    def _with_other_names(self) -> list[Item]:
-        """The schemas of what is picked, if they are few and can come under other names."""
+    def _with_other_names(self) -> list[SelectableItem]:
+        """The schemas of what is selected, if they are few and can be renamed."""
         has_schemas = features_of(self._backup.database.server).has_schemas
         if not has_schemas or Part.of(self._given.get("what")) is Part.ALL:
             return []
         items = items_of(self._backup)
-        found = schemas_of(items, picked_of(items, self._given.getlist("pick")))
+        found = selected_schemas(items, selected_items(items, self._given.getlist("pick")))
         return found if len(found) <= _MOST_RENAMED else []
 
     def _ask_for_new_names(self) -> None:

@@ -1,4 +1,4 @@
-"""What the commands about retained databases share."""
+"""Shared arguments of the commands about retained databases."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from restores.models import RetainedDatabase
 
 
 def add_arguments(parser: CommandParser, *, confirm: str) -> None:
+    """Add the restore, its confirmation and `--wait`."""
     parser.add_argument("restore", help="the id of the restore that replaced it")
     parser.add_argument("--confirm", required=True, metavar="NAME", help=confirm)
     parser.add_argument("--wait", action="store_true", help="until it is done")

@@ -44,8 +44,8 @@ def leaks(text: str) -> list[str]:
 def world(vault: Path) -> World:
     """One of everything, each secret in it the canary."""
     world = World()
-    secrets.seal_field(world.server, "password", CANARY)
-    secrets.seal_field(
+    secrets.encrypt_field(world.server, "password", CANARY)
+    secrets.encrypt_field(
         world.repository,
         "credentials",
         json.dumps({"access_key_id": "id", "secret_access_key": CANARY}),

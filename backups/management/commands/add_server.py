@@ -1,4 +1,4 @@
-"""`covetbackup add_server`: register a server, test the connection and find its databases."""
+"""The command `covetbackup add_server`: register a server and discover its databases."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Command(ReportingCommand):
 
 
 def server_at(address: str, name: str, team: Team) -> Server:
-    """The unsaved row for an address as the engine's command line knows it."""
+    """Return the unsaved row for an address as the engine's command line takes it."""
     kind = kind_of_url(address)
     found = kind_named(kind).server_at(address)
     server = Server(

@@ -1,4 +1,4 @@
-"""`covetbackup backup DATABASE`: ask for a backup; with `--wait` stay until it is there."""
+"""The command `covetbackup backup DATABASE`: request a backup; with `--wait` report its result."""
 
 from __future__ import annotations
 

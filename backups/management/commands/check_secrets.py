@@ -1,11 +1,11 @@
-"""`covetbackup check_secrets`: does the key at hand open this catalog, and every secret in it?"""
+"""The command `covetbackup check_secrets`: check the key file, and every secret in the catalog."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from backups.management.reporting import ReportingCommand
-from backups.secrets import SEALED_FIELDS, require_open, unseal_field
+from backups.secrets import ENCRYPTED_FIELDS, decrypt_field, require_open
 from covetbackup.core.cli.exits import DAMAGED
 from covetbackup.core.cli.manual import Manual
 from covetbackup.core.cli.report import Report
@@ -24,10 +24,10 @@ class Command(ReportingCommand):
     def report(self, **options: Any) -> Report:
         require_open()
         opened, problems = 0, []
-        for model, field in SEALED_FIELDS:
+        for model, field in ENCRYPTED_FIELDS:
             for row in model.objects.exclude(**{field: ""}).order_by("pk").iterator():
                 try:
-                    unseal_field(row, field)
+                    decrypt_field(row, field)
                     opened += 1
                 except CovetError as error:
                     problems.append(f"{model._meta.verbose_name} {row}: {error}")

@@ -1,4 +1,4 @@
-"""`covetbackup copy BACKUP [--to REPOSITORY]`: make the copies that a backup lacks."""
+"""The command `covetbackup copy BACKUP [--to REPOSITORY]`: make the copies that a backup lacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`covetbackup delete BACKUP --yes`: remove a backup from every repository for good."""
+"""The command `covetbackup delete BACKUP --yes`: remove a backup from every repository for good."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`covetbackup init`: set up a new catalog; run again, change nothing."""
+"""The command `covetbackup init`: set up a new catalog; run again, change nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`covetbackup list`: list the catalog's backups."""
+"""The command `covetbackup list`: list the catalog's backups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`covetbackup quarantine`: is this catalog a copy, and is it the successor of its original?"""
+"""The command `covetbackup quarantine`: show, end or begin the quarantine of a copied catalog."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`covetbackup rebuild_catalog REPOSITORY`: add its backups to the catalog, from it alone."""
+"""The command `covetbackup rebuild_catalog REPOSITORY`: add its backups to the catalog."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Command(ReportingCommand):
         parser.add_argument(
             "--keep-keys",
             action="store_true",
-            help="seal those keys in the catalog, so that it can restore and verify",
+            help="store those keys encrypted in the catalog, so that it can restore and verify",
         )
 
     def report(self, **options: Any) -> Report:

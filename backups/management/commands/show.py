@@ -1,4 +1,4 @@
-"""`covetbackup show BACKUP`: print what the catalog knows about one backup."""
+"""The command `covetbackup show BACKUP`: print what the catalog knows about one backup."""
 
 from __future__ import annotations
 

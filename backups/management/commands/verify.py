@@ -1,4 +1,4 @@
-"""`covetbackup verify BACKUP`: prove that what is stored is what was written."""
+"""The command `covetbackup verify BACKUP`: prove that what is stored is what was written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`covetbackup drop_retained RESTORE --confirm NAME`: drop the database that a restore replaced."""
+"""The command `covetbackup drop_retained RESTORE`: drop the database that a restore replaced."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""`covetbackup restore BACKUP`: restore into a new database (`--as`), replace an existing one
-(`--replace`) or add to it (`--into`).
+"""The command `covetbackup restore BACKUP`: restore into a new or an existing database.
 
-With `--check` only the checks run; with `--wait` the result is reported."""
+`--as` names a new database, `--replace` one to replace, `--into` one to add to. With `--check` only
+the checks run; with `--wait` the result is reported.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ from covetbackup.jobs.models import Job
 from restores.models import RETENTION_DAYS, Restore
 from restores.preflight import preflight
 from restores.requests import Confirmation, request_restore
-from restores.result import aftermath, summary_of
+from restores.result import explanation, summary_of
 from restores.target_server import connect_command
 from restores.targets import MOST_JOBS, best_repository, default_jobs_of, suggested_name
 
@@ -211,7 +212,7 @@ def _finished(job: Job, restore: Restore) -> Report:
     if status or summary is None:
         data["error"] = error_of(job)
         hint = [f"hint: {job.hint}"] if job.hint else []
-        return Report(data, [f"{job.state}: {job.error}", *hint, aftermath(restore)], status or 1)
+        return Report(data, [f"{job.state}: {job.error}", *hint, explanation(restore)], status or 1)
     data["connect"] = connect_command(server, name)
     notes = [f"note: {problem}" for problem in summary.problems]
     if summary.retained_as:

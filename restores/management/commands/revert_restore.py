@@ -1,4 +1,4 @@
-"""`covetbackup revert_restore RESTORE --confirm NAME`: undo a replacement."""
+"""The command `covetbackup revert_restore RESTORE --confirm NAME`: undo a replacement."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def test_a_postgresql_server_is_added_with_its_password_sealed(
 
     assert postgres_database in found["databases"] and found["findings"] == []
     server = Server.objects.get()
-    assert secrets.unseal_field(server, "password") == postgres_server.password.reveal()
+    assert secrets.decrypt_field(server, "password") == postgres_server.password.reveal()
     assert server.password.startswith("v1:")
 
 
@@ -281,7 +281,7 @@ def test_every_secret_is_checked_and_none_is_shown(
     shop: Database, repository: Repository, team: Team
 ) -> None:
     server = make_server(team)
-    secrets.seal_field(server, "password", "hunter2-canary")
+    secrets.encrypt_field(server, "password", "hunter2-canary")
     status, out, _ = run("check_secrets")
     assert status == 0 and "3 secrets can be opened" in out and "canary" not in out
 

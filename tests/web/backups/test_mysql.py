@@ -18,7 +18,7 @@ from covetbackup.core.databases.mysql.restore.scratch import PREFIX
 from covetbackup.core.errors import BadSetting, Cancelled, DatabaseUnavailable
 from restores.confirmation import command_of
 from restores.preflight import preflight
-from restores.result import Kept, remains_of, summary_of
+from restores.result import TargetContent, leftovers_of, summary_of
 from restores.selection_options import items_of, selection_of
 from restores.target_server import connect_command, features_of, refuse_name
 from tests.support.mariadb import MakeUser, MysqlServer, MysqlUser, create_database
@@ -131,7 +131,7 @@ def test_a_cancelled_restore_leaves_no_database(
     with pytest.raises(Cancelled):
         run(restore, cancel_at=phase)
     assert mariadb_tidy.databases() == before
-    assert remains_of(restore).kept is Kept.NOTHING
+    assert leftovers_of(restore).kept is TargetContent.NOTHING
 
 
 def test_a_scratch_database_of_a_dead_restore_is_swept_when_its_end_is_recorded(
@@ -141,7 +141,7 @@ def test_a_scratch_database_of_a_dead_restore_is_swept_when_its_end_is_recorded(
     scratch = create_database(mariadb_tidy, f"{PREFIX}20260101t000000z_00c0ffee")
     ended(restore, "interrupted", "the runner died")
     assert scratch not in mariadb_tidy.databases()
-    assert remains_of(restore).swept == [scratch]
+    assert leftovers_of(restore).swept == [scratch]
 
 
 def test_a_sound_plan_fails_no_check(source: Database) -> None:

@@ -1,4 +1,4 @@
-"""Secrets at rest: sealed for one place, never under a key that nobody chose."""
+"""Secrets at rest: encrypted for one place, never under a key that was not chosen."""
 
 from __future__ import annotations
 
@@ -25,49 +25,49 @@ CANARY = "hunter2-canary"
 
 
 def test_a_sealed_text_comes_back_for_its_own_place_only(vault: Path) -> None:
-    token = secrets.seal(CANARY, "server:7:password")
+    token = secrets.encrypt(CANARY, "server:7:password")
 
-    assert secrets.unseal(token, "server:7:password") == CANARY
+    assert secrets.decrypt(token, "server:7:password") == CANARY
     assert token.startswith("v1:") and CANARY not in token
     for place in ("server:8:password", "repository:7:credentials", ""):
         with pytest.raises(Tampered, match="another place"):
-            secrets.unseal(token, place)
+            secrets.decrypt(token, place)
 
 
 def test_a_token_moved_to_another_row_is_refused(vault: Path, team: Team) -> None:
     ours, theirs = make_server(team), make_server(team, host="evil.example.com")
-    secrets.seal_field(ours, "password", CANARY)
+    secrets.encrypt_field(ours, "password", CANARY)
     theirs.password = ours.password
 
-    assert secrets.unseal_field(Server.objects.get(pk=ours.pk), "password") == CANARY
+    assert secrets.decrypt_field(Server.objects.get(pk=ours.pk), "password") == CANARY
     with pytest.raises(Tampered):
-        secrets.unseal_field(theirs, "password")
+        secrets.decrypt_field(theirs, "password")
 
 
 @pytest.mark.parametrize("change", [lambda t: t[:-4], lambda t: t[:40] + "A" + t[41:]])
 def test_a_changed_token_is_refused(vault: Path, change: object) -> None:
-    token = secrets.seal(CANARY, "here")
+    token = secrets.encrypt(CANARY, "here")
     with pytest.raises(Tampered):
-        secrets.unseal(change(token), "here")  # type: ignore[operator]
+        secrets.decrypt(change(token), "here")  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("text", ["", "plain password", "v1:", "v1:abc", "v2:0:x", "enc:x"])
 def test_what_is_not_a_token_is_never_taken_for_a_secret(vault: Path, text: str) -> None:
     with pytest.raises((Tampered, SecretsLocked)):
-        secrets.unseal(text, "here")
+        secrets.decrypt(text, "here")
 
 
 def test_without_the_key_file_everything_secret_is_locked_and_nothing_is_made(
     vault: Path, team: Team
 ) -> None:
-    token = secrets.seal(CANARY, "here")
+    token = secrets.encrypt(CANARY, "here")
     path: Path = settings.CATALOG_KEYS_FILE
     path.unlink()
 
     assert secrets.is_locked()
     for act in (
-        lambda: secrets.unseal(token, "here"),
-        lambda: secrets.seal(CANARY, "here"),
+        lambda: secrets.decrypt(token, "here"),
+        lambda: secrets.encrypt(CANARY, "here"),
         lambda: make_keys(team),
         lambda: set_up(team="Operations"),
     ):
@@ -77,32 +77,32 @@ def test_without_the_key_file_everything_secret_is_locked_and_nothing_is_made(
 
 
 def test_a_new_key_is_never_made_over_values_sealed_before(vault: Path, team: Team) -> None:
-    secrets.seal_field(make_server(team), "password", CANARY)
+    secrets.encrypt_field(make_server(team), "password", CANARY)
     settings.CATALOG_KEYS_FILE.unlink()
-    with pytest.raises(BadSetting, match="sealed with a key"):
+    with pytest.raises(BadSetting, match="encrypted with a key"):
         secrets.create_key_file()
 
     Installation.objects.all().delete()  # the canary alone was lost
-    with pytest.raises(BadSetting, match="sealed with a key"):
+    with pytest.raises(BadSetting, match="encrypted with a key"):
         secrets.create_key_file()
     assert not settings.CATALOG_KEYS_FILE.exists()
 
 
 def test_a_stray_key_neither_opens_nor_seals_and_is_named(vault: Path) -> None:
-    key_id = secrets.seal(CANARY, "here").split(":")[1]
+    key_id = secrets.encrypt(CANARY, "here").split(":")[1]
     settings.CATALOG_KEYS_FILE.write_text(Fernet.generate_key().decode())
 
     with pytest.raises(SecretsLocked, match=f"key {key_id} is missing"):
-        secrets.seal(CANARY, "here")
+        secrets.encrypt(CANARY, "here")
 
 
 def test_older_keys_of_the_file_still_open_and_the_newest_seals(vault: Path) -> None:
     path: Path = settings.CATALOG_KEYS_FILE
-    old, first = secrets.seal(CANARY, "here"), path.read_text()
+    old, first = secrets.encrypt(CANARY, "here"), path.read_text()
     path.write_text(f"# newest first\n{Fernet.generate_key().decode()}\n\n{first}")
 
-    new = secrets.seal(CANARY, "here")
-    assert secrets.unseal(old, "here") == secrets.unseal(new, "here") == CANARY
+    new = secrets.encrypt(CANARY, "here")
+    assert secrets.decrypt(old, "here") == secrets.decrypt(new, "here") == CANARY
     assert old.split(":")[1] != new.split(":")[1]
 
 
@@ -123,7 +123,7 @@ def test_a_line_that_is_no_key_locks_and_is_not_quoted(vault: Path) -> None:
 def test_a_catalog_never_set_up_seals_nothing(tmp_path: Path) -> None:
     with override_settings(CATALOG_KEYS_FILE=tmp_path / "keys"):
         with pytest.raises(SecretsLocked, match="never set up"):
-            secrets.seal(CANARY, "here")
+            secrets.encrypt(CANARY, "here")
     assert not (tmp_path / "keys").exists()
 
 
@@ -133,9 +133,9 @@ def test_the_files_made_are_for_their_owner_only(vault: Path, keys: Path) -> Non
 
 
 def test_no_secret_stands_in_the_catalog_in_clear(vault: Path, keys: Path, team: Team) -> None:
-    secrets.seal_field(make_server(team), "password", CANARY)
+    secrets.encrypt_field(make_server(team), "password", CANARY)
     dump = serializers.serialize("json", [*Server.objects.all(), *EncryptionKey.objects.all()])
-    lines = [secrets.unseal_field(row, "secret") for row in EncryptionKey.objects.all()]
+    lines = [secrets.decrypt_field(row, "secret") for row in EncryptionKey.objects.all()]
 
     assert CANARY not in dump
     assert sum(bool(line) for line in lines) == 2  # the working key and the signing key
@@ -144,7 +144,7 @@ def test_no_secret_stands_in_the_catalog_in_clear(vault: Path, keys: Path, team:
 
 def test_the_recovery_key_is_in_its_file_only(vault: Path, keys: Path, team: Team) -> None:
     recovery = [keyfile.encode(key) for key in keyfile.read(keys)]
-    stored = [secrets.unseal_field(row, "secret") for row in team.keys.all()]
+    stored = [secrets.decrypt_field(row, "secret") for row in team.keys.all()]
     assert not any(line.startswith("COVET-X25519-SEC") for line in stored)
     assert any(line.startswith("COVET-X25519-SEC") for line in recovery)
 
@@ -168,4 +168,4 @@ def test_a_recovery_key_that_is_still_here_is_not_overwritten(
 
 
 def _working_line(team: Team) -> str:
-    return secrets.unseal_field(team.keys.get(kind="raw"), "secret")
+    return secrets.decrypt_field(team.keys.get(kind="raw"), "secret")

@@ -72,7 +72,7 @@ def test_a_server_that_lets_us_in_is_stored_with_its_databases(
     answer = anna.post(reverse(ADD), answers)
     added = Server.objects.get()
     assert answer.url == reverse("server", args=[added.pk])
-    assert secrets.unseal_field(added, "password") == answers["password"]
+    assert secrets.decrypt_field(added, "password") == answers["password"]
     assert added.databases.exists() and added.version and not added.problem
     assert actions() == ["server.add", "server.discover"]
 
@@ -108,7 +108,7 @@ def test_a_server_that_is_down_is_stored_only_by_a_second_wish(
     saved = anna.post(reverse(ADD), answers | {"untested": leave_in(refused)}, follow=True)
     added = Server.objects.get()
     assert "without a test" in added.problem and "without a test" in page_of(saved)
-    assert secrets.unseal_field(added, "password") == CANARY
+    assert secrets.decrypt_field(added, "password") == CANARY
     assert CANARY not in page_of(saved) + str(list(AuditEntry.objects.values()))
     assert actions() == ["server.test", "server.add-untested"]
 
@@ -140,7 +140,7 @@ def test_a_change_that_fails_leaves_what_is_stored_alone(
     anna: Client, team: Team, answers: dict[str, str], postgres_server: PostgresServer
 ) -> None:
     stored = make_server(team, name="main", host="127.0.0.1", port=postgres_server.port)
-    secrets.seal_field(stored, "password", CANARY)
+    secrets.encrypt_field(stored, "password", CANARY)
     before = Server.objects.values().get()
     wrong = answers | {"password": "wrong", "name": "renamed"}
     for extra in ({}, {"test": "1"}):

@@ -50,7 +50,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def server(team: Team, unlocked: None) -> Server:
     row = make_server(team, host="127.0.0.1", port=1)
-    secrets.seal_field(row, "password", CANARY)
+    secrets.encrypt_field(row, "password", CANARY)
     return row
 
 
@@ -129,7 +129,7 @@ def test_what_is_not_about_the_connection_changes_without_the_password(
     kept.refresh_from_db()
     left.refresh_from_db()
     assert (server.name, kept.is_included, left.is_included) == ("renamed", True, False)
-    assert secrets.unseal_field(server, "password") == CANARY
+    assert secrets.decrypt_field(server, "password") == CANARY
 
 
 def test_a_server_cannot_be_moved_to_another_team(
@@ -152,7 +152,7 @@ def test_no_page_shows_a_secret(
     client_of: ClientOf, owner: User, server: Server, team: Team
 ) -> None:
     repository = make_repository_row(team, kind="s3", url="s3://bucket")
-    secrets.seal_field(repository, "credentials", CANARY)
+    secrets.encrypt_field(repository, "credentials", CANARY)
     addresses = [reverse("server", args=[server.pk]), reverse("server-edit", args=[server.pk])]
     addresses += [reverse("repository", args=[repository.pk]), reverse("servers"), reverse("keys")]
     for address in addresses:

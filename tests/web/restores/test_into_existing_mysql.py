@@ -272,14 +272,14 @@ def test_rows_are_added_by_plain_links_and_forms(
 ) -> None:
     client, name = client_of(admin), backup.database.name
     before = lost(mariadb_tidy, backup, "item")
-    picked = {"what": "data", "pick": keys(backup, "item")}
-    chosen = text_of(client.get(reverse("restore-select", args=[backup.pk]), picked))
+    selected = {"what": "data", "pick": keys(backup, "item")}
+    chosen = text_of(client.get(reverse("restore-select", args=[backup.pk]), selected))
     assert "Data only" in chosen and f"/{name}' --confirm {name}" in chosen
-    start = text_of(client.get(reverse("restore-start", args=[backup.pk]), picked, follow=True))
+    start = text_of(client.get(reverse("restore-start", args=[backup.pk]), selected, follow=True))
     assert "An existing database; what it holds" in start and "Rows, into existing tables" in start
     assert "accounts" not in start and "Owners and privileges" not in start
     url = reverse("restore-into-existing-check", args=[backup.pk])
-    sent = {**hidden(client.get(url, answers(backup, **picked))), "typed": name}
+    sent = {**hidden(client.get(url, answers(backup, **selected))), "typed": name}
     answer = client.post(url, sent)
     run(Restore.objects.get())
     assert contents(mariadb_tidy, name) == before
@@ -288,19 +288,19 @@ def test_rows_are_added_by_plain_links_and_forms(
 
 
 def test_the_pages_offer_rows_alone(client_of: ClientOf, admin: User, backup: Backup) -> None:
-    picked = {"what": "some", "pick": keys(backup, "item")}
-    start = client_of(admin).get(reverse("restore-start", args=[backup.pk]), picked)
+    selected = {"what": "some", "pick": keys(backup, "item")}
+    start = client_of(admin).get(reverse("restore-start", args=[backup.pk]), selected)
     assert "Restore into existing database…" not in text_of(start)
     assert "Create missing accounts" in text_of(start)
     url = reverse("restore-into-existing-check", args=[backup.pk])
-    refused = client_of(admin).get(url, answers(backup, **picked))
+    refused = client_of(admin).get(url, answers(backup, **selected))
     assert refused.status_code == 422
 
 
 def test_an_operator_and_a_viewer_add_nothing_by_the_pages(
     client_of: ClientOf, operator: User, viewer: User, backup: Backup
 ) -> None:
-    picked = {"what": "data", "pick": keys(backup, "item")}
+    selected = {"what": "data", "pick": keys(backup, "item")}
     for user in (operator, viewer):
         url = reverse("restore-into-existing-check", args=[backup.pk])
-        assert client_of(user).get(url, answers(backup, **picked)).status_code == 403
+        assert client_of(user).get(url, answers(backup, **selected)).status_code == 403

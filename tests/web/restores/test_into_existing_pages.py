@@ -87,14 +87,14 @@ def test_rows_are_added_by_plain_links_and_forms(
     client, name = client_of(admin), backup.database.name
     before = contents(postgres_tidy, name)
     postgres_tidy.execute(name, "TRUNCATE item")
-    picked = {"what": "data", "pick": keys(backup, "public.item")}
-    chosen = client.get(reverse("restore-select", args=[backup.pk]), picked)
+    selected = {"what": "data", "pick": keys(backup, "public.item")}
+    chosen = client.get(reverse("restore-select", args=[backup.pk]), selected)
     assert "Data only" in text_of(chosen) and f"/{name}' --confirm {name}" in text_of(chosen)
-    start = client.get(reverse("restore-start", args=[backup.pk]), picked, follow=True)
+    start = client.get(reverse("restore-start", args=[backup.pk]), selected, follow=True)
     assert "An existing database; what it holds" in text_of(start)
     assert "Rows, into existing tables" in text_of(start)
     assert "Owners and privileges" not in text_of(start)
-    checked = check(client, backup, **picked)
+    checked = check(client, backup, **selected)
     assert f"--into '{backup.database.server.name}/{name}'" in text_of(checked)
     sent = {**hidden(checked), "typed": name}
     answer = client.post(reverse("restore-into-existing-check", args=[backup.pk]), sent)
@@ -114,12 +114,12 @@ def test_a_schema_gets_another_name_on_the_page(
 ) -> None:
     client, name = client_of(admin), backup.database.name
     [schema] = keys(backup, "shop")
-    picked = {"what": "some", "pick": keys(backup, "shop.till"), "owner": "keep"}
-    start = text_of(client.get(reverse("restore-into-existing", args=[backup.pk]), picked))
+    selected = {"what": "some", "pick": keys(backup, "shop.till"), "owner": "keep"}
+    start = text_of(client.get(reverse("restore-into-existing", args=[backup.pk]), selected))
     assert "Rename schema shop to" in start and "Rename schema public" not in start
-    taken_name = check(client, backup, **picked, **{f"as_{schema}": "public"})
+    taken_name = check(client, backup, **selected, **{f"as_{schema}": "public"})
     assert "schema 'public' exists as well" in text_of(taken_name).lower()
-    checked = check(client, backup, **picked, **{f"as_{schema}": "till's"})
+    checked = check(client, backup, **selected, **{f"as_{schema}": "till's"})
     assert "schema shop as till's" in text_of(checked)
     assert "--rename-schema=shop=till" in text_of(checked)
     sent = {**hidden(checked), "typed": name}
@@ -140,11 +140,11 @@ def test_an_operator_adds_nothing_and_is_told_why(
 ) -> None:
     client, backup = client_of(operator), row_of(team)
     assert "Data only" not in text_of(client.get(reverse("restore-select", args=[backup.pk])))
-    picked = {"what": "some", "pick": keys(backup, "public.a")}
-    start = text_of(client.get(reverse("restore-start", args=[backup.pk]), picked))
+    selected = {"what": "some", "pick": keys(backup, "public.a")}
+    start = text_of(client.get(reverse("restore-start", args=[backup.pk]), selected))
     assert "Restore into existing database…" in start
     assert "ask a team member who is admin or higher" in start
-    assert check(client, backup, **picked).status_code == 403
+    assert check(client, backup, **selected).status_code == 403
 
 
 def test_the_password_must_have_been_typed_a_short_while_ago(
@@ -166,8 +166,8 @@ def test_a_change_of_mind_offers_what_can_be_added(
     kind: ServerKind, offered: set[str], client_of: ClientOf, admin: User, team: Team
 ) -> None:
     client, backup = client_of(admin), row_of(team, kind=kind)
-    picked = {"what": "some", "pick": keys(backup, "public.a"), "into": "shop"}
-    page = client.get(reverse("restore-select", args=[backup.pk]), picked).content.decode()
+    selected = {"what": "some", "pick": keys(backup, "public.a"), "into": "shop"}
+    page = client.get(reverse("restore-select", args=[backup.pk]), selected).content.decode()
     radios = re.findall(r'type="radio" name="what" value="(\w+)"', page)
     assert set(radios) == offered
     assert f'formaction="{reverse("restore-into-existing", args=[backup.pk])}"' in page
@@ -177,9 +177,9 @@ def test_of_everything_no_schema_is_asked_to_come_under_another_name(
     client_of: ClientOf, admin: User, team: Team
 ) -> None:
     client, backup = client_of(admin), row_of(team)
-    picked = {"pick": keys(backup, "public.a")}
+    selected = {"pick": keys(backup, "public.a")}
     for what, is_asked in (("some", True), ("all", False)):
-        page = client.get(reverse("restore-start", args=[backup.pk]), {**picked, "what": what})
+        page = client.get(reverse("restore-start", args=[backup.pk]), {**selected, "what": what})
         assert ("Rename schema public to" in text_of(page)) is is_asked
 
 

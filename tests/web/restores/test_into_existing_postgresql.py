@@ -27,7 +27,7 @@ from covetbackup.core.errors import (
 from restores.models import Restore
 from restores.preflight import preflight
 from restores.requests import Confirmation
-from restores.result import Stage, Summary, aftermath, heading, summary_of
+from restores.result import Stage, Summary, explanation, heading, summary_of
 from restores.targets import validate
 from tests.support.postgres import PostgresServer
 from tests.support.postgres_backup import contents
@@ -221,7 +221,7 @@ def test_a_violation_half_way_leaves_the_target_as_it_was(
         run(restore)
     assert contents(postgres_tidy, backup.database.name) == before
     assert heading(restore) == f"Nothing was restored into {backup.database.name}"
-    assert "is unchanged" in aftermath(restore)
+    assert "is unchanged" in explanation(restore)
 
 
 def test_a_cancel_leaves_the_target_as_it_was(
@@ -315,7 +315,7 @@ def test_what_may_have_been_added_is_not_added_twice(
         run(restore)
     assert contents(postgres_tidy, backup.database.name) == before
     assert heading(restore) == f"All data may have been restored into {backup.database.name}"
-    assert "All of it is there or nothing" in aftermath(restore)
+    assert "All of it is there or nothing" in explanation(restore)
 
 
 def test_a_refusal_by_the_server_at_the_very_end_is_told_as_nothing(

@@ -16,7 +16,7 @@ from covetbackup.core.databases.postgresql.restore.scratch import PREFIX
 from covetbackup.core.databases.restore import CheckInput, RestoreRequest
 from covetbackup.core.errors import BadSetting, Cancelled, TargetNotEmpty
 from restores.preflight import preflight
-from restores.result import Kept, Stage, aftermath, remains_of, summary_of
+from restores.result import Stage, TargetContent, explanation, leftovers_of, summary_of
 from tests.support.postgres import PostgresRole, PostgresServer
 from tests.support.postgres_backup import contents, fill_richly
 from tests.web.catalog import postgres_at
@@ -85,7 +85,7 @@ def test_a_cancelled_restore_leaves_no_database(
     with pytest.raises(Cancelled):
         run(restore, cancel_at=phase)
     assert set(postgres_tidy.databases()) == before
-    assert remains_of(restore).kept is Kept.NOTHING
+    assert leftovers_of(restore).kept is TargetContent.NOTHING
 
 
 def test_a_scratch_database_of_a_dead_restore_is_swept_when_its_end_is_recorded(
@@ -95,7 +95,7 @@ def test_a_scratch_database_of_a_dead_restore_is_swept_when_its_end_is_recorded(
     scratch = postgres_tidy.create_database(f"{PREFIX}20260101t000000z_00c0ffee")
     ended(restore, "interrupted", "the runner died")
     assert scratches(postgres_tidy) == []
-    assert remains_of(restore).swept == [scratch]
+    assert leftovers_of(restore).swept == [scratch]
 
 
 def test_a_restore_that_died_at_its_last_step_is_looked_for(
@@ -106,8 +106,8 @@ def test_a_restore_that_died_at_its_last_step_is_looked_for(
     restore.save()
     postgres_tidy.create_database(copy_of(source))
     ended(restore, "interrupted", "the runner died")
-    assert remains_of(restore).kept is Kept.TARGET
-    assert f"{copy_of(source)} exists on the target server" in aftermath(restore)
+    assert leftovers_of(restore).kept is TargetContent.TARGET
+    assert f"{copy_of(source)} exists on the target server" in explanation(restore)
 
 
 def test_a_database_made_meanwhile_is_left_alone(

@@ -14,7 +14,7 @@ from covetbackup.core.errors import BadSetting, Cancelled, Conflict
 from restores.models import RetainedDatabase, RetainedState
 from restores.preflight import preflight, sessions
 from restores.requests import Confirmation
-from restores.result import Kept, remains_of
+from restores.result import TargetContent, leftovers_of
 from tests.support.mariadb import MakeUser, MysqlServer, quoted
 from tests.web.backups.test_mysql import mariadb_at
 from tests.web.factories import make_database
@@ -107,7 +107,7 @@ def test_a_cancel_leaves_the_original_serving(
         run(restore, cancel_at=phase)
     assert items(mariadb_tidy, source.name) == 5
     assert beside(mariadb_tidy, source.name) == []
-    assert remains_of(restore).kept is Kept.NOTHING
+    assert leftovers_of(restore).kept is TargetContent.NOTHING
 
 
 def test_missing_rights_are_found_beforehand(

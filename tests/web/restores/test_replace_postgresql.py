@@ -15,7 +15,7 @@ from covetbackup.core.databases.postgresql.restore.scratch import PREFIX
 from covetbackup.core.errors import Cancelled, Conflict, SinkFailed
 from restores.models import RetainedDatabase, RetainedState
 from restores.preflight import preflight
-from restores.result import Kept, aftermath, remains_of
+from restores.result import TargetContent, explanation, leftovers_of
 from tests.support.postgres import PostgresRole, PostgresServer
 from tests.support.postgres_backup import contents
 from tests.web.catalog import postgres_at
@@ -104,7 +104,7 @@ def test_a_cancel_leaves_the_original_serving(
             run(restore, cancel_at=phase)
         assert client.execute("SELECT count(*) FROM item").fetchall() == [(5,)]
     assert beside(postgres_tidy, source.name) == []
-    assert remains_of(restore).kept is Kept.NOTHING
+    assert leftovers_of(restore).kept is TargetContent.NOTHING
 
 
 def test_a_restore_onto_a_database_without_replacement_is_refused(
@@ -132,7 +132,7 @@ def test_a_role_that_does_not_own_the_objects_fails_and_changes_nothing(
     with pytest.raises(SinkFailed, match="ALTER TABLE public.item OWNER TO"):
         run(restore)
     assert (restore.job.state, contents(postgres_tidy, source.name)) == ("failed", before)
-    assert aftermath(restore).startswith(f"{source.name} is unchanged")
+    assert explanation(restore).startswith(f"{source.name} is unchanged")
 
 
 def give(server: PostgresServer, database: str, role: PostgresRole, statement: str) -> None:

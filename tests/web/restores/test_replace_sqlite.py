@@ -32,7 +32,7 @@ from restores import retained
 from restores.models import Restore, RetainedDatabase, RetainedState
 from restores.preflight import preflight
 from restores.requests import Confirmation
-from restores.result import Kept, Stage, aftermath, heading, remains_of, summary_of
+from restores.result import Stage, TargetContent, explanation, heading, leftovers_of, summary_of
 from restores.retained import drop_due, request_swap_back
 from restores.retained_tasks import swap_back_ended
 from restores.tick import tick
@@ -126,8 +126,8 @@ def test_a_cancel_at_any_time_leaves_the_original_serving(
     with pytest.raises(Cancelled):
         run(restore, cancel_at=phase)
     assert is_untouched(shop)
-    assert remains_of(restore).kept is Kept.NOTHING
-    assert aftermath(restore) == "shop.db is unchanged, and nothing else remains."
+    assert leftovers_of(restore).kept is TargetContent.NOTHING
+    assert explanation(restore) == "shop.db is unchanged, and nothing else remains."
     assert not RetainedDatabase.objects.exists()
 
 
@@ -337,9 +337,9 @@ def test_one_that_somebody_dropped_by_hand_is_gone(backup: Backup, shop: Databas
 def test_a_restore_killed_right_after_its_swap_is_found_out(backup: Backup, shop: Database) -> None:
     restore = as_killed_after_the_swap(backup)
     ended(restore, "interrupted", "the runner died")
-    assert remains_of(restore).kept is Kept.TARGET
+    assert leftovers_of(restore).kept is TargetContent.TARGET
     kept = RetainedDatabase.objects.get()
-    assert f"retained as {kept.name}" in aftermath(restore)
+    assert f"retained as {kept.name}" in explanation(restore)
     swapped_back(kept)
     assert rows_in(file(shop)) == 7
 

@@ -21,7 +21,7 @@ from covetbackup.core.databases.sqlite.restore.staging import RESTORE_PREFIX
 from covetbackup.jobs.models import Job
 from restores.management.commands import restore as command
 from restores.models import Restore
-from restores.result import Kept
+from restores.result import TargetContent
 from tests.web.backups.test_commands_worker import Installation
 from tests.web.catalog import make_file, sqlite_server
 from tests.web.restores_helper import rows_in, run, taken
@@ -87,7 +87,7 @@ def test_a_restore_that_fails_ends_with_its_own_status(backup: Backup, vault: Pa
         volume.write_bytes(data)
     found = told(backup.label, "--as", "copy.db", "--wait")
     assert found["exit"] == found["status"] == 3
-    assert found["kept"] == Kept.NOTHING
+    assert found["kept"] == TargetContent.NOTHING
 
 
 def test_a_taken_name_is_status_7(backup: Backup) -> None:

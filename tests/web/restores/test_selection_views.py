@@ -21,7 +21,7 @@ from covetbackup.core.errors import BadSetting, Conflict
 from restores import selection_text
 from restores.preflight import preflight
 from restores.result import Summary
-from restores.selection_options import MOST_PICKED, items_of
+from restores.selection_options import MOST_SELECTED, items_of
 from tests.web.conftest import ClientOf
 from tests.web.factories import make_backup_row, make_database, make_repository_row, make_server
 from tests.web.restores_helper import asked, plan_for
@@ -73,13 +73,13 @@ def test_who_may_restore_may_choose(
 def test_thousands_of_tables_make_no_large_page(
     client_of: ClientOf, operator: User, backup: Backup
 ) -> None:
-    picked = list(items_of(backup))[5 : 5 + MOST_PICKED]
+    selected = list(items_of(backup))[5 : 5 + MOST_SELECTED]
     client = client_of(operator)
     with CaptureQueriesContext(connection) as queries:
-        page = client.get(choose(backup), {"pick": picked})
+        page = client.get(choose(backup), {"pick": selected})
     assert len(page.content) <= 150_000
     assert len(queries) <= 15
-    assert sum(ticks(page).values()) == MOST_PICKED
+    assert sum(ticks(page).values()) == MOST_SELECTED
     assert len(page.request["QUERY_STRING"]) < 4_000
 
 
@@ -130,7 +130,7 @@ def test_what_was_typed_before_comes_along(
         ({"what": "some"}, "Nothing is selected"),
         ({"what": "structure"}, "Nothing is selected"),
         ({"what": "some", "pick": ["t0", "t99999"]}, "does not hold everything"),
-        ({"what": "some", "pick": [f"t{n}" for n in range(MOST_PICKED + 1)]}, "More than"),
+        ({"what": "some", "pick": [f"t{n}" for n in range(MOST_SELECTED + 1)]}, "More than"),
         ({"what": "half", "pick": ["t0"]}, "half"),
     ],
 )

@@ -18,7 +18,15 @@ from covetbackup.core.databases.sqlite.restore.staging import RESTORE_PREFIX
 from covetbackup.core.errors import AccessRefused, BadSetting, Cancelled, CovetError, TargetNotEmpty
 from covetbackup.jobs.models import Job
 from restores.preflight import preflight
-from restores.result import Kept, Stage, aftermath, heading, remains_of, stage_of, summary_of
+from restores.result import (
+    Stage,
+    TargetContent,
+    explanation,
+    heading,
+    leftovers_of,
+    stage_of,
+    summary_of,
+)
 from restores.targets import suggested_name
 from restores.tasks import job_ended
 from tests.web.catalog import make_file, sqlite_server, stored_files
@@ -93,8 +101,8 @@ def test_a_damaged_backup_leaves_no_database(shop: Database, repository: Reposit
     with pytest.raises(CovetError):
         run(restore)
     assert names_in(folder_of(shop)) == {"shop.db"}
-    assert remains_of(restore).kept is Kept.NOTHING
-    assert aftermath(restore).endswith("Nothing remains on the target server.")
+    assert leftovers_of(restore).kept is TargetContent.NOTHING
+    assert explanation(restore).endswith("Nothing remains on the target server.")
     assert heading(restore) == "copy.db was not restored"
     assert not Hold.objects.exists()
 
@@ -106,7 +114,7 @@ def test_a_cancelled_restore_leaves_no_database(phase: str, shop: Database) -> N
         run(restore, cancel_at=phase)
     assert names_in(folder_of(shop)) == {"shop.db"}
     assert heading(restore) == "The restore of copy.db was cancelled"
-    assert remains_of(restore).kept is Kept.NOTHING
+    assert leftovers_of(restore).kept is TargetContent.NOTHING
 
 
 def test_what_a_killed_restore_left_is_swept_when_its_end_is_recorded(shop: Database) -> None:
@@ -115,7 +123,7 @@ def test_what_a_killed_restore_left_is_swept_when_its_end_is_recorded(shop: Data
     (folder_of(shop) / scratch).write_bytes(b"half a database")
     ended(restore, "interrupted", "the runner died")
     assert names_in(folder_of(shop)) == {"shop.db"}
-    assert remains_of(restore).swept == [scratch]
+    assert leftovers_of(restore).swept == [scratch]
 
 
 def test_a_restore_killed_after_the_last_step_is_not_said_to_have_left_nothing(
@@ -126,8 +134,8 @@ def test_a_restore_killed_after_the_last_step_is_not_said_to_have_left_nothing(
     restore.result["state"] = Stage.PUBLISHING.value
     restore.save()
     ended(restore, "interrupted", "the runner died")
-    assert remains_of(restore).kept is Kept.TARGET
-    assert "copy.db exists on the target server" in aftermath(restore)
+    assert leftovers_of(restore).kept is TargetContent.TARGET
+    assert "copy.db exists on the target server" in explanation(restore)
 
 
 def test_a_second_attempt_does_not_take_the_first_one_s_database_for_a_stranger_s(
@@ -140,7 +148,7 @@ def test_a_second_attempt_does_not_take_the_first_one_s_database_for_a_stranger_
     with pytest.raises(TargetNotEmpty) as caught:
         run(restore, attempt=2)
     assert "may be that one" in caught.value.hint
-    assert remains_of(restore).kept is Kept.TARGET
+    assert leftovers_of(restore).kept is TargetContent.TARGET
 
 
 def test_the_end_may_be_recorded_twice(shop: Database) -> None:
@@ -158,7 +166,7 @@ def test_a_restore_cancelled_in_the_queue_looks_at_no_server(shop: Database) -> 
     Job.objects.filter(pk=restore.job_id).update(state="cancelled")
     job_ended(Job.objects.get(pk=restore.job_id))
     restore.refresh_from_db()
-    assert remains_of(restore).kept is Kept.NOTHING
+    assert leftovers_of(restore).kept is TargetContent.NOTHING
 
 
 def test_a_target_server_that_cannot_be_asked_is_said_to_be_unknown(shop: Database) -> None:
@@ -166,8 +174,8 @@ def test_a_target_server_that_cannot_be_asked_is_said_to_be_unknown(shop: Databa
     folder_of(shop).rename(folder_of(shop).with_name("away"))
     with pytest.raises(CovetError):
         run(restore)
-    assert remains_of(restore).kept is Kept.UNKNOWN
-    assert "could not be checked" in aftermath(restore)
+    assert leftovers_of(restore).kept is TargetContent.UNKNOWN
+    assert "could not be checked" in explanation(restore)
 
 
 def test_a_name_that_is_taken_while_the_restore_waits_is_left_alone(shop: Database) -> None:
@@ -176,7 +184,7 @@ def test_a_name_that_is_taken_while_the_restore_waits_is_left_alone(shop: Databa
     with pytest.raises(TargetNotEmpty):
         run(restore)
     assert rows_in(folder_of(shop) / "copy.db") == 7
-    assert remains_of(restore).kept is Kept.NOTHING
+    assert leftovers_of(restore).kept is TargetContent.NOTHING
 
 
 def test_whoever_lost_the_right_meanwhile_gets_nothing(shop: Database, operator: User) -> None:

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from backups.models.source import ServerKind
-from backups.timeout import within
+from backups.timeout import run_with_timeout
 from covetbackup import checks
 from covetbackup.access.models import Team, User
 from covetbackup.core.databases.mysql.server.clients import Clients as MysqlClients
@@ -83,7 +83,7 @@ def test_a_broker_that_does_not_answer_is_not_waited_for_as_by_who_needs_it(
         if is_full:  # by the one that waits to be let in
             opened.enter_context(socket.create_connection(("127.0.0.1", port)))
         monkeypatch.setattr(settings, "BROKER_URL", f"redis://127.0.0.1:{port}/0")
-        (message,) = within(8, checks.check_broker, late=Conflict("it is waited for"))
+        (message,) = run_with_timeout(8, checks.check_broker, late=Conflict("it is waited for"))
     assert message.id == "covetbackup.W008"
 
 

@@ -1,4 +1,4 @@
-"""`covetbackup set_up_link`: print the address at which the first owner creates an account."""
+"""The command `covetbackup set_up_link`: print the address to create the first owner at."""
 
 from __future__ import annotations
 

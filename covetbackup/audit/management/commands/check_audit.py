@@ -1,4 +1,4 @@
-"""`covetbackup check_audit`: check the chain of the audit log, and print its head."""
+"""The command `covetbackup check_audit`: check the chain of the audit log, and print its head."""
 
 from __future__ import annotations
 

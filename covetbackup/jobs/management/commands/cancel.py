@@ -1,4 +1,4 @@
-"""`covetbackup cancel JOB`: cancel a job."""
+"""The command `covetbackup cancel JOB`: cancel a job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`covetbackup jobs`: list the jobs that run, wait and have ended."""
+"""The command `covetbackup jobs`: list the jobs that run, wait and have ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`covetbackup up`: run the web server and the workers under one supervisor."""
+"""The command `covetbackup up`: run the web server and the workers under one supervisor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`covetbackup worker`: take jobs from one queue until a signal stops it."""
+"""The command `covetbackup worker`: take jobs from one queue until a signal stops it."""
 
 from __future__ import annotations
 
