@@ -30,7 +30,7 @@ from covetbackup.core.operations.delete import delete_backup, discard_backup
 from covetbackup.core.operations.verify import VerifyLevel, VerifyResult, verify_backup
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository.layout import Label
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.jobs.models import Job, JobState
 from covetbackup.jobs.outage import with_patience
 from covetbackup.jobs.work import Work
@@ -116,14 +116,14 @@ def _sources(copy: BackupCopy) -> list[BackupCopy]:
     return list(others.select_related("repository").order_by("pk"))
 
 
-def _refuse_changed(source: Repository, label: Label, backup: Backup) -> None:
+def _refuse_changed(source: BackupRepository, label: Label, backup: Backup) -> None:
     found = sha256_of(source.manifest_bytes(label))
     if backup.manifest_sha256 not in ("", found):
         raise DigestMismatch(f"the manifest in {source.name} is not the one that was written")
 
 
 def _clear_damaged(
-    source: Repository, target: Repository, label: Label, progress: Progress
+    source: BackupRepository, target: BackupRepository, label: Label, progress: Progress
 ) -> None:
     """Remove a damaged copy from `target`, if there is one and the source is known to be whole:
     the damaged one may be all that is left."""
@@ -134,13 +134,13 @@ def _clear_damaged(
     delete_backup(target, label)
 
 
-def _is_whole(repository: Repository, label: Label, progress: Progress) -> bool:
+def _is_whole(repository: BackupRepository, label: Label, progress: Progress) -> bool:
     """Whether all its data is there with every byte as it was written."""
     result = _checked(repository, label, progress)
     return result is not None and result.ok
 
 
-def _checked(repository: Repository, label: Label, progress: Progress) -> VerifyResult | None:
+def _checked(repository: BackupRepository, label: Label, progress: Progress) -> VerifyResult | None:
     """What reading all of it finds; None if it is not there."""
     if not is_published(repository, label):
         return None

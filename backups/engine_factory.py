@@ -24,7 +24,7 @@ from covetbackup.core.databases.kind import Address, Kind
 from covetbackup.core.databases.registry import kind_named
 from covetbackup.core.databases.server import ServerLocation
 from covetbackup.core.errors import BadSetting, Conflict, StorageUnavailable
-from covetbackup.core.repository.repository import Repository as EngineRepository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.storage.base import Storage
 from covetbackup.core.storage.registry import S3Credentials, open_storage
 from covetbackup.core.storage.retry import Retry
@@ -161,13 +161,13 @@ def is_own_catalog(path: Path) -> bool:
         return False
 
 
-def open_repository(repository: Repository, *, retry: Retry | None = None) -> EngineRepository:
+def open_repository(repository: Repository, *, retry: Retry | None = None) -> BackupRepository:
     """Open the repository of a row; errors name it as the row does.
 
     Raises `BadSetting` if there is none, or another one than the row was created for,
     `AccessRefused`, `StorageUnavailable`, `SecretsLocked`.
     """
-    opened = EngineRepository.open(storage_of(repository, retry=retry), name=repository.name)
+    opened = BackupRepository.open(storage_of(repository, retry=retry), name=repository.name)
     if repository.engine_id and opened.id != repository.engine_id:
         raise BadSetting(
             f"the place of {repository.name} holds another repository, {opened.id}",

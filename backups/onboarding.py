@@ -26,7 +26,7 @@ from covetbackup.core.errors import (
 )
 from covetbackup.core.manager import utc_now
 from covetbackup.core.repository.marker import initialise, undo_initialise
-from covetbackup.core.repository.repository import Repository as EngineRepository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.storage.base import MARKER, Storage
 from covetbackup.core.storage.registry import S3Credentials, open_storage
 from covetbackup.core.storage.retry import Retry
@@ -112,7 +112,7 @@ def check_repository(row: Repository) -> list[Step]:
 
 
 def _steps(storage: Storage, name: str, expected: str) -> list[Step]:
-    opened = EngineRepository.open(storage, name=name)
+    opened = BackupRepository.open(storage, name=name)
     if expected and opened.id != expected:
         raise BadSetting(
             f"the place of {name} holds another repository, {opened.id}",
@@ -128,7 +128,7 @@ def _opened(storage: Storage, name: str) -> str:
         storage.stat(MARKER)
     except ObjectNotFound:
         return _made(storage, name)
-    opened = EngineRepository.open(storage, name=name)
+    opened = BackupRepository.open(storage, name=name)
     _require_all(storage, name)
     return opened.id
 

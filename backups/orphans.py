@@ -13,7 +13,7 @@ from covetbackup.core.operations.delete import discard_backup
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest
 from covetbackup.core.repository.open_backup import open_backup
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.storage.retry import Retry
 
 PATIENCE = Retry(attempts=3, budget_seconds=20)
@@ -38,7 +38,7 @@ def clean_up(backup: Backup) -> bool:
     """
     label = Label.parse(backup.label)
     repositories, failures = reachable(backup, retry=PATIENCE)
-    published: dict[str, Repository] = {}
+    published: dict[str, BackupRepository] = {}
     for name, repository in repositories.items():
         if is_published(repository, label):
             published[name] = repository
@@ -59,9 +59,9 @@ def clean_up(backup: Backup) -> bool:
 
 def reachable(
     backup: Backup, *, retry: Retry | None = None
-) -> tuple[dict[str, Repository], dict[str, CovetError]]:
+) -> tuple[dict[str, BackupRepository], dict[str, CovetError]]:
     """Return the repositories of `backup` that open, by name, and the errors of the others."""
-    opened: dict[str, Repository] = {}
+    opened: dict[str, BackupRepository] = {}
     failures: dict[str, CovetError] = {}
     for copy in backup.copies.select_related("repository").order_by("pk"):
         row = copy.repository
@@ -72,7 +72,7 @@ def reachable(
     return opened, failures
 
 
-def is_published(repository: Repository, label: Label) -> bool:
+def is_published(repository: BackupRepository, label: Label) -> bool:
     """Return whether the manifest of `label` is in the repository."""
     try:
         repository.storage.stat(label.manifest)
@@ -84,7 +84,7 @@ def is_published(repository: Repository, label: Label) -> bool:
 def _record(
     backup: Backup,
     label: Label,
-    published: dict[str, Repository],
+    published: dict[str, BackupRepository],
     failures: dict[str, CovetError],
     *,
     missing: set[str],
@@ -98,7 +98,7 @@ def _record(
     record_backup(backup, result, manifest_sha256=sha256)
 
 
-def opened_manifest(backup: Backup, repository: Repository, label: Label) -> Manifest:
+def opened_manifest(backup: Backup, repository: BackupRepository, label: Label) -> Manifest:
     """Return the manifest with its details decrypted by the team's keys."""
     keyring = engine_factory.keyring_for(backup.database.server.team)
     return open_backup(repository, label, keyring).manifest

@@ -25,7 +25,7 @@ from covetbackup.core.progress import Progress
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest, Trust
 from covetbackup.core.repository.open_backup import open_backup, signer_of
-from covetbackup.core.repository.repository import ListEntry, Repository as EngineRepository
+from covetbackup.core.repository.repository import BackupRepository, ListEntry
 
 RECREATED = "recreated from backups: enter how to connect, then discover its databases"
 _SEALED_NAME = "sealed: "
@@ -65,7 +65,7 @@ def rebuild(repository: Repository, *, keyring: Keyring, progress: Progress) -> 
 @dataclass(slots=True)
 class _Run:
     row: Repository
-    repository: EngineRepository
+    repository: BackupRepository
     keyring: Keyring
     progress: Progress
     result: Rebuilt = field(default_factory=Rebuilt)

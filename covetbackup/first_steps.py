@@ -15,7 +15,7 @@ from restores.models import Restore
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class FirstStep:
     """`url` is where it is done."""
 
     title: str
@@ -24,36 +24,36 @@ class Step:
     is_done: bool
 
 
-def first_steps(user: User) -> list[Step]:
+def first_steps(user: User) -> list[FirstStep]:
     """All steps, [] once each is done."""
     good = Backup.objects.visible_to(user).filter(state__in=RESTORABLE_STATES)
     restored = Restore.objects.visible_to(user).filter(job__state=JobState.SUCCEEDED)
     steps = [
-        Step(
+        FirstStep(
             "Add a repository",
             "A folder, or a bucket: better not on the machine that is backed up.",
             reverse("repositories"),
             Repository.objects.visible_to(user).exists(),
         ),
-        Step(
+        FirstStep(
             "Add a server",
             "Its databases are found for you.",
             reverse("server-add"),
             Server.objects.visible_to(user).exists(),
         ),
-        Step(
+        FirstStep(
             "Take the first backup",
             "From the page of a database, with live progress.",
             reverse("databases"),
             good.exists(),
         ),
-        Step(
+        FirstStep(
             "Restore it once, into a new database",
             "A backup is proven only by restoring it. Nothing that exists is touched.",
             reverse("backups") + "?state=restorable",
             restored.exists(),
         ),
-        Step(
+        FirstStep(
             "Move the recovery key off this machine",
             "It opens every backup if this machine is lost.",
             reverse("keys"),

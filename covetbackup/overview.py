@@ -21,7 +21,7 @@ from covetbackup.access.models import User
 from covetbackup.access.roles import Permission
 from covetbackup.access.templatetags.ui import UNKNOWN, ago, bytes_text
 from covetbackup.attention import Concern, concerns_of
-from covetbackup.first_steps import Step, first_steps
+from covetbackup.first_steps import FirstStep, first_steps
 from covetbackup.history_chart import HistoryChart, charts_of
 from covetbackup.jobs import progress_stats
 from covetbackup.jobs.models import ACTIVE_STATES, Job
@@ -71,7 +71,7 @@ class Fleet:
     more_issues: int
     facts: list[Fact]
     can_restore: bool
-    steps: list[Step] = field(default_factory=list)
+    steps: list[FirstStep] = field(default_factory=list)
 
 
 @require_safe

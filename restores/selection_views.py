@@ -15,7 +15,7 @@ from covetbackup.access.decorators import requires
 from covetbackup.access.roles import Permission
 from covetbackup.command_line import command
 from restores.forms.existing import IntoExistingForm
-from restores.forms.selection import Part, PickForm
+from restores.forms.selection import PickForm, RestoreScope
 from restores.forms.target import RENAMED, TargetForm
 from restores.request_flow import restorable_by
 from restores.selection_options import (
@@ -47,14 +47,18 @@ def restore_select(request: HttpRequest, pk: UUID) -> HttpResponse:
     if is_into_existing:
         parts = IntoExistingForm.offered(features_of(backup.database.server))
     else:
-        parts = [Part.SOME, Part.STRUCTURE, *([Part.DATA] if may_restore_into_existing else [])]
+        parts = [
+            RestoreScope.SOME,
+            RestoreScope.STRUCTURE,
+            *([RestoreScope.DATA] if may_restore_into_existing else []),
+        ]
     form = PickForm(request.GET, parts=parts)
     context = {"backup": backup, "form": form, **_lists(backup, request.GET, form.part)}
     context["next"] = "restore-into-existing" if is_into_existing else "restore-start"
     return render(request, "restores/select.html", context)
 
 
-def _lists(backup: Backup, given: QueryDict, part: Part) -> dict[str, Any]:
+def _lists(backup: Backup, given: QueryDict, part: RestoreScope) -> dict[str, Any]:
     items = items_of(backup) if TargetForm.can_select(backup) else {}
     selected = selected_items(items, given.getlist("pick"))[:MOST_SELECTED]
     page = page_of(items, selected, given.get("find", ""), _number(given.get("page", "")))
@@ -71,7 +75,7 @@ def _lists(backup: Backup, given: QueryDict, part: Part) -> dict[str, Any]:
     }
 
 
-def _options(backup: Backup, selected: list[SelectableItem], part: Part) -> list[str]:
+def _options(backup: Backup, selected: list[SelectableItem], part: RestoreScope) -> list[str]:
     database = backup.database
     if not selected:
         return []

@@ -28,7 +28,7 @@ from covetbackup.jobs.views import live_context
 from covetbackup.paging import page_of
 from restores.confirmation import check_context, command_of, sets_owners, switches_of
 from restores.forms.existing import IntoExistingForm
-from restores.forms.selection import Part
+from restores.forms.selection import RestoreScope
 from restores.forms.target import TargetForm
 from restores.models import Restore, RetainedDatabase
 from restores.preflight import preflight
@@ -64,7 +64,7 @@ def restores(request: HttpRequest) -> HttpResponse:
 def restore_start(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Ask for the target of a restore."""
     backup = restorable_by(request, pk)
-    if Part.of(request.GET.get("what")) is Part.DATA:
+    if RestoreScope.of(request.GET.get("what")) is RestoreScope.DATA:
         # Rows alone go into tables that are there, so which database has them is the question.
         return redirect(f"{reverse('restore-into-existing', args=[pk])}?{request.GET.urlencode()}")
     form = TargetForm(backup=backup, user=signed_in(request), given=request.GET)
@@ -125,7 +125,7 @@ def _start_page(
         "form": form,
         "command": words,
         "may_replace": may_replace,
-        "adds": Part.SOME in IntoExistingForm.offered(features_of(backup.database.server)),
+        "adds": RestoreScope.SOME in IntoExistingForm.offered(features_of(backup.database.server)),
         "selects": features_of(backup.database.server).selects,
         "is_part": form.is_part,
     }

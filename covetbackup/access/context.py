@@ -15,7 +15,7 @@ from covetbackup.access.roles import Permission
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class NavigationLink:
     """A link in the navigation. `stem` begins the names of all pages that belong to it."""
 
     stem: str
@@ -25,8 +25,8 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """An `Entry` as shown to one user on one page; `icon` is its name in the sprite."""
+class NavigationItem:
+    """An `NavigationLink` as shown to one user on one page; `icon` is its name in the sprite."""
 
     title: str
     url: str
@@ -34,31 +34,31 @@ class Item:
     is_active: bool
 
 
-NAVIGATION: tuple[tuple[str, tuple[Entry, ...]], ...] = (
+NAVIGATION: tuple[tuple[str, tuple[NavigationLink, ...]], ...] = (
     (
         "",
         (
-            Entry("overview", "Overview", "overview"),
-            Entry("server", "Servers", "servers"),
-            Entry("database", "Databases", "databases"),
-            Entry("backup", "Backups", "backups"),
-            Entry("restore", "Restores", "restores"),
-            Entry("job", "Jobs", "jobs"),
+            NavigationLink("overview", "Overview", "overview"),
+            NavigationLink("server", "Servers", "servers"),
+            NavigationLink("database", "Databases", "databases"),
+            NavigationLink("backup", "Backups", "backups"),
+            NavigationLink("restore", "Restores", "restores"),
+            NavigationLink("job", "Jobs", "jobs"),
         ),
     ),
     (
         "Infrastructure",
         (
-            Entry("repository", "Repositories", "repositories"),
-            Entry("key", "Keys", "keys"),
+            NavigationLink("repository", "Repositories", "repositories"),
+            NavigationLink("key", "Keys", "keys"),
         ),
     ),
     (
         "Team",
         (
-            Entry("team", "Team and roles", "team"),
-            Entry("audit", "Audit log", "audit", Permission.VIEW_AUDIT),
-            Entry("settings", "Settings", "settings", Permission.VIEW_SETTINGS),
+            NavigationLink("team", "Team and roles", "team"),
+            NavigationLink("audit", "Audit log", "audit", Permission.VIEW_AUDIT),
+            NavigationLink("settings", "Settings", "settings", Permission.VIEW_SETTINGS),
         ),
     ),
 )
@@ -100,7 +100,9 @@ def _theme(request: HttpRequest, user: object) -> str:
     return user.theme if isinstance(user, User) else Theme.AUTO.value
 
 
-def _navigation(request: HttpRequest, may: dict[str, bool]) -> list[tuple[str, list[Item]]]:
+def _navigation(
+    request: HttpRequest, may: dict[str, bool]
+) -> list[tuple[str, list[NavigationItem]]]:
     match = request.resolver_match
     current = (match.url_name or "") if match else ""
     groups = []
@@ -110,10 +112,10 @@ def _navigation(request: HttpRequest, may: dict[str, bool]) -> list[tuple[str, l
     return groups
 
 
-def _item(entry: Entry, current: str) -> Item | None:
+def _item(entry: NavigationLink, current: str) -> NavigationItem | None:
     try:
         url = reverse(entry.page)
     except NoReverseMatch:
         return None
     is_active = current in (entry.stem, entry.page) or current.startswith(f"{entry.stem}-")
-    return Item(entry.title, url, entry.stem, is_active)
+    return NavigationItem(entry.title, url, entry.stem, is_active)

@@ -45,7 +45,7 @@ from covetbackup.core.repository.layout import Label, slug_of
 from covetbackup.core.repository.manifest import Manifest
 from covetbackup.core.repository.marker import initialise
 from covetbackup.core.repository.open_backup import open_backup
-from covetbackup.core.repository.repository import ListEntry, Repository
+from covetbackup.core.repository.repository import BackupRepository, ListEntry
 from covetbackup.core.repository.volumes import VOLUME_SIZE
 from covetbackup.core.storage.base import Storage
 from covetbackup.core.storage.registry import S3Credentials, open_storage
@@ -67,19 +67,19 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def create_repository(url: str, credentials: S3Credentials | None = None) -> Repository:
+def create_repository(url: str, credentials: S3Credentials | None = None) -> BackupRepository:
     """Make the empty place `url` (`file:///path`, `s3://bucket/prefix`) a repository and open it.
 
     Raises `Conflict` if anything is there, `StorageError`, `BadSetting`.
     """
     storage = open_storage(url, credentials)
-    return Repository(storage, name=url, marker=initialise(storage, utc_now()))
+    return BackupRepository(storage, name=url, marker=initialise(storage, utc_now()))
 
 
-def open_repository(url: str, credentials: S3Credentials | None = None) -> Repository:
+def open_repository(url: str, credentials: S3Credentials | None = None) -> BackupRepository:
     """Open the repository at `url`. Raises `BadSetting` if there is none, `StorageError`."""
     storage: Storage = open_storage(url, credentials)
-    return Repository.open(storage, name=url)
+    return BackupRepository.open(storage, name=url)
 
 
 class BackupManager:
@@ -90,7 +90,7 @@ class BackupManager:
 
     def __init__(
         self,
-        repository: Repository,
+        repository: BackupRepository,
         keyring: Keyring | None = None,
         *,
         progress: Progress | None = None,
@@ -110,7 +110,7 @@ class BackupManager:
         method: str = "",
         codec: str = "zstd:3",
         cipher: str = Suite.AES_256_GCM.value,
-        also: Sequence[Repository] = (),
+        also: Sequence[BackupRepository] = (),
         workers: int = 0,
         streams: int = STREAMS,
         volume_size: int = VOLUME_SIZE,
@@ -150,7 +150,7 @@ class BackupManager:
         return list(self._repository.backups(name))
 
     def show_backup(self, label: str) -> Manifest:
-        """Return the manifest with its details. `label` as in `Repository.find`."""
+        """Return the manifest with its details. `label` as in `BackupRepository.find`."""
         found = self._repository.find(label)
         return open_backup(self._repository, found, self._keyring).manifest
 
@@ -167,7 +167,7 @@ class BackupManager:
             workers=default_workers(),
         )
 
-    def copy_backup(self, label: str, target: Repository) -> Manifest:
+    def copy_backup(self, label: str, target: BackupRepository) -> Manifest:
         """Copy a backup byte for byte into `target`; needs no key.
 
         If the backup is there already, only frame indexes that it has lost are copied; raises
@@ -209,7 +209,7 @@ class RestoreManager:
 
     def __init__(
         self,
-        repository: Repository,
+        repository: BackupRepository,
         keyring: Keyring | None = None,
         *,
         progress: Progress | None = None,

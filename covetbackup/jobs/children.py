@@ -28,7 +28,7 @@ after the first wait. Longer ones are for those that cannot begin, which end wit
 
 
 @dataclass(slots=True)
-class Child:
+class SupervisedProgram:
     """A program that is to run; `grace_seconds` is how long it may take to stop."""
 
     name: str
@@ -76,7 +76,7 @@ class Child:
 class Children:
     """All programs of one dashboard."""
 
-    def __init__(self, children: Sequence[Child]) -> None:
+    def __init__(self, children: Sequence[SupervisedProgram]) -> None:
         self._children = children
 
     def keep_running(self) -> None:

@@ -78,7 +78,7 @@ class End:
 
 
 @dataclass(slots=True)
-class Report:
+class JobReport:
     """What an owner writes with a heartbeat: changed columns, and lines for the log, each said
     so many seconds ago as `ages` tells: now, where it does not."""
 
@@ -222,7 +222,7 @@ def _take(job_id: int, token: uuid.UUID, node: uuid.UUID, pid: int) -> int:
     )
 
 
-def beat(claim: Claim, report: Report) -> bool:
+def beat(claim: Claim, report: JobReport) -> bool:
     """Extend the lease and write what changed. False: the job is not this owner's any more."""
     columns = dict(report.columns)
     if report.columns or report.events:

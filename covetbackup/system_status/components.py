@@ -14,15 +14,15 @@ _OWN = "covetbackup"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Component:
     name: str
     version: str
     licence: str
 
 
 SHIPPED = (
-    Part("htmx", "4.0.1", "0BSD"),
-    Part("Lucide icons", "1.62.0", "ISC, some MIT"),
+    Component("htmx", "4.0.1", "0BSD"),
+    Component("Lucide icons", "1.62.0", "ISC, some MIT"),
 )
 """Files of others among our own."""
 
@@ -34,15 +34,15 @@ def version() -> str:
         return "from source"
 
 
-def components() -> list[Part]:
+def components() -> list[Component]:
     """What is shipped with the product, and the packages it asks for that are installed."""
     return [*SHIPPED, *_packages()]
 
 
-def _packages() -> Iterator[Part]:
+def _packages() -> Iterator[Component]:
     for name in sorted(_names(), key=str.lower):
         try:
-            yield Part(name, metadata.version(name), _licence_of(name))
+            yield Component(name, metadata.version(name), _licence_of(name))
         except metadata.PackageNotFoundError:
             continue  # for another version of Python
 

@@ -18,20 +18,20 @@ _MOST = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class WorkerStatus:
     """`state` is a name of a badge."""
 
     node: Node
     state: str
 
 
-def workers(now: datetime) -> list[Worker]:
+def workers(now: datetime) -> list[WorkerStatus]:
     """Those of the last day, the liveliest first."""
     nodes = Node.objects.filter(heartbeat_at__gt=now - _REMEMBERED).order_by("-heartbeat_at")
-    return [Worker(node, _state(node, now)) for node in nodes[:_MOST]]
+    return [WorkerStatus(node, _state(node, now)) for node in nodes[:_MOST]]
 
 
-def worker_issues(found: list[Worker], user: User | None = None) -> Iterator[Issue]:
+def worker_issues(found: list[WorkerStatus], user: User | None = None) -> Iterator[Issue]:
     """Queues in which jobs would wait for ever, of what `user` may see."""
     served = {worker.node.queue for worker in found if worker.state == "alive"}
     seen = Server.objects.visible_to(user) if user else Server.objects.all()

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from backups.models import Backup, Server
 from covetbackup.access.models import User
 from covetbackup.core.databases.restore_target import RestoreFeatures
-from restores.forms.selection import Part
+from restores.forms.selection import RestoreScope
 from restores.forms.target import TargetForm
 from restores.models import RETENTION_DAYS, Restore
 from restores.target_server import features_of
@@ -90,9 +90,11 @@ class IntoExistingForm(_ExistingForm):
         return features_of(backup.database.server).into_existing and TargetForm.can_select(backup)
 
     @staticmethod
-    def offered(features: RestoreFeatures) -> Sequence[Part]:
-        tables = (Part.SOME, Part.STRUCTURE) if features.tables_into_existing else ()
-        return (*tables, Part.DATA)
+    def offered(features: RestoreFeatures) -> Sequence[RestoreScope]:
+        tables = (
+            (RestoreScope.SOME, RestoreScope.STRUCTURE) if features.tables_into_existing else ()
+        )
+        return (*tables, RestoreScope.DATA)
 
     @property
     def restore(self) -> Restore:

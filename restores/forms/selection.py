@@ -9,7 +9,7 @@ from django.db.models import TextChoices
 from django.http import QueryDict
 
 
-class Part(TextChoices):
+class RestoreScope(TextChoices):
     """The part to restore: all, a selection, its structure or its data only."""
 
     ALL = "all", "Whole database"
@@ -18,19 +18,19 @@ class Part(TextChoices):
     DATA = "data", "Data only, into existing tables"
 
     @classmethod
-    def of(cls, text: str | None) -> Part:
+    def of(cls, text: str | None) -> RestoreScope:
         """Return the part that `text` names, ALL for anything else."""
         return cls(text) if text in cls.values else cls.ALL
 
     @property
     def with_data(self) -> bool:
         """Whether rows are restored."""
-        return self is not Part.STRUCTURE
+        return self is not RestoreScope.STRUCTURE
 
     @property
     def with_structure(self) -> bool:
         """Whether tables are created."""
-        return self is not Part.DATA
+        return self is not RestoreScope.DATA
 
 
 class PickForm(forms.Form):
@@ -39,9 +39,9 @@ class PickForm(forms.Form):
     what = forms.ChoiceField(label="What to restore", widget=forms.RadioSelect)
     find = forms.CharField(label="Search by name", max_length=200, required=False, strip=False)
 
-    def __init__(self, given: QueryDict, *, parts: Sequence[Part]) -> None:
+    def __init__(self, given: QueryDict, *, parts: Sequence[RestoreScope]) -> None:
         """`parts` are those offered, the default first."""
-        asked = Part.of(given.get("what"))
+        asked = RestoreScope.of(given.get("what"))
         self.part = asked if asked in parts else parts[0]
         super().__init__(initial={"what": self.part, "find": given.get("find", "")[:200]})
         self.fields["what"].choices = [(part.value, part.label) for part in parts]

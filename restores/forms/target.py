@@ -16,7 +16,7 @@ from covetbackup.core.databases.restore import OwnerPolicy, RestoreRequest
 from covetbackup.core.databases.restore_target import RestoreFeatures, Switch
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import CovetError, sentence
-from restores.forms.selection import Part
+from restores.forms.selection import RestoreScope
 from restores.models import Restore
 from restores.selection_options import (
     SelectableItem,
@@ -61,7 +61,7 @@ class TargetForm(forms.Form):
     """
 
     target = "name"
-    what = forms.ChoiceField(choices=Part.choices, widget=forms.HiddenInput, required=False)
+    what = forms.ChoiceField(choices=RestoreScope.choices, widget=forms.HiddenInput, required=False)
     pick = forms.Field(widget=forms.MultipleHiddenInput, required=False)
     server = ServerField(Server.objects.none(), label="Server", empty_label=None)
     name = forms.CharField(
@@ -124,9 +124,9 @@ class TargetForm(forms.Form):
         return features_of(backup.database.server).selects and bool(items_of(backup))
 
     @staticmethod
-    def offered(features: RestoreFeatures) -> Sequence[Part]:
+    def offered(features: RestoreFeatures) -> Sequence[RestoreScope]:
         """Return the parts that can be restored, the usual first."""
-        return (Part.ALL, Part.SOME, Part.STRUCTURE)
+        return (RestoreScope.ALL, RestoreScope.SOME, RestoreScope.STRUCTURE)
 
     @staticmethod
     def servers(user: User, backup: Backup) -> QuerySet[Server]:
@@ -158,22 +158,22 @@ class TargetForm(forms.Form):
         return data
 
     @property
-    def part(self) -> Part:
+    def part(self) -> RestoreScope:
         """The selected part, whether the answer is valid or not."""
-        return Part.of(self["what"].value()) if "what" in self.fields else Part.ALL
+        return RestoreScope.of(self["what"].value()) if "what" in self.fields else RestoreScope.ALL
 
     @property
     def selection(self) -> Selection | None:
         data = self.cleaned_data
-        part = Part.of(data.get("what"))
-        if part is Part.ALL:
+        part = RestoreScope.of(data.get("what"))
+        if part is RestoreScope.ALL:
             return None
         return selection_of(self._backup, data["pick"] or [], **self._how(part))
 
     @property
     def is_part(self) -> bool:
         """Whether less than everything is asked for, be the answer valid or not."""
-        return self.part is not Part.ALL
+        return self.part is not RestoreScope.ALL
 
     @property
     def begun(self) -> Selection | None:
@@ -213,7 +213,7 @@ class TargetForm(forms.Form):
         offered = features_of(self._backup.database.server).switches
         return [switch for switch in offered if switch.extension in held]
 
-    def _how(self, part: Part) -> dict[str, Any]:
+    def _how(self, part: RestoreScope) -> dict[str, Any]:
         names = self.cleaned_data if hasattr(self, "cleaned_data") else self.initial
         return {
             "with_data": part.with_data,
@@ -250,7 +250,7 @@ class TargetForm(forms.Form):
     def _with_other_names(self) -> list[SelectableItem]:
         """The schemas of what is selected, if they are few and can be renamed."""
         has_schemas = features_of(self._backup.database.server).has_schemas
-        if not has_schemas or Part.of(self._given.get("what")) is Part.ALL:
+        if not has_schemas or RestoreScope.of(self._given.get("what")) is RestoreScope.ALL:
             return []
         items = items_of(self._backup)
         found = selected_schemas(items, selected_items(items, self._given.getlist("pick")))

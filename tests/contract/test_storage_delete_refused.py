@@ -19,7 +19,7 @@ from covetbackup.core.progress import Silent
 from covetbackup.core.repository import layout
 from covetbackup.core.repository.marker import initialise
 from covetbackup.core.repository.open_backup import open_backup
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.storage.local import LocalStorage
 from covetbackup.core.storage.resilient import ResilientStorage
 from covetbackup.core.storage.retry import Retry
@@ -40,7 +40,7 @@ def proxy(moto_s3: S3Endpoint) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def repository(moto_s3: S3Endpoint, proxy: Proxy) -> Repository:
+def repository(moto_s3: S3Endpoint, proxy: Proxy) -> BackupRepository:
     keys = S3Credentials(moto_s3.access_key, moto_s3.secret_key)
     settings = S3Settings(moto_s3.bucket, endpoint_url=proxy.url, credentials=keys)
     retry = Retry(attempts=2, base_seconds=0)
@@ -51,7 +51,7 @@ def refuse_deleting(proxy: Proxy, containing: str = "/") -> None:
     proxy.spoil("DELETE", containing, error(403, "AccessDenied"), times=1000)
 
 
-def opens(repository: Repository, keyring: Keyring) -> bool:
+def opens(repository: BackupRepository, keyring: Keyring) -> bool:
     (label,) = repository.labels()
     try:
         open_backup(repository, label, keyring)
@@ -60,13 +60,13 @@ def opens(repository: Repository, keyring: Keyring) -> bool:
     return True
 
 
-def rotated(repository: Repository, old: Keyring, new: Keyring) -> RotationResult:
+def rotated(repository: BackupRepository, old: Keyring, new: Keyring) -> RotationResult:
     (result,) = rotate_keys(repository, old=old, new=new, progress=Silent())
     return result
 
 
 def test_a_rotation_that_may_not_delete_says_that_the_old_keys_still_open(
-    repository: Repository, proxy: Proxy
+    repository: BackupRepository, proxy: Proxy
 ) -> None:
     (_, old), (_, new) = make_keys(), make_keys()
     make_backup(repository, DATA, old)
@@ -89,7 +89,7 @@ def test_a_rotation_that_may_not_delete_says_that_the_old_keys_still_open(
 
 
 def test_a_deletion_that_is_refused_says_what_is_still_there(
-    repository: Repository, proxy: Proxy
+    repository: BackupRepository, proxy: Proxy
 ) -> None:
     label = make_backup(repository, DATA, make_keys()[1]).manifest.label
     refuse_deleting(proxy)
@@ -107,7 +107,7 @@ def test_a_deletion_that_is_refused_says_what_is_still_there(
 
 
 def test_a_sweep_that_may_not_delete_names_all_it_leaves_and_goes_on(
-    repository: Repository, proxy: Proxy
+    repository: BackupRepository, proxy: Proxy
 ) -> None:
     labels = [make_backup(repository, DATA, make_keys()[1]).manifest.label for _ in range(2)]
     for label in labels:
@@ -141,7 +141,7 @@ def test_a_failed_init_that_may_not_delete_says_what_it_leaves(
 
 
 def test_a_listing_that_is_refused_names_the_permission(
-    repository: Repository, proxy: Proxy
+    repository: BackupRepository, proxy: Proxy
 ) -> None:
     proxy.spoil("GET", "list-type=2", error(403, "AccessDenied"), times=10)
     with pytest.raises(AccessRefused, match="the listing") as caught:
@@ -169,7 +169,7 @@ def test_a_folder_that_may_not_be_written_refuses_deletions_by_name(
 
 
 def test_why_keys_were_not_stored_is_said_though_they_cannot_be_undone(
-    repository: Repository, proxy: Proxy
+    repository: BackupRepository, proxy: Proxy
 ) -> None:
     (_, old), (_, new) = make_keys(), make_keys()
     make_backup(repository, DATA, old)

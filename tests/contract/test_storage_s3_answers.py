@@ -9,7 +9,7 @@ import pytest
 from covetbackup.core.errors import StorageError, StorageUnavailable, WrongEndpoint
 from covetbackup.core.manager import utc_now
 from covetbackup.core.repository.marker import initialise
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.storage.base import MARKER, Storage
 from covetbackup.core.storage.resilient import ResilientStorage
 from covetbackup.core.storage.retry import Retry
@@ -23,7 +23,7 @@ METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
 
 USES: dict[str, Callable[[Storage], object]] = {
     "init": lambda storage: initialise(storage, utc_now()),
-    "open": lambda storage: Repository.open(storage, name="here"),
+    "open": lambda storage: BackupRepository.open(storage, name="here"),
     "list": lambda storage: list(storage.list()),
     "delete": lambda storage: storage.delete(MARKER),
     "cleanup": lambda storage: storage.cleanup(utc_now()),

@@ -18,7 +18,7 @@ from types import FrameType
 from covetbackup.core.crypto.keyring import Keyring, new_keys, write_new_keys
 from covetbackup.core.errors import CovetError
 from covetbackup.core.manager import create_repository
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.storage.registry import S3Credentials
 from tests.demo import table
 from tests.demo.databases import PostgresShop, SqliteShop
@@ -69,7 +69,7 @@ def _demo() -> Iterator[Result]:
         yield walk(PostgresShop(server), Places(local, s3, working, s3, recovery))
 
 
-def _s3_repository(stack: ExitStack, folder: Path) -> Repository:
+def _s3_repository(stack: ExitStack, folder: Path) -> BackupRepository:
     folder.mkdir()
     endpoint = new_bucket(stack.enter_context(run_rclone(folder)))
     return create_repository(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.manager import BackupManager, RestoreManager
 from covetbackup.core.operations.verify import VerifyLevel
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from tests.demo.databases import SampleDatabase
 from tests.demo.digests import differences
 
@@ -22,10 +22,10 @@ RESTORED = "shop restored"
 class Places:
     """Two repositories with the keys to write, and the one to restore from with its keys."""
 
-    local: Repository
-    s3: Repository
+    local: BackupRepository
+    s3: BackupRepository
     working: Keyring
-    restore_from: Repository
+    restore_from: BackupRepository
     restore_with: Keyring
 
 
@@ -80,7 +80,7 @@ def _back_up(database: SampleDatabase, places: Places, result: Result) -> str:
     return str(taken.manifest.label)
 
 
-def _verify(repository: Repository, label: str, keyring: Keyring, result: Result) -> None:
+def _verify(repository: BackupRepository, label: str, keyring: Keyring, result: Result) -> None:
     verdict = BackupManager(repository, keyring).verify_backup(label, VerifyLevel.CONTENT)
     result.faults += [f"{found.where}: {found.error}" for found in verdict.findings]
     result.faults += verdict.warnings

@@ -16,7 +16,7 @@ import pytest
 import covetbackup.core
 from covetbackup.core.crypto.keyring import Keyring, new_keys, write_new_keys
 from covetbackup.core.manager import BackupManager, create_repository
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from tests.support.mariadb import MysqlServer
 from tests.support.mariadb_backup import contents as mariadb_contents, fill_richly as mariadb_rich
 from tests.support.postgres import PostgresServer
@@ -30,7 +30,7 @@ class Desk:
     """Where somebody sits with a repository, a recovery key, and nothing of CovetBackup."""
 
     folder: Path
-    repository: Repository
+    repository: BackupRepository
     keyring: Keyring
 
     def run(self, script: str, **environment: str) -> str:

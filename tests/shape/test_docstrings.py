@@ -27,9 +27,9 @@ SINGLE_FILE = "covetbackup/core/covet_open.py"
 """A program of its own, at most 400 lines that are read whole: its helpers need no docstrings."""
 
 NOT_YET_DISTINCT = frozenset(
-    "Child Clients ConnectionSettings Entry ForeignKey Incompatibility Item Listing Page Part"
-    " Report Repository ScriptSink Section Snapshot Stage Statements Step StoredObject Table"
-    " TargetTable Worker".split()
+    "Clients ConnectionSettings ForeignKey Incompatibility Part"
+    " ScriptSink Section Snapshot Statements StoredObject Table"
+    " TargetTable ".split()
 )
 """Names of classes that are still given twice. This list only ever shrinks."""
 

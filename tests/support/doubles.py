@@ -23,7 +23,7 @@ from covetbackup.core.errors import SourceFailed, TargetNotEmpty
 from covetbackup.core.operations.backup import BackupRequest, BackupResult, take_backup
 from covetbackup.core.progress import Progress, Silent
 from covetbackup.core.repository.marker import initialise
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.storage.base import Storage
 from covetbackup.core.storage.memory import MemoryStorage
 from covetbackup.core.stream.base import Filter
@@ -147,9 +147,9 @@ def pieces(
     yield produce()
 
 
-def make_repository(name: str = "first", storage: Storage | None = None) -> Repository:
+def make_repository(name: str = "first", storage: Storage | None = None) -> BackupRepository:
     storage = storage or MemoryStorage()
-    return Repository(storage, name=name, marker=initialise(storage, NOW))
+    return BackupRepository(storage, name=name, marker=initialise(storage, NOW))
 
 
 def make_keys() -> tuple[NewKeys, Keyring]:
@@ -164,7 +164,7 @@ def ticking(start: datetime = NOW) -> Iterator[datetime]:
 
 
 def make_backup(
-    repositories: Repository | list[Repository],
+    repositories: BackupRepository | list[BackupRepository],
     members: Mapping[str, bytes] | MemoryEngine,
     keyring: Keyring,
     *,
@@ -198,16 +198,16 @@ def make_backup(
     )
 
 
-def names(repository: Repository, prefix: str = "") -> list[str]:
+def names(repository: BackupRepository, prefix: str = "") -> list[str]:
     return [found.name for found in repository.storage.list(prefix)]
 
 
-def read(repository: Repository, name: str) -> bytes:
+def read(repository: BackupRepository, name: str) -> bytes:
     with repository.storage.open(name) as chunks:
         return b"".join(chunks)
 
 
-def replace(repository: Repository, name: str, data: bytes) -> None:
+def replace(repository: BackupRepository, name: str, data: bytes) -> None:
     """What a hostile or broken storage does: other bytes under the same name."""
     repository.storage.delete(name)
     sink = repository.storage.create(name)

@@ -13,7 +13,7 @@ from covetbackup.core.databases.selection import Selection
 from covetbackup.core.manager import BackupManager
 from covetbackup.core.operations.restore import RestoreResult, restore_backup
 from covetbackup.core.progress import Progress
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.storage.memory import MemoryStorage
 from covetbackup.core.stream.base import Source
 from tests.support.doubles import make_keys, make_repository
@@ -22,7 +22,7 @@ from tests.support.postgres_backup import Notes, engine_for, fill_richly
 from tests.support.restore_requests import request_for
 
 SOURCE, TARGET = "chosen_from", "selected"
-Place = tuple[Repository, Keyring]
+Place = tuple[BackupRepository, Keyring]
 
 
 class Counting(MemoryStorage):

@@ -29,7 +29,7 @@ from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.crypto.signing import Signer
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.progress import Silent
-from covetbackup.core.repository.repository import Repository as EngineRepository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.storage.registry import open_storage, s3_credentials_from_file
 from covetbackup.core.text import count_text
 
@@ -82,7 +82,7 @@ class Command(ReportingCommand):
         credentials = s3_credentials_from_file(file) if file else None
         engine_factory.check_place(given, has_credentials=credentials is not None)
         # A typing error must not make an empty repository somewhere.
-        EngineRepository.open(open_storage(given, credentials), name=given)
+        BackupRepository.open(open_storage(given, credentials), name=given)
         name = options["name"] or given.partition("?")[0][-100:]
         return add_repository(Repository(team=team, name=name, url=given), credentials)
 

@@ -29,7 +29,7 @@ from covetbackup.core.manager import (
 from covetbackup.core.operations.restore import RestoreResult
 from covetbackup.core.operations.rotate import Rotation
 from covetbackup.core.operations.verify import VerifyLevel
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.storage.registry import s3_credentials_from_file, shortcomings
 from covetbackup.core.stream.secret import Secret
 from covetbackup.core.text import count_text, size_text
@@ -344,14 +344,14 @@ def _cleanup_server(args: Namespace) -> Report:
     )
 
 
-def _open(url: str, args: Namespace) -> Repository:
+def _open(url: str, args: Namespace) -> BackupRepository:
     return open_repository(url, _credentials(args.s3_credentials))
 
 
-def _open_all(args: Namespace) -> tuple[list[Repository], dict[str, CovetError]]:
+def _open_all(args: Namespace) -> tuple[list[BackupRepository], dict[str, CovetError]]:
     """Return the repositories that can be opened, and why the others cannot: one that cannot be
     reached must not keep the others from the backup. Raises the first reason if none can be."""
-    opened: list[Repository] = []
+    opened: list[BackupRepository] = []
     failures: dict[str, CovetError] = {}
     for url in args.repo:
         try:
@@ -367,11 +367,11 @@ def _credentials(path: Path | None) -> Any:
     return s3_credentials_from_file(path) if path else None
 
 
-def _keyring(args: Namespace, repository: Repository) -> Keyring:
+def _keyring(args: Namespace, repository: BackupRepository) -> Keyring:
     return _ring(repository, args.key_file, args.passphrase_file)
 
 
-def _ring(repository: Repository, keys: list[Path], passphrases: list[Path]) -> Keyring:
+def _ring(repository: BackupRepository, keys: list[Path], passphrases: list[Path]) -> Keyring:
     # One salt for the repository: a passphrase is then one key, derived once, for all its backups.
     salt = bytes.fromhex(repository.id)
     return Keyring.load(keys, passphrases, passphrase_salt=salt)

@@ -23,7 +23,7 @@ from covetbackup.core.stream.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RegisteredKind:
     """A line of the registry: a kind's name, the schemes of its addresses, its engine's module."""
 
     title: str
@@ -33,9 +33,11 @@ class Entry:
 
 _HERE = __package__
 ENTRIES = {
-    "postgresql": Entry("PostgreSQL", ("postgresql", "postgres"), f"{_HERE}.postgresql.engine"),
-    "mysql": Entry("MySQL / MariaDB", ("mysql", "mariadb"), f"{_HERE}.mysql.engine"),
-    "sqlite": Entry("SQLite", ("sqlite",), f"{_HERE}.sqlite.engine"),
+    "postgresql": RegisteredKind(
+        "PostgreSQL", ("postgresql", "postgres"), f"{_HERE}.postgresql.engine"
+    ),
+    "mysql": RegisteredKind("MySQL / MariaDB", ("mysql", "mariadb"), f"{_HERE}.mysql.engine"),
+    "sqlite": RegisteredKind("SQLite", ("sqlite",), f"{_HERE}.sqlite.engine"),
 }
 
 

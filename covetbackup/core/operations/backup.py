@@ -25,7 +25,7 @@ from covetbackup.core.progress import Progress
 from covetbackup.core.repository import manifest_json
 from covetbackup.core.repository.layout import Label, new_label
 from covetbackup.core.repository.manifest import Details, Manifest, PlainFacts, StoredMember
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.repository.volumes import VOLUME_SIZE
 from covetbackup.core.stream.codec import CodecSpec
 
@@ -76,7 +76,7 @@ class BackupResult:
 
 def take_backup(
     engine: Engine,
-    repositories: Sequence[Repository],
+    repositories: Sequence[BackupRepository],
     request: BackupRequest,
     *,
     keyring: Keyring,

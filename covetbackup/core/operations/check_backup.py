@@ -23,7 +23,7 @@ from covetbackup.core.repository import manifest_json
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest, Trust
 from covetbackup.core.repository.open_backup import OpenedBackup, open_backup, signer_of
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.text import size_text
 
 _SHOWN = 5
@@ -67,7 +67,7 @@ class BackupChecks:
 
 
 def check_backup(
-    repository: Repository,
+    repository: BackupRepository,
     label: Label,
     request: RestoreRequest,
     *,
@@ -94,7 +94,7 @@ def check_backup(
     return _with_contents(repository, opened, request, checks)
 
 
-def _objects(repository: Repository, label: Label, data: bytes) -> Check:
+def _objects(repository: BackupRepository, label: Label, data: bytes) -> Check:
     result = verify_backup(
         repository,
         label,
@@ -137,7 +137,7 @@ def _signature(opened: OpenedBackup, accept_untrusted: bool) -> Check:
 
 
 def _with_contents(
-    repository: Repository,
+    repository: BackupRepository,
     opened: OpenedBackup,
     request: RestoreRequest,
     checks: tuple[Check, ...],

@@ -10,7 +10,7 @@ from covetbackup.core.operations.lost_index import LostIndexes
 from covetbackup.core.progress import Progress
 from covetbackup.core.repository.member_streams import open_stream
 from covetbackup.core.repository.open_backup import OpenedBackup
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.stream.base import Source
 
 
@@ -19,7 +19,7 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def contents_of(repository: Repository, opened: OpenedBackup, progress: Progress) -> Listing:
+def contents_of(repository: BackupRepository, opened: OpenedBackup, progress: Progress) -> Listing:
     """Return the tables of a backup, from which a selection of them is resolved.
 
     Reads no more than the backup's own table of contents. Raises `BadSetting` for kinds of which
@@ -36,7 +36,7 @@ def contents_of(repository: Repository, opened: OpenedBackup, progress: Progress
 
 
 def open_plain(
-    repository: Repository, opened: OpenedBackup, member: str, progress: Progress
+    repository: BackupRepository, opened: OpenedBackup, member: str, progress: Progress
 ) -> Source:
     """Return the plain bytes of a member, or of all parts of a stream, as a source.
 

@@ -11,15 +11,15 @@ from covetbackup.core.repository import manifest_json
 from covetbackup.core.repository.keys_store import copy_keys
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest, StoredObject
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.stream.meter import VerifyDigest, count_progress
 from covetbackup.core.stream.pump import drain, pump
 
 
 def copy_backup(
-    source: Repository,
+    source: BackupRepository,
     label: Label,
-    target: Repository,
+    target: BackupRepository,
     *,
     progress: Progress,
     before_publish: Callable[[], None] = lambda: None,
@@ -53,7 +53,7 @@ def copy_backup(
 
 
 def mend_indexes(
-    source: Repository, label: Label, target: Repository, *, progress: Progress
+    source: BackupRepository, label: Label, target: BackupRepository, *, progress: Progress
 ) -> list[str]:
     """Copy the frame indexes that `target` lost of `label` from `source`; return their names.
 
@@ -72,7 +72,11 @@ def mend_indexes(
 
 
 def _copy_object(
-    source: Repository, label: Label, target: Repository, stored: StoredObject, progress: Progress
+    source: BackupRepository,
+    label: Label,
+    target: BackupRepository,
+    stored: StoredObject,
+    progress: Progress,
 ) -> None:
     try:
         _send_object(source, label, target, stored, progress)
@@ -83,14 +87,18 @@ def _copy_object(
 
 
 def _send_object(
-    source: Repository, label: Label, target: Repository, stored: StoredObject, progress: Progress
+    source: BackupRepository,
+    label: Label,
+    target: BackupRepository,
+    stored: StoredObject,
+    progress: Progress,
 ) -> None:
     expect = VerifyDigest(stored.size, stored.sha256, stored.name)
     sink = target.create(label, stored.name)
     pump(source.open_object(label, stored.name), [count_progress(progress), expect], sink)
 
 
-def _is_whole(target: Repository, label: Label, stored: StoredObject) -> bool:
+def _is_whole(target: BackupRepository, label: Label, stored: StoredObject) -> bool:
     try:
         drain(
             target.open_object(label, stored.name),

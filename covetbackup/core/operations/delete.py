@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from covetbackup.core.errors import Conflict, ObjectNotFound, StorageError
 from covetbackup.core.repository import layout
 from covetbackup.core.repository.layout import Label
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 
 _LATER_THAN_ALL = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -25,7 +25,7 @@ class CleanupResult:
     failures: dict[str, StorageError] = field(default_factory=dict)
 
 
-def delete_backup(repository: Repository, label: Label) -> None:
+def delete_backup(repository: BackupRepository, label: Label) -> None:
     """Remove the backup `label` for good.
 
     It is unpublished first, so that no half of it can be taken for a backup; cut off half-way, it
@@ -39,7 +39,7 @@ def delete_backup(repository: Repository, label: Label) -> None:
     repository.remove(label)
 
 
-def discard_backup(repository: Repository, label: Label) -> None:
+def discard_backup(repository: BackupRepository, label: Label) -> None:
     """Remove the objects and unfinished uploads, however young, of a backup that died.
 
     The caller knows that no process is writing it. Raises `Conflict` if it was published after all,
@@ -53,7 +53,7 @@ def discard_backup(repository: Repository, label: Label) -> None:
         repository.storage.cleanup(_LATER_THAN_ALL, prefix)
 
 
-def cleanup_repository(repository: Repository, before: datetime) -> CleanupResult:
+def cleanup_repository(repository: BackupRepository, before: datetime) -> CleanupResult:
     """Remove unpublished folders and uploads that were last written before `before` (aware).
 
     `before` must lie further back than the longest backup takes: an unfinished backup looks just

@@ -14,7 +14,7 @@ from covetbackup.core.errors import BadSetting, CovetError, IntegrityError, Obje
 from covetbackup.core.repository import manifest_json
 from covetbackup.core.repository.keys_store import publish_key_records, write_keys
 from covetbackup.core.repository.layout import Label
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.stream.fanout import FanOut
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class ReplicaSet:
     Several threads may create objects at once: `_alive` is replaced, never changed.
     """
 
-    def __init__(self, repositories: Sequence[Repository], label: Label) -> None:
+    def __init__(self, repositories: Sequence[BackupRepository], label: Label) -> None:
         """Raises `BadSetting` for no repository, and for one that is given twice."""
         _check_distinct(repositories)
         self._alive = {repository.name: repository for repository in repositories}
@@ -120,7 +120,7 @@ class ReplicaSet:
                 logger.warning("%s has parts of a failed backup until a cleanup: %s", name, error)
 
 
-def _check_distinct(repositories: Sequence[Repository]) -> None:
+def _check_distinct(repositories: Sequence[BackupRepository]) -> None:
     """Raise `BadSetting` for one repository under two names.
 
     The second replica would fail, and cleaning up after it would remove the first.
@@ -137,7 +137,7 @@ def _check_distinct(repositories: Sequence[Repository]) -> None:
         by_id[repository.id] = repository.name
 
 
-def _predecessor(repository: Repository, slug: str) -> tuple[int, str]:
+def _predecessor(repository: BackupRepository, slug: str) -> tuple[int, str]:
     """Return sequence number and digest for the next backup of `slug`.
 
     A manifest that cannot be read any more is skipped but counted: an old backup's damage must not

@@ -30,7 +30,7 @@ from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Details, Manifest
 from covetbackup.core.repository.open_backup import OpenedBackup, open_backup
 from covetbackup.core.repository.ranges import open_range
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.repository.volumes import open_member
 from covetbackup.core.stream.base import Source
 from covetbackup.core.stream.meter import count_progress
@@ -72,7 +72,7 @@ class PendingCommit:
 
 
 def restore_backup(
-    repository: Repository,
+    repository: BackupRepository,
     label: Label,
     engine: Engine,
     request: RestoreRequest,
@@ -108,7 +108,7 @@ def _pending(result: RestoreResult, session: RestoreSession) -> PendingCommit:
 
 
 def drill_backup(
-    repository: Repository,
+    repository: BackupRepository,
     label: Label,
     engine: Engine,
     request: RestoreRequest,
@@ -150,7 +150,7 @@ def _restored(
 
 
 def _open(
-    repository: Repository,
+    repository: BackupRepository,
     label: Label,
     engine: Engine,
     keyring: Keyring,
@@ -215,7 +215,7 @@ def _compare(opened: OpenedBackup, session: RestoreSession, *, progress: Progres
 class _Reading:
     """Reads ranges of a backup; `lost` are the frame indexes that it had to do without."""
 
-    def __init__(self, repository: Repository, opened: OpenedBackup, workers: int) -> None:
+    def __init__(self, repository: BackupRepository, opened: OpenedBackup, workers: int) -> None:
         self._repository = repository
         self._workers = workers
         self.opened = opened

@@ -32,7 +32,7 @@ from covetbackup.core.repository.keys_store import (
     write_keys,
 )
 from covetbackup.core.repository.layout import Label
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.storage.base import Storage
 
 
@@ -60,7 +60,7 @@ class RotationResult:
 
 
 def rotate_keys(
-    repository: Repository,
+    repository: BackupRepository,
     *,
     old: Keyring,
     new: Keyring,
@@ -78,7 +78,7 @@ def rotate_keys(
 
 
 def _rotate_all(
-    repository: Repository, old: Keyring, new: Keyring, min_slots: int, progress: Progress
+    repository: BackupRepository, old: Keyring, new: Keyring, min_slots: int, progress: Progress
 ) -> Iterator[RotationResult]:
     for label in list(repository.labels()):
         progress.phase(f"rotating {label}")
@@ -90,7 +90,7 @@ def _rotate_all(
 
 
 def _rotate(
-    repository: Repository, label: Label, old: Keyring, new: Keyring, min_slots: int
+    repository: BackupRepository, label: Label, old: Keyring, new: Keyring, min_slots: int
 ) -> RotationResult:
     if repository.manifest(label).suite is None:
         return RotationResult(label, Rotation.PLAIN)

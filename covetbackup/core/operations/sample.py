@@ -14,7 +14,7 @@ from covetbackup.core.crypto.seek import SeekReader
 from covetbackup.core.errors import IntegrityError
 from covetbackup.core.repository.manifest import Manifest, StoredMember, StoredObject
 from covetbackup.core.repository.open_backup import OpenedBackup
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.repository.volumes import load_index
 from covetbackup.core.storage.base import Storage
 from covetbackup.core.stream.decode import decompress
@@ -36,7 +36,11 @@ class _Frame:
 
 
 def sample_object(
-    repository: Repository, opened: OpenedBackup, member: StoredMember, *, volume: StoredObject
+    repository: BackupRepository,
+    opened: OpenedBackup,
+    member: StoredMember,
+    *,
+    volume: StoredObject,
 ) -> None:
     """Decrypt `PIECES` random chunks, or decompress as many random frames, of `volume`.
 
@@ -56,7 +60,7 @@ def sample_object(
 
 
 def _sample_chunks(
-    repository: Repository, manifest: Manifest, volume: StoredObject, dek: Dek
+    repository: BackupRepository, manifest: Manifest, volume: StoredObject, dek: Dek
 ) -> None:
     name = manifest.label.folder + volume.name
 
@@ -84,7 +88,7 @@ def _frames_inside(
 
 
 def _sample_frames(
-    repository: Repository, manifest: Manifest, volume: StoredObject, frames: list[_Frame]
+    repository: BackupRepository, manifest: Manifest, volume: StoredObject, frames: list[_Frame]
 ) -> None:
     name = manifest.label.folder + volume.name
     for number in _random_numbers(len(frames)):

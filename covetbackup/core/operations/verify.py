@@ -33,7 +33,7 @@ from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest, StoredObject, Trust
 from covetbackup.core.repository.member_streams import Stream, open_stream, streams
 from covetbackup.core.repository.open_backup import OpenedBackup, open_backup
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.stream.base import Filter
 from covetbackup.core.stream.meter import VerifyDigest, count_progress
 from covetbackup.core.stream.pump import drain
@@ -86,7 +86,7 @@ class VerifyResult:
 
 
 def verify_backup(
-    repository: Repository,
+    repository: BackupRepository,
     label: Label,
     level: VerifyLevel,
     *,
@@ -132,7 +132,7 @@ def verify_backup(
 
 @dataclass(frozen=True, slots=True)
 class _Verification:
-    repository: Repository
+    repository: BackupRepository
     label: Label
     progress: Progress
     workers: int

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.repository.manifest import Manifest
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.repository.volumes import IndexLost, ignore_lost_index, open_member
 
 _PART = re.compile(r"(.+)\.\d{4}")
@@ -40,7 +40,7 @@ def streams(manifest: Manifest) -> list[Stream]:
 
 @contextmanager
 def open_stream(
-    repository: Repository,
+    repository: BackupRepository,
     manifest: Manifest,
     name: str,
     *,
@@ -61,7 +61,7 @@ def open_stream(
 
 
 def _joined(
-    repository: Repository,
+    repository: BackupRepository,
     manifest: Manifest,
     members: Sequence[str],
     dek: Dek | None,

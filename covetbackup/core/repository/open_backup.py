@@ -13,7 +13,7 @@ from covetbackup.core.repository import manifest_json
 from covetbackup.core.repository.keys_store import open_keys
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Manifest, Trust
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class OpenedBackup:
 
 
 def open_backup(
-    repository: Repository, label: Label, keyring: Keyring, *, data: bytes | None = None
+    repository: BackupRepository, label: Label, keyring: Keyring, *, data: bytes | None = None
 ) -> OpenedBackup:
     """Open the backup `label`; `data` are the bytes of its manifest if they were read already.
 

@@ -15,7 +15,7 @@ from covetbackup.core.crypto.header import StreamId
 from covetbackup.core.crypto.seek import SeekReader
 from covetbackup.core.errors import Truncated
 from covetbackup.core.repository.manifest import Manifest, StoredMember, StoredObject
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.repository.volumes import (
     IndexLost,
     ignore_lost_index,
@@ -41,7 +41,7 @@ class _Wanted:
 
 @contextmanager
 def open_range(
-    repository: Repository,
+    repository: BackupRepository,
     manifest: Manifest,
     name: str,
     *,
@@ -109,7 +109,7 @@ def _cut(chunks: Iterator[bytes], skip: int, length: int, name: str) -> Iterator
 
 
 def _packed(
-    repository: Repository,
+    repository: BackupRepository,
     manifest: Manifest,
     member: StoredMember,
     offset: int,
@@ -138,7 +138,7 @@ def _packed(
 
 
 def _reader(
-    repository: Repository, manifest: Manifest, volume: StoredObject, dek: Dek
+    repository: BackupRepository, manifest: Manifest, volume: StoredObject, dek: Dek
 ) -> SeekReader:
     name = manifest.label.folder + volume.name
 

@@ -36,7 +36,7 @@ class ListEntry:
     problem: CovetError | None
 
 
-class Repository:
+class BackupRepository:
     """A storage that holds backups. `name` is how people refer to it (its URL)."""
 
     def __init__(self, storage: Storage, *, name: str, marker: Marker) -> None:
@@ -45,7 +45,7 @@ class Repository:
         self.marker = marker
 
     @classmethod
-    def open(cls, storage: Storage, *, name: str) -> Repository:
+    def open(cls, storage: Storage, *, name: str) -> BackupRepository:
         """Open the repository in `storage`.
 
         Raises `BadSetting` if there is no marker, `ManifestInvalid` if it is damaged.

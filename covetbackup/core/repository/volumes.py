@@ -23,7 +23,7 @@ from covetbackup.core.errors import (
     WrongKey,
 )
 from covetbackup.core.repository.manifest import Manifest, StoredMember, StoredObject
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.stream.base import Filter, Source
 from covetbackup.core.stream.decode import decompress
 from covetbackup.core.stream.frames import FrameIndex
@@ -88,7 +88,7 @@ def ignore_lost_index(name: str, error: CovetError) -> None:
 
 @contextmanager
 def open_member(
-    repository: Repository,
+    repository: BackupRepository,
     manifest: Manifest,
     name: str,
     *,
@@ -115,7 +115,7 @@ def open_member(
 
 @contextmanager
 def open_packed(
-    repository: Repository, manifest: Manifest, member: StoredMember, *, dek: Dek | None
+    repository: BackupRepository, manifest: Manifest, member: StoredMember, *, dek: Dek | None
 ) -> Iterator[Iterator[bytes]]:
     """Read the member's volumes, decrypted and joined, still compressed: a source."""
     joined = _joined(repository, manifest, member, dek)
@@ -126,7 +126,7 @@ def open_packed(
 
 
 def load_index(
-    repository: Repository,
+    repository: BackupRepository,
     manifest: Manifest,
     member: StoredMember,
     *,
@@ -154,7 +154,7 @@ def load_index(
 
 @contextmanager
 def open_stored(
-    repository: Repository,
+    repository: BackupRepository,
     manifest: Manifest,
     stored: StoredObject,
     *,
@@ -193,7 +193,7 @@ def object_filters(
 
 
 def _joined(
-    repository: Repository, manifest: Manifest, member: StoredMember, dek: Dek | None
+    repository: BackupRepository, manifest: Manifest, member: StoredMember, dek: Dek | None
 ) -> Generator[bytes, None, None]:
     for volume in member.volumes:
         last = FinalFlag.END if volume is member.volumes[-1] else FinalFlag.MORE

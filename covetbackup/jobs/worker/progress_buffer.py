@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from covetbackup.jobs.queue import Report
+from covetbackup.jobs.queue import JobReport
 
 MOST_EVENTS = 2000
 """Lines of the log kept for one attempt: a chatty program must not fill the catalog."""
@@ -38,13 +38,13 @@ class ProgressBuffer:
     def has_news(self) -> bool:
         return bool(self._columns or self._events)
 
-    def report(self) -> Report:
+    def report(self) -> JobReport:
         """What to write now; to be followed by `written` when that went well."""
         columns = dict(self._columns)
         if "done_bytes" in columns:
             columns["rate"] = self._measure()
         now = time.monotonic()
-        return Report(columns, list(self._events), [now - at for at in self._said_at])
+        return JobReport(columns, list(self._events), [now - at for at in self._said_at])
 
     def written(self) -> None:
         self._columns.clear()

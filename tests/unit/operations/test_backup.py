@@ -27,7 +27,7 @@ from covetbackup.core.operations.backup import BackupRequest
 from covetbackup.core.operations.delete import cleanup_repository
 from covetbackup.core.operations.restore import restore_backup
 from covetbackup.core.progress import Silent
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.storage.local import LocalStorage
 from covetbackup.core.storage.memory import MemoryStorage
 from covetbackup.core.stream.base import Sink
@@ -83,7 +83,7 @@ class CancelAfter(Silent):
             raise Cancelled
 
 
-def traces(repository: Repository) -> list[str]:
+def traces(repository: BackupRepository) -> list[str]:
     """Everything that belongs to a backup, unfinished uploads included."""
     unfinished = repository.storage.cleanup(NOW + timedelta(days=40_000))
     return names(repository, "b/") + names(repository, "keys-mirror/") + unfinished
@@ -125,7 +125,7 @@ def test_a_copy_that_fails_drops_out_and_the_others_hold_the_whole(where: str) -
 
 def test_one_repository_under_two_names_is_refused_before_anything_is_written() -> None:
     repository, engine = make_repository("one"), MemoryEngine(DATA)
-    again = Repository.open(repository.storage, name="again")
+    again = BackupRepository.open(repository.storage, name="again")
 
     with pytest.raises(BadSetting, match="one and again are the same"):
         make_backup([repository, again], engine, make_keys()[1])
@@ -263,7 +263,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from covetbackup.core.progress import Silent
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.storage.local import LocalStorage
 from tests.support.doubles import make_backup, make_keys, sample_bytes
 
@@ -271,7 +271,7 @@ class SayAndGoOn(Silent):
     def advance(self, count):
         print("moving", flush=True)
 
-repository = Repository.open(LocalStorage(Path(sys.argv[1])), name="local")
+repository = BackupRepository.open(LocalStorage(Path(sys.argv[1])), name="local")
 data = {f"part{n}.bin": sample_bytes(4_000_000) for n in range(200)}
 make_backup(repository, data, make_keys()[1], progress=SayAndGoOn(), volume_size=1_000_000)
 """
@@ -291,7 +291,7 @@ def test_kill_9_leaves_nothing_that_looks_restorable_and_a_sweep_removes_the_res
         for _ in range(120):
             assert lines.readline() == b"moving\n"
         process.send_signal(signal.SIGKILL)
-    repository = Repository.open(LocalStorage(tmp_path), name="local")
+    repository = BackupRepository.open(LocalStorage(tmp_path), name="local")
 
     assert names(repository, "b/")
     assert list(repository.backups()) == []

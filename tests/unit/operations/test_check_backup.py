@@ -13,7 +13,7 @@ from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import KeyUnavailable
 from covetbackup.core.operations import check_backup as module
 from covetbackup.core.operations.check_backup import BackupChecks, check_backup
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from tests.support.doubles import make_backup, make_keys, make_repository
 
 MEMBERS = {"a": b"x" * 3000, "b": b"y" * 20}
@@ -46,13 +46,13 @@ def test_a_whole_backup_passes_with_one_read_of_its_manifest(
     repository = make_repository()
     label = make_backup(repository, MEMBERS, keyring).manifest.label
     reads: list[Any] = []
-    once: Callable[..., bytes] = Repository.manifest_bytes
+    once: Callable[..., bytes] = BackupRepository.manifest_bytes
 
-    def counted(self: Repository, *given: Any) -> bytes:
+    def counted(self: BackupRepository, *given: Any) -> bytes:
         reads.append(given)
         return once(self, *given)
 
-    monkeypatch.setattr(Repository, "manifest_bytes", counted)
+    monkeypatch.setattr(BackupRepository, "manifest_bytes", counted)
     found = check_backup(repository, label, REQUEST, keyring=keyring)
     assert set(levels(found).values()) == {Level.PASS}
     assert len(reads) == 1

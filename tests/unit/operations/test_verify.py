@@ -14,7 +14,7 @@ from covetbackup.core.operations.restore import restore_backup
 from covetbackup.core.operations.verify import VerifyLevel, VerifyResult, verify_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.layout import Label
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.storage.memory import MemoryStorage
 from covetbackup.core.stream.base import Source
 from tests.support.doubles import (
@@ -37,14 +37,14 @@ STORED = [
 
 
 def verify(
-    repository: Repository, label: Label, keyring: Keyring, level: VerifyLevel
+    repository: BackupRepository, label: Label, keyring: Keyring, level: VerifyLevel
 ) -> VerifyResult:
     return verify_backup(
         repository, label, level, keyring=keyring, check=lambda *_: None, progress=Silent()
     )
 
 
-def restore(repository: Repository, label: Label, keyring: Keyring) -> MemoryEngine:
+def restore(repository: BackupRepository, label: Label, keyring: Keyring) -> MemoryEngine:
     engine = MemoryEngine()
     request = RestoreRequest("copy")
     restore_backup(repository, label, engine, request, keyring=keyring, progress=Silent())
@@ -52,7 +52,7 @@ def restore(repository: Repository, label: Label, keyring: Keyring) -> MemoryEng
 
 
 @pytest.fixture(params=STORED, ids=lambda stored: f"{stored[0] or 'plain'}-{stored[1]}")
-def stored(request: pytest.FixtureRequest) -> tuple[Repository, Label, Keyring]:
+def stored(request: pytest.FixtureRequest) -> tuple[BackupRepository, Label, Keyring]:
     suite, codec = request.param
     _, keyring = make_keys()
     repository = make_repository()
@@ -60,7 +60,7 @@ def stored(request: pytest.FixtureRequest) -> tuple[Repository, Label, Keyring]:
     return repository, result.manifest.label, keyring
 
 
-def must_fail(repository: Repository, label: Label, keyring: Keyring, name: str) -> None:
+def must_fail(repository: BackupRepository, label: Label, keyring: Keyring, name: str) -> None:
     """Content verification names the fault; restore refuses and makes nothing."""
     result = verify(repository, label, keyring, VerifyLevel.CONTENT)
     assert not result.ok, name
@@ -71,7 +71,7 @@ def must_fail(repository: Repository, label: Label, keyring: Keyring, name: str)
     assert engine.restored is None
 
 
-def must_be_met(repository: Repository, label: Label, keyring: Keyring, name: str) -> None:
+def must_be_met(repository: BackupRepository, label: Label, keyring: Keyring, name: str) -> None:
     """Damage to data fails; that to a frame index, without which all is read, is said."""
     if ".index" not in name:
         must_fail(repository, label, keyring, name)

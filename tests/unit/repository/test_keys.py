@@ -25,7 +25,7 @@ from covetbackup.core.repository import keys_store
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import Trust
 from covetbackup.core.repository.open_backup import open_backup
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from tests.support.doubles import (
     MemoryEngine,
     make_backup,
@@ -40,7 +40,9 @@ from tests.support.doubles import (
 DATA = {"dump.bin": sample_bytes(10_000)}
 
 
-def restored(repository: Repository, label: Label, keyring: Keyring, **options: bool) -> object:
+def restored(
+    repository: BackupRepository, label: Label, keyring: Keyring, **options: bool
+) -> object:
     engine = MemoryEngine()
     request = RestoreRequest("copy")
     restore_backup(
@@ -49,7 +51,7 @@ def restored(repository: Repository, label: Label, keyring: Keyring, **options: 
     return engine.restored
 
 
-def keys_objects(repository: Repository, label: Label) -> list[str]:
+def keys_objects(repository: BackupRepository, label: Label) -> list[str]:
     beside = [name for name in names(repository, label.folder) if "/keys." in name]
     return beside + names(repository, "keys-mirror/")
 
@@ -163,7 +165,7 @@ def test_a_copy_of_a_backup_opens_though_one_keys_object_was_damaged(
     assert len(keys_objects(away, label)) == 2
 
 
-def rotate(repository: Repository, old: Keyring, new: Keyring) -> list[Rotation]:
+def rotate(repository: BackupRepository, old: Keyring, new: Keyring) -> list[Rotation]:
     return [r.state for r in rotate_keys(repository, old=old, new=new, progress=Silent())]
 
 
@@ -286,7 +288,7 @@ def test_rotation_to_too_few_keys_is_refused_at_once() -> None:
     assert names(repository) == before
 
 
-def opens(repository: Repository, label: Label, keyring: Keyring) -> bool:
+def opens(repository: BackupRepository, label: Label, keyring: Keyring) -> bool:
     try:
         open_backup(repository, label, keyring)
     except CovetError:

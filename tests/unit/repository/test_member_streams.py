@@ -15,7 +15,7 @@ from covetbackup.core.progress import Silent
 from covetbackup.core.repository.manifest import Manifest
 from covetbackup.core.repository.member_streams import open_stream, streams
 from covetbackup.core.repository.open_backup import open_backup
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.stream.base import Filter
 from tests.support.doubles import make_backup, make_repository, names, read, replace, sample_bytes
 from tests.support.reader import Reader
@@ -36,17 +36,17 @@ def keys() -> NewKeys:
 
 
 @pytest.fixture
-def repository() -> Repository:
+def repository() -> BackupRepository:
     return make_repository()
 
 
 @pytest.fixture
-def manifest(repository: Repository, keys: NewKeys) -> Manifest:
+def manifest(repository: BackupRepository, keys: NewKeys) -> Manifest:
     return make_backup(repository, MEMBERS, Keyring.of(keys.working)).manifest
 
 
 def test_parts_are_joined_in_the_order_of_their_names(
-    repository: Repository, manifest: Manifest, keys: NewKeys
+    repository: BackupRepository, manifest: Manifest, keys: NewKeys
 ) -> None:
     assert {stream.name: stream.members for stream in streams(manifest)} == {
         "globals.sql": ("globals.sql",),
@@ -60,7 +60,7 @@ def test_parts_are_joined_in_the_order_of_their_names(
 
 
 def test_the_engines_own_check_sees_the_joined_stream(
-    repository: Repository, manifest: Manifest, keys: NewKeys
+    repository: BackupRepository, manifest: Manifest, keys: NewKeys
 ) -> None:
     seen: dict[str, bytes] = {}
 
@@ -79,7 +79,7 @@ def test_the_engines_own_check_sees_the_joined_stream(
 
 
 def test_each_damaged_part_is_named(
-    repository: Repository, manifest: Manifest, keys: NewKeys
+    repository: BackupRepository, manifest: Manifest, keys: NewKeys
 ) -> None:
     for member in ("dump.pgc.0001", "dump.pgc.0002"):
         name = manifest.label.folder + manifest.member(member).volumes[0].name
@@ -91,7 +91,7 @@ def test_each_damaged_part_is_named(
 
 
 def test_the_stand_alone_reader_joins_parts_too(
-    repository: Repository, manifest: Manifest, keys: NewKeys, tmp_path: Path
+    repository: BackupRepository, manifest: Manifest, keys: NewKeys, tmp_path: Path
 ) -> None:
     keyfile.create(tmp_path / "working.key", keys.working, title="working")
     for name in names(repository):
@@ -113,7 +113,7 @@ def test_the_stand_alone_reader_joins_parts_too(
 
 
 def _verify(
-    repository: Repository, manifest: Manifest, keys: NewKeys, check: object
+    repository: BackupRepository, manifest: Manifest, keys: NewKeys, check: object
 ) -> tuple[Finding, ...]:
     return verify_backup(
         repository,

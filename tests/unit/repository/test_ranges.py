@@ -10,7 +10,7 @@ from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.errors import CovetError, Truncated
 from covetbackup.core.repository.open_backup import OpenedBackup, open_backup
 from covetbackup.core.repository.ranges import open_range
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from tests.support.doubles import (
     make_backup,
     make_keys,
@@ -31,7 +31,7 @@ STORED = [
 
 
 @pytest.fixture(scope="module", params=STORED, ids=lambda each: f"{each[0] or 'plain'}-{each[1]}")
-def stored(request: pytest.FixtureRequest) -> tuple[Repository, OpenedBackup]:
+def stored(request: pytest.FixtureRequest) -> tuple[BackupRepository, OpenedBackup]:
     suite, codec, volume_size = request.param
     _, keyring = make_keys()
     repository = make_repository()
@@ -41,7 +41,7 @@ def stored(request: pytest.FixtureRequest) -> tuple[Repository, OpenedBackup]:
     return repository, open_backup(repository, made.manifest.label, keyring)
 
 
-def range_of(stored: tuple[Repository, OpenedBackup], offset: int, length: int) -> bytes:
+def range_of(stored: tuple[BackupRepository, OpenedBackup], offset: int, length: int) -> bytes:
     repository, opened = stored
     source = open_range(
         repository,
@@ -56,7 +56,7 @@ def range_of(stored: tuple[Repository, OpenedBackup], offset: int, length: int) 
         return b"".join(chunks)
 
 
-def test_ranges_are_what_a_slice_is(stored: tuple[Repository, OpenedBackup]) -> None:
+def test_ranges_are_what_a_slice_is(stored: tuple[BackupRepository, OpenedBackup]) -> None:
     rng = random.Random(7)
     size = len(DATA)
     ranges = [(0, size), (0, 1), (size - 1, 1), (4 << 20, 5), ((4 << 20) - 3, 6)]
@@ -65,7 +65,7 @@ def test_ranges_are_what_a_slice_is(stored: tuple[Repository, OpenedBackup]) -> 
         assert range_of(stored, offset, length) == DATA[offset : offset + length]
 
 
-def test_a_range_beyond_the_end_is_an_error(stored: tuple[Repository, OpenedBackup]) -> None:
+def test_a_range_beyond_the_end_is_an_error(stored: tuple[BackupRepository, OpenedBackup]) -> None:
     with pytest.raises(Truncated):
         range_of(stored, len(DATA) - 10, 11)
 

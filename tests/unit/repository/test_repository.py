@@ -23,7 +23,7 @@ from covetbackup.core.operations.verify import VerifyLevel, verify_backup
 from covetbackup.core.progress import Silent
 from covetbackup.core.repository.layout import Label, new_label, slug_of
 from covetbackup.core.repository.marker import initialise
-from covetbackup.core.repository.repository import Repository
+from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.storage.memory import MemoryStorage
 from covetbackup.core.stream.base import Source
 from tests.support.doubles import (
@@ -49,7 +49,7 @@ def keyring() -> Keyring:
 
 def test_a_place_without_a_marker_is_no_repository() -> None:
     with pytest.raises(BadSetting, match=r"covet\.json"):
-        Repository.open(MemoryStorage(), name="empty")
+        BackupRepository.open(MemoryStorage(), name="empty")
 
 
 def test_a_place_that_holds_something_is_not_initialised() -> None:
@@ -74,7 +74,7 @@ def test_a_damaged_marker_is_refused(marker: bytes) -> None:
     replace(repository, "covet.json", marker)
 
     with pytest.raises(ManifestInvalid, match=r"covet\.json|document"):
-        Repository.open(repository.storage, name="first")
+        BackupRepository.open(repository.storage, name="first")
 
 
 def test_a_listing_needs_nothing_but_the_storage(keyring: Keyring) -> None:
@@ -84,7 +84,7 @@ def test_a_listing_needs_nothing_but_the_storage(keyring: Keyring) -> None:
         for day in range(3)
     ]
 
-    listed = list(Repository.open(repository.storage, name="again").backups())
+    listed = list(BackupRepository.open(repository.storage, name="again").backups())
 
     assert [entry.label for entry in listed] == labels
     assert all(entry.manifest and entry.manifest.details is None for entry in listed)

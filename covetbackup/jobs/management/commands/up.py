@@ -19,7 +19,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from covetbackup.command_line import command
 from covetbackup.core.cli.manual import Manual
-from covetbackup.jobs.children import LOOK_SECONDS, Child, Children
+from covetbackup.jobs.children import LOOK_SECONDS, Children, SupervisedProgram
 from covetbackup.jobs.outage import AWAY, AWAY_HINT, described
 from covetbackup.jobs.worker import kernel
 from covetbackup.manual_command import ManualCommand
@@ -69,7 +69,7 @@ class Command(ManualCommand):
         self._asked_to_stop = True
 
 
-def _web(bind: str, threads: int) -> Child:
+def _web(bind: str, threads: int) -> SupervisedProgram:
     # One process with SQLite, whose writers would wait for each other; two with a server.
     processes = 1 if connection.vendor == "sqlite" else 2
     options = {
@@ -84,14 +84,16 @@ def _web(bind: str, threads: int) -> Child:
     }
     words = ["--no-control-socket", *(str(word) for option in options.items() for word in option)]
     argv = [sys.executable, "-m", "gunicorn", *words, "covetbackup.wsgi:application"]
-    return Child("web", argv, WEB_GRACE_SECONDS)
+    return SupervisedProgram("web", argv, WEB_GRACE_SECONDS)
 
 
-def _worker(queue: str) -> Child:
+def _worker(queue: str) -> SupervisedProgram:
     script = settings.BASE_DIR / "manage.py"
     program = [str(script)] if settings.IS_CHECKOUT else ["-m", "covetbackup"]
     argv = [sys.executable, *program, "worker", "--queue", queue]
-    return Child(f"worker {queue}", argv, WORKER_GRACE_SECONDS, {"Q_CLUSTER_NAME": queue})
+    return SupervisedProgram(
+        f"worker {queue}", argv, WORKER_GRACE_SECONDS, {"Q_CLUSTER_NAME": queue}
+    )
 
 
 def _refuse_without_tables() -> None:

@@ -12,14 +12,14 @@ INDEX_ATTACH = b"INDEX ATTACH"
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class PostDataStage:
     """Contents that one run of pg_restore creates, with several jobs if it `is_parallel`."""
 
     contents: TableOfContents
     is_parallel: bool
 
 
-def post_data_stages(post_data: TableOfContents) -> list[Stage]:
+def post_data_stages(post_data: TableOfContents) -> list[PostDataStage]:
     """Return the stages in which the entries of `post_data` are created, one after the other.
 
     Indexes of partitions are attached to their parents' by one job, between what comes before and
@@ -31,7 +31,7 @@ def post_data_stages(post_data: TableOfContents) -> list[Stage]:
     early = {entry.dump_id for entry in entries} - attached - late
     stages = ((early, True), (attached, False), (late, True))
     return [
-        Stage(restrict_to(post_data, kept), is_parallel=is_parallel)
+        PostDataStage(restrict_to(post_data, kept), is_parallel=is_parallel)
         for kept, is_parallel in stages
         if kept
     ]
