@@ -93,7 +93,7 @@ class _Backup:
 
 class _Restore:
     retained_as = ""
-    chosen = None
+    resolved = None
 
     def __init__(self, engine: MemoryEngine) -> None:
         self._engine = engine

@@ -186,9 +186,9 @@ def list_tables(args: Namespace) -> Report:
     listing = manager.contents(args.label)
     sizes = listing.table_bytes()
     selection = _selection(args)
-    chosen = listing.chosen(selection) if selection else None
-    shown = {name: size for name, size in sizes.items() if not chosen or name in chosen.tables}
-    lines = chosen.notes if chosen else []
+    resolved = listing.resolve(selection) if selection else None
+    shown = {name: size for name, size in sizes.items() if not resolved or name in resolved.tables}
+    lines = resolved.notes if resolved else []
     return Report(
         {
             "tables": [{"name": name, "plain_bytes": size} for name, size in shown.items()],

@@ -108,13 +108,13 @@ class RestoreSession(Protocol):
     """A scratch target being filled. Leaving its context without `commit` removes it.
 
     `retained_as` is what the replaced database is called after the commit, "" if none is replaced.
-    `chosen` is what a selection came to, known when all is written; None if all is restored.
+    `resolved` is what a selection came to, known when all is written; None if all is restored.
     """
 
     retained_as: str
 
     @property
-    def chosen(self) -> ResolvedSelection | None: ...
+    def resolved(self) -> ResolvedSelection | None: ...
 
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
         """Yield what is needed of the backup, in the order in which it is needed.
@@ -186,8 +186,8 @@ class PartialRestore(Protocol):
 
 def required_inventory(session: RestoreSession, expected: Inventory) -> Inventory:
     """Return what of the backup's inventory `expected` the target of `session` must hold."""
-    chosen = session.chosen.of(expected) if session.chosen else expected
-    return session.required(chosen) if isinstance(session, PartialRestore) else chosen
+    resolved = session.resolved.restrict(expected) if session.resolved else expected
+    return session.required(resolved) if isinstance(session, PartialRestore) else resolved
 
 
 class Engine(Protocol):

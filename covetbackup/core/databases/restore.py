@@ -138,7 +138,7 @@ class CheckInput:
     expected     the inventory of the backup
     plain_bytes  what is loaded of it, None if unknown
     method       the engine's backup method
-    chosen       what the selection comes to; None if all is restored or it cannot be told
+    resolved     what the selection comes to; None if all is restored or it cannot be told
     privileged   kind and name of what only a superuser may create
     """
 
@@ -146,5 +146,5 @@ class CheckInput:
     expected: Inventory
     plain_bytes: int | None
     method: str = ""
-    chosen: ResolvedSelection | None = None
+    resolved: ResolvedSelection | None = None
     privileged: tuple[str, ...] = ()

@@ -81,7 +81,7 @@ class ResolvedSelection:
             *self.left_out,
         ]
 
-    def of(self, whole: Inventory) -> Inventory:
+    def restrict(self, whole: Inventory) -> Inventory:
         """Return the part of the inventory `whole` that a restore of this must have."""
         tables = [table for table in whole.tables if table.label in self.tables]
         sequences = [each for each in whole.sequences if each.label in self.sequences]
@@ -107,7 +107,7 @@ class Listing(Protocol):
     def table_bytes(self) -> dict[str, int]:
         """Return the size of each table in the backup, in plain bytes, by label."""
 
-    def chosen(self, selection: Selection) -> ResolvedSelection:
+    def resolve(self, selection: Selection) -> ResolvedSelection:
         """Return a selection with its dependencies.
 
         Raises `BadSetting` for names that do not exist.
@@ -132,7 +132,7 @@ def renamed(whole: Inventory, schemas_as: Iterable[tuple[str, str]]) -> Inventor
     return replace(whole, tables=tuple(tables), sequences=tuple(sequences))
 
 
-def refuse(selection: Selection | None, kind: str) -> None:
+def refuse_selection(selection: Selection | None, kind: str) -> None:
     """Raise `BadSetting` for a selection, for engines that restore everything or nothing."""
     if selection is not None:
         raise BadSetting(

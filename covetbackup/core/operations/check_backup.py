@@ -37,14 +37,14 @@ class BackupChecks:
 
     manifest    opened; None if no key opened it
     part_bytes  how many plain bytes of it are loaded, None for all
-    chosen      what the selection comes to; None if all is restored or it cannot be told
+    resolved    what the selection comes to; None if all is restored or it cannot be told
     privileged  kind and name of what only a superuser may create
     """
 
     checks: tuple[Check, ...]
     manifest: Manifest | None = None
     part_bytes: int | None = None
-    chosen: ResolvedSelection | None = None
+    resolved: ResolvedSelection | None = None
     privileged: tuple[str, ...] = ()
 
     def input_for(
@@ -63,7 +63,7 @@ class BackupChecks:
             # What is known of the disk is of all tables.
             settings = {**(expected.settings or {}), "table_bytes": "0"}
             expected, plain_bytes = replace(expected, settings=settings), self.part_bytes
-        return CheckInput(request, expected, plain_bytes, method, self.chosen, self.privileged)
+        return CheckInput(request, expected, plain_bytes, method, self.resolved, self.privileged)
 
 
 def check_backup(
@@ -158,19 +158,19 @@ def _with_contents(
     try:
         if isinstance(contents, CovetError):
             raise contents
-        chosen = contents.chosen(selection)
+        resolved = contents.resolve(selection)
     except CovetError as error:
         fix = f"{as_sentence(error.hint)} Change the selection, or restore everything.".strip()
         check = Check(Level.FAIL, _TITLE, as_sentence(error.message), fix)
         return BackupChecks((*checks, check), manifest, privileged=privileged)
-    sizes = contents.table_bytes() if chosen.with_data else {}
-    size = sum(sizes.get(name, 0) for name in chosen.tables)
+    sizes = contents.table_bytes() if resolved.with_data else {}
+    size = sum(sizes.get(name, 0) for name in resolved.tables)
     checks = (
         *checks,
-        _sum(chosen, manifest.opened.inventory, size),
-        *_remarks(chosen, in_place=request.into_existing),
+        _sum(resolved, manifest.opened.inventory, size),
+        *_remarks(resolved, in_place=request.into_existing),
     )
-    return BackupChecks(checks, manifest, size, chosen, privileged)
+    return BackupChecks(checks, manifest, size, resolved, privileged)
 
 
 def _privileged(contents: Listing | CovetError, request: RestoreRequest) -> tuple[str, ...]:
@@ -182,22 +182,22 @@ def _privileged(contents: Listing | CovetError, request: RestoreRequest) -> tupl
     return ()
 
 
-def _sum(chosen: ResolvedSelection, whole: Inventory, plain_bytes: int) -> Check:
-    part = chosen.of(whole)
+def _sum(resolved: ResolvedSelection, whole: Inventory, plain_bytes: int) -> Check:
+    part = resolved.restrict(whole)
     count = f"{len(part.tables):,} of {counted(len(whole.tables), 'table')}"
-    if not chosen.with_data:
+    if not resolved.with_data:
         return Check(Level.PASS, _TITLE, f"The structure of {count}, without rows.")
     about = "" if all(table.exact for table in part.tables) else "about "
     rows = f"{about}{counted(part.row_count, 'row')}"
     return Check(Level.PASS, _TITLE, f"{count}: {rows}, {size_text(plain_bytes)} to be loaded.")
 
 
-def _remarks(chosen: ResolvedSelection, *, in_place: bool) -> Iterator[Check]:
+def _remarks(resolved: ResolvedSelection, *, in_place: bool) -> Iterator[Check]:
     """Dependencies that are restored as well, and what will be missing."""
-    if chosen.dependencies:
-        detail = f"Also restored as dependencies: {join_names(chosen.dependencies, _NAMED)}."
+    if resolved.dependencies:
+        detail = f"Also restored as dependencies: {join_names(resolved.dependencies, _NAMED)}."
         yield Check(Level.PASS, "Dependencies", detail)
-    tried = chosen.external_foreign_keys if in_place else ()
+    tried = resolved.external_foreign_keys if in_place else ()
     if tried:
         detail = (
             "Those to existing tables are created if the rows allow it; from then on, these tables "
@@ -205,11 +205,11 @@ def _remarks(chosen: ResolvedSelection, *, in_place: bool) -> Iterator[Check]:
         )
         fix = "Restore at a quiet time. The job's log lists those created; add the others yourself."
         yield Check(Level.WARNING, "Foreign keys", detail, fix)
-    left_out = [name for name in chosen.omitted_foreign_keys if name not in tried]
+    left_out = [name for name in resolved.omitted_foreign_keys if name not in tried]
     if left_out:
         detail = f"Not restored, as the other table is left out: {join_names(left_out, _NAMED)}."
         yield Check(Level.WARNING, "Foreign keys", detail, "Select the other tables as well.")
-    for warning in chosen.warnings:
+    for warning in resolved.warnings:
         yield Check(Level.WARNING, "Undetectable dependencies", as_sentence(warning))
-    for line in chosen.left_out:
+    for line in resolved.left_out:
         yield Check(Level.WARNING, "Left out", as_sentence(line))

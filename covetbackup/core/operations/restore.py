@@ -130,7 +130,7 @@ def drill_backup(
 
 
 def _with_notes(result: RestoreResult, session: RestoreSession) -> RestoreResult:
-    left_out = session.chosen.left_out if session.chosen else ()
+    left_out = session.resolved.left_out if session.resolved else ()
     return replace(result, problems=(*result.problems, *left_out, *restore_notes(session)))
 
 
@@ -184,7 +184,7 @@ def _fill(
 
     sizes = {member.name: details.plain[member.name].size for member in manifest.members}
     for group in session.groups(sizes):
-        _refuse_ignored(session.chosen, request.selection)
+        _refuse_ignored(session.resolved, request.selection)
         progress.phase(f"restoring {_name(group)}", _size(group, details))
         tasks = [partial(write, piece) for piece in group]
         run_parallel(tasks, limit=request.jobs or 1, progress=progress)
@@ -192,9 +192,9 @@ def _fill(
     return _size(written, details)
 
 
-def _refuse_ignored(chosen: ResolvedSelection | None, selection: Selection | None) -> None:
+def _refuse_ignored(resolved: ResolvedSelection | None, selection: Selection | None) -> None:
     """Raise `BadSetting` for new names of schemas with an engine that knows none."""
-    if chosen and selection and chosen.schemas_as != selection.schemas_as:
+    if resolved and selection and resolved.schemas_as != selection.schemas_as:
         raise BadSetting("this kind of database has no schemas to rename")
 
 

@@ -145,7 +145,7 @@ class SqliteEngine:
         require_sqlite()
         if request.sets_options:
             raise BadSetting("SQLite has no owners, roles and further restore options")
-        selection.refuse(request.selection, "SQLite")
+        selection.refuse_selection(request.selection, "SQLite")
         path = self._path_of(request.database) if request.database else self._path
         return open_restore(path, progress, is_replaced=request.replace)
 

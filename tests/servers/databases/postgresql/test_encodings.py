@@ -56,8 +56,8 @@ def test_it_comes_back_byte_for_byte(
     assert differences(taken.inventory, restored) == []
     (table,) = taken.inventory.tables
     assert encoding == "SQL_ASCII" or table.label == f"s {text}.{text}"
-    chosen = listing(taken).chosen(Selection(schemas=(table.schema,)))
-    assert chosen.of(taken.inventory).tables == (table,)
+    resolved = listing(taken).resolve(Selection(schemas=(table.schema,)))
+    assert resolved.restrict(taken.inventory).tables == (table,)
     assert text.encode(codec) in dumped(server, COPY)
     assert dumped(server, COPY) == dumped(server, name)
 

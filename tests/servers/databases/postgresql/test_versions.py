@@ -140,8 +140,9 @@ def test_tables_and_rows_go_into_a_database_that_lives(
         options = RestoreRequest(living, selection=selection, into_existing=True)
         with engine.restore(options, taken.inventory, Silent()) as session:
             fill(session, taken.members)
-            assert session.chosen is not None
-            assert differences(session.chosen.of(taken.inventory), session.inventory()) == []
+            assert session.resolved is not None
+            expected = session.resolved.restrict(taken.inventory)
+            assert differences(expected, session.inventory()) == []
             session.commit()
     before, after = contents(here, name), contents(there, living)
     for table in ("customer", "sale"):

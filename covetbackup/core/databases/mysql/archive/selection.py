@@ -30,7 +30,7 @@ class ResolvedTables:
     tables: frozenset[str]
     views: frozenset[str]
     sequences: frozenset[str]
-    chosen: ResolvedSelection
+    selection: ResolvedSelection
 
 
 class BackupListing:
@@ -49,13 +49,13 @@ class BackupListing:
                 sizes[table] = sizes.get(table, 0) + section.length
         return sizes
 
-    def chosen(self, selection: Selection) -> ResolvedSelection:
+    def resolve(self, selection: Selection) -> ResolvedSelection:
         """Resolve `selection`. Raises `BadSetting` for names that the backup does not hold."""
         if not selection.with_structure:
             return resolve_rows(self, selection)
-        return self.resolve(selection).chosen
+        return self.resolve_tables(selection).selection
 
-    def resolve(self, selection: Selection) -> ResolvedTables:
+    def resolve_tables(self, selection: Selection) -> ResolvedTables:
         """Resolve a selection with structure.
 
         Tables and views that views read are added, and sequences; a foreign key to a table that is
@@ -68,7 +68,7 @@ class BackupListing:
         tables = needed - views
         sequences = {name for table in tables for name in self.structure.sequences_of(table)}
         functions = self._functions_of(views)
-        chosen = ResolvedSelection(
+        resolved = ResolvedSelection(
             tables=needed,
             sequences=frozenset(sequences),
             extensions=frozenset(),
@@ -79,7 +79,7 @@ class BackupListing:
             warnings=(*self._triggers_of(tables), _NOT_BROUGHT),
             with_data=selection.with_data,
         )
-        return ResolvedTables(tables, views, frozenset(sequences), chosen)
+        return ResolvedTables(tables, views, frozenset(sequences), resolved)
 
     def _validate(self, selection: Selection) -> None:
         if selection.schemas:
@@ -148,7 +148,7 @@ def resolve_rows(listing: BackupListing, selection: Selection) -> ResolvedSelect
     views = sorted(set(selection.tables) & listing.statements.views.keys())
     if views:
         raise BadSetting(f"{', '.join(views[:20])} is a view, which has no rows of its own")
-    tables = listing.resolve(selection).tables
+    tables = listing.resolve_tables(selection).tables
     return ResolvedSelection(
         tables=tables,
         sequences=frozenset(),

@@ -59,7 +59,7 @@ def _fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
         taken_from(wanted),
         lambda: check_server.check_requirements(connection, expected),
     )
-    tables = None if wanted.chosen is None else wanted.chosen.tables
+    tables = None if wanted.resolved is None else wanted.resolved.tables
     for one in requirements.unmet(connection, expected, tables):
         yield Check(Level.FAIL, one.title, as_sentence(one.detail), as_sentence(one.fix))
     yield tried("Client programs", "", lambda: _tools(connection))
@@ -78,13 +78,13 @@ def _fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
 
 def _references(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     """What the database needs of others, and what of a copy acts on the original."""
-    expected, chosen = wanted.expected, wanted.chosen
+    expected, resolved = wanted.expected, wanted.resolved
     if references.dependencies_of(expected):
         yield tried(
             "Other databases",
             "Everything that views and defaults need from them exists.",
             lambda: references.refuse_missing_dependencies(
-                connection, expected, chosen.tables if chosen else None
+                connection, expected, resolved.tables if resolved else None
             ),
         )
     acting = references.acts_on_original(expected, wanted.request.database)
@@ -95,7 +95,7 @@ def _references(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
         yield Check(Level.WARNING, "Original", f"{acting[:1].upper()}{acting[1:]}.", fix)
     request = wanted.request
     events = references.disabled_events(expected, request.database, replaces=request.replace)
-    if events and not chosen and check_server.ENABLE_EVENTS not in request.options:
+    if events and not resolved and check_server.ENABLE_EVENTS not in request.options:
         yield Check(Level.WARNING, "Events", f"{events[:1].upper()}{events[1:]}.")
 
 

@@ -177,8 +177,8 @@ class LogicalRestore:
         raise BadSetting(f"a MySQL restore wants no member {piece.member!r}")
 
     @property
-    def chosen(self) -> ResolvedSelection | None:
-        return None if self._part is None else self._part.chosen
+    def resolved(self) -> ResolvedSelection | None:
+        return None if self._part is None else self._part.resolved
 
     def inventory(self) -> Inventory:
         with translated(self._settings):

@@ -1,4 +1,4 @@
-"""Loads the chosen tables of a backup into a scratch database, reading no more than it takes."""
+"""Loads the selected tables of a backup into a scratch database, reading no more than it takes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SelectiveLoad:
     """The load of selected tables of a backup.
 
     `create` runs the structure of the tables, `finish` their triggers and the views, `drop` removes
-    a foreign key that leads out of them, `start` gives a client that rows are fed to. `chosen` is
+    a foreign key that leads out of them, `start` gives a client that rows are fed to. `resolved` is
     None until all that it depends on has been read.
     """
 
@@ -45,19 +45,19 @@ class SelectiveLoad:
         self._choice: ResolvedTables | None = None
 
     @property
-    def chosen(self) -> ResolvedSelection | None:
-        return None if self._choice is None else self._choice.chosen
+    def resolved(self) -> ResolvedSelection | None:
+        return None if self._choice is None else self._choice.selection
 
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
         yield from self._contents.groups(members)
         listing = self._contents.listing
-        choice = self._choice = listing.resolve(self._selection)
-        for line in choice.chosen.notes:
+        choice = self._choice = listing.resolve_tables(self._selection)
+        for line in choice.selection.notes:
             self._tell(line)
         self._create(listing.structure.script(set(choice.tables), set(choice.sequences)))
         for key in listing.omitted_foreign_keys(choice.tables):
             self._drop(key)
-        if choice.chosen.with_data:
+        if choice.selection.with_data:
             yield from self._contents.rows(choice.tables)
         self._finish(listing.statements.script(tables=choice.tables, views=choice.views))
         self._contents.close()

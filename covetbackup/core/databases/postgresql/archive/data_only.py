@@ -36,7 +36,7 @@ def resolve_data_only(contents: TableOfContents, selection: Selection) -> Resolv
     ]
     schemas = {entry.text(entry.schema) for entry in data}
     validate_schema_names(selection.schemas_as, schemas, taken=())
-    chosen = ResolvedSelection(
+    resolved = ResolvedSelection(
         tables=frozenset(entry.name for entry in tables),
         sequences=frozenset(),
         extensions=frozenset(),
@@ -50,7 +50,7 @@ def resolve_data_only(contents: TableOfContents, selection: Selection) -> Resolv
         rows=tuple(_rows(entry, dict(selection.schemas_as)) for entry in data),
         left_out=tuple(large_object_warnings(contents, {entry.dump_id for entry in tables})),
     )
-    return ResolvedToc(frozenset(entry.dump_id for entry in data), chosen)
+    return ResolvedToc(frozenset(entry.dump_id for entry in data), resolved)
 
 
 def _rows(entry: Entry, names: Mapping[str, str]) -> TableData:

@@ -51,7 +51,7 @@ class ResolvedToc:
     """
 
     dump_ids: frozenset[int]
-    chosen: ResolvedSelection
+    selection: ResolvedSelection
     external_keys: tuple[Entry, ...] = ()
 
 
@@ -83,11 +83,11 @@ def resolve_dependencies(contents: TableOfContents, selection: Selection) -> Res
     settings = {entry.dump_id for entry in contents.entries if entry.kind in _SETTINGS}
     renamed = {old.encode(contents.codec) for old, _ in selection.schemas_as}
     keys = tuple(_external_keys(search, renamed))
-    chosen = _described(search, wanted, selection)
+    resolved = _described(search, wanted, selection)
     left_out = tuple(omission_warnings(contents, search.kept, wanted, selection))
     names = tuple(key.name for key in keys)
-    chosen = replace(chosen, external_foreign_keys=names, left_out=left_out)
-    return ResolvedToc(frozenset(kept | settings), chosen, keys)
+    resolved = replace(resolved, external_foreign_keys=names, left_out=left_out)
+    return ResolvedToc(frozenset(kept | settings), resolved, keys)
 
 
 class _Closure:

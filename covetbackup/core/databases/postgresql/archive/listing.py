@@ -47,10 +47,10 @@ class ArchiveListing:
             if entry.kind == TABLE_DATA
         }
 
-    def chosen(self, selection: Selection) -> ResolvedSelection:
+    def resolve(self, selection: Selection) -> ResolvedSelection:
         """Return what a restore of `selection` would bring. Raises `BadSetting`."""
         narrow = resolve_dependencies if selection.with_structure else resolve_data_only
-        return narrow(self._contents, selection).chosen
+        return narrow(self._contents, selection).selection
 
     def privileged(self, selection: Selection | None) -> tuple[str, ...]:
         """Return what only a superuser may create, without extensions. Raises `BadSetting`."""

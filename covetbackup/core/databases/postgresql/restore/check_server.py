@@ -59,13 +59,13 @@ def restrict_requirements(
     )
 
 
-def requirements_of(chosen: ResolvedSelection, expected: Inventory) -> Inventory:
-    """Return `expected` with only the requirements of the selection `chosen`."""
+def requirements_of(resolved: ResolvedSelection, expected: Inventory) -> Inventory:
+    """Return `expected` with only the requirements of the selection `resolved`."""
     return restrict_requirements(
         expected,
-        extensions=chosen.extensions,
-        roles=chosen.roles or (),
-        tablespaces=chosen.tablespaces or (),
+        extensions=resolved.extensions,
+        roles=resolved.roles or (),
+        tablespaces=resolved.tablespaces or (),
     )
 
 

@@ -33,9 +33,9 @@ _ANYWHERE = ("", "C", "POSIX")
 
 def with_selection_requirements(wanted: CheckInput) -> CheckInput:
     """Return `wanted` with the requirements of its selection instead of those of the backup."""
-    if wanted.chosen is None:
+    if wanted.resolved is None:
         return wanted
-    return replace(wanted, expected=check_server.requirements_of(wanted.chosen, wanted.expected))
+    return replace(wanted, expected=check_server.requirements_of(wanted.resolved, wanted.expected))
 
 
 def answer_check(connection: Connection, settings: ConnectionSettings) -> Check:

@@ -18,6 +18,6 @@ def losses(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     if why:
         fix = "Create it, or grant it to the restoring role, if its disk matters."
         yield Check(Level.WARNING, "Database's tablespace", as_sentence(why), fix)
-    if wanted.chosen is None:
+    if wanted.resolved is None:
         for line in unread.notes(wanted.expected):
             yield Check(Level.WARNING, "Not in the backup", as_sentence(line))

@@ -153,8 +153,8 @@ class PostgresRestore:
                 "of a dump in one stream nothing can be selected",
                 "restore all of it; or let pg_restore select from what `cat … dump.pgc` writes",
             )
-        if self.chosen is not None:
-            self._check_selection(self.chosen)
+        if self.resolved is not None:
+            self._check_selection(self.resolved)
         if GLOBALS in members:
             yield (MemberRange(GLOBALS),)
         with translated(self._settings):
@@ -180,16 +180,16 @@ class PostgresRestore:
         return [*self._notes, *self._load.notes, *untried]
 
     @property
-    def chosen(self) -> ResolvedSelection | None:
-        return self._load.chosen
+    def resolved(self) -> ResolvedSelection | None:
+        return self._load.resolved
 
     def inventory(self) -> Inventory:
         # In parallel, as each uses only one core of the server: of a restore of 650 MB, one after
         # the other took 4 s of 31.
-        expected = self.chosen.of(self._expected) if self.chosen else self._expected
+        expected = self.resolved.restrict(self._expected) if self.resolved else self._expected
         notes: list[str] = []
         restored = verify_counts.RestoredInventory(expected, self._load.loaded, notes.append)
-        reader = restored.selection if self.chosen else restored.database
+        reader = restored.selection if self.resolved else restored.database
         analysis = Analysis()
         with self._analyzing(analysis) as analyses, self._database.in_background(reader) as reading:
             found = reading.result(waiting=self._tick)
@@ -251,8 +251,8 @@ class PostgresRestore:
                 statements=self._properties,
             )
 
-    def _check_selection(self, chosen: ResolvedSelection) -> None:
-        self._needed = check_server.requirements_of(chosen, self._expected)
+    def _check_selection(self, resolved: ResolvedSelection) -> None:
+        self._needed = check_server.requirements_of(resolved, self._expected)
         with translated(self._settings):
             check_server.check_requirements(self._maintenance, self._needed, self._request)
             self._report_missing_tablespaces()
@@ -263,13 +263,13 @@ class PostgresRestore:
         References to objects in a renamed schema stay valid, except in code that is stored as text,
         of which the selection's warnings tell.
         """
-        chosen, expected, target = self.chosen, self._expected, self._target
+        resolved, expected, target = self.resolved, self._expected, self._target
         with translated(self._database.settings), self._database.connect() as connection:
-            if chosen is None or chosen.with_data:
-                extensions = expected.extensions if chosen is None else chosen.extensions
+            if resolved is None or resolved.with_data:
+                extensions = expected.extensions if resolved is None else resolved.extensions
                 self._notes += advance_sequences(connection, expected, extensions)
-            if chosen is not None:
-                rename_schemas(connection, chosen.schemas_as)
+            if resolved is not None:
+                rename_schemas(connection, resolved.schemas_as)
             self._connection_notes = disable_external_connections(connection, expected, target)
 
     def _report_risks(self) -> None:
@@ -292,7 +292,7 @@ class PostgresRestore:
     def _apply_globals(self, script: bytes) -> None:
         if not self._request.create_roles:
             return
-        needed = self.chosen.roles if self.chosen else None
+        needed = self.resolved.roles if self.resolved else None
         self._created_roles = roles.create_missing_roles(self._maintenance, script, needed)
         if self._created_roles:
             self._progress.note(f"roles created: {', '.join(self._created_roles)}")

@@ -81,7 +81,7 @@ class ParallelRestore:
         selection: Selection | None,
         progress: Progress,
     ) -> None:
-        self.chosen: ResolvedSelection | None = None
+        self.resolved: ResolvedSelection | None = None
         self._skips_failing = skips_failing
         self._expected = expected
         self._selection = selection
@@ -265,8 +265,8 @@ class ParallelRestore:
 
     def _filter_toc(self, contents: TableOfContents, selection: Selection) -> TableOfContents:
         closure = resolve_dependencies(contents, selection)
-        self.chosen = closure.chosen
-        for line in closure.chosen.notes:
+        self.resolved = closure.selection
+        for line in closure.selection.notes:
             self._progress.note(line)
         return contents.filter(lambda entry: entry.dump_id in closure.dump_ids)
 

@@ -92,7 +92,7 @@ class RestoreToFile:
         progress: Progress,
         retained_as: Path | None = None,
     ) -> None:
-        self.chosen: ResolvedSelection | None = None
+        self.resolved: ResolvedSelection | None = None
         self.retained_as = retained_as.name if retained_as else ""
         self._kept_as = retained_as
         self._target = target

@@ -188,8 +188,8 @@ def test_a_stored_backup_lists_its_tables_and_gives_one(
     manager, copy = RestoreManager(repository, keyring), fresh_name()
     listing = manager.contents(label)
     assert listing.table_bytes().keys() >= {"parent", "kinds", "parted"}
-    chosen = listing.chosen(Selection(("child",)))
-    assert chosen.omitted_foreign_keys == ("child.has a parent",)
+    resolved = listing.resolve(Selection(("child",)))
+    assert resolved.omitted_foreign_keys == ("child.has a parent",)
     manager.restore_backup(
         label,
         mariadb_server.url(copy),

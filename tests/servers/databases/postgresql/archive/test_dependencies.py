@@ -179,9 +179,9 @@ def test_what_would_come_is_told_before_anything_runs(
     listing = RestoreManager(*place).contents(label_of(place, "parts"))
     sizes = listing.table_bytes()
     assert sizes["public.wide"] > 400_000 and sizes["public.no_columns"] < 100
-    chosen = listing.chosen(Selection(("public.totals",)))
-    assert "public.sale_1" in chosen.dependencies
-    assert "public.sale sale_customer_fkey" in chosen.omitted_foreign_keys
+    resolved = listing.resolve(Selection(("public.totals",)))
+    assert "public.sale_1" in resolved.dependencies
+    assert "public.sale sale_customer_fkey" in resolved.omitted_foreign_keys
     with pytest.raises(BadSetting, match="one stream"):
         RestoreManager(*place).contents(label_of(place, "whole"))
 

@@ -118,14 +118,14 @@ def test_what_stays_out_is_said_in_the_contents_and_in_the_result(
 ) -> None:
     (label,) = place[0].labels("parts")
     contents = RestoreManager(*place).contents(str(label))
-    chosen = contents.chosen(Selection(("desk.file",)))
-    sequences, objects = chosen.left_out
+    resolved = contents.resolve(Selection(("desk.file",)))
+    sequences, objects = resolved.left_out
     assert "desk.named, desk.ticket, desk.unused" in sequences and "large objects" in objects
-    assert set(chosen.left_out) <= set(chosen.notes)
-    assert restore(server, place, "desk.file").problems == chosen.left_out
-    rows = contents.chosen(Selection(("desk.file",), with_structure=False))
+    assert set(resolved.left_out) <= set(resolved.notes)
+    assert restore(server, place, "desk.file").problems == resolved.left_out
+    rows = contents.resolve(Selection(("desk.file",), with_structure=False))
     assert rows.left_out == (objects,)
-    assert contents.chosen(Selection(("desk.file",), with_data=False)).left_out == ()
+    assert contents.resolve(Selection(("desk.file",), with_data=False)).left_out == ()
 
 
 def test_an_extension_stays_where_it_is_when_its_schema_gets_another_name(

@@ -74,11 +74,11 @@ def _fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     alone = Inventory(settings=wanted.expected.settings)
     for risk in check_server.risks(connection, alone, _NOBODY):
         yield difference(risk)
-    if wanted.chosen is None:
+    if wanted.resolved is None:
         detail = "The selection could not be read from the backup."
         yield Check(Level.UNKNOWN, "Tables", detail, "See the checks of the backup.")
     else:
-        yield from _rows(connection, wanted.request.database, wanted.chosen.rows, wanted.expected)
+        yield from _rows(connection, wanted.request.database, wanted.resolved.rows, wanted.expected)
 
 
 def _rows(

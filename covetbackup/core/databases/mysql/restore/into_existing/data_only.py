@@ -65,7 +65,7 @@ class DataOnlyRestore:
     ) -> None:
         if request.replace or request.sets_options:
             raise BadSetting("rows go into tables that are there: nothing is replaced or owned")
-        self.chosen: ResolvedSelection | None = None
+        self.resolved: ResolvedSelection | None = None
         self._settings = settings.on(request.database or settings.database)
         self._recorded = requirements.of_rows(expected)
         self._password = password
@@ -92,9 +92,9 @@ class DataOnlyRestore:
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
         yield from self._contents.groups(members)
         listing = self._contents.listing
-        self.chosen = resolve_rows(listing, self._selection)
+        self.resolved = resolve_rows(listing, self._selection)
         with translated(self._settings):
-            found = self._begin(self.chosen.rows)
+            found = self._begin(self.resolved.rows)
         self._loaded = dict.fromkeys(sorted(found), 0)
         # One after the other: there is one transaction.
         for table in self._order:

@@ -84,32 +84,32 @@ def _limited(connection: Connection, name: str) -> Iterator[None]:
 
 
 def _fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
-    if wanted.chosen is None:
+    if wanted.resolved is None:
         detail = "The selection could not be read from the backup."
         yield Check(Level.UNKNOWN, "Tables", detail, "See the checks of the backup.")
     elif wanted.request.has_structure:
-        yield _names(connection, wanted.chosen)
-        yield _rights(connection, wanted.chosen, wanted)
+        yield _names(connection, wanted.resolved)
+        yield _rights(connection, wanted.resolved, wanted)
         yield from superuser_only(connection, wanted)
     else:
-        yield from _rows(connection, wanted.chosen)
+        yield from _rows(connection, wanted.resolved)
 
 
-def _names(connection: Connection, chosen: ResolvedSelection) -> Check:
+def _names(connection: Connection, resolved: ResolvedSelection) -> Check:
     try:
-        create_tables.refuse_existing(connection, chosen)
-        refuse_taken(connection, chosen.schemas_as)
+        create_tables.refuse_existing(connection, resolved)
+        refuse_taken(connection, resolved.schemas_as)
     except CovetError as error:
         return failed("Names", error)
     return Check(Level.PASS, "Names", "None of the selected names exists yet.")
 
 
-def _rights(connection: Connection, chosen: ResolvedSelection, wanted: CheckInput) -> Check:
+def _rights(connection: Connection, resolved: ResolvedSelection, wanted: CheckInput) -> Check:
     """Check the privileges to create objects and schemas, and to rename existing schemas."""
-    part = replace(chosen, configuration=frozenset()).of(wanted.expected)
+    part = replace(resolved, configuration=frozenset()).restrict(wanted.expected)
     schemas = sorted({one.schema for one in part.tables} | {one.schema for one in part.sequences})
-    staying = schemas_that_stay(connection, chosen)
-    olds = [old for old, _ in chosen.schemas_as if old not in staying]
+    staying = schemas_that_stay(connection, resolved)
+    olds = [old for old, _ in resolved.schemas_as if old not in staying]
     rows = connection.execute(_LACKING, (schemas, schemas, olds)).fetchall()
     if not rows:
         return Check(
@@ -134,9 +134,9 @@ ORDER BY 1
 """
 
 
-def _rows(connection: Connection, chosen: ResolvedSelection) -> Iterator[Check]:
-    found = table_checks.inspect_tables(connection, chosen.rows)
-    between = foreign_keys.foreign_keys_between(connection, chosen.rows)
+def _rows(connection: Connection, resolved: ResolvedSelection) -> Iterator[Check]:
+    found = table_checks.inspect_tables(connection, resolved.rows)
+    between = foreign_keys.foreign_keys_between(connection, resolved.rows)
     incompatibilities = [
         *table_checks.incompatibilities(found),
         *foreign_keys.incompatibilities(between),

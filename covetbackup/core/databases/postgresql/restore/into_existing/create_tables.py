@@ -31,13 +31,13 @@ _EXTENSION = b"EXTENSION"
 _TIMEOUTS = (b"lock_timeout", b"transaction_timeout")
 
 
-def refuse_existing(connection: Connection, chosen: ResolvedSelection) -> None:
+def refuse_existing(connection: Connection, resolved: ResolvedSelection) -> None:
     """Raise `TargetNotEmpty` naming the selected tables and sequences that exist.
 
     Schemas that are renamed do not count: what exists under their old names is not in the way.
     """
-    renamed = [old for old, _ in chosen.schemas_as]
-    wanted = [*chosen.tables, *chosen.sequences]
+    renamed = [old for old, _ in resolved.schemas_as]
+    wanted = [*resolved.tables, *resolved.sequences]
     existing = [label for (label,) in connection.execute(_EXISTING, (wanted, renamed))]
     if existing:
         raise TargetNotEmpty(

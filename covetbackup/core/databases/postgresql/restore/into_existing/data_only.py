@@ -34,7 +34,7 @@ class DataOnlyLoad:
         run: RunInterruptible,
     ) -> None:
         closure = resolve_data_only(contents, selection)
-        self.chosen = closure.chosen
+        self.resolved = closure.selection
         codec = contents.codec
         names = {old.encode(codec): new.encode(codec) for old, new in selection.schemas_as}
         self.entries = {
@@ -56,9 +56,9 @@ class DataOnlyLoad:
         # Triggers of the database then run with the settings that they always have.
         self._connection.execute("RESET search_path")
         self._connection.execute("RESET row_security")
-        refuse_incompatible(inspect_tables(self._connection, self.chosen.rows))
+        refuse_incompatible(inspect_tables(self._connection, self.resolved.rows))
         self._keys = DeferredForeignKeys(
-            self._connection, foreign_keys_between(self._connection, self.chosen.rows)
+            self._connection, foreign_keys_between(self._connection, self.resolved.rows)
         )
         self._run_interruptible(self._keys.defer)
 
@@ -71,11 +71,11 @@ class DataOnlyLoad:
 
     def _loaded_rows(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
         """Return what COPY counted: the tables may hold other rows too."""
-        tables = replace(self.chosen, schemas_as=()).of(expected).tables
+        tables = replace(self.resolved, schemas_as=()).restrict(expected).tables
         found = Inventory(
             tables=tuple(
                 TableFacts(one.schema, one.name, loaded.get(one.label), one.label in loaded)
                 for one in tables
             )
         )
-        return renamed(found, self.chosen.schemas_as)
+        return renamed(found, self.resolved.schemas_as)

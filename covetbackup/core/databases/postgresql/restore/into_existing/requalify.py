@@ -44,10 +44,10 @@ _TOKEN = re.compile(
 _QUALIFIED = re.compile(rb"\A(%s)\.(%s)" % (_NAME, _NAME))
 
 
-def schemas_that_stay(connection: Connection, chosen: ResolvedSelection) -> list[str]:
+def schemas_that_stay(connection: Connection, resolved: ResolvedSelection) -> list[str]:
     """Return those of the schemas to be renamed in which this database has needed extensions."""
-    olds = [old for old, _ in chosen.schemas_as]
-    rows = connection.execute(_EXTENSIONS, (olds, sorted(chosen.extensions)))
+    olds = [old for old, _ in resolved.schemas_as]
+    rows = connection.execute(_EXTENSIONS, (olds, sorted(resolved.extensions)))
     return [name for (name,) in rows]
 
 
@@ -62,28 +62,28 @@ class Requalified:
         self,
         connection: Connection,
         contents: TableOfContents,
-        chosen: ResolvedSelection,
+        resolved: ResolvedSelection,
         *,
         owner: str,
     ) -> None:
-        refuse_taken(connection, chosen.schemas_as)
+        refuse_taken(connection, resolved.schemas_as)
         self.created: set[int] = set()
         self._connection = connection
         self._contents = contents
-        self._schemas_as = chosen.schemas_as
+        self._schemas_as = resolved.schemas_as
         self._owner = owner
         codec = contents.codec
-        self._names = {old.encode(codec): new.encode(codec) for old, new in chosen.schemas_as}
+        self._names = {old.encode(codec): new.encode(codec) for old, new in resolved.schemas_as}
         self._staying: Mapping[bytes, Collection[bytes]] = {}
 
     @staticmethod
     def is_needed(
-        connection: Connection, contents: TableOfContents, chosen: ResolvedSelection
+        connection: Connection, contents: TableOfContents, resolved: ResolvedSelection
     ) -> bool:
         """Return whether a needed extension is, or will be, in a schema that is renamed."""
-        if schemas_that_stay(connection, chosen):
+        if schemas_that_stay(connection, resolved):
             return True
-        names = {old.encode(contents.codec) for old, _ in chosen.schemas_as}
+        names = {old.encode(contents.codec) for old, _ in resolved.schemas_as}
         return any(_schema_of(entry) in names for entry in _extensions(contents))
 
     def apply(self) -> None:
@@ -117,9 +117,9 @@ class Requalified:
         """Return `statements`, in the encoding of the dump, with the new names."""
         return _TOKEN.sub(self._replaced, statements)
 
-    def before_restore(self, chosen: ResolvedSelection) -> ResolvedSelection:
-        """Return `chosen` unchanged: its schemas have their new names from the start."""
-        return chosen
+    def before_restore(self, resolved: ResolvedSelection) -> ResolvedSelection:
+        """Return `resolved` unchanged: its schemas have their new names from the start."""
+        return resolved
 
     def _replaced(self, match: re.Match[bytes]) -> bytes:
         if match["first"] is not None:

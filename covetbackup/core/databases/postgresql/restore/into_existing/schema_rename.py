@@ -85,9 +85,9 @@ class SchemaRename:
         """Return `statements` unchanged."""
         return statements
 
-    def before_restore(self, chosen: ResolvedSelection) -> ResolvedSelection:
-        """Return `chosen` with the names that its schemas have before `restore`."""
-        return replace(chosen, schemas_as=())
+    def before_restore(self, resolved: ResolvedSelection) -> ResolvedSelection:
+        """Return `resolved` with the names that its schemas have before `restore`."""
+        return replace(resolved, schemas_as=())
 
     def _rename(self, old: str, new: str) -> None:
         names = sql.Identifier(old), sql.Identifier(new)

@@ -66,7 +66,7 @@ class InPlaceStep(Protocol):
     result.
     """
 
-    chosen: ResolvedSelection
+    resolved: ResolvedSelection
     entries: dict[int, Entry]
     notes: list[str]
     first: Sequence[int]
@@ -172,8 +172,8 @@ class InPlaceRestore:
         return [*added, *refused.notes, *broken, *self._checks.notes]
 
     @property
-    def chosen(self) -> ResolvedSelection | None:
-        return self._step.chosen if self._step else None
+    def resolved(self) -> ResolvedSelection | None:
+        return self._step.resolved if self._step else None
 
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
         yield (MemberRange(listing_member(members)),)
@@ -181,7 +181,7 @@ class InPlaceRestore:
             raise BadSetting(f"{HEAD} was not read")
         self._offsets = PartOffsets(self._contents, members)
         addition = self._step = self._open_step(self._contents)
-        self._check_selection(addition.chosen)
+        self._check_selection(addition.resolved)
         if GLOBALS in members and self._request.create_roles:
             yield (MemberRange(GLOBALS),)
         self._progress.phase("making the database ready")
@@ -280,10 +280,10 @@ class InPlaceRestore:
                 progress=self._progress,
             )
 
-    def _check_selection(self, chosen: ResolvedSelection) -> None:
-        for line in chosen.notes:
+    def _check_selection(self, resolved: ResolvedSelection) -> None:
+        for line in resolved.notes:
             self._progress.note(line)
-        needed = check_server.requirements_of(chosen, self._expected)
+        needed = check_server.requirements_of(resolved, self._expected)
         with self._reported():
             check_server.check_requirements(self._connection, needed, self._request)
 
@@ -305,7 +305,7 @@ class InPlaceRestore:
 
     def _needed(self) -> Inventory:
         assert self._step is not None
-        return check_server.requirements_of(self._step.chosen, self._expected)
+        return check_server.requirements_of(self._step.resolved, self._expected)
 
     def _count(self, label: str, rows: int) -> None:
         self._loaded[label] = self._loaded.get(label, 0) + rows

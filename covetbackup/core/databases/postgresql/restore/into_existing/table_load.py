@@ -65,20 +65,20 @@ class TableLoad:
     ) -> None:
         closure = resolve_dependencies(contents, selection)
         self._keys = closure.external_keys
-        beyond = closure.chosen.external_foreign_keys
-        omitted = closure.chosen.omitted_foreign_keys
-        self.chosen = replace(
-            closure.chosen,
+        beyond = closure.selection.external_foreign_keys
+        omitted = closure.selection.omitted_foreign_keys
+        self.resolved = replace(
+            closure.selection,
             omitted_foreign_keys=tuple(name for name in omitted if name not in beyond),
         )
         contents = contents.filter(lambda entry: entry.dump_id in closure.dump_ids)
         self.entries = {entry.dump_id: entry for entry in contents.data_entries}
         self._structure = contents.filter(lambda entry: not entry.has_data)
-        labels = closure.chosen.configuration
+        labels = closure.selection.configuration
         self._configuration = [
             each for each in contents.entries if each.kind in OF_RELATIONS and each.name in labels
         ]
-        self._created_extensions = set(closure.chosen.extensions)
+        self._created_extensions = set(closure.selection.extensions)
         self.notes: list[str] = []
         self.first: Sequence[int] = ()
         self._early: set[int] = set()
@@ -105,7 +105,7 @@ class TableLoad:
         """
         if check_server.is_superuser(self._connection):
             self._progress.note(check_server.SUPERUSER_WARNING)
-        create_tables.refuse_existing(self._connection, self.chosen)
+        create_tables.refuse_existing(self._connection, self.resolved)
         with self._dump_encoding():
             refuse_forbidden(
                 self._connection,
@@ -115,7 +115,7 @@ class TableLoad:
             )
         self._structure, notes = adapt_to_server(self._structure, major_of(self._connection))
         self.notes += notes
-        names = self._names = self._names_for(self.chosen)
+        names = self._names = self._names_for(self.resolved)
         with self._dump_encoding():
             self._run_interruptible(names.apply)
             created = self._structure.map_entries(names.entry)
@@ -139,10 +139,10 @@ class TableLoad:
         structure = self._structure.within(Section.PRE_DATA, Section.DATA)
         self._run(structure.filter(lambda entry: entry.dump_id not in self._early))
 
-    def _names_for(self, chosen: ResolvedSelection) -> SchemaRename | Requalified:
-        if Requalified.is_needed(self._connection, self._structure, chosen):
-            return Requalified(self._connection, self._structure, chosen, owner=self._owner)
-        return SchemaRename(self._connection, chosen.schemas_as, owner=self._owner)
+    def _names_for(self, resolved: ResolvedSelection) -> SchemaRename | Requalified:
+        if Requalified.is_needed(self._connection, self._structure, resolved):
+            return Requalified(self._connection, self._structure, resolved, owner=self._owner)
+        return SchemaRename(self._connection, resolved.schemas_as, owner=self._owner)
 
     def _exclude_configuration(self, existing: Sequence[Entry]) -> None:
         """Leave the configuration of existing extensions as it is: other tables depend on it."""
@@ -154,7 +154,7 @@ class TableLoad:
                 f"left as it is there: {label}, of an extension that was there already; restore its"
                 " rows alone if they are needed"
             )
-        self.chosen = replace(self.chosen, configuration=self.chosen.configuration - left)
+        self.resolved = replace(self.resolved, configuration=self.resolved.configuration - left)
         self.entries = {
             dump_id: entry for dump_id, entry in self.entries.items() if entry.name not in left
         }
@@ -164,11 +164,11 @@ class TableLoad:
 
     def finish(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
         self._run(self._structure.within(Section.POST_DATA))
-        if self.chosen.with_data:
+        if self.resolved.with_data:
             self.notes += advance_sequences(self._connection, expected, self._created_extensions)
         assert self._names is not None
-        now = self._names.before_restore(self.chosen)
-        found = self._read_inventory(now.of(expected), loaded)
+        now = self._names.before_restore(self.resolved)
+        found = self._read_inventory(now.restrict(expected), loaded)
         # As late as possible: they lock the tables that they refer to until the commit.
         if self._keys:
             self._progress.phase("making keys to tables that are there")
@@ -179,7 +179,7 @@ class TableLoad:
         # The statements of pg_restore may have set another role.
         self._connection.execute("RESET ROLE")
         self._names.restore()
-        return found if now.schemas_as else renamed(found, self.chosen.schemas_as)
+        return found if now.schemas_as else renamed(found, self.resolved.schemas_as)
 
     def _read_inventory(self, expected: Inventory, loaded: Mapping[str, int]) -> Inventory:
         """Return the restored part of `expected`, and analyze its tables."""

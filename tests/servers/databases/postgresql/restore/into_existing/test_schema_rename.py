@@ -59,11 +59,11 @@ class Shop:
     def rows_of(self, *tables: str, **more: object) -> Inventory:
         return self.add(*tables, with_structure=False, **more)  # type: ignore[arg-type]
 
-    def chosen(self, *tables: str, schemas_as: str = "") -> ResolvedSelection:
+    def resolved(self, *tables: str, schemas_as: str = "") -> ResolvedSelection:
         """What the contents say of it, before anything runs."""
         sizes = {name: len(content) for name, content in self.taken.members.items()}
         listing = ArchiveListing(self.taken.members[HEAD], sizes, self.taken.inventory)
-        return listing.chosen(selection_of(*tables, schemas_as=schemas_as))
+        return listing.resolve(selection_of(*tables, schemas_as=schemas_as))
 
     def found(self, query: str) -> object:
         return self.server.rows(LIVING, query)
@@ -262,9 +262,9 @@ def test_a_key_out_of_a_schema_that_gets_another_name_is_left_out_and_said_so(
 ) -> None:
     """Neither is a key that leads to what comes from what does not."""
     one = shop(*MAKERS, living=MAKERS[:1])
-    assert one.chosen("public.item").external_foreign_keys == ("public.item item_maker_fkey",)
-    assert one.chosen("public.maker").external_foreign_keys == ()
-    assert one.chosen("public.item", schemas_as="monday").external_foreign_keys == ()
+    assert one.resolved("public.item").external_foreign_keys == ("public.item item_maker_fkey",)
+    assert one.resolved("public.maker").external_foreign_keys == ()
+    assert one.resolved("public.item", schemas_as="monday").external_foreign_keys == ()
     one.add("public.item", schemas_as="monday")
     left_out = "left out, as not both tables are selected: foreign key public.item item_maker_fkey"
     assert [line for line in one.notes.lines if "foreign key" in line] == [left_out]
