@@ -17,7 +17,7 @@ from backups.engine_factory import keyring_for, open_repository, server_engine
 from backups.models import Backup, Repository, Server
 from backups.timeout import run_with_timeout
 from covetbackup.core.crypto.keyring import Keyring
-from covetbackup.core.databases.checks import Check, Level, failed, softened
+from covetbackup.core.databases.checks import Check, Level, as_warning, failed
 from covetbackup.core.databases.restore import CheckInput, RestoreRequest
 from covetbackup.core.databases.retained import Session
 from covetbackup.core.errors import (
@@ -136,7 +136,7 @@ def _check_target(restore: Restore, known: BackupChecks) -> list[Check]:
         return checks
     # Its workers may be the only ones that can reach it, and have other programs and folders.
     reason = f"Checked from here; the workers of queue {server.queue} check again."
-    return [softened(check, reason) for check in checks]
+    return [as_warning(check, reason) for check in checks]
 
 
 def _checks_of_target(server: Server, wanted: CheckInput, catalog: str) -> list[Check]:

@@ -10,7 +10,7 @@ T = TypeVar("T")
 _TICK_SECONDS = 0.25
 
 
-class Background(Generic[T]):
+class BackgroundQuery(Generic[T]):
     """The `work` that runs in a thread, on a connection of its own.
 
     The connection is not used otherwise until `result` or `stop` returned. `work` gets a function
@@ -29,15 +29,15 @@ class Background(Generic[T]):
         self._thread = threading.Thread(target=self._run, name="covet-statements", daemon=True)
         self._thread.start()
 
-    def result(self, *, waiting: Callable[[], None]) -> T:
+    def result(self, *, on_wait: Callable[[], None]) -> T:
         """Return the result of the work.
 
-        `waiting` is called a few times a second, and may raise `Cancelled`. Raises what `work`
+        `on_wait` is called a few times a second, and may raise `Cancelled`. Raises what `work`
         raised.
         """
         while self._thread.is_alive():
             self._thread.join(_TICK_SECONDS)
-            waiting()
+            on_wait()
         if self._error is not None:
             raise self._error
         return self._results[0]

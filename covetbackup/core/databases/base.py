@@ -62,7 +62,7 @@ class MemberRange:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The result of a look at an engine's source: enough to select tools and to show to users."""
+    """The kind, versions, name and size of an engine's source."""
 
     kind: str
     server_version: str
@@ -95,7 +95,7 @@ class BackupOptions:
 
 
 class BackupSession(Protocol):
-    """One snapshot of a database being read. Leaving its context early undoes everything."""
+    """One snapshot of a database being read. Leaving its context early releases everything."""
 
     def groups(self) -> Iterator[Sequence[Member]]:
         """Yield the members in stored order, each group when the one before it is stored."""
@@ -107,14 +107,15 @@ class BackupSession(Protocol):
 class RestoreSession(Protocol):
     """A scratch target being filled. Leaving its context without `commit` removes it.
 
-    `retained_as` is what the replaced database is called after the commit, "" if none is replaced.
-    `resolved` is what a selection came to, known when all is written; None if all is restored.
+    `retained_as` is the name of the replaced database after the commit, "" if none is replaced.
+    `resolved` is known when all is written, and None if all is restored.
     """
 
     retained_as: str
 
     @property
-    def resolved(self) -> ResolvedSelection | None: ...
+    def resolved(self) -> ResolvedSelection | None:
+        """The selection with its dependencies."""
 
     def groups(self, members: Mapping[str, int]) -> Iterator[Sequence[MemberRange]]:
         """Yield what is needed of the backup, in the order in which it is needed.
@@ -148,40 +149,41 @@ class RestoreSession(Protocol):
 
 @runtime_checkable
 class VerifiableCommit(Protocol):
-    """A `RestoreSession` of which it can be found out later whether its commit came about."""
+    """A `RestoreSession` whose server can tell later whether its transaction was committed."""
 
     def commit_id(self) -> str:
-        """Return what identifies the commit to the engine. For right before the commit."""
+        """Return the server's identifier of the transaction. Called right before the commit."""
 
 
 @runtime_checkable
-class Noting(Protocol):
-    """A `RestoreSession` that has something to say about the database it restored.
+class NotedRestore(Protocol):
+    """A `RestoreSession` with notes about the database that it restored.
 
-    `notes` are lines for the result: what is not as it was recorded, and what to do about it. They
-    are complete when the commit has returned, or without one when the target is filled.
+    A note says what differs from the backup, and what to do about it. The notes are complete when
+    the commit has returned, or without one when the target is filled.
     """
 
     @property
-    def notes(self) -> Sequence[str]: ...
+    def notes(self) -> Sequence[str]:
+        """The notes, a line each, for the result of the restore."""
 
 
 def restore_notes(session: RestoreSession) -> tuple[str, ...]:
-    """Return what `session` says for the result of the restore; nothing if it has no such word."""
-    return tuple(session.notes) if isinstance(session, Noting) else ()
+    """Return the notes of `session`; none if it is no `NotedRestore`."""
+    return tuple(session.notes) if isinstance(session, NotedRestore) else ()
 
 
 def unremoved(session: RestoreSession) -> str:
-    """Return what a session that has ended says of what it could not remove; empty for nothing."""
-    return str(getattr(session, "left", ""))
+    """Return what a session that has ended could not remove, and why; "" for nothing."""
+    return str(getattr(session, "unremoved", ""))
 
 
 @runtime_checkable
 class PartialRestore(Protocol):
-    """A `RestoreSession` that may leave something out, by choice or because it cannot be there."""
+    """A `RestoreSession` that may omit objects: by request, or if the target cannot have them."""
 
     def required(self, expected: Inventory) -> Inventory:
-        """Return what of `expected` the target must hold; its `notes` name the rest."""
+        """Return the part of `expected` that the target must hold; its `notes` name the rest."""
 
 
 def required_inventory(session: RestoreSession, expected: Inventory) -> Inventory:

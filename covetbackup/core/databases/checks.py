@@ -48,8 +48,8 @@ def is_refused(checks: Iterable[Check]) -> bool:
     return any(check.level is Level.FAIL for check in checks)
 
 
-def softened(check: Check, reason: str) -> Check:
-    """Return `check`, a failure as a warning with the `reason` why it may not apply."""
+def as_warning(check: Check, reason: str) -> Check:
+    """Return `check`, if it failed as a warning with the `reason` why it may not apply."""
     if check.level is not Level.FAIL:
         return check
     return replace(check, level=Level.WARNING, detail=f"{check.detail} {reason}".strip())
@@ -66,8 +66,8 @@ def join_names(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def rows_there(tables: str) -> Check:
-    """Return the warning about existing rows in `tables`, a text that names them, or ""."""
+def existing_rows(tables: str) -> Check:
+    """Return the check for existing rows in `tables`, a text that names those with rows."""
     if not tables:
         return Check(Level.PASS, "Existing rows", "The tables are empty, as far as can be seen.")
     detail = (

@@ -163,7 +163,7 @@ class Replacement(Protocol):
         """Raise for a database that cannot be replaced, by this role or at all."""
 
     def sessions(self, name: str) -> list[Session]:
-        """Who is connected to a database."""
+        """Return the sessions that use a database."""
 
     def identity(self, name: str) -> str | None:
         """Return what stays the same when a database is renamed.

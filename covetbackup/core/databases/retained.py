@@ -1,6 +1,6 @@
-"""Databases that a restore replaced and kept: what they are called, and who is inside one.
+"""Retained databases, which restores replaced: their names, and the sessions that use them.
 
-What each kind does to put one database in another's place is in its own folder.
+How one database replaces another is in the folder of each kind.
 """
 
 from __future__ import annotations

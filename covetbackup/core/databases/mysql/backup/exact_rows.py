@@ -14,7 +14,7 @@ from types import TracebackType
 import pymysql
 from pymysql.constants import ER
 
-from covetbackup.core.databases.background import Background
+from covetbackup.core.databases.background import BackgroundQuery
 from covetbackup.core.databases.mysql.backup.dump import END_MARK
 from covetbackup.core.databases.mysql.backup.exact_values import Query, renderer
 from covetbackup.core.databases.mysql.server.connection import (
@@ -131,7 +131,7 @@ class ExactRows:
                 if not _put(ready, piece, stop):
                     return
 
-        running = Background(read, interrupt=connection.interrupt)
+        running = BackgroundQuery(read, interrupt=connection.interrupt)
         try:
             yield from _until_the_end(ready, running)
             with translated(self._settings):
@@ -139,9 +139,9 @@ class ExactRows:
         finally:
             running.stop()
 
-    def _finish(self, running: Background[None]) -> None:
+    def _finish(self, running: BackgroundQuery[None]) -> None:
         try:
-            running.result(waiting=lambda: None)
+            running.result(on_wait=lambda: None)
         except pymysql.err.Error as error:
             if code_of(error) not in (ER.TABLE_DEF_CHANGED, ER.NO_SUCH_TABLE):
                 raise
@@ -207,7 +207,7 @@ def _put(ready: Queue[bytes], piece: bytes, stop: Callable[[], bool]) -> bool:
     return False
 
 
-def _until_the_end(ready: Queue[bytes], running: Background[None]) -> Iterator[bytes]:
+def _until_the_end(ready: Queue[bytes], running: BackgroundQuery[None]) -> Iterator[bytes]:
     deadline = time.monotonic() + STALL_SECONDS
     while True:
         is_over = running.has_ended(0)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
-from covetbackup.core.databases.background import Background
+from covetbackup.core.databases.background import BackgroundQuery
 from covetbackup.core.databases.base import BackupOptions, BackupSummary, Member, Probe, Span
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.archive import members as member_names
@@ -148,7 +148,7 @@ class LogicalBackup:
         self._stack = stack
         self._warnings: list[str] = []
         self._scans: dict[str, SectionScan] = {}
-        self._counting: Background[dict[str, int]] | None = None
+        self._counting: BackgroundQuery[dict[str, int]] | None = None
         self._snapshot: Snapshot | None = None
 
     def groups(self) -> Iterator[Sequence[Member]]:
@@ -335,7 +335,7 @@ class LogicalBackup:
         counts: dict[str, int] = {}
         with translated(self._settings):
             if self._counting is not None:
-                counts = self._counting.result(waiting=lambda: self._progress.advance(0))
+                counts = self._counting.result(on_wait=lambda: self._progress.advance(0))
             position = self._position()
             self._refuse_altered()
             self._warnings += requirements.limitations(self._leader, self._listing, self._widest)

@@ -22,7 +22,7 @@ from typing import TypeVar
 import pymysql
 from pymysql.constants import ER
 
-from covetbackup.core.databases.background import Background
+from covetbackup.core.databases.background import BackgroundQuery
 from covetbackup.core.databases.mysql.replace.swap_plan import TableName, name_sql
 from covetbackup.core.databases.mysql.server.connection import Connection, code_of
 from covetbackup.core.errors import CovetError
@@ -79,7 +79,7 @@ class MetadataLockQueue:
         self._order = sorted(set(tables), key=_rank)
         self._stack = stack
         self._held: dict[TableName, _LockSession] = {}
-        self._queued: list[Background[list[str]]] = []
+        self._queued: list[BackgroundQuery[list[str]]] = []
 
     def acquire(
         self,
@@ -119,7 +119,7 @@ class MetadataLockQueue:
                 if running.has_ended(0):
                     break
                 self.requeue_behind(table, actions.get(table, ()))
-            running.result(waiting=_do_nothing)
+            running.result(on_wait=_do_nothing)
         finally:
             running.stop()
 
@@ -144,7 +144,7 @@ class MetadataLockQueue:
         while self._held:
             self._held.pop(next(iter(self._held))).release()
         queued, self._queued = self._queued, []
-        return [line for each in queued for line in each.result(waiting=_do_nothing)]
+        return [line for each in queued for line in each.result(on_wait=_do_nothing)]
 
     def requeue_behind(self, table: TableName, actions: Sequence[Action]) -> None:
         """Release a table that the statement waits for, and be the next to lock it.
@@ -178,7 +178,7 @@ class MetadataLockQueue:
             session = self._open_session()
             self._queued.append(self._start_waiting(session, partial(action, session)))
 
-    def _start_waiting(self, session: Connection, act: Callable[[], T]) -> Background[T]:
+    def _start_waiting(self, session: Connection, act: Callable[[], T]) -> BackgroundQuery[T]:
         """Start `act` in `session`; return once that waits for a lock or has ended."""
         running = self._start(session, act)
         while not self._is_waiting(session) and not running.has_ended(_POLL_SECONDS):
@@ -190,8 +190,8 @@ class MetadataLockQueue:
         session.execute(f"SET SESSION lock_wait_timeout = {_QUEUE_TIMEOUT_SECONDS}")
         return session
 
-    def _start(self, session: Connection, act: Callable[[], T]) -> Background[T]:
-        running = Background(lambda stop: act(), interrupt=partial(self._kill, session))
+    def _start(self, session: Connection, act: Callable[[], T]) -> BackgroundQuery[T]:
+        running = BackgroundQuery(lambda stop: act(), interrupt=partial(self._kill, session))
         self._stack.callback(running.stop)
         return running
 
@@ -199,7 +199,7 @@ class MetadataLockQueue:
         with suppress(CovetError, pymysql.err.Error):  # the server is gone, and its sessions too
             self._watcher.execute(f"KILL QUERY {session.id}")
 
-    def _wait_blocked(self, running: Background[None], table: TableName) -> None:
+    def _wait_blocked(self, running: BackgroundQuery[None], table: TableName) -> None:
         """Wait until the statement waits for `table` and has locked all before it, or has ended."""
         polls = 0
         while polls < _CONSECUTIVE_POLLS and not running.has_ended(_POLL_SECONDS):
@@ -232,11 +232,11 @@ class _LockSession:
     """A session that has a table locked, or will when the statement `acquiring` has ended."""
 
     session: Connection
-    acquiring: Background[None]
+    acquiring: BackgroundQuery[None]
 
     def wait_acquired(self) -> None:
         try:
-            self.acquiring.result(waiting=_do_nothing)
+            self.acquiring.result(on_wait=_do_nothing)
         except pymysql.err.ProgrammingError as error:
             if code_of(error) != ER.NO_SUCH_TABLE:  # it has moved, and nothing came in its place
                 raise

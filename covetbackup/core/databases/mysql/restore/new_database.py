@@ -75,10 +75,10 @@ where the dump program of MariaDB 11 made it one transaction. Servers would wait
 
 
 class LogicalRestore:
-    """A `RestoreSession`, `Noting`, into a database that does not exist yet, or is replaced."""
+    """The `RestoreSession` of a database that does not exist yet, or is replaced."""
 
     retained_as = ""
-    left = ""
+    unremoved = ""
 
     def __init__(
         self,
@@ -378,7 +378,7 @@ class LogicalRestore:
     def _in_background(self, work: Callable[[Callable[[], bool]], T]) -> T:
         running = in_background(self._keeper, self._password, work)
         try:
-            return running.result(waiting=lambda: self._progress.advance(0))
+            return running.result(on_wait=lambda: self._progress.advance(0))
         finally:
             running.stop()
 
@@ -395,5 +395,5 @@ class LogicalRestore:
         except (CovetError, pymysql.err.Error) as error:
             # The restore's own failure may be on its way up already; a sweep will take this.
             _log.warning("scratch database stays until a sweep scratch=%s %s", self._name, error)
-            self.left = f"scratch database {self._name!r} is left: {error}"
-            self._progress.note(self.left)
+            self.unremoved = f"scratch database {self._name!r} is left: {error}"
+            self._progress.note(self.unremoved)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pymysql
 
-from covetbackup.core.databases.background import Background
+from covetbackup.core.databases.background import BackgroundQuery
 from covetbackup.core.databases.mysql.server.connection import Connection, connect
 from covetbackup.core.errors import CovetError
 from covetbackup.core.stream.secret import Secret
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 def in_background(
     connection: Connection, password: Secret | None, work: Callable[[Callable[[], bool]], T]
-) -> Background[T]:
+) -> BackgroundQuery[T]:
     """Run `work` on `connection` in a thread; to stop it, a second connection kills its statement.
 
     `work` gets a function that tells whether it should stop between two statements.
@@ -30,4 +30,4 @@ def in_background(
         except (CovetError, pymysql.err.Error):
             pass  # the server is gone, and the thread will notice
 
-    return Background(work, interrupt=kill)
+    return BackgroundQuery(work, interrupt=kill)

@@ -134,7 +134,7 @@ class PostgresBackup:
             raise Incomplete("the dump was not read")
         dumped = self._dump.dumped_tables()
         with translated(self._access.settings):
-            inventory = self._inventory.result(waiting=self._tick)
+            inventory = self._inventory.result(on_wait=self._tick)
             # This also proves that the leader lived: had it died, so had its locks on the tables.
             self._leader.execute("ROLLBACK")
         self._refuse_gaps(dumped)

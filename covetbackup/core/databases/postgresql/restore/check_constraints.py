@@ -137,7 +137,7 @@ class DroppedCheckConstraints:
 
             running = in_background(connection, work)
             try:
-                running.result(waiting=self._idle)
+                running.result(on_wait=self._idle)
                 return None
             except psycopg.Error as error:
                 if connection.closed:

@@ -16,7 +16,7 @@ from functools import partial
 import psycopg
 from psycopg import sql
 
-from covetbackup.core.databases.background import Background
+from covetbackup.core.databases.background import BackgroundQuery
 from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.archive.member_names import DUMP, HEAD, is_part
@@ -90,7 +90,7 @@ class PostgresRestore:
     What it opens on the server is closed or undone by `stack`.
     """
 
-    retained_as = left = ""
+    retained_as = unremoved = ""
 
     def __init__(
         self,
@@ -192,10 +192,10 @@ class PostgresRestore:
         reader = restored.selection if self.resolved else restored.database
         analysis = Analysis()
         with self._analyzing(analysis) as analyses, self._database.in_background(reader) as reading:
-            found = reading.result(waiting=self._tick)
+            found = reading.result(on_wait=self._tick)
             self._progress.phase("analyze")
             for each in analyses:
-                each.result(waiting=self._tick)
+                each.result(on_wait=self._tick)
         if text := verify_counts.unverified(expected, found):
             notes.append(text)
         for note in (*notes, *analysis.notes):
@@ -346,7 +346,7 @@ class PostgresRestore:
         self._progress.advance(0)
 
     @contextmanager
-    def _analyzing(self, analysis: Analysis) -> Iterator[Sequence[Background[None]]]:
+    def _analyzing(self, analysis: Analysis) -> Iterator[Sequence[BackgroundQuery[None]]]:
         with ExitStack() as stack:
             running = (self._database.in_background(analysis) for _ in range(self._jobs))
             yield [stack.enter_context(each) for each in running]
@@ -368,5 +368,5 @@ class PostgresRestore:
             # The restore's own failure may be on its way up already; a sweep will drop this.
             name = self._database.name
             _log.warning("scratch database stays until a sweep scratch=%s %s", name, error)
-            self.left = f"scratch database {name!r} is left: {error}"
-            self._progress.note(self.left)
+            self.unremoved = f"scratch database {name!r} is left: {error}"
+            self._progress.note(self.unremoved)

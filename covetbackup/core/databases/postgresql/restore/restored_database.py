@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from psycopg import sql
 
-from covetbackup.core.databases.background import Background
+from covetbackup.core.databases.background import BackgroundQuery
 from covetbackup.core.databases.postgresql.backup.snapshot import prepare_session
 from covetbackup.core.databases.postgresql.server.access import ServerAccess
 from covetbackup.core.databases.postgresql.server.background import in_background
@@ -56,7 +56,7 @@ class RestoredDatabase:
     @contextmanager
     def in_background(
         self, work: Callable[[Connection, Callable[[], bool]], T]
-    ) -> Iterator[Background[T]]:
+    ) -> Iterator[BackgroundQuery[T]]:
         """Run `work` in a thread with a connection of its own, stopped with the context.
 
         It gets the connection, which reads values as a dump does, and a function that tells whether

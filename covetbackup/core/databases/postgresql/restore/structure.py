@@ -100,7 +100,7 @@ class StructureLoad:
         def run(statements: bytes) -> None:
             running = in_background(connection, partial(_execute, connection, statements))
             try:
-                running.result(waiting=command.idle)
+                running.result(on_wait=command.idle)
             except _EXISTS:
                 raise failure from None  # it was created: what failed is what follows, its owner
             finally:

@@ -7,14 +7,16 @@ from typing import TypeVar
 
 import psycopg
 
-from covetbackup.core.databases.background import Background
+from covetbackup.core.databases.background import BackgroundQuery
 from covetbackup.core.databases.postgresql.server.connection import Connection
 
 T = TypeVar("T")
 _CANCEL_SECONDS = 5
 
 
-def in_background(connection: Connection, work: Callable[[Callable[[], bool]], T]) -> Background[T]:
+def in_background(
+    connection: Connection, work: Callable[[Callable[[], bool]], T]
+) -> BackgroundQuery[T]:
     """Run `work`, which uses `connection`, in a thread; stopping it cancels its statement.
 
     `work` gets a function that tells whether to stop between two statements.
@@ -26,4 +28,4 @@ def in_background(connection: Connection, work: Callable[[Callable[[], bool]], T
         except psycopg.Error:
             pass  # the server is gone, and the thread will notice
 
-    return Background(work, interrupt=cancel)
+    return BackgroundQuery(work, interrupt=cancel)

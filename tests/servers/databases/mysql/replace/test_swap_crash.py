@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from covetbackup.core.databases.background import Background
+from covetbackup.core.databases.background import BackgroundQuery
 from covetbackup.core.databases.mysql.replace import metadata_tables, swap as swapping
 from covetbackup.core.databases.mysql.replace.locks import MetadataLockQueue
 from covetbackup.core.databases.mysql.server.connection import connect
@@ -74,13 +74,13 @@ def hooks(server: MysqlServer, point: str, patch: pytest.MonkeyPatch) -> None:
 
     def in_it(queue: MetadataLockQueue, statement: str, then: Any) -> Any:
         """When a third of the tables have moved."""
-        running = Background(lambda stop: real(queue, statement, then), interrupt=lambda: None)
+        running = BackgroundQuery(lambda stop: real(queue, statement, then), interrupt=lambda: None)
         data = server.directory / "data"
         while len(list((data / KEPT).glob("t*.frm"))) < MANY / 3:
             if running.has_ended(0.0005):
                 raise TooLateError
         kill(server)
-        return running.result(waiting=lambda: None)
+        return running.result(on_wait=lambda: None)
 
     patch.setattr(place, point, in_it if point == "run" else then_dead)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from covetbackup.core.databases.checks import Check, Level, counted, failed, rows_there
+from covetbackup.core.databases.checks import Check, Level, counted, existing_rows, failed
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.backup.privileges import account_of
 from covetbackup.core.databases.mysql.inventory import requirements
@@ -101,7 +101,7 @@ def _rows(
         detail = f"All exist and accept the rows: {counted(len(found), 'table')}."
         yield Check(Level.PASS, "Tables", detail)
     yield from _definitions(found)
-    yield rows_there(table_checks.listed(table_checks.non_empty(connection, database, found)))
+    yield existing_rows(table_checks.listed(table_checks.non_empty(connection, database, found)))
     yield from _triggers(connection, database, tables, between)
     yield from _keys(database, tables, between)
 

@@ -172,7 +172,7 @@ class DataOnlyRestore:
 
         running = in_background(connection, self._password, read)
         try:
-            broken = running.result(waiting=lambda: self._progress.advance(0))
+            broken = running.result(on_wait=lambda: self._progress.advance(0))
         finally:
             running.stop()
         if broken:

@@ -12,7 +12,14 @@ from dataclasses import replace
 
 from psycopg import errors
 
-from covetbackup.core.databases.checks import Check, Level, counted, failed, join_names, rows_there
+from covetbackup.core.databases.checks import (
+    Check,
+    Level,
+    counted,
+    existing_rows,
+    failed,
+    join_names,
+)
 from covetbackup.core.databases.postgresql.restore.compatibility import (
     answer_check,
     requirement_checks,
@@ -146,7 +153,7 @@ def _rows(connection: Connection, resolved: ResolvedSelection) -> Iterator[Check
     if not incompatibilities:
         detail = f"All exist and accept the rows: {counted(len(found), 'table')}."
         yield Check(Level.PASS, "Tables", detail)
-    yield rows_there(join_names(table_checks.non_empty(connection, found), NAMED))
+    yield existing_rows(join_names(table_checks.non_empty(connection, found), NAMED))
     yield from _effects(found, between)
 
 

@@ -314,7 +314,7 @@ class InPlaceRestore:
         """Run `act`, which may take hours and can be cancelled, in a thread."""
         running = in_background(self._connection, lambda stop: act())
         try:
-            return running.result(waiting=lambda: self._progress.advance(0))
+            return running.result(on_wait=lambda: self._progress.advance(0))
         finally:
             running.stop()
 
