@@ -105,7 +105,7 @@ class PooledCopyTarget(CopyTarget):
         on_rows: Callable[[str, int], None],
     ) -> None:
         super().__init__(connection, on_rows)
-        self._give_back = release_to
+        self._release = release_to
 
     def begin(self) -> None:
         self.connection.execute("BEGIN")
@@ -115,7 +115,7 @@ class PooledCopyTarget(CopyTarget):
 
     def commit(self) -> None:
         super().commit()
-        self._give_back(self.connection)
+        self._release(self.connection)
 
     def _end(self) -> None:
         self.connection.execute("COMMIT")
@@ -138,7 +138,7 @@ class ConnectionPool:
         """Return a connection for one part, which is returned with its commit."""
         with self._lock:
             connection = self._idle.pop() if self._idle else None
-        return PooledCopyTarget(connection or self._connect(), self._take_back, self._add_rows)
+        return PooledCopyTarget(connection or self._connect(), self._release, self._add_rows)
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -146,7 +146,7 @@ class ConnectionPool:
             while self._idle:
                 self._idle.pop().close()
 
-    def _take_back(self, connection: Connection) -> None:
+    def _release(self, connection: Connection) -> None:
         with self._lock:
             self._idle.append(connection)
 
