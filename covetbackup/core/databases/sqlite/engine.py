@@ -1,4 +1,4 @@
-"""The SQLite `Engine`: picks the method, wires the phases, holds no logic of its own."""
+"""The `Engine` and the `Kind` of SQLite. The work is done in the modules of its rooms."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from covetbackup.core.databases.sqlite.backup.session import (
     MEMBER,
     FileSnapshot,
     SnapshotBackup,
-    counting,
+    count_in_thread,
 )
 from covetbackup.core.databases.sqlite.backup.snapshot_methods import (
     Method,
@@ -62,8 +62,8 @@ from covetbackup.core.stream.secret import Secret
 
 __all__ = ["MEMBER", "Method", "SqliteEngine"]
 
-_Fix = Callable[[SourceFile, Progress, Path | None], AbstractContextManager[FileSnapshot]]
-_FIXES: dict[Method, _Fix] = {
+_Snapshot = Callable[[SourceFile, Progress, Path | None], AbstractContextManager[FileSnapshot]]
+_SNAPSHOTS: dict[Method, _Snapshot] = {
     Method.WAL: snapshot_by_wal,
     Method.BACKUP: snapshot_by_online_backup,
     Method.VACUUM: snapshot_by_vacuum,
@@ -74,15 +74,14 @@ _FIXES: dict[Method, _Fix] = {
 class SqliteEngine:
     """One database file on this host.
 
-    `staging` is where methods 'backup' and 'vacuum' and the content check put their temporary
-    file (None: the system's temporary directory). Row counts are exact up to
-    `count_budget_bytes` of database. A restore target is an absolute path or a `sqlite:` URL;
-    nothing may exist there unless it is to be replaced, and a new file has mode 0600. `path_of`
-    returns the path of another file of the folder, and may raise `BadSetting`.
+    `staging` is the directory for the temporary files of methods 'backup' and 'vacuum' and of the
+    content check (None: the system's). Row counts are exact up to `count_budget_bytes` of database.
+    A new file has mode 0600. `path_of` returns the path of another file of the folder, and may
+    raise `BadSetting`.
 
-    A backup proves that what it read is one committed state of the right length, with every log
-    frame's checksum; it does not run `integrity_check`, which would cost the source more than
-    the backup itself. `check` and every restore do.
+    A backup proves that it read one committed state of the right length, with every log frame's
+    checksum; it does not run `integrity_check`, which would cost the source more than the backup
+    itself. `check` and every restore do.
     """
 
     kind = "sqlite"
@@ -120,19 +119,19 @@ class SqliteEngine:
 
     @contextmanager
     def backup(self, options: BackupOptions, progress: Progress) -> Iterator[SnapshotBackup]:
-        """Fix one state; method "" means 'wal' for a database in WAL mode and 'backup' otherwise.
+        """Take a snapshot; method "" means 'wal' for a database in WAL mode and 'backup' otherwise.
 
         Raises what `probe` raises, `BadSetting` for a method that does not fit, `StorageFull`
         when the staging directory has no room.
         """
         require_sqlite()
         source = find_source(self._path)
-        chosen = self._choose(options.method, source)
-        with _FIXES[chosen](source, progress, self._staging) as state:
-            probe = self._probe(state.image.size_bytes)
-            with counting(state.connection, self._count_budget_bytes) as inventory:
+        method = self._method(options.method, source)
+        with _SNAPSHOTS[method](source, progress, self._staging) as snapshot:
+            probe = self._probe(snapshot.image.size_bytes)
+            with count_in_thread(snapshot.connection, self._count_budget_bytes) as inventory:
                 yield SnapshotBackup(
-                    state, inventory, probe=probe, method=chosen, progress=progress
+                    snapshot, inventory, probe=probe, method=method, progress=progress
                 )
 
     def restore(
@@ -147,7 +146,7 @@ class SqliteEngine:
             raise BadSetting("SQLite has no owners, roles and further restore options")
         selection.refuse_selection(request.selection, "SQLite")
         path = self._path_of(request.database) if request.database else self._path
-        return open_restore(path, progress, is_replaced=request.replace)
+        return open_restore(path, progress, replace=request.replace)
 
     def check_restore(self, wanted: CheckInput) -> list[Check]:
         return check_new_file(self._path.parent, self._path_of, wanted)
@@ -159,10 +158,10 @@ class SqliteEngine:
         return SqliteReplacement(self._path.parent, self._path_of)
 
     def check(self, member: str) -> Filter | None:
-        """Spools the member to the staging directory and runs `integrity_check` at its end."""
+        """Return a filter that spools `main.sqlite` and runs `integrity_check` at its end."""
         return partial(check_stream, staging=self._staging) if member == MEMBER else None
 
-    def _choose(self, method: str, source: SourceFile) -> Method:
+    def _method(self, method: str, source: SourceFile) -> Method:
         if not method:
             return Method.WAL if _is_in_wal_mode(source.path) else Method.BACKUP
         try:
@@ -188,7 +187,7 @@ def _is_in_wal_mode(path: Path) -> bool:
 
 
 class SqliteKind:
-    """SQLite as a `Kind`. No file needs a password."""
+    """The `Kind` of SQLite. No file needs a password."""
 
     capabilities = Capabilities(FEATURES)
 
@@ -223,8 +222,8 @@ class SqliteKind:
 
     @contextmanager
     def scratch_target(self, server: str) -> Iterator[str]:
-        """Provide the address of a file in a new folder, which goes with it."""
-        with staging_directory(None, 0) as folder:  # known to a cleanup, should this be killed
+        """Provide the address of a file in a new folder, which is removed afterwards."""
+        with staging_directory(None, 0) as folder:  # a cleanup removes it if this is killed
             yield to_url(folder / "drill.sqlite")
 
     def programs(self, server_versions: Iterable[str]) -> tuple[list[Program], list[Check]]:

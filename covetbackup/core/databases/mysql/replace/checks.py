@@ -14,7 +14,7 @@ from covetbackup.core.errors import CovetError
 from covetbackup.core.text import size_text
 
 
-def checks(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
+def check_replacement(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     """Yield whether the existing database can be replaced, and which sessions use it."""
     name = wanted.request.database
     try:

@@ -64,7 +64,7 @@ def _fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
         yield Check(Level.FAIL, one.title, as_sentence(one.detail), as_sentence(one.fix))
     yield tried("Client programs", "", lambda: _tools(connection))
     if wanted.request.replace:
-        yield from replace_checks.checks(connection, wanted)
+        yield from replace_checks.check_replacement(connection, wanted)
     else:
         yield tried(
             "Name",

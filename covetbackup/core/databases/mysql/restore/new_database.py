@@ -394,6 +394,6 @@ class LogicalRestore:
                 scratch.drop(connection, self._name, say=self._progress.note)
         except (CovetError, pymysql.err.Error) as error:
             # The restore's own failure may be on its way up already; a sweep will take this.
-            _log.warning("scratch database stays until a sweep scratch=%s %s", self._name, error)
+            _log.warning("scratch database stays until a cleanup scratch=%s %s", self._name, error)
             self.unremoved = f"scratch database {self._name!r} is left: {error}"
             self._progress.note(self.unremoved)

@@ -12,7 +12,7 @@ from covetbackup.core.errors import CovetError
 from covetbackup.core.text import size_text
 
 
-def checks(connection: Connection, name: str) -> Iterator[Check]:
+def check_replacement(connection: Connection, name: str) -> Iterator[Check]:
     """Check whether the database `name` can be replaced, and what that does to its sessions."""
     try:
         swap.refuse_irreplaceable(connection, name)

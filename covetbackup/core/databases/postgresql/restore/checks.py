@@ -48,7 +48,7 @@ def check_new_database(
 
 def _name(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
     if wanted.request.replace:
-        yield from replace_checks.checks(connection, wanted.request.database)
+        yield from replace_checks.check_replacement(connection, wanted.request.database)
         return
     try:
         scratch.refuse_taken(connection, wanted.request.database)

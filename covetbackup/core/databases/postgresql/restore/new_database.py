@@ -365,8 +365,8 @@ class PostgresRestore:
                 )
                 roles.drop_roles(connection, self._created_roles)
         except (CovetError, psycopg.Error) as error:
-            # The restore's own failure may be on its way up already; a sweep will drop this.
+            # The restore's own failure may be raised already; a cleanup will drop this.
             name = self._database.name
-            _log.warning("scratch database stays until a sweep scratch=%s %s", name, error)
+            _log.warning("scratch database stays until a cleanup scratch=%s %s", name, error)
             self.unremoved = f"scratch database {name!r} is left: {error}"
             self._progress.note(self.unremoved)

@@ -1,7 +1,7 @@
-"""The scratch database of a restore: created, renamed or dropped, and swept if it is left.
+"""The scratch database of a restore: created, renamed or dropped; the cleanup of those left behind.
 
 Its name carries the time of its creation, because a comment is a second statement that a crash can
-prevent. The restore holds an advisory lock on the name, so a sweep never drops one in use.
+prevent. The restore holds an advisory lock on the name, so a cleanup never drops one in use.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from covetbackup.core.stream.secret import Secret
 _log = logging.getLogger(__name__)
 
 PREFIX = "covet_restore_"
-_SWEEP = "covetbackup sweep"
+_CLEANUP = "covetbackup cleanup"
 _NAME = re.compile(rf"{PREFIX}(\d{{8}}t\d{{6}})z_[0-9a-f]{{8}}")
 _STAMP = "%Y%m%dt%H%M%S"
 _RENAME_ATTEMPTS = 5
@@ -179,9 +179,9 @@ def cleanup_scratch(
     """
 
     def connect_inside(name: str) -> Connection:
-        return connect(settings.on(name), password, application=_SWEEP)
+        return connect(settings.on(name), password, application=_CLEANUP)
 
-    with connect_maintenance(settings, password, application=_SWEEP) as connection:
+    with connect_maintenance(settings, password, application=_CLEANUP) as connection:
         rows = connection.execute(
             "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY 1", (PREFIX,)
         ).fetchall()

@@ -1,4 +1,4 @@
-"""Is a finished database file whole? Used on what was read back and on what was restored."""
+"""Checks that a finished database file, read from a backup or restored, is whole."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MISSING_FUNCTION = re.compile(r"(?:unknown function|no such function): (.+?)(?:
 def check_stream(chunks: Iterator[bytes], staging: Path | None) -> Iterator[bytes]:
     """Pass a database file through; at its end raise `Incomplete` unless it is whole.
 
-    SQLite can only judge a file, so the stream is spooled to a temporary one (0600, removed also
+    SQLite can only check a file, so the stream is spooled to a temporary one (0600, removed also
     when the stream is left early): disk as large as the stream, memory flat. An empty stream is
     an empty database. Raises `StorageFull` when the staging directory has no room.
     """
@@ -84,8 +84,8 @@ def prove_length(path: Path) -> None:
 def prove_integrity(connection: sqlite3.Connection) -> None:
     """Run `PRAGMA integrity_check` and raise `Incomplete` with its findings.
 
-    Where the database uses collations or functions of its application, which cannot be had here,
-    stand-ins take their place and `quick_check` runs: the order inside such an index is unproven.
+    Where the database uses collations or functions of its application, stand-ins are registered
+    and `quick_check` runs: the order inside such an index is not verified.
     """
     problems = _problems(connection)
     if problems:

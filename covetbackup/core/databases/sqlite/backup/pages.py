@@ -1,4 +1,4 @@
-"""One state of a database file as a stream of its pages, in order, from file and log overlay."""
+"""The pages of one state of a database, read in order from its file and its log."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ PIECE_BYTES = 1 << 20
 class PageImage:
     """The pages of a database at one moment: `page_count` pages of `page_size` bytes.
 
-    Those in `overlay` come from the log. `file_bytes` is how much of the file existed at that
-    moment: pages past it that the log does not hold were allocated but never written (free pages,
-    the lock-byte page), and are zeros to SQLite too.
+    Those in `overlay` are read from the log. `file_bytes` is the size of the file at that moment:
+    pages past it that the log does not hold were allocated but never written (free pages, the
+    lock-byte page), and are zeros to SQLite too.
     """
 
     descriptor: int

@@ -1,4 +1,4 @@
-"""One fixed state of a database being read: the pages stream out while a thread counts the rows."""
+"""The backup of one snapshot: its pages are streamed while a thread counts the rows."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ MEMBER = "main.sqlite"
 
 @dataclass(frozen=True, slots=True)
 class FileSnapshot:
-    """A snapshot of the source: a connection and an image that agree, and their moment.
+    """A snapshot of the source: a connection and an image of the same state, and its moment.
 
     `prove_unchanged` raises `SourceFailed` at the end of the stream if the files read are no longer
-    the ones that were opened. `journal_mode` is the source's, not that of a staged copy.
+    those that were opened. `journal_mode` is the source's, not that of a staged copy.
     """
 
     connection: sqlite3.Connection
@@ -39,7 +39,7 @@ class FileSnapshot:
 
 
 class SnapshotBackup:
-    """The `BackupSession` of every method."""
+    """The `BackupSession` of SQLite, whatever the method."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class SnapshotBackup:
         self._read_whole = True
 
     def finish(self) -> BackupSummary:
-        """Wait for the counts. Raises `Incomplete`, or what SQLite found wrong with a table."""
+        """Wait for the row counts. Raises `Incomplete`, or SQLite's error for a damaged table."""
         if not self._read_whole:
             raise Incomplete(f"{MEMBER} was not read to its end")
         inventory = self._await_inventory()
@@ -99,10 +99,12 @@ class SnapshotBackup:
 
 
 @contextmanager
-def counting(connection: sqlite3.Connection, budget_bytes: int) -> Iterator[Future[Inventory]]:
-    """Take the inventory in a thread, on the connection whose transaction fixes the state.
+def count_in_thread(
+    connection: sqlite3.Connection, budget_bytes: int
+) -> Iterator[Future[Inventory]]:
+    """Take the inventory in a thread, on the connection whose transaction is the snapshot.
 
-    The connection must be left alone meanwhile. Leaving early interrupts the thread.
+    Nothing else may use the connection meanwhile. Leaving early interrupts the thread.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="sqlite-count") as executor:
         future = executor.submit(take_inventory, connection, budget_bytes)

@@ -1,4 +1,4 @@
-"""The ways to fix one state of a live database. Each yields a `FileSnapshot` and undoes itself."""
+"""The methods of taking a snapshot of a live database, as context managers of a `FileSnapshot`."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class Method(StrEnum):
 def snapshot_by_wal(
     source: SourceFile, progress: Progress, staging: Path | None
 ) -> Iterator[FileSnapshot]:
-    """Pages from file and log under a read transaction: any writer goes on, nothing is staged.
+    """Take a snapshot by a read transaction: writers go on, and nothing is staged.
 
-    `walindex.begin_read` says why what is read is one state. Counting happens in the same
-    transaction, so inventory and pages agree exactly.
+    Pages are read from file and log; `walindex.begin_read` says why they are one state. Rows are
+    counted in the same transaction, so inventory and pages agree exactly.
     """
     refuse_network(source.path)
     with ExitStack() as stack:
@@ -77,11 +77,11 @@ def snapshot_by_wal(
 def snapshot_by_copy(
     source: SourceFile, progress: Progress, staging: Path | None
 ) -> Iterator[FileSnapshot]:
-    """Take a snapshot of the file alone under a write lock: writers wait all the time.
+    """Take a snapshot of the file alone under a write lock: writers wait until the backup ends.
 
-    The lock proves that the file does not change. Raises `ServerBusy` if the lock cannot be had
-    within a second, or if a log holds pages that the file lacks. A hot journal cannot be left:
-    SQLite rolled it back when it was opened.
+    The lock proves that the file does not change. Raises `ServerBusy` if it is not acquired within
+    a second, or if a log holds pages that the file lacks. There is no hot journal: SQLite rolled it
+    back when the database was opened.
     """
     with ExitStack() as stack:
         connection = stack.enter_context(live_connection(source.path))
@@ -109,9 +109,9 @@ def snapshot_by_online_backup(
 ) -> Iterator[FileSnapshot]:
     """Take a snapshot by the online backup API into a staging file, under one read transaction.
 
-    Without that transaction a step that meets a commit starts the copy anew: with a writer at 20
-    commits a second a 58 MB database never ended. With it no state but one is ever seen. In
-    rollback-journal modes a writer waits until the staging file is written, not for the upload.
+    Without that transaction a commit makes the next step start the copy anew: with a writer at 20
+    commits a second a 58 MB database never ended. In rollback-journal modes a writer waits until
+    the staging file is written, not for the upload.
     """
 
     def copy(connection: sqlite3.Connection, target: Path) -> None:

@@ -1,6 +1,6 @@
-"""The write-ahead log file: which frame holds the newest version of each page of one state.
+"""The write-ahead log file: the frame with the newest version of each page of one state.
 
-Layout: https://sqlite.org/fileformat2.html section 4. Reads only; knows no locks.
+Layout: https://sqlite.org/fileformat2.html section 4. The file is only read, and never locked.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ VERIFY_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """Newest page versions of one state: page number (from 1) to byte offset in the log.
+    """The newest page versions of one state: page number (from 1) to byte offset in the log.
 
     Memory is bounded by the log's size: about 100 bytes for each changed page.
     """
@@ -39,8 +39,8 @@ class Overlay:
 class WalState:
     """A committed state: the first `frames` frames of the log's generation `salts`.
 
-    `pages` and `checksums` are those of the last frame, as the WAL index describes it. `complete`:
-    the checkpointer has copied all of them to the database file.
+    `pages`, the size of the database, and `checksums` are those of the last frame, as the WAL index
+    has them. If `complete`, a checkpoint has copied all frames to the database file.
     """
 
     frames: int
@@ -51,7 +51,7 @@ class WalState:
 
     @property
     def position(self) -> str:
-        """Generation and frame, as log shipping would count them."""
+        """The generation and the frame."""
         return f"{self.salts.hex()}:{self.frames}"
 
 

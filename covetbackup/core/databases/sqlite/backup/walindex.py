@@ -23,7 +23,7 @@ _TRIES = 1000
 
 
 def begin_read(connection: sqlite3.Connection, shm: int) -> WalState:
-    """Start a read transaction on `connection` and tell exactly which state it sees.
+    """Begin a read transaction on `connection` and return exactly the state that it sees.
 
     SQLite takes a private copy of the shared header when the transaction starts and says nothing
     about it. If the header was the same before and after, that copy is it: headers never repeat
@@ -34,11 +34,11 @@ def begin_read(connection: sqlite3.Connection, shm: int) -> WalState:
       taken when everything is back-filled, and back-fill never decreases within a generation). So
       the WAL is not restarted, these frames stay where they are, and no checkpoint copies a frame
       beyond them into the database file.
-    - `complete`: the database file alone is the state and nobody changes it. Either mark 0 is
+    - `complete`: the database file alone is the state and does not change. Either mark 0 is
       held, which a checkpoint needs exclusively before it writes anything; or a mark at or below
       `frames` is, all of which is copied, so nothing is left that a checkpoint may copy. The WAL
       may be restarted under mark 0, which is why it must not be read then.
-    Raises `ServerBusy` when the header would not hold still.
+    Raises `ServerBusy` if the header changes at every attempt.
     """
     for _ in range(_TRIES):
         before = os.pread(shm, _HEADER_BYTES, 0)
@@ -51,7 +51,9 @@ def begin_read(connection: sqlite3.Connection, shm: int) -> WalState:
         if after == block[: 2 * _HEADER_BYTES] == before + before and _valid(before):
             return _state(before, _BACKFILL.unpack_from(block, 2 * _HEADER_BYTES)[0])
         connection.execute("ROLLBACK")
-    raise ServerBusy("the WAL index never held still", "is the writer overloaded? try again")
+    raise ServerBusy(
+        "the WAL index changed at every attempt", "is the writer overloaded? try again"
+    )
 
 
 def log_state(shm: int) -> WalState:

@@ -17,7 +17,7 @@ _AUTO_VACUUM = {"0": "none", "1": "full", "2": "incremental"}
 
 
 def take_inventory(connection: sqlite3.Connection, budget_bytes: int | None) -> Inventory:
-    """Tables, sequences, objects by kind and settings of `connection`'s main database.
+    """Return the inventory of `connection`'s main database.
 
     Row counts are exact if the database is not larger than `budget_bytes` (None: always);
     otherwise large tables carry an estimate. Raises `sqlite3.Error`, for example for damage.

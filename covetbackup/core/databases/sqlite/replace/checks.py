@@ -15,22 +15,22 @@ from covetbackup.core.errors import CovetError
 from covetbackup.core.text import size_text
 
 
-def checks(path: Path) -> Iterator[Check]:
-    """Yield the checks whether the existing file can be replaced, and which users it has."""
+def check_replacement(path: Path) -> Iterator[Check]:
+    """Yield the checks whether a file can be replaced, and which programs have it open."""
     try:
         swap.refuse_irreplaceable(path)
     except CovetError as error:
         yield failed("Name", error)
         return
-    kept = swap.free_retained_path(path, datetime.now(UTC)).name
+    retained = swap.free_retained_path(path, datetime.now(UTC)).name
     size = size_text(path.stat().st_size)
-    detail = f"{path.name} exists ({size}); it will be retained as {kept}, or later."
+    detail = f"{path.name} exists ({size}); it will be retained as {retained}, or later."
     yield Check(Level.PASS, "Name", detail)
     yield _live_sessions(path)
 
 
 def _live_sessions(path: Path) -> Check:
-    found = programs_in(path)
+    found = open_sessions(path)
     if not found:
         detail = f"No program that can be seen from here has {path.name} open."
         return Check(Level.PASS, "Live sessions", detail)
@@ -43,8 +43,8 @@ def _live_sessions(path: Path) -> Check:
     return Check(Level.WARNING, "Live sessions", detail, fix)
 
 
-def programs_in(path: Path) -> list[Session]:
-    """Who has the file open, as far as this user may see; never this process itself."""
+def open_sessions(path: Path) -> list[Session]:
+    """Return the programs that have the file open and that this user may see, without this one."""
     found = []
     for process in psutil.process_iter(["username", "name", "create_time", "open_files"]):
         files = process.info["open_files"] or ()

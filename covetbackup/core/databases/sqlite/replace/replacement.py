@@ -1,4 +1,4 @@
-"""Replacing SQLite files of a folder."""
+"""The replacement of SQLite files of a folder."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from covetbackup.core.databases.retained import Session
 from covetbackup.core.databases.sqlite.replace import swap
-from covetbackup.core.databases.sqlite.replace.checks import programs_in
+from covetbackup.core.databases.sqlite.replace.checks import open_sessions
 from covetbackup.core.errors import DatabaseUnavailable
 
 
 class SqliteReplacement:
-    """A `Replacement`: a file keeps all that is in it. `path_of` is as for `SqliteTarget`."""
+    """The `Replacement` of files in a folder. `path_of` is as for `SqliteTarget`."""
 
     def __init__(self, folder: Path, path_of: Callable[[str], Path]) -> None:
         self._folder = folder
@@ -23,7 +23,7 @@ class SqliteReplacement:
         swap.refuse_irreplaceable(self._path_of(name))
 
     def sessions(self, name: str) -> list[Session]:
-        return programs_in(self._path_of(name))
+        return open_sessions(self._path_of(name))
 
     def identity(self, name: str) -> str | None:
         return swap.identity_of(self._path_of(name))

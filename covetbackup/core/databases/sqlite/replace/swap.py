@@ -1,7 +1,7 @@
-"""Putting one file in another's place by rename, while a lock keeps everybody out of both.
+"""The swap of two database files by rename, under SQLite's exclusive lock on both.
 
-All that was committed to the old database is in its file before it moves, so that it needs no log
-or journal beside it under its new name, and none of them is left to be taken for the new one's.
+All that was committed to the old database is in its file before the rename, so that it needs no log
+or journal beside it under its new name, and none is left that SQLite would take for the new one's.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def refuse_irreplaceable(target: Path) -> None:
         ) from error
     if not stat.S_ISREG(status.st_mode):
         raise BadSetting(f"{target} is a link or no regular file", "name the database file itself")
-    with _one_at_a_time(target.parent):
+    with _lock_folder(target.parent):
         _drop_aliases(target)
     if os.lstat(target).st_nlink > 1:
         raise BadSetting(
@@ -97,7 +97,7 @@ def swap(target: Path, incoming: Path, retained_as: Path) -> None:
     with (
         _exclusive_lock(target) as status,
         _exclusive_lock(incoming),
-        _one_at_a_time(target.parent),
+        _lock_folder(target.parent),
     ):
         _copy_ownership(incoming, status)
         _link(target, retained_as)
@@ -114,14 +114,15 @@ def swap(target: Path, incoming: Path, retained_as: Path) -> None:
 def was_swapped(target: Path, retained_as: Path) -> bool:
     """Return whether `retained_as` is the old database.
 
-    A second name of the target itself, which a killed swap leaves, is removed: writing to one file
-    by two names destroys it.
+    If it is a second name of the target itself, which a killed swap leaves, it is removed: writing
+    to one file by two names destroys it.
     """
-    with _one_at_a_time(target.parent):
+    with _lock_folder(target.parent):
         return _drop_alias(target, retained_as)
 
 
 def _drop_alias(target: Path, retained_as: Path) -> bool:
+    """Remove `retained_as` if it is a second name of `target`; return whether it is a file."""
     try:
         retained = os.lstat(retained_as)
         if os.path.samestat(retained, os.lstat(target)):
@@ -133,10 +134,10 @@ def _drop_alias(target: Path, retained_as: Path) -> bool:
 
 
 def identity_of(path: Path) -> str | None:
-    """Return what stays the same when the file is renamed.
+    """Return the identity of a file, which a rename does not change.
 
-    None if there is no file, "" if it is not known: without its birth time a file cannot be told
-    from a later one with its inode.
+    It is None if there is no file, "" if it is not known: without its birth time a file cannot be
+    told from a later one with its inode.
     """
     try:
         status = os.lstat(path)
@@ -147,9 +148,9 @@ def identity_of(path: Path) -> str | None:
 
 
 def find_by_identity(folder: Path, identity: str) -> str | None:
-    """Return the name that the file of that identity has in `folder` now.
+    """Return the current name in `folder` of the file with this identity.
 
-    None if it is not there, or was never known.
+    None if it is not there, or its identity is not known.
     """
     if not identity:
         return None
@@ -158,7 +159,7 @@ def find_by_identity(folder: Path, identity: str) -> str | None:
 
 
 def drop_retained(path: Path) -> None:
-    """Remove a kept database that nobody uses. Raises `ServerBusy`, `DatabaseError`."""
+    """Remove a retained database that is not in use. Raises `ServerBusy`, `DatabaseError`."""
     with _exclusive_lock(path):
         _remove_sidecars(path)
         path.unlink()
@@ -167,11 +168,11 @@ def drop_retained(path: Path) -> None:
 
 @contextmanager
 def _exclusive_lock(path: Path) -> Iterator[os.stat_result]:
-    """While inside, nobody else can read or write the database, and its file holds all of it.
+    """Hold SQLite's exclusive lock on a database; its file then holds all that was committed.
 
-    The lock of SQLite itself, so that no program that uses the file is overlooked that holds one:
-    in WAL mode every program that has it open does. SQLite removes `-wal` when the last connection
-    closes, but not that of a file which was renamed meanwhile (`databaseIsUnmoved`).
+    The lock is refused while another program holds one: in WAL mode every program that has the
+    file open does. SQLite removes `-wal` when the last connection closes, but not that of a file
+    which was renamed meanwhile (`databaseIsUnmoved`).
     """
     uri = open_uri(path, mode="rw")
     with translated(path), closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)) as db:
@@ -203,7 +204,7 @@ def _log_bytes(path: Path) -> int:
 
 
 def _copy_ownership(path: Path, old: os.stat_result) -> None:
-    """Who could use the old database can use the new one."""
+    """Give the file `path` the owner, group and mode of the old one."""
     try:
         new = os.lstat(path)
         if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
@@ -225,7 +226,7 @@ def _link(target: Path, retained_as: Path) -> None:
         raise TargetNotEmpty(f"{retained_as} appeared during the restore") from error
     except OSError as error:
         raise DatabaseError(
-            f"{target} cannot be kept as {retained_as.name}: {error.strerror}",
+            f"{target} cannot be retained as {retained_as.name}: {error.strerror}",
             "does the file system support hard links? restore under a new name",
         ) from error
 
@@ -236,15 +237,18 @@ def _remove_sidecars(path: Path) -> None:
 
 
 def _drop_aliases(target: Path) -> None:
-    """What an exchange that was killed halfway left: see `was_swapped`."""
+    """Remove the second names that killed swaps left, see `was_swapped`."""
     for path in target.parent.glob("*_replaced_*"):
         _drop_alias(target, path)
 
 
 @contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Between link and rename the old file's second name is all that will be left of it: nobody
-    may take it for a leaving then. The lock dies with its holder."""
+def _lock_folder(folder: Path) -> Iterator[None]:
+    """Let one swap at a time run in `folder`.
+
+    Between link and rename the old file's second name is all that will be left of it, and must not
+    be removed as one that a killed swap left. The lock ends with the process.
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         disk.lock(descriptor)

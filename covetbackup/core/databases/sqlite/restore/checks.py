@@ -43,14 +43,14 @@ def file_system(folder: Path) -> list[Check]:
     """Return a warning for each thing that the file system of `folder` cannot do."""
     try:
         found = disk.shortcomings(folder)
-    except OSError:  # said by the check whether it can be written
+    except OSError:  # the check whether it can be written tells it
         return []
     return [Check(Level.WARNING, "File system", as_sentence(text)) for text in found]
 
 
 def _name(path_of: Callable[[str], Path], wanted: CheckInput) -> Iterator[Check]:
     if wanted.request.replace:
-        yield from replace_checks.checks(path_of(wanted.request.database))
+        yield from replace_checks.check_replacement(path_of(wanted.request.database))
         return
     try:
         refuse_taken(path_of(wanted.request.database))

@@ -1,6 +1,6 @@
-"""Restore to a path: a scratch file beside it is filled, checked, and then linked or swapped.
+"""Restores of a file: a scratch file beside the target is filled, checked and published.
 
-A new target is linked into place; an existing one is replaced (`replace`).
+It is published by a hard link if the target is new, and by a swap (`replace.swap`) otherwise.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ _SIDECARS = ("", *swap.SIDECARS)
 
 @contextmanager
 def open_restore(
-    target: Path, progress: Progress, *, is_replaced: bool = False
+    target: Path, progress: Progress, *, replace: bool = False
 ) -> Iterator[RestoreToFile]:
     """Open a session that fills a scratch file in the directory of `target` (the same file system).
 
     Raises `TargetNotEmpty`, `AccessRefused`, `BadSetting` if the directory is missing. Leaving
     without `commit` removes the scratch file; after `kill -9` it stays for `cleanup_scratch`.
     """
-    retained_as = _kept_as(target) if is_replaced else None
+    retained_as = _retained_path(target) if replace else None
     if retained_as is None:
         refuse_taken(target)
     scratch = target.with_name(f"{RESTORE_PREFIX}{secrets.token_hex(8)}")
@@ -63,7 +63,7 @@ def open_restore(
             _unlink(scratch)
 
 
-def _kept_as(target: Path) -> Path:
+def _retained_path(target: Path) -> Path:
     swap.refuse_irreplaceable(target)
     return swap.free_retained_path(target, datetime.now(UTC))
 
@@ -79,8 +79,8 @@ def refuse_taken(target: Path) -> None:
 class RestoreToFile:
     """The `RestoreSession` of a file.
 
-    The restored file has mode 0600: a backup does not record other readers. One that replaces
-    another has the owner and mode of that.
+    A new file has mode 0600: a backup does not record modes. One that replaces another gets the
+    owner and mode of that.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class RestoreToFile:
     ) -> None:
         self.resolved: ResolvedSelection | None = None
         self.retained_as = retained_as.name if retained_as else ""
-        self._kept_as = retained_as
+        self._retained_path = retained_as
         self._target = target
         self._scratch = scratch
         self._file = file
@@ -106,15 +106,15 @@ class RestoreToFile:
         return one_by_one(members)
 
     def sink(self, piece: MemberRange, progress: Progress) -> Sink:
-        """Takes `main.sqlite`, once. Raises `BadSetting` for another member."""
+        """Return the sink for `main.sqlite`, once. Raises `BadSetting` for another member."""
         if piece.member != MEMBER or self._received:
             raise BadSetting(f"{piece.member} does not belong to a SQLite backup, or came twice")
         return _ScratchSink(self._scratch, self._file.fileno(), self._mark_received)
 
     def inventory(self) -> Inventory:
-        """Prove the scratch file whole and count every row. Raises `Incomplete`.
+        """Prove that the scratch file is whole and count every row. Raises `Incomplete`.
 
-        Foreign keys that lead nowhere are noted, not refused: SQLite allows them by default.
+        Rows that violate a foreign key are noted, not refused: SQLite allows them by default.
         """
         self._require_received()
         prove_length(self._scratch)
@@ -127,23 +127,23 @@ class RestoreToFile:
         return inventory
 
     def commit(self) -> None:
-        """Publish under the target's name, durably and without ever losing anything.
+        """Publish the scratch file under the target's name, durably.
 
         Raises `TargetNotEmpty`, `Incomplete`, `DatabaseError`. Crash safe: a file of the target's
         name exists only when it is whole and on disk.
         """
         if not self._proven:
             self.inventory()
-        if self._kept_as is None:
+        if self._retained_path is None:
             refuse_taken(self._target)
         _note_shortcomings(self._target.parent, self._progress)
         # Before it has its name: closing later would drop the locks of others in this process
         # that have opened the new database already, see `fd_cache`.
         self._file.close()
-        if self._kept_as is None:
+        if self._retained_path is None:
             _publish(self._scratch, self._target)
         else:
-            swap.swap(self._target, self._scratch, self._kept_as)
+            swap.swap(self._target, self._scratch, self._retained_path)
 
     def _mark_received(self) -> None:
         self._received = True
@@ -208,7 +208,7 @@ def _publish(scratch: Path, target: Path) -> None:
 
 
 def _note_shortcomings(folder: Path, progress: Progress) -> None:
-    with suppress(OSError):  # what matters of it is met, and said, where it is needed
+    with suppress(OSError):  # a shortcoming that matters fails where it is needed
         for sentence in disk.shortcomings(folder):
             progress.note(f"{folder}: {sentence}")
 

@@ -1,7 +1,7 @@
-"""Scratch directories and files that a killed process leaves behind at worst for the next sweep.
+"""Scratch directories and files, and the cleanup of those that killed processes left.
 
-Each is locked with flock(2) while it is in use, so that a sweep can tell the dead from the
-living; unlike POSIX locks these belong to the descriptor, and die with the process.
+Each is locked with flock(2) while it is in use, so that a cleanup can tell which are abandoned;
+unlike POSIX locks these belong to the descriptor, and end with the process.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def staging_directory(parent: Path | None, needed_bytes: int) -> Iterator[Path]:
 
 
 def require_room(directory: Path, needed_bytes: int) -> None:
-    """Raise `StorageFull` if `directory` has no space for `needed_bytes`, `OSError`."""
+    """Raise `StorageFull` if `directory` has no space for `needed_bytes`. Raises `OSError`."""
     free = shutil.disk_usage(directory).free
     if free < needed_bytes + _RESERVE_BYTES:
         raise StorageFull(
@@ -64,10 +64,11 @@ def require_room(directory: Path, needed_bytes: int) -> None:
 
 
 def cleanup_scratch(directory: Path, before: datetime) -> list[Path]:
-    """Remove what killed backups, checks and restores left in `directory`; returns what went.
+    """Remove what killed backups, checks and restores left in `directory`, and return the paths.
 
-    Only entries with our prefixes, last changed before `before` (so that one just being made is
-    left alone) and locked by nobody. Never raises for an entry that goes away meanwhile.
+    These are entries with our prefixes that were last changed before `before` and are not locked;
+    one that is created now is locked a moment later. Never raises for an entry that disappears
+    meanwhile.
     """
     removed: list[Path] = []
     for path in sorted(directory.iterdir()):
@@ -94,7 +95,7 @@ def cleanup_folder(place: Path, before: datetime) -> list[str]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise AccessRefused(
-            f"{folder} cannot be swept: {reason}", "run the sweep as the user that restored"
+            f"{folder} cannot be cleaned up: {reason}", "run the cleanup as the user that restored"
         ) from error
 
 
@@ -104,14 +105,14 @@ def _is_abandoned(path: Path, before: datetime) -> bool:
         if status.st_mtime >= before.timestamp():
             return False
         if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
-            # Died between publishing and removing the scratch name: opening and closing it
-            # would drop this process's locks on the restored database, see `held`.
+            # Killed between publishing and removing the scratch name: opening and closing it
+            # would drop this process's locks on the restored database, see `fd_cache`.
             return True
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return False
     try:
-        # Where there are no locks, nobody can tell the dead from the living: nothing is removed.
+        # Where there are no locks, abandoned entries cannot be told: nothing is removed.
         return disk.lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):

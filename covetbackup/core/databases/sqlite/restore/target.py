@@ -33,8 +33,8 @@ class SqliteTarget:
         return True
 
     def cleanup(self, before: datetime, say: Callable[[str], None]) -> list[str]:
-        # A restore that begins at this moment locks its file right after making it: whatever is
-        # older than this pause is locked if its process is alive to hold it.
+        # A restore that begins at this moment locks its file right after creating it: a file that
+        # is older than this pause is locked if its process is alive.
         time.sleep(max(0.0, _PAUSE_SECONDS - (datetime.now(UTC) - before).total_seconds()))
         try:
             return [path.name for path in cleanup_scratch(self._folder, before)]

@@ -1,4 +1,4 @@
-"""Opening SQLite files, and saying in our own errors what SQLite says in its own."""
+"""Connections to SQLite files, and SQLite's errors as our own."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def require_sqlite() -> None:
 
 @contextmanager
 def live_connection(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a connection to a database that others use; it takes part in their locking.
+    """Open a connection to a database in use; it takes part in the locking of the others.
 
     Opened for reading and writing although nothing is written through it: SQLite then rolls back a
     hot journal as any next user would, and as the last to leave removes `-wal` and `-shm` again. A
@@ -83,7 +83,7 @@ def pragma(connection: sqlite3.Connection, name: str) -> str:
 
 @contextmanager
 def reporting(connection: sqlite3.Connection, progress: Progress) -> Iterator[None]:
-    """While inside, long statements tell `progress` that they live, and end when it says so."""
+    """Let long statements report to `progress` while they run, and end when it is cancelled."""
     cancelled: list[Cancelled] = []
 
     def tick() -> int:
@@ -97,7 +97,7 @@ def reporting(connection: sqlite3.Connection, progress: Progress) -> Iterator[No
     try:
         yield
     except sqlite3.OperationalError:
-        # SQLite reports only "interrupted"; the operator's reason is the one kept here.
+        # SQLite reports only "interrupted"; this has the operator's reason.
         if cancelled:
             raise cancelled[0] from None
         raise
@@ -107,7 +107,7 @@ def reporting(connection: sqlite3.Connection, progress: Progress) -> Iterator[No
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn `sqlite3.Error` into the engine's errors about `path`."""
+    """Raise errors of `sqlite3` as the engine's own, about `path`."""
     try:
         yield
     except sqlite3.Error as error:

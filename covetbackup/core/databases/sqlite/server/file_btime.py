@@ -1,4 +1,4 @@
-"""Birth times of files, which Python does not tell on Linux: `statx` of the C library does.
+"""Birth times of files, which Python does not return on Linux: `statx` of the C library does.
 
 An inode number is given to the next file as soon as one is removed (ext4 takes the lowest that is
 free), so that device and inode alone take another file for the one that was there.

@@ -1,4 +1,4 @@
-"""The SQLite files in a folder: which there are, and whether they can be opened."""
+"""Discovery of the SQLite files in a folder, and the test whether they can be opened."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ _INSPECT_SECONDS = 2.5
 
 
 def discover(folder: Path, path_of: Callable[[str], Path]) -> Discovered:
-    """Return the SQLite files in `folder`, without links and what `path_of` does not allow.
-    Raises `DatabaseUnavailable` if it cannot be listed."""
+    """Return the SQLite files in `folder`, without links and files that `path_of` does not allow.
+
+    Raises `DatabaseUnavailable` if it cannot be listed.
+    """
     try:
-        found = [_look_at(folder / name, path_of) for name in sorted(os.listdir(folder))]
+        found = [_inspect(folder / name, path_of) for name in sorted(os.listdir(folder))]
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DatabaseUnavailable(
@@ -38,7 +40,10 @@ def discover(folder: Path, path_of: Callable[[str], Path]) -> Discovered:
 def probe_files(
     found: Discovered, probe: Callable[[str], Probe], wanted: Callable[[str], bool]
 ) -> ServerProbe:
-    """Return what opening the `wanted` ones of the files `found` tells, each with `probe`."""
+    """Open those of the files `found` that are `wanted`, each by `probe`; return the result.
+
+    No more are opened when 2.5 s have passed.
+    """
     fix = "let the worker's user read it, or rename it"
     checks = [
         Check(Level.FAIL, "A file cannot be used", problem, fix) for problem in found.unusable
@@ -57,9 +62,8 @@ def probe_files(
     return ServerProbe(version, version, len(found.databases), inspected, tuple(checks))
 
 
-def _look_at(path: Path, path_of: Callable[[str], Path]) -> FoundDatabase | str | None:
-    """Return the database at `path`, why what looks like one cannot be used, or None for other
-    files."""
+def _inspect(path: Path, path_of: Callable[[str], Path]) -> FoundDatabase | str | None:
+    """Return the database at `path`, the reason why it cannot be used, or None for other files."""
     if path.is_symlink() or not path.is_file() or not _is_allowed(path, path_of):
         return None
     shown = path.name.encode(errors="backslashreplace").decode()[:200]

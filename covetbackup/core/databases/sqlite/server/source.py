@@ -1,4 +1,4 @@
-"""The database file of a backup: whether it can be read safely, and is the same file later."""
+"""The database file of a backup: whether it can be read, and is still the same file later."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOUNTS = Path("/proc/self/mountinfo")
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A database file as it was found: path, and the inode behind it."""
+    """A database file: its path, and the inode that the path led to."""
 
     path: Path
     device: int
@@ -39,7 +39,7 @@ class SourceFile:
 
 
 def find_source(path: Path) -> SourceFile:
-    """Look at `path` without opening it: see `held` for why. Raises `DatabaseUnavailable`."""
+    """Inspect `path` without opening it, see `fd_cache` for why. Raises `DatabaseUnavailable`."""
     try:
         # SQLite names -wal and -shm after the file behind a symbolic link, so we must too.
         path = path.resolve(strict=True)

@@ -51,9 +51,9 @@ def checked_path(path: Path) -> Path:
 
 
 def open_uri(path: Path, **parameters: str) -> str:
-    """Return the `file:` URI of `path`: quotes, `?`, `#`, `%` and line ends in a name stay names.
+    """Return the `file:` URI of `path`, with special characters of the name quoted.
 
-    https://sqlite.org/uri.html; bytes that are no UTF-8 are quoted as they are on disk.
+    See https://sqlite.org/uri.html; bytes that are no UTF-8 are quoted as they are on disk.
     """
     query = "&".join(f"{name}={quote(value)}" for name, value in parameters.items())
     return f"file://{quote_from_bytes(os.fsencode(path))}?{query}"

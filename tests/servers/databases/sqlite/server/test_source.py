@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from covetbackup.core.databases.base import BackupOptions
-from covetbackup.core.databases.sqlite.backup.session import counting
+from covetbackup.core.databases.sqlite.backup.session import count_in_thread
 from covetbackup.core.databases.sqlite.engine import Method, SqliteEngine
 from covetbackup.core.databases.sqlite.restore import staging
 from covetbackup.core.errors import (
@@ -175,7 +175,7 @@ def test_cancelling_interrupts_the_counting_of_rows() -> None:
             return super().execute(endless if "count(*) FROM" in sql else sql, *rest)
 
     with closing(sqlite3.connect(":memory:", check_same_thread=False, factory=Slow)) as db:
-        with pytest.raises(Cancelled), counting(db, 1 << 30) as inventory:
+        with pytest.raises(Cancelled), count_in_thread(db, 1 << 30) as inventory:
             raise Cancelled
     assert isinstance(inventory.exception(), sqlite3.OperationalError)
 
