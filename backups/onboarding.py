@@ -14,7 +14,7 @@ from django.utils import timezone
 from backups import engine_factory, secrets
 from backups.discovery import is_included
 from backups.models import Database, Repository, Server
-from backups.repository_check import Step, check_storage
+from backups.repository_check import CheckStep, check_storage
 from backups.timeout import run_with_timeout
 from covetbackup.access.models import Team
 from covetbackup.core.errors import (
@@ -92,7 +92,7 @@ def _end_default(row: Repository) -> None:
     row.team.repositories.filter(is_default=True).update(is_default=False)
 
 
-def check_repository(row: Repository) -> list[Step]:
+def check_repository(row: Repository) -> list[CheckStep]:
     """Open the repository, then write, read, list and delete a small object; return the steps.
 
     The row records the problem. If the test could not begin, that is the only step.
@@ -104,14 +104,14 @@ def check_repository(row: Repository) -> list[Step]:
             PATIENCE_SECONDS, lambda: _steps(storage, row.name, expected), late=_late(row)
         )
     except CovetError as error:
-        steps = [Step("Open the repository", 0, error.message, error.hint, error.details)]
+        steps = [CheckStep("Open the repository", 0, error.message, error.hint, error.details)]
     row.problem = next((step.problem for step in steps if step.problem), "")
     row.checked_at = timezone.now()
     row.save(update_fields=["problem", "checked_at"])
     return steps
 
 
-def _steps(storage: Storage, name: str, expected: str) -> list[Step]:
+def _steps(storage: Storage, name: str, expected: str) -> list[CheckStep]:
     opened = BackupRepository.open(storage, name=name)
     if expected and opened.id != expected:
         raise BadSetting(

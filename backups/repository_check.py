@@ -20,7 +20,7 @@ _SIZE = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class CheckStep:
     """One thing tried: how long it took, and what was wrong ("" if nothing)."""
 
     title: str
@@ -36,7 +36,7 @@ class Step:
         return "fail" if self.problem else "warning" if self.warning else "pass"
 
 
-def check_storage(storage: Storage) -> list[Step]:
+def check_storage(storage: Storage) -> list[CheckStep]:
     """Return the steps in order, up to the first that failed; what was written is deleted."""
     name, data = f"{FOLDER}{os.urandom(16).hex()}", os.urandom(_SIZE)
     todo: list[tuple[str, Callable[[], None]]] = [
@@ -44,7 +44,7 @@ def check_storage(storage: Storage) -> list[Step]:
         ("Read it back and compare", lambda: _compare(storage, name, data)),
         ("Find it in the listing", lambda: _find(storage, name)),
     ]
-    steps: list[Step] = []
+    steps: list[CheckStep] = []
     for title, act in todo:
         steps.append(_timed(title, act))
         if steps[-1].problem:
@@ -56,18 +56,18 @@ def check_storage(storage: Storage) -> list[Step]:
     return steps
 
 
-def _warnings(storage: Storage) -> list[Step]:
+def _warnings(storage: Storage) -> list[CheckStep]:
     """What works, though not as well as elsewhere: one step for each."""
-    return [Step("File system", 0, warning=text) for text in shortcomings(storage)]
+    return [CheckStep("File system", 0, warning=text) for text in shortcomings(storage)]
 
 
-def _timed(title: str, act: Callable[[], None]) -> Step:
+def _timed(title: str, act: Callable[[], None]) -> CheckStep:
     started = time.monotonic()
     try:
         act()
     except CovetError as error:
-        return Step(title, _since(started), error.message, error.hint, error.details)
-    return Step(title, _since(started))
+        return CheckStep(title, _since(started), error.message, error.hint, error.details)
+    return CheckStep(title, _since(started))
 
 
 def _since(started: float) -> int:

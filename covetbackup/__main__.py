@@ -1,4 +1,4 @@
-"""`covetbackup`, `python -m covetbackup`: the dashboard's commands (`covetbackup help`)."""
+"""The program `covetbackup`, also `python -m covetbackup`: the dashboard's commands."""
 
 from __future__ import annotations
 

@@ -8,6 +8,8 @@ from django.apps import AppConfig
 
 
 class Project(AppConfig):
+    """The app of the project itself."""
+
     name = "covetbackup"
     label = "covetbackup"
     verbose_name = "CovetBackup"

@@ -1,4 +1,4 @@
-"""What stands above the databases on the overview: workers, servers and restores."""
+"""Problems that the overview shows above the databases: of workers, servers and restores."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ _LOOKED_AT = 500
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """One thing that needs attention; `subject` is a link if there is a `url`. `tone` is "bad" for
-    what keeps backups or restores from working, else "warn"."""
+    """A problem that needs attention; `subject` is a link if there is a `url`.
+
+    `tone` is "bad" for what keeps backups or restores from working, else "warn".
+    """
 
     tone: str
     subject: str
@@ -37,11 +39,12 @@ class Concern:
 
     @property
     def picture(self) -> str:
+        """The icon."""
         return "bad" if self.tone == "bad" else "warn"
 
 
 def concerns_of(user: User, now: datetime) -> list[Concern]:
-    """All of them that `user` may know, the worst first."""
+    """Return all problems that `user` may see, the worst first."""
     found = [*_workers(user, now), *_servers(user), *_restores(user, now)]
     return sorted(found, key=lambda concern: concern.tone)
 

@@ -1,7 +1,7 @@
-"""What `covetbackup check` says about wrong settings: each with an id and what to do about it.
+"""System checks of `covetbackup check` for wrong settings: each with an id and a hint.
 
-Errors keep commands from running. What only hampers (secrets locked, no client programs here) is a
-warning: the dashboard has to start, or nobody could see what is wrong.
+Errors keep commands from running. A fault that only hampers (secrets locked, no client programs
+here) is a warning: the dashboard has to start, or its pages could not show what is wrong.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """What was asked for: its value, or the default that stands in; no password is in it."""
+    """A variable that was read: its value, or its default; no password is in it."""
 
     name: str
     value: str
@@ -41,7 +41,7 @@ class Environment:
     """Of every variable that was asked for."""
 
     def variables(self) -> list[Variable]:
-        """Every variable that was asked for, by name."""
+        """Return every variable that was read, by name."""
         return [
             Variable(name, without_password(self.values.get(name) or default), name in self.values)
             for name, default in sorted(self.defaults.items())
@@ -52,6 +52,7 @@ class Environment:
         return self.values.get(name, default)
 
     def flag(self, name: str, default: bool = False) -> bool:
+        """Return a variable that is yes or no; other values are a problem."""
         value = self.text(name, "yes" if default else "no").lower()
         if value in ("1", "true", "yes", "on"):
             return True
@@ -75,6 +76,7 @@ class Environment:
         return Path(text).absolute() if text else default
 
     def words(self, name: str, default: str = "") -> list[str]:
+        """Return the words of a variable, which commas separate."""
         return [word.strip() for word in self.text(name, default).split(",") if word.strip()]
 
     def catalog(self, name: str, embedded: Path) -> dict[str, object]:
@@ -99,7 +101,10 @@ class Environment:
         }
 
     def file(self, name: str) -> str:
-        """What the file named by the variable holds, without the line's end: for passwords."""
+        """Return the content of the file that a variable names, without the line end.
+
+        It is for passwords.
+        """
         if not self.text(name):
             return ""
         try:
@@ -122,7 +127,7 @@ class Environment:
 
 
 def without_password(text: str) -> str:
-    """`text` as it may be shown: what stands as a password in an address is left out."""
+    """Return `text` as it may be shown: the password of an address is left out."""
     return re.sub(r"(://[^/@:\s]*:)[^@\s]*@|(password=)[^&\s]*", _blanked, text)
 
 
@@ -132,7 +137,7 @@ def _blanked(found: re.Match[str]) -> str:
 
 def _sqlite(path: Path) -> dict[str, object]:
     # IMMEDIATE matters as much as WAL: a transaction that reads first and writes later fails at
-    # once, whatever the timeout, when somebody else wrote in between.
+    # once, whatever the timeout, when another connection wrote in between.
     pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
     return {
         "ENGINE": "django.db.backends.sqlite3",

@@ -15,16 +15,19 @@ log = logging.getLogger(__name__)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer a request that is not valid."""
     text = "The address or the form that your browser sent is not valid."
     return HttpResponse(_alone(request, "Bad request", text), status=400)
 
 
 def denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer a request that the role does not allow."""
     text = "An owner of your team can give you a role that allows it. This attempt was logged."
     return _page(request, 403, "Your role does not allow this", text)
 
 
 def forged(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Answer a form without its security token."""
     log.warning("refused a form without a valid token: %s path=%s", reason, request.path)
     text = (
         "It was sent without its security token. Go back, reload the page and try again. "
@@ -34,6 +37,7 @@ def forged(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer a request for a page that does not exist."""
     text = "It does not exist, or it belongs to a team that you are not in."
     return _page(request, 404, "Page not found", text)
 

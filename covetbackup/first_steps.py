@@ -1,4 +1,4 @@
-"""What a new installation still has to do before it can be relied on, in the order of doing."""
+"""The steps that a new installation still needs, in order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from restores.models import Restore
 
 @dataclass(frozen=True, slots=True)
 class FirstStep:
-    """`url` is where it is done."""
+    """A step; `url` is the page for it."""
 
     title: str
     why: str
@@ -25,7 +25,7 @@ class FirstStep:
 
 
 def first_steps(user: User) -> list[FirstStep]:
-    """All steps, [] once each is done."""
+    """Return all steps, [] once each is done."""
     good = Backup.objects.visible_to(user).filter(state__in=RESTORABLE_STATES)
     restored = Restore.objects.visible_to(user).filter(job__state=JobState.SUCCEEDED)
     steps = [

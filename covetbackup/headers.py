@@ -27,8 +27,10 @@ POWERFUL = (
 
 
 class SecurityHeaders:
-    """Adds `Content-Security-Policy` from `settings.SECURE_CSP`, which is a directive → sources
-    table as Django 6 takes it, and keeps pages out of shared and disk caches."""
+    """The middleware that sets `Content-Security-Policy`, and keeps pages out of caches.
+
+    `settings.SECURE_CSP` is a table of directives and their sources, as Django 6 takes it.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -1,4 +1,4 @@
-"""Two pages for probes: alive, and ready to serve. They say nothing else to anybody."""
+"""Two pages for probes: alive, and ready to serve. They show nothing else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 @require_safe
 @login_not_required
 def healthz(_request: HttpRequest) -> HttpResponse:
-    """200 while the catalog answers, else 503."""
+    """Answer 200 while the catalog answers, else 503."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -24,7 +24,7 @@ def healthz(_request: HttpRequest) -> HttpResponse:
 @require_safe
 @login_not_required
 def readyz(_request: HttpRequest) -> HttpResponse:
-    """200 when the catalog answers and has all its tables, else 503."""
+    """Answer 200 when the catalog answers and has all its tables, else 503."""
     try:
         executor = MigrationExecutor(connection)
         missing = executor.migration_plan(executor.loader.graph.leaf_nodes())

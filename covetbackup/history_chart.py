@@ -30,14 +30,14 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class HistoryChart:
-    """`summary` says in words what the picture shows."""
+    """A chart of the last days; `summary` is its text."""
 
     bars: tuple[Bar, ...]
     summary: str
 
 
 def charts_of(databases: Iterable[int], now: datetime) -> dict[int, HistoryChart]:
-    """By database; days are those of the visitor's time zone, the last of them is today."""
+    """Return charts by database; days are of the visitor's time zone, the last one is today."""
     ids = list(databases)
     today = timezone.localdate(now)
     days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]

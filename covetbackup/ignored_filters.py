@@ -1,4 +1,4 @@
-"""What of an address is not applied: a list that leaves out a filter in silence shows too much."""
+"""Parameters of an address that are not applied: to ignore a filter silently shows too much."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MOST, _LONGEST = 10, 60
 def ignored(
     given: Mapping[str, str], known: Collection[str] = (), wrong: Collection[str] = ()
 ) -> list[str]:
-    """Each parameter of an address, as "name=value", that is not `known` or has a `wrong` value."""
+    """Return each parameter, as "name=value", that is not `known` or has a `wrong` value."""
     found = [
         f"{name}={value}"[:_LONGEST]
         for name, value in given.items()

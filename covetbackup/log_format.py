@@ -1,4 +1,4 @@
-"""How a line of the log is written: never with row contents of a database."""
+"""The format of log lines, which never hold row contents of a database."""
 
 from __future__ import annotations
 
@@ -11,4 +11,5 @@ class LogFormatter(logging.Formatter):
     """Writes what a driver's error quotes from rows neither in messages nor in tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the line without row contents."""
         return without_rows(super().format(record))

@@ -30,6 +30,7 @@ class ManualCommand(BaseCommand):
     }
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """Return a parser whose help reads like a manual page."""
         kwargs |= {"formatter_class": ManualFormatter, "epilog": epilog(self.manual, self.exits)}
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         parser.description = description(self.manual)

@@ -47,11 +47,14 @@ class Row:
 
     @property
     def needs_attention(self) -> bool:
+        """Whether the verdict is bad or a warning."""
         return self.verdict.tone in (Tone.BAD, Tone.WARN)
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
+    """A number of the overview, with its name and a note."""
+
     name: str
     value: str
     note: str = ""
@@ -77,6 +80,7 @@ class Fleet:
 @require_safe
 @requires(Permission.VIEW)
 def overview(request: HttpRequest) -> HttpResponse:
+    """Show the overview."""
     now = timezone.now()
     context = {"fleet": judge_fleet(request.user, now), "now": now} | _running(request.user)
     return render(request, "overview.html", context)
@@ -86,8 +90,10 @@ def overview(request: HttpRequest) -> HttpResponse:
 @require_safe
 @requires(Permission.VIEW)
 def overview_live(request: HttpRequest) -> HttpResponse:
-    """What runs now; 204 while nothing of it moved. When a job began or ended, all of the page
-    may have changed, and is loaded again."""
+    """Return what runs now; 204 while it has not changed.
+
+    When a job began or ended, all of the page may have changed, and is loaded again.
+    """
     running = _running(request.user)
     if request.GET.get("v") == running["version"]:
         return HttpResponse(status=204)
@@ -111,7 +117,10 @@ def _running(user: User) -> dict[str, object]:
 
 
 def judge_fleet(user: User, now: datetime) -> Fleet:
-    """The verdict over all databases that `user` may see; few queries, whatever their number."""
+    """Return the verdict on all databases that `user` may see.
+
+    It takes few queries, whatever their number.
+    """
     rows = sorted((_row(one) for one in fleet_of(user)), key=lambda row: row.verdict.order)
     tally = tally_of(row.verdict for row in rows)
     issues = [row for row in rows if row.needs_attention]

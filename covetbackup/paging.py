@@ -1,7 +1,8 @@
-"""Pages of a list that cost the same anywhere in it: a cursor holds the sort key of a row, and the
-page is what follows, so that page 1000 reads as few rows as page 1, and a new row moves nothing.
+"""Pages of a list that cost the same anywhere in it.
 
-Knows no models: whoever lists something says by which fields, and has an index of them.
+A cursor holds the sort key of a row, and the page is what follows, so that page 1000 reads as few
+rows as page 1, and a new row moves nothing. No model is known here: the caller names the fields,
+and has an index of them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _Row = TypeVar("_Row", bound=Model)
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[_Row]):
-    """`earlier` and `later` are cursors, "" where there is nothing more."""
+    """A page of a list; `earlier` and `later` are cursors, "" where there is nothing more."""
 
     rows: Sequence[_Row]
     earlier: str
@@ -36,10 +37,10 @@ class Page(Generic[_Row]):
 def page_of(
     rows: QuerySet[_Row], order: Sequence[str], cursor: str = "", *, size: int = PAGE_SIZE
 ) -> Page[_Row]:
-    """The page of `rows` after `cursor`, or before it if it was a page's `earlier`.
+    """Return the page of `rows` after `cursor`, or before it if it was a page's `earlier`.
 
-    `order` names fields, "-" before one for descending, the last of them unique. Rows that are
-    null in one of them come in no page. A cursor that cannot be read shows the first page.
+    `order` names fields, "-" before one for descending, the last of them unique. Rows that are null
+    in one of them are on no page. A cursor that cannot be read shows the first page.
     """
     size = max(1, min(size, MOST))
     backwards, key = _decoded(cursor, len(order))
@@ -62,8 +63,11 @@ def page_of(
 
 
 def unindexed(field: str) -> Coalesce:
-    """`field` in words that no index knows: such a condition is checked on a walk along the index
-    of the order, and does not choose another index whose rows are sorted then."""
+    """Return `field` as an expression that no index has.
+
+    Such a condition is checked on a walk along the index of the order, and does not choose another
+    index whose rows are sorted then.
+    """
     return Coalesce(F(field), F(field))
 
 

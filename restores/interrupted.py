@@ -15,7 +15,7 @@ from backups.models import Server
 from backups.timeout import run_with_timeout
 from covetbackup.core.errors import Conflict, CovetError, DatabaseUnavailable
 from restores.models import Restore
-from restores.result import Leftovers, Stage, TargetContent, stage_of
+from restores.result import Leftovers, ResultStage, TargetContent, stage_of
 
 _LOOK_SECONDS = 30.0
 
@@ -44,7 +44,7 @@ def find_leftovers(restore: Restore) -> Leftovers:
         return Leftovers(TargetContent.NOTHING)
     server, name = restore.target_server, restore.request.database
     late = DatabaseUnavailable(f"{server} did not answer within {_LOOK_SECONDS:.0f} s")
-    may_be_real = stage_of(restore) is Stage.PUBLISHING
+    may_be_real = stage_of(restore) is ResultStage.PUBLISHING
     retained_as = restore.result.get("retained_as", "") if may_be_real else ""
     look = partial(_find_leftovers, server, name, may_be_real, retained_as, timezone.now())
     if restore.request.into_existing:
@@ -70,7 +70,7 @@ def _find_leftovers(
 
 
 def _leftovers_in_existing(restore: Restore) -> Leftovers:
-    if stage_of(restore) is not Stage.PUBLISHING:
+    if stage_of(restore) is not ResultStage.PUBLISHING:
         return Leftovers(TargetContent.NOTHING)
     found = {True: TargetContent.TARGET, False: TargetContent.NOTHING, None: TargetContent.UNKNOWN}
     return Leftovers(found[_was_loaded(restore)])

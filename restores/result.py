@@ -18,7 +18,7 @@ from covetbackup.jobs.models import ACTIVE_STATES, JobState
 from restores.models import Restore
 
 
-class Stage(StrEnum):
+class ResultStage(StrEnum):
     """The stages of a result."""
 
     NONE = ""
@@ -113,7 +113,7 @@ class Summary:
         """The number of rows as text."""
         return f"{self.rows:,}"
 
-    def to_json(self, stage: Stage) -> dict[str, Any]:
+    def to_json(self, stage: ResultStage) -> dict[str, Any]:
         return {"state": stage.value, **asdict(self)}
 
 
@@ -131,29 +131,29 @@ class Leftovers:
     retained_as: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        return {"state": Stage.FAILED.value, **asdict(self)}
+        return {"state": ResultStage.FAILED.value, **asdict(self)}
 
 
-def stage_of(restore: Restore) -> Stage:
+def stage_of(restore: Restore) -> ResultStage:
     """Return the stage of a restore's result."""
-    return Stage(restore.result.get("state", ""))
+    return ResultStage(restore.result.get("state", ""))
 
 
 def is_settled(restore: Restore) -> bool:
     """Return whether the result is recorded; a job's state changes a moment earlier."""
-    return stage_of(restore) in (Stage.DONE, Stage.FAILED)
+    return stage_of(restore) in (ResultStage.DONE, ResultStage.FAILED)
 
 
 def summary_of(restore: Restore) -> Summary | None:
     """Return the summary, None before the commit and for a failed restore."""
-    if stage_of(restore) not in (Stage.DONE, Stage.PUBLISHING):
+    if stage_of(restore) not in (ResultStage.DONE, ResultStage.PUBLISHING):
         return None
     return _read(Summary, restore.result)
 
 
 def leftovers_of(restore: Restore) -> Leftovers | None:
     """Return the leftovers, None unless the restore failed."""
-    if stage_of(restore) is not Stage.FAILED:
+    if stage_of(restore) is not ResultStage.FAILED:
         return None
     found = _read(Leftovers, restore.result)
     return replace(found, kept=TargetContent(found.kept))
@@ -164,7 +164,7 @@ def heading(restore: Restore) -> str:
     state = restore.job.state if restore.job else JobState.INTERRUPTED
     summary, request = summary_of(restore), restore.request
     name = request.database
-    if stage_of(restore) is Stage.DONE and summary is not None:
+    if stage_of(restore) is ResultStage.DONE and summary is not None:
         if request.replace:
             return f"{name} was replaced: {summary.sentence}"
         if request.into_existing:

@@ -46,7 +46,7 @@ from restores.interrupted import find_leftovers, was_committed
 from restores.models import Restore
 from restores.result import (
     Leftovers,
-    Stage,
+    ResultStage,
     Summary,
     TargetContent,
     is_settled,
@@ -81,10 +81,10 @@ def run_restore(work: Work) -> None:
     restore = _found(work.argument["restore"])
     _refuse_changed(work, restore)
     _refuse_unsafe(restore)
-    if stage_of(restore) is Stage.DONE or _was_finished_before(work, restore):
+    if stage_of(restore) is ResultStage.DONE or _was_finished_before(work, restore):
         return
     _sweep_before(work, restore.target_server)
-    may_be_done = stage_of(restore) is Stage.PUBLISHING
+    may_be_done = stage_of(restore) is ResultStage.PUBLISHING
     began = time.monotonic()
     try:
         with noting_reachability(restore.target_server):
@@ -144,7 +144,7 @@ def _was_finished_before(work: Work, restore: Restore) -> bool:
     """Whether an attempt before this one was stopped right after it became real: a second would
     replace what the first one restored, or add everything twice."""
     summary = summary_of(restore)
-    if stage_of(restore) is not Stage.PUBLISHING or summary is None:
+    if stage_of(restore) is not ResultStage.PUBLISHING or summary is None:
         return False
     if not was_committed(restore, summary.retained_as):
         return False
@@ -187,7 +187,7 @@ def _before_commit(work: Work, restore: Restore, pending: PendingCommit) -> None
         retained_as=pending.retained_as,
         trace=pending.commit_id,
     )
-    _write(restore, summary.to_json(Stage.PUBLISHING))
+    _write(restore, summary.to_json(ResultStage.PUBLISHING))
 
 
 def _record_success(restore: Restore, result: RestoreResult, *, seconds: float) -> None:
@@ -211,10 +211,10 @@ def _record_done(restore: Restore, summary: Summary) -> None:
 
 def _write_done(restore: Restore, summary: Summary, identities: tuple[str, str]) -> None:
     with transaction.atomic():
-        stored = Restore.objects.filter(pk=restore.pk, result__state=Stage.DONE.value)
+        stored = Restore.objects.filter(pk=restore.pk, result__state=ResultStage.DONE.value)
         if stored.exists():
             return  # the answer to an earlier commit was lost
-        _write(restore, summary.to_json(Stage.DONE))
+        _write(restore, summary.to_json(ResultStage.DONE))
         details = {"rows": summary.rows}
         if summary.retained_as:
             keep(restore, summary.retained_as, *identities)

@@ -33,7 +33,7 @@ from restores.forms.target import TargetForm
 from restores.models import Restore, RetainedDatabase
 from restores.preflight import preflight
 from restores.request_flow import answered, ask, restorable_by
-from restores.result import Stage, explanation, heading, is_settled, stage_of, summary_of
+from restores.result import ResultStage, explanation, heading, is_settled, stage_of, summary_of
 from restores.selection_text import options_of, text_of
 from restores.target_server import connect_command, features_of
 from restores.targets import replaceable_for
@@ -147,8 +147,8 @@ def _page(request: HttpRequest, found: Restore) -> dict[str, Any]:
         "team": server.team,
         "heading": heading(found),
         "summary": summary_of(found),
-        "is_done": stage_of(found) is Stage.DONE,
-        "explanation": "" if stage_of(found) is Stage.DONE else explanation(found),
+        "is_done": stage_of(found) is ResultStage.DONE,
+        "explanation": "" if stage_of(found) is ResultStage.DONE else explanation(found),
         "database": server.databases.filter(name=found.request.database).first(),
         "connect": connect_command(server, found.request.database),
         "owner_word": features_of(server).owner_word,

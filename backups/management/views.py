@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from backups.models import Backup
-from covetbackup.core.cli.report import Table
+from covetbackup.core.cli.report import TextTable
 from covetbackup.core.cli.views import contents_lines
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.text import count_text, size_text
@@ -45,10 +45,10 @@ def copies_json(backup: Backup) -> list[dict[str, Any]]:
     ]
 
 
-def backup_table(backups: Sequence[Backup]) -> Table:
+def backup_table(backups: Sequence[Backup]) -> TextTable:
     """Return a table with a row for each backup."""
     headers = ("ID", "CREATED (UTC)", "STATE", "STORED", "DATABASE")
-    return Table(headers, [_row(backup) for backup in backups], numeric=frozenset({3}))
+    return TextTable(headers, [_row(backup) for backup in backups], numeric=frozenset({3}))
 
 
 def _row(backup: Backup) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Where a request came from, as far as that can be trusted, and where it may be sent next."""
+"""The address that a request came from, as far as it can be trusted, and safe redirects."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 
 def client_address(request: HttpRequest) -> str:
-    """The nearest address that is not one of `settings.TRUSTED_PROXIES`; "" if there is none.
+    """Return the nearest address that is not one of `settings.TRUSTED_PROXIES`, "" if none.
 
-    Only what a trusted proxy wrote is believed: the last entry of `X-Forwarded-For` that is not
-    itself a trusted proxy. Anything further left was written by whoever sent the request.
+    Only what a trusted proxy wrote counts: the last entry of `X-Forwarded-For` that is not itself a
+    trusted proxy. Anything further left was written by the client.
     """
     address = request.META.get("REMOTE_ADDR", "")
     for hop in reversed(request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")):
@@ -25,7 +25,10 @@ def client_address(request: HttpRequest) -> str:
 
 
 def network_of(address: str) -> str:
-    """What one visitor can choose from at will: an IPv4 address, or an IPv6 /64."""
+    """Return the network that one visitor can choose addresses from.
+
+    That is an IPv4 address, or an IPv6 /64.
+    """
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -36,7 +39,7 @@ def network_of(address: str) -> str:
 
 
 def safe_next(request: HttpRequest, default: str) -> str:
-    """The `next` parameter if it leads to this site, else the page called `default`."""
+    """Return the `next` parameter if it leads to this site, else the page called `default`."""
     wanted = request.POST.get("next") or request.GET.get("next", "")
     hosts = {request.get_host()}
     if url_has_allowed_host_and_scheme(wanted, hosts, require_https=request.is_secure()):

@@ -28,10 +28,10 @@ DEVICE_COOKIE = "__Host-covet-device" if settings.IS_HTTPS else "covet-device"
 
 
 def check_password(request: HttpRequest, username: str, password: str) -> User | None:
-    """The active user with this name and password, else None.
+    """Return the active user with this name and password, None if there is none.
 
     Takes equally long for unknown names: Django then hashes the password all the same. Raises
-    `TooManyTries` without looking at the password.
+    `TooManyTries` without checking the password.
     """
     now = timezone.now()
     device = device_of(request, username)
@@ -46,7 +46,7 @@ def check_password(request: HttpRequest, username: str, password: str) -> User |
 
 
 def check_code(request: HttpRequest, user: User, code: str) -> bool:
-    """Whether `code` is right now one of the user's app, or an unused recovery code.
+    """Return whether `code` is a current one of the user's app, or an unused recovery code.
 
     Raises `TooManyTries`.
     """
@@ -63,6 +63,7 @@ def check_code(request: HttpRequest, user: User, code: str) -> bool:
 
 
 def has_second_factor(user: User) -> bool:
+    """Return whether the user has a second factor."""
     return any(True for _ in devices_for_user(user))
 
 
@@ -74,11 +75,13 @@ def begin_session(request: HttpRequest, user: User) -> None:
 
 
 def wait_for_code(request: HttpRequest, user: User) -> None:
+    """Record in the session that the password was right and the code is missing."""
     request.session.cycle_key()
     request.session[PENDING] = {"user": user.pk, "at": int(time.time())}
 
 
 def user_who_owes_a_code(request: HttpRequest) -> User | None:
+    """Return the user whose password was right and whose code is missing."""
     pending = request.session.get(PENDING)
     if not pending or time.time() - pending["at"] > PENDING_SECONDS:
         return None
@@ -93,7 +96,7 @@ def confirm_again(request: HttpRequest) -> None:
 
 
 def device_of(request: HttpRequest, username: str) -> str:
-    """The id of this browser if it signed in to this account before, else ""."""
+    """Return the id of this browser if it signed in to this account before, else ""."""
     try:
         return request.get_signed_cookie(
             DEVICE_COOKIE, salt=_device_salt(username), max_age=DEVICE_SECONDS
@@ -103,6 +106,7 @@ def device_of(request: HttpRequest, username: str) -> str:
 
 
 def remember_device(request: HttpRequest, response: HttpResponse, user: User) -> None:
+    """Set the cookie by which this browser is recognised."""
     device = device_of(request, user.get_username()) or secrets.token_urlsafe(18)
     response.set_signed_cookie(
         DEVICE_COOKIE,
@@ -120,5 +124,5 @@ def _device_salt(username: str) -> str:
 
 
 def _record_failure(request: HttpRequest, action: str, user: User | None) -> None:
-    # A name that is no user's is not written down: it may be somebody's password.
+    # A name that is no user's is not recorded: it may be a password.
     record(request, action, subject=user, outcome=Outcome.FAILED)

@@ -1,4 +1,4 @@
-"""What the shell around every page needs: navigation, the user's rights, theme and time zone."""
+"""Template context of the layout: navigation, the user's permissions, theme and time zone."""
 
 from __future__ import annotations
 
@@ -65,8 +65,11 @@ NAVIGATION: tuple[tuple[str, tuple[NavigationLink, ...]], ...] = (
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
-    """`navigation`: groups of (title, items); `may`: permission → whether the user has it in any
-    team; `theme`; `zone_name`; `request_id`, to be quoted in questions about an error."""
+    """Return the context of the layout of every page.
+
+    `navigation` has groups of (title, items); `may` says of each permission whether the user has it
+    in any team; `theme`; `zone_name`; `request_id`, to be quoted in questions about an error.
+    """
     user = getattr(request, "user", None)
     context: dict[str, Any] = {
         "theme": _theme(request, user),

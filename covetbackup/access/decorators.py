@@ -27,7 +27,7 @@ AUTHENTICATED_AT = "authenticated_at"
 
 
 def may(user: User | AnonymousUser, permission: Permission, team: Team | int) -> bool:
-    """Whether `user` has `permission` in `team` (a row or its id)."""
+    """Return whether `user` has `permission` in `team` (a row or its id)."""
     team_id = team.pk if isinstance(team, Team) else team
     return isinstance(user, User) and user.may(permission, team_id)
 
@@ -42,7 +42,7 @@ def require(request: HttpRequest, permission: Permission, team: Team) -> None:
 
 
 def requires(permission: Permission) -> Callable[[View], View]:
-    """A view for those who have `permission` in at least one team.
+    """Restrict a view to users who have `permission` in at least one team.
 
     Anonymous visitors are sent to sign in, others get 403. What the view shows or changes must
     still be looked up with `visible_to` and checked with `require`.
@@ -63,7 +63,7 @@ def requires(permission: Permission) -> Callable[[View], View]:
 
 
 def ask_to_sign_in(request: HttpRequest) -> HttpResponse:
-    """To the sign-in page, and back to this page afterwards."""
+    """Redirect to the sign-in page, and back to this page afterwards."""
     if request.method == "POST" and request.path != reverse("sign-out"):
         messages.warning(request, "You are signed out, so nothing was changed. Sign in, try again.")
     return send_to(request, settings.LOGIN_URL, page_to_return_to(request))
@@ -77,7 +77,7 @@ def _deny(request: HttpRequest, permission: Permission, team: Team | None) -> No
 
 
 def page_to_return_to(request: HttpRequest) -> str:
-    """The page the visitor is on: neither the address of a form nor a fragment is a page."""
+    """Return the page the visitor is on: neither the address of a form nor a fragment is a page."""
     is_page = request.method == "GET" and "HX-Request" not in request.headers
     if is_page:
         return request.get_full_path()
@@ -85,7 +85,7 @@ def page_to_return_to(request: HttpRequest) -> str:
 
 
 def send_to(request: HttpRequest, page: str, back: str) -> HttpResponse:
-    """To `page`, which leads on to `back`, if that is an address of this site."""
+    """Redirect to `page`, which leads on to `back`, if that is an address of this site."""
     url = f"{resolve_url(page)}?{urlencode({'next': back})}" if back else resolve_url(page)
     if "HX-Request" not in request.headers:
         return HttpResponseRedirect(url)

@@ -16,11 +16,13 @@ ROLES = [(role.value, role.value.capitalize()) for role in Role]
 
 
 def posted(request: HttpRequest) -> QueryDict | None:
-    """What to bind a form to: an empty POST has mistakes, a GET has none yet."""
+    """Return the data to bind a form to: an empty POST has mistakes, a GET has none yet."""
     return request.POST if request.method == "POST" else None
 
 
 class SignInForm(forms.Form):
+    """User name and password."""
+
     username = UsernameField(
         label="User name", widget=forms.TextInput({"autocomplete": "username", "autofocus": True})
     )
@@ -40,7 +42,7 @@ class CodeForm(forms.Form):
 
 
 class PasswordForm(forms.Form):
-    """The password of whoever is signed in already."""
+    """The password of a user who is signed in already."""
 
     password = forms.CharField(
         strip=False,
@@ -50,7 +52,7 @@ class PasswordForm(forms.Form):
 
 
 class ConfirmPasswordForm(forms.Form):
-    """The same, named so that no field of the form it is added to is called alike."""
+    """The password again, in a field whose name no form uses that it is added to."""
 
     reauthentication_password = forms.CharField(
         label="Password",
@@ -87,10 +89,13 @@ class QuietPasswordResetForm(PasswordResetForm):
     )
 
     def send_mail(self, *args: object, **kwargs: object) -> None:
+        """Send the mail in the background."""
         send_aside(super().send_mail, *args, **kwargs)
 
 
 class ProfileForm(forms.ModelForm):
+    """Time zone and theme."""
+
     time_zone = forms.TypedChoiceField(required=False, label="Time zone")
 
     class Meta:
@@ -104,6 +109,8 @@ class ProfileForm(forms.ModelForm):
 
 
 class EmailForm(forms.ModelForm):
+    """The email address."""
+
     class Meta:
         model = User
         fields = ("email",)
@@ -111,6 +118,8 @@ class EmailForm(forms.ModelForm):
 
 
 class InvitationForm(forms.Form):
+    """The invitation of a member."""
+
     username = UsernameField(
         label="User name", max_length=150, validators=User._meta.get_field("username").validators
     )
@@ -119,4 +128,6 @@ class InvitationForm(forms.Form):
 
 
 class RoleForm(forms.Form):
+    """The role of a member."""
+
     role = forms.ChoiceField(choices=ROLES)

@@ -44,13 +44,14 @@ class SignedIn:
         _args: tuple[Any, ...],
         _kwargs: dict[str, Any],
     ) -> HttpResponse | None:
+        """Redirect anonymous visitors to the sign-in page, unless the view is public."""
         if isinstance(request.user, User) or not getattr(view, "login_required", True):
             return None
         return ask_to_sign_in(request)
 
 
 def zone_of(user: User) -> zoneinfo.ZoneInfo | None:
-    """The user's time zone; None, which is the installation's, if unset or no longer known."""
+    """Return the user's time zone; None, the installation's, if unset or no longer known."""
     try:
         return zoneinfo.ZoneInfo(user.time_zone) if user.time_zone else None
     except (zoneinfo.ZoneInfoNotFoundError, ValueError):

@@ -14,13 +14,15 @@ from covetbackup.paging import unindexed
 
 
 class Theme(models.TextChoices):
+    """The themes of the pages."""
+
     AUTO = "auto", "As the device"
     LIGHT = "light", "Light"
     DARK = "dark", "Dark"
 
 
 class User(AbstractUser):
-    """Somebody who signs in. `time_zone` is an IANA name, "" for the installation's."""
+    """A user. `time_zone` is an IANA name, "" for the installation's."""
 
     time_zone = models.CharField(max_length=64, blank=True)
     theme = models.CharField(max_length=8, choices=Theme, default=Theme.AUTO)
@@ -37,12 +39,12 @@ class User(AbstractUser):
         )
 
     def may(self, permission: Permission, team_id: int) -> bool:
-        """Whether this user's role in the team has `permission`."""
+        """Return whether this user's role in the team has `permission`."""
         role = self.roles.get(team_id)
         return self.is_active and role is not None and permission in PERMISSIONS[role]
 
     def may_anywhere(self, permission: Permission) -> bool:
-        """Whether there is any team in which this user has `permission`."""
+        """Return whether there is any team in which this user has `permission`."""
         return any(self.may(permission, team_id) for team_id in self.roles)
 
 
@@ -85,13 +87,15 @@ class TeamQuerySet(models.QuerySet[Any]):
     """A queryset of things that belong to a team, at the lookup path `team_path`."""
 
     def visible_to(self, user: User | AnonymousUser) -> Self:
-        """What `user` may view; for everything else a page answers 404."""
+        """Return the rows that `user` may view; for all others a page answers 404."""
         return self.permitted(user, Permission.VIEW)
 
     def listed_for(self, user: User) -> Self:
-        """As `visible_to`, in words with which a list is read from an index in its own order: of
-        one team from one that begins with the team, of more by passing over what is not theirs.
-        Joined with the teams, all of 200 000 rows are sorted first."""
+        """Return the rows of `visible_to` by a query that reads an index in its own order.
+
+        Rows of one team are read from an index that begins with the team, of several by passing
+        over those of others. Joined with the teams, all of 200 000 rows are sorted first.
+        """
         if not user.is_active:
             return self.none()
         teams = list(user.teams_with(Permission.VIEW).order_by().values_list("pk", flat=True))
@@ -101,7 +105,7 @@ class TeamQuerySet(models.QuerySet[Any]):
         return self.filter(In(unindexed(f"{path}_id"), teams))
 
     def permitted(self, user: User | AnonymousUser, permission: Permission) -> Self:
-        """What `user` has `permission` for."""
+        """Return the rows that `user` has `permission` for."""
         if not isinstance(user, User) or not user.is_active:
             return self.none()
         path: str = getattr(self.model, "TEAM_PATH", "team")

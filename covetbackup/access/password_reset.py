@@ -23,12 +23,14 @@ from covetbackup.audit.log import record
 
 
 class Ask(PasswordResetView):
+    """The page that requests a password reset."""
+
     form_class = QuietPasswordResetForm
     template_name = "access/password_reset.html"
     email_template_name = "access/password_reset_mail.txt"
     subject_template_name = "access/password_reset_subject.txt"
     success_url = reverse_lazy("password-reset-sent")
-    # not the Host header of whoever asked
+    # not the Host header of the request
     extra_email_context = {"site_url": settings.SITE_URL.rstrip("/")}
 
     def form_valid(self, form: PasswordResetForm) -> HttpResponse:
@@ -43,10 +45,14 @@ class Ask(PasswordResetView):
 
 
 class Sent(PasswordResetDoneView):
+    """The page after the request."""
+
     template_name = "access/password_reset_sent.html"
 
 
 class Choose(PasswordResetConfirmView):
+    """The page of the link, which sets a password."""
+
     template_name = "access/password_set.html"
     success_url = reverse_lazy("sign-in")
 

@@ -1,4 +1,4 @@
-"""Pages about oneself: time zone, theme, email address, password, second factor."""
+"""Pages of the user's own account: time zone, theme, email address, password, second factor."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ THEME_COOKIE_SECONDS = 365 * 86400
 
 @require_http_methods(["GET", "POST"])
 def profile(request: HttpRequest) -> HttpResponse:
+    """Show and save the profile."""
     form = ProfileForm(posted(request), instance=request.user)
     if request.method == "GET" or not form.is_valid():
         return _page(request, "access/profile.html", form)
@@ -43,6 +44,7 @@ def profile(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @reauthenticated
 def profile_email(request: HttpRequest) -> HttpResponse:
+    """Change the email address."""
     form = EmailForm(posted(request), instance=request.user)
     if request.method == "GET" or not form.is_valid():
         return _page(request, "access/profile_email.html", form)
@@ -56,7 +58,10 @@ def profile_email(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("new_password1", "new_password2")
 @reauthenticated
 def profile_password(request: HttpRequest) -> HttpResponse:
-    """The old password was typed a short while ago, which is what `reauthenticated` is about."""
+    """Change the password.
+
+    The old one was entered a short while ago, which `reauthenticated` ensures.
+    """
     form = SetPasswordForm(request.user, posted(request))
     if request.method == "GET" or not form.is_valid():
         return _page(request, "access/profile_password.html", form)
@@ -71,12 +76,14 @@ def profile_password(request: HttpRequest) -> HttpResponse:
 @require_safe
 @reauthenticated
 def profile_factor(request: HttpRequest) -> HttpResponse:
+    """Show the state of the second factor."""
     return _factor_page(request, CodeForm())
 
 
 @require_POST
 @reauthenticated
 def profile_factor_begin(request: HttpRequest) -> HttpResponse:
+    """Begin to set up an authenticator app."""
     second_factor.begin(request.user)
     return redirect("profile-factor")
 
@@ -84,6 +91,7 @@ def profile_factor_begin(request: HttpRequest) -> HttpResponse:
 @require_POST
 @reauthenticated
 def profile_factor_confirm(request: HttpRequest) -> HttpResponse:
+    """Confirm the app by its first code, and show recovery codes."""
     form = CodeForm(request.POST)
     if not form.is_valid() or not second_factor.confirm(request.user, form.cleaned_data["code"]):
         form.add_error("code", "This code is not right. Is the clock of your device?")
@@ -95,6 +103,7 @@ def profile_factor_confirm(request: HttpRequest) -> HttpResponse:
 @require_POST
 @reauthenticated
 def profile_factor_codes(request: HttpRequest) -> HttpResponse:
+    """Replace the recovery codes."""
     if not second_factor.is_on(request.user):
         return redirect("profile-factor")
     record(request, "user.new-recovery-codes", subject=request.user)
@@ -104,6 +113,7 @@ def profile_factor_codes(request: HttpRequest) -> HttpResponse:
 @require_POST
 @reauthenticated
 def profile_factor_end(request: HttpRequest) -> HttpResponse:
+    """Turn the second factor off."""
     form = CodeForm(request.POST)
     try:
         is_right = form.is_valid() and check_code(request, request.user, form.cleaned_data["code"])

@@ -37,10 +37,10 @@ _TYPE_AGAIN = (
 
 
 def reauthenticated(view: View) -> View:
-    """A view for those who typed their password within `REAUTHENTICATION_SECONDS`.
+    """Restrict a view to users who entered their password within `REAUTHENTICATION_SECONDS`.
 
-    Others are asked for it first; then the view answers as it would have. Stands below `requires`,
-    which must have the first word.
+    Others are asked for it first; then the view answers as it would have. It stands below
+    `requires`, which must check first.
     """
 
     @wraps(view)
@@ -56,7 +56,7 @@ def reauthenticated(view: View) -> View:
 
 
 def is_recent(request: HttpRequest) -> bool:
-    """Whether the password was typed a short while ago in this session."""
+    """Return whether the password was entered a short while ago in this session."""
     age = time.time() - request.session.get(AUTHENTICATED_AT, 0)
     return 0 <= age < settings.REAUTHENTICATION_SECONDS
 

@@ -110,5 +110,5 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {role: _up_to(role) for role in
 
 
 def roles_with(permission: Permission) -> list[Role]:
-    """The roles that have `permission`, least first: "who can do it" on a disabled button."""
+    """Return the roles that have `permission`, least first, to be named on a disabled button."""
     return [role for role in Role if permission in PERMISSIONS[role]]

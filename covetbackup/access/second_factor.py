@@ -17,7 +17,10 @@ RECOVERY_CODES = 10
 
 @dataclass(frozen=True, slots=True)
 class FactorState:
-    """`secret` (Base32) and `url` (otpauth:) are shown only until the app is confirmed."""
+    """The state of a user's second factor.
+
+    `secret` (Base32) and `url` (otpauth:) are shown only until the app is confirmed.
+    """
 
     is_on: bool
     secret: str = ""
@@ -26,10 +29,12 @@ class FactorState:
 
 
 def is_on(user: User) -> bool:
+    """Return whether the user has a confirmed app."""
     return TOTPDevice.objects.filter(user=user, confirmed=True).exists()
 
 
 def state_of(user: User) -> FactorState:
+    """Return the state of the user's second factor."""
     if is_on(user):
         left = StaticDevice.objects.filter(user=user, token_set__isnull=False).count()
         return FactorState(is_on=True, recovery_codes_left=left)
@@ -42,7 +47,7 @@ def state_of(user: User) -> FactorState:
 
 @transaction.atomic
 def begin(user: User) -> None:
-    """A new secret that counts once a first code proves that the app has it."""
+    """Create a secret that counts once a first code proves that the app has it."""
     if is_on(user):
         return
     TOTPDevice.objects.filter(user=user, confirmed=False).delete()
@@ -51,7 +56,7 @@ def begin(user: User) -> None:
 
 @transaction.atomic
 def confirm(user: User, code: str) -> bool:
-    """Whether `code` is right, in which case it is asked for from now on."""
+    """Return whether `code` is right; if so, codes are required from now on."""
     devices = TOTPDevice.objects.select_for_update().filter(user=user, confirmed=False)
     device = devices.first()
     if device is None or not device.verify_token(code.replace(" ", "")):
@@ -74,5 +79,6 @@ def new_recovery_codes(user: User) -> list[str]:
 
 @transaction.atomic
 def end(user: User) -> None:
+    """Remove the user's app and recovery codes."""
     TOTPDevice.objects.filter(user=user).delete()
     StaticDevice.objects.filter(user=user).delete()

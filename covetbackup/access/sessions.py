@@ -1,4 +1,4 @@
-"""How long a session lives: an idle limit and an absolute one, both counted by the server.
+"""Limits of sessions, one of idleness and an absolute one, both counted by the server.
 
 The cookie's age alone would not do: it starts anew whenever the session is written.
 """
@@ -19,7 +19,7 @@ from covetbackup.access.decorators import AUTHENTICATED_AT
 SIGNED_IN_AT = "signed_in_at"
 ACTIVE_AT = "active_at"
 ACTIVITY_STEP_SECONDS = 300
-"""A session is written at most this often to note that somebody is there."""
+"""A session is written at most this often to note activity."""
 
 
 @receiver(user_logged_in)
@@ -30,7 +30,7 @@ def note_sign_in(*, request: HttpRequest, **_: Any) -> None:
 
 
 def note_activity(request: HttpRequest, *, now: float) -> None:
-    """Somebody asked for a page. Fragments do not count: an open page polls for ever."""
+    """Record that a page was requested. Fragments do not count: an open page polls for ever."""
     if "HX-Request" in request.headers:
         return
     if now - request.session.get(ACTIVE_AT, 0) >= ACTIVITY_STEP_SECONDS:
@@ -38,7 +38,7 @@ def note_activity(request: HttpRequest, *, now: float) -> None:
 
 
 def is_over(session: SessionBase, *, now: float) -> bool:
-    """Whether the session reached its idle or its absolute limit, or never began properly."""
+    """Return whether the session reached its idle or its absolute limit, or is not valid."""
     signed_in_at = session.get(SIGNED_IN_AT, 0)
     active_at = session.get(ACTIVE_AT, 0)
     return (

@@ -25,8 +25,10 @@ LOCK = 0x736574
 
 
 def set_up_link(*, secret_key: str | None = None) -> str:
-    """The address of the set-up page, good for a day or until there is a user. `secret_key` is for
-    a process that was started before the file of the key was made."""
+    """Return the address of the set-up page, valid for a day or until there is a user.
+
+    `secret_key` is for a process that was started before the file of the key was created.
+    """
     token = signing.dumps("first owner", key=secret_key, salt=SALT)
     return settings.SITE_URL.rstrip("/") + reverse("set-up", args=[token])
 
@@ -35,6 +37,7 @@ def set_up_link(*, secret_key: str | None = None) -> str:
 @login_not_required
 @sensitive_post_parameters("password1", "password2")
 def set_up(request: HttpRequest, token: str) -> HttpResponse:
+    """Create the first owner."""
     if User.objects.exists() or not _is_valid(token):
         raise Http404
     form = SetUpForm(posted(request))
@@ -49,9 +52,9 @@ def set_up(request: HttpRequest, token: str) -> HttpResponse:
 
 @transaction.atomic
 def create_first_owner(form: SetUpForm) -> User:
-    """The user as owner of the first team and as administrator of the installation.
+    """Create the owner of the first team, who is administrator of the installation.
 
-    Raises `Http404` if somebody else was faster.
+    Raises `Http404` if there is a user already.
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:

@@ -39,6 +39,7 @@ WRONG_CODE = "Incorrect or expired code."
 @login_not_required
 @sensitive_post_parameters("password")
 def sign_in(request: HttpRequest) -> HttpResponse:
+    """Sign in by name and password."""
     if isinstance(request.user, User):
         return redirect(safe_next(request, "overview"))
     form = SignInForm(posted(request))
@@ -58,6 +59,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @login_not_required
 def sign_in_code(request: HttpRequest) -> HttpResponse:
+    """Complete a sign-in by a code."""
     user = user_who_owes_a_code(request)
     if user is None:
         return redirect("sign-in")
@@ -77,6 +79,7 @@ def sign_in_code(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @sensitive_post_parameters("password")
 def sign_in_again(request: HttpRequest) -> HttpResponse:
+    """Ask for the password again."""
     form = PasswordForm(posted(request))
     if request.method == "GET" or not form.is_valid():
         return _page(request, "access/sign_in_again.html", form)
@@ -94,8 +97,10 @@ def sign_in_again(request: HttpRequest) -> HttpResponse:
 @require_safe
 @login_not_required
 def admin_sign_in(request: HttpRequest) -> HttpResponse:
-    """Where the admin site sends those who may not use it. A user who is signed in would be sent
-    back there at once, for ever."""
+    """Answer the admin site's redirect of users who may not use it.
+
+    A user who is signed in would be sent back there at once, for ever.
+    """
     if not isinstance(request.user, User):
         return redirect(f"{resolve_url('sign-in')}?{request.GET.urlencode('/')}")
     if request.user.is_active and request.user.is_staff:
@@ -108,6 +113,7 @@ def admin_sign_in(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponse:
+    """Sign out."""
     record(request, "session.end", subject=request.user)
     logout(request)
     return redirect("sign-in")

@@ -25,6 +25,7 @@ from covetbackup.core.errors import Conflict, sentence
 @require_safe
 @requires(Permission.VIEW)
 def team(request: HttpRequest) -> HttpResponse:
+    """Show the members of the user's teams, and the permissions of the roles."""
     seen = request.user.teams_with(Permission.VIEW)
     shown = [one for one in Permission if one not in NOT_USED_YET]
     rights = [(TITLES[one], [one in PERMISSIONS[role] for role in Role]) for one in shown]
@@ -40,6 +41,7 @@ def team(request: HttpRequest) -> HttpResponse:
 @requires(Permission.MANAGE_TEAM)
 @reauthenticated
 def team_invite(request: HttpRequest, pk: int) -> HttpResponse:
+    """Invite a member."""
     found = _team(request, pk)
     form = InvitationForm(posted(request), initial={"role": Role.VIEWER.value})
     context = {"form": form, "team": found}
@@ -55,6 +57,7 @@ def team_invite(request: HttpRequest, pk: int) -> HttpResponse:
 @requires(Permission.MANAGE_TEAM)
 @reauthenticated
 def team_role(request: HttpRequest, pk: int) -> HttpResponse:
+    """Change a member's role."""
     membership = _membership(request, pk)
     form = RoleForm(request.POST)
     if not form.is_valid():

@@ -17,7 +17,7 @@ from covetbackup.core.errors import Conflict
 
 
 def members_of(team: Team) -> QuerySet[Membership]:
-    """With `has_factor`: whether the user has confirmed an app for codes."""
+    """Return the members with `has_factor`: whether they have confirmed an authenticator app."""
     factor = TOTPDevice.objects.filter(user=OuterRef("user"), confirmed=True)
     members = team.memberships.select_related("user", "team")
     return members.annotate(has_factor=Exists(factor)).order_by("user__username")
@@ -25,9 +25,10 @@ def members_of(team: Team) -> QuerySet[Membership]:
 
 @transaction.atomic
 def invite(team: Team, *, username: str, email: str, role: Role) -> tuple[Membership, str]:
-    """The membership, and the link at which a new user sets a password, "" for one who has one.
+    """Add a member; return the membership, and the link at which a new user sets a password.
 
-    Raises `Conflict` if the user is a member already and has signed in.
+    The link is "" for a user who has one. Raises `Conflict` if the user is a member already and has
+    signed in.
     """
     user, is_new = User.objects.get_or_create(username=username, defaults={"email": email})
     if is_new:
@@ -36,7 +37,7 @@ def invite(team: Team, *, username: str, email: str, role: Role) -> tuple[Member
     membership, is_added = Membership.objects.get_or_create(
         user=user, team=team, defaults={"role": role}
     )
-    # Not for somebody invited by another team: the link would make the inviter that user.
+    # Not for a user invited by another team: the link would make the inviter that user.
     is_ours = not user.memberships.exclude(team=team).exists()
     if is_ours and not user.has_usable_password() and user.is_active:
         return membership, _link(user)
@@ -47,7 +48,7 @@ def invite(team: Team, *, username: str, email: str, role: Role) -> tuple[Member
 
 @transaction.atomic
 def change_role(membership: Membership, role: Role) -> None:
-    """Raises `Conflict` if the team would have no owner left."""
+    """Change a role. Raises `Conflict` if the team would have no owner left."""
     if role != Role.OWNER:
         _keep_an_owner(membership, "demoted")
     Membership.objects.filter(pk=membership.pk).update(role=role)
@@ -55,7 +56,7 @@ def change_role(membership: Membership, role: Role) -> None:
 
 @transaction.atomic
 def remove(membership: Membership) -> None:
-    """Raises `Conflict` if the team would have no owner left."""
+    """Remove a member. Raises `Conflict` if the team would have no owner left."""
     _keep_an_owner(membership, "removed")
     Membership.objects.filter(pk=membership.pk).delete()
 
@@ -68,7 +69,7 @@ def _keep_an_owner(membership: Membership, what: str) -> None:
     if owners.filter(pk=membership.pk).exists() and not others.exists():
         raise Conflict(
             f"{membership.user} is the last owner of {membership.team} and cannot be {what}",
-            "make somebody else an owner first",
+            "make another member an owner first",
         )
 
 

@@ -33,8 +33,10 @@ class TooManyTries(Exception):
 
 
 def keys_of(purpose: str, name: str, address: str, device: str = "") -> list[str]:
-    """The counters of a try by `name` from `address`. Names are hashed: people mistype passwords
-    into the field for the name."""
+    """Return the counters of an attempt by `name` from `address`.
+
+    Names are hashed: users mistype passwords into the field for the name.
+    """
     digest = hashlib.sha256(name.casefold().encode()).hexdigest()[:40]
     who = f"{purpose}:device:{device}" if device else f"{purpose}:account:{digest}"
     return sorted([who, f"{purpose}:address:{network_of(address)}"])
@@ -61,7 +63,7 @@ def begin(keys: Sequence[str], now: datetime) -> None:
 
 @transaction.atomic
 def succeed(keys: Sequence[str], now: datetime) -> None:
-    """The try was right: forget the account's failures, and count this one out at the address.
+    """Forget the account's failures after a right attempt, and do not count this one.
 
     An address keeps its other failures, or one own account would buy free guesses at others.
     """
@@ -74,7 +76,7 @@ def succeed(keys: Sequence[str], now: datetime) -> None:
 
 
 def wait_after(failures: int) -> timedelta:
-    """5 s after the fifth failure, then 10, 20 … up to 15 minutes."""
+    """Return the wait: 5 s after the fifth failure, then 10, 20 … up to 15 minutes."""
     if failures < FREE_TRIES:
         return timedelta(0)
     return min(FIRST_WAIT * 2 ** min(failures - FREE_TRIES, 10), LONGEST_WAIT)

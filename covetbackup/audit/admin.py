@@ -13,7 +13,7 @@ from covetbackup.audit.models import AuditEntry
 
 
 class ReadOnly(admin.ModelAdmin):
-    """For history: rows that nobody adds, changes or removes by hand."""
+    """An admin of history: rows that are never added, changed or removed by hand."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -29,15 +29,18 @@ class Audited:
     """Records what is done to rows in the admin site. Stands before `ModelAdmin`."""
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        """Record an addition in the audit log."""
         record(request, "admin.add", subject=obj)
         return super().log_addition(request, obj, message)
 
     def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        """Record a change in the audit log."""
         fields = [name for part in message for name in part.get("changed", {}).get("fields", [])]
         record(request, "admin.change", subject=obj, details={"fields": fields})
         return super().log_change(request, obj, message)
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """Record deletions in the audit log."""
         for row in queryset:
             record(request, "admin.remove", subject=row)
         return super().log_deletions(request, queryset)

@@ -30,7 +30,7 @@ COLUMNS = (
 
 
 def lines_of(entries: QuerySet[AuditEntry]) -> Iterator[str]:
-    """The heading, then entries oldest first. Times are UTC."""
+    """Yield the heading of a CSV file, then entries, oldest first. Times are UTC."""
     yield _line(COLUMNS)
     for entry in entries.order_by("sequence").iterator(chunk_size=1000):
         values = {name: getattr(entry, name) for name in COLUMNS}

@@ -1,4 +1,4 @@
-"""What of the audit log a user sees, filtered. Newest first."""
+"""The entries of the audit log that a user may see, filtered. Newest first."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class AuditFilter(forms.Form):
     until = forms.DateField(required=False, label="To", widget=DAY)
 
     def apply(self, entries: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
-        """The entries that match; all, where an answer was wrong."""
+        """Return the entries that match; an invalid filter is not applied."""
         chosen = {name: value for name, value in self.cleaned_data.items() if value}
         for field in ("action", "actor"):
             if field in chosen:

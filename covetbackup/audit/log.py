@@ -56,7 +56,7 @@ class Actor:
 
 
 def actor_of(user: User | None, via: str = "command") -> Actor:
-    """The actor of a command or a worker: `user`, on whose behalf it runs, or the system."""
+    """Return the actor of a command or a worker: `user`, on whose behalf it runs, or the system."""
     return Actor(user, user.get_username() if user else "system", "", via)
 
 
@@ -98,7 +98,7 @@ def head() -> tuple[int, str]:
 
 
 def verify_chain() -> int | None:
-    """The sequence of the first entry that is changed or missing; None if all is well."""
+    """Return the sequence of the first entry that is changed or missing, None if there is none."""
     expected, previous = 1, FIRST
     for entry in AuditEntry.objects.order_by("sequence").iterator(chunk_size=2000):
         if entry.sequence != expected:

@@ -9,13 +9,15 @@ from covetbackup.access.models import Team, TeamQuerySet
 
 
 class Outcome(models.TextChoices):
+    """The outcomes of an action."""
+
     DONE = "done"
     DENIED = "denied"
     FAILED = "failed"
 
 
 class AuditEntry(models.Model):
-    """`digest` is over all fields and the `previous` digest; `sequence` has no gaps."""
+    """An entry: `digest` is over all fields and the `previous` digest; `sequence` has no gaps."""
 
     sequence = models.BigIntegerField(unique=True)
     at = models.DateTimeField()

@@ -19,6 +19,7 @@ from covetbackup.paging import page_of
 @require_safe
 @requires(Permission.VIEW_AUDIT)
 def audit(request: HttpRequest) -> HttpResponse:
+    """Show the audit log."""
     form = AuditFilter(request.GET)
     seen = entries_seen_by(request.user, Permission.VIEW_AUDIT)
     entries = form.apply(seen) if form.is_valid() else seen.none()
@@ -37,6 +38,7 @@ def audit(request: HttpRequest) -> HttpResponse:
 @require_POST
 @requires(Permission.VIEW_AUDIT)
 def audit_check(request: HttpRequest) -> HttpResponse:
+    """Verify the hash chain."""
     broken = verify_chain()
     record(request, "audit.check", details={"broken": broken})
     if broken is None:
@@ -49,6 +51,7 @@ def audit_check(request: HttpRequest) -> HttpResponse:
 @require_safe
 @requires(Permission.EXPORT_AUDIT)
 def audit_export(request: HttpRequest) -> HttpResponseBase:
+    """Export entries as CSV."""
     form = AuditFilter(request.GET)
     if not form.is_valid():
         return redirect("audit")

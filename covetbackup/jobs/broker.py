@@ -22,16 +22,16 @@ from redis.retry import Retry
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 2.0
-"""Somebody who has just pressed a button waits for this at most when the server is away."""
+"""A user who has just pressed a button waits for this at most when the server is away."""
 
 LOOK_SECONDS = 0.5
-"""For whoever only asks whether the server is there: the settings page, at every look."""
+"""For a check whether the server answers: the settings page, each time it is shown."""
 
 AGAIN_SECONDS = 1.0
 
 
 class RedisBroker(Q2Redis):
-    """q2's broker, made to live through outages; q2's own ends the cluster in one."""
+    """The broker of q2 that survives outages; q2's own ends the cluster in one."""
 
     def __init__(self, list_key: str | None = None) -> None:
         super().__init__(list_key=list_key)
@@ -42,9 +42,11 @@ class RedisBroker(Q2Redis):
 
     @staticmethod
     def get_connection(list_key: str | None = None) -> Redis:
+        """Return a client of the broker."""
         return client(settings.BROKER_URL)
 
     def dequeue(self) -> Any:
+        """Return the next notifications; during an outage none, after a wait."""
         try:
             found = super().dequeue()
         except RedisError as error:
@@ -62,17 +64,20 @@ class RedisBroker(Q2Redis):
 
     # q2's statistics, twice a second: the Node rows tell the same.
     def set_stat(self, key: str, value: str, timeout: int) -> None:
+        """Do nothing: workers report to the catalog."""
         pass
 
     def get_stat(self, key: str) -> None:
+        """Return None: workers report to the catalog."""
         pass
 
     def get_stats(self, pattern: str) -> list[Any]:
+        """Return nothing: workers report to the catalog."""
         return []
 
 
 def ask(url: str) -> None:
-    """Raises `RedisError` unless the server answers soon, `ValueError` as `client`."""
+    """Raise `RedisError` unless the server answers soon, `ValueError` as `client`."""
     with Redis.from_url(
         url,
         socket_connect_timeout=LOOK_SECONDS,
@@ -84,8 +89,10 @@ def ask(url: str) -> None:
 
 @cache
 def client(url: str) -> Redis:
-    """A client for this process and its forks; connects when first used. Raises `ValueError` for
-    what is not an address of a server."""
+    """Return a client for this process and its forks, which connects when it is first used.
+
+    Raises `ValueError` for an invalid address.
+    """
     return Redis.from_url(
         url,
         socket_connect_timeout=CONNECT_SECONDS,

@@ -80,13 +80,13 @@ class Children:
         self._children = children
 
     def keep_running(self) -> None:
-        """One look at each; to be called every `LOOK_SECONDS`."""
+        """Check each child once, and start it again if it died; called every `LOOK_SECONDS`."""
         for child in self._children:
             child.keep_running()
         reaper.reap_children({process.pid for process in self._processes().values()})
 
     def stop(self) -> None:
-        """Returns when nothing is left of any of them."""
+        """Stop all children; return when no process of them is left."""
         began = time.monotonic()
         left = self._processes()
         for process in left.values():

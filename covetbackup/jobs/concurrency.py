@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SlotUse:
-    """What one job takes up while it runs; "" uses no slot and no target of its own."""
+    """The slot and the target that a job uses while it runs; "" is none."""
 
     job_id: int
     server: str = ""
@@ -23,7 +23,7 @@ class SlotUse:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`blocked_by` is "" for a job that may start now."""
+    """Whether a job may start; `blocked_by` is "" if it may."""
 
     job_id: int
     blocked_by: str = ""
@@ -32,9 +32,10 @@ class Decision:
 def admit(
     waiting: Iterable[SlotUse], running: Iterable[SlotUse], limits: Mapping[str, int]
 ) -> list[Decision]:
-    """One decision for each waiting job, in their order; those that may start count as running.
+    """Return one decision for each waiting job, in their order.
 
-    A job that is among both has just started: it waits for nothing, least of all for itself.
+    Those that may start count as running. A job that is among both has just started: it waits for
+    nothing, least of all for itself.
     """
     load, started = _Load(limits), set()
     for slots in running:

@@ -1,8 +1,8 @@
-"""Which job of a queue is next, and the notifications that tell its workers so.
+"""The next jobs of a queue, and notifications of its workers.
 
-A q2 task is a notification: "look at this queue". Notifications are all alike, may be lost, late
-or many; a worker that receives one claims any job that may start. So it is enough that a queue has
-as many as it has jobs that may start, and that `tick` notifies again of those that no worker took.
+A q2 task is a notification: "check this queue". Notifications are all alike, may be lost, late or
+many; a worker that receives one claims any job that may start. So it is enough that a queue has as
+many as it has jobs that may start, and that `tick` notifies again of those that no worker took.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ NODE_IS_FRESH = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class QueuePosition:
-    """Where a job stands in its queue (the next one is 1, None is not in sight), and what it
-    waits for. `is_retry`: until its next attempt is due."""
+    """The position of a job in its queue, and what it waits for.
+
+    The next one is 1; None is too far behind. `is_retry`: until its next attempt is due.
+    """
 
     position: int | None
     blocked_by: str
@@ -47,18 +49,18 @@ def runnable(queue: str) -> list[int]:
 
 
 def may_start(job_id: int) -> bool:
-    """Whether its slots are free, however many wait before it."""
+    """Return whether the job's slots are free, however many wait before it."""
     waiting = _slots_of(Job.objects.filter(pk=job_id, state=JobState.QUEUED))
     return any(not decision.blocked_by for decision in _admit(waiting))
 
 
 def queue_position(job: Job) -> QueuePosition | None:
-    """None for a job that does not wait."""
+    """Return the position of a waiting job, None for any other."""
     return queue_positions([job]).get(job.pk)
 
 
 def queue_positions(jobs: Iterable[Job]) -> dict[int, QueuePosition]:
-    """The places of those of the jobs that wait, for the price of one look at each queue."""
+    """Return the positions of those jobs that wait, with one query for each queue."""
     waiting = [job for job in jobs if job.state == JobState.QUEUED]
     found = {}
     for queue in {job.queue for job in waiting}:

@@ -1,7 +1,7 @@
-"""What is forgotten, and when: ended jobs that nothing refers to, dead workers, records of q2.
+"""Deletion of history: ended jobs that nothing refers to, dead workers, records of q2.
 
-Every worker does it once an hour. Each pass removes a bounded number, in transactions short enough
-that nobody waits for them; what is left over is the next pass's.
+Every worker does it once an hour. Each pass deletes a bounded number, in transactions short enough
+that no other waits for them; the next pass goes on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RUN = "covetbackup.jobs.supervisor.run"
 
 
 def purge() -> None:
-    """One pass over everything."""
+    """Make one pass over everything."""
     purge_jobs()
     purge_notifications()
     old = timezone.now() - KEPT
@@ -38,9 +38,11 @@ def purge() -> None:
 
 
 def purge_jobs() -> None:
-    """Jobs that ended `settings.JOB_HISTORY_DAYS` ago, with their attempts and logs. One that a
-    row of another app refers to, a backup or a restore, is part of that row's history and stays
-    for as long as it does."""
+    """Delete jobs that ended `settings.JOB_HISTORY_DAYS` ago, with their attempts and logs.
+
+    One that a row of another app refers to, a backup or a restore, is part of that row's history
+    and stays for as long as it does.
+    """
     before = timezone.now() - timedelta(days=settings.JOB_HISTORY_DAYS)
     ended = Job.objects.exclude(state__in=ACTIVE_STATES)
     _delete(_unreferenced(ended.filter(finished_at__lt=before, hook_due_at=None)).order_by("pk"))

@@ -1,7 +1,8 @@
-"""What is called when a job has ended, whoever ended it: `settings.JOB_HOOKS`.
+"""Completion hooks of jobs: `settings.JOB_HOOKS`.
 
-At least once: a hook that fails, or whose caller dies, is due again after a while. So a job whose
-runner was killed still gets its backup row closed and its unfinished objects swept.
+They are called at least once: a hook that fails, or whose caller dies, is due again after a while.
+So a job whose runner was killed still gets its backup row closed and its unfinished objects
+removed.
 """
 
 from __future__ import annotations

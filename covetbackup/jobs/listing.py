@@ -16,7 +16,7 @@ ORDER = ("-id",)
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """What a page's address asks for; nonsense counts as not given."""
+    """The criteria in a page's address; invalid ones are ignored."""
 
     state: str = ""
 
@@ -27,8 +27,10 @@ class JobFilter:
 
 
 def jobs_of(user: User, chosen: JobFilter) -> QuerySet[Job]:
-    """The jobs that `user` may see and `chosen` lets through, without what only the page of one
-    job shows."""
+    """Return the jobs that `user` may see and that match `chosen`.
+
+    Fields that only the page of one job shows are deferred.
+    """
     rows: QuerySet[Job] = Job.objects.listed_for(user)
     if chosen.state:
         states = ACTIVE_STATES if chosen.state == "active" else (chosen.state,)

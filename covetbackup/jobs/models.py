@@ -15,6 +15,8 @@ from covetbackup.access.models import Team, TeamQuerySet
 
 
 class JobState(models.TextChoices):
+    """The states of a job."""
+
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -124,6 +126,7 @@ class Job(models.Model):
 
     @property
     def is_active(self) -> bool:
+        """Whether the job waits or runs."""
         return self.state in ACTIVE_STATES
 
 

@@ -60,8 +60,10 @@ def patient(function: Callable[_P, _T]) -> Callable[_P, _T]:
 
 
 class OneSentenceErrors(logging.Filter):
-    """Takes the traceback from what is logged of an outage: of the queue's library, which meets
-    one in many places, and of whose calls nothing can be learned."""
+    """The filter that removes tracebacks of outages from the log.
+
+    The queue's library meets an outage in many places; its calls say nothing more.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None

@@ -1,4 +1,4 @@
-"""What a job's page shows that is not in its row: phases, share done, time left."""
+"""Values of a job's page that are not in its row: phases, share done, time left."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Phase:
 
 
 def phases_of(job: Job, events: Iterable[JobEvent], now: datetime) -> list[Phase]:
-    """The phases of the current attempt, from its events in their order.
+    """Return the phases of the current attempt, from its events in their order.
 
     Of work that goes on after it found damage, those phases failed that found some; of other work
     that failed, the last one.
@@ -59,14 +59,14 @@ def _state_of(job: Job, number: int, begun: list[JobEvent], faulty: set[int]) ->
 
 
 def share_of(job: Job) -> float | None:
-    """How much of the phase is done, from 0 to 1; None if its size is unknown."""
+    """Return the done share of the phase, from 0 to 1, None if its size is unknown."""
     if not job.total_bytes:
         return None
     return min(job.done_bytes / job.total_bytes, 1.0)
 
 
 def time_left(job: Job, now: datetime) -> timedelta | None:
-    """Of the phase, at its present rate; None while that would be a guess."""
+    """Return the time left of the phase at its present rate, None while that would be a guess."""
     share = share_of(job)
     if job.state != JobState.RUNNING or not share or not job.rate or not job.started_at:
         return None
@@ -76,18 +76,18 @@ def time_left(job: Job, now: datetime) -> timedelta | None:
 
 
 def is_suspect(job: Job, now: datetime) -> bool:
-    """Whether its worker has been silent for too long."""
+    """Return whether the job's worker has been silent for too long."""
     if job.state != JobState.RUNNING or job.heartbeat_at is None:
         return False
     return now - job.heartbeat_at > SUSPECT_AFTER
 
 
 def pace_of(job: Job, now: datetime) -> str:
-    """How often a page should ask for news: "" when there will be none."""
+    """Return how often a page should poll, "" if there will be no news."""
     if not job.is_active:
         return ""
     if job.state == JobState.QUEUED:
-        # Somebody who has just asked is watching it start; a long queue is only looked at.
+        # A user who has just requested it watches it start; a long queue changes slowly.
         return "1s" if now - job.created_at < timedelta(minutes=1) else "10s"
     is_young = job.started_at is None or now - job.started_at < timedelta(minutes=10)
     return "1s" if is_young else "3s"

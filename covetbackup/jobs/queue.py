@@ -48,7 +48,7 @@ MOST_OUTAGES = 5
 _OUTAGE = "catalog away, requeued"
 
 HELD = timedelta(days=3650)
-"""A held job is due so late that somebody must have released it before."""
+"""A held job is due so late that it must have been released before."""
 
 _CHANCE = random.Random()
 
@@ -65,8 +65,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How an attempt ended. `is_transient`: trying again later may help. `is_outage`: the catalog
-    did not answer the runner, which says nothing about the work."""
+    """The end of an attempt. `is_outage`: the catalog did not answer, the work may be right."""
 
     state: JobState
     code: str = ""
@@ -79,8 +78,7 @@ class End:
 
 @dataclass(slots=True)
 class JobReport:
-    """What an owner writes with a heartbeat: changed columns, and lines for the log, each said
-    so many seconds ago as `ages` tells: now, where it does not."""
+    """Columns and log lines of a heartbeat; `ages` are seconds since each line, 0 if missing."""
 
     columns: dict[str, Any] = field(default_factory=dict)
     events: list[tuple[str, str]] = field(default_factory=list)
@@ -162,8 +160,7 @@ def request_cancel(job: Job, user: User | None) -> bool:
 
 
 def claim(job_id: int, node: uuid.UUID, pid: int) -> Claim | None:
-    """Take the job if it waits, is due, its slots are free, the node is not draining, and jobs may
-    start at all."""
+    """Claim a job that waits, is due and may start; None otherwise."""
     if gate.refusal():
         return None
     token = uuid.uuid4()
@@ -235,7 +232,7 @@ def beat(claim: Claim, report: JobReport) -> bool:
 
 
 def finish(claim: Claim, end: End, *, while_true: Q = ALWAYS) -> bool:
-    """running → the final state `end.state`. False: the job is not this owner's any more."""
+    """Record the final state: running → `end.state`. False if it is not this owner's any more."""
     with transaction.atomic():
         changed = (
             _owned(claim)
@@ -256,8 +253,10 @@ def finish(claim: Claim, end: End, *, while_true: Q = ALWAYS) -> bool:
 
 
 def retry(claim: Claim, end: End, *, while_true: Q = ALWAYS) -> bool:
-    """running → queued, to start again after a while. False: no attempts are left, the job was
-    cancelled, or it is not this owner's any more."""
+    """Requeue a job for another attempt: running → queued.
+
+    False if no attempts are left, the job was cancelled, or it is not this owner's any more.
+    """
     seconds = settings.JOB_SECONDS
     wait = back_off(
         claim.attempt,
@@ -272,7 +271,7 @@ def retry(claim: Claim, end: End, *, while_true: Q = ALWAYS) -> bool:
 
 
 def requeue(claim: Claim) -> bool:
-    """running → queued because the worker drains: no attempt is lost. False as in `retry`."""
+    """Requeue a job as the worker drains; no attempt is lost. Returns False as `retry` does."""
     end = End(JobState.QUEUED, message="the worker was stopped; the job starts again")
     not_cancelled = Q(cancel_requested_at=None)
     return _back_to_queue(
@@ -281,8 +280,11 @@ def requeue(claim: Claim) -> bool:
 
 
 def requeue_after_outage(claim: Claim, end: End) -> bool:
-    """running → queued because the catalog did not answer the runner: no attempt is lost, as
-    every kind of work can be started again. False as in `retry`, and after `MOST_OUTAGES`."""
+    """Requeue a job because the catalog did not answer the runner; no attempt is lost.
+
+    Every kind of work can be started again. Returns False as `retry` does, and after
+    `MOST_OUTAGES`.
+    """
     if JobAttempt.objects.filter(job=claim.job_id, outcome=_OUTAGE).count() >= MOST_OUTAGES:
         return False
     wait = timedelta(seconds=settings.JOB_SECONDS["heartbeat"])
@@ -291,7 +293,7 @@ def requeue_after_outage(claim: Claim, end: End) -> bool:
 
 
 def interrupt(claim: Claim, reason: str, *, while_true: Q = ALWAYS) -> JobState | None:
-    """The runner is dead: try again if attempts are left. The new state; None if not owned."""
+    """Record that the runner died; requeue the job if attempts are left. None if not owned."""
     end = End(
         JobState.INTERRUPTED,
         code="Interrupted",

@@ -1,8 +1,8 @@
-"""What every worker does every few seconds: find dead owners, ring for who may start, and what the
-apps above have to do in time (`settings.JOB_TICKS`).
+"""The periodic work of every worker.
 
-Idempotent, and right with any number of workers doing it at once. Each step is on its own: one
-that fails is logged and does not keep the others from being done.
+It finds dead owners, notifies of jobs that may start, and runs the periodic work of the apps above
+(`settings.JOB_TICKS`). Idempotent, and right with any number of workers doing it at once. Each step
+is on its own: one that fails is logged and does not keep the others from being done.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ class Ticker:
         self._steady_since: float | None = None
 
     def tick(self) -> bool:
-        """Whether all went well; False most often means that the catalog does not answer."""
+        """Run all steps; return whether all succeeded.
+
+        A failure most often means that the catalog does not answer.
+        """
         above = [import_string(path) for path in settings.JOB_TICKS]
         steps: list[Callable[[], object]] = [*above, dispatch.notify, self._reap_when_steady]
         is_well = all([_tried(step) for step in steps])
@@ -45,7 +48,7 @@ class Ticker:
         return is_well
 
     def reap_here(self) -> bool:
-        """The fast way: owners that were in this place and whose process is gone."""
+        """Interrupt jobs whose owners ran in this place and whose process is gone."""
         return _tried(lambda: reap_dead_owners(self._place))
 
     def _reap_when_steady(self) -> None:
@@ -67,8 +70,10 @@ def reap() -> int:
 
 
 def reap_dead_owners(place: str) -> int:
-    """Interrupt jobs that belonged to processes of this place that are gone, once nothing of
-    their runner is left."""
+    """Interrupt jobs that belonged to processes of this place that are gone.
+
+    No process of their runner is left then.
+    """
     reaped = 0
     for claim, owner in _running(Q(owner__place=place)):
         if owner is None or reaper.is_running(owner):

@@ -30,6 +30,7 @@ LOG_LINES = 200
 @require_safe
 @requires(Permission.VIEW)
 def jobs(request: HttpRequest) -> HttpResponse:
+    """Show the list of jobs."""
     chosen = listing.JobFilter.of(request.GET)
     rows = listing.jobs_of(request.user, chosen)
     page = page_of(rows, listing.ORDER, request.GET.get("cursor", ""))
@@ -52,6 +53,7 @@ def jobs(request: HttpRequest) -> HttpResponse:
 @require_safe
 @requires(Permission.VIEW)
 def job(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show a job."""
     found = _look_up(request, pk)
     context = live_context(found) | _log(found, 0) | {"attempts": found.attempts.all()}
     return render(request, "jobs/job.html", context)
@@ -61,7 +63,7 @@ def job(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 @requires(Permission.VIEW)
 def job_live(request: HttpRequest, pk: int) -> HttpResponse:
-    """204 while the version that the page shows is still the newest."""
+    """Return the changing part of a job's page; 204 while the page shows the newest version."""
     if _shows_the_newest(request, pk):
         return HttpResponse(status=204)
     found = _look_up(request, pk)
@@ -75,7 +77,10 @@ def job_live(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 @requires(Permission.VIEW)
 def job_log(request: HttpRequest, pk: int) -> HttpResponse:
-    """With `from`, the lines after that one, as a fragment; without, the whole log as text."""
+    """Return the log.
+
+    With `from`, the lines after that one, as a fragment; without, the whole log as text.
+    """
     found = _look_up(request, pk)
     after = request.GET.get("from", "")
     if not (after.isascii() and after.isdigit() and len(after) < 19):
@@ -136,7 +141,7 @@ def _shows_the_newest(request: HttpRequest, pk: int) -> bool:
 
 
 def live_context(job: Job) -> dict[str, Any]:
-    """What `jobs/_live.html` needs, on this app's pages and on others'."""
+    """Return the context of `jobs/_live.html`, for this app's pages and others'."""
     now = timezone.now()
     is_of_a_phase = Q(kind="phase") | Q(kind="note", text__startswith=DAMAGED)
     phases = job.events.filter(is_of_a_phase, attempt=job.attempt)

@@ -1,7 +1,7 @@
-"""What a kind of work is given: the job, its argument, and a progress that reaches the page.
+"""The interface of a kind of work: the job, its argument, and a progress that the page shows.
 
 A kind of work is a function `work(work: Work) -> None`, run in a process of its own. It returns
-when the work is done, raises `CovetError` when it could not be, and lets `Cancelled` pass.
+when the work is done, raises `CovetError` when it failed, and lets `Cancelled` pass.
 """
 
 from __future__ import annotations
@@ -44,12 +44,15 @@ class Work:
 
     @property
     def attempt(self) -> int:
+        """The number of the attempt."""
         return self.job.attempt
 
     def confirm(self) -> None:
-        """To be called right before a result is published: raises `Cancelled` if the job is not
-        this attempt's any more, for example after this machine slept past its lease. Waits for
-        a catalog that restarts."""
+        """Check the lease, right before a result is published.
+
+        Raises `Cancelled` if the job is not this attempt's any more, for example after this machine
+        slept past its lease. Waits for a catalog that restarts.
+        """
         mine = Job.objects.filter(
             pk=self.job.pk, token=self.token, state=JobState.RUNNING, lease_until__gt=Now()
         )

@@ -1,1 +1,1 @@
-"""What this installation is made of and how it does: read and shown, never changed from here."""
+"""Status of this installation: its components, workers and disks. Nothing is changed from here."""

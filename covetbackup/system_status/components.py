@@ -1,4 +1,4 @@
-"""What the product is made of: its version, the packages it stands on, and their licences."""
+"""Components of the product: its version, its packages, and their licences."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ _OWN = "covetbackup"
 
 @dataclass(frozen=True, slots=True)
 class Component:
+    """A component."""
+
     name: str
     version: str
     licence: str
@@ -28,6 +30,7 @@ SHIPPED = (
 
 
 def version() -> str:
+    """Return the version of the product."""
     try:
         return metadata.version(_OWN)
     except metadata.PackageNotFoundError:
@@ -35,7 +38,7 @@ def version() -> str:
 
 
 def components() -> list[Component]:
-    """What is shipped with the product, and the packages it asks for that are installed."""
+    """Return what is shipped with the product, and the installed packages that it requires."""
     return [*SHIPPED, *_packages()]
 
 

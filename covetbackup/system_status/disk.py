@@ -1,4 +1,4 @@
-"""Where things are kept on this machine, and how much room is left there; catalog and broker."""
+"""Folders of this machine with their free space; catalog and broker."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ class Folder:
 
     @property
     def used_percent(self) -> int | None:
+        """The used share of the disk in percent."""
         if not self.total or self.free is None:
             return None
         return round(100 * (self.total - self.free) / self.total)
@@ -47,7 +48,7 @@ class Catalog:
 
 
 def folders() -> list[Folder]:
-    """Each once, though several things may be kept in it."""
+    """Return the folders, each once, though it may have several uses."""
     named = [("Catalog, keys, static files", Path(settings.VAR_DIR))]
     named += [("Local repositories", root) for root in settings.REPOSITORY_ROOTS]
     named += [("Temporary files", Path(tempfile.gettempdir()))]
@@ -58,6 +59,7 @@ def folders() -> list[Folder]:
 
 
 def folder_issues(found: list[Folder]) -> Iterator[Issue]:
+    """Yield the issues of folders."""
     for folder in found:
         if not folder.is_writable:
             text = f"{folder.path} is missing or cannot be written to"
@@ -68,6 +70,7 @@ def folder_issues(found: list[Folder]) -> Iterator[Issue]:
 
 
 def catalog() -> Catalog:
+    """Return the catalog's kind, version, location and size."""
     described = connection.settings_dict
     if connection.vendor == "sqlite":
         path = str(described["NAME"])
@@ -77,6 +80,7 @@ def catalog() -> Catalog:
 
 
 def broker() -> str:
+    """Return the address of the broker without its password."""
     url = settings.BROKER_URL
     return without_password(url) if url else "the catalog itself"
 

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """`tone` is "bad" for what keeps work from being done, else "warn". `id` names the system
-    check that found it, if one did."""
+    """A problem of the installation.
+
+    `tone` is "bad" for what keeps work from being done, else "warn". `id` names the system check
+    that found it, if one did.
+    """
 
     tone: str
     text: str

@@ -21,6 +21,7 @@ from covetbackup.jobs.models import ACTIVE_STATES, Job
 @requires(Permission.CHANGE_SETTINGS)
 @reauthenticated
 def quarantine_page(request: HttpRequest) -> HttpResponse:
+    """Show the quarantine, and end it."""
     if request.method == "POST":
         try:
             quarantine.end(request)

@@ -1,5 +1,4 @@
-"""The page of settings. They come from the environment and are changed there; the page only
-shows what is in force, what it found, and what is wrong."""
+"""The page of settings: effective values and problems. They are changed in the environment."""
 
 from __future__ import annotations
 
@@ -27,11 +26,12 @@ from covetbackup.system_status.issue import Issue
 @require_safe
 @requires(Permission.VIEW_SETTINGS)
 def settings_page(request: HttpRequest) -> HttpResponse:
+    """Show the settings and the status."""
     return render(request, "system_status/settings.html", condition(timezone.now()))
 
 
 def condition(now: datetime) -> dict[str, Any]:
-    """All that the page shows."""
+    """Return the template context of the page."""
     found, program_troubles = programs.programs_here()
     folders, nodes = disk.folders(), workers.workers(now)
     issues = [

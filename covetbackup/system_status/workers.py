@@ -19,14 +19,14 @@ _MOST = 50
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """`state` is a name of a badge."""
+    """A worker; `state` is the name of a badge."""
 
     node: Node
     state: str
 
 
 def workers(now: datetime) -> list[WorkerStatus]:
-    """Those of the last day, the liveliest first."""
+    """Return the workers of the last day, the most recent first."""
     nodes = Node.objects.filter(heartbeat_at__gt=now - _REMEMBERED).order_by("-heartbeat_at")
     return [WorkerStatus(node, _state(node, now)) for node in nodes[:_MOST]]
 

@@ -12,26 +12,8 @@ from tests.shape.tree import ROOT, modules, project_files
 
 SOURCES = ("covetbackup/", "backups/", "restores/")
 
-NOT_YET = (
-    "covetbackup/access/",
-    "covetbackup/audit/",
-    "covetbackup/jobs/",
-    "covetbackup/system_status/",
-)
-"""Packages whose docstrings and words are not checked yet. This list only ever shrinks."""
-
-NOT_YET_FOLDERS = frozenset({"covetbackup"})
-"""As `NOT_YET`, of the files in the folder itself."""
-
 SINGLE_FILE = "covetbackup/core/covet_open.py"
 """A program of its own, at most 400 lines that are read whole: its helpers need no docstrings."""
-
-NOT_YET_DISTINCT = frozenset(
-    "Clients ConnectionSettings ForeignKey Incompatibility Part"
-    " ScriptSink Section Snapshot Statements StoredObject Table"
-    " TargetTable ".split()
-)
-"""Names of classes that are still given twice. This list only ever shrinks."""
 
 FRAGMENT = re.compile(
     r"(And|As|At|But|By|For|From|How|In|None|Of|On|Raises|Returns|That|The same|Those|To|Told|What"
@@ -73,7 +55,7 @@ class Documented:
 
 
 def test_no_two_public_classes_have_one_name() -> None:
-    assert _classes_given_twice() <= NOT_YET_DISTINCT
+    assert _classes_given_twice() == set()
 
 
 def test_every_public_thing_has_a_docstring() -> None:
@@ -105,7 +87,6 @@ def test_code_and_pages_say_nothing_about_a_somebody() -> None:
         for name in project_files()
         if name.startswith((*SOURCES, "templates/", "docs/"))
         and name.endswith((".py", ".html", ".md", ".txt"))
-        and not _is_unfinished(name)
         and "/migrations/" not in name
         and name not in MENTIONS_FORBIDDEN
         for word in FORBIDDEN.finditer((ROOT / name).read_text())
@@ -131,14 +112,10 @@ def _classes_given_twice() -> set[str]:
     return {name for name, count in names.items() if count > 1}
 
 
-def _is_unfinished(path: str) -> bool:
-    return path.startswith(NOT_YET) or path.rpartition("/")[0] in NOT_YET_FOLDERS
-
-
 def _checked() -> Iterator[Documented]:
     for each in _public():
         is_helper = each.where == SINGLE_FILE and each.kind != "module"
-        if not _is_unfinished(each.where) and not is_helper:
+        if not is_helper:
             yield each
 
 

@@ -18,7 +18,7 @@ from covetbackup.core.databases.base import (
 )
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.engine import MysqlEngine
-from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.settings import MysqlSettings
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.operations.parallel import run_parallel
 from covetbackup.core.progress import Progress, Silent
@@ -49,9 +49,9 @@ class Taken:
 
 def settings_for(
     server: MysqlServer, database: str, user: MysqlUser | None = None
-) -> ConnectionSettings:
+) -> MysqlSettings:
     name = "root" if user is None else user.name
-    return ConnectionSettings(host="127.0.0.1", port=server.port, user=name, database=database)
+    return MysqlSettings(host="127.0.0.1", port=server.port, user=name, database=database)
 
 
 def engine_for(server: MysqlServer, database: str, user: MysqlUser | None = None) -> MysqlEngine:

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from covetbackup.core.databases.postgresql.server.connection import ConnectionSettings
+from covetbackup.core.databases.postgresql.server.connection import PostgresSettings
 from tests.support.postgres_server import PostgresServer
 
 _START_SECONDS = 20
 
 
 @contextmanager
-def pooler(server: PostgresServer, mode: str, **options: str) -> Iterator[ConnectionSettings]:
+def pooler(server: PostgresServer, mode: str, **options: str) -> Iterator[PostgresSettings]:
     """Settings that reach `server` through a pooler in `mode`; skips where there is none."""
     program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
@@ -55,7 +55,7 @@ def pooler(server: PostgresServer, mode: str, **options: str) -> Iterator[Connec
     )
     try:
         _wait_for(port, process)
-        yield ConnectionSettings("127.0.0.1", "postgres", "postgres", port, sslmode="disable")
+        yield PostgresSettings("127.0.0.1", "postgres", "postgres", port, sslmode="disable")
     finally:
         process.kill()
         process.wait()

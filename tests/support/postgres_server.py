@@ -22,7 +22,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from covetbackup.core.databases.postgresql.server.connection import ConnectionSettings
+from covetbackup.core.databases.postgresql.server.connection import PostgresSettings
 from covetbackup.core.stream.secret import Secret
 from tests.support.ports import free_port
 
@@ -59,8 +59,8 @@ class PostgresServer:
     def major(self) -> int:
         return _major(self.binaries)
 
-    def settings(self, database: str = "postgres", user: str = "postgres") -> ConnectionSettings:
-        return ConnectionSettings(
+    def settings(self, database: str = "postgres", user: str = "postgres") -> PostgresSettings:
+        return PostgresSettings(
             host="127.0.0.1", port=self.port, user=user, database=database, sslmode="disable"
         )
 

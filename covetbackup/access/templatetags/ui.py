@@ -77,7 +77,7 @@ _BADGES = {
 
 @register.simple_tag
 def icon(name: str) -> SafeString:
-    """A picture from our sprite; the words beside it say what it means."""
+    """Return an icon of the sprite; the words beside it say what it means."""
     return format_html(
         '<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>',
         static("icons.svg"),
@@ -87,13 +87,16 @@ def icon(name: str) -> SafeString:
 
 @register.simple_tag
 def shell_command(*words: object) -> str:
-    """`{% shell_command "jobs" as text %}`: see `covetbackup.command_line`."""
+    """Return a shell command, as `{% shell_command "jobs" as text %}`.
+
+    See `covetbackup.command_line`.
+    """
     return command(*words)
 
 
 @register.simple_tag
 def status_badge(state: str) -> SafeString:
-    """A state as picture, word and colour: never by colour alone."""
+    """Return a state as icon, word and colour: never by colour alone."""
     picture, word, tone = _BADGES.get(str(state), ("unknown", str(state).capitalize(), ""))
     return format_html(
         '<span class="badge{}">{} {}</span>', f" badge--{tone}" if tone else "", icon(picture), word
@@ -102,7 +105,7 @@ def status_badge(state: str) -> SafeString:
 
 @register.filter
 def bytes_text(size: int | None) -> SafeString | str:
-    """A size with three significant digits; the exact number of bytes is in the title."""
+    """Return a size with three significant digits; the exact number of bytes is in the title."""
     if size is None:
         return UNKNOWN
     return format_html('<span title="{} bytes">{}</span>', f"{size:,}", _scaled(size))
@@ -110,19 +113,19 @@ def bytes_text(size: int | None) -> SafeString | str:
 
 @register.filter
 def printable(text: str) -> str:
-    """What a program said, without what a terminal would obey: of no use on a page."""
+    """Return a program's output without control characters for a terminal."""
     return _CONTROL.sub("", str(text))
 
 
 @register.filter(name="capitalised")
 def capitalised_text(text: str) -> str:
-    """A message with a capital, unless it begins with a name: see `core.capitals`."""
+    """Return a message with a capital, unless it begins with a name: see `core.capitals`."""
     return capitalised(str(text))
 
 
 @register.filter
 def several(kind: str, count: int) -> str:
-    """A kind of database object as it is called beside `count`: 1 index, 2 indexes."""
+    """Return a kind of database object with its number: 1 index, 2 indexes."""
     if count == 1:
         return kind
     if _CONSONANT_Y.search(kind):
@@ -132,17 +135,19 @@ def several(kind: str, count: int) -> str:
 
 @register.filter
 def count_text(count: int | None) -> str:
+    """Return a number with separators, or the sign for unknown."""
     return UNKNOWN if count is None else f"{count:,}"
 
 
 @register.filter
 def rate_text(rate: int | None) -> str:
+    """Return a rate in bytes per second."""
     return f"{_scaled(rate)}/s" if rate else UNKNOWN
 
 
 @register.filter
 def duration_text(length: timedelta | float | None) -> str:
-    """ "1 min 41 s": the two largest parts."""
+    """Return a duration by its two largest parts: "1 min 41 s"."""
     if length is None:
         return UNKNOWN
     seconds = length.total_seconds() if isinstance(length, timedelta) else float(length)
@@ -159,7 +164,7 @@ def duration_text(length: timedelta | float | None) -> str:
 
 @register.simple_tag
 def absolute_time(moment: datetime | None) -> SafeString | str:
-    """How long ago, and exactly when, in the zone that the page names."""
+    """Return how long ago a moment was, and its time in the zone that the page names."""
     if moment is None:
         return UNKNOWN
     local = timezone.localtime(moment)
@@ -174,6 +179,7 @@ def absolute_time(moment: datetime | None) -> SafeString | str:
 
 @register.filter
 def ago(moment: datetime | None) -> str:
+    """Return how long ago a moment was."""
     if moment is None:
         return UNKNOWN
     seconds = max(0, int((timezone.now() - moment).total_seconds()))
@@ -184,14 +190,14 @@ def ago(moment: datetime | None) -> str:
 
 @register.simple_tag(takes_context=True)
 def can(context: dict[str, Any], permission: str, team: Any) -> bool:
-    """`{% can "run_backup" team as allowed %}`."""
+    """Return whether the user has a permission: `{% can "run_backup" team as allowed %}`."""
     user = getattr(context.get("request"), "user", None)
     return isinstance(user, User) and user.may(Permission(permission), team.pk)
 
 
 @register.simple_tag
 def why_not(permission: str) -> str:
-    """The reason on a disabled button, with who can do it."""
+    """Return the reason on a disabled button, with the roles that have the permission."""
     least = roles_with(Permission(permission))[0]
     return f"Your role may not do this; ask a team member who is {least} or higher"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from covetbackup.core.cli import exits, views
 from covetbackup.core.cli.checks import checks_report
-from covetbackup.core.cli.report import Report, Table
+from covetbackup.core.cli.report import Report, TextTable
 from covetbackup.core.cli.selection_args import selection_of
 from covetbackup.core.crypto.keyfile import read_passphrase
 from covetbackup.core.crypto.keyring import Keyring, new_keys, write_new_keys
@@ -195,7 +195,7 @@ def list_tables(args: Namespace) -> Report:
             "remarks": lines,
         },
         lines,
-        table=Table(
+        table=TextTable(
             ("SIZE", "TABLE"),
             [(size_text(size), name) for name, size in shown.items()],
             numeric=frozenset({0}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TextIO
 
-from covetbackup.core.cli.report import Report, Table
+from covetbackup.core.cli.report import Report, TextTable
 from covetbackup.core.errors import CovetError
 from covetbackup.core.text import encodable_text
 
@@ -27,7 +27,7 @@ def print_error(error: CovetError, stream: TextIO) -> None:
         print_line(f"details: {error.details}", stream)
 
 
-def print_table(table: Table, stream: TextIO) -> None:
+def print_table(table: TextTable, stream: TextIO) -> None:
     """Print `table`; outside a terminal one line for each row, the columns aligned."""
     if stream.isatty():
         # Only here: rich takes longer to import than all of the engine.
@@ -49,7 +49,7 @@ def print_line(line: str, stream: TextIO) -> None:
     stream.write(f"{encodable_text(line, stream)}\n")
 
 
-def table_lines(table: Table) -> Iterator[str]:
+def table_lines(table: TextTable) -> Iterator[str]:
     """Yield the head line and a line for each row of `table`, without spaces at their ends."""
     rows = [table.headers, *table.rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TextTable:
     """Rows of text under `headers`; the columns whose indexes are in `numeric` align right."""
 
     headers: Sequence[str]
@@ -26,4 +26,4 @@ class Report:
     data: dict[str, Any]
     lines: Sequence[str]
     status: int = 0
-    table: Table | None = None
+    table: TextTable | None = None

@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from covetbackup.core.cli.report import Table
+from covetbackup.core.cli.report import TextTable
 from covetbackup.core.text import encodable_text, size_text
 
 _INTERVAL_SECONDS = 0.2
@@ -107,7 +107,7 @@ def _columns(*, is_measured: bool) -> list[ProgressColumn]:
     ]
 
 
-def print_table(table: Table, stream: TextIO) -> None:
+def print_table(table: TextTable, stream: TextIO) -> None:
     """Print `table`; cells that are too wide for the terminal go on in further lines, whole."""
     shown = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for index, header in enumerate(table.headers):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from covetbackup.core.cli.report import Table
+from covetbackup.core.cli.report import TextTable
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.repository.json_reader import format_instant
 from covetbackup.core.repository.manifest import Manifest
@@ -17,10 +17,10 @@ from covetbackup.core.text import count_text, duration_text, size_text
 _SHOWN_TABLES = 50
 
 
-def backup_table(listed: Sequence[ListEntry]) -> Table:
+def backup_table(listed: Sequence[ListEntry]) -> TextTable:
     """Return a table with a row for each backup; a damaged one has its problem in it."""
     rows = [_row(entry) for entry in listed]
-    return Table(("LABEL", "KIND", "STORED", "CODEC", "CIPHER"), rows, numeric=frozenset({2}))
+    return TextTable(("LABEL", "KIND", "STORED", "CODEC", "CIPHER"), rows, numeric=frozenset({2}))
 
 
 def _row(entry: ListEntry) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
-from covetbackup.core.errors import CovetError, as_sentence
+from covetbackup.core.errors import BadSetting, CovetError, as_sentence
 
 
 class Level(StrEnum):
@@ -36,6 +36,21 @@ class Check:
 
     def to_json(self) -> dict[str, str]:
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Incompatibility:
+    """A reason why rows cannot be loaded into existing tables, and what to do about it."""
+
+    title: str
+    detail: str
+    fix: str
+
+
+def refuse_incompatible(found: Sequence[Incompatibility]) -> None:
+    """Raise `BadSetting` naming all that is `found`."""
+    if found:
+        raise BadSetting("; ".join(each.detail for each in found), found[0].fix)
 
 
 def failed(title: str, error: CovetError) -> Check:

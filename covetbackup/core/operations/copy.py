@@ -10,7 +10,7 @@ from covetbackup.core.progress import Progress
 from covetbackup.core.repository import manifest_json
 from covetbackup.core.repository.keys_store import copy_keys
 from covetbackup.core.repository.layout import Label
-from covetbackup.core.repository.manifest import Manifest, StoredObject
+from covetbackup.core.repository.manifest import BackupObject, Manifest
 from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.stream.meter import VerifyDigest, count_progress
 from covetbackup.core.stream.pump import drain, pump
@@ -75,7 +75,7 @@ def _copy_object(
     source: BackupRepository,
     label: Label,
     target: BackupRepository,
-    stored: StoredObject,
+    stored: BackupObject,
     progress: Progress,
 ) -> None:
     try:
@@ -90,7 +90,7 @@ def _send_object(
     source: BackupRepository,
     label: Label,
     target: BackupRepository,
-    stored: StoredObject,
+    stored: BackupObject,
     progress: Progress,
 ) -> None:
     expect = VerifyDigest(stored.size, stored.sha256, stored.name)
@@ -98,7 +98,7 @@ def _send_object(
     pump(source.open_object(label, stored.name), [count_progress(progress), expect], sink)
 
 
-def _is_whole(target: BackupRepository, label: Label, stored: StoredObject) -> bool:
+def _is_whole(target: BackupRepository, label: Label, stored: BackupObject) -> bool:
     try:
         drain(
             target.open_object(label, stored.name),

@@ -12,7 +12,7 @@ from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.crypto.header import StreamId
 from covetbackup.core.crypto.seek import SeekReader
 from covetbackup.core.errors import IntegrityError
-from covetbackup.core.repository.manifest import Manifest, StoredMember, StoredObject
+from covetbackup.core.repository.manifest import BackupObject, Manifest, StoredMember
 from covetbackup.core.repository.open_backup import OpenedBackup
 from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.repository.volumes import load_index
@@ -40,7 +40,7 @@ def sample_object(
     opened: OpenedBackup,
     member: StoredMember,
     *,
-    volume: StoredObject,
+    volume: BackupObject,
 ) -> None:
     """Decrypt `PIECES` random chunks, or decompress as many random frames, of `volume`.
 
@@ -60,7 +60,7 @@ def sample_object(
 
 
 def _sample_chunks(
-    repository: BackupRepository, manifest: Manifest, volume: StoredObject, dek: Dek
+    repository: BackupRepository, manifest: Manifest, volume: BackupObject, dek: Dek
 ) -> None:
     name = manifest.label.folder + volume.name
 
@@ -73,7 +73,7 @@ def _sample_chunks(
 
 
 def _frames_inside(
-    index: FrameIndex | None, member: StoredMember, volume: StoredObject
+    index: FrameIndex | None, member: StoredMember, volume: BackupObject
 ) -> list[_Frame]:
     """The frames that begin and end inside `volume`."""
     if index is None:
@@ -88,7 +88,7 @@ def _frames_inside(
 
 
 def _sample_frames(
-    repository: BackupRepository, manifest: Manifest, volume: StoredObject, frames: list[_Frame]
+    repository: BackupRepository, manifest: Manifest, volume: BackupObject, frames: list[_Frame]
 ) -> None:
     name = manifest.label.folder + volume.name
     for number in _random_numbers(len(frames)):

@@ -15,7 +15,7 @@ from covetbackup.core.operations.replicas import ReplicaSet
 from covetbackup.core.progress import Progress, Silent
 from covetbackup.core.repository import layout
 from covetbackup.core.repository.layout import Label
-from covetbackup.core.repository.manifest import PlainFacts, StoredMember, StoredObject
+from covetbackup.core.repository.manifest import BackupObject, PlainFacts, StoredMember
 from covetbackup.core.repository.objects import bytes_source
 from covetbackup.core.repository.volumes import Cutter
 from covetbackup.core.stream.base import Filter, Source
@@ -75,7 +75,7 @@ class MemberStore:
 
     def _store_volumes(
         self, number: int, name: str, packed: Iterator[bytes]
-    ) -> tuple[StoredObject, ...]:
+    ) -> tuple[BackupObject, ...]:
         plan = self.plan
         cutter = Cutter(packed, plan.volume_size)
         stored = []
@@ -89,7 +89,7 @@ class MemberStore:
             stored.append(self._store_object(object_name, identity, payload, cutter))
         return tuple(stored)
 
-    def _store_index(self, number: int, name: str, frames: FrameIndex) -> StoredObject | None:
+    def _store_index(self, number: int, name: str, frames: FrameIndex) -> BackupObject | None:
         plan = self.plan
         if plan.codec.codec is Codec.NONE:
             return None
@@ -99,7 +99,7 @@ class MemberStore:
 
     def _store_object(
         self, name: str, number: int, payload: Source, cutter: Cutter | None
-    ) -> StoredObject:
+    ) -> BackupObject:
         plan = self.plan
         stored = Meter(Silent())
         filters: list[Filter] = [stored]
@@ -110,7 +110,7 @@ class MemberStore:
         sink = self.replicas.create(name)
         pump(payload, filters, sink)
         self.replicas.drop_failed(sink)
-        return StoredObject(name, number, stored.size, stored.sha256)
+        return BackupObject(name, number, stored.size, stored.sha256)
 
 
 def _end() -> FinalFlag:

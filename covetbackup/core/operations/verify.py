@@ -30,7 +30,7 @@ from covetbackup.core.progress import DAMAGED, Progress, Silent
 from covetbackup.core.repository import layout, manifest_json
 from covetbackup.core.repository.keys_store import copy_problems, generations
 from covetbackup.core.repository.layout import Label
-from covetbackup.core.repository.manifest import Manifest, StoredObject, Trust
+from covetbackup.core.repository.manifest import BackupObject, Manifest, Trust
 from covetbackup.core.repository.member_streams import Stream, open_stream, streams
 from covetbackup.core.repository.open_backup import OpenedBackup, open_backup
 from covetbackup.core.repository.repository import BackupRepository
@@ -146,7 +146,7 @@ class _Verification:
         return VerifyResult(self.label, level, tuple(findings), said, lost)
 
     def fault_of(
-        self, stored: StoredObject, error: CovetError, indexes: Container[str]
+        self, stored: BackupObject, error: CovetError, indexes: Container[str]
     ) -> Iterator[Finding]:
         """The finding for a stored object, unless it is one that only makes reading faster."""
         if stored.name in indexes:

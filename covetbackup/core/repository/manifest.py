@@ -26,7 +26,7 @@ class Trust(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class StoredObject:
+class BackupObject:
     """One object of a backup: name inside its folder, size in bytes, SHA-256 in hex."""
 
     name: str
@@ -40,11 +40,11 @@ class StoredMember:
     """One member as stored. Volumes are in order; the frame index only makes reading faster."""
 
     name: str
-    volumes: tuple[StoredObject, ...]
-    frame_index: StoredObject | None
+    volumes: tuple[BackupObject, ...]
+    frame_index: BackupObject | None
 
     @property
-    def objects(self) -> tuple[StoredObject, ...]:
+    def objects(self) -> tuple[BackupObject, ...]:
         """All objects of the member, volumes first."""
         return self.volumes + ((self.frame_index,) if self.frame_index else ())
 
@@ -109,7 +109,7 @@ class Manifest:
         return sum(member.stored_size for member in self.members)
 
     @property
-    def objects(self) -> tuple[StoredObject, ...]:
+    def objects(self) -> tuple[BackupObject, ...]:
         """All objects of all members."""
         return tuple(stored for member in self.members for stored in member.objects)
 

@@ -26,11 +26,11 @@ from covetbackup.core.errors import BadSetting, ConfigurationError, ManifestInva
 from covetbackup.core.repository.json_reader import Fields, format_instant
 from covetbackup.core.repository.layout import Label
 from covetbackup.core.repository.manifest import (
+    BackupObject,
     Details,
     Manifest,
     PlainFacts,
     StoredMember,
-    StoredObject,
 )
 from covetbackup.core.storage.base import check_name
 from covetbackup.core.stream.codec import CodecSpec
@@ -176,7 +176,7 @@ def _member_json(member: StoredMember) -> dict[str, Any]:
     }
 
 
-def _object_json(stored: StoredObject) -> dict[str, Any]:
+def _object_json(stored: BackupObject) -> dict[str, Any]:
     return {
         "name": stored.name,
         "number": stored.number,
@@ -264,10 +264,10 @@ def _member(fields: Fields) -> StoredMember:
     )
 
 
-def _object(fields: Fields) -> StoredObject:
+def _object(fields: Fields) -> BackupObject:
     if "/" in check_name(fields.text("name")) or fields.number("number") >> 32:
         raise ManifestInvalid(f"{fields.what} is damaged: an object's name or number is none")
-    return StoredObject(
+    return BackupObject(
         name=fields.text("name"),
         number=fields.number("number"),
         size=fields.number("size"),

@@ -14,7 +14,7 @@ from covetbackup.core.crypto.dek import Dek
 from covetbackup.core.crypto.header import StreamId
 from covetbackup.core.crypto.seek import SeekReader
 from covetbackup.core.errors import Truncated
-from covetbackup.core.repository.manifest import Manifest, StoredMember, StoredObject
+from covetbackup.core.repository.manifest import BackupObject, Manifest, StoredMember
 from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.repository.volumes import (
     IndexLost,
@@ -138,7 +138,7 @@ def _packed(
 
 
 def _reader(
-    repository: BackupRepository, manifest: Manifest, volume: StoredObject, dek: Dek
+    repository: BackupRepository, manifest: Manifest, volume: BackupObject, dek: Dek
 ) -> SeekReader:
     name = manifest.label.folder + volume.name
 

@@ -22,7 +22,7 @@ from covetbackup.core.errors import (
     Tampered,
     WrongKey,
 )
-from covetbackup.core.repository.manifest import Manifest, StoredMember, StoredObject
+from covetbackup.core.repository.manifest import BackupObject, Manifest, StoredMember
 from covetbackup.core.repository.repository import BackupRepository
 from covetbackup.core.stream.base import Filter, Source
 from covetbackup.core.stream.decode import decompress
@@ -156,7 +156,7 @@ def load_index(
 def open_stored(
     repository: BackupRepository,
     manifest: Manifest,
-    stored: StoredObject,
+    stored: BackupObject,
     *,
     dek: Dek | None,
     last: FinalFlag,
@@ -177,7 +177,7 @@ def open_stored(
 
 
 def object_filters(
-    manifest: Manifest, stored: StoredObject, *, dek: Dek | None, last: FinalFlag
+    manifest: Manifest, stored: BackupObject, *, dek: Dek | None, last: FinalFlag
 ) -> list[Filter]:
     """Return the filters from the stored bytes of one object to compressed ones.
 

@@ -54,6 +54,7 @@ class Chore:
     due_at: float = 0.0
 
     def do_if_due(self) -> None:
+        """Do the chore if its time has come."""
         now = time.monotonic()
         if now >= self.due_at:
             self.do()
@@ -79,7 +80,10 @@ class Worker:
         ]
 
     def run(self) -> int:
-        """The exit status, once no process is left. Raises `Conflict` if it must not run."""
+        """Run the worker; return the exit status, once no process is left.
+
+        Raises `Conflict` if it must not run.
+        """
         _load_kinds()
         CURRENT[:] = [self._here]
         self._register()

@@ -1,8 +1,8 @@
-"""What a worker's processes know of their worker: the one piece of shared state there is.
+"""The context that a worker's processes share: the one piece of shared state there is.
 
-`covetbackup worker` makes it before it forks the cluster; q2's processes inherit it and find it in
-`CURRENT`, because q2 calls tasks by name and passes them nothing. The draining flag is one byte
-of shared memory: it needs no lock that a killed process could take along, and no catalog.
+`covetbackup worker` creates it before it forks the cluster; q2's processes inherit it and find it
+in `CURRENT`, because q2 calls tasks by name and passes them nothing. The draining flag is one byte
+of shared memory: it needs no lock that a killed process could hold for ever, and no catalog.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class WorkerContext:
 
     @property
     def is_draining(self) -> bool:
+        """Whether the worker stops and takes no more jobs."""
         return self._flag[0] != 0
 
     def drain(self) -> None:
@@ -37,6 +38,6 @@ CURRENT: list[WorkerContext] = []
 
 
 def place() -> str:
-    """Where process ids mean the same as here: the booted kernel and the pid namespace."""
+    """Return the id of where process ids mean the same: the booted kernel and the pid namespace."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"{boot}:{os.stat('/proc/self/ns/pid').st_ino}"

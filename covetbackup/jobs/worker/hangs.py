@@ -37,6 +37,7 @@ class HangDetector:
         self._suspicions = 0
 
     def is_hung(self, sentinel: int) -> bool:
+        """Return whether the cluster looked hung in several checks."""
         self._suspicions = self._suspicions + 1 if _looks_hung(sentinel) else 0
         return self._suspicions >= CHECKS
 

@@ -36,7 +36,7 @@ class Channel:
                 pass
 
     def receive(self, seconds: float) -> list[dict[str, Any]]:
-        """The messages there are, waiting up to `seconds` for the first."""
+        """Return the messages there are, waiting up to `seconds` for the first."""
         if not self.is_open or not select.select([self._connection], [], [], seconds)[0]:
             return []
         try:

@@ -1,4 +1,4 @@
-"""What Linux does for us when a process dies: see prctl(2)."""
+"""Services of Linux for processes that die: see prctl(2)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ _libc = ctypes.CDLL(None)  # loaded here: not between fork and exec
 
 
 def get_signal_when_parent_dies(number: signal.Signals) -> None:
-    """Of this process only: neither children nor what it executes set-uid inherit it."""
+    """Request a signal to this process when its parent dies.
+
+    Neither children nor programs that it executes set-uid inherit that.
+    """
     _libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0)
 
 
 def name_process(name: str) -> None:
-    """What /proc/…/comm says; at most 15 bytes of it are kept. Gone when it executes another."""
+    """Set the name in /proc/…/comm, at most 15 bytes.
+
+    It is lost when the process executes another.
+    """
     _libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
@@ -29,7 +35,10 @@ def adopt_orphans() -> None:
 
 
 def make_forks_die_with_their_parent() -> None:
-    """From now on, every fork of this process and of its forks. Not of what they execute."""
+    """Let every later fork of this process and of its forks die with its parent.
+
+    Programs that they execute do not.
+    """
     parent = [0]
 
     def remember() -> None:

@@ -1,4 +1,4 @@
-"""What a runner has said and the catalog has not been told: at most one write a second."""
+"""A buffer of a runner's progress: at most one write to the catalog a second."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ class ProgressBuffer:
 
     @property
     def has_news(self) -> bool:
+        """Whether something is to be written."""
         return bool(self._columns or self._events)
 
     def report(self) -> JobReport:
-        """What to write now; to be followed by `written` when that went well."""
+        """Return what to write now; `written` is called when that succeeded."""
         columns = dict(self._columns)
         if "done_bytes" in columns:
             columns["rate"] = self._measure()
@@ -47,6 +48,7 @@ class ProgressBuffer:
         return JobReport(columns, list(self._events), [now - at for at in self._said_at])
 
     def written(self) -> None:
+        """Forget what was written."""
         self._columns.clear()
         self._events.clear()
         self._said_at.clear()

@@ -18,7 +18,7 @@ _seen_at: dict[int, float] = {}
 
 
 def is_running(process: int) -> bool:
-    """Whether there is such a process that is not only waiting to be buried."""
+    """Return whether there is such a process that is not a zombie."""
     try:
         return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -26,7 +26,7 @@ def is_running(process: int) -> bool:
 
 
 def runner_of(token: uuid.UUID) -> int | None:
-    """The process that runs the attempt with this token."""
+    """Return the process that runs the attempt with this token."""
     for process in psutil.process_iter(["name", "status"]):
         is_dead = process.info["status"] == psutil.STATUS_ZOMBIE
         if process.info["name"] == name_of(token) and not is_dead:
@@ -35,7 +35,7 @@ def runner_of(token: uuid.UUID) -> int | None:
 
 
 def end_runner(token: uuid.UUID) -> bool:
-    """Whether the runner of this attempt still lives; it is killed when its time is over."""
+    """Return whether the runner of this attempt still lives; kill it when it is overdue."""
     process = runner_of(token)
     if process is None:
         return False
@@ -45,7 +45,7 @@ def end_runner(token: uuid.UUID) -> bool:
 
 
 def is_overdue(process: int) -> bool:
-    """Whether the process was first asked about longer ago than it may take to end."""
+    """Return whether the process was first asked to end longer ago than that may take."""
     now = time.monotonic()
     return now - _seen_at.setdefault(process, now) > GRACE_SECONDS
 
@@ -62,8 +62,10 @@ def kill_group(leader: int) -> None:
 
 
 def reap_children(own: set[int]) -> None:
-    """Bury and, when overdue, kill the children of this process that are not its `own`: those
-    it was handed as subreaper when their parent died."""
+    """Reap and, when overdue, kill the children of this process that are not its `own`.
+
+    These are the ones that it was given as subreaper when their parent died.
+    """
     for child in psutil.Process().children():
         if child.pid in own:
             continue

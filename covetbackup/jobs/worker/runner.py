@@ -55,8 +55,10 @@ SILENCE = 0.75
 
 
 def start(job_id: int, token: uuid.UUID) -> tuple[int, Channel]:
-    """The id of the new process, which leads a session, and the supervisor's end of its channel.
-    Raises `OSError`."""
+    """Start the process of an attempt; return its id, and the supervisor's end of its channel.
+
+    It leads a session. Raises `OSError`.
+    """
     # Other threads here, if any, only wait: q2's for results to send, those of late hooks for a
     # network. So none of them leaves a lock taken in the fork.
     ours, theirs = socket.socketpair()
@@ -69,7 +71,7 @@ def start(job_id: int, token: uuid.UUID) -> tuple[int, Channel]:
 
 
 def name_of(token: uuid.UUID) -> str:
-    """What the process of an attempt calls itself; the kernel takes 15 characters."""
+    """Return the name of an attempt's process; the kernel takes 15 characters."""
     return f"run-{token.hex[:11]}"
 
 
@@ -84,7 +86,7 @@ def _become_runner(job_id: int, token: uuid.UUID, channel: socket.socket) -> NoR
         os.chdir(settings.BASE_DIR)
         _run(job_id, token, Channel(channel))
     finally:
-        os._exit(1)  # not reached when all is well; above here is somebody else's program
+        os._exit(1)  # not reached when all is well; above here is the program that was forked
 
 
 def _let_go_of_all_but(kept: int) -> None:
@@ -135,7 +137,7 @@ def _perform(job_id: int, token: uuid.UUID, reporter: Reporter) -> None:
     if permission and user is not None and not user.may(permission, job.team_id):
         raise PermissionLost(
             f"{user} may not do this any more",
-            "ask somebody who has the permission to start it again",
+            "ask a user who has the permission to start it again",
         )
     import_string(settings.JOB_KINDS[job.kind])(Work(job, token, reporter))
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is done stays done

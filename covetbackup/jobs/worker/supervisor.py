@@ -1,8 +1,8 @@
-"""What a q2 worker does when it is notified: claim a job, start its runner and stay with it.
+"""The task of a q2 worker that is notified: claim a job, start its runner and supervise it.
 
-It does no work itself: it keeps the lease, hands on progress, asks the runner to stop when the
-job is cancelled or the worker drains, kills what does not stop, and writes how it ended.
-Tasks call `run` as `covetbackup.jobs.supervisor.run`: they may wait through an upgrade.
+It does no work itself: it keeps the lease, passes on progress, asks the runner to stop when the job
+is cancelled or the worker drains, kills what does not stop, and writes how it ended. Tasks call
+`run` as `covetbackup.jobs.supervisor.run`: they may wait through an upgrade.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Supervision:
         self._heartbeat = settings.JOB_SECONDS["heartbeat"]
 
     def run(self) -> None:
-        """Returns when no process of the attempt is left and its end is written."""
+        """Supervise the attempt until none of its processes is left and its end is written."""
         try:
             self._runner, self._channel = runner.start(self._claim.job_id, self._claim.token)
         except OSError as error:

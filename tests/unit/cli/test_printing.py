@@ -7,17 +7,17 @@ import io
 import pytest
 
 from covetbackup.core.cli.printing import print_error, print_report, table_lines
-from covetbackup.core.cli.report import Report, Table
+from covetbackup.core.cli.report import Report, TextTable
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.text import duration_text, size_text
 from tests.unit.cli.test_terminal import Terminal
 
-TABLE = Table(("SIZE", "TABLE"), [("9 Bytes", "a"), ("10.0 KiB", "b")], numeric=frozenset({0}))
+TABLE = TextTable(("SIZE", "TABLE"), [("9 Bytes", "a"), ("10.0 KiB", "b")], numeric=frozenset({0}))
 
 
 def test_a_table_is_aligned_in_a_file() -> None:
     assert list(table_lines(TABLE)) == ["    SIZE  TABLE", " 9 Bytes  a", "10.0 KiB  b"]
-    assert list(table_lines(Table(("A", "B"), []))) == ["A  B"]
+    assert list(table_lines(TextTable(("A", "B"), []))) == ["A  B"]
 
 
 def test_a_report_in_a_file_is_plain_text() -> None:
@@ -32,7 +32,7 @@ def test_on_a_terminal_names_neither_steer_nor_style(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("COLUMNS", "40")
     screen = Terminal()
     long = "x" * 90
-    table = Table(("NAME", "KIND"), [("\x1b[2J[bold]a :smile:", "k"), (long, "k")])
+    table = TextTable(("NAME", "KIND"), [("\x1b[2J[bold]a :smile:", "k"), (long, "k")])
     print_report(Report({}, ["error: \x1b[2J[red]a[/red]"], table=table), screen)
     shown = screen.getvalue()
     assert "\x1b[2J" not in shown and "\\x1b[2J[bold]a :smile:" in shown

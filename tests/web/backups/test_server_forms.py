@@ -18,7 +18,7 @@ from backups.probing import try_server
 from covetbackup.access.models import Team, User
 from covetbackup.audit.models import AuditEntry
 from covetbackup.core.databases.checks import Level
-from covetbackup.core.databases.postgresql.server.clients import Clients, find_clients
+from covetbackup.core.databases.postgresql.server.clients import PostgresClients, find_clients
 from tests.support.postgres import PostgresServer
 from tests.support.postgres_tls import Authority, encrypted
 from tests.web.catalog import postgres_at
@@ -216,7 +216,7 @@ def test_client_programs_that_do_not_fit_are_named_with_what_to_install(
     assert f"install postgresql-client-{postgres_server.major}" in finding.fix
 
 
-def programs_of(folder: Path, version: str) -> list[Clients]:
+def programs_of(folder: Path, version: str) -> list[PostgresClients]:
     for name in ("pg_dump", "pg_dumpall", "pg_restore"):
         (folder / name).write_text(f'#!/bin/sh\necho "{name} (PostgreSQL) {version}"\n')
         (folder / name).chmod(0o755)

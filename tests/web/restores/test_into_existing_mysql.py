@@ -15,7 +15,7 @@ from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import AccessRefused, BadSetting, Cancelled, Conflict, CovetError
 from restores.models import Restore
 from restores.preflight import preflight
-from restores.result import Stage, heading, summary_of
+from restores.result import ResultStage, heading, summary_of
 from restores.targets import validate
 from tests.support.mariadb import MakeUser, MysqlServer
 from tests.support.mariadb_backup import contents, definitions
@@ -224,7 +224,7 @@ def die_at(moment: str, restore: Restore, monkeypatch: pytest.MonkeyPatch) -> No
         with pytest.raises(SystemExit):
             run(restore)
     restore.refresh_from_db()
-    assert restore.result["state"] == Stage.PUBLISHING
+    assert restore.result["state"] == ResultStage.PUBLISHING
 
 
 def test_an_attempt_that_died_earlier_has_added_nothing(backup: Backup) -> None:

@@ -27,7 +27,7 @@ from covetbackup.core.errors import (
 from restores.models import Restore
 from restores.preflight import preflight
 from restores.requests import Confirmation
-from restores.result import Stage, Summary, explanation, heading, summary_of
+from restores.result import ResultStage, Summary, explanation, heading, summary_of
 from restores.targets import validate
 from tests.support.postgres import PostgresServer
 from tests.support.postgres_backup import contents
@@ -253,7 +253,7 @@ def die_at(
             run(restore)
     assert eventually(lambda: server.rows("postgres", _WRITING) == [(0,)], seconds=20)
     restore.refresh_from_db()
-    assert restore.result["state"] == Stage.PUBLISHING
+    assert restore.result["state"] == ResultStage.PUBLISHING
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -309,7 +309,7 @@ def test_what_may_have_been_added_is_not_added_twice(
     """The server does not remember."""
     before = change(postgres_tidy, backup, "TRUNCATE other")
     restore = confirmed(rows(backup, "public.other"))
-    result = Summary(1, 1, 0, 0, 0, trace="").to_json(Stage.PUBLISHING)
+    result = Summary(1, 1, 0, 0, 0, trace="").to_json(ResultStage.PUBLISHING)
     Restore.objects.filter(pk=restore.pk).update(result=result)
     with pytest.raises(Conflict, match="an attempt before this one"):
         run(restore)

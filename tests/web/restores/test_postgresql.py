@@ -16,7 +16,7 @@ from covetbackup.core.databases.postgresql.restore.scratch import PREFIX
 from covetbackup.core.databases.restore import CheckInput, RestoreRequest
 from covetbackup.core.errors import BadSetting, Cancelled, TargetNotEmpty
 from restores.preflight import preflight
-from restores.result import Stage, TargetContent, explanation, leftovers_of, summary_of
+from restores.result import ResultStage, TargetContent, explanation, leftovers_of, summary_of
 from tests.support.postgres import PostgresRole, PostgresServer
 from tests.support.postgres_backup import contents, fill_richly
 from tests.web.catalog import postgres_at
@@ -102,7 +102,7 @@ def test_a_restore_that_died_at_its_last_step_is_looked_for(
     source: Database, postgres_tidy: PostgresServer
 ) -> None:
     restore = asked(plan_for(taken(source), copy_of(source)))
-    restore.result = {"state": Stage.PUBLISHING.value}
+    restore.result = {"state": ResultStage.PUBLISHING.value}
     restore.save()
     postgres_tidy.create_database(copy_of(source))
     ended(restore, "interrupted", "the runner died")

@@ -32,7 +32,14 @@ from restores import retained
 from restores.models import Restore, RetainedDatabase, RetainedState
 from restores.preflight import preflight
 from restores.requests import Confirmation
-from restores.result import Stage, TargetContent, explanation, heading, leftovers_of, summary_of
+from restores.result import (
+    ResultStage,
+    TargetContent,
+    explanation,
+    heading,
+    leftovers_of,
+    summary_of,
+)
 from restores.retained import drop_due, request_swap_back
 from restores.retained_tasks import swap_back_ended
 from restores.tick import tick
@@ -359,7 +366,7 @@ def as_killed_after_the_swap(backup: Backup) -> Restore:
     kept = replaced(backup)
     restore = kept.restore
     kept.delete()
-    restore.result["state"] = Stage.PUBLISHING.value
+    restore.result["state"] = ResultStage.PUBLISHING.value
     restore.save()
     return restore
 

@@ -19,7 +19,7 @@ from covetbackup.core.errors import AccessRefused, BadSetting, Cancelled, CovetE
 from covetbackup.jobs.models import Job
 from restores.preflight import preflight
 from restores.result import (
-    Stage,
+    ResultStage,
     TargetContent,
     explanation,
     heading,
@@ -131,7 +131,7 @@ def test_a_restore_killed_after_the_last_step_is_not_said_to_have_left_nothing(
 ) -> None:
     restore = asked(plan_for(taken(shop)))
     run(restore)
-    restore.result["state"] = Stage.PUBLISHING.value
+    restore.result["state"] = ResultStage.PUBLISHING.value
     restore.save()
     ended(restore, "interrupted", "the runner died")
     assert leftovers_of(restore).kept is TargetContent.TARGET
@@ -143,7 +143,7 @@ def test_a_second_attempt_does_not_take_the_first_one_s_database_for_a_stranger_
 ) -> None:
     restore = asked(plan_for(taken(shop)))
     run(restore)
-    restore.result["state"] = Stage.PUBLISHING.value
+    restore.result["state"] = ResultStage.PUBLISHING.value
     restore.save()
     with pytest.raises(TargetNotEmpty) as caught:
         run(restore, attempt=2)
@@ -155,7 +155,7 @@ def test_the_end_may_be_recorded_twice(shop: Database) -> None:
     restore = asked(plan_for(taken(shop)))
     run(restore)
     ended(restore, "succeeded")
-    assert stage_of(restore) is Stage.DONE
+    assert stage_of(restore) is ResultStage.DONE
     done = AuditEntry.objects.filter(action="restore.done", object_id=str(restore.pk))
     assert done.count() == 1
 

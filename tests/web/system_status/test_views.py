@@ -19,7 +19,7 @@ from backups.models.source import ServerKind
 from backups.timeout import run_with_timeout
 from covetbackup import checks
 from covetbackup.access.models import Team, User
-from covetbackup.core.databases.mysql.server.clients import Clients as MysqlClients
+from covetbackup.core.databases.mysql.server.clients import MysqlClients as MysqlClients
 from covetbackup.core.databases.mysql.server.flavour import version_of
 from covetbackup.core.databases.programs import Program
 from covetbackup.core.errors import Conflict

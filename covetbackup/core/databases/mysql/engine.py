@@ -31,11 +31,15 @@ from covetbackup.core.databases.mysql.restore.into_existing.checks import check_
 from covetbackup.core.databases.mysql.restore.into_existing.data_only import DataOnlyRestore
 from covetbackup.core.databases.mysql.restore.target import MysqlTarget
 from covetbackup.core.databases.mysql.server import programs
-from covetbackup.core.databases.mysql.server.clients import Clients, find_clients, select_clients
+from covetbackup.core.databases.mysql.server.clients import (
+    MysqlClients,
+    find_clients,
+    select_clients,
+)
 from covetbackup.core.databases.mysql.server.connection import connect, translated
 from covetbackup.core.databases.mysql.server.flavour import Version
 from covetbackup.core.databases.mysql.server.probe import probe_server
-from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.settings import MysqlSettings
 from covetbackup.core.databases.mysql.server.url import parse_server, parse_url, to_url
 from covetbackup.core.databases.programs import Program
 from covetbackup.core.databases.restore import CheckInput, RestoreRequest
@@ -58,7 +62,7 @@ class MysqlEngine:
 
     def __init__(
         self,
-        settings: ConnectionSettings,
+        settings: MysqlSettings,
         password: Secret | None = None,
         *,
         client_directories: Sequence[Path] = (),
@@ -136,7 +140,7 @@ class MysqlEngine:
     def check(self, member: str) -> Filter | None:
         return check_member(member)
 
-    def _clients(self, server: Version) -> Clients:
+    def _clients(self, server: Version) -> MysqlClients:
         return select_clients(find_clients(self._client_directories), server)
 
 
@@ -197,10 +201,10 @@ class MysqlKind:
         raise no_export(MysqlEngine.kind)
 
 
-def _settings(location: ServerLocation, database: str) -> ConnectionSettings:
+def _settings(location: ServerLocation, database: str) -> MysqlSettings:
     # The host may be the file of a socket.
     is_socket = location.host.startswith("/")
-    return ConnectionSettings(
+    return MysqlSettings(
         host="" if is_socket else location.host,
         socket=location.host if is_socket else "",
         user=location.user,

@@ -40,12 +40,12 @@ from covetbackup.core.databases.postgresql.restore.target import PostgresTarget
 from covetbackup.core.databases.postgresql.server import programs
 from covetbackup.core.databases.postgresql.server.access import ServerAccess
 from covetbackup.core.databases.postgresql.server.clients import (
-    Clients,
+    PostgresClients,
     find_clients,
     select_clients,
 )
 from covetbackup.core.databases.postgresql.server.connection import (
-    ConnectionSettings,
+    PostgresSettings,
     connect,
     major_of,
     translated,
@@ -78,7 +78,7 @@ class PostgresEngine:
 
     def __init__(
         self,
-        settings: ConnectionSettings,
+        settings: PostgresSettings,
         password: Secret | None = None,
         *,
         client_directories: Sequence[Path] = (),
@@ -185,10 +185,10 @@ class PostgresEngine:
         """
         return check_member(member, directories=self._client_directories)
 
-    def _access(self, settings: ConnectionSettings) -> ServerAccess:
+    def _access(self, settings: PostgresSettings) -> ServerAccess:
         return ServerAccess(settings, self._password, f"covetbackup {secrets.token_hex(4)}")
 
-    def _clients(self, major: int) -> Clients:
+    def _clients(self, major: int) -> PostgresClients:
         return select_clients(find_clients(self._client_directories), major=major)
 
 
@@ -258,8 +258,8 @@ class PostgresKind:
             export_directory(chunks, folder)
 
 
-def _settings(location: ServerLocation, database: str) -> ConnectionSettings:
-    return ConnectionSettings(
+def _settings(location: ServerLocation, database: str) -> PostgresSettings:
+    return PostgresSettings(
         host=location.host,
         user=location.user,
         database=database,

@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from covetbackup.core.cli.manual import Manual
-from covetbackup.core.cli.report import Report, Table
+from covetbackup.core.cli.report import Report, TextTable
 from covetbackup.jobs.dispatch import queue_position
 from covetbackup.jobs.models import ACTIVE_STATES, Job, JobState
 from covetbackup.manual_command import ManualCommand
@@ -60,9 +60,9 @@ def _row(job: Job) -> dict[str, Any]:
     }
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
+def _table(rows: list[dict[str, Any]]) -> TextTable:
     cells = [(str(row["id"]), row["state"], row["kind"], _title(row)) for row in rows]
-    return Table(("ID", "STATE", "KIND", "TITLE"), cells, numeric=frozenset({0}))
+    return TextTable(("ID", "STATE", "KIND", "TITLE"), cells, numeric=frozenset({0}))
 
 
 def _title(row: dict[str, Any]) -> str:

@@ -37,6 +37,7 @@ class Command(ManualCommand):
         parser.add_argument("--queue", default=settings.QUEUE or "jobs", help="default: jobs")
 
     def check_migrations(self) -> None:
+        """Check the catalog; raise `CommandError` if it does not answer."""
         try:
             super().check_migrations()
         except AWAY as error:

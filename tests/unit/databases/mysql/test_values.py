@@ -21,7 +21,7 @@ from covetbackup.core.databases.mysql.archive.rewrite import disable_events, wit
 from covetbackup.core.databases.mysql.archive.view_order import in_order
 from covetbackup.core.databases.mysql.inventory.schema_fingerprint import SchemaFingerprint
 from covetbackup.core.databases.mysql.inventory.tables import Table, balanced
-from covetbackup.core.databases.mysql.server.clients import Clients, select_clients
+from covetbackup.core.databases.mysql.server.clients import MysqlClients, select_clients
 from covetbackup.core.databases.mysql.server.flavour import Flavour, version_of
 from covetbackup.core.errors import BadSetting, Incomplete, ManifestInvalid, ToolMissing
 
@@ -46,8 +46,8 @@ def test_what_is_too_old_or_no_version_is_refused(text: str) -> None:
         version_of(text)
 
 
-def _clients(*versions: str) -> list[Clients]:
-    return [Clients(f"/{text}/dump", f"/{text}/client", version_of(text)) for text in versions]
+def _clients(*versions: str) -> list[MysqlClients]:
+    return [MysqlClients(f"/{text}/dump", f"/{text}/client", version_of(text)) for text in versions]
 
 
 def test_the_servers_own_series_is_preferred_then_the_nearest_newer_then_the_newest() -> None:

@@ -25,7 +25,7 @@ _BEGINNING = 4096  # bytes, in which the dump program says what it is a dump of
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class DumpSection:
     """The byte range of the statements with one table's rows in a member."""
 
     offset: int
@@ -38,7 +38,7 @@ class Sections:
     A table that was dumped in ranges has a section in several members."""
 
     header: int
-    tables: Mapping[str, Section]
+    tables: Mapping[str, DumpSection]
 
 
 class SectionScan:
@@ -119,7 +119,7 @@ class SectionScan:
         self.sections = Sections(
             header=begins[0][1] if begins else 0,
             tables={
-                name: Section(offset, stop - offset)
+                name: DumpSection(offset, stop - offset)
                 for (name, offset), stop in zip(begins, ends, strict=True)
             },
         )
@@ -153,7 +153,7 @@ def map_from_json(data: bytes) -> dict[str, Sections]:
             member: Sections(
                 int(found["header"]),
                 {
-                    name: Section(int(offset), int(length))
+                    name: DumpSection(int(offset), int(length))
                     for name, (offset, length) in found["tables"].items()
                 },
             )

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from covetbackup.core.databases.base import MemberRange
 from covetbackup.core.databases.mysql.archive.dump_index import Sections, map_from_json
 from covetbackup.core.databases.mysql.archive.spool import Script
-from covetbackup.core.databases.mysql.archive.stored_objects import Statements, read_statements
+from covetbackup.core.databases.mysql.archive.stored_objects import (
+    StoredStatements,
+    read_statements,
+)
 from covetbackup.core.databases.mysql.archive.tables import ForeignKey, Structure, read_structure
 from covetbackup.core.databases.selection import ResolvedSelection, Selection, TableData
 from covetbackup.core.errors import BadSetting
@@ -39,7 +42,7 @@ class BackupListing:
     def __init__(self, sections: bytes, schema: Script, programs: Script) -> None:
         self._members: Mapping[str, Sections] = map_from_json(sections)
         self.structure: Structure = read_structure(schema)
-        self.statements: Statements = read_statements(programs)
+        self.statements: StoredStatements = read_statements(programs)
 
     def table_bytes(self) -> dict[str, int]:
         """Return the plain bytes of each table's rows and of each view's definition."""

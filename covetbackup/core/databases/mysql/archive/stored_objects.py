@@ -76,7 +76,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Statements:
+class StoredStatements:
     """The parsed statements of a script, views in an order in which they can be created.
 
     `unread` is the number of triggers that were not understood.
@@ -102,14 +102,14 @@ class Statements:
         )
 
 
-def read_statements(script: Script) -> Statements:
+def read_statements(script: Script) -> StoredStatements:
     """Parse `programs.sql`."""
     header = _HEADER_END.search(script)
     triggers = [
         Trigger(_plain(found["name"]), _plain(found["table"]), found[0])
         for found in _TRIGGER.finditer(script)
     ]
-    return Statements(
+    return StoredStatements(
         header=b"" if header is None else script[: header.end()],
         triggers=tuple(triggers),
         routines={_plain(found["name"]): found[0] for found in _ROUTINE.finditer(script)},

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from covetbackup.core.databases.mysql.archive import members as member_names
 from covetbackup.core.databases.mysql.replace import metadata_tables
-from covetbackup.core.databases.mysql.server.clients import Clients
+from covetbackup.core.databases.mysql.server.clients import MysqlClients
 from covetbackup.core.databases.mysql.server.flavour import Version
 from covetbackup.core.databases.mysql.server.optionfile import option_file
-from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.settings import MysqlSettings
 from covetbackup.core.errors import CovetError, Incomplete, ServerBusy, SourceFailed
 from covetbackup.core.stream.base import Filter, Source
 from covetbackup.core.stream.process import CommandSource
@@ -53,9 +53,9 @@ SNAPSHOT_IS_OPEN = "-- Retrieving table structure"
 class DumpProgram:
     """The dump program for one database. `encrypted` is as for `option_file`."""
 
-    settings: ConnectionSettings
+    settings: MysqlSettings
     password: Secret | None
-    clients: Clients
+    clients: MysqlClients
     server: Version
     encrypted: bool
 

@@ -25,7 +25,7 @@ from covetbackup.core.databases.mysql.server.connection import (
     text_of,
     translated,
 )
-from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.settings import MysqlSettings
 from covetbackup.core.errors import NoProgress, ServerBusy
 from covetbackup.core.stream.process import STALL_SECONDS
 from covetbackup.core.stream.secret import Secret
@@ -84,7 +84,7 @@ class ExactRows:
 
     def __init__(
         self,
-        settings: ConnectionSettings,
+        settings: MysqlSettings,
         password: Secret | None,
         queries: Sequence[Query],
         *,

@@ -28,20 +28,20 @@ _TOLERANCE = 1.25  # a step may be so much longer than it should be
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RowRange:
     """The rows of one stream: all rows of `tables`, or those of a range of one, `where`."""
 
     tables: tuple[Table, ...]
     size_bytes: int
     where: str = ""
 
-    def divided(self, names: Collection[str]) -> Iterator[Part]:
+    def divided(self, names: Collection[str]) -> Iterator[RowRange]:
         """Yield the part with only the tables `names`, and the rest; none is empty."""
         for are_named in (True, False):
             tables = tuple(each for each in self.tables if (each.name in names) is are_named)
             if tables:
                 size = self.size_bytes if len(tables) == len(self.tables) else _size(tables)
-                yield Part(tables, size, self.where)
+                yield RowRange(tables, size, self.where)
 
 
 def _size(tables: Sequence[Table]) -> int:
@@ -50,7 +50,7 @@ def _size(tables: Sequence[Table]) -> int:
 
 def parts_of(
     connection: Connection, database: str, tables: tuple[Table, ...], streams: int
-) -> list[Part]:
+) -> list[RowRange]:
     """Return about `streams` parts of about the same size each, the ranges first."""
     share = _size(tables) / streams
     large = [
@@ -59,7 +59,7 @@ def parts_of(
         if streams > 1 and table.size_bytes > max(share, SPLIT_BYTES) and _can_be_split(table)
     ]
     columns = _integer_keys(connection, database) if large else {}
-    ranges: list[Part] = []
+    ranges: list[RowRange] = []
     for table in large:
         if table.name in columns:
             pieces = min(streams, -(-table.size_bytes // int(share)))
@@ -67,7 +67,7 @@ def parts_of(
     split = {part.tables[0].name for part in ranges}
     rest = tuple(table for table in tables if table.name not in split)
     groups = balanced(rest, max(1, streams - len(ranges)))
-    return ranges + [Part(group, _size(group)) for group in groups]
+    return ranges + [RowRange(group, _size(group)) for group in groups]
 
 
 def _can_be_split(table: Table) -> bool:
@@ -92,7 +92,7 @@ def _integer_keys(connection: Connection, database: str) -> dict[str, str]:
 
 def _ranges(
     connection: Connection, database: str, table: Table, column: str, pieces: int
-) -> list[Part]:
+) -> list[RowRange]:
     place, key = f"{quoted(database)}.{quoted(table.name)}", quoted(column)
     least, most = connection.rows(f"SELECT min({key}), max({key}) FROM {place}")[0]
     if least is None:
@@ -108,7 +108,7 @@ def _ranges(
     chosen = {count * number // pieces for number in range(1, pieces)} - {0}
     bounds = [steps[number - 1] for number in sorted(chosen)]
     size = table.size_bytes // (len(bounds) + 1)
-    return [Part((table,), size, where) for where in conditions(key, bounds)] if bounds else []
+    return [RowRange((table,), size, where) for where in conditions(key, bounds)] if bounds else []
 
 
 def _steps(rows_in: Callable[[int, int], int], least: int, most: int, wanted: int) -> Iterator[int]:

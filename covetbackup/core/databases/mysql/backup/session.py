@@ -25,11 +25,11 @@ from covetbackup.core.databases.mysql.backup.exact_rows import ExactRows
 from covetbackup.core.databases.mysql.backup.exact_values import queries_of, tables_with_floats
 from covetbackup.core.databases.mysql.backup.position import position_in_dump
 from covetbackup.core.databases.mysql.backup.privileges import refuse_unreadable
-from covetbackup.core.databases.mysql.backup.row_ranges import Part, parts_of
+from covetbackup.core.databases.mysql.backup.row_ranges import RowRange, parts_of
 from covetbackup.core.databases.mysql.backup.snapshot import (
     NoLock,
     RowsSource,
-    Snapshot,
+    SnapshotMoment,
     open_together,
     utc_now,
 )
@@ -49,11 +49,11 @@ from covetbackup.core.databases.mysql.inventory.schema_fingerprint import (
 from covetbackup.core.databases.mysql.inventory.tables import TableListing, list_tables
 from covetbackup.core.databases.mysql.restore import check_server
 from covetbackup.core.databases.mysql.server.background import in_background
-from covetbackup.core.databases.mysql.server.clients import Clients
+from covetbackup.core.databases.mysql.server.clients import MysqlClients
 from covetbackup.core.databases.mysql.server.connection import Connection, connect, translated
 from covetbackup.core.databases.mysql.server.flavour import Version
 from covetbackup.core.databases.mysql.server.keepalive import KeepAlive, keep_alive
-from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.settings import MysqlSettings
 from covetbackup.core.errors import Incomplete, ServerBusy, SourceFailed
 from covetbackup.core.progress import Progress
 from covetbackup.core.stream.base import Filter, Source
@@ -68,11 +68,11 @@ _TICK_SECONDS = 1.0
 
 @contextmanager
 def open_backup(
-    settings: ConnectionSettings,
+    settings: MysqlSettings,
     password: Secret | None,
     options: BackupOptions,
     *,
-    select_clients: Callable[[Version], Clients],
+    select_clients: Callable[[Version], MysqlClients],
     progress: Progress,
 ) -> Iterator[LogicalBackup]:
     """Open a backup; with the context every session on the server ends.
@@ -149,7 +149,7 @@ class LogicalBackup:
         self._warnings: list[str] = []
         self._scans: dict[str, SectionScan] = {}
         self._counting: BackgroundQuery[dict[str, int]] | None = None
-        self._snapshot: Snapshot | None = None
+        self._snapshot: SnapshotMoment | None = None
 
     def groups(self) -> Iterator[Sequence[Member]]:
         """Yield the structure before the rows.
@@ -195,16 +195,16 @@ class LogicalBackup:
         except NoLock as reason:
             self._warn(f"one stream and no exact row counts: {reason}")
             members = self._single_stream() if self._listing.non_empty else []
-            self._snapshot = Snapshot(utc_now())
+            self._snapshot = SnapshotMoment(utc_now())
         self._refuse_changes()
         return members
 
-    def _parts(self) -> list[Part]:
+    def _parts(self) -> list[RowRange]:
         listing, database = self._listing, self._settings.database
         found = parts_of(self._leader, database, listing.non_empty, self._streams)
         return [part for each in found for part in each.divided(self._with_floats)]
 
-    def _parallel(self, found: Sequence[Part]) -> list[Member]:
+    def _parallel(self, found: Sequence[RowRange]) -> list[Member]:
         """Return a member for each part, all of one snapshot, in which the rows are counted."""
         sources = [self._source_of(part) for part in found]
         programs = ExitStack()
@@ -222,13 +222,13 @@ class LogicalBackup:
 
     def _single_stream(self) -> list[Member]:
         """Return one member with all rows, of a snapshot that is not shared."""
-        everything = Part(self._listing.non_empty, self._listing.size_bytes)
+        everything = RowRange(self._listing.non_empty, self._listing.size_bytes)
         source = self._all_rows(everything)
         pieces = self._stack.enter_context(source)
         self._await_snapshot(source)
         return [self._member(1, everything, source, pieces)]
 
-    def _all_rows(self, everything: Part) -> RowsSource:
+    def _all_rows(self, everything: RowRange) -> RowsSource:
         if self._with_floats:
             return self._exact_rows(everything, with_position=self._leader.version.is_mariadb)
         return self._dumped_rows(everything, *self._position_options())
@@ -250,11 +250,11 @@ class LogicalBackup:
         has_log = (self._inventory.settings or {}).get("log_bin") == "1"
         return ["--master-data=2"] if version.is_mariadb and has_log else []
 
-    def _source_of(self, part: Part) -> RowsSource:
+    def _source_of(self, part: RowRange) -> RowsSource:
         are_exact = self._with_floats.issuperset(table.name for table in part.tables)
         return self._exact_rows(part) if are_exact else self._dumped_rows(part)
 
-    def _exact_rows(self, part: Part, *, with_position: bool = False) -> ExactRows:
+    def _exact_rows(self, part: RowRange, *, with_position: bool = False) -> ExactRows:
         database = self._settings.database
         versioned = {table.name for table in part.tables if table.versioned}
         history = versioned if self._dumps_history else set()
@@ -267,7 +267,7 @@ class LogicalBackup:
             with_position=with_position,
         )
 
-    def _dumped_rows(self, part: Part, *options: str) -> CommandSource:
+    def _dumped_rows(self, part: RowRange, *options: str) -> CommandSource:
         wanted = [table.name for table in part.tables]
         history = ["--dump-history"] if self._dumps_history else []
         where = [f"--where={part.where}"] if part.where else []
@@ -288,7 +288,7 @@ class LogicalBackup:
     def _member(
         self,
         number: int,
-        part: Part,
+        part: RowRange,
         source: RowsSource,
         pieces: Iterator[bytes],
     ) -> Member:

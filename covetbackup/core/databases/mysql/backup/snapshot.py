@@ -56,7 +56,7 @@ class RowsSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class SnapshotMoment:
     """The moment of a snapshot.
 
     `position` is None for the reason `why_not`; `locked_ms` is how long writes were blocked, 0 if
@@ -71,7 +71,7 @@ class Snapshot:
 
 def open_together(
     leader: Connection, sources: Sequence[RowsSource], programs: ExitStack
-) -> tuple[list[Iterator[bytes]], Snapshot]:
+) -> tuple[list[Iterator[bytes]], SnapshotMoment]:
     """Start the dump programs `sources` and a transaction on `leader`, all with one snapshot.
 
     `programs` ends them; the iterators that are returned have not been read from. Raises `NoLock`
@@ -91,7 +91,7 @@ def open_together(
     finally:
         leader.execute("UNLOCK TABLES")
         locked_ms = round((time.monotonic() - locked_at) * 1000)
-    return pieces, Snapshot(taken_at, position, why_not, locked_ms)
+    return pieces, SnapshotMoment(taken_at, position, why_not, locked_ms)
 
 
 def _await_snapshot(source: RowsSource, seconds: float) -> None:

@@ -9,7 +9,7 @@ from covetbackup.core.databases.base import Probe
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.inventory import counts as counting, objects, references
 from covetbackup.core.databases.mysql.inventory.tables import TableListing
-from covetbackup.core.databases.mysql.server.clients import Clients
+from covetbackup.core.databases.mysql.server.clients import MysqlClients
 from covetbackup.core.databases.mysql.server.connection import Connection
 from covetbackup.core.databases.mysql.server.flavour import Version
 
@@ -84,7 +84,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def probe_of(connection: Connection, clients: Clients, listing: TableListing) -> Probe:
+def probe_of(connection: Connection, clients: MysqlClients, listing: TableListing) -> Probe:
     """Return what is known of the database of `connection` before a backup."""
     return Probe(
         "mysql",

@@ -8,12 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from covetbackup.core.databases.checks import Incompatibility, join_names
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.inventory.tables import TableListing
-from covetbackup.core.databases.mysql.restore.into_existing.table_checks import (
-    Incompatibility,
-    listed,
-)
 from covetbackup.core.databases.mysql.server.connection import Connection
 
 WIDEST = "widest_rows"
@@ -21,6 +18,7 @@ WIDEST = "widest_rows"
 
 _NOTED_BYTES = 1 << 20  # dump programs make statements of that length of narrow rows
 _MEBIBYTE = 1 << 20
+_NAMED = 20
 
 
 def widest(longest: Sequence[Mapping[str, int]]) -> dict[str, int]:
@@ -53,12 +51,13 @@ def limitations(
     if too_wide:
         lines.append(
             f"rows that need a larger max_allowed_packet to be restored than this server's"
-            f" ({packet} bytes): {listed(too_wide)}; before a restore: {_packet_for(wide)}"
+            f" ({packet} bytes): {join_names(too_wide, _NAMED)};"
+            f" before a restore: {_packet_for(wide)}"
         )
     alike = _alike(listing.names)
     if alike:
         lines.append(
-            f"names that differ in case alone: {listed(alike)}; servers with"
+            f"names that differ in case alone: {join_names(alike, _NAMED)}; servers with"
             " lower_case_table_names = 1 or 2 cannot take them together"
         )
     return lines
@@ -73,13 +72,16 @@ def unmet(
     too_wide = _too_wide(wide, _packet(connection))
     if too_wide:
         meaning = f"max_allowed_packet ({_packet(connection)}) is too small for rows of"
-        yield Incompatibility("Row size", f"{meaning} {listed(too_wide)}", _packet_for(wide))
+        yield Incompatibility(
+            "Row size", f"{meaning} {join_names(too_wide, _NAMED)}", _packet_for(wide)
+        )
     names = [table.name for table in expected.tables]
     alike = _alike([name for name in names if tables is None or name in tables])
     if alike and lower_case(connection):
         yield Incompatibility(
             "Names",
-            f"tables whose names differ in case alone cannot both be here: {listed(alike)}",
+            "tables whose names differ in case alone cannot both be here:"
+            f" {join_names(alike, _NAMED)}",
             "restore one of them alone (--table), or to a server with lower_case_table_names = 0",
         )
 

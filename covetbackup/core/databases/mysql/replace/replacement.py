@@ -7,7 +7,7 @@ from functools import partial
 
 from covetbackup.core.databases.mysql.replace import retained, swap
 from covetbackup.core.databases.mysql.server.connection import connect, server_connection
-from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.settings import MysqlSettings
 from covetbackup.core.databases.retained import Session
 from covetbackup.core.stream.secret import Secret
 
@@ -15,7 +15,7 @@ from covetbackup.core.stream.secret import Secret
 class MysqlReplacement:
     """A `Replacement` that renames tables from one database into another."""
 
-    def __init__(self, settings: ConnectionSettings, password: Secret | None) -> None:
+    def __init__(self, settings: MysqlSettings, password: Secret | None) -> None:
         self._settings = settings
         self._password = password
 

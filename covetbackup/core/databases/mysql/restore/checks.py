@@ -26,14 +26,14 @@ from covetbackup.core.databases.mysql.server.connection import (
     quoted,
     server_connection,
 )
-from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.settings import MysqlSettings
 from covetbackup.core.databases.restore import CheckInput
 from covetbackup.core.errors import CovetError, as_sentence
 from covetbackup.core.stream.secret import Secret
 
 
 def check_new_database(
-    settings: ConnectionSettings, password: Secret | None, wanted: CheckInput
+    settings: MysqlSettings, password: Secret | None, wanted: CheckInput
 ) -> list[Check]:
     """Return the checks in the order in which a restore would meet them.
 

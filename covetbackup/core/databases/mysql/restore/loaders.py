@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from covetbackup.core.databases.mysql.archive.spool import Script, Spool
 from covetbackup.core.databases.mysql.backup.dump import is_end
-from covetbackup.core.databases.mysql.server.clients import Clients
+from covetbackup.core.databases.mysql.server.clients import MysqlClients
 from covetbackup.core.databases.mysql.server.optionfile import option_file
-from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.settings import MysqlSettings
 from covetbackup.core.errors import Incomplete, SinkFailed, TooLarge
 from covetbackup.core.stream.process import CommandSink
 from covetbackup.core.stream.secret import Secret
@@ -40,9 +40,9 @@ class ClientProgram:
     `idle` may raise `Cancelled`; `session` are the first statements that it sends.
     """
 
-    settings: ConnectionSettings
+    settings: MysqlSettings
     password: Secret | None
-    clients: Clients
+    clients: MysqlClients
     encrypted: bool
     session: str
     idle: Callable[[], None]

@@ -13,6 +13,7 @@ from typing import TypeVar
 import pymysql
 
 from covetbackup.core.databases.base import MemberRange
+from covetbackup.core.databases.checks import refuse_incompatible
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.archive import members as parts, requalify, rewrite
 from covetbackup.core.databases.mysql.archive.spool import Script, close
@@ -38,7 +39,6 @@ from covetbackup.core.databases.mysql.restore import (
     key_rules,
     scratch,
 )
-from covetbackup.core.databases.mysql.restore.into_existing import table_checks
 from covetbackup.core.databases.mysql.restore.loaders import (
     BytesSink,
     ClientProgram,
@@ -48,7 +48,7 @@ from covetbackup.core.databases.mysql.restore.loaders import (
 from covetbackup.core.databases.mysql.restore.selective import SelectiveLoad
 from covetbackup.core.databases.mysql.server import accounts
 from covetbackup.core.databases.mysql.server.background import in_background
-from covetbackup.core.databases.mysql.server.clients import Clients
+from covetbackup.core.databases.mysql.server.clients import MysqlClients
 from covetbackup.core.databases.mysql.server.connection import (
     Connection,
     connect,
@@ -57,7 +57,7 @@ from covetbackup.core.databases.mysql.server.connection import (
 )
 from covetbackup.core.databases.mysql.server.flavour import A_YEAR, Version
 from covetbackup.core.databases.mysql.server.keepalive import keep_alive
-from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.settings import MysqlSettings
 from covetbackup.core.databases.restore import OwnerPolicy, RestoreRequest
 from covetbackup.core.databases.selection import ResolvedSelection, Selection
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError
@@ -82,12 +82,12 @@ class LogicalRestore:
 
     def __init__(
         self,
-        settings: ConnectionSettings,
+        settings: MysqlSettings,
         password: Secret | None,
         request: RestoreRequest,
         expected: Inventory,
         *,
-        select_clients: Callable[[Version], Clients],
+        select_clients: Callable[[Version], MysqlClients],
         progress: Progress,
     ) -> None:
         check_server.refuse_options(request)
@@ -122,7 +122,7 @@ class LogicalRestore:
             self._look_at_target()
             check_server.check_requirements(self._keeper, self._expected)
             references.refuse_missing_dependencies(self._keeper, self._expected, self._chosen_names)
-            table_checks.refuse_incompatible(
+            refuse_incompatible(
                 [*requirements.unmet(self._keeper, self._expected, self._chosen_names)]
             )
             self._say_risks()

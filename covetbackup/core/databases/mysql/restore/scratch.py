@@ -28,7 +28,7 @@ from covetbackup.core.databases.mysql.server.connection import (
     text_of,
     translated,
 )
-from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.settings import MysqlSettings
 from covetbackup.core.errors import BadSetting, CovetError, DatabaseError, TargetNotEmpty
 from covetbackup.core.stream.secret import Secret
 
@@ -196,7 +196,7 @@ def _is_empty(connection: Connection, database: str) -> bool:
 
 
 def cleanup_scratch(
-    settings: ConnectionSettings,
+    settings: MysqlSettings,
     older_than: datetime,
     password: Secret | None = None,
     *,

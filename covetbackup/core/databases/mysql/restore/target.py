@@ -8,7 +8,7 @@ from datetime import datetime
 from covetbackup.core.databases.mysql.replace import swap
 from covetbackup.core.databases.mysql.restore import scratch
 from covetbackup.core.databases.mysql.server.connection import server_connection
-from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.settings import MysqlSettings
 from covetbackup.core.errors import TargetNotEmpty
 from covetbackup.core.stream.secret import Secret
 
@@ -16,7 +16,7 @@ from covetbackup.core.stream.secret import Secret
 class MysqlTarget:
     """A `RestoreTarget`."""
 
-    def __init__(self, settings: ConnectionSettings, password: Secret | None) -> None:
+    def __init__(self, settings: MysqlSettings, password: Secret | None) -> None:
         self._settings = settings
         self._password = password
 

@@ -26,7 +26,7 @@ _HINTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Clients:
+class MysqlClients:
     """A dump program and a client of one version, as absolute paths."""
 
     dump: str
@@ -34,13 +34,13 @@ class Clients:
     version: Version
 
 
-def find_clients(directories: Sequence[Path] = ()) -> list[Clients]:
+def find_clients(directories: Sequence[Path] = ()) -> list[MysqlClients]:
     """Return all pairs of programs in `directories`, or else in PATH."""
     directories = directories or [Path(entry) for entry in os.get_exec_path() if entry[:1] == "/"]
     return list(_scan(directories))
 
 
-def _scan(directories: Sequence[Path]) -> Iterator[Clients]:
+def _scan(directories: Sequence[Path]) -> Iterator[MysqlClients]:
     seen = set()
     for directory in directories:
         for dump, client in _PAIRS:
@@ -50,7 +50,7 @@ def _scan(directories: Sequence[Path]) -> Iterator[Clients]:
             seen.add(paths[0].resolve())
             version = _version(paths[0])
             if version is not None:
-                yield Clients(str(paths[0]), str(paths[1]), version)
+                yield MysqlClients(str(paths[0]), str(paths[1]), version)
 
 
 def _version(program: Path) -> Version | None:
@@ -62,7 +62,7 @@ def _version(program: Path) -> Version | None:
         return None  # of another machine type, broken or ancient: as good as not installed
 
 
-def select_clients(found: Sequence[Clients], server: Version) -> Clients:
+def select_clients(found: Sequence[MysqlClients], server: Version) -> MysqlClients:
     """Return the client programs of the server's flavour that suit its version best.
 
     These are the ones of its own series, else the nearest newer ones, else the newest. Raises

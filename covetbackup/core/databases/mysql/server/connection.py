@@ -13,7 +13,7 @@ from pymysql.constants import CR, ER, FIELD_TYPE
 from pymysql.cursors import SSCursor
 
 from covetbackup.core.databases.mysql.server.flavour import Version, version_of
-from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.settings import MysqlSettings
 from covetbackup.core.errors import (
     CovetError,
     DatabaseError,
@@ -45,7 +45,7 @@ class Connection:
     No database is selected, so none needs to exist, until `use`.
     """
 
-    def __init__(self, driver: pymysql.Connection[Any], settings: ConnectionSettings) -> None:
+    def __init__(self, driver: pymysql.Connection[Any], settings: MysqlSettings) -> None:
         self._driver = driver
         self.settings = settings
         self.version: Version = version_of(driver.get_server_info())  # type: ignore[no-untyped-call]
@@ -119,7 +119,7 @@ class Connection:
                 pass  # the server is gone, and the session with it
 
 
-def connect(settings: ConnectionSettings, password: Secret | None) -> Connection:
+def connect(settings: MysqlSettings, password: Secret | None) -> Connection:
     """Open a connection without a default database.
 
     Raises `DatabaseUnavailable`, `LoginRefused` when the server answered, `ServerBusy`.
@@ -143,9 +143,7 @@ def connect(settings: ConnectionSettings, password: Secret | None) -> Connection
 
 
 @contextmanager
-def server_connection(
-    settings: ConnectionSettings, password: Secret | None
-) -> Iterator[Connection]:
+def server_connection(settings: MysqlSettings, password: Secret | None) -> Iterator[Connection]:
     """Yield a connection of `connect`, with the driver's errors of the whole block `translated`."""
     with translated(settings), connect(settings, password) as connection:
         yield connection
@@ -156,7 +154,7 @@ def quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def _driver(settings: ConnectionSettings, password: Secret | None) -> pymysql.Connection[Any]:
+def _driver(settings: MysqlSettings, password: Secret | None) -> pymysql.Connection[Any]:
     driver = pymysql.connect(
         host=settings.host or "localhost",
         port=settings.port,
@@ -179,7 +177,7 @@ def _driver(settings: ConnectionSettings, password: Secret | None) -> pymysql.Co
     return driver
 
 
-def _tls(settings: ConnectionSettings) -> dict[str, Any] | ssl.SSLContext | None:
+def _tls(settings: MysqlSettings) -> dict[str, Any] | ssl.SSLContext | None:
     """Return what the driver takes for a demand of TLS; None where TLS is disabled."""
     if settings.sslmode == "disable":
         return None
@@ -197,7 +195,7 @@ def _tls(settings: ConnectionSettings) -> dict[str, Any] | ssl.SSLContext | None
     return context
 
 
-def _socket(settings: ConnectionSettings) -> socket.socket:
+def _socket(settings: MysqlSettings) -> socket.socket:
     """Connect a socket of ours: the driver's own has no keepalive and resolves the host again."""
     if settings.socket:
         return _socket_file(settings.socket)
@@ -221,7 +219,7 @@ def _socket_file(path: str) -> socket.socket:
 
 
 @contextmanager
-def translated(settings: ConnectionSettings) -> Iterator[None]:
+def translated(settings: MysqlSettings) -> Iterator[None]:
     """Translate errors of the driver within the context.
 
     They become `DatabaseUnavailable` for a lost connection, else `DatabaseError`.
@@ -255,7 +253,7 @@ def text_of(error: BaseException) -> str:
     return " ".join(without_rows(str(error.args[-1] if error.args else error)).split())
 
 
-def _unavailable(settings: ConnectionSettings, error: Exception) -> CovetError:
+def _unavailable(settings: MysqlSettings, error: Exception) -> CovetError:
     text = text_of(error)
     hint = next((hint for sign, hint in _HINTS if sign in text.lower()), "")
     kind = _KINDS.get(code_of(error), DatabaseUnavailable)

@@ -19,7 +19,7 @@ import pymysql
 
 from covetbackup.core.databases.mysql.restore import scratch
 from covetbackup.core.databases.mysql.server.connection import Connection, connect, translated
-from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.settings import MysqlSettings
 from covetbackup.core.errors import DatabaseUnavailable
 from covetbackup.core.stream.secret import Secret
 
@@ -30,7 +30,7 @@ SILENCE_SECONDS = 120
 
 @contextmanager
 def keep_alive(
-    settings: ConnectionSettings, password: Secret | None, *, lock_name: str = ""
+    settings: MysqlSettings, password: Secret | None, *, lock_name: str = ""
 ) -> Iterator[KeepAlive]:
     """Probe the server while the context lasts, and hold the lock of a scratch database.
 
@@ -50,7 +50,7 @@ def keep_alive(
 class KeepAlive:
     """A thread that uses `connection` every 15 s, for all programs of one operation."""
 
-    def __init__(self, settings: ConnectionSettings, connection: Connection) -> None:
+    def __init__(self, settings: MysqlSettings, connection: Connection) -> None:
         self._settings = settings
         self._connection = connection
         self._ended = Event()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from covetbackup.core.databases.mysql.server.flavour import Version
-from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.settings import MysqlSettings
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.stream.secret import Secret, SecretFile
 
@@ -17,7 +17,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", '
 
 
 def option_file(
-    settings: ConnectionSettings,
+    settings: MysqlSettings,
     password: Secret | None,
     *,
     client: Version,
@@ -36,7 +36,7 @@ def option_file(
     return SecretFile("mysql-options", Secret(content), prefix="--defaults-file=")
 
 
-def _login(settings: ConnectionSettings, password: Secret | None) -> Iterable[tuple[str, str]]:
+def _login(settings: MysqlSettings, password: Secret | None) -> Iterable[tuple[str, str]]:
     yield "user", settings.user
     if password is not None:
         yield "password", password.reveal()
@@ -51,7 +51,7 @@ def _login(settings: ConnectionSettings, password: Secret | None) -> Iterable[tu
     yield "protocol", "TCP"
 
 
-def _tls(settings: ConnectionSettings, client: Version, encrypted: bool) -> list[str]:
+def _tls(settings: MysqlSettings, client: Version, encrypted: bool) -> list[str]:
     ca = [_line(("ssl-ca", settings.sslrootcert))] if settings.sslrootcert else []
     verify = settings.sslmode.startswith("verify")
     if not client.is_mariadb:

@@ -10,10 +10,10 @@ from covetbackup.core.databases.mysql.backup import privileges
 from covetbackup.core.databases.mysql.inventory.databases import database_names
 from covetbackup.core.databases.mysql.inventory.tables import list_tables
 from covetbackup.core.databases.mysql.restore import scratch
-from covetbackup.core.databases.mysql.server.clients import Clients
+from covetbackup.core.databases.mysql.server.clients import MysqlClients
 from covetbackup.core.databases.mysql.server.connection import Connection, connect, translated
 from covetbackup.core.databases.mysql.server.flavour import Version
-from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.settings import MysqlSettings
 from covetbackup.core.databases.server import ServerProbe
 from covetbackup.core.errors import ConfigurationError, Unreadable
 from covetbackup.core.stream.secret import Secret
@@ -23,10 +23,10 @@ _INSPECT_SECONDS = 2.5
 
 
 def probe_server(
-    settings: ConnectionSettings,
+    settings: MysqlSettings,
     password: Secret | None,
     *,
-    select: Callable[[Version], Clients],
+    select: Callable[[Version], MysqlClients],
     wanted: Callable[[str], bool],
 ) -> ServerProbe:
     """Return what a test of the server finds.
@@ -44,7 +44,7 @@ def probe_server(
 
 
 def _inspect(
-    settings: ConnectionSettings, password: Secret | None, names: Sequence[str]
+    settings: MysqlSettings, password: Secret | None, names: Sequence[str]
 ) -> Iterator[Check | None]:
     """Yield for each database, as long as there is time, what in it cannot be read."""
     deadline = time.monotonic() + _INSPECT_SECONDS
@@ -65,7 +65,9 @@ def _unreadable(connection: Connection, name: str) -> Check | None:
     return None
 
 
-def _tool(connection: Connection, select: Callable[[Version], Clients]) -> tuple[str, list[Check]]:
+def _tool(
+    connection: Connection, select: Callable[[Version], MysqlClients]
+) -> tuple[str, list[Check]]:
     try:
         return select(connection.version).version.text, []
     except ConfigurationError as error:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from covetbackup.core.databases.checks import Check, Level
-from covetbackup.core.databases.mysql.server.clients import Clients, select_clients
+from covetbackup.core.databases.mysql.server.clients import MysqlClients, select_clients
 from covetbackup.core.databases.mysql.server.flavour import version_of
 from covetbackup.core.databases.programs import Program
 from covetbackup.core.errors import ConfigurationError
 
 
-def programs(found: Iterable[Clients]) -> list[Program]:
+def programs(found: Iterable[MysqlClients]) -> list[Program]:
     """Return the programs `found`, one entry for each pair of dump and client."""
     return [
         Program(
@@ -24,7 +24,7 @@ def programs(found: Iterable[Clients]) -> list[Program]:
     ]
 
 
-def missing_programs(found: Sequence[Clients], server_versions: Iterable[str]) -> list[Check]:
+def missing_programs(found: Sequence[MysqlClients], server_versions: Iterable[str]) -> list[Check]:
     """Return one check for each flavour of `server_versions` whose client programs are missing.
 
     Another version of them will do. None are needed where there are no such servers.

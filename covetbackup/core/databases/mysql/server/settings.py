@@ -11,7 +11,7 @@ SERVERS_OWN = ("information_schema", "performance_schema", "mysql", "sys")
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectionSettings:
+class MysqlSettings:
     """The address of one database on one server, without its password.
 
     The server is at `host` (a name or an address) and `port`, or behind the socket file `socket`.
@@ -57,6 +57,6 @@ class ConnectionSettings:
         """The server's address for messages: its socket file, or host and port."""
         return self.socket or f"{self.host}:{self.port}"
 
-    def on(self, database: str) -> ConnectionSettings:
+    def on(self, database: str) -> MysqlSettings:
         """Return the settings of another database on the same server, for the same user."""
         return replace(self, database=database)

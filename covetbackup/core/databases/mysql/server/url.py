@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.settings import MysqlSettings
 from covetbackup.core.databases.url_format import UrlFormat
 from covetbackup.core.errors import BadSetting
 
 _GRAMMAR = UrlFormat("MySQL", ("mysql", "mariadb"), ("socket", "sslmode", "sslrootcert"))
 
 
-def parse_url(url: str) -> ConnectionSettings:
+def parse_url(url: str) -> MysqlSettings:
     """Parse `mysql://user@host:port/database?sslmode=…&sslrootcert=…`.
 
     `mariadb://` means the same: the server says what it is. User and database are
@@ -24,13 +24,13 @@ def parse_url(url: str) -> ConnectionSettings:
     return settings
 
 
-def parse_server(url: str) -> ConnectionSettings:
+def parse_server(url: str) -> MysqlSettings:
     """Parse a URL as `parse_url` does, though it may name no database."""
     parts, parameters = _GRAMMAR.read(url)
     host, socket = unquote(parts.hostname or ""), parameters.get("socket", "")
     if host and socket:
         raise BadSetting("a MySQL address names a host and a socket", "name one of them")
-    return ConnectionSettings(
+    return MysqlSettings(
         host=host,
         port=3306 if parts.port is None else parts.port,
         user=unquote(parts.username or ""),
@@ -41,7 +41,7 @@ def parse_server(url: str) -> ConnectionSettings:
     )
 
 
-def to_url(settings: ConnectionSettings) -> str:
+def to_url(settings: MysqlSettings) -> str:
     """Return the URL of `settings`: the inverse of `parse_server`."""
     return _GRAMMAR.write(
         user=settings.user,

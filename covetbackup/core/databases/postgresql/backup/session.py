@@ -34,7 +34,7 @@ from covetbackup.core.databases.postgresql.inventory.unplannable import (
 from covetbackup.core.databases.postgresql.server import roles
 from covetbackup.core.databases.postgresql.server.access import ClientTool, ServerAccess
 from covetbackup.core.databases.postgresql.server.background import in_background
-from covetbackup.core.databases.postgresql.server.clients import Clients, newer_than_server
+from covetbackup.core.databases.postgresql.server.clients import PostgresClients, newer_than_server
 from covetbackup.core.databases.postgresql.server.connection import (
     Connection,
     conninfo,
@@ -53,7 +53,7 @@ def open_backup(
     access: ServerAccess,
     method: str,
     *,
-    select_clients: Callable[[int], Clients],
+    select_clients: Callable[[int], PostgresClients],
     progress: Progress,
 ) -> Iterator[PostgresBackup]:
     """Open a backup by `method`; with the context every session on the server ends.
@@ -87,7 +87,7 @@ class PostgresBackup:
         self,
         access: ServerAccess,
         leader: Connection,
-        clients: Clients,
+        clients: PostgresClients,
         method: str,
         progress: Progress,
         stack: ExitStack,
@@ -251,7 +251,7 @@ class PostgresBackup:
         )
 
 
-def probe(connection: Connection, clients: Clients) -> Probe:
+def probe(connection: Connection, clients: PostgresClients) -> Probe:
     """Return what is known of the database of `connection` before a backup."""
     row = connection.execute(
         "SELECT current_setting('server_version'), current_database(),"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from covetbackup.core.databases.postgresql.replace import swap
-from covetbackup.core.databases.postgresql.server.connection import ConnectionSettings
+from covetbackup.core.databases.postgresql.server.connection import PostgresSettings
 from covetbackup.core.databases.postgresql.server.maintenance import maintenance_connection
 from covetbackup.core.databases.retained import Session
 from covetbackup.core.stream.secret import Secret
@@ -14,7 +14,7 @@ from covetbackup.core.stream.secret import Secret
 class PostgresReplacement:
     """A `Replacement`: databases are renamed, with all that is in them."""
 
-    def __init__(self, settings: ConnectionSettings, password: Secret | None) -> None:
+    def __init__(self, settings: PostgresSettings, password: Secret | None) -> None:
         self._settings = settings
         self._password = password
 

@@ -16,7 +16,7 @@ from covetbackup.core.databases.postgresql.restore.compatibility import (
 from covetbackup.core.databases.postgresql.restore.disk_space import disk_space
 from covetbackup.core.databases.postgresql.restore.losses import losses
 from covetbackup.core.databases.postgresql.restore.privileges import privileges
-from covetbackup.core.databases.postgresql.server.connection import Connection, ConnectionSettings
+from covetbackup.core.databases.postgresql.server.connection import Connection, PostgresSettings
 from covetbackup.core.databases.postgresql.server.maintenance import maintenance_connection
 from covetbackup.core.databases.restore import CheckInput
 from covetbackup.core.errors import CovetError
@@ -24,7 +24,7 @@ from covetbackup.core.stream.secret import Secret
 
 
 def check_new_database(
-    settings: ConnectionSettings, password: Secret | None, wanted: CheckInput
+    settings: PostgresSettings, password: Secret | None, wanted: CheckInput
 ) -> list[Check]:
     """Return the checks in the order in which a restore would meet them.
 

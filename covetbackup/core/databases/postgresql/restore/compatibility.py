@@ -21,7 +21,7 @@ from covetbackup.core.databases.postgresql.restore.after_rename import why_not
 from covetbackup.core.databases.postgresql.server.clients import find_clients, select_clients
 from covetbackup.core.databases.postgresql.server.connection import (
     Connection,
-    ConnectionSettings,
+    PostgresSettings,
     major_of,
 )
 from covetbackup.core.databases.restore import CheckInput, OwnerPolicy, RestoreRequest
@@ -38,7 +38,7 @@ def with_selection_requirements(wanted: CheckInput) -> CheckInput:
     return replace(wanted, expected=check_server.requirements_of(wanted.resolved, wanted.expected))
 
 
-def answer_check(connection: Connection, settings: ConnectionSettings) -> Check:
+def answer_check(connection: Connection, settings: PostgresSettings) -> Check:
     """Return the check of the server that answered: it passed."""
     version = connection.info.parameter_status("server_version")
     detail = f"PostgreSQL {version} answers at {settings.host}:{settings.port}."

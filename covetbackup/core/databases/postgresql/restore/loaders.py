@@ -185,7 +185,7 @@ def _spool_error(error: OSError) -> StorageFull | SinkFailed:
     return SinkFailed(f"cannot write a temporary file: {error.strerror}")
 
 
-class ScriptSink:
+class CollectingSink:
     """A sink that collects at most `most` bytes and passes them to `run` at the commit."""
 
     def __init__(self, run: Callable[[bytes], None], most: int = _SCRIPT_BYTES) -> None:

@@ -33,8 +33,8 @@ from covetbackup.core.databases.postgresql.restore import check_server, scratch
 from covetbackup.core.databases.postgresql.restore.after_rename import create_deferred, not_created
 from covetbackup.core.databases.postgresql.restore.analyze import Analysis
 from covetbackup.core.databases.postgresql.restore.loaders import (
+    CollectingSink,
     PgRestore,
-    ScriptSink,
     start_single_stream,
 )
 from covetbackup.core.databases.postgresql.restore.parallel import ParallelRestore
@@ -42,7 +42,7 @@ from covetbackup.core.databases.postgresql.restore.rename_schemas import rename_
 from covetbackup.core.databases.postgresql.restore.restored_database import RestoredDatabase
 from covetbackup.core.databases.postgresql.server import roles
 from covetbackup.core.databases.postgresql.server.access import ServerAccess, end_sessions
-from covetbackup.core.databases.postgresql.server.clients import Clients
+from covetbackup.core.databases.postgresql.server.clients import PostgresClients
 from covetbackup.core.databases.postgresql.server.connection import (
     conninfo_without_send_timeout,
     major_of,
@@ -68,7 +68,7 @@ def open_restore(
     request: RestoreRequest,
     expected: Inventory,
     *,
-    select_clients: Callable[[int], Clients],
+    select_clients: Callable[[int], PostgresClients],
     progress: Progress,
 ) -> Iterator[PostgresRestore]:
     """Open a restore into a scratch database, which is dropped unless it is committed.
@@ -122,7 +122,7 @@ class PostgresRestore:
         self._maintenance = stack.enter_context(closing(access.connect_maintenance()))
         self._probe = LivenessProbe(self._maintenance, self._settings)
 
-    def create_scratch(self, select_clients: Callable[[int], Clients]) -> None:
+    def create_scratch(self, select_clients: Callable[[int], PostgresClients]) -> None:
         """Check the server and create the scratch database, which `stack` drops again."""
         check_server.refuse_read_only(self._maintenance)
         self._check_target()
@@ -164,7 +164,7 @@ class PostgresRestore:
 
     def sink(self, piece: MemberRange, progress: Progress) -> Sink:
         if piece.member == GLOBALS:
-            return ScriptSink(self._apply_globals)
+            return CollectingSink(self._apply_globals)
         if is_part(piece.member):
             with translated(self._database.settings):
                 return self._load.sink(piece, ProgressWithLiveness(progress, self._probe))

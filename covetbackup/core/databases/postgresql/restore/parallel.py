@@ -40,7 +40,11 @@ from covetbackup.core.databases.postgresql.restore.deferred_extensions import (
     DeferredExtensions,
     deferred_contents,
 )
-from covetbackup.core.databases.postgresql.restore.loaders import PgRestore, ScriptSink, memory_file
+from covetbackup.core.databases.postgresql.restore.loaders import (
+    CollectingSink,
+    PgRestore,
+    memory_file,
+)
 from covetbackup.core.databases.postgresql.restore.part_sink import ConnectionPool, PartSink
 from covetbackup.core.databases.postgresql.restore.refused_statements import (
     WAY_OUT,
@@ -273,7 +277,7 @@ class ParallelRestore:
     def sink(self, piece: MemberRange, progress: Progress) -> Sink:
         """Return the sink of `piece`: `HEAD`, or a range of a part."""
         if piece.member == HEAD:
-            return ScriptSink(self._take_head, HEAD_BYTES)
+            return CollectingSink(self._take_head, HEAD_BYTES)
         if self._offsets is None:
             raise BadSetting(f"{piece.member} came before {HEAD}")
         place = self._offsets.boundary_of(piece)

@@ -15,7 +15,7 @@ from covetbackup.core.databases.postgresql.server.access import ServerAccess
 from covetbackup.core.databases.postgresql.server.background import in_background
 from covetbackup.core.databases.postgresql.server.connection import (
     Connection,
-    ConnectionSettings,
+    PostgresSettings,
     translated,
 )
 
@@ -34,7 +34,7 @@ class RestoredDatabase:
         self._role = role
 
     @property
-    def settings(self) -> ConnectionSettings:
+    def settings(self) -> PostgresSettings:
         """The connection settings of the database under its name of now."""
         return self._access.settings.on(self.name)
 

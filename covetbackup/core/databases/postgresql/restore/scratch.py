@@ -20,7 +20,7 @@ from covetbackup.core.databases.postgresql.restore.check_server import own_table
 from covetbackup.core.databases.postgresql.restore.drop_database import drop_database
 from covetbackup.core.databases.postgresql.server.connection import (
     Connection,
-    ConnectionSettings,
+    PostgresSettings,
     connect,
     line_of,
     major_of,
@@ -166,7 +166,7 @@ def _end_sessions(connection: Connection, name: str) -> None:
 
 
 def cleanup_scratch(
-    settings: ConnectionSettings,
+    settings: PostgresSettings,
     older_than: datetime,
     password: Secret | None = None,
     *,

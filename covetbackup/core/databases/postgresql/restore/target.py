@@ -7,7 +7,7 @@ from datetime import datetime
 
 from covetbackup.core.databases.postgresql.restore import scratch
 from covetbackup.core.databases.postgresql.restore.into_existing.transaction import xid_committed
-from covetbackup.core.databases.postgresql.server.connection import ConnectionSettings, translated
+from covetbackup.core.databases.postgresql.server.connection import PostgresSettings, translated
 from covetbackup.core.databases.postgresql.server.location import location_of
 from covetbackup.core.databases.postgresql.server.maintenance import maintenance_connection
 from covetbackup.core.errors import TargetNotEmpty
@@ -17,7 +17,7 @@ from covetbackup.core.stream.secret import Secret
 class PostgresTarget:
     """A `RestoreTarget`: the server of `settings`."""
 
-    def __init__(self, settings: ConnectionSettings, password: Secret | None) -> None:
+    def __init__(self, settings: PostgresSettings, password: Secret | None) -> None:
         self._settings = settings
         self._password = password
 

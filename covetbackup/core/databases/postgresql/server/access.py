@@ -14,7 +14,7 @@ import psycopg
 
 from covetbackup.core.databases.postgresql.server.connection import (
     Connection,
-    ConnectionSettings,
+    PostgresSettings,
     connect,
     tool_environment,
 )
@@ -33,7 +33,7 @@ class ServerAccess:
     `application` is the name under which the server lists all sessions of the operation.
     """
 
-    settings: ConnectionSettings
+    settings: PostgresSettings
     password: Secret | None
     application: str
 

@@ -23,7 +23,7 @@ _VERSION = re.compile(r"\(PostgreSQL\) ((\d+)\S*)")
 
 
 @dataclass(frozen=True, slots=True)
-class Clients:
+class PostgresClients:
     """The client programs in one directory; all have the same version."""
 
     directory: Path
@@ -40,13 +40,13 @@ class Clients:
         return os.access(self.directory / "psql", os.X_OK)
 
 
-def find_clients(directories: Sequence[Path] = ()) -> list[Clients]:
+def find_clients(directories: Sequence[Path] = ()) -> list[PostgresClients]:
     """Return all complete sets of client programs in `directories`.
 
     Without directories those in PATH, in Debian's versioned directories and in the Python package
     pgserver are returned, in this order.
     """
-    found: dict[Path, Clients] = {}
+    found: dict[Path, PostgresClients] = {}
     for directory in directories or list(_default_directories()):
         resolved = directory.resolve()
         if resolved not in found and _is_complete(resolved):
@@ -72,16 +72,16 @@ def _is_complete(directory: Path) -> bool:
     return all(os.access(path, os.X_OK) and path.resolve().parent == directory for path in programs)
 
 
-def _inspect(directory: Path) -> Clients | None:
+def _inspect(directory: Path) -> PostgresClients | None:
     try:
         printed = run([str(directory / "pg_dump"), "--version"]).output
     except StreamError:
         return None  # of another machine type, or broken: as good as not installed
     match = _VERSION.search(printed.decode(errors="replace"))
-    return Clients(directory, int(match[2]), match[1]) if match else None
+    return PostgresClients(directory, int(match[2]), match[1]) if match else None
 
 
-def select_clients(found: Sequence[Clients], *, major: int) -> Clients:
+def select_clients(found: Sequence[PostgresClients], *, major: int) -> PostgresClients:
     """Return the clients of exactly the server's `major` version, else the nearest newer ones.
 
     Raises `ToolMissing` when there are none at all, `ToolTooOld` when all are older.
@@ -99,7 +99,7 @@ def select_clients(found: Sequence[Clients], *, major: int) -> Clients:
     return min(fitting, key=lambda clients: clients.major)
 
 
-def newer_than_server(clients: Clients, major: int) -> list[str]:
+def newer_than_server(clients: PostgresClients, major: int) -> list[str]:
     """Return the warning for a dump that programs of the server's own `major` cannot read."""
     if clients.major == major:
         return []

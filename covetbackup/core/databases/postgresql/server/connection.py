@@ -53,7 +53,7 @@ _SERVER_KEEPALIVES = {
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectionSettings:
+class PostgresSettings:
     """The address of one database on one server, and the role to log in as, without password.
 
     `host` is a name, an address or the absolute path of a socket directory; `address`, if known,
@@ -84,14 +84,12 @@ class ConnectionSettings:
     def __str__(self) -> str:
         return f"{self.database!r} on {self.host}:{self.port}"
 
-    def on(self, database: str) -> ConnectionSettings:
+    def on(self, database: str) -> PostgresSettings:
         """Return the settings of another `database` of the same server, for the same user."""
         return replace(self, database=database)
 
 
-def connect(
-    settings: ConnectionSettings, password: Secret | None, *, application: str
-) -> Connection:
+def connect(settings: PostgresSettings, password: Secret | None, *, application: str) -> Connection:
     """Open an autocommit connection without timeouts.
 
     Raises `DatabaseUnavailable`, `LoginRefused` when the server answered, `ServerBusy`, and
@@ -109,7 +107,7 @@ def connect(
     return connection
 
 
-def _open(settings: ConnectionSettings, password: Secret | None, application: str) -> Connection:
+def _open(settings: PostgresSettings, password: Secret | None, application: str) -> Connection:
     try:
         return psycopg.connect(
             "",
@@ -176,7 +174,7 @@ def _session_settings(major: int) -> dict[str, int]:
 
 
 @contextmanager
-def translated(settings: ConnectionSettings) -> Iterator[None]:
+def translated(settings: PostgresSettings) -> Iterator[None]:
     """Translate errors of the driver within the context.
 
     They become `DatabaseUnavailable` for a lost connection, else `DatabaseError`.
@@ -232,7 +230,7 @@ def send_timeout_ms() -> int:
 
 
 def tool_environment(
-    settings: ConnectionSettings, password: Secret | None, *, application: str, major: int
+    settings: PostgresSettings, password: Secret | None, *, application: str, major: int
 ) -> dict[str, str | SecretFile]:
     """Return the environment by which a client program reaches a server of version `major`.
 
@@ -267,7 +265,7 @@ def _password_line(password: Secret) -> str:
     return f"*:*:*:*:{escaped}\n"
 
 
-def _unavailable(settings: ConnectionSettings, error: psycopg.Error) -> CovetError:
+def _unavailable(settings: PostgresSettings, error: psycopg.Error) -> CovetError:
     return explain(
         str(error),
         host=settings.host,

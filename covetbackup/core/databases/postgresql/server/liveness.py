@@ -18,7 +18,7 @@ import psycopg
 
 from covetbackup.core.databases.postgresql.server.connection import (
     Connection,
-    ConnectionSettings,
+    PostgresSettings,
     send_timeout_ms,
 )
 from covetbackup.core.errors import DatabaseUnavailable
@@ -30,7 +30,7 @@ class LivenessProbe:
     """A probe by `connection`, which is idle most of the time."""
 
     connection: Connection
-    settings: ConnectionSettings
+    settings: PostgresSettings
 
     def check(self) -> None:
         """Raise `DatabaseUnavailable` once the host has been silent for a minute.

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from covetbackup.core.databases.postgresql.server.connection import (
     Connection,
-    ConnectionSettings,
+    PostgresSettings,
     connect,
     translated,
 )
@@ -19,7 +19,7 @@ _APPLICATION = "covetbackup preflight"
 
 
 def connect_maintenance(
-    settings: ConnectionSettings, password: Secret | None, *, application: str
+    settings: PostgresSettings, password: Secret | None, *, application: str
 ) -> Connection:
     """Open a connection from which databases can be created and renamed.
 
@@ -36,7 +36,7 @@ def connect_maintenance(
 
 @contextmanager
 def maintenance_connection(
-    settings: ConnectionSettings, password: Secret | None
+    settings: PostgresSettings, password: Secret | None
 ) -> Iterator[Connection]:
     """Open a maintenance connection for a check or a replacement, closed with the context.
 
@@ -51,7 +51,7 @@ def maintenance_connection(
 
 @contextmanager
 def database_connection(
-    settings: ConnectionSettings, password: Secret | None
+    settings: PostgresSettings, password: Secret | None
 ) -> Iterator[Connection]:
     """Open a connection to the database of `settings`, as `maintenance_connection` does."""
     with (

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from covetbackup.core.databases.checks import Check, Level
 from covetbackup.core.databases.postgresql.inventory import dumpable_objects
-from covetbackup.core.databases.postgresql.server.clients import Clients
+from covetbackup.core.databases.postgresql.server.clients import PostgresClients
 from covetbackup.core.databases.postgresql.server.connection import (
     Connection,
-    ConnectionSettings,
+    PostgresSettings,
     connect,
     major_of,
     translated,
@@ -41,9 +41,9 @@ class ServerTest:
     backed up, and `catalog` is the location of the dashboard's own catalog, "" if there is none.
     """
 
-    settings: ConnectionSettings
+    settings: PostgresSettings
     password: Secret | None
-    select: Callable[[int], Clients]
+    select: Callable[[int], PostgresClients]
     wanted: Callable[[str], bool]
     catalog: str
     role: str = ""
@@ -67,7 +67,7 @@ class ServerTest:
             self._note_no_restores()
         return ServerProbe(version, tool, len(listed), inspected, tuple(self.checks))
 
-    def _connection(self, settings: ConnectionSettings) -> Connection:
+    def _connection(self, settings: PostgresSettings) -> Connection:
         return connect(settings, self.password, application="covetbackup test")
 
     def _tool(self) -> str:

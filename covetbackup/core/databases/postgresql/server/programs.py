@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from covetbackup.core.databases.checks import Check, Level
-from covetbackup.core.databases.postgresql.server.clients import Clients, select_clients
+from covetbackup.core.databases.postgresql.server.clients import PostgresClients, select_clients
 from covetbackup.core.databases.programs import Program
 from covetbackup.core.errors import ConfigurationError
 
 _NAMES = "pg_dump, pg_dumpall, pg_restore"
 
 
-def programs(found: Iterable[Clients]) -> list[Program]:
+def programs(found: Iterable[PostgresClients]) -> list[Program]:
     """Return the programs `found`, one entry for each version and folder."""
     return [Program(_NAMES, one.version, str(one.directory)) for one in found]
 
 
-def missing_programs(found: Sequence[Clients], server_versions: Iterable[str]) -> Iterator[Check]:
+def missing_programs(
+    found: Sequence[PostgresClients], server_versions: Iterable[str]
+) -> Iterator[Check]:
     """Yield what to install for servers of `server_versions`.
 
     If there are no programs at all, that is said even without servers.

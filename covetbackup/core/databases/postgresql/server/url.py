@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from urllib.parse import SplitResult, unquote
 
-from covetbackup.core.databases.postgresql.server.connection import ConnectionSettings
+from covetbackup.core.databases.postgresql.server.connection import PostgresSettings
 from covetbackup.core.databases.url_format import UrlFormat
 from covetbackup.core.errors import BadSetting
 
 _GRAMMAR = UrlFormat("PostgreSQL", ("postgresql", "postgres"), ("host", "sslmode", "sslrootcert"))
 
 
-def parse_url(url: str) -> ConnectionSettings:
+def parse_url(url: str) -> PostgresSettings:
     """Return the settings in `postgresql://user@host:port/database?sslmode=…&sslrootcert=…`.
 
     User and database are percent-decoded. A socket directory is given as `?host=/directory` with
@@ -19,7 +19,7 @@ def parse_url(url: str) -> ConnectionSettings:
     parameters can read files or lead to other hosts.
     """
     parts, parameters = _GRAMMAR.read(url)
-    return ConnectionSettings(
+    return PostgresSettings(
         host=_host(parts, parameters.get("host", "")),
         port=parts.port or 5432,
         user=unquote(parts.username or ""),
@@ -29,7 +29,7 @@ def parse_url(url: str) -> ConnectionSettings:
     )
 
 
-def to_url(settings: ConnectionSettings) -> str:
+def to_url(settings: PostgresSettings) -> str:
     """Return the URL that `parse_url` reads as these settings."""
     is_socket = settings.host.startswith("/")
     return _GRAMMAR.write(

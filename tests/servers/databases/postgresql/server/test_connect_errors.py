@@ -13,7 +13,7 @@ import pytest
 
 from covetbackup.core.databases.postgresql.server import maintenance
 from covetbackup.core.databases.postgresql.server.connect_errors import KNOWN_CAUSES
-from covetbackup.core.databases.postgresql.server.connection import ConnectionSettings, connect
+from covetbackup.core.databases.postgresql.server.connection import PostgresSettings, connect
 from covetbackup.core.errors import CovetError, DatabaseUnavailable, LoginRefused
 from covetbackup.core.stream.secret import Secret
 from tests.support.postgres import PostgresRole, PostgresServer
@@ -22,7 +22,7 @@ from tests.support.postgres_tls import Authority, encrypted
 RoleMaker = Callable[..., PostgresRole]
 
 
-def refused(settings: ConnectionSettings, password: Secret | None) -> CovetError:
+def refused(settings: PostgresSettings, password: Secret | None) -> CovetError:
     """The error, which has all that a page shows."""
     with pytest.raises(CovetError) as caught:
         connect(settings, password, application="test").close()
@@ -84,7 +84,7 @@ def test_a_role_that_is_not_let_in_from_here(
     assert "from this machine" in error.message and "pg_hba.conf" in error.hint
 
 
-def until_refused(settings: ConnectionSettings, role: PostgresRole) -> CovetError:
+def until_refused(settings: PostgresSettings, role: PostgresRole) -> CovetError:
     """New rules hold once the server has read them."""
     while True:
         try:
@@ -114,7 +114,7 @@ def test_nobody_there_may_be_a_passing_fault(
 @pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
 def test_a_port_where_something_else_answers(greeting: bytes, sslmode: str) -> None:
     with answering(greeting) as port:
-        settings = ConnectionSettings("127.0.0.1", "u", "d", port=port, sslmode=sslmode)
+        settings = PostgresSettings("127.0.0.1", "u", "d", port=port, sslmode=sslmode)
         error = refused(settings, Secret("x"))
     assert "what answers on port" in error.message and "port" in error.hint
 

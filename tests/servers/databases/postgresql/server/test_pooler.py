@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from covetbackup.core.databases.postgresql.engine import PostgresEngine
-from covetbackup.core.databases.postgresql.server.connection import ConnectionSettings
+from covetbackup.core.databases.postgresql.server.connection import PostgresSettings
 from covetbackup.core.errors import BadSetting
 from tests.support.pgbouncer import pooler
 from tests.support.postgres import PostgresServer
@@ -25,12 +25,12 @@ _SETTINGS = (
 @pytest.fixture(params=["transaction", "statement"])
 def shared(
     request: pytest.FixtureRequest, postgres_server: PostgresServer
-) -> Iterator[ConnectionSettings]:
+) -> Iterator[PostgresSettings]:
     with pooler(postgres_server, request.param) as settings:
         yield settings
 
 
-def application(settings: ConnectionSettings, server: PostgresServer) -> psycopg.Connection[Any]:
+def application(settings: PostgresSettings, server: PostgresServer) -> psycopg.Connection[Any]:
     return psycopg.connect(
         host=settings.host,
         port=settings.port,
@@ -43,7 +43,7 @@ def application(settings: ConnectionSettings, server: PostgresServer) -> psycopg
 
 
 def test_nothing_is_done_through_a_pooler_that_shares_its_sessions(
-    postgres_server: PostgresServer, shared: ConnectionSettings
+    postgres_server: PostgresServer, shared: PostgresSettings
 ) -> None:
     engine = PostgresEngine(shared, postgres_server.password)
     with application(shared, postgres_server) as own:
@@ -83,7 +83,7 @@ def test_a_pool_of_sessions_is_as_good_as_the_server(
     assert probe.kind == "postgresql"
 
 
-def _at(settings: ConnectionSettings) -> str:
+def _at(settings: PostgresSettings) -> str:
     return f"{settings.host}:{settings.port}"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from covetbackup.core.databases.mysql.server import connection
-from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.settings import MysqlSettings
 from covetbackup.core.errors import DatabaseUnavailable
 
 
@@ -19,7 +19,7 @@ def test_what_listens_and_never_speaks_is_not_waited_for(monkeypatch: pytest.Mon
     monkeypatch.setattr(connection, "_CONNECT_SECONDS", 0.2)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    settings = ConnectionSettings("127.0.0.1", "me", "shop", port, sslmode="disable")
+    settings = MysqlSettings("127.0.0.1", "me", "shop", port, sslmode="disable")
     with _silent(listener), pytest.raises(DatabaseUnavailable, match="timed out"):
         connection.connect(settings, None)
 
@@ -31,7 +31,7 @@ def test_a_socket_file_that_never_speaks_is_not_waited_for(
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(tmp_path / "socket"))
     listener.listen()
-    settings = ConnectionSettings("", "me", "shop", socket=str(tmp_path / "socket"))
+    settings = MysqlSettings("", "me", "shop", socket=str(tmp_path / "socket"))
     with _silent(listener), pytest.raises(DatabaseUnavailable, match="timed out"):
         connection.connect(settings, None)
 

@@ -6,7 +6,7 @@ import pytest
 
 from covetbackup.core.databases.mysql.server.flavour import version_of
 from covetbackup.core.databases.mysql.server.optionfile import option_file
-from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.settings import MysqlSettings
 from covetbackup.core.databases.mysql.server.url import parse_url, to_url
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.stream.secret import Secret
@@ -17,18 +17,18 @@ MARIADB, MYSQL = version_of("10.11.19-MariaDB"), version_of("8.4.3")
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("mysql://u@h/d", ConnectionSettings("h", "u", "d")),
-        ("mariadb://u@h:13306/d", ConnectionSettings("h", "u", "d", port=13306)),
-        ("mysql://a%40b@h/d%2Fe%3F", ConnectionSettings("h", "a@b", "d/e?")),
-        ("mysql://u@[::1]/d", ConnectionSettings("::1", "u", "d")),
-        ("mysql://u@/d?socket=/run/s", ConnectionSettings("", "u", "d", socket="/run/s")),
+        ("mysql://u@h/d", MysqlSettings("h", "u", "d")),
+        ("mariadb://u@h:13306/d", MysqlSettings("h", "u", "d", port=13306)),
+        ("mysql://a%40b@h/d%2Fe%3F", MysqlSettings("h", "a@b", "d/e?")),
+        ("mysql://u@[::1]/d", MysqlSettings("::1", "u", "d")),
+        ("mysql://u@/d?socket=/run/s", MysqlSettings("", "u", "d", socket="/run/s")),
         (
             "mysql://u@h/d?sslmode=verify-full&sslrootcert=/ca.pem",
-            ConnectionSettings("h", "u", "d", sslmode="verify-full", sslrootcert="/ca.pem"),
+            MysqlSettings("h", "u", "d", sslmode="verify-full", sslrootcert="/ca.pem"),
         ),
     ],
 )
-def test_an_address_is_read(url: str, expected: ConnectionSettings) -> None:
+def test_an_address_is_read(url: str, expected: MysqlSettings) -> None:
     assert parse_url(url) == expected
 
 
@@ -61,9 +61,7 @@ def test_anything_else_is_refused_and_no_password_repeated(url: str) -> None:
     assert "secret" not in f"{caught.value.message} {caught.value.hint}"
 
 
-def _lines(
-    settings: ConnectionSettings, client, *, encrypted: bool = False, options=()
-) -> list[str]:
+def _lines(settings: MysqlSettings, client, *, encrypted: bool = False, options=()) -> list[str]:
     file = option_file(
         settings, Secret('p"\\\n#'), client=client, encrypted=encrypted, options=options
     )
@@ -72,7 +70,7 @@ def _lines(
 
 
 def test_values_are_quoted_for_the_option_file() -> None:
-    lines = _lines(ConnectionSettings("h", "u#", "d"), MARIADB, options=[("ignore-table", "d.\n`")])
+    lines = _lines(MysqlSettings("h", "u#", "d"), MARIADB, options=[("ignore-table", "d.\n`")])
     assert 'password="p\\"\\\\\\n#"' in lines
     assert 'user="u#"' in lines
     assert lines[lines.index("[mysqldump]") + 1] == 'ignore-table="d.\\n`"'
@@ -93,7 +91,7 @@ def test_the_programs_encrypt_as_the_driver_did(
     sslmode: str, encrypted: bool, mariadb: list[str], mysql: list[str]
 ) -> None:
     authority = "/ca.pem" if sslmode.startswith("verify") else ""
-    settings = ConnectionSettings("h", "u", "d", sslmode=sslmode, sslrootcert=authority)
+    settings = MysqlSettings("h", "u", "d", sslmode=sslmode, sslrootcert=authority)
     for client, expected in ((MARIADB, mariadb), (MYSQL, mysql)):
         lines = [line for line in _lines(settings, client, encrypted=encrypted) if "ssl" in line]
         assert [line for line in lines if not line.startswith("ssl-ca=")] == expected
@@ -101,9 +99,9 @@ def test_the_programs_encrypt_as_the_driver_did(
 
 
 def test_a_known_address_is_connected_to_unless_the_name_is_verified() -> None:
-    settings = ConnectionSettings("db.example.org", "u", "d", address="192.0.2.1")
+    settings = MysqlSettings("db.example.org", "u", "d", address="192.0.2.1")
     assert 'host="192.0.2.1"' in _lines(settings, MARIADB)
-    verified = ConnectionSettings(
+    verified = MysqlSettings(
         "db.example.org",
         "u",
         "d",
@@ -117,10 +115,10 @@ def test_a_known_address_is_connected_to_unless_the_name_is_verified() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        ConnectionSettings("db.example.org", "me", "shop"),
-        ConnectionSettings("::1", "a@b:c", "/sh?op#%", 6000, "", "verify-ca", "/a file.pem"),
-        ConnectionSettings("", "me", "shöp\n", socket="/run/mysqld/mysqld.sock"),
+        MysqlSettings("db.example.org", "me", "shop"),
+        MysqlSettings("::1", "a@b:c", "/sh?op#%", 6000, "", "verify-ca", "/a file.pem"),
+        MysqlSettings("", "me", "shöp\n", socket="/run/mysqld/mysqld.sock"),
     ],
 )
-def test_what_is_written_reads_back(settings: ConnectionSettings) -> None:
+def test_what_is_written_reads_back(settings: MysqlSettings) -> None:
     assert parse_url(to_url(settings)) == settings

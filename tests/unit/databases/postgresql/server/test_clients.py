@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from covetbackup.core.databases.postgresql.server.clients import (
-    Clients,
+    PostgresClients,
     find_clients,
     select_clients,
 )
 from covetbackup.core.errors import ToolMissing, ToolTooOld
 
 
-def _clients(*majors: int) -> list[Clients]:
-    return [Clients(Path(f"/pg/{major}"), major, f"{major}.1") for major in majors]
+def _clients(*majors: int) -> list[PostgresClients]:
+    return [PostgresClients(Path(f"/pg/{major}"), major, f"{major}.1") for major in majors]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_only_complete_working_sets_are_found(tmp_path: Path) -> None:
     for program in whole.iterdir():
         (linked / program.name).symlink_to(program)
     found = find_clients([partial, broken, strange, linked, whole, whole])
-    assert found == [Clients(whole, 17, "17.5")]
+    assert found == [PostgresClients(whole, 17, "17.5")]
     assert found[0].path("pg_dump") == str(whole / "pg_dump")
 
 

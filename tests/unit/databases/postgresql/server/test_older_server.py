@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from covetbackup.core.databases.postgresql.restore.loaders import PgRestore
-from covetbackup.core.databases.postgresql.server.clients import Clients, newer_than_server
+from covetbackup.core.databases.postgresql.server.clients import PostgresClients, newer_than_server
 from covetbackup.core.databases.postgresql.server.older_server import (
     sends_unknown_setting,
     tolerant_arguments,
@@ -78,7 +78,7 @@ def test_only_programs_since_17_at_servers_before_17_are_run_so() -> None:
 
 
 def test_a_dump_by_newer_programs_says_so_with_the_package_to_install(tmp_path: Path) -> None:
-    clients = Clients(tmp_path, 18, "18.1")
+    clients = PostgresClients(tmp_path, 18, "18.1")
     assert newer_than_server(clients, 18) == []
     (line,) = newer_than_server(clients, 15)
     assert "install postgresql-client-15" in line and "as the recovery guide says" in line

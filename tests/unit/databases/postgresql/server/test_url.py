@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
 from covetbackup.core.databases.postgresql.server.connection import (
-    ConnectionSettings,
+    PostgresSettings,
     conninfo,
     tool_environment,
 )
@@ -19,26 +19,24 @@ from covetbackup.core.stream.secret import Secret, SecretFile
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("postgresql://me@db/shop", ConnectionSettings("db", "me", "shop")),
-        ("postgres://me@db:6543/shop", ConnectionSettings("db", "me", "shop", 6543)),
-        ("postgresql://me@[::1]/shop", ConnectionSettings("::1", "me", "shop")),
+        ("postgresql://me@db/shop", PostgresSettings("db", "me", "shop")),
+        ("postgres://me@db:6543/shop", PostgresSettings("db", "me", "shop", 6543)),
+        ("postgresql://me@[::1]/shop", PostgresSettings("::1", "me", "shop")),
         (
             "postgresql://a%40b@db/host%3Dx%20port%3D1%0A%2F?sslmode=require",
-            ConnectionSettings("db", "a@b", "host=x port=1\n/", sslmode="require"),
+            PostgresSettings("db", "a@b", "host=x port=1\n/", sslmode="require"),
         ),
         (
             "postgresql://me@:6543/shop?host=%2Frun%2Fpostgresql",
-            ConnectionSettings("/run/postgresql", "me", "shop", 6543),
+            PostgresSettings("/run/postgresql", "me", "shop", 6543),
         ),
         (
             "postgresql://me@db/shop?sslmode=verify-full&sslrootcert=/etc/ca.pem",
-            ConnectionSettings(
-                "db", "me", "shop", sslmode="verify-full", sslrootcert="/etc/ca.pem"
-            ),
+            PostgresSettings("db", "me", "shop", sslmode="verify-full", sslrootcert="/etc/ca.pem"),
         ),
     ],
 )
-def test_an_address_is_read(url: str, expected: ConnectionSettings) -> None:
+def test_an_address_is_read(url: str, expected: PostgresSettings) -> None:
     assert parse_url(url) == expected
 
 
@@ -89,7 +87,7 @@ def test_a_database_name_for_a_tool_is_nothing_but_a_name(name: str) -> None:
 
 
 def test_a_password_travels_in_a_file_with_its_signs_escaped() -> None:
-    settings = ConnectionSettings("db", "me", "shop")
+    settings = PostgresSettings("db", "me", "shop")
     environment = tool_environment(settings, Secret("a:b\\c"), application="x", major=15)
     file = environment["PGPASSFILE"]
     assert isinstance(file, SecretFile)
@@ -100,7 +98,7 @@ def test_a_password_travels_in_a_file_with_its_signs_escaped() -> None:
 
 @pytest.mark.parametrize(("major", "known"), [(13, False), (16, False), (17, True)])
 def test_only_limits_that_the_server_knows_are_lifted(major: int, known: bool) -> None:
-    settings = ConnectionSettings("db", "me", "shop")
+    settings = PostgresSettings("db", "me", "shop")
     options = tool_environment(settings, None, application="x", major=major)["PGOPTIONS"]
     assert isinstance(options, str)
     assert ("transaction_timeout=0" in options.replace("idle_in_transaction", "")) is known
@@ -110,10 +108,10 @@ def test_only_limits_that_the_server_knows_are_lifted(major: int, known: bool) -
 @pytest.mark.parametrize(
     "settings",
     [
-        ConnectionSettings("db.example.org", "me", "shop"),
-        ConnectionSettings("::1", "a@b:c", "/sh?op#%", 6000, "verify-full", "/a file.pem"),
-        ConnectionSettings("/run/postgresql", "me", "shöp\n"),
+        PostgresSettings("db.example.org", "me", "shop"),
+        PostgresSettings("::1", "a@b:c", "/sh?op#%", 6000, "verify-full", "/a file.pem"),
+        PostgresSettings("/run/postgresql", "me", "shöp\n"),
     ],
 )
-def test_what_is_written_reads_back(settings: ConnectionSettings) -> None:
+def test_what_is_written_reads_back(settings: PostgresSettings) -> None:
     assert parse_url(to_url(settings)) == settings

@@ -14,7 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from covetbackup.core.databases.checks import Check, Level, counted, existing_rows, failed
+from covetbackup.core.databases.checks import (
+    Check,
+    Level,
+    counted,
+    existing_rows,
+    failed,
+    join_names,
+)
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.mysql.backup.privileges import account_of
 from covetbackup.core.databases.mysql.inventory import requirements
@@ -31,7 +38,7 @@ from covetbackup.core.databases.mysql.server.connection import (
     quoted,
     server_connection,
 )
-from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.settings import MysqlSettings
 from covetbackup.core.databases.restore import CheckInput, OwnerPolicy, RestoreRequest
 from covetbackup.core.databases.selection import TableData
 from covetbackup.core.errors import CovetError, as_sentence
@@ -44,7 +51,7 @@ _DATABASE = "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
 
 
 def check_existing_database(
-    settings: ConnectionSettings, password: Secret | None, wanted: CheckInput
+    settings: MysqlSettings, password: Secret | None, wanted: CheckInput
 ) -> list[Check]:
     """Return the checks of the tables that get rows.
 
@@ -101,22 +108,29 @@ def _rows(
         detail = f"All exist and accept the rows: {counted(len(found), 'table')}."
         yield Check(Level.PASS, "Tables", detail)
     yield from _definitions(found)
-    yield existing_rows(table_checks.listed(table_checks.non_empty(connection, database, found)))
+    yield existing_rows(
+        join_names(table_checks.non_empty(connection, database, found), table_checks.NAMED)
+    )
     yield from _triggers(connection, database, tables, between)
     yield from _keys(database, tables, between)
 
 
-def _definitions(found: list[table_checks.TargetTable]) -> Iterator[Check]:
+def _definitions(found: list[table_checks.MysqlTargetTable]) -> Iterator[Check]:
     there = [place for place in found if place.columns == place.rows.columns]
     other = [f"{place.rows.name}.{name}" for place in there for name in place.differences]
     if other:
-        detail = f"Not known to be defined as in the backup: {table_checks.listed(other)}."
+        detail = (
+            f"Not known to be defined as in the backup: {join_names(other, table_checks.NAMED)}."
+        )
         fix = "The first value that does not fit stops the restore, and nothing is added."
         yield Check(Level.WARNING, "Types", detail, fix)
 
 
 def _triggers(
-    connection: Connection, database: str, tables: list[str], between: list[foreign_keys.ForeignKey]
+    connection: Connection,
+    database: str,
+    tables: list[str],
+    between: list[foreign_keys.MysqlForeignKey],
 ) -> Iterator[Check]:
     found = [
         f"{table} {trigger}"
@@ -125,7 +139,7 @@ def _triggers(
     unordered = foreign_keys.parents_first(database, tables, between) is None
     broken = f" {as_sentence(foreign_keys.UNCHECKED)}" if unordered else ""
     if found:
-        detail = f"They fire for each added row: {table_checks.listed(found)}.{broken}"
+        detail = f"They fire for each added row: {join_names(found, table_checks.NAMED)}.{broken}"
         fix = "Drop them first to prevent that, and create them again afterwards."
         yield Check(Level.WARNING, "Triggers", detail, fix)
     elif not foreign_keys.may_see_triggers(connection, database):
@@ -138,7 +152,7 @@ def _triggers(
 
 
 def _keys(
-    database: str, tables: list[str], between: list[foreign_keys.ForeignKey]
+    database: str, tables: list[str], between: list[foreign_keys.MysqlForeignKey]
 ) -> Iterator[Check]:
     """Those that lead to tables whose rows do not come along."""
     out = [
@@ -147,6 +161,6 @@ def _keys(
         if key.place != database or key.to not in tables
     ]
     if out:
-        detail = f"The referenced rows must exist already: {table_checks.listed(out)}."
+        detail = f"The referenced rows must exist already: {join_names(out, table_checks.NAMED)}."
         fix = "Select the other tables as well if their rows are missing."
         yield Check(Level.WARNING, "Foreign keys", detail, fix)

@@ -10,18 +10,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 
 from covetbackup.core.databases.base import MemberRange
+from covetbackup.core.databases.checks import refuse_incompatible
 from covetbackup.core.databases.inventory import Inventory, TableFacts
 from covetbackup.core.databases.mysql.archive.selection import resolve_rows
 from covetbackup.core.databases.mysql.inventory import requirements
 from covetbackup.core.databases.mysql.restore import check_constraints
 from covetbackup.core.databases.mysql.restore.into_existing import foreign_keys, table_checks
-from covetbackup.core.databases.mysql.restore.into_existing.foreign_keys import ForeignKey
-from covetbackup.core.databases.mysql.restore.into_existing.table_checks import TargetTable
+from covetbackup.core.databases.mysql.restore.into_existing.foreign_keys import MysqlForeignKey
+from covetbackup.core.databases.mysql.restore.into_existing.table_checks import MysqlTargetTable
 from covetbackup.core.databases.mysql.restore.selective import Contents
 from covetbackup.core.databases.mysql.restore.statement_sink import StatementSink
 from covetbackup.core.databases.mysql.server.background import in_background
 from covetbackup.core.databases.mysql.server.connection import connect, translated
-from covetbackup.core.databases.mysql.server.settings import ConnectionSettings
+from covetbackup.core.databases.mysql.server.settings import MysqlSettings
 from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.databases.selection import ResolvedSelection, Selection, TableData
 from covetbackup.core.errors import BadSetting
@@ -56,7 +57,7 @@ class DataOnlyRestore:
 
     def __init__(
         self,
-        settings: ConnectionSettings,
+        settings: MysqlSettings,
         password: Secret | None,
         request: RestoreRequest,
         selection: Selection,
@@ -124,7 +125,7 @@ class DataOnlyRestore:
         with translated(self._settings):
             self._connection.execute("COMMIT")
 
-    def _begin(self, rows: Sequence[TableData]) -> dict[str, TargetTable]:
+    def _begin(self, rows: Sequence[TableData]) -> dict[str, MysqlTargetTable]:
         database, tables = self._settings.database, [one.name for one in rows]
         connection = self._connection
         connection.execute(
@@ -136,7 +137,7 @@ class DataOnlyRestore:
             *table_checks.incompatibilities(connection, database, found),
             *table_checks.unreadable(connection, database, between),
         ]
-        table_checks.refuse_incompatible(
+        refuse_incompatible(
             [*requirements.unmet(connection, self._recorded, tables), *incompatibilities]
         )
         connection.use(database)
@@ -146,7 +147,9 @@ class DataOnlyRestore:
         self._heed(foreign_keys.triggers_of(connection, database, tables), between)
         return {place.rows.name: place for place in found}
 
-    def _heed(self, triggers: Sequence[tuple[str, str]], between: Sequence[ForeignKey]) -> None:
+    def _heed(
+        self, triggers: Sequence[tuple[str, str]], between: Sequence[MysqlForeignKey]
+    ) -> None:
         """What triggers write is looked at by nobody afterwards: so keys are kept meanwhile, if an
         order of the tables allows that."""
         for table, trigger in triggers:
@@ -178,7 +181,7 @@ class DataOnlyRestore:
         if broken:
             self._progress.note(check_constraints.note_of(broken))
 
-    def _begin_table(self, place: TargetTable) -> None:
+    def _begin_table(self, place: MysqlTargetTable) -> None:
         mode = _AS_DUMPED if place.is_as_in_backup else _STRICT
         settings = f"sql_mode = '{mode}'"
         if self._connection.version.is_mariadb:

@@ -12,7 +12,7 @@ from covetbackup.core.errors import DatabaseError
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignKey:
+class MysqlForeignKey:
     """A foreign key of `table` to the table `to` in the database `place`; `columns` are pairs."""
 
     table: str
@@ -31,20 +31,20 @@ ORDER BY TABLE_NAME, CONSTRAINT_NAME, ORDINAL_POSITION
 """
 
 
-def keys_of(connection: Connection, database: str, tables: Sequence[str]) -> list[ForeignKey]:
+def keys_of(connection: Connection, database: str, tables: Sequence[str]) -> list[MysqlForeignKey]:
     """Return the foreign keys that rows of `tables` must satisfy."""
     found: dict[tuple[str, str, str, str], list[tuple[str, str]]] = {}
     for key, table, place, to, column, other in connection.rows(_KEYS, [database]):
         if table in tables:
             found.setdefault((key, table, place, to), []).append((column, other))
     return [
-        ForeignKey(table, key, place, to, tuple(columns))
+        MysqlForeignKey(table, key, place, to, tuple(columns))
         for (key, table, place, to), columns in found.items()
     ]
 
 
 def parents_first(
-    database: str, tables: Sequence[str], found: Sequence[ForeignKey]
+    database: str, tables: Sequence[str], found: Sequence[MysqlForeignKey]
 ) -> list[str] | None:
     """Return `tables` in an order in which no row comes before one that it may refer to.
 

@@ -11,20 +11,20 @@ from dataclasses import dataclass
 import pymysql
 from pymysql.constants import ER
 
+from covetbackup.core.databases.checks import Incompatibility, join_names
 from covetbackup.core.databases.mysql.archive.tables import checks_in, computed_in, definitions_in
 from covetbackup.core.databases.mysql.backup.privileges import account_of
 from covetbackup.core.databases.mysql.inventory.tables import Table, list_tables
-from covetbackup.core.databases.mysql.restore.into_existing.foreign_keys import ForeignKey
+from covetbackup.core.databases.mysql.restore.into_existing.foreign_keys import MysqlForeignKey
 from covetbackup.core.databases.mysql.server.connection import Connection, code_of, quoted
 from covetbackup.core.databases.selection import TableData
-from covetbackup.core.errors import BadSetting
 
-_NAMED = 20
+NAMED = 20
 _DENIED = (ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR)
 
 
 @dataclass(frozen=True, slots=True)
-class TargetTable:
+class MysqlTargetTable:
     """The target's table for rows of the backup.
 
     For a table that does not exist all is empty. `definition` is the statement that creates it, ""
@@ -55,30 +55,21 @@ class TargetTable:
         return [name for name in self.columns if here.get(name) != there.get(name)]
 
 
-@dataclass(frozen=True, slots=True)
-class Incompatibility:
-    """Why the rows certainly cannot go there, and what to do."""
-
-    title: str
-    detail: str
-    fix: str
-
-
 def inspect_tables(
     connection: Connection, database: str, rows: Sequence[TableData]
-) -> list[TargetTable]:
+) -> list[MysqlTargetTable]:
     """Return the target's table for each of `rows`."""
     there = {table.name: table for table in list_tables(connection, database).tables}
     return [
         _place(connection, database, one, there[one.name])
         if one.name in there
-        else TargetTable(one)
+        else MysqlTargetTable(one)
         for one in rows
     ]
 
 
 def incompatibilities(
-    connection: Connection, database: str, places: Sequence[TargetTable]
+    connection: Connection, database: str, places: Sequence[MysqlTargetTable]
 ) -> Iterator[Incompatibility]:
     """Yield each kind of incompatibility, naming the tables."""
     account = account_of(connection)
@@ -124,11 +115,11 @@ def incompatibilities(
         ),
     ):
         if bad:
-            yield Incompatibility(title, f"{meaning}: {listed(bad)}", fix)
+            yield Incompatibility(title, f"{meaning}: {join_names(bad, NAMED)}", fix)
 
 
 def unreadable(
-    connection: Connection, database: str, keys: Sequence[ForeignKey]
+    connection: Connection, database: str, keys: Sequence[MysqlForeignKey]
 ) -> Iterator[Incompatibility]:
     """Yield an incompatibility for foreign keys that cannot be checked.
 
@@ -140,18 +131,14 @@ def unreadable(
         sides = [f"{quoted(database)}.{quoted(key.table)}" for key in closed]
         sides += [f"{quoted(key.place)}.{quoted(key.to)}" for key in closed]
         grants = [f"GRANT SELECT ON {side} TO {account};" for side in dict.fromkeys(sides)]
-        named = listed([f"{key.table}.{key.name}" for key in closed])
+        named = join_names([f"{key.table}.{key.name}" for key in closed], NAMED)
         detail = f"foreign keys that {account} may not check: {named}"
-        yield Incompatibility("Privileges", detail, " ".join(grants[:_NAMED]))
+        yield Incompatibility("Privileges", detail, " ".join(grants[:NAMED]))
 
 
-def refuse_incompatible(found: Sequence[Incompatibility]) -> None:
-    """Raise `BadSetting` naming all incompatibilities."""
-    if found:
-        raise BadSetting("; ".join(each.detail for each in found), found[0].fix)
-
-
-def non_empty(connection: Connection, database: str, places: Sequence[TargetTable]) -> list[str]:
+def non_empty(
+    connection: Connection, database: str, places: Sequence[MysqlTargetTable]
+) -> list[str]:
     """Return the tables that hold rows, as far as this account may see that."""
     held = []
     for place in places:
@@ -161,16 +148,12 @@ def non_empty(connection: Connection, database: str, places: Sequence[TargetTabl
     return held
 
 
-def listed(names: Sequence[str]) -> str:
-    """Join names for a message: the first ones, and how many more there are."""
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _place(connection: Connection, database: str, rows: TableData, table: Table) -> TargetTable:
+def _place(
+    connection: Connection, database: str, rows: TableData, table: Table
+) -> MysqlTargetTable:
     name = f"{quoted(database)}.{quoted(table.name)}"
     shown = _rows(connection, f"SHOW CREATE TABLE {name}")
-    return TargetTable(
+    return MysqlTargetTable(
         rows,
         table,
         columns=tuple(connection.strings(_COLUMNS, [database, table.name])),
@@ -190,7 +173,7 @@ def _rows(connection: Connection, query: str) -> list[tuple[str, ...]] | None:
         raise
 
 
-def _may_read(connection: Connection, database: str, key: ForeignKey) -> bool:
+def _may_read(connection: Connection, database: str, key: MysqlForeignKey) -> bool:
     mine = ", ".join(quoted(column) for column, _ in key.columns)
     theirs = ", ".join(quoted(other) for _, other in key.columns)
     queries = (
@@ -201,16 +184,16 @@ def _may_read(connection: Connection, database: str, key: ForeignKey) -> bool:
 
 
 def _grants(right: str, database: str, tables: Sequence[str], account: str) -> str:
-    names = [f"{quoted(database)}.{quoted(table)}" for table in tables[:_NAMED]]
+    names = [f"{quoted(database)}.{quoted(table)}" for table in tables[:NAMED]]
     return " ".join(f"GRANT {right} ON {name} TO {account};" for name in names)
 
 
-def _columns(place: TargetTable) -> str:
+def _columns(place: MysqlTargetTable) -> str:
     here, wanted = ", ".join(place.columns), ", ".join(place.rows.columns)
     return f"{place.rows.name} ({here} instead of {wanted})"
 
 
-def _computed(place: TargetTable) -> list[str]:
+def _computed(place: MysqlTargetTable) -> list[str]:
     if not place.definition:
         return []  # then what does not fit is refused with the first row
     other = computed_in(place.definition) ^ computed_in(place.rows.definition)

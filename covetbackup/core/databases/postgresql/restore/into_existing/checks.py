@@ -36,7 +36,7 @@ from covetbackup.core.databases.postgresql.restore.into_existing.requalify impor
 from covetbackup.core.databases.postgresql.restore.into_existing.schema_rename import refuse_taken
 from covetbackup.core.databases.postgresql.restore.into_existing.table_checks import NAMED
 from covetbackup.core.databases.postgresql.restore.privileges import superuser_only
-from covetbackup.core.databases.postgresql.server.connection import Connection, ConnectionSettings
+from covetbackup.core.databases.postgresql.server.connection import Connection, PostgresSettings
 from covetbackup.core.databases.postgresql.server.maintenance import database_connection
 from covetbackup.core.databases.restore import CheckInput
 from covetbackup.core.databases.selection import ResolvedSelection
@@ -49,7 +49,7 @@ _LIMITS = {"lock_timeout": _SECONDS, "statement_timeout": _SECONDS}
 
 
 def check_existing_database(
-    settings: ConnectionSettings, password: Secret | None, wanted: CheckInput
+    settings: PostgresSettings, password: Secret | None, wanted: CheckInput
 ) -> list[Check]:
     """Return the checks of the database of `settings`.
 
@@ -158,7 +158,7 @@ def _rows(connection: Connection, resolved: ResolvedSelection) -> Iterator[Check
 
 
 def _effects(
-    found: list[table_checks.TargetTable], between: list[foreign_keys.ForeignKey]
+    found: list[table_checks.PostgresTargetTable], between: list[foreign_keys.PostgresForeignKey]
 ) -> Iterator[Check]:
     """Warn of side effects of loading the rows."""
     triggers = [f"{place.label} {name}" for place in found for name in place.triggers]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from covetbackup.core.databases.checks import refuse_incompatible
 from covetbackup.core.databases.inventory import Inventory, TableFacts
 from covetbackup.core.databases.postgresql.archive.contents import TableOfContents
 from covetbackup.core.databases.postgresql.archive.copy_sql import copy_from_stdin
@@ -14,8 +15,8 @@ from covetbackup.core.databases.postgresql.restore.into_existing.foreign_keys im
     foreign_keys_between,
 )
 from covetbackup.core.databases.postgresql.restore.into_existing.table_checks import (
+    incompatibilities,
     inspect_tables,
-    refuse_incompatible,
 )
 from covetbackup.core.databases.postgresql.restore.into_existing.transaction import RunInterruptible
 from covetbackup.core.databases.postgresql.server.connection import Connection
@@ -56,7 +57,9 @@ class DataOnlyLoad:
         # Triggers of the database then run with the settings that they always have.
         self._connection.execute("RESET search_path")
         self._connection.execute("RESET row_security")
-        refuse_incompatible(inspect_tables(self._connection, self.resolved.rows))
+        refuse_incompatible(
+            [*incompatibilities(inspect_tables(self._connection, self.resolved.rows))]
+        )
         self._keys = DeferredForeignKeys(
             self._connection, foreign_keys_between(self._connection, self.resolved.rows)
         )

@@ -14,11 +14,10 @@ from functools import partial
 
 from psycopg import errors, sql
 
-from covetbackup.core.databases.checks import join_names
+from covetbackup.core.databases.checks import Incompatibility, join_names
 from covetbackup.core.databases.postgresql.archive.contents import Entry
 from covetbackup.core.databases.postgresql.restore.into_existing.table_checks import (
     NAMED,
-    Incompatibility,
 )
 from covetbackup.core.databases.postgresql.restore.into_existing.transaction import RunInterruptible
 from covetbackup.core.databases.postgresql.server.connection import Connection, line_of
@@ -27,7 +26,7 @@ from covetbackup.core.errors import BadSetting
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignKey:
+class PostgresForeignKey:
     """A foreign key of the target; `may_alter` says whether this role may make it deferrable."""
 
     schema: str
@@ -42,16 +41,18 @@ class ForeignKey:
         return f"{self.schema}.{self.table} {self.name}"
 
 
-def foreign_keys_between(connection: Connection, rows: Sequence[TableData]) -> list[ForeignKey]:
+def foreign_keys_between(
+    connection: Connection, rows: Sequence[TableData]
+) -> list[PostgresForeignKey]:
     """Return the keys of which both tables get rows.
 
     Of two partitioned tables it is the key of the whole, which its partitions' keys follow.
     """
     schemas, names = [one.schema for one in rows], [one.name for one in rows]
-    return [ForeignKey(*row) for row in connection.execute(_BETWEEN, (schemas, names))]
+    return [PostgresForeignKey(*row) for row in connection.execute(_BETWEEN, (schemas, names))]
 
 
-def incompatibilities(keys: Sequence[ForeignKey]) -> list[Incompatibility]:
+def incompatibilities(keys: Sequence[PostgresForeignKey]) -> list[Incompatibility]:
     """Return the error for keys that this role cannot defer, if there are any."""
     non_deferrable = [key.label for key in keys if not key.is_deferrable and not key.may_alter]
     if not non_deferrable:
@@ -68,7 +69,7 @@ class DeferredForeignKeys:
     Raises `BadSetting` for keys that cannot be.
     """
 
-    def __init__(self, connection: Connection, keys: Sequence[ForeignKey]) -> None:
+    def __init__(self, connection: Connection, keys: Sequence[PostgresForeignKey]) -> None:
         for obstacle in incompatibilities(keys):
             raise BadSetting(obstacle.detail, obstacle.fix)
         self._connection = connection
@@ -91,7 +92,7 @@ class DeferredForeignKeys:
         for key in non_deferrable:
             self._alter(key, "NOT DEFERRABLE")
 
-    def _alter(self, key: ForeignKey, how: str) -> None:
+    def _alter(self, key: PostgresForeignKey, how: str) -> None:
         statement = sql.SQL("ALTER TABLE {} ALTER CONSTRAINT {} " + how)
         table = sql.Identifier(key.schema, key.table)
         self._connection.execute(statement.format(table, sql.Identifier(key.name)))

@@ -29,7 +29,7 @@ from covetbackup.core.databases.postgresql.restore.into_existing.data_only impor
 from covetbackup.core.databases.postgresql.restore.into_existing.encoding import dump_encoding
 from covetbackup.core.databases.postgresql.restore.into_existing.table_load import TableLoad
 from covetbackup.core.databases.postgresql.restore.into_existing.transaction import current_xid
-from covetbackup.core.databases.postgresql.restore.loaders import ScriptSink
+from covetbackup.core.databases.postgresql.restore.loaders import CollectingSink
 from covetbackup.core.databases.postgresql.restore.parallel import (
     HEAD_BYTES,
     prepare_copy_session,
@@ -42,7 +42,7 @@ from covetbackup.core.databases.postgresql.restore.tentative import RefusedRows,
 from covetbackup.core.databases.postgresql.server import roles
 from covetbackup.core.databases.postgresql.server.access import ServerAccess
 from covetbackup.core.databases.postgresql.server.background import in_background
-from covetbackup.core.databases.postgresql.server.clients import Clients
+from covetbackup.core.databases.postgresql.server.clients import PostgresClients
 from covetbackup.core.databases.postgresql.server.connection import Connection, major_of, translated
 from covetbackup.core.databases.postgresql.server.liveness import (
     LivenessProbe,
@@ -91,7 +91,7 @@ def open_in_place_restore(
     selection: Selection,
     expected: Inventory,
     *,
-    select_clients: Callable[[int], Clients],
+    select_clients: Callable[[int], PostgresClients],
     progress: Progress,
 ) -> Iterator[InPlaceRestore]:
     """Open a restore of `selection` into the existing database of `access`, in one transaction.
@@ -134,7 +134,7 @@ class InPlaceRestore:
         selection: Selection,
         expected: Inventory,
         *,
-        select_clients: Callable[[int], Clients],
+        select_clients: Callable[[int], PostgresClients],
         progress: Progress,
     ) -> None:
         self._connection = connection
@@ -234,9 +234,9 @@ class InPlaceRestore:
 
     def sink(self, piece: MemberRange, progress: Progress) -> Sink:
         if piece.member == HEAD:
-            return ScriptSink(self._take_head, HEAD_BYTES)
+            return CollectingSink(self._take_head, HEAD_BYTES)
         if piece.member == GLOBALS:
-            return ScriptSink(self._create_roles)
+            return CollectingSink(self._create_roles)
         if self._contents is None or self._offsets is None or self._step is None:
             raise BadSetting(f"{piece.member} came before {HEAD}")
         encoding = partial(dump_encoding, self._connection, self._contents)

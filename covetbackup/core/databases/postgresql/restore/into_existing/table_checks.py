@@ -11,16 +11,15 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from covetbackup.core.databases.checks import join_names
+from covetbackup.core.databases.checks import Incompatibility, join_names
 from covetbackup.core.databases.postgresql.server.connection import Connection
 from covetbackup.core.databases.selection import TableData
-from covetbackup.core.errors import BadSetting
 
 NAMED = 20  # tables or columns named in a message
 
 
 @dataclass(frozen=True, slots=True)
-class TargetTable:
+class PostgresTargetTable:
     """A table of the target for `rows` of the backup.
 
     It `lacks` columns that the backup holds, and `wants` a value for others; the rows fire
@@ -42,23 +41,14 @@ class TargetTable:
         return f"{self.rows.schema}.{self.rows.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Incompatibility:
-    """A reason why the rows certainly cannot be loaded, and what to do about it."""
-
-    title: str
-    detail: str
-    fix: str
-
-
-def inspect_tables(connection: Connection, rows: Sequence[TableData]) -> list[TargetTable]:
+def inspect_tables(connection: Connection, rows: Sequence[TableData]) -> list[PostgresTargetTable]:
     """Return the target's table for each of `rows`."""
     schemas, names = [one.schema for one in rows], [one.name for one in rows]
     found = connection.execute(_PLACES, (schemas, names)).fetchall()
     return [_place(one, *values) for one, values in zip(rows, found, strict=True)]
 
 
-def incompatibilities(tables: Sequence[TargetTable]) -> Iterator[Incompatibility]:
+def incompatibilities(tables: Sequence[PostgresTargetTable]) -> Iterator[Incompatibility]:
     """Yield each kind of incompatibility, naming the tables."""
     there = [table for table in tables if table.is_there]
     for title, meaning, bad, fix in (
@@ -97,14 +87,7 @@ def incompatibilities(tables: Sequence[TargetTable]) -> Iterator[Incompatibility
             yield Incompatibility(title, f"{meaning}: {join_names(bad, NAMED)}", fix)
 
 
-def refuse_incompatible(tables: Sequence[TargetTable]) -> None:
-    """Raise `BadSetting` naming all incompatibilities."""
-    found = list(incompatibilities(tables))
-    if found:
-        raise BadSetting("; ".join(each.detail for each in found), found[0].fix)
-
-
-def non_empty(connection: Connection, tables: Sequence[TargetTable]) -> list[str]:
+def non_empty(connection: Connection, tables: Sequence[PostgresTargetTable]) -> list[str]:
     """Return the labels of tables that hold rows, as far as this role may see that."""
     held = []
     for table in tables:
@@ -131,9 +114,9 @@ def _place(
     required: list[str],
     triggers: list[str],
     sequences: list[str],
-) -> TargetTable:
+) -> PostgresTargetTable:
     is_there = oid is not None
-    return TargetTable(
+    return PostgresTargetTable(
         rows,
         is_there,
         may_insert,
