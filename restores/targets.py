@@ -107,7 +107,7 @@ def suggested_name(backup: Backup, server: Server) -> str:
     """Return the database's name with the time of its data, unused as far as the catalog knows."""
     moment = timezone.localtime(backup.consistent_at or backup.created_at)
     stamp = f"_{moment:%Y%m%d_%H%M}"
-    joined = features_of(server).joined_name
+    joined = features_of(server).name_with_suffix
     taken = {*server.databases.values_list("name", flat=True), *pending_names(server)}
     number = 1
     while (name := joined(backup.database.name, stamp)) in taken:

@@ -44,7 +44,8 @@ class RestoreFeatures:
 
     refuse_name      raises `BadSetting` for a name that no new database may have
     refuse_owner     raises `BadSetting` for an invalid name of a role or account
-    joined_name      the name of a database with a suffix, truncated so that it is a valid name
+    name_with_suffix
+                     the name of a database with a suffix, truncated so that it is a valid name
     connect_command  the shell command that connects to a database, without a password: of its
                      address (`registry.open_address`) and the server's version
     has_owners       objects belong to roles, and several sessions can load at once
@@ -62,7 +63,7 @@ class RestoreFeatures:
     """
 
     refuse_name: Callable[[str], None]
-    joined_name: Callable[[str, str], str]
+    name_with_suffix: Callable[[str, str], str]
     connect_command: Callable[[str, str], str]
     refuse_owner: Callable[[str], None] = lambda owner: None
     has_owners: bool = True

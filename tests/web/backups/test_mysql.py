@@ -177,7 +177,7 @@ def test_a_name_that_no_database_may_have_is_refused(team: Team, name: str) -> N
 
 def test_a_name_with_an_addition_stays_short_enough(team: Team) -> None:
     server = Server(team=team, kind="mysql", name="x", host="h")
-    assert features_of(server).joined_name("☃" * 64, "_20260101") == "☃" * 55 + "_20260101"
+    assert features_of(server).name_with_suffix("☃" * 64, "_20260101") == "☃" * 55 + "_20260101"
 
 
 def test_the_command_to_connect_holds_no_password(team: Team, mariadb_server: MysqlServer) -> None:

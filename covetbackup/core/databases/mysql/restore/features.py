@@ -39,8 +39,8 @@ def _refuse_owner(owner: str) -> None:
         )
 
 
-def _joined_name(name: str, addition: str) -> str:
-    return name[: _NAME_CHARACTERS - len(addition)] + addition
+def _name_with_suffix(name: str, suffix: str) -> str:
+    return name[: _NAME_CHARACTERS - len(suffix)] + suffix
 
 
 def _connect_command(url: str, server_version: str) -> str:
@@ -64,7 +64,7 @@ _ENABLE_EVENTS = Switch(
 FEATURES = RestoreFeatures(
     refuse_name=_refuse_name,
     refuse_owner=_refuse_owner,
-    joined_name=_joined_name,
+    name_with_suffix=_name_with_suffix,
     connect_command=_connect_command,
     creates_roles=FieldText(
         "Create missing accounts",

@@ -77,25 +77,25 @@ def resolve_dependencies(contents: TableOfContents, selection: Selection) -> Res
     search.complete()
     kept = {
         dump_id
-        for dump_id in search.kept
+        for dump_id in search.included
         if selection.with_data or search.entries[dump_id].kind not in _DATA
     }
     settings = {entry.dump_id for entry in contents.entries if entry.kind in _SETTINGS}
     renamed = {old.encode(contents.codec) for old, _ in selection.schemas_as}
     keys = tuple(_external_keys(search, renamed))
     resolved = _described(search, wanted, selection)
-    left_out = tuple(omission_warnings(contents, search.kept, wanted, selection))
+    left_out = tuple(omission_warnings(contents, search.included, wanted, selection))
     names = tuple(key.name for key in keys)
     resolved = replace(resolved, external_foreign_keys=names, left_out=left_out)
     return ResolvedToc(frozenset(kept | settings), resolved, keys)
 
 
 class _Closure:
-    """The dump ids `kept` of entries to restore, closed over what they depend on."""
+    """The dump ids `included` of entries to restore, closed over what they depend on."""
 
     def __init__(self, contents: TableOfContents) -> None:
         self.entries = {entry.dump_id: entry for entry in contents.entries}
-        self.kept: set[int] = set()
+        self.included: set[int] = set()
         self._schemas = {entry.tag: entry for entry in contents.entries if entry.kind == b"SCHEMA"}
         attached = {
             (each.schema, each.tag): each for each in contents.entries if each.kind == ATTACH
@@ -121,8 +121,8 @@ class _Closure:
         waiting = list(entries)
         while waiting:
             entry = waiting.pop()
-            if entry.dump_id not in self.kept:
-                self.kept.add(entry.dump_id)
+            if entry.dump_id not in self.included:
+                self.included.add(entry.dump_id)
                 waiting += self._dependencies_of(entry)
 
     def _dependencies_of(self, entry: Entry) -> Iterator[Entry]:
@@ -140,10 +140,10 @@ class _Closure:
     def complete(self) -> None:
         """Add what belongs to entries that are kept, until nothing more does."""
         before = -1
-        while before != len(self.kept):
-            before = len(self.kept)
+        while before != len(self.included):
+            before = len(self.included)
             for entry in self.entries.values():
-                if entry.dump_id not in self.kept and self._belongs(entry):
+                if entry.dump_id not in self.included and self._belongs(entry):
                     self.include([entry])
 
     def _belongs(self, entry: Entry) -> bool:
@@ -151,19 +151,22 @@ class _Closure:
         if entry.kind == ATTACH:
             # A partition belongs to its parent; not the other way round.
             return any(
-                need.dump_id in self.kept and (need.schema, need.tag) != (entry.schema, entry.tag)
+                need.dump_id in self.included
+                and (need.schema, need.tag) != (entry.schema, entry.tag)
                 for need in dependencies
             )
         if attached_to := partition_parents(entry, self.entries):
-            return bool(attached_to & self.kept)
+            return bool(attached_to & self.included)
         if entry.kind in CROSS_OBJECT:
-            return bool(dependencies) and all(need.dump_id in self.kept for need in dependencies)
+            return bool(dependencies) and all(
+                need.dump_id in self.included for need in dependencies
+            )
         # A default, say, also depends on the sequence that it takes its values from.
         owners = [need for need in dependencies if need.kind in (*TABLES, _SEQUENCE)]
         if is_configuration(entry, self.entries):
             owners = [need for need in dependencies if need.kind == EXTENSION]
         return entry.kind in _BELONGING and any(
-            need.dump_id in self.kept and not _is_only_used(entry, need) for need in owners
+            need.dump_id in self.included and not _is_only_used(entry, need) for need in owners
         )
 
 
@@ -217,7 +220,7 @@ def selected(contents: TableOfContents, selection: Selection) -> list[Entry]:
 
 
 def _described(search: _Closure, wanted: list[Entry], selection: Selection) -> ResolvedSelection:
-    kept = [search.entries[dump_id] for dump_id in sorted(search.kept)]
+    kept = [search.entries[dump_id] for dump_id in sorted(search.included)]
     tables = [entry for entry in kept if entry.kind in TABLES]
     wanted_names = {entry.name for entry in wanted}
     schemas = {entry.text(entry.schema) for entry in kept if entry.schema}
@@ -244,8 +247,8 @@ def _configuration(search: _Closure, kept: Iterable[Entry]) -> frozenset[str]:
 def _omitted_keys(search: _Closure) -> Iterator[Entry]:
     """Yield the foreign keys of which only one table is restored."""
     for entry in search.entries.values():
-        if entry.kind == FOREIGN_KEY and entry.dump_id not in search.kept:
-            if any(need in search.kept for need in entry.dependencies):
+        if entry.kind == FOREIGN_KEY and entry.dump_id not in search.included:
+            if any(need in search.included for need in entry.dependencies):
                 yield entry
 
 
@@ -258,9 +261,11 @@ def _external_keys(search: _Closure, renamed: Collection[bytes]) -> Iterator[Ent
     for key in _omitted_keys(search):
         tables = [search.entries[need] for need in key.dependencies if need in search.entries]
         tables = [table for table in tables if table.kind in TABLES]
-        is_retained = any(table.dump_id in search.kept for table in tables if _is_of(key, table))
+        is_included = any(
+            table.dump_id in search.included for table in tables if _is_of(key, table)
+        )
         others = {table.schema for table in tables if not _is_of(key, table)}
-        if is_retained and others.isdisjoint(renamed):
+        if is_included and others.isdisjoint(renamed):
             yield key
 
 
@@ -278,6 +283,6 @@ def _warnings(search: _Closure, kept: list[Entry], selection: Selection) -> Iter
         old = ", ".join(old for old, _ in selection.schemas_as)
         yield f"kept as text, which still says {old} where it did: {', '.join(code)}"
     for entry in search.entries.values():
-        is_partition = entry.kind == ATTACH and entry.dump_id not in search.kept
-        if is_partition and any(need in search.kept for need in entry.dependencies):
+        is_partition = entry.kind == ATTACH and entry.dump_id not in search.included
+        if is_partition and any(need in search.included for need in entry.dependencies):
             yield f"{entry.name} becomes a table of its own: its parent is not selected"

@@ -28,9 +28,9 @@ def _refuse_owner(owner: str) -> None:
         raise BadSetting(f"the role name {owner[:80]!r} is longer than {_NAME_BYTES} bytes")
 
 
-def _joined_name(name: str, addition: str) -> str:
-    room = _NAME_BYTES - len(addition.encode())
-    return name.encode()[:room].decode(errors="ignore") + addition
+def _name_with_suffix(name: str, suffix: str) -> str:
+    room = _NAME_BYTES - len(suffix.encode())
+    return name.encode()[:room].decode(errors="ignore") + suffix
 
 
 def _connect_command(url: str, server_version: str) -> str:
@@ -59,7 +59,7 @@ _LEAVE_OUT_SCHEDULER = Switch(
 FEATURES = RestoreFeatures(
     refuse_name=_refuse_name,
     refuse_owner=_refuse_owner,
-    joined_name=_joined_name,
+    name_with_suffix=_name_with_suffix,
     connect_command=_connect_command,
     creates_roles=FieldText(
         "Create missing roles",

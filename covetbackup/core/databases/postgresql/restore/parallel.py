@@ -268,11 +268,11 @@ class ParallelRestore:
         return contents
 
     def _filter_toc(self, contents: TableOfContents, selection: Selection) -> TableOfContents:
-        closure = resolve_dependencies(contents, selection)
-        self.resolved = closure.selection
-        for line in closure.selection.notes:
+        resolved_toc = resolve_dependencies(contents, selection)
+        self.resolved = resolved_toc.selection
+        for line in resolved_toc.selection.notes:
             self._progress.note(line)
-        return contents.filter(lambda entry: entry.dump_id in closure.dump_ids)
+        return contents.filter(lambda entry: entry.dump_id in resolved_toc.dump_ids)
 
     def sink(self, piece: MemberRange, progress: Progress) -> Sink:
         """Return the sink of `piece`: `HEAD`, or a range of a part."""

@@ -21,10 +21,10 @@ def _refuse_name(name: str) -> None:
         raise BadSetting(f"{name!r} would be taken for a temporary file", "choose another name")
 
 
-def _joined_name(name: str, addition: str) -> str:
+def _name_with_suffix(name: str, ending: str) -> str:
     stem, suffix = os.path.splitext(name)
-    room = _NAME_BYTES - len(os.fsencode(suffix + addition))
-    return os.fsencode(stem)[:room].decode(errors="ignore") + addition + suffix
+    room = _NAME_BYTES - len(os.fsencode(suffix + ending))
+    return os.fsencode(stem)[:room].decode(errors="ignore") + ending + suffix
 
 
 def _connect_command(url: str, server_version: str) -> str:
@@ -33,7 +33,7 @@ def _connect_command(url: str, server_version: str) -> str:
 
 FEATURES = RestoreFeatures(
     refuse_name=_refuse_name,
-    joined_name=_joined_name,
+    name_with_suffix=_name_with_suffix,
     connect_command=_connect_command,
     has_owners=False,
     selects=False,

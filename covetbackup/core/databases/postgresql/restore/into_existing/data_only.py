@@ -34,14 +34,14 @@ class DataOnlyLoad:
         *,
         run: RunInterruptible,
     ) -> None:
-        closure = resolve_data_only(contents, selection)
-        self.resolved = closure.selection
+        resolved_toc = resolve_data_only(contents, selection)
+        self.resolved = resolved_toc.selection
         codec = contents.codec
         names = {old.encode(codec): new.encode(codec) for old, new in selection.schemas_as}
         self.entries = {
             entry.dump_id: replace(entry, copy_statement=copy_from_stdin(entry, names))
             for entry in contents.data_entries
-            if entry.dump_id in closure.dump_ids
+            if entry.dump_id in resolved_toc.dump_ids
         }
         self.notes: list[str] = []
         self.first: Sequence[int] = ()

@@ -180,19 +180,19 @@ class InPlaceRestore:
         if self._contents is None:
             raise BadSetting(f"{HEAD} was not read")
         self._offsets = PartOffsets(self._contents, members)
-        addition = self._step = self._open_step(self._contents)
-        self._check_selection(addition.resolved)
+        step = self._step = self._open_step(self._contents)
+        self._check_selection(step.resolved)
         if GLOBALS in members and self._request.create_roles:
             yield (MemberRange(GLOBALS),)
         self._progress.phase("making the database ready")
         with self._reported():
-            addition.begin()
+            step.begin()
         # One after the other: there is one transaction.
-        for dump_id in addition.first:
+        for dump_id in step.first:
             yield from self._load_first(dump_id)
         with self._reported():
-            addition.create()
-        for piece in self._offsets.member_ranges(addition.entries.keys() - self._done):
+            step.create()
+        for piece in self._offsets.member_ranges(step.entries.keys() - self._done):
             yield (piece,)
         while self._failures:
             yield from self._load_again()
@@ -200,7 +200,7 @@ class InPlaceRestore:
         self._progress.phase("making indexes and keys" if with_structure else "checking keys")
         with self._reported():
             self._checks.recreate()
-            self._found = addition.finish(self._expected, self._loaded)
+            self._found = step.finish(self._expected, self._loaded)
 
     def _load_first(self, dump_id: int) -> Iterator[Sequence[MemberRange]]:
         """Load an entry early; rows that depend on what is created later are refused now, and

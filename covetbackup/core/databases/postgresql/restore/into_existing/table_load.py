@@ -63,22 +63,22 @@ class TableLoad:
         run: RunInterruptible,
         progress: Progress,
     ) -> None:
-        closure = resolve_dependencies(contents, selection)
-        self._keys = closure.external_keys
-        beyond = closure.selection.external_foreign_keys
-        omitted = closure.selection.omitted_foreign_keys
+        resolved_toc = resolve_dependencies(contents, selection)
+        self._keys = resolved_toc.external_keys
+        beyond = resolved_toc.selection.external_foreign_keys
+        omitted = resolved_toc.selection.omitted_foreign_keys
         self.resolved = replace(
-            closure.selection,
+            resolved_toc.selection,
             omitted_foreign_keys=tuple(name for name in omitted if name not in beyond),
         )
-        contents = contents.filter(lambda entry: entry.dump_id in closure.dump_ids)
+        contents = contents.filter(lambda entry: entry.dump_id in resolved_toc.dump_ids)
         self.entries = {entry.dump_id: entry for entry in contents.data_entries}
         self._structure = contents.filter(lambda entry: not entry.has_data)
-        labels = closure.selection.configuration
+        labels = resolved_toc.selection.configuration
         self._configuration = [
             each for each in contents.entries if each.kind in OF_RELATIONS and each.name in labels
         ]
-        self._created_extensions = set(closure.selection.extensions)
+        self._created_extensions = set(resolved_toc.selection.extensions)
         self.notes: list[str] = []
         self.first: Sequence[int] = ()
         self._early: set[int] = set()
