@@ -171,7 +171,7 @@ def test_what_will_happen_to_rows_is_said_before(
 
 @pytest.mark.parametrize(
     ("limit", "said"),
-    [("lock_timeout", "hold what is needed"), ("statement_timeout", "for one answer")],
+    [("lock_timeout", "hold locks that are needed"), ("statement_timeout", "for one answer")],
 )
 def test_a_look_that_has_to_wait_fails_and_leaves_no_session(
     limit: str,

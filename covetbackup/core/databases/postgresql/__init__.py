@@ -1,1 +1,4 @@
-"""PostgreSQL: logical backup through the stock client programs, restore into a new database."""
+"""PostgreSQL: logical backups and restores by its own client programs and COPY.
+
+`engine` is the only module that is imported from outside.
+"""

@@ -109,7 +109,7 @@ class PostgresEngine:
     def backup(
         self, options: BackupOptions, progress: Progress
     ) -> AbstractContextManager[BackupSession]:
-        """Also raises `Unreadable` on entry, naming each object this role cannot dump."""
+        """Open a backup; raise `Unreadable` on entry, naming each object this role cannot dump."""
         if options.method not in ("", *self.methods):
             raise BadSetting(
                 f"PostgreSQL has no backup method {options.method!r}",

@@ -114,8 +114,10 @@ class CopyIn:
 
 
 def _flushed(pgconn: pq.abc.PGconn) -> Iterator[bytes]:
-    """Wait until all is sent, and read what arrives meanwhile: a server whose messages are not read
-    stops reading as well."""
+    """Wait until all is sent, and read what arrives meanwhile.
+
+    A server whose messages are not read stops reading as well.
+    """
     while pgconn.flush():
         found = _wait(pgconn, select.POLLIN | select.POLLOUT)
         if found & select.POLLIN:

@@ -87,7 +87,10 @@ def _of_rows(contents: TableOfContents, settings: Mapping[str, str]) -> Iterator
 
 
 def _of_defaults(contents: TableOfContents) -> Iterator[tuple[int, int]]:
-    """A sequence that a default names as a text is no dependency to the server either."""
+    """Yield pairs of dump ids: a table and a sequence that a default of it names as a text.
+
+    The server has no dependency for it either.
+    """
     sequences = {(e.schema, e.tag): e.dump_id for e in contents.entries if e.kind == b"SEQUENCE"}
     for entry in contents.entries:
         if entry.kind in _WITH_DEFAULTS:

@@ -40,8 +40,11 @@ PSQL_MIN_BYTES = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class _StoredPart:
-    """A part that was read to its end: its size in bytes, where in it blocks begin, by dump id, and
-    its rows of counted tables, by their oids."""
+    """A part that was read to its end.
+
+    `size` is in bytes, `block_starts` are the offsets of blocks by dump id, `rows` are those of
+    counted tables by oid.
+    """
 
     size: int
     block_starts: Mapping[int, int]

@@ -29,12 +29,12 @@ def unread_objects(connection: Connection) -> dict[str, str]:
 
 
 def warnings(settings: dict[str, str]) -> list[str]:
-    """Return a backup's warning for each, with what helps."""
+    """Return a backup's warning for each unread object, with what helps."""
     return [f"{line}; or back up as a superuser" for line in _lines(settings)]
 
 
 def notes(expected: Inventory) -> list[str]:
-    """Return a note for each, for a restore of the backup that lacks it."""
+    """Return a note for each unread object, for a restore of the backup that lacks it."""
     return list(_lines(expected.settings or {}))
 
 

@@ -191,7 +191,7 @@ def _locale(connection: Connection, record: dict[str, Any]) -> dict[str, str]:
 
 
 def _grants(connection: Connection) -> list[list[Any]] | None:
-    """[role ("" is PUBLIC), privilege, with grant option], or None for the built-in default."""
+    """Return lists of role ("" is PUBLIC), privilege and grant option, None for the default."""
     query = "SELECT datacl FROM pg_database WHERE datname = current_database()"
     if _value(connection, query) is None:
         return None
@@ -205,7 +205,7 @@ def _grants(connection: Connection) -> list[list[Any]] | None:
 
 
 def _configuration(connection: Connection) -> list[list[str]]:
-    """[role ("" is all), name, value] of ALTER DATABASE … SET and ALTER ROLE … IN DATABASE."""
+    """Return lists of role ("" is all), name and value of ALTER DATABASE/ROLE … SET."""
     rows = connection.execute(
         "SELECT coalesce(r.rolname, ''), item FROM pg_db_role_setting s"
         " CROSS JOIN LATERAL unnest(s.setconfig) item LEFT JOIN pg_roles r ON r.oid = s.setrole"
@@ -216,7 +216,7 @@ def _configuration(connection: Connection) -> list[list[str]]:
 
 
 def _security_labels(connection: Connection) -> list[list[str]]:
-    """[provider, label] of the database itself."""
+    """Return lists of provider and label of the database itself."""
     rows = connection.execute(
         "SELECT provider, label FROM pg_shseclabel WHERE classoid = 'pg_database'::regclass AND"
         " objoid = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1"

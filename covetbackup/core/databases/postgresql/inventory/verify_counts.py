@@ -46,7 +46,7 @@ class RestoredInventory:
         return replace(found, tables=counts.with_exact_counts(found.tables, tables, failed.rows))
 
     def selection(self, connection: Connection, stop: Callable[[], bool]) -> Inventory:
-        """Return the same without what extensions create and `expected` does not name."""
+        """Return the inventory without what extensions create and `expected` does not name."""
         found = self.database(connection, stop)
         named = {table.label for table in self.expected.tables}
         named |= {sequence.label for sequence in self.expected.sequences}

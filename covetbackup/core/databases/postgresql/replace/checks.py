@@ -59,8 +59,7 @@ WHERE a.datname = %s AND a.pid <> pg_backend_pid() AND NOT me.is_super
 
 
 def _slots(connection: Connection, name: str) -> Iterator[Check]:
-    """Warn of logical slots, which stay with the old database: subscribers would not see the new
-    one."""
+    """Warn of logical slots, which stay with the old database, as do subscribers."""
     query = "SELECT slot_name FROM pg_replication_slots WHERE database = %s ORDER BY 1"
     names = [slot for (slot,) in connection.execute(query, (name,))]
     if names:

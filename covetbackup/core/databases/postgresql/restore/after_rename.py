@@ -43,7 +43,7 @@ def create_deferred(
 
 
 def not_created(load: ParallelRestore) -> Iterator[str]:
-    """Yield a note about deferred entries where there was no rename."""
+    """Yield a note about deferred entries for a restore that was not renamed."""
     if load.deferred.extensions:
         yield f"not tried, as it is created after the rename: {_listed(load)}"
 

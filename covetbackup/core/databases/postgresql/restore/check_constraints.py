@@ -124,8 +124,10 @@ class DroppedCheckConstraints:
     def _run(
         self, connection: Connection, statements: Sequence[sql.Composed]
     ) -> psycopg.Error | None:
-        """Run `statements` with each search path until one succeeds; return the first error if
-        none does."""
+        """Run `statements` with each search path until one succeeds.
+
+        Returns the first error if none does.
+        """
         errors = []
         for path in self._paths:
 

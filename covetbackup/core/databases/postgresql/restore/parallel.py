@@ -229,7 +229,7 @@ class ParallelRestore:
         return self._deferred
 
     def create_deferred(self) -> None:
-        """Create what waited for the rename. Raises `CovetError` and `psycopg.Error`."""
+        """Create what was deferred to the rename. Raises `CovetError` and `psycopg.Error`."""
         structure = _structure(self._deferred.contents)
         self._structure.run(structure.within(Section.PRE_DATA))
         self._deferred.move_rows()

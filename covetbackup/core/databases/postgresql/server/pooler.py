@@ -46,8 +46,10 @@ def refuse_transaction_pooler(
 
 
 def _shares_sessions(first: Connection, second: Connection, pid: int) -> bool:
-    """Return whether two clients see each other's backend: in sessions of their own, each sees
-    one process, and never that of the other."""
+    """Return whether two clients see each other's backend process.
+
+    In sessions of their own, each sees one process, and never that of the other.
+    """
     for _ in range(_ROUNDS):
         seen = _backend_pid_soon(second)
         if seen is None:  # it waits for a session: the first keeps its own

@@ -87,8 +87,10 @@ class ServerTest:
             self._note(f"Database {name} cannot be opened", detail, grant)
 
     def _inspect(self, names: Sequence[str]) -> int:
-        """Open databases as long as there is time, note what in them cannot be read, and return
-        how many were opened."""
+        """Open databases while there is time, and return how many were opened.
+
+        What cannot be read in them is noted.
+        """
         deadline = time.monotonic() + _INSPECT_SECONDS
         for number, name in enumerate(names):
             if time.monotonic() > deadline:

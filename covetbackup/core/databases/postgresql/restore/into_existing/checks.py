@@ -80,7 +80,7 @@ def _limited(connection: Connection, name: str) -> Iterator[None]:
         yield
     except errors.LockNotAvailable as error:
         raise ServerBusy(
-            f"others hold what is needed in {name} locked",
+            f"other sessions hold locks that are needed in {name}",
             "run the checks again when they have ended",
         ) from error
     except errors.QueryCanceled as error:

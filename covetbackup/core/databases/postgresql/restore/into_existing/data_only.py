@@ -24,7 +24,7 @@ from covetbackup.core.databases.selection import Selection, renamed
 
 
 class DataOnlyLoad:
-    """An `Addition` of rows and nothing else."""
+    """An `InPlaceStep` of rows and nothing else."""
 
     def __init__(
         self,

@@ -203,8 +203,10 @@ class InPlaceRestore:
             self._found = step.finish(self._expected, self._loaded)
 
     def _load_first(self, dump_id: int) -> Iterator[Sequence[MemberRange]]:
-        """Load an entry early; rows that depend on what is created later are refused now, and
-        loaded with all others."""
+        """Load an entry before all others.
+
+        Rows that depend on what is created later are refused now, and loaded with all others.
+        """
         assert self._offsets is not None
         pieces = self._offsets.member_ranges([dump_id])
         if len(pieces) == 1:
@@ -325,6 +327,6 @@ class InPlaceRestore:
                 yield
             except psycopg.errors.LockNotAvailable as error:
                 raise ServerBusy(
-                    f"others hold what is needed in {self._settings.database!r} locked",
+                    f"other sessions hold locks that are needed in {self._settings.database!r}",
                     "try again when they have ended; nothing was changed",
                 ) from error
