@@ -18,7 +18,7 @@ from backups.models import Backup, Repository, Server
 from backups.timeout import run_with_timeout
 from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.checks import Check, Level, as_warning, failed
-from covetbackup.core.databases.restore import CheckInput, RestoreRequest
+from covetbackup.core.databases.restore import PlannedRestore, RestoreRequest
 from covetbackup.core.databases.retained import Session
 from covetbackup.core.errors import (
     Conflict,
@@ -119,7 +119,7 @@ def _open_and_check(
 
 def _check_target(restore: Restore, known: BackupChecks) -> list[Check]:
     backup, server = restore.backup, restore.target_server
-    wanted = known.input_for(
+    planned = known.planned_restore(
         restore.request, inventory_of(backup), backup.plain_bytes, backup.method
     )
     late = DatabaseUnavailable(
@@ -128,7 +128,7 @@ def _check_target(restore: Restore, known: BackupChecks) -> list[Check]:
     )
     catalog = place_of_catalog() if restore.changes_existing else ""
     try:
-        look = partial(_checks_of_target, server, wanted, catalog)
+        look = partial(_checks_of_target, server, planned, catalog)
         checks = run_with_timeout(SERVER_SECONDS, look, late=late)
     except CovetError as error:
         checks = [failed("Target server", error)]
@@ -139,10 +139,10 @@ def _check_target(restore: Restore, known: BackupChecks) -> list[Check]:
     return [as_warning(check, reason) for check in checks]
 
 
-def _checks_of_target(server: Server, wanted: CheckInput, catalog: str) -> list[Check]:
+def _checks_of_target(server: Server, planned: PlannedRestore, catalog: str) -> list[Check]:
     if catalog:
         try:
-            refuse_catalog(server, wanted.request.database, catalog)
+            refuse_catalog(server, planned.request.database, catalog)
         except Conflict as error:
             return [failed("Name", error)]
-    return server_engine(server).check_restore(wanted)
+    return server_engine(server).check_restore(planned)

@@ -277,8 +277,8 @@ class RestoreManager:
         refuse_other_kind(manifest, address.engine)
         jobs = request.jobs or default_jobs(manifest.kind, manifest.method)
         named = replace(request, database=address.database, jobs=jobs)
-        wanted = known.input_for(named, manifest.opened.inventory, None, "")
-        return [*known.checks, *address.engine.check_restore(wanted)]
+        planned = known.planned_restore(named, manifest.opened.inventory, None, "")
+        return [*known.checks, *address.engine.check_restore(planned)]
 
     def contents(self, label: str) -> Listing:
         """Return the tables of a backup with their sizes; it resolves selections of them."""

@@ -15,7 +15,7 @@ from typing import Protocol, runtime_checkable
 
 from covetbackup.core.databases.checks import Check
 from covetbackup.core.databases.inventory import Inventory
-from covetbackup.core.databases.restore import CheckInput, RestoreRequest
+from covetbackup.core.databases.restore import PlannedRestore, RestoreRequest
 from covetbackup.core.databases.restore_target import Replacement, RestoreTarget
 from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.databases.server import Discovered, ServerProbe
@@ -200,10 +200,11 @@ class Engine(Protocol):
     def probe(self) -> Probe:
         """Look at the source. Raises `DatabaseUnavailable`, `ToolMissing`, `ToolTooOld`."""
 
-    def probe_server(self, wanted: Callable[[str], bool], catalog: str) -> ServerProbe:
+    def probe_server(self, is_included: Callable[[str], bool], catalog: str) -> ServerProbe:
         """Test the connection to the server of this engine, or open the files of the folder.
 
-        Returns which of the databases that are `wanted` can be backed up, and what is missing.
+        Returns which databases can be backed up, of those for which `is_included` returns True, and
+        what is missing.
         `catalog` is the location of the dashboard's own catalog, "" if there is none: it is named
         if it is on the server. Raises `DatabaseUnavailable`, `BadSetting`.
         """
@@ -228,7 +229,7 @@ class Engine(Protocol):
         the request does not say so, and `BadSetting` if it says so and the target does not exist.
         """
 
-    def check_restore(self, wanted: CheckInput) -> list[Check]:
+    def check_restore(self, planned: PlannedRestore) -> list[Check]:
         """Return the checks of the target in the order in which a restore would meet them.
 
         The target is a database on the server of this engine, or a file in the folder of its file.

@@ -150,7 +150,9 @@ class Kind(Protocol):
 
 def no_listing(kind: str) -> BadSetting:
     """Return the error of `Kind.listing` for a `kind` whose backups can only be restored whole."""
-    return BadSetting(f"backups of kind {kind!r} are restored whole: there is nothing to choose")
+    return BadSetting(
+        f"backups of kind {kind!r} are restored whole: no part of them can be selected"
+    )
 
 
 def no_export(kind: str) -> BadSetting:

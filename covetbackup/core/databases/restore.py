@@ -131,7 +131,7 @@ def selection_from_json(data: Mapping[str, Any]) -> Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckInput:
+class PlannedRestore:
     """A restore to be checked before it begins, and what is known of its backup.
 
     request      whose `database` is named and whose `jobs` are set

@@ -13,7 +13,7 @@ from covetbackup.core.crypto.keyring import Keyring
 from covetbackup.core.databases.checks import Check, Level, counted, failed, join_names
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.registry import member_check, restore_features
-from covetbackup.core.databases.restore import CheckInput, RestoreRequest
+from covetbackup.core.databases.restore import PlannedRestore, RestoreRequest
 from covetbackup.core.databases.selection import Listing, PrivilegedListing, ResolvedSelection
 from covetbackup.core.errors import CovetError, IntegrityError, ObjectNotFound, as_sentence
 from covetbackup.core.operations.contents import contents_of
@@ -47,9 +47,9 @@ class BackupChecks:
     resolved: ResolvedSelection | None = None
     privileged: tuple[str, ...] = ()
 
-    def input_for(
+    def planned_restore(
         self, request: RestoreRequest, expected: Inventory, plain_bytes: int | None, method: str
-    ) -> CheckInput:
+    ) -> PlannedRestore:
         """Return what an engine needs to check its target.
 
         The last three are what is known of the backup otherwise, for one that could not be opened.
@@ -63,7 +63,9 @@ class BackupChecks:
             # What is known of the disk is of all tables.
             settings = {**(expected.settings or {}), "table_bytes": "0"}
             expected, plain_bytes = replace(expected, settings=settings), self.part_bytes
-        return CheckInput(request, expected, plain_bytes, method, self.resolved, self.privileged)
+        return PlannedRestore(
+            request, expected, plain_bytes, method, self.resolved, self.privileged
+        )
 
 
 def check_backup(

@@ -58,9 +58,9 @@ def test_a_whole_backup_passes_with_one_read_of_its_manifest(
     assert len(reads) == 1
     assert found.manifest is not None
     inventory = found.manifest.opened.inventory
-    wanted = found.input_for(REQUEST, inventory, None, "")
-    assert (wanted.request, wanted.expected, wanted.plain_bytes) == (REQUEST, inventory, 3020)
-    assert wanted.method == found.manifest.method
+    planned = found.planned_restore(REQUEST, inventory, None, "")
+    assert (planned.request, planned.expected, planned.plain_bytes) == (REQUEST, inventory, 3020)
+    assert planned.method == found.manifest.method
 
 
 def test_a_missing_object_a_missing_manifest_and_no_key_fail_their_checks() -> None:

@@ -13,7 +13,7 @@ from covetbackup.core.databases.checks import Check, Level
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.postgresql.restore.losses import losses
 from covetbackup.core.databases.postgresql.restore.scratch import PREFIX
-from covetbackup.core.databases.restore import CheckInput, RestoreRequest
+from covetbackup.core.databases.restore import PlannedRestore, RestoreRequest
 from covetbackup.core.errors import BadSetting, Cancelled, TargetNotEmpty
 from restores.preflight import preflight
 from restores.result import ResultStage, TargetContent, explanation, leftovers_of, summary_of
@@ -267,9 +267,9 @@ def test_what_the_backup_lacks_and_where_it_was_is_said_before(
         "mappings_without_options": '[["clerk", "far"]]',
         "subscriptions_left_out": '["follow"]',
     }
-    wanted = CheckInput(RestoreRequest("new"), Inventory(settings=settings), None)
+    planned = PlannedRestore(RestoreRequest("new"), Inventory(settings=settings), None)
     with postgres_tidy.connect() as connection:
-        checks = list(losses(connection, wanted))
+        checks = list(losses(connection, planned))
     place, mapping, subscription = checks
     assert place.level is Level.WARNING and "no_such_space" in place.detail and place.fix
     assert "ALTER USER MAPPING FOR clerk SERVER far" in mapping.detail

@@ -42,7 +42,7 @@ from covetbackup.core.databases.mysql.server.probe import probe_server
 from covetbackup.core.databases.mysql.server.settings import MysqlSettings
 from covetbackup.core.databases.mysql.server.url import parse_server, parse_url, to_url
 from covetbackup.core.databases.programs import Program
-from covetbackup.core.databases.restore import CheckInput, RestoreRequest
+from covetbackup.core.databases.restore import PlannedRestore, RestoreRequest
 from covetbackup.core.databases.server import Discovered, ServerLocation, ServerProbe
 from covetbackup.core.databases.url_format import scratch_address
 from covetbackup.core.errors import BadSetting
@@ -77,9 +77,11 @@ class MysqlEngine:
             listing = list_tables(connection, self._settings.database)
             return probe_of(connection, self._clients(connection.version), listing)
 
-    def probe_server(self, wanted: Callable[[str], bool], catalog: str) -> ServerProbe:
+    def probe_server(self, is_included: Callable[[str], bool], catalog: str) -> ServerProbe:
         """Probe the server; it never holds a catalog."""
-        return probe_server(self._settings, self._password, select=self._clients, wanted=wanted)
+        return probe_server(
+            self._settings, self._password, select=self._clients, is_included=is_included
+        )
 
     def discover(self) -> Discovered:
         with translated(self._settings), connect(self._settings, self._password) as connection:
@@ -127,9 +129,9 @@ class MysqlEngine:
             progress=progress,
         )
 
-    def check_restore(self, wanted: CheckInput) -> list[Check]:
-        check = check_existing_database if wanted.request.is_in_place else check_new_database
-        return check(self._settings, self._password, wanted)
+    def check_restore(self, planned: PlannedRestore) -> list[Check]:
+        check = check_existing_database if planned.request.is_in_place else check_new_database
+        return check(self._settings, self._password, planned)
 
     def target(self) -> MysqlTarget:
         return MysqlTarget(self._settings, self._password)

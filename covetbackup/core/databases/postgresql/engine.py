@@ -1,4 +1,4 @@
-"""The PostgreSQL engine: chooses client programs and opens backup and restore sessions."""
+"""The PostgreSQL engine: selects client programs, and opens backup and restore sessions."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ from covetbackup.core.databases.postgresql.server.location import location_asked
 from covetbackup.core.databases.postgresql.server.probe import ServerTest
 from covetbackup.core.databases.postgresql.server.url import parse_url, to_url, with_database
 from covetbackup.core.databases.programs import Program
-from covetbackup.core.databases.restore import CheckInput, RestoreRequest
+from covetbackup.core.databases.restore import PlannedRestore, RestoreRequest
 from covetbackup.core.databases.server import Discovered, ServerLocation, ServerProbe
 from covetbackup.core.databases.url_format import scratch_address
 from covetbackup.core.errors import BadSetting
@@ -94,8 +94,8 @@ class PostgresEngine:
         ):
             return session.probe(connection, self._clients(major_of(connection)))
 
-    def probe_server(self, wanted: Callable[[str], bool], catalog: str) -> ServerProbe:
-        return ServerTest(self._settings, self._password, self._clients, wanted, catalog).run()
+    def probe_server(self, is_included: Callable[[str], bool], catalog: str) -> ServerProbe:
+        return ServerTest(self._settings, self._password, self._clients, is_included, catalog).run()
 
     def discover(self) -> Discovered:
         with (
@@ -165,11 +165,11 @@ class PostgresEngine:
             progress=progress,
         )
 
-    def check_restore(self, wanted: CheckInput) -> list[Check]:
-        if wanted.request.is_in_place:
-            target = self._settings.on(wanted.request.database)
-            return check_existing_database(target, self._password, wanted)
-        return check_new_database(self._settings, self._password, wanted)
+    def check_restore(self, planned: PlannedRestore) -> list[Check]:
+        if planned.request.is_in_place:
+            target = self._settings.on(planned.request.database)
+            return check_existing_database(target, self._password, planned)
+        return check_new_database(self._settings, self._password, planned)
 
     def target(self) -> PostgresTarget:
         return PostgresTarget(self._settings, self._password)

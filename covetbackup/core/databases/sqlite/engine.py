@@ -16,7 +16,7 @@ from covetbackup.core.databases.checks import Check
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.kind import Address, Capabilities, Kind, no_export, no_listing
 from covetbackup.core.databases.programs import Program
-from covetbackup.core.databases.restore import CheckInput, RestoreRequest
+from covetbackup.core.databases.restore import PlannedRestore, RestoreRequest
 from covetbackup.core.databases.server import Discovered, ServerLocation, ServerProbe
 from covetbackup.core.databases.sqlite.archive.integrity import check_stream
 from covetbackup.core.databases.sqlite.backup.pages import HEADER_BYTES
@@ -110,9 +110,9 @@ class SqliteEngine:
             size = int(pragma(connection, "page_size")) * int(pragma(connection, "page_count"))
         return self._probe(size)
 
-    def probe_server(self, wanted: Callable[[str], bool], catalog: str) -> ServerProbe:
+    def probe_server(self, is_included: Callable[[str], bool], catalog: str) -> ServerProbe:
         """Probe the folder. A catalog in it is a file that `path_of` does not allow."""
-        return probe_files(self.discover(), self._probe_file, wanted)
+        return probe_files(self.discover(), self._probe_file, is_included)
 
     def discover(self) -> Discovered:
         return discover(self._path.parent, self._path_of)
@@ -148,8 +148,8 @@ class SqliteEngine:
         path = self._path_of(request.database) if request.database else self._path
         return open_restore(path, progress, replace=request.replace)
 
-    def check_restore(self, wanted: CheckInput) -> list[Check]:
-        return check_new_file(self._path.parent, self._path_of, wanted)
+    def check_restore(self, planned: PlannedRestore) -> list[Check]:
+        return check_new_file(self._path.parent, self._path_of, planned)
 
     def target(self) -> SqliteTarget:
         return SqliteTarget(self._path.parent, self._path_of)

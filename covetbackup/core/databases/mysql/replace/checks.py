@@ -9,17 +9,17 @@ from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.mysql.inventory.tables import list_tables
 from covetbackup.core.databases.mysql.replace import retained
 from covetbackup.core.databases.mysql.server.connection import Connection
-from covetbackup.core.databases.restore import CheckInput
+from covetbackup.core.databases.restore import PlannedRestore
 from covetbackup.core.errors import CovetError
 from covetbackup.core.text import size_text
 
 
-def check_replacement(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
+def check_replacement(connection: Connection, planned: PlannedRestore) -> Iterator[Check]:
     """Yield whether the existing database can be replaced, and which sessions use it."""
-    name = wanted.request.database
+    name = planned.request.database
     try:
         retained.refuse_irreplaceable(connection, name)
-        retained.refuse_stationary(wanted.expected)
+        retained.refuse_stationary(planned.expected)
     except CovetError as error:
         yield failed("Name", error)
         return

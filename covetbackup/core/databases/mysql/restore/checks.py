@@ -27,13 +27,13 @@ from covetbackup.core.databases.mysql.server.connection import (
     server_connection,
 )
 from covetbackup.core.databases.mysql.server.settings import MysqlSettings
-from covetbackup.core.databases.restore import CheckInput
+from covetbackup.core.databases.restore import PlannedRestore
 from covetbackup.core.errors import CovetError, as_sentence
 from covetbackup.core.stream.secret import Secret
 
 
 def check_new_database(
-    settings: MysqlSettings, password: Secret | None, wanted: CheckInput
+    settings: MysqlSettings, password: Secret | None, planned: PlannedRestore
 ) -> list[Check]:
     """Return the checks in the order in which a restore would meet them.
 
@@ -43,42 +43,42 @@ def check_new_database(
         with server_connection(settings, password) as connection:
             return [
                 answer(connection),
-                *_fitness(connection, wanted),
-                *_rights(connection, wanted.request.database),
-                *_accounts(connection, wanted),
-                disk_space(wanted.plain_bytes),
+                *_fitness(connection, planned),
+                *_rights(connection, planned.request.database),
+                *_accounts(connection, planned),
+                disk_space(planned.plain_bytes),
             ]
     except CovetError as error:
         return [failed("Target server", error)]
 
 
-def _fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
-    expected = wanted.expected
+def _fitness(connection: Connection, planned: PlannedRestore) -> Iterator[Check]:
+    expected = planned.expected
     yield tried(
         "Version",
-        taken_from(wanted),
+        taken_from(planned),
         lambda: check_server.check_requirements(connection, expected),
     )
-    tables = None if wanted.resolved is None else wanted.resolved.tables
+    tables = None if planned.resolved is None else planned.resolved.tables
     for one in requirements.unmet(connection, expected, tables):
         yield Check(Level.FAIL, one.title, as_sentence(one.detail), as_sentence(one.fix))
     yield tried("Client programs", "", lambda: _tools(connection))
-    if wanted.request.replace:
-        yield from replace_checks.check_replacement(connection, wanted)
+    if planned.request.replace:
+        yield from replace_checks.check_replacement(connection, planned)
     else:
         yield tried(
             "Name",
-            f"{wanted.request.database} does not exist yet.",
-            lambda: scratch.refuse_taken(connection, wanted.request.database),
+            f"{planned.request.database} does not exist yet.",
+            lambda: scratch.refuse_taken(connection, planned.request.database),
         )
-    yield from _references(connection, wanted)
-    for risk in check_server.risks(connection, expected, wanted.request):
+    yield from _references(connection, planned)
+    for risk in check_server.risks(connection, expected, planned.request):
         yield difference(risk)
 
 
-def _references(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
+def _references(connection: Connection, planned: PlannedRestore) -> Iterator[Check]:
     """What the database needs of others, and what of a copy acts on the original."""
-    expected, resolved = wanted.expected, wanted.resolved
+    expected, resolved = planned.expected, planned.resolved
     if references.dependencies_of(expected):
         yield tried(
             "Other databases",
@@ -87,13 +87,13 @@ def _references(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
                 connection, expected, resolved.tables if resolved else None
             ),
         )
-    acting = references.acts_on_original(expected, wanted.request.database)
+    acting = references.acts_on_original(expected, planned.request.database)
     if acting:
         fix = (
             "Take the name out of these bodies: in the original, or in the copy before it is used."
         )
         yield Check(Level.WARNING, "Original", f"{acting[:1].upper()}{acting[1:]}.", fix)
-    request = wanted.request
+    request = planned.request
     events = references.disabled_events(expected, request.database, replaces=request.replace)
     if events and not resolved and check_server.ENABLE_EVENTS not in request.options:
         yield Check(Level.WARNING, "Events", f"{events[:1].upper()}{events[1:]}.")
@@ -115,9 +115,9 @@ def _rights(connection: Connection, name: str) -> Iterator[Check]:
     yield Check(Level.PASS, "Privileges", f"{account} may create databases.")
 
 
-def _accounts(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
-    everywhere = granted(connection, wanted.request.database).everywhere
-    if wanted.request.create_roles and not everywhere & {"ALL PRIVILEGES", "CREATE USER"}:
+def _accounts(connection: Connection, planned: PlannedRestore) -> Iterator[Check]:
+    everywhere = granted(connection, planned.request.database).everywhere
+    if planned.request.create_roles and not everywhere & {"ALL PRIVILEGES", "CREATE USER"}:
         account = account_of(connection)
         detail = f"{account} may not create accounts, so missing ones are not created."
         fix = f"GRANT CREATE USER ON *.* TO {account} WITH GRANT OPTION;"

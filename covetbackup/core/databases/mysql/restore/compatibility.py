@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.mysql.server.connection import Connection
-from covetbackup.core.databases.restore import CheckInput
+from covetbackup.core.databases.restore import PlannedRestore
 from covetbackup.core.errors import CovetError
 from covetbackup.core.text import size_text
 
@@ -24,9 +24,9 @@ def tried(title: str, good: str, act: Callable[[], str | None]) -> Check:
         return failed(title, error)
 
 
-def taken_from(wanted: CheckInput) -> str:
+def taken_from(planned: PlannedRestore) -> str:
     """Return a sentence that names the version of the backup's server."""
-    version = (wanted.expected.settings or {}).get("server_version", "an unknown version")
+    version = (planned.expected.settings or {}).get("server_version", "an unknown version")
     return f"The backup is of {version}."
 
 

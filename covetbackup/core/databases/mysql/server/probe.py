@@ -27,16 +27,18 @@ def probe_server(
     password: Secret | None,
     *,
     select: Callable[[Version], MysqlClients],
-    wanted: Callable[[str], bool],
+    is_included: Callable[[str], bool],
 ) -> ServerProbe:
     """Return what a test of the server finds.
 
-    `select` returns the client programs for a version, `wanted` says which databases are backed up.
-    Raises `DatabaseUnavailable`.
+    `select` returns the client programs for a version, `is_included` whether a database is backed
+    up. Raises `DatabaseUnavailable`.
     """
     with translated(settings), connect(settings, password) as connection:
         names = database_names(connection)
-        inspected = list(_inspect(settings, password, [name for name in names if wanted(name)]))
+        inspected = list(
+            _inspect(settings, password, [name for name in names if is_included(name)])
+        )
         tool, missing = _tool(connection, select)
         unreadable = [check for check in inspected if check]
         checks = (*missing, *unreadable, *_privilege_checks(connection))

@@ -75,7 +75,7 @@ def resolve_dependencies(contents: TableOfContents, selection: Selection) -> Res
     wanted = selected(contents, selection)
     search.include(wanted)
     search.complete()
-    kept = {
+    restored = {
         dump_id
         for dump_id in search.included
         if selection.with_data or search.entries[dump_id].kind not in _DATA
@@ -87,7 +87,7 @@ def resolve_dependencies(contents: TableOfContents, selection: Selection) -> Res
     left_out = tuple(omission_warnings(contents, search.included, wanted, selection))
     names = tuple(key.name for key in keys)
     resolved = replace(resolved, external_foreign_keys=names, left_out=left_out)
-    return ResolvedToc(frozenset(kept | settings), resolved, keys)
+    return ResolvedToc(frozenset(restored | settings), resolved, keys)
 
 
 class _Closure:
@@ -138,7 +138,7 @@ class _Closure:
             yield self.entries[need]
 
     def complete(self) -> None:
-        """Add what belongs to entries that are kept, until nothing more does."""
+        """Add what belongs to entries that are included, until nothing more does."""
         before = -1
         while before != len(self.included):
             before = len(self.included)
@@ -220,28 +220,30 @@ def selected(contents: TableOfContents, selection: Selection) -> list[Entry]:
 
 
 def _described(search: _Closure, wanted: list[Entry], selection: Selection) -> ResolvedSelection:
-    kept = [search.entries[dump_id] for dump_id in sorted(search.included)]
-    tables = [entry for entry in kept if entry.kind in TABLES]
+    restored = [search.entries[dump_id] for dump_id in sorted(search.included)]
+    tables = [entry for entry in restored if entry.kind in TABLES]
     wanted_names = {entry.name for entry in wanted}
-    schemas = {entry.text(entry.schema) for entry in kept if entry.schema}
+    schemas = {entry.text(entry.schema) for entry in restored if entry.schema}
     validate_schema_names(selection.schemas_as, schemas, taken={*schemas, _PUBLIC})
     return ResolvedSelection(
         tables=frozenset(entry.name for entry in tables),
-        sequences=frozenset(entry.name for entry in kept if entry.kind == _SEQUENCE),
-        extensions=frozenset(entry.text(entry.tag) for entry in kept if entry.kind == EXTENSION),
+        sequences=frozenset(entry.name for entry in restored if entry.kind == _SEQUENCE),
+        extensions=frozenset(
+            entry.text(entry.tag) for entry in restored if entry.kind == EXTENSION
+        ),
         dependencies=tuple(entry.name for entry in tables if entry.name not in wanted_names),
         omitted_foreign_keys=tuple(key.name for key in _omitted_keys(search)),
-        warnings=tuple(_warnings(search, kept, selection)),
+        warnings=tuple(_warnings(search, restored, selection)),
         with_data=selection.with_data,
         schemas_as=selection.schemas_as,
-        roles=roles_of(kept),
-        tablespaces=tablespaces_of(kept),
-        configuration=_configuration(search, kept) if selection.with_data else frozenset(),
+        roles=roles_of(restored),
+        tablespaces=tablespaces_of(restored),
+        configuration=_configuration(search, restored) if selection.with_data else frozenset(),
     )
 
 
-def _configuration(search: _Closure, kept: Iterable[Entry]) -> frozenset[str]:
-    return frozenset(entry.name for entry in kept if is_configuration(entry, search.entries))
+def _configuration(search: _Closure, restored: Iterable[Entry]) -> frozenset[str]:
+    return frozenset(entry.name for entry in restored if is_configuration(entry, search.entries))
 
 
 def _omitted_keys(search: _Closure) -> Iterator[Entry]:
@@ -274,8 +276,8 @@ def _is_of(key: Entry, table: Entry) -> bool:
     return table.schema == key.schema and key.tag.startswith(table.tag + b" ")
 
 
-def _warnings(search: _Closure, kept: list[Entry], selection: Selection) -> Iterator[str]:
-    code = [entry.name for entry in kept if entry.kind in _CODE]
+def _warnings(search: _Closure, restored: list[Entry], selection: Selection) -> Iterator[str]:
+    code = [entry.name for entry in restored if entry.kind in _CODE]
     if code:
         yield f"what these read cannot be seen from outside: {', '.join(code)}"
     if code and selection.schemas_as:

@@ -41,12 +41,15 @@ def unowned_sequences(contents: TableOfContents) -> list[Entry]:
 
 
 def omission_warnings(
-    contents: TableOfContents, kept: Collection[int], wanted: Sequence[Entry], selection: Selection
+    contents: TableOfContents,
+    restored: Collection[int],
+    wanted: Sequence[Entry],
+    selection: Selection,
 ) -> Iterator[str]:
     """Yield warnings about unowned sequences and large objects that a selection leaves out.
 
     The sequences are those in the schemas of `wanted` tables. Both are only yielded if rows are
-    restored. `kept` are the dump ids of what is restored.
+    restored. `restored` are the dump ids of what is restored.
     """
     if not selection.with_data:
         return
@@ -54,24 +57,24 @@ def omission_warnings(
     sequences = [
         each.name
         for each in unowned_sequences(contents)
-        if each.schema in schemas and each.dump_id not in kept
+        if each.schema in schemas and each.dump_id not in restored
     ]
     if sequences:
         yield (
             f"left out, as no column owns them: sequences {join_names(sequences, _NAMED)};"
             " a selection of the whole schema brings them"
         )
-    yield from large_object_warnings(contents, kept)
+    yield from large_object_warnings(contents, restored)
 
 
-def large_object_warnings(contents: TableOfContents, kept: Collection[int]) -> Iterator[str]:
+def large_object_warnings(contents: TableOfContents, restored: Collection[int]) -> Iterator[str]:
     """Yield a warning if the backup has large objects, with the tables that may refer to them."""
     if not any(entry.kind in (BLOB, BLOBS, BLOB_METADATA) for entry in contents.entries):
         return
     may_refer = [
         f"{entry.name} ({', '.join(entry.text(name) for name in names)})"
         for entry in contents.entries
-        if entry.dump_id in kept
+        if entry.dump_id in restored
         and entry.kind == _TABLE
         and (names := _REFERENCE.findall(entry.definition))
     ]

@@ -31,9 +31,9 @@ def post_data_stages(post_data: TableOfContents) -> list[PostDataStage]:
     early = {entry.dump_id for entry in entries} - attached - late
     stages = ((early, True), (attached, False), (late, True))
     return [
-        PostDataStage(restrict_to(post_data, kept), is_parallel=is_parallel)
-        for kept, is_parallel in stages
-        if kept
+        PostDataStage(restrict_to(post_data, dump_ids), is_parallel=is_parallel)
+        for dump_ids, is_parallel in stages
+        if dump_ids
     ]
 
 

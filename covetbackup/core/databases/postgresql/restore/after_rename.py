@@ -30,7 +30,7 @@ def create_deferred(
         return
     reasons = [reason for name in names if (reason := why_not(connection, name, target))]
     if leaves_out:
-        reasons = ["that was chosen"]
+        reasons = ["that was requested"]
     if not reasons:
         try:
             load.create_deferred()

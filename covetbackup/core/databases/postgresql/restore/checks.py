@@ -18,41 +18,41 @@ from covetbackup.core.databases.postgresql.restore.losses import losses
 from covetbackup.core.databases.postgresql.restore.privileges import privileges
 from covetbackup.core.databases.postgresql.server.connection import Connection, PostgresSettings
 from covetbackup.core.databases.postgresql.server.maintenance import maintenance_connection
-from covetbackup.core.databases.restore import CheckInput
+from covetbackup.core.databases.restore import PlannedRestore
 from covetbackup.core.errors import CovetError
 from covetbackup.core.stream.secret import Secret
 
 
 def check_new_database(
-    settings: PostgresSettings, password: Secret | None, wanted: CheckInput
+    settings: PostgresSettings, password: Secret | None, planned: PlannedRestore
 ) -> list[Check]:
     """Return the checks in the order in which a restore would meet them.
 
     A server that does not answer is a check that failed.
     """
-    wanted = with_selection_requirements(wanted)
+    planned = with_selection_requirements(planned)
     try:
         with maintenance_connection(settings, password) as connection:
             return [
                 answer_check(connection, settings),
                 writable_check(connection),
-                *compatibility_checks(connection, wanted),
-                *_name(connection, wanted),
-                *privileges(connection, wanted),
-                *disk_space(connection, wanted),
-                *losses(connection, wanted),
+                *compatibility_checks(connection, planned),
+                *_name(connection, planned),
+                *privileges(connection, planned),
+                *disk_space(connection, planned),
+                *losses(connection, planned),
             ]
     except CovetError as error:
         return [failed("Target server", error)]
 
 
-def _name(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
-    if wanted.request.replace:
-        yield from replace_checks.check_replacement(connection, wanted.request.database)
+def _name(connection: Connection, planned: PlannedRestore) -> Iterator[Check]:
+    if planned.request.replace:
+        yield from replace_checks.check_replacement(connection, planned.request.database)
         return
     try:
-        scratch.refuse_taken(connection, wanted.request.database)
+        scratch.refuse_taken(connection, planned.request.database)
     except CovetError as error:
         yield failed("Name", error)
     else:
-        yield Check(Level.PASS, "Name", f"{wanted.request.database} does not exist yet.")
+        yield Check(Level.PASS, "Name", f"{planned.request.database} does not exist yet.")

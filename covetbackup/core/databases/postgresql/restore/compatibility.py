@@ -24,18 +24,20 @@ from covetbackup.core.databases.postgresql.server.connection import (
     PostgresSettings,
     major_of,
 )
-from covetbackup.core.databases.restore import CheckInput, OwnerPolicy, RestoreRequest
+from covetbackup.core.databases.restore import OwnerPolicy, PlannedRestore, RestoreRequest
 from covetbackup.core.errors import CovetError
 
 _NO_OWNER = RestoreRequest(owner=OwnerPolicy.NONE.value)
 _ANYWHERE = ("", "C", "POSIX")
 
 
-def with_selection_requirements(wanted: CheckInput) -> CheckInput:
-    """Return `wanted` with the requirements of its selection instead of those of the backup."""
-    if wanted.resolved is None:
-        return wanted
-    return replace(wanted, expected=check_server.requirements_of(wanted.resolved, wanted.expected))
+def with_selection_requirements(planned: PlannedRestore) -> PlannedRestore:
+    """Return `planned` with the requirements of its selection instead of those of the backup."""
+    if planned.resolved is None:
+        return planned
+    return replace(
+        planned, expected=check_server.requirements_of(planned.resolved, planned.expected)
+    )
 
 
 def answer_check(connection: Connection, settings: PostgresSettings) -> Check:
@@ -51,19 +53,19 @@ def writable_check(connection: Connection) -> Check:
     return _tried("Writable", good, lambda: check_server.refuse_read_only(connection))
 
 
-def compatibility_checks(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
+def compatibility_checks(connection: Connection, planned: PlannedRestore) -> Iterator[Check]:
     """Yield the checks of what a new database needs, in the order in which a restore needs it."""
-    settings = wanted.expected.settings or {}
-    yield from requirement_checks(connection, wanted)
-    for line in external_connection_notices(wanted.expected, wanted.request.database):
+    settings = planned.expected.settings or {}
+    yield from requirement_checks(connection, planned)
+    for line in external_connection_notices(planned.expected, planned.request.database):
         yield Check(Level.WARNING, "Reaches out", f"{line[:1].upper()}{line[1:]}.")
     yield _encoding(connection, settings)
     yield _locale(connection, settings)
 
 
-def requirement_checks(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
+def requirement_checks(connection: Connection, planned: PlannedRestore) -> Iterator[Check]:
     """Yield the checks of what the restored objects need, whatever database they go into."""
-    settings = dict(wanted.expected.settings or {})
+    settings = dict(planned.expected.settings or {})
     owner = settings.pop("owner", "")
     alone = Inventory(settings=settings)
     check_requirements = check_server.check_requirements
@@ -72,12 +74,12 @@ def requirement_checks(connection: Connection, wanted: CheckInput) -> Iterator[C
         f"The backup is of PostgreSQL {settings.get('server_version', 'an unknown version')}.",
         lambda: check_requirements(connection, alone, _NO_OWNER),
     )
-    if not wanted.request.has_structure:
+    if not planned.request.has_structure:
         return
     yield _tried("Client programs", "", lambda: _tools(connection, settings))
-    yield _extensions(connection, replace(alone, extensions=wanted.expected.extensions))
-    yield from _schedulers(connection, wanted)
-    yield _roles(connection, wanted, owner)
+    yield _extensions(connection, replace(alone, extensions=planned.expected.extensions))
+    yield from _schedulers(connection, planned)
+    yield _roles(connection, planned, owner)
     yield _tablespaces(connection, alone)
 
 
@@ -118,10 +120,10 @@ def _extensions(connection: Connection, needed: Inventory) -> Check:
     return Check(Level.WARNING, "Extensions", detail, fix)
 
 
-def _schedulers(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
+def _schedulers(connection: Connection, planned: PlannedRestore) -> Iterator[Check]:
     """Warn of extensions that only one database of a server can have."""
-    for name in set(wanted.expected.extensions) & EXTENSIONS.keys():
-        reason = why_not(connection, name, wanted.request.database)
+    for name in set(planned.expected.extensions) & EXTENSIONS.keys():
+        reason = why_not(connection, name, planned.request.database)
         about = EXTENSIONS[name]
         if reason:
             detail = f"{name} is left out: {reason}. Its {about.content} come as a table of texts."
@@ -129,25 +131,25 @@ def _schedulers(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
             yield Check(Level.WARNING, "Scheduler", detail, fix)
 
 
-def _roles(connection: Connection, wanted: CheckInput, owner: str) -> Check:
-    owned = Inventory(roles=wanted.expected.roles, settings={"owner": owner})
+def _roles(connection: Connection, planned: PlannedRestore, owner: str) -> Check:
+    owned = Inventory(roles=planned.expected.roles, settings={"owner": owner})
     return _tried(
         "Roles",
-        _roles_text(connection, wanted),
-        lambda: check_server.check_requirements(connection, owned, wanted.request),
+        _roles_text(connection, planned),
+        lambda: check_server.check_requirements(connection, owned, planned.request),
     )
 
 
-def _roles_text(connection: Connection, wanted: CheckInput) -> str:
-    if wanted.request.owner == OwnerPolicy.NONE:
+def _roles_text(connection: Connection, planned: PlannedRestore) -> str:
+    if planned.request.owner == OwnerPolicy.NONE:
         return f"None needed: all will belong to {connection.info.user}."
-    if wanted.request.owner != OwnerPolicy.KEEP:
-        return _all_there((wanted.request.owner,))
-    if wanted.request.create_roles:
+    if planned.request.owner != OwnerPolicy.KEEP:
+        return _all_there((planned.request.owner,))
+    if planned.request.create_roles:
         return (
-            f"Those of {', '.join(wanted.expected.roles) or 'none'} that are missing are created."
+            f"Those of {', '.join(planned.expected.roles) or 'none'} that are missing are created."
         )
-    return _all_there(wanted.expected.roles)
+    return _all_there(planned.expected.roles)
 
 
 def _all_there(names: tuple[str, ...]) -> str:

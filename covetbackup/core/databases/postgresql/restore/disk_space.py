@@ -12,21 +12,21 @@ import psycopg
 from covetbackup.core.databases.checks import Check, Level
 from covetbackup.core.databases.postgresql.backup.single_stream import METHOD
 from covetbackup.core.databases.postgresql.server.connection import Connection
-from covetbackup.core.databases.restore import CheckInput
+from covetbackup.core.databases.restore import PlannedRestore
 from covetbackup.core.text import size_text
 
 _WITH_INDEXES = 1.3
 """Tables are what is known; less than this many times them is tight once indexes are built."""
 
 
-def disk_space(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
+def disk_space(connection: Connection, planned: PlannedRestore) -> Iterator[Check]:
     """Yield a check for the server, and one for this machine if the restore spools the archive.
 
     A dump in parts is loaded by several jobs without a spool.
     """
-    tables = int((wanted.expected.settings or {}).get("table_bytes", "0"))
-    yield _on_the_server(connection, tables or wanted.plain_bytes or 0)
-    if (wanted.request.jobs or 1) > 1 and tables and wanted.method == METHOD:
+    tables = int((planned.expected.settings or {}).get("table_bytes", "0"))
+    yield _on_the_server(connection, tables or planned.plain_bytes or 0)
+    if (planned.request.jobs or 1) > 1 and tables and planned.method == METHOD:
         yield _for_the_spool(tables)
 
 

@@ -182,8 +182,10 @@ class ParallelRestore:
         structure = self._whole_structure()
         self._structure.run(structure.filter(lambda entry: entry.dump_id not in self._early))
         self._checks.drop_doubtful()  # a stream is not loaded again for what it refuses
-        kept = {entry.dump_id for entry in self._read_contents().entries} - self._loaded
-        wanted = "".join(f"{each.dump_id};\n" for each in contents.entries if each.dump_id in kept)
+        remaining = {entry.dump_id for entry in self._read_contents().entries} - self._loaded
+        wanted = "".join(
+            f"{each.dump_id};\n" for each in contents.entries if each.dump_id in remaining
+        )
         file = self._files.enter_context(memory_file("entries", wanted.encode()))
         return load("--exit-on-error", "--section=data", "-L", file)
 

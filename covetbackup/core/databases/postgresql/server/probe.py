@@ -37,14 +37,14 @@ SELECT quote_ident(rolname), rolsuper, rolcreatedb FROM pg_roles WHERE rolname =
 class ServerTest:
     """A test of the server at `settings`; `run` connects.
 
-    `select` returns the client programs for a major version, `wanted` says which databases are
+    `select` returns the client programs for a major version, `is_included` whether a database is
     backed up, and `catalog` is the location of the dashboard's own catalog, "" if there is none.
     """
 
     settings: PostgresSettings
     password: Secret | None
     select: Callable[[int], PostgresClients]
-    wanted: Callable[[str], bool]
+    is_included: Callable[[str], bool]
     catalog: str
     role: str = ""
     major: int = 0
@@ -61,7 +61,7 @@ class ServerTest:
             listed = connection.execute(_DATABASES).fetchall()
             self._note_catalog(database_at(connection, self.catalog))
         tool = self._tool()
-        reachable = list(self._reachable([entry for entry in listed if self.wanted(entry[0])]))
+        reachable = list(self._reachable([entry for entry in listed if self.is_included(entry[0])]))
         inspected = len(reachable) if is_superuser else self._inspect(reachable)
         if not (is_superuser or may_create):
             self._note_no_restores()
@@ -116,7 +116,7 @@ class ServerTest:
         self._note(f"Database {name} cannot be read whole", error.message, grants)
 
     def _note_catalog(self, name: str | None) -> None:
-        if name is not None and self.wanted(name):
+        if name is not None and self.is_included(name):
             detail = (
                 "it is backed up like the others, but a restore never takes its place or changes "
                 "it, and a dashboard that is started on a copy begins in quarantine; after a loss "

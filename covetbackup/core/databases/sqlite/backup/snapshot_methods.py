@@ -176,7 +176,7 @@ def _staged(
 def _enter_wal(stack: ExitStack, source: SourceFile) -> tuple[sqlite3.Connection, int]:
     connection = stack.enter_context(live_connection(source.path))
     if pragma(connection, "journal_mode") != "wal":
-        raise BadSetting(f"{source.path} is not in WAL mode", "choose the method 'backup'")
+        raise BadSetting(f"{source.path} is not in WAL mode", "use the method 'backup'")
     return connection, stack.enter_context(_wal_index(source.path))
 
 
@@ -208,7 +208,7 @@ def _require_empty_log(path: Path) -> None:
     if not state.complete:
         raise ServerBusy(
             f"{path} has up to {state.frames} pages in its log that the file lacks",
-            "choose the method 'wal' or 'backup', or run PRAGMA wal_checkpoint(TRUNCATE)",
+            "use the method 'wal' or 'backup', or run PRAGMA wal_checkpoint(TRUNCATE)",
         )
 
 
@@ -217,9 +217,7 @@ def _lock_writers(connection: sqlite3.Connection, path: Path) -> None:
         with translated(path):
             connection.execute("BEGIN IMMEDIATE")
     except ServerBusy as error:
-        raise ServerBusy(
-            f"{path} is being written", "choose the method 'wal' or 'backup'"
-        ) from error
+        raise ServerBusy(f"{path} is being written", "use the method 'wal' or 'backup'") from error
 
 
 def _stepwise(progress: Progress, page_size: int) -> Callable[[int, int, int], None]:

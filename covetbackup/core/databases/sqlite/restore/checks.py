@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from covetbackup.core.databases.checks import Check, Level, failed
-from covetbackup.core.databases.restore import CheckInput
+from covetbackup.core.databases.restore import PlannedRestore
 from covetbackup.core.databases.sqlite.replace import checks as replace_checks
 from covetbackup.core.databases.sqlite.restore.session import refuse_taken
 from covetbackup.core.errors import CovetError, as_sentence
@@ -19,7 +19,9 @@ _RESERVE_BYTES = 16 << 20
 """Left free beside the file itself, as the engine's own staging does."""
 
 
-def check_new_file(folder: Path, path_of: Callable[[str], Path], wanted: CheckInput) -> list[Check]:
+def check_new_file(
+    folder: Path, path_of: Callable[[str], Path], planned: PlannedRestore
+) -> list[Check]:
     """Return the checks of `folder` and of the file in it; `path_of` is as for `SqliteTarget`."""
     if not folder.is_dir():
         fix = "Create the folder, or correct the server's settings."
@@ -27,8 +29,8 @@ def check_new_file(folder: Path, path_of: Callable[[str], Path], wanted: CheckIn
     return [
         _writable(folder),
         *file_system(folder),
-        *_name(path_of, wanted),
-        _disk_space(folder, wanted.plain_bytes),
+        *_name(path_of, planned),
+        _disk_space(folder, planned.plain_bytes),
     ]
 
 
@@ -48,16 +50,16 @@ def file_system(folder: Path) -> list[Check]:
     return [Check(Level.WARNING, "File system", as_sentence(text)) for text in found]
 
 
-def _name(path_of: Callable[[str], Path], wanted: CheckInput) -> Iterator[Check]:
-    if wanted.request.replace:
-        yield from replace_checks.check_replacement(path_of(wanted.request.database))
+def _name(path_of: Callable[[str], Path], planned: PlannedRestore) -> Iterator[Check]:
+    if planned.request.replace:
+        yield from replace_checks.check_replacement(path_of(planned.request.database))
         return
     try:
-        refuse_taken(path_of(wanted.request.database))
+        refuse_taken(path_of(planned.request.database))
     except CovetError as error:
         yield failed("Name", error)
     else:
-        yield Check(Level.PASS, "Name", f"{wanted.request.database} does not exist yet.")
+        yield Check(Level.PASS, "Name", f"{planned.request.database} does not exist yet.")
 
 
 def _disk_space(folder: Path, plain_bytes: int | None) -> Check:

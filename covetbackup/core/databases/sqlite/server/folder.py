@@ -38,9 +38,9 @@ def discover(folder: Path, path_of: Callable[[str], Path]) -> Discovered:
 
 
 def probe_files(
-    found: Discovered, probe: Callable[[str], Probe], wanted: Callable[[str], bool]
+    found: Discovered, probe: Callable[[str], Probe], is_included: Callable[[str], bool]
 ) -> ServerProbe:
-    """Open those of the files `found` that are `wanted`, each by `probe`; return the result.
+    """Open each of the files `found` for which `is_included` is True, by `probe`.
 
     No more are opened when 2.5 s have passed.
     """
@@ -50,7 +50,7 @@ def probe_files(
     ]
     deadline = time.monotonic() + _INSPECT_SECONDS
     version, inspected = "", 0
-    for name in (entry.name for entry in found.databases if wanted(entry.name)):
+    for name in (entry.name for entry in found.databases if is_included(entry.name)):
         if time.monotonic() > deadline:
             break
         inspected += 1

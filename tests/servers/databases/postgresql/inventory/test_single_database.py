@@ -115,7 +115,7 @@ def test_it_is_left_out_of_its_own_database_if_that_is_chosen(
     server: PostgresServer, backups: dict[str, Taken]
 ) -> None:
     [note] = restore(server, backups["parallel"], HOME, replace=True, leave_out_scheduler=True)
-    assert "as that was chosen" in note
+    assert "as that was requested" in note
     extensions = server.rows(HOME, "SELECT extname FROM pg_extension")
     assert extensions == [("plpgsql",)]
     assert server.rows(HOME, "SELECT count(*) FROM left_out_cron.job") == [(2,)]

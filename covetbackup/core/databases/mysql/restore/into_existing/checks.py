@@ -39,7 +39,7 @@ from covetbackup.core.databases.mysql.server.connection import (
     server_connection,
 )
 from covetbackup.core.databases.mysql.server.settings import MysqlSettings
-from covetbackup.core.databases.restore import CheckInput, OwnerPolicy, RestoreRequest
+from covetbackup.core.databases.restore import OwnerPolicy, PlannedRestore, RestoreRequest
 from covetbackup.core.databases.selection import TableData
 from covetbackup.core.errors import CovetError, as_sentence
 from covetbackup.core.stream.secret import Secret
@@ -51,7 +51,7 @@ _DATABASE = "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
 
 
 def check_existing_database(
-    settings: MysqlSettings, password: Secret | None, wanted: CheckInput
+    settings: MysqlSettings, password: Secret | None, planned: PlannedRestore
 ) -> list[Check]:
     """Return the checks of the tables that get rows.
 
@@ -62,30 +62,32 @@ def check_existing_database(
             connection.execute(_LOCK_TIMEOUT)
             return [
                 answer(connection),
-                Check(Level.PASS, "Version", taken_from(wanted)),
-                *_fitness(connection, wanted),
-                disk_space(wanted.plain_bytes),
+                Check(Level.PASS, "Version", taken_from(planned)),
+                *_fitness(connection, planned),
+                disk_space(planned.plain_bytes),
             ]
     except CovetError as error:
         return [failed("Target server", error)]
 
 
-def _fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
-    name = wanted.request.database
+def _fitness(connection: Connection, planned: PlannedRestore) -> Iterator[Check]:
+    name = planned.request.database
     if connection.value(_DATABASE, [name]) is None:
         detail = f"{account_of(connection)} sees no database called {name}."
         fix = f"Use another one, or GRANT SELECT, INSERT ON {quoted(name)}.* to it."
         yield Check(Level.FAIL, "Database", detail, fix)
         return
     yield Check(Level.PASS, "Database", f"{name} exists.")
-    alone = Inventory(settings=wanted.expected.settings)
+    alone = Inventory(settings=planned.expected.settings)
     for risk in check_server.risks(connection, alone, _NOBODY):
         yield difference(risk)
-    if wanted.resolved is None:
+    if planned.resolved is None:
         detail = "The selection could not be read from the backup."
         yield Check(Level.UNKNOWN, "Tables", detail, "See the checks of the backup.")
     else:
-        yield from _rows(connection, wanted.request.database, wanted.resolved.rows, wanted.expected)
+        yield from _rows(
+            connection, planned.request.database, planned.resolved.rows, planned.expected
+        )
 
 
 def _rows(

@@ -38,7 +38,7 @@ from covetbackup.core.databases.postgresql.restore.into_existing.table_checks im
 from covetbackup.core.databases.postgresql.restore.privileges import superuser_only
 from covetbackup.core.databases.postgresql.server.connection import Connection, PostgresSettings
 from covetbackup.core.databases.postgresql.server.maintenance import database_connection
-from covetbackup.core.databases.restore import CheckInput
+from covetbackup.core.databases.restore import PlannedRestore
 from covetbackup.core.databases.selection import ResolvedSelection
 from covetbackup.core.errors import CovetError, ServerBusy, as_sentence
 from covetbackup.core.stream.secret import Secret
@@ -49,23 +49,23 @@ _LIMITS = {"lock_timeout": _SECONDS, "statement_timeout": _SECONDS}
 
 
 def check_existing_database(
-    settings: PostgresSettings, password: Secret | None, wanted: CheckInput
+    settings: PostgresSettings, password: Secret | None, planned: PlannedRestore
 ) -> list[Check]:
     """Return the checks of the database of `settings`.
 
     One that cannot be reached is a check that failed.
     """
-    wanted = with_selection_requirements(wanted)
+    planned = with_selection_requirements(planned)
     try:
-        name = wanted.request.database
+        name = planned.request.database
         with database_connection(settings, password) as connection, _limited(connection, name):
             return [
                 answer_check(connection, settings),
                 Check(Level.PASS, "Database", f"{name} exists."),
                 writable_check(connection),
-                *requirement_checks(connection, wanted),
-                *_fitness(connection, wanted),
-                *disk_space(connection, wanted),
+                *requirement_checks(connection, planned),
+                *_fitness(connection, planned),
+                *disk_space(connection, planned),
             ]
     except CovetError as error:
         return [failed("Database", error)]
@@ -90,16 +90,16 @@ def _limited(connection: Connection, name: str) -> Iterator[None]:
         ) from error
 
 
-def _fitness(connection: Connection, wanted: CheckInput) -> Iterator[Check]:
-    if wanted.resolved is None:
+def _fitness(connection: Connection, planned: PlannedRestore) -> Iterator[Check]:
+    if planned.resolved is None:
         detail = "The selection could not be read from the backup."
         yield Check(Level.UNKNOWN, "Tables", detail, "See the checks of the backup.")
-    elif wanted.request.has_structure:
-        yield _names(connection, wanted.resolved)
-        yield _rights(connection, wanted.resolved, wanted)
-        yield from superuser_only(connection, wanted)
+    elif planned.request.has_structure:
+        yield _names(connection, planned.resolved)
+        yield _rights(connection, planned.resolved, planned)
+        yield from superuser_only(connection, planned)
     else:
-        yield from _rows(connection, wanted.resolved)
+        yield from _rows(connection, planned.resolved)
 
 
 def _names(connection: Connection, resolved: ResolvedSelection) -> Check:
@@ -111,9 +111,9 @@ def _names(connection: Connection, resolved: ResolvedSelection) -> Check:
     return Check(Level.PASS, "Names", "None of the selected names exists yet.")
 
 
-def _rights(connection: Connection, resolved: ResolvedSelection, wanted: CheckInput) -> Check:
+def _rights(connection: Connection, resolved: ResolvedSelection, planned: PlannedRestore) -> Check:
     """Check the privileges to create objects and schemas, and to rename existing schemas."""
-    part = replace(resolved, configuration=frozenset()).restrict(wanted.expected)
+    part = replace(resolved, configuration=frozenset()).restrict(planned.expected)
     schemas = sorted({one.schema for one in part.tables} | {one.schema for one in part.sequences})
     staying = schemas_that_stay(connection, resolved)
     olds = [old for old, _ in resolved.schemas_as if old not in staying]
