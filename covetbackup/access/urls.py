@@ -1,4 +1,4 @@
-"""Addresses of signing in, profile and team."""
+"""URLs of signing in, profile and team."""
 
 from __future__ import annotations
 

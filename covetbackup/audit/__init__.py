@@ -1,1 +1,1 @@
-"""The audit log: who did or tried what, chained so that no entry can change or vanish unseen."""
+"""The audit log: actions and denied attempts, in a hash chain that shows changes and removals."""

@@ -1,4 +1,4 @@
-"""The audit log in the admin site: to be read. And what makes the site itself write to it."""
+"""The audit log in the admin site, read-only, and the recording of the site's own changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from covetbackup.audit.models import AuditEntry
 
 
 class ReadOnly(admin.ModelAdmin):
-    """An admin of history: rows that are never added, changed or removed by hand."""
+    """An admin of history, whose rows are never added, changed or deleted by hand."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -26,7 +26,7 @@ class ReadOnly(admin.ModelAdmin):
 
 
 class Audited:
-    """Records what is done to rows in the admin site. Stands before `ModelAdmin`."""
+    """A mixin, named before `ModelAdmin`, that records the admin site's changes of rows."""
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
         """Record an addition in the audit log."""
@@ -48,7 +48,7 @@ class Audited:
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnly):
-    list_display = ("sequence", "at", "actor", "action", "object_name", "outcome")
+    list_display = ("sequence", "at", "actor", "action_title", "object_name", "outcome")
     list_filter = ("outcome",)
     list_per_page = 50
     sortable_by = ("sequence",)  # what has an index; the log's own page searches

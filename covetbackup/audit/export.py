@@ -41,7 +41,7 @@ def lines_of(entries: QuerySet[AuditEntry]) -> Iterator[str]:
 
 
 def _inert(text: str) -> str:
-    """Spreadsheets take a cell that begins like this for a formula, and run it."""
+    """Return a cell that spreadsheets do not run as a formula, as they would by how it begins."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 

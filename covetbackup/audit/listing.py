@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from covetbackup.access.models import Membership, User
 from covetbackup.access.roles import Permission
+from covetbackup.audit.actions import actions_titled
 from covetbackup.audit.models import AuditEntry, Outcome
 from covetbackup.paging import unindexed
 
@@ -19,10 +20,13 @@ DAY = forms.DateInput({"placeholder": "2026-12-31", "size": "10"})
 
 
 class AuditFilter(forms.Form):
-    """All fields may be empty. Days are those of the user's time zone."""
+    """The filter of the audit log: fields may be empty, days are of the user's time zone.
+
+    `action` matches the titles that the page shows, and the codes that entries store.
+    """
 
     action = forms.CharField(required=False, max_length=64)
-    actor = forms.CharField(required=False, max_length=150)
+    actor = forms.CharField(required=False, max_length=150, label="User")
     subject = forms.CharField(required=False, max_length=300, label="Object")
     outcome = forms.ChoiceField(required=False, choices=[("", "Any"), *Outcome.choices])
     since = forms.DateField(required=False, label="From", widget=DAY)
@@ -30,18 +34,20 @@ class AuditFilter(forms.Form):
 
     def apply(self, entries: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
         """Return the entries that match; an invalid filter is not applied."""
-        chosen = {name: value for name, value in self.cleaned_data.items() if value}
-        for field in ("action", "actor"):
-            if field in chosen:
-                entries = entries.filter(**{f"{field}__icontains": chosen[field]})
-        if "subject" in chosen:
-            entries = entries.filter(object_name__icontains=chosen["subject"])
-        if "outcome" in chosen:
-            entries = entries.filter(outcome=chosen["outcome"])
-        if "since" in chosen:
-            entries = entries.filter(at__gte=_start_of(chosen["since"]))
-        if "until" in chosen:
-            entries = entries.filter(at__lt=_start_of(chosen["until"] + timedelta(days=1)))
+        given = {name: value for name, value in self.cleaned_data.items() if value}
+        if "action" in given:
+            titled = Q(action__in=actions_titled(given["action"]))
+            entries = entries.filter(titled | Q(action__icontains=given["action"]))
+        if "actor" in given:
+            entries = entries.filter(actor__icontains=given["actor"])
+        if "subject" in given:
+            entries = entries.filter(object_name__icontains=given["subject"])
+        if "outcome" in given:
+            entries = entries.filter(outcome=given["outcome"])
+        if "since" in given:
+            entries = entries.filter(at__gte=_start_of(given["since"]))
+        if "until" in given:
+            entries = entries.filter(at__lt=_start_of(given["until"] + timedelta(days=1)))
         return entries
 
 

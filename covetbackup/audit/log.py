@@ -1,4 +1,4 @@
-"""Adding to the audit log, and checking that nothing in it was changed or removed.
+"""Recording in the audit log, and verification that nothing in it was changed or removed.
 
 Each entry's digest covers its fields and the digest before it, so a change to any row, or its
 removal, breaks the chain there. The last entries can be cut off unseen: compare `head()` with a
@@ -23,7 +23,7 @@ from covetbackup.access.models import Team, User
 from covetbackup.audit.models import AuditEntry, Outcome
 
 FIRST = "0" * 64
-"""What stands as `previous` in the first entry."""
+"""The previous digest of the first entry."""
 
 LOCK = 0x636F766574
 """PostgreSQL advisory lock: two transactions must not both follow the same last entry."""
@@ -47,7 +47,7 @@ _CHAINED = (
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts, and by what way: "web", "command" or "worker"."""
+    """The user that acts, and the interface: `via` is "web", "command" or "worker"."""
 
     user: User | None
     name: str
@@ -56,7 +56,7 @@ class Actor:
 
 
 def actor_of(user: User | None, via: str = "command") -> Actor:
-    """Return the actor of a command or a worker: `user`, on whose behalf it runs, or the system."""
+    """Return the actor of a command or a worker: the user it acts for, or the system."""
     return Actor(user, user.get_username() if user else "system", "", via)
 
 
@@ -71,7 +71,8 @@ def record(
 ) -> AuditEntry:
     """Add one entry, in the caller's transaction if there is one.
 
-    `action` is "noun.verb". `details` must hold no secrets and be plain JSON.
+    `action` is one of the codes in `audit.actions`. `details` must hold no secrets and be plain
+    JSON.
     """
     actor = _actor(request_or_actor)
     entry = AuditEntry(
@@ -92,7 +93,7 @@ def record(
 
 
 def head() -> tuple[int, str]:
-    """Sequence and digest of the last entry."""
+    """Return the sequence number and the digest of the last entry."""
     last = AuditEntry.objects.order_by("-sequence").values_list("sequence", "digest").first()
     return last or (0, FIRST)
 
@@ -110,7 +111,7 @@ def verify_chain() -> int | None:
 
 
 def digest_of(entry: AuditEntry) -> str:
-    """SHA-256 over all fields as JSON with sorted keys and no spaces, in hexadecimal."""
+    """Return the SHA-256, in hexadecimal, of all fields as JSON with sorted keys and no spaces."""
     fields: dict[str, Any] = {name: getattr(entry, name) for name in _CHAINED}
     fields["at"] = entry.at.astimezone(UTC).isoformat(timespec="microseconds")
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

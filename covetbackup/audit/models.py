@@ -1,4 +1,4 @@
-"""One row for each act or denied try. Rows are only ever added: see `audit.log`."""
+"""Entries of the audit log, one for each action and denied attempt. Rows are only added."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 
 from covetbackup.access.models import Team, TeamQuerySet
+from covetbackup.audit.actions import title_of
 
 
 class Outcome(models.TextChoices):
@@ -46,3 +47,8 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.sequence}: {self.actor} {self.action} {self.object_name} {self.outcome}"
+
+    @property
+    def action_title(self) -> str:
+        """The title of the action, as pages show it."""
+        return title_of(self.action)

@@ -1,4 +1,4 @@
-"""Addresses of the pages of jobs."""
+"""URLs of the pages of jobs."""
 
 from __future__ import annotations
 
