@@ -13,7 +13,6 @@ from django.conf import settings
 
 from backups import ca_certificates
 from backups.models import Server
-from backups.models.source import ServerKind
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.storage.base import MARKER
 
@@ -48,7 +47,7 @@ def allowed_text() -> str:
 def refused_servers() -> list[tuple[Server, BadSetting]]:
     """Return the registered folders that are not allowed, for example since an upgrade, and why."""
     found = []
-    for server in Server.objects.filter(kind=ServerKind.SQLITE).order_by("pk"):
+    for server in Server.objects.exclude(folder="").order_by("pk"):
         try:
             check_folder(Path(server.folder))
         except BadSetting as error:

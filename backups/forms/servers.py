@@ -12,7 +12,6 @@ from django.utils import timezone
 from backups.ca_certificates import checked
 from backups.forms.owned import TeamForm
 from backups.models import Server
-from backups.models.source import ServerKind
 from backups.onboarding import save_server
 from backups.roots import VARIABLE, allowed_text, check_folder
 from covetbackup.access.roles import Permission
@@ -38,7 +37,7 @@ class ServerForm(TeamForm):
     """Base of the forms of each kind; `password` is write-only."""
 
     permission = Permission.CHANGE_DATABASE
-    kind: ClassVar[ServerKind]
+    kind: ClassVar[str]
     more: ClassVar[tuple[str, ...]] = (
         *("authority", "maintenance_database"),
         *("include", "exclude", "queue"),
@@ -174,7 +173,7 @@ class HostServerForm(ServerForm):
 class PostgresServerForm(HostServerForm):
     """A PostgreSQL server."""
 
-    kind = ServerKind.POSTGRESQL
+    kind = "postgresql"
     connecting = (*HostServerForm.connecting, "maintenance_database")
 
     class Meta(HostServerForm.Meta):
@@ -188,7 +187,7 @@ class PostgresServerForm(HostServerForm):
 class MysqlServerForm(HostServerForm):
     """A MySQL or MariaDB server."""
 
-    kind = ServerKind.MYSQL
+    kind = "mysql"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -199,7 +198,7 @@ class MysqlServerForm(HostServerForm):
 class SqliteServerForm(ServerForm):
     """A folder of SQLite files."""
 
-    kind = ServerKind.SQLITE
+    kind = "sqlite"
     connecting = ("folder",)
 
     folder = forms.CharField(
@@ -232,5 +231,5 @@ class SqliteServerForm(ServerForm):
 
 
 SERVER_FORMS: dict[str, type[ServerForm]] = {
-    form.kind.value: form for form in (PostgresServerForm, MysqlServerForm, SqliteServerForm)
+    form.kind: form for form in (PostgresServerForm, MysqlServerForm, SqliteServerForm)
 }

@@ -6,14 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from covetbackup.access.models import Team, TeamQuerySet
-
-
-class ServerKind(models.TextChoices):
-    """The kinds of servers."""
-
-    POSTGRESQL = "postgresql", "PostgreSQL"
-    MYSQL = "mysql", "MySQL / MariaDB"
-    SQLITE = "sqlite", "SQLite"
+from covetbackup.core.databases.registry import kind_titles
 
 
 class Server(models.Model):
@@ -28,7 +21,7 @@ class Server(models.Model):
 
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="servers")
     name = models.CharField(max_length=100)
-    kind = models.CharField(max_length=16, choices=ServerKind)
+    kind = models.CharField(max_length=16, choices=kind_titles)
     host = models.CharField(max_length=255, blank=True)
     port = models.PositiveIntegerField(default=5432)
     user = models.CharField(max_length=63, blank=True)
@@ -53,8 +46,7 @@ class Server(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["team", "name"], name="server_name_in_team"),
             models.CheckConstraint(
-                condition=Q(kind=ServerKind.SQLITE, host="") & ~Q(folder="")
-                | Q(kind__in=(ServerKind.POSTGRESQL, ServerKind.MYSQL), folder="") & ~Q(host=""),
+                condition=(Q(host="") & ~Q(folder="")) | (Q(folder="") & ~Q(host="")),
                 name="server_is_a_host_or_a_folder",
             ),
             models.CheckConstraint(condition=Q(port__range=(1, 65535)), name="port_is_possible"),

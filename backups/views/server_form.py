@@ -13,7 +13,6 @@ from backups.discovery import note_problem
 from backups.forms import skip_test_token
 from backups.forms.servers import SERVER_FORMS, ServerForm
 from backups.models import Server
-from backups.models.source import ServerKind
 from backups.probing import remember, try_server
 from backups.views.servers import command_for, find_databases
 from backups.views.shared import add_error_message, look_up, signed_in
@@ -23,6 +22,7 @@ from covetbackup.access.roles import Permission
 from covetbackup.audit.log import record
 from covetbackup.audit.models import Outcome
 from covetbackup.core.databases.checks import Level
+from covetbackup.core.databases.registry import kind_titles
 from covetbackup.core.databases.server import ServerProbe
 from covetbackup.core.errors import CovetError
 
@@ -32,7 +32,7 @@ from covetbackup.core.errors import CovetError
 def server_add(request: HttpRequest) -> HttpResponse:
     """Add a server."""
     kind = request.GET.get("kind", "")
-    form_class = SERVER_FORMS.get(kind, SERVER_FORMS[ServerKind.POSTGRESQL.value])
+    form_class = SERVER_FORMS.get(kind, next(iter(SERVER_FORMS.values())))
     return _edit(request, form_class(posted(request), user=signed_in(request)))
 
 
@@ -59,7 +59,7 @@ def _edit(request: HttpRequest, form: ServerForm) -> HttpResponse:
 
 
 def _page(request: HttpRequest, form: ServerForm, status: int = 200, **result: Any) -> HttpResponse:
-    kinds = [(kind.value, kind.label) for kind in ServerKind]
+    kinds = [each for each in kind_titles() if each[0] in SERVER_FORMS]
     context = {
         "form": form,
         "server": form.instance,

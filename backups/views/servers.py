@@ -13,7 +13,6 @@ from django.views.decorators.http import require_POST, require_safe
 
 from backups.discovery import Discovery, discover
 from backups.models import DatabaseState, Server
-from backups.models.source import ServerKind
 from backups.probing import probe_server
 from backups.verdict_data import judged, with_standing
 from backups.views.shared import add_error_message, look_up, signed_in
@@ -46,7 +45,7 @@ def servers(request: HttpRequest) -> HttpResponse:
     context = {
         "page": page_of(rows, ("name", "id"), request.GET.get("cursor", "")),
         "ignored": ignored(request.GET.dict()),
-        "command": command_for(Server(kind=ServerKind.POSTGRESQL)),
+        "command": command_for(Server(kind=next(iter(ENTRIES)))),
         "totals": mine.aggregate(all=Count("pk"), troubled=troubled),
     }
     return render(request, "backups/servers.html", context)

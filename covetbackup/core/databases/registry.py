@@ -41,6 +41,11 @@ ENTRIES = {
 }
 
 
+def kind_titles() -> list[tuple[str, str]]:
+    """Return the name of each kind, as manifests and the catalog have it, and its title."""
+    return [(name, entry.title) for name, entry in ENTRIES.items()]
+
+
 def kind_named(name: str) -> Kind:
     """Return the kind that manifests and the catalog call `name`. Raises `BadSetting`."""
     if name not in ENTRIES:

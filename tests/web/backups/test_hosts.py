@@ -9,9 +9,9 @@ from django.conf import settings
 from django.test import override_settings
 
 from backups import engine_factory
+from backups.forms.servers import SERVER_FORMS
 from backups.hosts import check_endpoint, checked_address
 from backups.models import Repository
-from backups.models.source import ServerKind
 from backups.onboarding import add_repository
 from covetbackup.access.models import Team
 from covetbackup.core.databases import registry
@@ -194,6 +194,6 @@ def test_another_disk_at_the_place_of_a_repository_is_noticed(
 
 
 def test_the_engine_knows_every_kind_of_server() -> None:
-    assert set(registry.ENTRIES) == set(ServerKind.values)
+    assert set(registry.ENTRIES) == set(SERVER_FORMS)
     in_files = [name for name in registry.ENTRIES if registry.capabilities(name).is_in_files]
     assert in_files == ["sqlite"]

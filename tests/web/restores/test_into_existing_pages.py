@@ -12,7 +12,6 @@ from django.test import Client
 from django.urls import reverse
 
 from backups.models import Backup, Database
-from backups.models.source import ServerKind
 from covetbackup.access.decorators import AUTHENTICATED_AT
 from covetbackup.access.models import Team, User
 from covetbackup.core.databases.inventory import Inventory, TableFacts
@@ -160,10 +159,10 @@ def test_the_password_must_have_been_typed_a_short_while_ago(
 
 @pytest.mark.parametrize(
     ("kind", "offered"),
-    [(ServerKind.POSTGRESQL, {"some", "structure", "data"}), (ServerKind.MYSQL, {"data"})],
+    [("postgresql", {"some", "structure", "data"}), ("mysql", {"data"})],
 )
 def test_a_change_of_mind_offers_what_can_be_added(
-    kind: ServerKind, offered: set[str], client_of: ClientOf, admin: User, team: Team
+    kind: str, offered: set[str], client_of: ClientOf, admin: User, team: Team
 ) -> None:
     client, backup = client_of(admin), row_of(team, kind=kind)
     selected = {"what": "some", "pick": keys(backup, "public.a"), "into": "shop"}
@@ -193,17 +192,15 @@ def test_everything_at_once_is_added_nowhere(client_of: ClientOf, admin: User, t
 def test_kinds_to_which_nothing_can_be_added_offer_it_nowhere(
     client_of: ClientOf, admin: User, team: Team
 ) -> None:
-    server = make_server(team, kind=ServerKind.SQLITE, folder="/nowhere")
+    server = make_server(team, kind="sqlite", folder="/nowhere")
     backup = make_backup_row(make_database(server), repository=make_repository_row(team))
     page = text_of(client_of(admin).get(reverse("restore-into-existing", args=[backup.pk])))
     assert "This backup cannot be restored into an existing database." in page
 
 
-@pytest.mark.parametrize(
-    ("kind", "is_said"), [(ServerKind.POSTGRESQL, False), (ServerKind.MYSQL, True)]
-)
+@pytest.mark.parametrize(("kind", "is_said"), [("postgresql", False), ("mysql", True)])
 def test_help_is_about_the_kind_of_server_at_hand(
-    kind: ServerKind, is_said: bool, client_of: ClientOf, admin: User, team: Team
+    kind: str, is_said: bool, client_of: ClientOf, admin: User, team: Team
 ) -> None:
     page = client_of(admin).get(reverse("restore-start", args=[row_of(team, kind=kind).pk]))
     text = text_of(page)

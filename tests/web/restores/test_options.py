@@ -8,7 +8,6 @@ import pytest
 from django.core.management import call_command
 from django.urls import reverse
 
-from backups.models.source import ServerKind
 from covetbackup.access.models import Team, User
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.errors import BadSetting, SinkFailed
@@ -64,7 +63,7 @@ def test_a_choice_about_an_extension_is_offered_where_the_backup_holds_it(
 
 
 def test_a_kind_without_a_choice_refuses_it(team: Team) -> None:
-    server = make_server(team, kind=ServerKind.MYSQL, port=1)
+    server = make_server(team, kind="mysql", port=1)
     backup = make_backup_row(make_database(server), repository=make_repository_row(team))
     with pytest.raises(BadSetting, match="unknown restore options: skip_failing"):
         validate(plan_for(backup, "copy", options=("skip_failing",)))

@@ -15,7 +15,6 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from backups.models.source import ServerKind
 from backups.timeout import run_with_timeout
 from covetbackup import checks
 from covetbackup.access.models import Team, User
@@ -123,7 +122,7 @@ def test_missing_programs_of_a_mysql_flavour_are_told_once(
     team: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in (1, 2):
-        make_server(team, name=f"m{number}", kind=ServerKind.MYSQL, version=f"8.4.{number}")
+        make_server(team, name=f"m{number}", kind="mysql", version=f"8.4.{number}")
     mariadb = MysqlClients("/x/mariadb-dump", "/x/mariadb", version_of("10.11.4-MariaDB"))
     monkeypatch.setattr("covetbackup.core.databases.mysql.engine.find_clients", lambda: [mariadb])
     shown, issues = programs.programs_here()
