@@ -29,7 +29,7 @@ from covetbackup.core.databases.inventory import Inventory, TableFacts
 from covetbackup.core.databases.kind import Address, Capabilities, Kind, no_export, no_listing
 from covetbackup.core.databases.programs import Program
 from covetbackup.core.databases.registry import RegisteredKind
-from covetbackup.core.databases.restore import CheckInput, RestoreRequest
+from covetbackup.core.databases.restore import PlannedRestore, RestoreRequest
 from covetbackup.core.databases.restore_target import RestoreFeatures
 from covetbackup.core.databases.retained import Session
 from covetbackup.core.databases.selection import Listing, ResolvedSelection
@@ -94,7 +94,7 @@ class ToyEngine:
         finally:
             session.scratch.unlink(missing_ok=True)
 
-    def check_restore(self, wanted: CheckInput) -> list[Check]:
+    def check_restore(self, wanted: PlannedRestore) -> list[Check]:
         try:
             if wanted.request.replace:
                 self.replacement().refuse_irreplaceable(wanted.request.database)
