@@ -66,9 +66,9 @@ class ToyEngine:
             raise DatabaseUnavailable(f"{self._path} does not exist")
         return Probe(NAME, VERSION, VERSION, str(self._path), self._path.stat().st_size)
 
-    def probe_server(self, wanted: Callable[[str], bool], catalog: str) -> ServerProbe:
+    def probe_server(self, is_included: Callable[[str], bool], catalog: str) -> ServerProbe:
         found = self.discover().databases
-        inspected = sum(wanted(database.name) for database in found)
+        inspected = sum(is_included(database.name) for database in found)
         check = Check(Level.PASS, "Folder", f"{len(found)} databases.")
         return ServerProbe(VERSION, VERSION, len(found), inspected, (check,))
 
@@ -94,15 +94,15 @@ class ToyEngine:
         finally:
             session.scratch.unlink(missing_ok=True)
 
-    def check_restore(self, wanted: PlannedRestore) -> list[Check]:
+    def check_restore(self, planned: PlannedRestore) -> list[Check]:
         try:
-            if wanted.request.replace:
-                self.replacement().refuse_irreplaceable(wanted.request.database)
-            if self._path_of(wanted.request.database).exists():
-                raise TargetNotEmpty(f"{wanted.request.database} exists already")
+            if planned.request.replace:
+                self.replacement().refuse_irreplaceable(planned.request.database)
+            if self._path_of(planned.request.database).exists():
+                raise TargetNotEmpty(f"{planned.request.database} exists already")
         except (BadSetting, TargetNotEmpty) as error:
             return [failed("Name", error)]
-        return [Check(Level.PASS, "Name", f"{wanted.request.database} does not exist yet.")]
+        return [Check(Level.PASS, "Name", f"{planned.request.database} does not exist yet.")]
 
     def target(self) -> ToyTarget:
         return ToyTarget(self._path_of)
@@ -306,7 +306,7 @@ def _refuse_name(name: str) -> None:
 
 FEATURES = RestoreFeatures(
     refuse_name=_refuse_name,
-    joined_name=lambda name, addition: name.removesuffix(ENDING) + addition + ENDING,
+    name_with_suffix=lambda name, addition: name.removesuffix(ENDING) + addition + ENDING,
     connect_command=lambda url, version: shlex.join(["cat", url.removeprefix(f"{NAME}://")]),
     has_owners=False,
     selects=False,
