@@ -9,10 +9,10 @@ from dataclasses import dataclass
 class Program:
     """The client programs of one version, or a library.
 
-    `place` is the programs' folder, or says what the library is part of.
+    `location` is the programs' folder, or says what the library is part of.
     """
 
     name: str
     version: str
-    place: str
+    location: str
     is_library: bool = False

@@ -32,11 +32,11 @@ def after(contents: TableOfContents, failed: Entry) -> TableOfContents:
 
     It creates everything but grants first, then grants, then what may depend on these.
     """
-    turn, place = _turn(failed), contents.entries.index(failed)
+    turn, index = _turn(failed), contents.entries.index(failed)
     left = {
         entry.dump_id
         for number, entry in enumerate(contents.entries)
-        if (_turn(entry), number) > (turn, place)
+        if (_turn(entry), number) > (turn, index)
     }
     return contents.filter(lambda entry: entry.dump_id in left or entry.is_setting)
 

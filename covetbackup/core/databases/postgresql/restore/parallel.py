@@ -165,8 +165,8 @@ class ParallelRestore:
         return SingleStreamSink(begin)
 
     def _first_rows(self, entries: Mapping[int, Entry], progress: Progress) -> Sink:
-        loader, place = self._pool.acquire(), PartBoundary(None, is_continued=False)
-        sink = PartSink(DUMP, place, entries, loader, progress, skips_others=True)
+        loader, boundary = self._pool.acquire(), PartBoundary(None, is_continued=False)
+        sink = PartSink(DUMP, boundary, entries, loader, progress, skips_others=True)
         self._loaded, self._is_read_twice = set(entries), True
 
         def failed(failure: RefusedRows) -> None:
@@ -282,8 +282,8 @@ class ParallelRestore:
             return CollectingSink(self._take_head, HEAD_BYTES)
         if self._offsets is None:
             raise BadSetting(f"{piece.member} came before {HEAD}")
-        place = self._offsets.boundary_of(piece)
-        sink = PartSink(piece.member, place, self._entries, self._pool.acquire(), progress)
+        boundary = self._offsets.boundary_of(piece)
+        sink = PartSink(piece.member, boundary, self._entries, self._pool.acquire(), progress)
         return TentativeSink(piece, sink, self._failures.append)
 
     def required(self, expected: Inventory) -> Inventory:

@@ -158,14 +158,14 @@ class ConnectionPool:
 class PartSink:
     """A sink that loads the part `name` through `loader`, with `progress` while it waits.
 
-    `place` tells whether blocks are cut at its boundaries. Data that belongs to none of `entries`
+    `boundary` tells whether blocks are cut at either end. Data that belongs to none of `entries`
     is an error, or is ignored if it `skips_others`.
     """
 
     def __init__(
         self,
         name: str,
-        place: PartBoundary,
+        boundary: PartBoundary,
         entries: Mapping[int, Entry],
         loader: CopyTarget,
         progress: Progress,
@@ -175,11 +175,11 @@ class PartSink:
         self._progress = progress
         self._skips_others = skips_others
         self._name = name
-        self._place = place
+        self._boundary = boundary
         self._entries = entries
-        continues = place.continues
+        continues = boundary.continues
         self._entry = entries.get(continues.dump_id, continues) if continues else None
-        self._blocks = BlockDecoder(_kind(place.continues))
+        self._blocks = BlockDecoder(_kind(boundary.continues))
         self._copy: CopyIn | None = None
         self._object = (0, 0)
         self._loader = loader
@@ -203,7 +203,7 @@ class PartSink:
 
     def commit(self) -> None:
         is_continued = bool(self._blocks.block)
-        if not self._blocks.is_between() or is_continued != self._place.is_continued:
+        if not self._blocks.is_between() or is_continued != self._boundary.is_continued:
             raise Incomplete(f"{self._name} ends in the midst of its data")
         with self._reported():
             self._end_copy()

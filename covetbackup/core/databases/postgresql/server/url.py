@@ -48,8 +48,8 @@ def to_url(settings: PostgresSettings) -> str:
 def with_database(url: str, database: str) -> str:
     """Return the address `url` with `database` where it names none."""
     server, mark, parameters = url.partition("?")
-    place = server.partition("://")[2]
-    if "/" not in place:
+    rest = server.partition("://")[2]
+    if "/" not in rest:
         server += "/"
     return server + (database if server.endswith("/") else "") + mark + parameters
 

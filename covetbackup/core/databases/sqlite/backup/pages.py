@@ -53,14 +53,14 @@ def read_pages(image: PageImage) -> Iterator[bytes]:
     """
     per_piece = max(1, PIECE_BYTES // image.page_size)
     changed = sorted(image.overlay.offsets)
-    place = 0
+    position = 0
     for first in range(1, image.page_count + 1, per_piece):
         last = min(first + per_piece - 1, image.page_count)
-        upto = place
+        upto = position
         while upto < len(changed) and changed[upto] <= last:
             upto += 1
-        piece = _read_piece(image, first, last, changed[place:upto])
-        place = upto
+        piece = _read_piece(image, first, last, changed[position:upto])
+        position = upto
         if first == 1:
             _check_first_page(piece, image.page_size)
         yield piece

@@ -79,17 +79,17 @@ def cleanup_scratch(directory: Path, before: datetime) -> list[Path]:
     return removed
 
 
-def cleanup_folder(place: Path, before: datetime) -> list[str]:
+def cleanup_folder(path: Path, before: datetime) -> list[str]:
     """Remove what killed restores left in a folder, and return the paths.
 
-    The folder is `place`, or that of the file `place`; see `cleanup_scratch`. Raises `BadSetting`
+    The folder is `path`, or that of the file `path`; see `cleanup_scratch`. Raises `BadSetting`
     if there is no such folder, `AccessRefused` if it cannot be read.
     """
-    folder = place if place.is_dir() else place.parent
+    folder = path if path.is_dir() else path.parent
     # A restore that begins now locks its file a moment after making it.
     settled = min(before, datetime.now(UTC) - _SETTLING)
     try:
-        return [str(path) for path in cleanup_scratch(folder, settled)]
+        return [str(removed) for removed in cleanup_scratch(folder, settled)]
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BadSetting(f"{folder} is no folder", "name the folder restores went to") from error
     except OSError as error:

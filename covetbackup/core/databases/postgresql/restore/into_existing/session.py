@@ -243,9 +243,9 @@ class InPlaceRestore:
             raise BadSetting(f"{piece.member} came before {HEAD}")
         encoding = partial(dump_encoding, self._connection, self._contents)
         loader = CopyTarget(self._connection, self._count, dump_encoding=encoding)
-        place = self._offsets.boundary_of(piece)
+        boundary = self._offsets.boundary_of(piece)
         watched = ProgressWithLiveness(progress, self._probe)
-        sink = PartSink(piece.member, place, self._step.entries, loader, watched)
+        sink = PartSink(piece.member, boundary, self._step.entries, loader, watched)
         if not self._selection.with_structure:
             return sink  # the constraints of existing tables are not dropped
         return TentativeSink(piece, sink, self._failures.append)
