@@ -114,13 +114,13 @@ def _sequence_differences(expected: Inventory, actual: Inventory) -> Iterator[st
         other = found.pop(sequence.label, None)
         if other is None:
             yield f"sequence {sequence.label} is missing"
-        elif _behind(other.value, sequence.value):
+        elif _is_behind(other.value, sequence.value):
             yield f"sequence {sequence.label} is at {other.value} instead of {sequence.value}"
     for label in found:
         yield f"sequence {label} is not in the backup"
 
 
-def _behind(actual: int | None, expected: int | None) -> bool:
+def _is_behind(actual: int | None, expected: int | None) -> bool:
     # Sequences are not transactional: the dump may legitimately carry another value than the
     # snapshot saw, so only "never used" against "used" is a proof of loss.
     return actual is None and expected is not None

@@ -26,7 +26,7 @@ def adapt_to_server(contents: TableOfContents, major: int) -> tuple[TableOfConte
         definition = _UNLOGGED_PARENT.sub(rb"CREATE \1", entry.definition)
         if entry.kind == b"TABLE" and definition != entry.definition:
             changed.append(entry)
-            entry = _redefined(entry, definition)
+            entry = _with_definition(entry, definition)
         entries.append(entry)
     notes = [
         f"partitioned table {entry.name} is not unlogged any more, which had no effect and is"
@@ -41,6 +41,6 @@ def adapt_to_server(contents: TableOfContents, major: int) -> tuple[TableOfConte
     return replace(contents, entries=tuple(entries), size=size), notes
 
 
-def _redefined(entry: Entry, definition: bytes) -> Entry:
+def _with_definition(entry: Entry, definition: bytes) -> Entry:
     before, after = text(entry.definition), text(definition)
     return replace(entry, definition=definition, raw=entry.raw.replace(before, after, 1))

@@ -41,7 +41,7 @@ def copy_out(connection: Connection, statement: bytes) -> Iterator[bytes]:
                 yield b"".join(rows)
                 rows, size = [], 0
         elif length == 0:
-            yield from _arrived(pgconn)
+            yield from _await_input(pgconn)
         else:
             break
     yield b"".join(rows)
@@ -58,7 +58,7 @@ def large_objects(connection: Connection, oids: Sequence[int]) -> Iterator[tuple
         rows = connection.execute(_BEGINNINGS, (_OBJECT_PIECE, batch), binary=True).fetchall()
         for oid, piece in rows:
             yield oid, piece
-            yield from _rest(connection, oid, len(piece))
+            yield from _remaining_pieces(connection, oid, len(piece))
 
 
 # WITH ORDINALITY: the archive lists the objects in this order, and restores read it so.
@@ -68,7 +68,7 @@ FROM unnest(%s::bigint[]) WITH ORDINALITY AS wanted(oid, place) ORDER BY place
 """
 
 
-def _rest(connection: Connection, oid: int, offset: int) -> Iterator[tuple[int, bytes]]:
+def _remaining_pieces(connection: Connection, oid: int, offset: int) -> Iterator[tuple[int, bytes]]:
     length = offset
     while length == _OBJECT_PIECE:
         row = connection.execute(
@@ -128,10 +128,10 @@ def _flushed(pgconn: pq.abc.PGconn) -> Iterator[bytes]:
 
 def _until_ready(pgconn: pq.abc.PGconn) -> Generator[bytes, None, None]:
     while pgconn.is_busy():
-        yield from _arrived(pgconn)
+        yield from _await_input(pgconn)
 
 
-def _arrived(pgconn: pq.abc.PGconn) -> Iterator[bytes]:
+def _await_input(pgconn: pq.abc.PGconn) -> Iterator[bytes]:
     while not _wait(pgconn, select.POLLIN):
         yield b""
     pgconn.consume_input()

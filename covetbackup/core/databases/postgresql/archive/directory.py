@@ -57,7 +57,7 @@ class DirectoryWriter:
 
     def _write_data(self, chunk: bytes) -> None:
         for event in self._blocks.feed(chunk) if chunk else ():
-            self._take(event)
+            self._handle(event)
 
     def finish(self) -> None:
         """Write `toc.dat` once all files are on disk. Raises `Incomplete` for a cut archive."""
@@ -94,7 +94,7 @@ class DirectoryWriter:
         self._head.clear()
         return rest
 
-    def _take(self, event: BlockStarted | ObjectStarted | BlockData | BlockEnded) -> None:
+    def _handle(self, event: BlockStarted | ObjectStarted | BlockData | BlockEnded) -> None:
         match event:
             case BlockStarted(dump_id):
                 if dump_id not in self._entries:

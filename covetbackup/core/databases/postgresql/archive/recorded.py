@@ -42,8 +42,8 @@ def with_recorded_dependencies(
     more: dict[int, tuple[int, ...]] = {}
     found = (
         *_of_constraints(contents, settings),
-        *_of_rows(contents, settings),
-        *_of_defaults(contents),
+        *_extension_dependencies(contents, settings),
+        *_default_dependencies(contents),
     )
     for dump_id, need in found:
         more[dump_id] = (*more.get(dump_id, ()), need)
@@ -77,7 +77,9 @@ def _of_constraints(
             yield of[constraint], found[catalog, oid]
 
 
-def _of_rows(contents: TableOfContents, settings: Mapping[str, str]) -> Iterator[tuple[int, int]]:
+def _extension_dependencies(
+    contents: TableOfContents, settings: Mapping[str, str]
+) -> Iterator[tuple[int, int]]:
     recorded = json.loads(settings.get(RELATIONS, "{}"))
     extensions = _extensions(contents)
     for entry in contents.entries:
@@ -86,7 +88,7 @@ def _of_rows(contents: TableOfContents, settings: Mapping[str, str]) -> Iterator
             yield entry.dump_id, extensions[extension]
 
 
-def _of_defaults(contents: TableOfContents) -> Iterator[tuple[int, int]]:
+def _default_dependencies(contents: TableOfContents) -> Iterator[tuple[int, int]]:
     """Yield pairs of dump ids: a table and a sequence that a default of it names as a text.
 
     The server has no dependency for it either.

@@ -76,10 +76,10 @@ class PgDump:
                 if chunk and len(beginning) < next_try:
                     continue
                 next_try = 2 * len(beginning)
-                contents = _try(beginning)
+                contents = _read_if_complete(beginning)
                 if contents is not None:
                     return contents
-        contents = _try(beginning)
+        contents = _read_if_complete(beginning)
         if contents is None:
             raise Incomplete("pg_dump ended well, but what it wrote is no readable archive")
         return contents
@@ -89,7 +89,7 @@ class PgDump:
         return self.busy_error() if "LOCK TABLE" in error.message else error
 
 
-def _try(beginning: bytearray) -> TableOfContents | None:
+def _read_if_complete(beginning: bytearray) -> TableOfContents | None:
     try:
         contents = read_contents(bytes(beginning))
     except NeedsMore:

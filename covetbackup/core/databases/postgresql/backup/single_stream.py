@@ -49,9 +49,9 @@ class SingleStreamDump:
     def _source(self) -> Iterator[Iterator[bytes]]:
         check = listing_check(self._pg_restore, found=self._set_listing)
         with filtered(self._pg_dump.archive(), [check]) as chunks:
-            yield self._to_the_end(chunks)
+            yield self._until_end(chunks)
 
-    def _to_the_end(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    def _until_end(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield from chunks
         self._has_ended = True
 

@@ -158,7 +158,7 @@ def _ending_sessions(
 
     def work() -> None:
         while not done.is_set():
-            _end_once(connection, names, refusals)
+            _terminate_sessions(connection, names, refusals)
             done.wait(_PAUSE_SECONDS)
 
     thread = threading.Thread(target=work, name="covet-postgresql-end-sessions", daemon=True)
@@ -170,7 +170,9 @@ def _ending_sessions(
         thread.join()
 
 
-def _end_once(connection: Connection, names: Sequence[str], refusals: dict[str, str]) -> None:
+def _terminate_sessions(
+    connection: Connection, names: Sequence[str], refusals: dict[str, str]
+) -> None:
     # One at a time: a session that this role may not end must not save the others.
     try:
         found = connection.execute(_INSIDE, (list(names),)).fetchall()

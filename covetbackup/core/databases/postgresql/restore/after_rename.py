@@ -39,13 +39,14 @@ def create_deferred(
             reasons = [error.message]
         except psycopg.Error as error:
             reasons = [line_of(error)]
-    yield f"left out: {_listed(load)}, as {'; '.join(reasons)}; {_where(names)}"
+    why = "; ".join(reasons)
+    yield f"left out: {_deferred_names(load)}, as {why}; {_holding_schema_notes(names)}"
 
 
 def not_created(load: ParallelRestore) -> Iterator[str]:
     """Yield a note about deferred entries for a restore that was not renamed."""
     if load.deferred.extensions:
-        yield f"not tried, as it is created after the rename: {_listed(load)}"
+        yield f"not tried, as it is created after the rename: {_deferred_names(load)}"
 
 
 def why_not(connection: Connection, name: str, target: str) -> str:
@@ -58,12 +59,12 @@ def why_not(connection: Connection, name: str, target: str) -> str:
     return f"{name} can only be in database {home!r} of this server"
 
 
-def _listed(load: ParallelRestore) -> str:
+def _deferred_names(load: ParallelRestore) -> str:
     things = (each for each in load.deferred.entries if each.section is not Section.NONE)
     return ", ".join(describe(each) for each in things if each.kind not in OF_RELATIONS)
 
 
-def _where(names: list[str]) -> str:
+def _holding_schema_notes(names: list[str]) -> str:
     found = (EXTENSIONS[name] for name in names)
     return ", ".join(
         f"{each.content} lie in schema {each.holding_schema} of the restored database"

@@ -50,7 +50,7 @@ def answer_check(connection: Connection, settings: PostgresSettings) -> Check:
 def writable_check(connection: Connection) -> Check:
     """Check whether sessions of this role may write at all."""
     good = "Sessions there may write."
-    return _tried("Writable", good, lambda: check_server.refuse_read_only(connection))
+    return _check_of("Writable", good, lambda: check_server.refuse_read_only(connection))
 
 
 def compatibility_checks(connection: Connection, planned: PlannedRestore) -> Iterator[Check]:
@@ -69,21 +69,21 @@ def requirement_checks(connection: Connection, planned: PlannedRestore) -> Itera
     owner = settings.pop("owner", "")
     alone = Inventory(settings=settings)
     check_requirements = check_server.check_requirements
-    yield _tried(
+    yield _check_of(
         "Version",
         f"The backup is of PostgreSQL {settings.get('server_version', 'an unknown version')}.",
         lambda: check_requirements(connection, alone, _NO_OWNER),
     )
     if not planned.request.has_structure:
         return
-    yield _tried("Client programs", "", lambda: _tools(connection, settings))
+    yield _check_of("Client programs", "", lambda: _tools(connection, settings))
     yield _extensions(connection, replace(alone, extensions=planned.expected.extensions))
     yield from _schedulers(connection, planned)
     yield _roles(connection, planned, owner)
     yield _tablespaces(connection, alone)
 
 
-def _tried(title: str, good: str, act: Callable[[], str | None]) -> Check:
+def _check_of(title: str, good: str, act: Callable[[], str | None]) -> Check:
     """Return a passed check with what `act` returns, else `good`; failed if it raises."""
     try:
         return Check(Level.PASS, title, act() or good)
@@ -100,7 +100,7 @@ def _tools(connection: Connection, settings: dict[str, str]) -> str:
 
 def _extensions(connection: Connection, needed: Inventory) -> Check:
     good = _all_there(needed.extensions)
-    check = _tried(
+    check = _check_of(
         "Extensions", good, lambda: check_server.check_requirements(connection, needed, _NO_OWNER)
     )
     if check.level is not Level.PASS:
@@ -133,7 +133,7 @@ def _schedulers(connection: Connection, planned: PlannedRestore) -> Iterator[Che
 
 def _roles(connection: Connection, planned: PlannedRestore, owner: str) -> Check:
     owned = Inventory(roles=planned.expected.roles, settings={"owner": owner})
-    return _tried(
+    return _check_of(
         "Roles",
         _roles_text(connection, planned),
         lambda: check_server.check_requirements(connection, owned, planned.request),
@@ -179,8 +179,8 @@ def _locale(connection: Connection, settings: dict[str, str]) -> Check:
     if provider == "icu":
         return _icu(connection, settings.get("locale", ""))
     names = {settings.get("collation", ""), settings.get("ctype", "")}
-    known = {_plain(name) for (name,) in connection.execute(_LOCALES)}
-    missing = sorted(n for n in names if n not in _ANYWHERE and _plain(n) not in known)
+    known = {_normalized(name) for (name,) in connection.execute(_LOCALES)}
+    missing = sorted(n for n in names if n not in _ANYWHERE and _normalized(n) not in known)
     if not missing:
         detail = f"{', '.join(sorted(filter(None, names))) or 'That of the server'} ({provider})."
         return Check(Level.PASS, "Locale", detail)
@@ -195,7 +195,7 @@ UNION SELECT collcollate FROM pg_collation WHERE collprovider = 'c' AND collcoll
 """
 
 
-def _plain(locale: str) -> str:
+def _normalized(locale: str) -> str:
     # Systems write en_US.UTF-8 and en_US.utf8 and mean the same.
     return locale.lower().replace("-", "")
 

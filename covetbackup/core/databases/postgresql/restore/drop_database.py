@@ -43,9 +43,9 @@ def drop_database(
     except psycopg.Error as error:
         if connection.closed:
             raise
-        raise _left(connection, name, f": {line_of(error)}") from error
+        raise _not_dropped(connection, name, f": {line_of(error)}") from error
     waited = f" within {LIMIT_SECONDS} s: it waits for {_obstacles(connection, name)}"
-    raise _left(connection, name, waited)
+    raise _not_dropped(connection, name, waited)
 
 
 def _drop_subscriptions(
@@ -82,7 +82,7 @@ def _obstacles(connection: Connection, name: str) -> str:
     return found or "a background process of the server, such as an extension's worker"
 
 
-def _left(connection: Connection, name: str, why: str) -> DatabaseError:
+def _not_dropped(connection: Connection, name: str, why: str) -> DatabaseError:
     limit = connection.execute(
         "SELECT datconnlimit FROM pg_database WHERE datname = %s", (name,)
     ).fetchone()

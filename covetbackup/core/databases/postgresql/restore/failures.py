@@ -32,11 +32,11 @@ def after(contents: TableOfContents, failed: Entry) -> TableOfContents:
 
     It creates everything but grants first, then grants, then what may depend on these.
     """
-    turn, index = _turn(failed), contents.entries.index(failed)
+    pass_number, index = _pass_number(failed), contents.entries.index(failed)
     left = {
         entry.dump_id
         for number, entry in enumerate(contents.entries)
-        if (_turn(entry), number) > (turn, index)
+        if (_pass_number(entry), number) > (pass_number, index)
     }
     return contents.filter(lambda entry: entry.dump_id in left or entry.is_setting)
 
@@ -44,10 +44,10 @@ def after(contents: TableOfContents, failed: Entry) -> TableOfContents:
 def in_order(contents: TableOfContents) -> list[Entry]:
     """Return the entries of `contents` in the order in which one job creates them."""
     made = [entry for entry in contents.entries if not entry.is_setting]
-    return sorted(made, key=_turn)
+    return sorted(made, key=_pass_number)
 
 
-def _turn(entry: Entry) -> int:
+def _pass_number(entry: Entry) -> int:
     is_of_event_trigger = entry.tag.startswith(EVENT_TRIGGER) and entry.kind not in _ACL
     if entry.kind in _LAST or is_of_event_trigger:
         return 2

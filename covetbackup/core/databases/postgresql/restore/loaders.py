@@ -45,9 +45,9 @@ class PgRestore:
 
     def start(self, *arguments: str | ChildFile) -> Running:
         """Start it with more `arguments`, as a sink of what it reads."""
-        return self._run(
+        return self._tolerant(
             CommandSink(
-                [*self.argv, *self._fit(arguments)],
+                [*self.argv, *self._adapted(arguments)],
                 env=self.env,
                 secrets=self.secrets,
                 idle=self.idle,
@@ -56,9 +56,9 @@ class PgRestore:
 
     def start_verbose(self, *arguments: str | ChildFile) -> Running:
         """Start it so that its messages name each entry."""
-        return self._run(
+        return self._tolerant(
             CommandSink(
-                [*self.argv, "--verbose", *self._fit(arguments)],
+                [*self.argv, "--verbose", *self._adapted(arguments)],
                 env=self.env,
                 secrets=self.secrets,
                 idle=self.idle,
@@ -66,10 +66,10 @@ class PgRestore:
             )
         )
 
-    def _fit(self, arguments: Sequence[str | ChildFile]) -> Sequence[str | ChildFile]:
+    def _adapted(self, arguments: Sequence[str | ChildFile]) -> Sequence[str | ChildFile]:
         return tolerant_arguments(arguments) if self.continues_after_errors else arguments
 
-    def _run(self, running: CommandSink) -> Running:
+    def _tolerant(self, running: CommandSink) -> Running:
         return OlderServerSink(running) if self.continues_after_errors else running
 
     def script(self, *arguments: str | ChildFile) -> bytes:

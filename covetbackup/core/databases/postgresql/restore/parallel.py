@@ -352,17 +352,17 @@ def prepare_copy_session(connection: Connection, contents: TableOfContents) -> N
 
     Its encoding is not changed.
     """
-    _set(connection, contents, *_SETTINGS)
+    _run_settings(connection, contents, *_SETTINGS)
     for statement in _SESSION:
         connection.execute(statement)
 
 
 def set_dump_encoding(connection: Connection, contents: TableOfContents) -> None:
     """Set the client encoding to that of the dump."""
-    _set(connection, contents, _ENCODING)
+    _run_settings(connection, contents, _ENCODING)
 
 
-def _set(connection: Connection, contents: TableOfContents, *kinds: bytes) -> None:
+def _run_settings(connection: Connection, contents: TableOfContents, *kinds: bytes) -> None:
     for entry in contents.entries:
         if entry.kind in kinds:
             connection.execute(entry.definition)

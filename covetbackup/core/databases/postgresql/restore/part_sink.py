@@ -199,7 +199,7 @@ class PartSink:
     def write(self, chunk: bytes) -> None:
         with self._reported():
             for event in self._blocks.feed(chunk):
-                self._take(event)
+                self._handle(event)
 
     def commit(self) -> None:
         is_continued = bool(self._blocks.block)
@@ -216,7 +216,7 @@ class PartSink:
     def abort(self) -> None:
         self._loader.abort()
 
-    def _take(self, event: Event) -> None:
+    def _handle(self, event: Event) -> None:
         match event:
             case BlockStarted(dump_id):
                 if dump_id not in self._entries and not self._skips_others:

@@ -20,13 +20,13 @@ def rename_schemas(connection: Connection, schemas_as: Sequence[tuple[str, str]]
     """
     for old, new in schemas_as:
         if connection.execute(_HAS_EXTENSION, (old,)).fetchone():
-            _move(connection, old, new)
+            _move_objects(connection, old, new)
         else:
             statement = sql.SQL("ALTER SCHEMA {} RENAME TO {}")
             connection.execute(statement.format(sql.Identifier(old), sql.Identifier(new)))
 
 
-def _move(connection: Connection, old: str, new: str) -> None:
+def _move_objects(connection: Connection, old: str, new: str) -> None:
     _create_like(connection, old, new)
     for kind, identity in connection.execute(_OBJECTS, (old,)).fetchall():
         # Both are texts of the server, quoted where they must be.

@@ -58,13 +58,13 @@ def check_existing_database(
     planned = with_selection_requirements(planned)
     try:
         name = planned.request.database
-        with database_connection(settings, password) as connection, _limited(connection, name):
+        with database_connection(settings, password) as connection, _time_limits(connection, name):
             return [
                 answer_check(connection, settings),
                 Check(Level.PASS, "Database", f"{name} exists."),
                 writable_check(connection),
                 *requirement_checks(connection, planned),
-                *_fitness(connection, planned),
+                *_compatibility(connection, planned),
                 *disk_space(connection, planned),
             ]
     except CovetError as error:
@@ -72,7 +72,7 @@ def check_existing_database(
 
 
 @contextmanager
-def _limited(connection: Connection, name: str) -> Iterator[None]:
+def _time_limits(connection: Connection, name: str) -> Iterator[None]:
     """Raise `ServerBusy` for a statement in the context that takes too long."""
     for limit, seconds in _LIMITS.items():
         connection.execute(f"SET {limit} = '{seconds}s'")
@@ -90,13 +90,13 @@ def _limited(connection: Connection, name: str) -> Iterator[None]:
         ) from error
 
 
-def _fitness(connection: Connection, planned: PlannedRestore) -> Iterator[Check]:
+def _compatibility(connection: Connection, planned: PlannedRestore) -> Iterator[Check]:
     if planned.resolved is None:
         detail = "The selection could not be read from the backup."
         yield Check(Level.UNKNOWN, "Tables", detail, "See the checks of the backup.")
     elif planned.request.has_structure:
         yield _names(connection, planned.resolved)
-        yield _rights(connection, planned.resolved, planned)
+        yield _privileges(connection, planned.resolved, planned)
         yield from superuser_only(connection, planned)
     else:
         yield from _rows(connection, planned.resolved)
@@ -111,7 +111,9 @@ def _names(connection: Connection, resolved: ResolvedSelection) -> Check:
     return Check(Level.PASS, "Names", "None of the selected names exists yet.")
 
 
-def _rights(connection: Connection, resolved: ResolvedSelection, planned: PlannedRestore) -> Check:
+def _privileges(
+    connection: Connection, resolved: ResolvedSelection, planned: PlannedRestore
+) -> Check:
     """Check the privileges to create objects and schemas, and to rename existing schemas."""
     part = replace(resolved, configuration=frozenset()).restrict(planned.expected)
     schemas = sorted({one.schema for one in part.tables} | {one.schema for one in part.sequences})

@@ -80,11 +80,11 @@ class DeferredForeignKeys:
         for key in self._keys:
             if not key.is_deferrable:
                 self._alter(key, "DEFERRABLE INITIALLY DEFERRED")
-        self._set("DEFERRED")
+        self._set_constraints("DEFERRED")
 
     def check(self) -> None:
         """Have the server check all keys now, and make them as they were."""
-        self._set("IMMEDIATE")
+        self._set_constraints("IMMEDIATE")
         non_deferrable = [key for key in self._keys if not key.is_deferrable]
         if non_deferrable:
             # No table can be altered that has deferred checks pending, of whatever constraint.
@@ -97,7 +97,7 @@ class DeferredForeignKeys:
         table = sql.Identifier(key.schema, key.table)
         self._connection.execute(statement.format(table, sql.Identifier(key.name)))
 
-    def _set(self, when: str) -> None:
+    def _set_constraints(self, when: str) -> None:
         if self._keys:
             # Keys of the same name in the schema are deferred as well, which does no harm.
             names = sql.SQL(", ").join(sql.Identifier(key.schema, key.name) for key in self._keys)

@@ -187,13 +187,13 @@ class TableLoad:
         notes: list[str] = []
         restored = RestoredInventory(expected, loaded, notes.append)
         found: Inventory = self._run_interruptible(
-            partial(restored.named, self._connection, _never)
+            partial(restored.named, self._connection, _do_not_stop)
         )
         if text := unverified(expected, found):
             notes.append(text)
         labels = [one.label for one in expected.tables]
         analyze = partial(analyze_tables, labels=labels, note=notes.append)
-        self._run_interruptible(partial(analyze, self._connection, _never))
+        self._run_interruptible(partial(analyze, self._connection, _do_not_stop))
         for note in notes:
             self._progress.note(note)
         return found
@@ -203,6 +203,6 @@ class TableLoad:
         self._statements.run(contents, self._names.text)
 
 
-def _never() -> bool:
+def _do_not_stop() -> bool:
     # The statements are ended by cancelling them.
     return False
