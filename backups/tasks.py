@@ -188,11 +188,12 @@ def run_delete(work: Work) -> None:
         raise
     for copy in backup.copies.select_related("repository"):
         work.progress.phase(f"removing the copy in {copy.repository}")
-        _remove_copy(backup, copy)
+        remove_copy(backup, copy)
     records.record_removed(backup)
 
 
-def _remove_copy(backup: Backup, copy: BackupCopy) -> None:
+def remove_copy(backup: Backup, copy: BackupCopy) -> None:
+    """Remove the objects of one copy."""
     was_stored = copy.stored_at is not None
     copy.state = CopyState.REMOVING
     copy.save(update_fields=["state"])

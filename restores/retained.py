@@ -81,7 +81,9 @@ def _request_due(kept: RetainedDatabase) -> None:
     with transaction.atomic():
         # Together: of many workers one finds it kept, and one that dies here changed nothing.
         if _begin(kept):
-            _enqueue("drop_kept", kept, None, title=f"Delete {kept}, retention ended", is_due=True)
+            enqueue_job(
+                "drop_kept", kept, None, title=f"Delete {kept}, retention ended", is_due=True
+            )
             details = {"name": kept.name, "because": "its time is over"}
             record(actor_of(None, "worker"), "kept.drop.request", **_about(kept, details))
 
@@ -102,7 +104,7 @@ def _request(
     with transaction.atomic():
         if not _begin(kept):
             raise Conflict(f"{kept} is {kept.get_state_display().lower()}", "see its restore")
-        job = _enqueue(kind, kept, user, title=title)
+        job = enqueue_job(kind, kept, user, title=title)
         record(by, action, **_about(kept, {"name": kept.name}))
     return job
 
@@ -122,9 +124,10 @@ def _begin(kept: RetainedDatabase) -> bool:
     return begun
 
 
-def _enqueue(
+def enqueue_job(
     kind: str, kept: RetainedDatabase, user: User | None, *, title: str, is_due: bool = False
 ) -> Job:
+    """Enqueue a job that drops or reverts a retained database."""
     server, name = kept.restore.target_server, kept.restore.request.database
     job = enqueue(
         kind,

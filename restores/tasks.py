@@ -100,7 +100,7 @@ def run_restore(work: Work) -> None:
             _write(restore, {})  # the server refused what was announced, so it did not happen
         raise
     _record_success(restore, result, seconds=time.monotonic() - began)
-    _tell_catalog(work, restore)
+    update_catalog(work, restore)
 
 
 def job_ended(job: Job) -> None:
@@ -149,7 +149,7 @@ def _was_finished_before(work: Work, restore: Restore) -> bool:
     if not was_committed(restore, summary.retained_as):
         return False
     work.progress.note("the attempt before this one had finished")
-    _record_done(restore, summary)
+    record_done(restore, summary)
     return True
 
 
@@ -201,10 +201,11 @@ def _record_success(restore: Restore, result: RestoreResult, *, seconds: float) 
         problems=list(result.problems),
         retained_as=result.retained_as,
     )
-    _record_done(restore, summary)
+    record_done(restore, summary)
 
 
-def _record_done(restore: Restore, summary: Summary) -> None:
+def record_done(restore: Restore, summary: Summary) -> None:
+    """Record the result of a restore after its commit."""
     identities = _identities(restore, summary.retained_as)
     with_patience(lambda: _write_done(restore, summary, identities))
 
@@ -236,7 +237,7 @@ def _identities(restore: Restore, retained_as: str) -> tuple[str, str]:
     return retained, successor
 
 
-def _tell_catalog(work: Work, restore: Restore) -> None:
+def update_catalog(work: Work, restore: Restore) -> None:
     """Have the new database listed among the others; that it is not would be no failure."""
     server = restore.target_server
     try:

@@ -17,16 +17,16 @@ def be_impatient() -> None:
     limits = {"idle": 2, "interval": 1, "count": 2}
     here = {f"keepalives_{name}": value for name, value in limits.items()}
     there = {f"tcp_{name}": value for name, value in here.items()}
-    postgresql._KEEPALIVES |= {**here, "tcp_user_timeout": 4000}
-    postgresql._SERVER_KEEPALIVES |= there
-    mysql._PATIENCE = (
+    postgresql.KEEPALIVES |= {**here, "tcp_user_timeout": 4000}
+    postgresql.SERVER_KEEPALIVES |= there
+    mysql.KEEPALIVE_OPTIONS = (
         (socket.TCP_KEEPIDLE, 2),
         (socket.TCP_KEEPINTVL, 1),
         (socket.TCP_KEEPCNT, 2),
         (socket.TCP_USER_TIMEOUT, 4000),
     )
     keepalive.ASK_SECONDS, keepalive.SILENCE_SECONDS = 1, 6
-    postgresql._CONNECT_SECONDS = mysql._CONNECT_SECONDS = 4
+    postgresql.CONNECT_SECONDS = mysql.CONNECT_SECONDS = 4
     registry.Retry = partial(registry.Retry, attempts=2)
     registry.S3Settings = partial(registry.S3Settings, connect_seconds=2, stall_seconds=3)
 

@@ -108,6 +108,6 @@ def test_every_page_names_its_zone_and_how_far_it_is_from_utc(zone: str, pattern
 
 
 def test_every_state_has_a_picture_a_word_and_no_colour_alone() -> None:
-    for state in [*ui._BADGES, "something new"]:
+    for state in [*ui.BADGES, "something new"]:
         badge = ui.status_badge(state)
         assert "<use href=" in badge and re.search(r"</svg> \w[\w ]+</span>", badge), badge

@@ -26,7 +26,7 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _PARTS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 _AGO = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 
-_BADGES = {
+BADGES = {
     "queued": ("queued", "Queued", ""),
     "running": ("running", "Running", "running"),
     "succeeded": ("ok", "Succeeded", "ok"),
@@ -97,7 +97,7 @@ def shell_command(*words: object) -> str:
 @register.simple_tag
 def status_badge(state: str) -> SafeString:
     """Return a state as icon, word and colour: never by colour alone."""
-    picture, word, tone = _BADGES.get(str(state), ("unknown", str(state).capitalize(), ""))
+    picture, word, tone = BADGES.get(str(state), ("unknown", str(state).capitalize(), ""))
     return format_html(
         '<span class="badge{}">{} {}</span>', f" badge--{tone}" if tone else "", icon(picture), word
     )

@@ -55,7 +55,7 @@ def encode(manifest: Manifest, *, dek: Dek | None, signer: Signer | None) -> byt
         document["mac"] = base64.b64encode(mac).decode()
     if signer is not None:
         document["signature"] = base64.b64encode(signer.sign(proven, Purpose.MANIFEST)).decode()
-    data = canonical.dump({**document, "digest": _digest(document)})
+    data = canonical.dump({**document, "digest": document_digest(document)})
     if len(data) > SIZE_LIMIT:
         raise ManifestInvalid(f"the manifest of {manifest.label} would be {len(data)} bytes long")
     return data
@@ -110,12 +110,13 @@ def _document(data: bytes, what: str) -> tuple[dict[str, Any], dict[str, Any]]:
     except ManifestInvalid as error:
         raise ManifestInvalid(f"{what} is damaged: {error}") from error
     body = {name: value for name, value in document.items() if name not in _PROOFS}
-    if canonical.dump(document) != data or document.get("digest") != _digest(document):
+    if canonical.dump(document) != data or document.get("digest") != document_digest(document):
         raise ManifestInvalid(f"{what} is damaged: it does not match its own digest")
     return document, body
 
 
-def _digest(document: dict[str, Any]) -> str:
+def document_digest(document: dict[str, Any]) -> str:
+    """Return the digest that a manifest's document holds of all its other fields."""
     covered = {name: value for name, value in document.items() if name != "digest"}
     return hashlib.sha256(canonical.dump(covered)).hexdigest()
 

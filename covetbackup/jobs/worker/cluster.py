@@ -66,15 +66,15 @@ class Worker:
 
     def __init__(self) -> None:
         self._here = WorkerContext(settings.QUEUE)
-        self._ticker = Ticker(self._here.place)
+        self.ticker = Ticker(self._here.place)
         self._hangs = hangs.HangDetector()
         self._settling = threading.Thread()
         self._signal: int | None = None
         self._status: int | None = None
-        self._closed = ""
+        self.refusal = ""
         self._chores = [
             Chore(self._look_for_the_dead, GONE_SECONDS),
-            Chore(self._tick, settings.JOB_SECONDS["tick"]),
+            Chore(self.tick, settings.JOB_SECONDS["tick"]),
             Chore(self._look_for_a_hang, HANG_SECONDS),
             Chore(_purge, HOUR),
         ]
@@ -136,10 +136,10 @@ class Worker:
             heartbeat_at=Now(),
         )
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
         _tried(self._look_at_the_gate)
         # Jobs that a copied catalog calls dead may live: nothing is reaped, asked for or swept.
-        is_well = not self._closed and self._ticker.tick()
+        is_well = not self.refusal and self.ticker.tick()
         try:
             self._beat(is_well)
         except Error as error:
@@ -147,15 +147,15 @@ class Worker:
             connection.close()
 
     def _look_at_the_gate(self) -> None:
-        before, self._closed = self._closed, gate.refusal()
-        if self._closed != before:
-            log.critical("queue %s: %s", self._here.queue, self._closed or "jobs start again")
+        before, self.refusal = self.refusal, gate.refusal()
+        if self.refusal != before:
+            log.critical("queue %s: %s", self._here.queue, self.refusal or "jobs start again")
 
     def _beat(self, is_well: bool) -> None:
         ticked = {"ticked_at": Now()} if is_well else {}
         node = Node.objects.filter(pk=self._here.instance)
         node.update(heartbeat_at=Now(), **ticked)
-        if self._closed:
+        if self.refusal:
             return
         due = Job.objects.filter(hook_due_at__lte=Now())
         if not self._settling.is_alive() and due.exists():
@@ -165,8 +165,8 @@ class Worker:
 
     def _look_for_the_dead(self) -> None:
         reaper.reap_children({self._cluster.sentinel.pid})
-        if not self._closed:
-            self._ticker.reap_here()
+        if not self.refusal:
+            self.ticker.reap_here()
 
     def _look_for_a_hang(self) -> None:
         if self._hangs.is_hung(self._cluster.sentinel.pid):

@@ -88,7 +88,7 @@ class Supervision:
         self._here = here
         self._buffer = ProgressBuffer()
         self._end: dict[str, Any] | None = None
-        self._stop: Stop | None = None
+        self.stop_reason: Stop | None = None
         self._kill_at = float("inf")
         self._look_at = 0.0
         self._beat_at = time.monotonic()
@@ -111,7 +111,7 @@ class Supervision:
             log.exception("the supervision of job %s failed", self._claim.job_id)
         finally:
             status = self._reap()
-        self._conclude(status)
+        self.finalize(status)
 
     def _goes_on(self) -> bool:
         return self._channel.is_open and self._end is None and time.monotonic() < self._kill_at
@@ -155,8 +155,8 @@ class Supervision:
         self._channel.send(ping=True)
 
     def _ask_to_stop(self, why: Stop, seconds: float) -> None:
-        if self._stop is None:
-            self._stop = why
+        if self.stop_reason is None:
+            self.stop_reason = why
             self._channel.send(cancel=True)
         self._kill_at = min(self._kill_at, time.monotonic() + seconds)
 
@@ -176,8 +176,9 @@ class Supervision:
         self._channel.close()
         return os.waitstatus_to_exitcode(os.waitpid(self._runner, 0)[1])
 
-    def _conclude(self, status: int) -> None:
-        claim, end, stop = self._claim, self._end or {}, self._stop
+    def finalize(self, status: int) -> None:
+        """Write how the attempt ended, given the exit status of its runner."""
+        claim, end, stop = self._claim, self._end or {}, self.stop_reason
         log.info("job ended job=%s end=%s stop=%s", claim.job_id, end.get("end"), stop)
         if stop == Stop.LOST:
             # No effect if another has the job; after an outage it saves waiting for the lease.

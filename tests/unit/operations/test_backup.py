@@ -52,11 +52,11 @@ class FullDisk(MemoryStorage):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self._name = name
+        self.name = name
 
     def create(self, name: str) -> Sink:
         sink = super().create(name)
-        return _Failing(sink) if self._name in name else sink
+        return _Failing(sink) if self.name in name else sink
 
 
 class _Failing:
@@ -139,10 +139,10 @@ class RaisesAtCreate(MemoryStorage):
 
     def __init__(self, name: str, error: BaseException) -> None:
         super().__init__()
-        self._name, self._error = name, error
+        self.name, self._error = name, error
 
     def create(self, name: str) -> Sink:
-        if self._name in name:
+        if self.name in name:
             raise self._error
         return super().create(name)
 

@@ -43,7 +43,7 @@ def changed(document: Any, place: tuple[Any, ...], value: Any) -> bytes:
         parent = parent[name]
     parent[place[-1]] = value
     other.pop("digest", None)
-    return canonical.dump({**other, "digest": manifest_json._digest(other)})
+    return canonical.dump({**other, "digest": manifest_json.document_digest(other)})
 
 
 def test_no_value_in_any_place_of_a_manifest_is_more_than_a_finding() -> None:

@@ -285,7 +285,7 @@ def test_a_copy_that_was_cut_off_is_finished_by_the_next_run(keyring: Keyring) -
         copy_backup(home, label, away, progress=Silent())
     assert list(away.backups()) == []
     assert isinstance(away.storage, FullDisk)
-    away.storage._name = "no more"
+    away.storage.name = "no more"
 
     copy_backup(home, label, away, progress=Silent())
 

@@ -117,12 +117,12 @@ def test_in_quarantine_no_job_is_asked_for_started_reaped_or_ticked(
     place = dispatch.queue_position(job)
     assert place is not None and "quarantine" in place.blocked_by
     worker, ticks = Worker(), []
-    monkeypatch.setattr(worker._ticker, "tick", lambda: bool(ticks.append("tick")) or True)
-    monkeypatch.setattr(worker._ticker, "reap_here", lambda: bool(ticks.append("reap")) or True)
-    worker._tick()
-    assert worker._closed == quarantine.REASON and ticks == []
+    monkeypatch.setattr(worker.ticker, "tick", lambda: bool(ticks.append("tick")) or True)
+    monkeypatch.setattr(worker.ticker, "reap_here", lambda: bool(ticks.append("reap")) or True)
+    worker.tick()
+    assert worker.refusal == quarantine.REASON and ticks == []
     quarantine.end(actor(None))
-    worker._tick()
+    worker.tick()
     assert ticks == ["tick"]
     assert queue.claim(job.pk, node, 1) is not None
 

@@ -124,11 +124,11 @@ def backup(archive: Cluster) -> int:
         ("verify", "backups.state.record_verified"),
         ("copy", CONFIRM),
         ("copy", "backups.copy_tasks.record_copied"),
-        ("delete", "backups.tasks._remove_copy"),
+        ("delete", "backups.tasks.remove_copy"),
         ("delete", "backups.state.record_removed"),
         ("restore", CONFIRM),
-        ("restore", "restores.tasks._record_done"),
-        ("restore", "restores.tasks._tell_catalog"),
+        ("restore", "restores.tasks.record_done"),
+        ("restore", "restores.tasks.update_catalog"),
     ],
 )
 def test_other_work_outlives_a_restart_of_the_catalog_too(

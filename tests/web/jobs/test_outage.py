@@ -73,13 +73,13 @@ def test_a_job_whose_worker_lost_the_catalog_goes_back_without_costing_its_attem
     claim = queue.claim(job.pk, node, 1)
     assert claim is not None
     lost = supervisor.Supervision(claim, WorkerContext("jobs"))
-    lost._stop = supervisor.Stop.LOST
-    lost._conclude(-9)
+    lost.stop_reason = supervisor.Stop.LOST
+    lost.finalize(-9)
     job.refresh_from_db()
     assert (job.state, job.attempt, job.error_code) == ("queued", 0, "CatalogUnavailable")
     place = dispatch.queue_position(job)
     assert place is not None and place.is_retry
-    lost._conclude(-9)  # another has the job, or will
+    lost.finalize(-9)  # another has the job, or will
     assert JobAttempt.objects.filter(job=job).count() == 1
 
 

@@ -279,7 +279,7 @@ def test_one_that_cannot_be_asked_to_go_keeps_no_other_from_going(
 ) -> None:
     now = timezone.now()
     younger, oldest = replaced(backup, retention_days=2), replaced(backup, retention_days=1)
-    enqueue, asked_for = retained._enqueue, []
+    enqueue, asked_for = retained.enqueue_job, []
 
     def failing(kind: str, kept: RetainedDatabase, *args: Any, **options: Any) -> Job:
         asked_for.append(kept)
@@ -287,7 +287,7 @@ def test_one_that_cannot_be_asked_to_go_keeps_no_other_from_going(
             raise ValueError("a row that is not right")
         return enqueue(kind, kept, *args, **options)
 
-    monkeypatch.setattr(retained, "_enqueue", failing)
+    monkeypatch.setattr(retained, "enqueue_job", failing)
     drop_due(now + timedelta(days=3))
     assert asked_for == [oldest, younger]
     assert "a row that is not right" in caplog.text

@@ -27,7 +27,7 @@ from tests.support.mariadb_backup import (
 from tests.support.mariadb_server import mariadb, run_product
 from tests.support.other_suites import MARIADB_11, Unobtainable, unpacked
 
-_UNTIL_NOW = tuple(option for option in dump._ALWAYS if "autocommit" not in option)
+_UNTIL_NOW = tuple(option for option in dump.ALWAYS if "autocommit" not in option)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # the first run fetches packages
 
 
@@ -68,7 +68,7 @@ def test_a_float_comes_back_bit_for_bit(newer: MysqlServer, programs: Path) -> N
     assert checksums(newer, copy) == checksums(newer, database)
 
 
-@pytest.mark.parametrize("options", [dump._ALWAYS, _UNTIL_NOW], ids=["now", "until now"])
+@pytest.mark.parametrize("options", [dump.ALWAYS, _UNTIL_NOW], ids=["now", "until now"])
 def test_a_split_table_and_its_rows_alone_come_back(
     newer: MysqlServer, programs: Path, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,7 @@ END_MARK = b"-- Dump completed"
 _LAST_LINES = 200  # bytes; the mark may be followed by a date
 
 # Options in an administrator's own files are not read, so all that matter are given here.
-_ALWAYS = (
+ALWAYS = (
     "--single-transaction",
     "--quick",
     "--hex-blob",
@@ -87,7 +87,7 @@ class DumpProgram:
         )
         own = () if self.clients.version.is_mariadb else _NOT_IN_MARIADB
         return CommandSource(
-            [self.clients.dump, file, *_ALWAYS, *own, *options, "--", *names],
+            [self.clients.dump, file, *ALWAYS, *own, *options, "--", *names],
             secrets=[] if self.password is None else [self.password],
             name="dump program",
         )

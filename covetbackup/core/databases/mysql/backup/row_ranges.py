@@ -16,12 +16,12 @@ from covetbackup.core.databases.mysql.server.connection import Connection, quote
 SPLIT_BYTES = 64 << 20
 """A smaller table is dumped in two seconds, and each further stream is a program and a session."""
 
-_STEPS = 12
+STEPS = 12
 """A step is this fraction of the rows as the server estimates them. InnoDB estimates twice of what
 there is, and never more than half of a table: so only small ranges can be compared, and there are
 about 24 steps, which took 200 estimates of 0.2 ms each."""
 
-_MOST_STEPS = 4 * _STEPS
+_MOST_STEPS = 4 * STEPS
 """Estimates that are far too high would have a step for each value of the key."""
 
 _TOLERANCE = 1.25  # a step may be so much longer than it should be
@@ -103,7 +103,7 @@ def _ranges(
             connection, f"SELECT * FROM {place} WHERE {key} >= {low} AND {key} < {high}"
         )
 
-    steps = list(_steps(rows_in, int(least), int(most), max(1, table.estimate // _STEPS)))
+    steps = list(split_points(rows_in, int(least), int(most), max(1, table.estimate // STEPS)))
     count = len(steps) + 1
     chosen = {count * number // pieces for number in range(1, pieces)} - {0}
     bounds = [steps[number - 1] for number in sorted(chosen)]
@@ -111,9 +111,11 @@ def _ranges(
     return [RowRange((table,), size, where) for where in conditions(key, bounds)] if bounds else []
 
 
-def _steps(rows_in: Callable[[int, int], int], least: int, most: int, wanted: int) -> Iterator[int]:
+def split_points(
+    rows_in: Callable[[int, int], int], least: int, most: int, wanted: int
+) -> Iterator[int]:
     """Yield values in ascending order with about `wanted` rows between each two of them."""
-    begin, width = least, (most - least) // _STEPS
+    begin, width = least, (most - least) // STEPS
     for _ in range(_MOST_STEPS):
         if begin >= most or rows_in(begin, most + 1) <= wanted:
             return

@@ -26,7 +26,7 @@ from covetbackup.core.stream.secret import Secret
 
 Row = tuple[Any, ...]
 
-_CONNECT_SECONDS = 10
+CONNECT_SECONDS = 10
 # A dead peer is noticed after 30 + 3 x 10 s instead of the kernel's two hours, and after 60 s while
 # something sent is on its way to it: then the kernel counts no keepalives.
 _KEEPALIVE = (
@@ -166,8 +166,8 @@ def _driver(settings: MysqlSettings, password: Secret | None) -> pymysql.Connect
         local_infile=False,  # else a hostile server could ask for any file of this machine
         max_allowed_packet=_PACKET_BYTES,
         # Until the login is over: what listens there may never answer.
-        read_timeout=_CONNECT_SECONDS,
-        write_timeout=_CONNECT_SECONDS,
+        read_timeout=CONNECT_SECONDS,
+        write_timeout=CONNECT_SECONDS,
         defer_connect=True,
         ssl_disabled=settings.sslmode == "disable" or bool(settings.socket),
         ssl=_tls(settings),
@@ -200,7 +200,7 @@ def _socket(settings: MysqlSettings) -> socket.socket:
     if settings.socket:
         return _socket_file(settings.socket)
     target = (settings.address or settings.host, settings.port)
-    created = socket.create_connection(target, _CONNECT_SECONDS)
+    created = socket.create_connection(target, CONNECT_SECONDS)
     created.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in _KEEPALIVE:
         created.setsockopt(socket.IPPROTO_TCP, option, value)
@@ -210,7 +210,7 @@ def _socket(settings: MysqlSettings) -> socket.socket:
 def _socket_file(path: str) -> socket.socket:
     created = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        created.settimeout(_CONNECT_SECONDS)  # a server that accepts none has a full queue
+        created.settimeout(CONNECT_SECONDS)  # a server that accepts none has a full queue
         created.connect(path)
     except BaseException:
         created.close()

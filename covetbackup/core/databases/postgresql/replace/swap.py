@@ -122,8 +122,8 @@ def swap(
             for statement in statements:
                 connection.execute(statement)
             with _ending_sessions(second, [target, incoming], refusals):
-                _rename(connection, target, retained_as)
-                _rename(connection, incoming, target)
+                rename_database(connection, target, retained_as)
+                rename_database(connection, incoming, target)
     except errors.ObjectInUse as error:
         left = "; ".join(refusals.values()) or line_of(error)
         raise DatabaseError(
@@ -141,7 +141,8 @@ def swap(
         raise DatabaseError(f"database {target!r} was not replaced: {line_of(error)}") from error
 
 
-def _rename(connection: Connection, name: str, new: str) -> None:
+def rename_database(connection: Connection, name: str, new: str) -> None:
+    """Rename database `name` to `new`."""
     statement = sql.SQL("ALTER DATABASE {} RENAME TO {}")
     connection.execute(statement.format(sql.Identifier(name), sql.Identifier(new)))
 

@@ -24,11 +24,11 @@ from covetbackup.core.stream.secret import Secret, SecretFile
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 OLDEST_MAJOR = 13  # the oldest server whose catalogs the queries here were run against
-_CONNECT_SECONDS = 10
+CONNECT_SECONDS = 10
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 # A dead peer is noticed after 30 + 3 x 10 s instead of the kernel's two hours, and after 60 s while
 # something sent is on its way to it: then the kernel counts no keepalives. But see `liveness`.
-_KEEPALIVES: dict[str, Any] = {
+KEEPALIVES: dict[str, Any] = {
     "keepalives": 1,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -45,7 +45,7 @@ _TIMEOUTS = {
 # The server's side of the same: else it keeps the session, its locks and its snapshot for two
 # hours, and what a restore left there looks alive for as long. Without effect on a socket file. No
 # limit for what it sends: it would end a backup whose storage pauses for longer.
-_SERVER_KEEPALIVES = {
+SERVER_KEEPALIVES = {
     "tcp_keepalives_idle": 30,
     "tcp_keepalives_interval": 10,
     "tcp_keepalives_count": 3,
@@ -121,10 +121,10 @@ def _open(settings: PostgresSettings, password: Secret | None, application: str)
             sslrootcert=settings.sslrootcert or None,
             application_name=application,
             client_encoding="UTF8",
-            connect_timeout=_CONNECT_SECONDS,
+            connect_timeout=CONNECT_SECONDS,
             autocommit=True,
             prepare_threshold=None,  # a pooler in between may lose prepared statements
-            **_KEEPALIVES,
+            **KEEPALIVES,
         )
     except psycopg.Error as error:
         raise _unavailable(settings, error) from error
@@ -170,7 +170,7 @@ SELECT count(convert_from(textsend(name), 'UTF8')) FROM (
 
 def _session_settings(major: int) -> dict[str, int]:
     limits = {name: 0 for name, since in _TIMEOUTS.items() if major >= since}
-    return {**limits, **_SERVER_KEEPALIVES}
+    return {**limits, **SERVER_KEEPALIVES}
 
 
 @contextmanager
@@ -213,7 +213,7 @@ def line_of(error: psycopg.Error) -> str:
 
 def conninfo(database: str) -> str:
     """Return the value of `--dbname=` that means exactly `database`, whatever it looks like."""
-    return make_conninfo("", dbname=database, **_KEEPALIVES)
+    return make_conninfo("", dbname=database, **KEEPALIVES)
 
 
 def conninfo_without_send_timeout(database: str) -> str:
@@ -221,12 +221,12 @@ def conninfo_without_send_timeout(database: str) -> str:
 
     See `liveness`.
     """
-    return make_conninfo("", dbname=database, **{**_KEEPALIVES, "tcp_user_timeout": 0})
+    return make_conninfo("", dbname=database, **{**KEEPALIVES, "tcp_user_timeout": 0})
 
 
 def send_timeout_ms() -> int:
     """Return how many milliseconds sent data may stay unacknowledged before the kernel gives up."""
-    return int(_KEEPALIVES["tcp_user_timeout"])
+    return int(KEEPALIVES["tcp_user_timeout"])
 
 
 def tool_environment(
@@ -242,7 +242,7 @@ def tool_environment(
         "PGPORT": str(settings.port),
         "PGUSER": settings.user,
         "PGSSLMODE": settings.sslmode,
-        "PGCONNECT_TIMEOUT": str(_CONNECT_SECONDS),
+        "PGCONNECT_TIMEOUT": str(CONNECT_SECONDS),
         "PGAPPNAME": application,
         "PGOPTIONS": " ".join(options),
     }

@@ -95,8 +95,8 @@ def swap(target: Path, incoming: Path, retained_as: Path) -> None:
     `TargetNotEmpty`, `DatabaseError`.
     """
     with (
-        _exclusive_lock(target) as status,
-        _exclusive_lock(incoming),
+        exclusive_lock(target) as status,
+        exclusive_lock(incoming),
         _lock_folder(target.parent),
     ):
         _copy_ownership(incoming, status)
@@ -160,14 +160,14 @@ def find_by_identity(folder: Path, identity: str) -> str | None:
 
 def drop_retained(path: Path) -> None:
     """Remove a retained database that is not in use. Raises `ServerBusy`, `DatabaseError`."""
-    with _exclusive_lock(path):
+    with exclusive_lock(path):
         _remove_sidecars(path)
         path.unlink()
         disk.sync_folder(path.parent)
 
 
 @contextmanager
-def _exclusive_lock(path: Path) -> Iterator[os.stat_result]:
+def exclusive_lock(path: Path) -> Iterator[os.stat_result]:
     """Hold SQLite's exclusive lock on a database; its file then holds all that was committed.
 
     The lock is refused while another program holds one: in WAL mode every program that has the

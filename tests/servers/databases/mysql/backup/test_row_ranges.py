@@ -95,9 +95,9 @@ def test_estimates_far_too_high_end_the_search_soon() -> None:
         looks.append(low)
         return 1_000_000
 
-    steps = list(row_ranges._steps(rows_in, 0, 1 << 62, 10))
+    steps = list(row_ranges.split_points(rows_in, 0, 1 << 62, 10))
     assert steps == sorted(set(steps))
-    assert len(steps) == 4 * row_ranges._STEPS
+    assert len(steps) == 4 * row_ranges.STEPS
 
 
 @pytest.mark.parametrize(

@@ -294,7 +294,7 @@ from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.progress import Silent
 from covetbackup.core.stream.secret import Secret
 url, dump, moment = sys.argv[1:]
-renamed, swapped = swap._rename, swap.swap
+renamed, swapped = swap.rename_database, swap.swap
 def rename_and_die(connection, name, new):
     renamed(connection, name, new)
     if new == parse_url(url).database:
@@ -303,7 +303,7 @@ def swap_and_die(*a, **k):
     swapped(*a, **k)
     os.kill(os.getpid(), 9)
 if moment == "before":
-    swap._rename = rename_and_die
+    swap.rename_database = rename_and_die
 else:
     swap.swap = swap_and_die
 engine = PostgresEngine(parse_url(url), Secret(os.environ["DATABASE_SECRET"]))

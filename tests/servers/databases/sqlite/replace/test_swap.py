@@ -161,7 +161,7 @@ def test_a_log_begun_by_the_next_program_is_not_removed(
     target: Path, image: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the old file, which had a log of that name, is still open here."""
-    really_alone = swap._exclusive_lock
+    really_alone = swap.exclusive_lock
 
     @contextmanager
     def alone_in(path: Path) -> Iterator[os.stat_result]:
@@ -170,7 +170,7 @@ def test_a_log_begun_by_the_next_program_is_not_removed(
             if path == target:
                 write_and_die(target)
 
-    monkeypatch.setattr(swap, "_exclusive_lock", alone_in)
+    monkeypatch.setattr(swap, "exclusive_lock", alone_in)
     with replacing(target, image) as session:
         session.commit()
     assert who(target) == ["new", "next"]

@@ -16,7 +16,7 @@ from covetbackup.core.errors import DatabaseUnavailable
 
 
 def test_what_listens_and_never_speaks_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "_CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.2)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     settings = MysqlSettings("127.0.0.1", "me", "shop", port, sslmode="disable")
@@ -27,7 +27,7 @@ def test_what_listens_and_never_speaks_is_not_waited_for(monkeypatch: pytest.Mon
 def test_a_socket_file_that_never_speaks_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(connection, "_CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.2)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(tmp_path / "socket"))
     listener.listen()

@@ -39,6 +39,7 @@ from tests.support.streams import eventually
 
 SOURCE, TARGET = "rows_from", "rows_to"
 TABLES = ("parent", "child", "kinds", "parted", "every_byte", "derived", "line\nend", "wide")
+_OPEN_TRANSACTION = "SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX"
 
 
 @pytest.fixture(scope="module")
@@ -174,9 +175,7 @@ def test_a_restore_that_says_nothing_for_long_lets_its_locks_go(
     with pytest.raises(CovetError):
         with engine_for(server, TARGET).restore(options, taken.inventory, Silent()) as session:
             fill(session, taken)
-            number = session._connection.id  # type: ignore[attr-defined]
-            query = f"SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = {number}"
-            assert eventually(lambda: not server.rows(None, query), seconds=60)
+            assert eventually(lambda: not server.rows(None, _OPEN_TRANSACTION), seconds=60)
             session.commit()
     assert contents(server, TARGET) == before
 
@@ -285,7 +284,8 @@ def test_a_session_that_is_killed_adds_nothing(server: MysqlServer, taken: Taken
     with pytest.raises(CovetError):
         with engine_for(server, TARGET).restore(options, taken.inventory, Silent()) as session:
             fill(session, taken)
-            server.execute(None, f"KILL {session._connection.id}")  # type: ignore[attr-defined]
+            [(number,)] = server.rows(None, _OPEN_TRANSACTION)
+            server.execute(None, f"KILL {number}")
             session.commit()
     assert contents(server, TARGET) == before
 

@@ -211,7 +211,7 @@ def test_a_server_that_rests_in_the_midst_of_added_rows_is_not_lost(
     shop: MakeShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For longer than what is sent may wait to be taken."""
-    monkeypatch.setitem(postgresql._KEEPALIVES, "tcp_user_timeout", 1000)
+    monkeypatch.setitem(postgresql.KEEPALIVES, "tcp_user_timeout", 1000)
     wide = "CREATE TABLE wide (g int, fat text)"
     rows = "INSERT INTO wide SELECT g, repeat(md5(g::text), 30) FROM generate_series(1, 15000) g"
     rests = (
