@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
@@ -77,6 +81,18 @@ def target(backup: Backup, name: str = "shop.kv") -> dict[str, object]:
     return {"server": server, "name": name, "repository": copy.repository_id}
 
 
+def command(name: str, *arguments: str, status: int = 0) -> dict[str, Any]:
+    """Run a command of the dashboard, which must end with `status`; return what it prints."""
+    out, ended_with = StringIO(), 0
+    try:
+        call_command(name, *arguments, "--json", stdout=out, stderr=StringIO())
+    except SystemExit as ended:
+        ended_with = int(ended.code or 0)
+    assert ended_with == status, out.getvalue()
+    found: dict[str, Any] = json.loads(out.getvalue())
+    return found
+
+
 def test_its_form_is_one_of_those_of_servers(anna: Client) -> None:
     assert "Toy files" in text_of(anna.get(reverse("server-add")))
     assert "Folder" in text_of(anna.get(f"{reverse('server-add')}?kind={NAME}"))
@@ -128,3 +144,22 @@ def test_what_it_refuses_is_said_on_the_page(anna: Client, backup: Backup) -> No
     answers = {**target(backup), "retention_days": 7}
     page = anna.get(reverse("restore-replace-check", args=[backup.pk]), answers)
     assert "Files of this kind are not replaced." in text_of(page)
+
+
+def test_every_command_of_the_dashboard_works(anna: Client, folder: Path, team: Team) -> None:
+    assert command("add_server", f"toy://{folder}", "--name", "Toys")["databases"] == ["shop.kv"]
+    command("backup", "Toys/shop.kv")
+    run_backup(FakeWork(Job.objects.get(kind="backup")))
+    latest = ("latest", "--database", "Toys/shop.kv")
+    assert [one["label"] for one in command("list")["backups"]] == [
+        command("show", *latest)["label"]
+    ]
+    command("verify", *latest, "--level", "content")
+    run_verify(FakeWork(Job.objects.get(kind="verify")))
+    assert Backup.objects.get().verified_level == "content"
+    refused = command("restore", *latest, "--as", "shop.kv", "--check", status=7)["checks"]
+    assert [check["title"] for check in refused if check["level"] == "fail"] == ["Name"]
+    command("restore", *latest, "--as", "copy.kv", "--check")
+    command("restore", *latest, "--as", "copy.kv")
+    run(Restore.objects.get())
+    assert (folder / "copy.kv").read_bytes() == (folder / "shop.kv").read_bytes()

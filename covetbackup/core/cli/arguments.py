@@ -10,7 +10,7 @@ from covetbackup.core.cli import commands
 from covetbackup.core.cli.manual import ManualFormatter, description, epilog
 from covetbackup.core.cli.manuals import MANUALS, ROOT
 from covetbackup.core.cli.report import Report
-from covetbackup.core.cli.selection_args import add_selection
+from covetbackup.core.cli.selection_args import add_further_options, add_selection
 from covetbackup.core.crypto.suites import Suite
 from covetbackup.core.manager import PLAIN, STREAMS
 from covetbackup.core.operations.verify import VerifyLevel
@@ -190,26 +190,7 @@ def _restore(sub: argparse.ArgumentParser) -> None:
         action="store_true",
         help="create missing roles (MySQL, MariaDB: accounts) from the backup; not SQLite",
     )
-    # Written out, as asking every kind would load every driver.
-    for option, text in (
-        ("enable_events", "MySQL, MariaDB: let the events of a copy under another name run"),
-        (
-            "leave_out_scheduler",
-            "PostgreSQL: leave out pg_cron; its jobs lie in schema left_out_cron",
-        ),
-        (
-            "skip_failing",
-            "PostgreSQL: leave out what the server refuses to create, except tables, and name it",
-        ),
-    ):
-        how.add_argument(
-            f"--{option.replace('_', '-')}",
-            dest="options",
-            action="append_const",
-            const=option,
-            default=[],
-            help=text,
-        )
+    add_further_options(how)
     how.add_argument("--check", action="store_true", help="run the checks only; exit status 0 or 7")
     _trust(how)
     _password(sub)

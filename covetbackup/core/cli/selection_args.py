@@ -1,10 +1,12 @@
-"""The options that select a part of a backup, and what they name; the same for both programs."""
+"""The options of a restore that both programs have: the selection, and those of single kinds."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 
+from covetbackup.core.databases.registry import further_options
+from covetbackup.core.databases.restore_target import flag_of
 from covetbackup.core.databases.selection import Selection
 from covetbackup.core.errors import BadSetting
 
@@ -33,6 +35,19 @@ def add_selection(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         help="restore what is selected of schema OLD as schema NEW (PostgreSQL); repeat",
     )
     return selection
+
+
+def add_further_options(group: argparse._ArgumentGroup) -> None:
+    """Add the further options of all kinds to `group`; those given are the list `options`."""
+    for name, line in further_options().items():
+        group.add_argument(
+            flag_of(name),
+            dest="options",
+            action="append_const",
+            const=name,
+            default=[],
+            help=line,
+        )
 
 
 def selection_of(

@@ -1,13 +1,14 @@
 """The kinds of database that there are, and the engine for an address.
 
-A kind's engine is imported when it is used, so that a SQLite backup needs no PostgreSQL driver. To
-add a kind: one folder with an `engine.py` that has a `KIND`, and one line in `ENTRIES`.
+A kind's engine is imported when it is used, so that a SQLite backup needs no PostgreSQL driver, and
+a command line can be parsed without any. To add a kind: one folder with an `engine.py` that has a
+`KIND`, and one line in `ENTRIES`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import cast
 
 from covetbackup.core.databases.inventory import Inventory
 from covetbackup.core.databases.kind import Address, Capabilities, Kind
-from covetbackup.core.databases.restore_target import RestoreFeatures, Switch
+from covetbackup.core.databases.restore_target import RestoreFeatures
 from covetbackup.core.databases.selection import Listing
 from covetbackup.core.errors import BadSetting
 from covetbackup.core.stream.base import Filter, Source
@@ -24,19 +25,39 @@ from covetbackup.core.stream.secret import Secret
 
 @dataclass(frozen=True, slots=True)
 class RegisteredKind:
-    """A line of the registry: a kind's name, the schemes of its addresses, its engine's module."""
+    """A line of the registry: what is known of a kind before its engine is imported.
+
+    title    the kind's name on pages
+    schemes  the schemes of its addresses
+    module   the module with its `KIND`
+    options  the names of the further options of its restores, those of `RestoreFeatures.switches`,
+             and for each its line in the help of a command
+    """
 
     title: str
     schemes: tuple[str, ...]
     module: str
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 _HERE = __package__
 ENTRIES = {
     "postgresql": RegisteredKind(
-        "PostgreSQL", ("postgresql", "postgres"), f"{_HERE}.postgresql.engine"
+        "PostgreSQL",
+        ("postgresql", "postgres"),
+        f"{_HERE}.postgresql.engine",
+        {
+            "skip_failing": "leave out what the server refuses to create, except tables, and name "
+            "it",
+            "leave_out_scheduler": "leave out pg_cron; its jobs lie in schema left_out_cron",
+        },
     ),
-    "mysql": RegisteredKind("MySQL / MariaDB", ("mysql", "mariadb"), f"{_HERE}.mysql.engine"),
+    "mysql": RegisteredKind(
+        "MySQL / MariaDB",
+        ("mysql", "mariadb"),
+        f"{_HERE}.mysql.engine",
+        {"enable_events": "let the events of a copy under another name run"},
+    ),
     "sqlite": RegisteredKind("SQLite", ("sqlite",), f"{_HERE}.sqlite.engine"),
 }
 
@@ -109,9 +130,16 @@ def restore_features(kind: str) -> RestoreFeatures:
     return capabilities(kind).features
 
 
-def all_switches() -> list[Switch]:
-    """Return the further choices of all kinds."""
-    return [switch for kind in ENTRIES for switch in restore_features(kind).switches]
+def further_options() -> dict[str, str]:
+    """Return the further options of restores of all kinds, each with its line of help.
+
+    Imports no engine.
+    """
+    return {
+        name: f"{entry.title}: {line}"
+        for entry in ENTRIES.values()
+        for name, line in entry.options.items()
+    }
 
 
 def member_check(kind: str, member: str) -> Filter | None:

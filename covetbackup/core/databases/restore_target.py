@@ -27,15 +27,24 @@ class FieldText:
 class Switch:
     """A further option of a kind that is on or off.
 
-    It is the engine's option `name`, on a form `label` and `help_text`, on a command line `flag`.
-    It is offered only for backups that hold `extension`, if one is named.
+    It is the engine's option `name`, on a form `label` and `help_text`. It is offered only for
+    backups that hold `extension`, if one is named.
     """
 
     name: str
-    flag: str
     label: str
     help_text: str
     extension: str = ""
+
+    @property
+    def flag(self) -> str:
+        """The option on a command line."""
+        return flag_of(self.name)
+
+
+def flag_of(option: str) -> str:
+    """Return how a command line spells the engine's option `option`: --skip-failing."""
+    return f"--{option.replace('_', '-')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,8 @@ from covetbackup.core.cli.checks import checks_report
 from covetbackup.core.cli.manual import Manual
 from covetbackup.core.cli.printing import print_line
 from covetbackup.core.cli.report import Report
-from covetbackup.core.cli.selection_args import add_selection, selection_of
+from covetbackup.core.cli.selection_args import add_further_options, add_selection, selection_of
 from covetbackup.core.databases.checks import Level
-from covetbackup.core.databases.registry import all_switches
 from covetbackup.core.databases.restore import RestoreRequest
 from covetbackup.core.errors import BadSetting
 from covetbackup.jobs.models import Job
@@ -137,10 +136,7 @@ def _option_arguments(parser: CommandParser) -> None:
         help=f"connections that load at once, 1 to {MOST_JOBS}; default: 2 for a backup stored in "
         "parts, else 1; not SQLite",
     )
-    for switch in all_switches():
-        options.add_argument(
-            switch.flag, dest=switch.name, action="store_true", help=switch.label.lower()
-        )
+    add_further_options(options)
 
 
 def _restore(options: dict[str, Any]) -> Restore:
@@ -160,7 +156,7 @@ def _restore(options: dict[str, Any]) -> Restore:
         owner=options["owner"],
         create_roles=options["create_roles"],
         jobs=default_jobs_of(backup) if options["jobs"] is None else options["jobs"],
-        options=tuple(switch.name for switch in all_switches() if options[switch.name]),
+        options=tuple(dict.fromkeys(options["options"])),
     )
     return Restore(
         backup=backup,

@@ -55,7 +55,6 @@ def _connect_command(url: str, server_version: str) -> str:
 
 _ENABLE_EVENTS = Switch(
     check_server.ENABLE_EVENTS,
-    "--enable-events",
     "Enable events of a copy",
     "Without this the scheduled events of a database that is restored under another name are "
     "disabled. Under its own name they are as they were.",

@@ -39,7 +39,6 @@ def _connect_command(url: str, server_version: str) -> str:
 
 _SKIP_FAILING = Switch(
     check_server.SKIP_FAILING,
-    "--skip-failing",
     "Leave out what the server refuses to create",
     "An index, view, trigger or the like that fails is left out and listed in the result; tables "
     "and rows never are.",
@@ -48,7 +47,6 @@ _SKIP_FAILING = Switch(
 
 _LEAVE_OUT_SCHEDULER = Switch(
     check_server.LEAVE_OUT_SCHEDULER,
-    "--leave-out-scheduler",
     "Leave out pg_cron",
     "Its jobs are stored as rows in schema left_out_cron and do not run. Otherwise pg_cron is "
     "created again if the restored database is the one that cron.database_name names.",
