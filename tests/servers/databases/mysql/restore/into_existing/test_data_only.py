@@ -39,7 +39,7 @@ from tests.support.streams import eventually
 
 SOURCE, TARGET = "rows_from", "rows_to"
 TABLES = ("parent", "child", "kinds", "parted", "every_byte", "derived", "line\nend", "wide")
-_OPEN_TRANSACTION = "SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX"
+_SESSIONS = f"SELECT ID FROM information_schema.PROCESSLIST WHERE DB = '{TARGET}'"
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,9 @@ def test_a_restore_that_says_nothing_for_long_lets_its_locks_go(
     with pytest.raises(CovetError):
         with engine_for(server, TARGET).restore(options, taken.inventory, Silent()) as session:
             fill(session, taken)
-            assert eventually(lambda: not server.rows(None, _OPEN_TRANSACTION), seconds=60)
+            [(number,)] = server.rows(None, _SESSIONS)
+            query = f"SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = {number}"
+            assert eventually(lambda: not server.rows(None, query), seconds=60)
             session.commit()
     assert contents(server, TARGET) == before
 
@@ -284,7 +286,7 @@ def test_a_session_that_is_killed_adds_nothing(server: MysqlServer, taken: Taken
     with pytest.raises(CovetError):
         with engine_for(server, TARGET).restore(options, taken.inventory, Silent()) as session:
             fill(session, taken)
-            [(number,)] = server.rows(None, _OPEN_TRANSACTION)
+            [(number,)] = server.rows(None, _SESSIONS)
             server.execute(None, f"KILL {number}")
             session.commit()
     assert contents(server, TARGET) == before
