@@ -151,7 +151,7 @@ def test_it_works_without_psql(
     monkeypatch.setattr(psql, "CommandSource", None)
     with monkeypatch.context() as patch:
         patch.setattr(
-            "covetbackup.core.databases.postgresql.server.clients.Clients.has_psql", False
+            "covetbackup.core.databases.postgresql.server.clients.PostgresClients.has_psql", False
         )
         without = take(engine_for(postgres_server, rich))
     assert len(without.archive) > CHUNK
