@@ -8,8 +8,8 @@ from covetbackup.core.databases.registry import kind_named
 from covetbackup.jobs.outage import AWAY
 
 
-def place_of_catalog() -> str:
-    """Return the place of the catalog that this process works with, "" if it cannot be told."""
+def location_of_catalog() -> str:
+    """Return the location of the catalog that this process works with, "" if it cannot be told."""
     return kind_named(connection.vendor).own_location(str(connection.settings_dict["NAME"]), _ask)
 
 

@@ -59,7 +59,7 @@ def note_problem(server: Server, problem: str, *, is_unreachable: bool = False) 
 
 
 def note_failure(server: Server, error: CovetError) -> None:
-    """Remember that `server` could not be used."""
+    """Record `error` as the reason why `server` cannot be used."""
     note_problem(server, str(error), is_unreachable=isinstance(error, DatabaseUnavailable))
 
 

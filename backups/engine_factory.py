@@ -170,7 +170,7 @@ def open_repository(repository: Repository, *, retry: Retry | None = None) -> Ba
     opened = BackupRepository.open(storage_of(repository, retry=retry), name=repository.name)
     if repository.engine_id and opened.id != repository.engine_id:
         raise BadSetting(
-            f"the place of {repository.name} holds another repository, {opened.id}",
+            f"the location of {repository.name} holds another repository, {opened.id}",
             "was a different disk mounted there? add it as a repository of its own",
         )
     return opened
@@ -179,7 +179,7 @@ def open_repository(repository: Repository, *, retry: Retry | None = None) -> Ba
 def storage_of(repository: Repository, *, retry: Retry | None = None) -> Storage:
     """Return the storage at the row's URL, which is checked again; nothing is contacted yet."""
     credentials = stored_credentials(repository)
-    check_place(repository.url, has_credentials=credentials is not None)
+    check_storage_url(repository.url, has_credentials=credentials is not None)
     return open_storage(repository.url, credentials, retry=retry)
 
 
@@ -198,12 +198,12 @@ def refuse_shared(repository: Repository) -> None:
     same = Repository.objects.filter(engine_id=repository.engine_id).exclude(pk=repository.pk)
     if same.exists():
         raise Conflict(
-            f"the place of {repository.name} is registered already",
+            f"the location of {repository.name} is registered already",
             "is it in the list under another name, or does another team use it?",
         )
 
 
-def check_place(url: str, *, has_credentials: bool) -> RepositoryKind:
+def check_storage_url(url: str, *, has_credentials: bool) -> RepositoryKind:
     """Return the kind of the storage at `url`.
 
     Raises `BadSetting` for one that is not allowed here, and `StorageUnavailable` for an endpoint

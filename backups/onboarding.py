@@ -63,7 +63,7 @@ def add_repository(row: Repository, credentials: S3Credentials | None) -> Reposi
     `StorageError`; then no row is saved, and a location that was empty is empty.
     """
     secrets.require_open()
-    row.kind = engine_factory.check_place(row.url, has_credentials=credentials is not None)
+    row.kind = engine_factory.check_storage_url(row.url, has_credentials=credentials is not None)
     storage = open_storage(row.url, credentials, retry=_IMPATIENT)
     row.engine_id = run_with_timeout(
         PATIENCE_SECONDS, lambda: _opened(storage, row.name), late=_late(row)
@@ -80,7 +80,7 @@ def add_repository(row: Repository, credentials: S3Credentials | None) -> Reposi
 
 
 def make_default(row: Repository) -> None:
-    """New backups of the team go to `row` unless told otherwise."""
+    """Make `row` the repository of the team's new backups, unless a backup names another."""
     with transaction.atomic():
         _end_default(row)
         Repository.objects.filter(pk=row.pk).update(is_default=True)
@@ -115,7 +115,7 @@ def _steps(storage: Storage, name: str, expected: str) -> list[CheckStep]:
     opened = BackupRepository.open(storage, name=name)
     if expected and opened.id != expected:
         raise BadSetting(
-            f"the place of {name} holds another repository, {opened.id}",
+            f"the location of {name} holds another repository, {opened.id}",
             "was a different disk mounted there?",
         )
     return check_storage(storage)

@@ -7,7 +7,7 @@ from functools import partial
 from django.utils import timezone
 
 from backups import discovery, engine_factory
-from backups.catalog_location import place_of_catalog
+from backups.catalog_location import location_of_catalog
 from backups.models import Server
 from backups.timeout import run_with_timeout
 from covetbackup.core.databases.checks import Level
@@ -42,7 +42,7 @@ def try_server(server: Server, *, password: Secret | None = None) -> ServerProbe
     # What needs the catalog is done here and now, what needs the server in the background.
     engine = engine_factory.server_engine(server, password)
     wanted = partial(discovery.is_wanted, include=server.include, exclude=server.exclude)
-    probe = partial(engine.probe_server, wanted, place_of_catalog())
+    probe = partial(engine.probe_server, wanted, location_of_catalog())
     return run_with_timeout(_LIMIT_SECONDS, probe, late=late)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from django.db import transaction
 from django.http import HttpRequest
 
-from backups.catalog_location import place_of_catalog
+from backups.catalog_location import location_of_catalog
 from backups.models import Installation
 from covetbackup.audit.log import Actor, record
 from covetbackup.command_line import command
@@ -33,14 +33,14 @@ def refusal() -> str:
 def is_quarantined() -> bool:
     """Return whether the row of the installation was written in another catalog than this one."""
     recorded = Installation.objects.values_list("place", flat=True).first()
-    return bool(recorded) and not is_same_location(str(recorded), place_of_catalog())
+    return bool(recorded) and not is_same_location(str(recorded), location_of_catalog())
 
 
 def adopt() -> None:
     """Write down the place of a catalog that was set up before places were; others stay."""
     rows = Installation.objects.filter(place="")
     if rows.exists():
-        rows.update(place=place_of_catalog())
+        rows.update(place=location_of_catalog())
 
 
 def end(by: HttpRequest | Actor) -> None:
@@ -49,7 +49,7 @@ def end(by: HttpRequest | Actor) -> None:
         row = Installation.objects.select_for_update().first()
         if row is None or not is_quarantined():
             raise Conflict("this catalog is not in quarantine")
-        details = {"was": row.place, "is": place_of_catalog()}
+        details = {"was": row.place, "is": location_of_catalog()}
         Installation.objects.update(place=details["is"])
         record(by, "catalog.successor", subject=row, details=details)
 

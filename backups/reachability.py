@@ -1,4 +1,4 @@
-"""Whether a server could be reached, as jobs find out."""
+"""The record of which servers can be reached, kept up to date by jobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def noting_reachability(server: Server) -> Iterator[None]:
-    """Remember what the work in this block shows of `server`.
+    """Record whether the work in this block reached `server`.
 
     After `DatabaseUnavailable` the server itself is asked, because one database that was dropped
     says nothing about the others. The block's error is raised again.

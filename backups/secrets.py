@@ -20,7 +20,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 from django.db import models
 
-from backups.catalog_location import place_of_catalog
+from backups.catalog_location import location_of_catalog
 from backups.errors import SecretsLocked
 from backups.models import EncryptionKey, Installation, Repository, Server
 from covetbackup.command_line import command
@@ -135,7 +135,7 @@ def set_canary() -> None:
     if Installation.objects.exists() or has_encrypted_values():
         raise BadSetting("this catalog has its key already", "check it with check_secrets")
     canary = _encrypted(_keys()[0], _CANARY, _CANARY_PLACE)
-    Installation.objects.create(pk=1, canary=canary, place=place_of_catalog())
+    Installation.objects.create(pk=1, canary=canary, place=location_of_catalog())
 
 
 def has_encrypted_values() -> bool:

@@ -12,7 +12,7 @@ from functools import partial
 
 from django.utils import timezone
 
-from backups.catalog_location import place_of_catalog
+from backups.catalog_location import location_of_catalog
 from backups.engine_factory import keyring_for, open_repository, server_engine
 from backups.models import Backup, Repository, Server
 from backups.timeout import run_with_timeout
@@ -126,7 +126,7 @@ def _check_target(restore: Restore, known: BackupChecks) -> list[Check]:
         f"{server} did not answer within {SERVER_SECONDS:.0f} s",
         "run the checks again; is the server reachable from here?",
     )
-    catalog = place_of_catalog() if restore.changes_existing else ""
+    catalog = location_of_catalog() if restore.changes_existing else ""
     try:
         look = partial(_checks_of_target, server, planned, catalog)
         checks = run_with_timeout(SERVER_SECONDS, look, late=late)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backups.catalog_location import place_of_catalog
+from backups.catalog_location import location_of_catalog
 from backups.engine_factory import refuse_path, server_engine, shown_address
 from backups.models import Server
 from covetbackup.command_line import command
@@ -48,4 +48,4 @@ def refuse_catalog(server: Server, name: str, catalog: str) -> None:
 
 def refuse_own_catalog(server: Server, name: str) -> None:
     """Raise `Conflict` if a database is the catalog of this process; see `refuse_catalog`."""
-    refuse_catalog(server, name, place_of_catalog())
+    refuse_catalog(server, name, location_of_catalog())

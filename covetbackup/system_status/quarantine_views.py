@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from backups import quarantine
-from backups.catalog_location import place_of_catalog
+from backups.catalog_location import location_of_catalog
 from backups.models import Installation
 from covetbackup.access.decorators import requires
 from covetbackup.access.reauthentication import reauthenticated
@@ -37,7 +37,7 @@ def _facts() -> dict[str, object]:
     waiting = Job.objects.filter(state__in=ACTIVE_STATES)
     return {
         "was": Installation.objects.values_list("place", flat=True).first(),
-        "here": place_of_catalog(),
+        "here": location_of_catalog(),
         "waiting": waiting.count(),
         "deletions": waiting.filter(kind__in=("delete", "drop_kept")).count(),
     }

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from backups import quarantine
-from backups.catalog_location import place_of_catalog
+from backups.catalog_location import location_of_catalog
 from backups.management.reporting import ReportingCommand
 from covetbackup.audit.log import actor_of
 from covetbackup.core.cli.manual import Manual
@@ -44,4 +44,4 @@ class Command(ReportingCommand):
         lines = ["not in quarantine: jobs run"]
         if is_on:
             lines = [quarantine.REASON, quarantine.HINT]
-        return Report({"quarantined": is_on, "place": place_of_catalog()}, lines)
+        return Report({"quarantined": is_on, "place": location_of_catalog()}, lines)

@@ -80,7 +80,7 @@ class Command(ReportingCommand):
             return find_repository(given, team)
         file = options["s3_credentials"]
         credentials = s3_credentials_from_file(file) if file else None
-        engine_factory.check_place(given, has_credentials=credentials is not None)
+        engine_factory.check_storage_url(given, has_credentials=credentials is not None)
         # A typing error must not make an empty repository somewhere.
         BackupRepository.open(open_storage(given, credentials), name=given)
         name = options["name"] or given.partition("?")[0][-100:]

@@ -133,7 +133,7 @@ class RestoreSession(Protocol):
         """
 
     def inventory(self) -> Inventory:
-        """Return what the scratch target holds now.
+        """Return the inventory of the scratch target as it is now.
 
         All row counts are exact where the backup's may be.
         """
@@ -198,15 +198,17 @@ class Engine(Protocol):
     kind: str
 
     def probe(self) -> Probe:
-        """Look at the source. Raises `DatabaseUnavailable`, `ToolMissing`, `ToolTooOld`."""
+        """Return the kind, versions, name and size of the source.
+
+        Raises `DatabaseUnavailable`, `ToolMissing`, `ToolTooOld`.
+        """
 
     def probe_server(self, is_included: Callable[[str], bool], catalog: str) -> ServerProbe:
         """Test the connection to the server of this engine, or open the files of the folder.
 
         Returns which databases can be backed up, of those for which `is_included` returns True, and
-        what is missing.
-        `catalog` is the location of the dashboard's own catalog, "" if there is none: it is named
-        if it is on the server. Raises `DatabaseUnavailable`, `BadSetting`.
+        what is missing. `catalog` is the location of the dashboard's own catalog, "" if there is
+        none: it is named if it is on the server. Raises `DatabaseUnavailable`, `BadSetting`.
         """
 
     def discover(self) -> Discovered:
@@ -218,12 +220,15 @@ class Engine(Protocol):
     def backup(
         self, options: BackupOptions, progress: Progress
     ) -> AbstractContextManager[BackupSession]:
-        """Begin a snapshot."""
+        """Return a context in which one snapshot of the database is read.
+
+        Raises `BadSetting` for options that the kind does not have, and what `probe` raises.
+        """
 
     def restore(
         self, request: RestoreRequest, expected: Inventory, progress: Progress
     ) -> AbstractContextManager[RestoreSession]:
-        """Create a scratch target for a backup whose inventory is `expected`.
+        """Return a context with a scratch target for a backup whose inventory is `expected`.
 
         Raises `BadSetting` for what the kind cannot do, `TargetNotEmpty` if the target exists and
         the request does not say so, and `BadSetting` if it says so and the target does not exist.

@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from backups import quarantine
-from backups.catalog_location import place_of_catalog
+from backups.catalog_location import location_of_catalog
 from backups.models import Installation
 from backups.probing import try_server
 from covetbackup.access.models import Team, User
@@ -95,11 +95,11 @@ def test_places_are_compared_as_far_as_both_are_known(one: str, other: str, same
 
 
 def test_a_new_and_an_upgraded_catalog_run_jobs(vault: Path, team: Team) -> None:
-    assert Installation.objects.get().place == place_of_catalog() != ""
+    assert Installation.objects.get().place == location_of_catalog() != ""
     Installation.objects.update(place="")
     assert not quarantine.is_quarantined()
     quarantine.adopt()
-    assert Installation.objects.get().place == place_of_catalog()
+    assert Installation.objects.get().place == location_of_catalog()
     Installation.objects.update(place=ELSEWHERE)
     quarantine.adopt()
     assert quarantine.is_quarantined()
@@ -148,7 +148,7 @@ def test_every_page_says_it_and_only_an_owner_who_typed_the_password_ends_it(
     assert BANNER not in client.get(reverse("overview")).content.decode()
     entry = AuditEntry.objects.latest("sequence")
     assert (entry.action, entry.user) == ("catalog.successor", owner)
-    assert entry.details == {"was": ELSEWHERE, "is": place_of_catalog()}
+    assert entry.details == {"was": ELSEWHERE, "is": location_of_catalog()}
 
 
 def test_the_command_says_ends_and_begins_it(copied: None) -> None:
@@ -191,7 +191,7 @@ def test_the_own_catalog_on_a_server_is_known_whatever_the_role_may_read(
     refuse_catalog(server, "postgres", catalog)
     refuse_catalog(server, "nowhere", catalog)
     refuse_catalog(server, postgres_database, f"{catalog}0")
-    refuse_catalog(server, postgres_database, place_of_catalog())
+    refuse_catalog(server, postgres_database, location_of_catalog())
     postgres_tidy.execute("postgres", f"ALTER DATABASE {postgres_database} RENAME TO renamed")
     with pytest.raises(Conflict):
         refuse_catalog(server, "renamed", catalog)
@@ -208,11 +208,11 @@ def test_the_own_catalog_is_backed_up_and_never_replaced(
     server = postgres_at(team, postgres_tidy)
     backup = taken(make_database(server, name=postgres_database))
     catalog = catalog_at(postgres_tidy, postgres_database)
-    monkeypatch.setattr("backups.probing.place_of_catalog", lambda: catalog)
+    monkeypatch.setattr("backups.probing.location_of_catalog", lambda: catalog)
     titles = [finding.title for finding in try_server(server).checks]
     assert f"{postgres_database} is the catalog of this dashboard" in titles
-    monkeypatch.setattr(preflight, "place_of_catalog", lambda: catalog)
-    monkeypatch.setattr(target_server, "place_of_catalog", lambda: catalog)
+    monkeypatch.setattr(preflight, "location_of_catalog", lambda: catalog)
+    monkeypatch.setattr(target_server, "location_of_catalog", lambda: catalog)
     [refused] = [one for one in preflight.preflight(replacement(backup)) if one.level is Level.FAIL]
     assert refused.title == "Name" and "rebuild_catalog" in refused.fix
     restore = confirmed(replacement(backup))
