@@ -25,7 +25,7 @@ def be_impatient() -> None:
         (socket.TCP_KEEPCNT, 2),
         (socket.TCP_USER_TIMEOUT, 4000),
     )
-    keepalive.ASK_SECONDS, keepalive.SILENCE_SECONDS = 1, 6
+    keepalive.PING_SECONDS, keepalive.SILENCE_SECONDS = 1, 6
     postgresql.CONNECT_SECONDS = mysql.CONNECT_SECONDS = 4
     registry.Retry = partial(registry.Retry, attempts=2)
     registry.S3Settings = partial(registry.S3Settings, connect_seconds=2, stall_seconds=3)

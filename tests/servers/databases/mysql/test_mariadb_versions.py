@@ -74,7 +74,7 @@ def test_a_split_table_and_its_rows_alone_come_back(
 ) -> None:
     """The dump program's own default commits after each range, and holds locks until then."""
     monkeypatch.setattr(row_ranges, "SPLIT_BYTES", 64 << 10)
-    monkeypatch.setattr(dump, "_ALWAYS", options)
+    monkeypatch.setattr(dump, "ALWAYS", options)
     database, copy = create_database(newer), fresh_name()
     newer.execute(
         database,

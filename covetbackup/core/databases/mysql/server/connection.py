@@ -29,7 +29,7 @@ Row = tuple[Any, ...]
 CONNECT_SECONDS = 10
 # A dead peer is noticed after 30 + 3 x 10 s instead of the kernel's two hours, and after 60 s while
 # something sent is on its way to it: then the kernel counts no keepalives.
-_KEEPALIVE = (
+KEEPALIVE_OPTIONS = (
     (socket.TCP_KEEPIDLE, 30),
     (socket.TCP_KEEPINTVL, 10),
     (socket.TCP_KEEPCNT, 3),
@@ -202,7 +202,7 @@ def _socket(settings: MysqlSettings) -> socket.socket:
     target = (settings.address or settings.host, settings.port)
     created = socket.create_connection(target, CONNECT_SECONDS)
     created.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in _KEEPALIVE:
+    for option, value in KEEPALIVE_OPTIONS:
         created.setsockopt(socket.IPPROTO_TCP, option, value)
     return created
 
