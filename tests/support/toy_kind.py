@@ -26,13 +26,13 @@ from covetbackup.core.databases.base import (
 )
 from covetbackup.core.databases.checks import Check, Level, failed
 from covetbackup.core.databases.inventory import Inventory, TableFacts
-from covetbackup.core.databases.kind import Address, Capabilities, Kind, no_export, no_listing
+from covetbackup.core.databases.kind import Address, Capabilities, Kind, no_export
 from covetbackup.core.databases.programs import Program
 from covetbackup.core.databases.registry import RegisteredKind
 from covetbackup.core.databases.restore import PlannedRestore, RestoreRequest
 from covetbackup.core.databases.restore_target import RestoreFeatures
 from covetbackup.core.databases.retained import Session
-from covetbackup.core.databases.selection import Listing, ResolvedSelection
+from covetbackup.core.databases.selection import Listing, ResolvedSelection, Selection
 from covetbackup.core.databases.server import (
     Discovered,
     FoundDatabase,
@@ -203,6 +203,19 @@ class ToyReplacement:
         raise AssertionError("there is none")
 
 
+class ToyListing:
+    """The contents of a backup: one table, which is restored with the rest or not at all."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def table_bytes(self) -> dict[str, int]:
+        return {"pairs": self._size}
+
+    def resolve(self, selection: Selection) -> ResolvedSelection:
+        raise BadSetting("backups of this kind are restored whole", "restore everything")
+
+
 class ToyKind:
     """The `Kind` of these files."""
 
@@ -251,7 +264,7 @@ class ToyKind:
     def listing(
         self, members: Mapping[str, int], read: Callable[[str], bytes], expected: Inventory
     ) -> Listing:
-        raise no_listing(NAME)
+        return ToyListing(members[MEMBER])
 
     def export(self, open_stream: Callable[[str], Source], folder: Path) -> None:
         raise no_export(NAME)

@@ -25,6 +25,8 @@ def test_every_command_works(cli: CommandLine) -> None:
     assert [one["kind"] for one in cli.json("list", home)["backups"]] == ["toy"]
     tables = cli.json("show", home, made["label"], *KEY)["details"]["inventory"]["tables"]
     assert [(table["name"], table["rows"]) for table in tables] == [("pairs", 3)]
+    contents = cli.json("list-tables", home, "latest", *KEY)["tables"]
+    assert contents == [{"name": "pairs", "plain_bytes": source.stat().st_size}]
     for level in ("exists", "checksum", "sampled", "content", "restore"):
         cli.json("verify", home, "latest", "--level", level, *KEY)
     target = cli.folder / "restored.kv"
@@ -50,6 +52,17 @@ def test_the_checks_and_the_restore_refuse_an_existing_file(cli: CommandLine) ->
     assert [check["title"] for check in checks if check["level"] == "fail"] == ["Name"]
     cli.json(*restore, status=7)
     assert other.read_bytes() == before
+
+
+def test_a_selection_is_refused(cli: CommandLine) -> None:
+    home = cli.local_repository()
+    source = write_toy(cli.folder / "shop.kv", rows=3)
+    cli.json("backup", f"toy://{source}", "--repo", home, *KEY)
+    cli.json("list-tables", home, "latest", "--table", "pairs", *KEY, status=2)
+    target = cli.folder / "restored.kv"
+    restore = ("restore", home, "latest", "--as", f"toy://{target}", "--table", "pairs", *KEY)
+    refused = cli.json(*restore, status=2)
+    assert "restored whole" in refused["error"]["message"] and not target.exists()
 
 
 def test_damage_is_found_by_the_check_of_the_kind(cli: CommandLine) -> None:
