@@ -100,11 +100,16 @@ class NewKeys:
     recovery: tuple[keyfile.FileKey, ...]
 
 
+def new_working_key() -> RawKey:
+    """Return a fresh symmetric key."""
+    return RawKey(os.urandom(32))
+
+
 def new_keys() -> NewKeys:
     """Fresh keys: each backup made with `working` opens with either."""
     signer, recovery = new_signer(), RecipientKey(os.urandom(32))
     return NewKeys(
-        working=(RawKey(os.urandom(32)), signer, recovery.recipient),
+        working=(new_working_key(), signer, recovery.recipient),
         recovery=(recovery, signer.trusted),
     )
 
