@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = ["tests.support.mariadb", "tests.support.postgres", "tests.support.s3"]
 
@@ -13,16 +15,23 @@ _LONGEST_FIRST = ("tests/browser/", "tests/web/jobs/", "tests/servers/", "tests/
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, which starts their servers once; those of all
-    browser tests too, as they share a dashboard."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(config, item.path)))
     items.sort(key=lambda item: _rank(config, item.path))
 
 
-def _group(config: pytest.Config, path: Path) -> str:
-    name = path.relative_to(config.rootpath).as_posix()
-    return "browser" if name.startswith("tests/browser/") else name
+@pytest.hookimpl
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    # The option --dist=loadgroup of pytest-xdist 3.8 has no effect with pytest 9.2, which does not
+    # read the ids that it writes.
+    return _ByFile(config, log)
+
+
+class _ByFile(LoadScopeScheduling):
+    """Keeps the tests of a file in one process, which starts their servers once; those of all
+    browser tests too, as they share a dashboard."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        name = nodeid.partition("::")[0]
+        return "tests/browser/" if name.startswith("tests/browser/") else name
 
 
 def _rank(config: pytest.Config, path: Path) -> int:
