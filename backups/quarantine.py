@@ -18,7 +18,7 @@ from covetbackup.core.errors import Conflict
 
 REASON = "this catalog is a copy and in quarantine: no job runs and nothing is deleted"
 HINT = (
-    "if the original is stopped for good, an owner ends the quarantine on the page of settings, "
+    "if the original is stopped for good, an owner ends the quarantine on the settings page, "
     f"or run {command('quarantine', '--end')}"
 )
 _NOWHERE = "none"

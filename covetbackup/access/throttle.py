@@ -1,4 +1,4 @@
-"""Slows down guessing: after a few failures each next try has to wait twice as long.
+"""Throttling of guesses: after a few failures each next try has to wait twice as long.
 
 Counted for the account, or for the device once it has signed in to that account, and for the
 address. The counters are in the catalog, so that all web processes share them. Nobody is locked

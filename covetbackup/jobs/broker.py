@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 2.0
 """A user who has just pressed a button waits for this at most when the server is away."""
 
-LOOK_SECONDS = 0.5
-"""For a check whether the server answers: the settings page, each time it is shown."""
+CHECK_TIMEOUT_SECONDS = 0.5
+"""Timeout of the check whether the server answers, which the settings page makes."""
 
 AGAIN_SECONDS = 1.0
 
@@ -51,7 +51,7 @@ class RedisBroker(Q2Redis):
             found = super().dequeue()
         except RedisError as error:
             if not self._is_away:
-                log.warning("the broker does not answer, jobs that wait start later: %s", error)
+                log.warning("the broker does not answer, queued jobs start later: %s", error)
             self._is_away = True
             time.sleep(AGAIN_SECONDS)
             return None
@@ -80,8 +80,8 @@ def ask(url: str) -> None:
     """Raise `RedisError` unless the server answers soon, `ValueError` as `client`."""
     with Redis.from_url(
         url,
-        socket_connect_timeout=LOOK_SECONDS,
-        socket_timeout=LOOK_SECONDS,
+        socket_connect_timeout=CHECK_TIMEOUT_SECONDS,
+        socket_timeout=CHECK_TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),
     ) as server:
         server.ping()

@@ -1,4 +1,4 @@
-"""Keeps a few programs running: starts them again when they end, stops them all together.
+"""Supervision of a few programs: restarted when they end, stopped together.
 
 SIGTERM goes to the main process of each only, never to a group (that hangs q2); what is left
 after its grace is killed, group and all. Each has a session of its own, so that Ctrl-C reaches
@@ -19,7 +19,7 @@ from covetbackup.jobs.worker import kernel, reaper
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
 STEADY_SECONDS = 10.0
@@ -55,7 +55,7 @@ class SupervisedProgram:
             env={**os.environ, **self.environment},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=_end_with_us,
+            preexec_fn=_end_with_parent,
         )
         log.info("started %s pid=%s", self.name, self.process.pid)
 
@@ -63,7 +63,7 @@ class SupervisedProgram:
         if time.monotonic() - self.started_at > STEADY_SECONDS:
             self.wait_seconds = FIRST_WAIT_SECONDS
         log.warning(
-            "%s ended with status %s; it starts again in %s s",
+            "%s ended with status %s; restart in %s s",
             self.name,
             status,
             self.wait_seconds,
@@ -74,13 +74,13 @@ class SupervisedProgram:
 
 
 class Children:
-    """All programs of one dashboard."""
+    """The supervised programs of one dashboard."""
 
     def __init__(self, children: Sequence[SupervisedProgram]) -> None:
         self._children = children
 
     def keep_running(self) -> None:
-        """Check each child once, and start it again if it died; called every `LOOK_SECONDS`."""
+        """Check each child once, and start it again if it died; called every `POLL_SECONDS`."""
         for child in self._children:
             child.keep_running()
         reaper.reap_children({process.pid for process in self._processes().values()})
@@ -93,7 +93,7 @@ class Children:
             process.send_signal(signal.SIGTERM)
         graces = {child.name: child.grace_seconds for child in self._children}
         while left:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
             for name, process in list(left.items()):
                 if process.poll() is None and time.monotonic() - began > graces[name]:
                     log.warning("%s did not stop in time", name)
@@ -107,5 +107,5 @@ class Children:
         return {child.name: child.process for child in self._children if child.process is not None}
 
 
-def _end_with_us() -> None:
+def _end_with_parent() -> None:
     kernel.get_signal_when_parent_dies(signal.SIGTERM)

@@ -25,7 +25,7 @@ from covetbackup.jobs.models import Job, JobState, Node
 
 log = logging.getLogger(__name__)
 
-LOOKED_AT = 1000
+MOST_WAITING = 1000
 """Waiting jobs considered at once; the rest are so far back that their turn is not near."""
 
 NODE_IS_FRESH = timedelta(seconds=30)
@@ -44,7 +44,7 @@ class QueuePosition:
 
 
 def runnable(queue: str) -> list[int]:
-    """Jobs of the queue that may start now, in their order."""
+    """Return the jobs of the queue that may start now, in their order."""
     return [decision.job_id for decision in _decisions(queue) if not decision.blocked_by]
 
 
@@ -67,12 +67,12 @@ def queue_positions(jobs: Iterable[Job]) -> dict[int, QueuePosition]:
         worker = _a_worker(queue)
         for position, decision in enumerate(_decisions(queue), start=1):
             found[decision.job_id] = QueuePosition(position, decision.blocked_by or worker)
-    places = {job.pk: found.get(job.pk) or _place_elsewhere(job) for job in waiting}
-    return {pk: place for pk, place in places.items() if place is not None}
+    positions = {job.pk: found.get(job.pk) or _position_elsewhere(job) for job in waiting}
+    return {pk: position for pk, position in positions.items() if position is not None}
 
 
 def live_nodes() -> Any:
-    """Workers that were heard of in the last half minute and take jobs."""
+    """Return the workers with a heartbeat in the last half minute that take jobs."""
     return Node.objects.filter(heartbeat_at__gt=Now() - NODE_IS_FRESH, is_draining=False)
 
 
@@ -87,7 +87,7 @@ def notify() -> None:
 
 
 def notify_for(job_id: int, queue: str) -> None:
-    """Ring for a new job; whether it may start is decided by who hears it."""
+    """Notify workers of a new job; the one that takes the notification decides what may start."""
     try:
         _dispatch(job_id, queue)
     except Exception as error:  # the job is in the catalog already: `tick` notifies again
@@ -137,7 +137,7 @@ def _decisions(queue: str) -> list[Decision]:
     waiting = Job.objects.filter(
         state=JobState.QUEUED, queue=queue, run_after__lte=Now(), cancel_requested_at=None
     )
-    return _admit(_slots_of(waiting.order_by("run_after", "id")[:LOOKED_AT]))
+    return _admit(_slots_of(waiting.order_by("run_after", "id")[:MOST_WAITING]))
 
 
 def _admit(waiting: list[SlotUse]) -> list[Decision]:
@@ -152,8 +152,8 @@ def _slots_of(jobs: Any) -> list[SlotUse]:
     return [SlotUse(*row) for row in rows]
 
 
-def _place_elsewhere(job: Job) -> QueuePosition | None:
-    """None for a job that does not wait any more, whatever the row in hand says."""
+def _position_elsewhere(job: Job) -> QueuePosition | None:
+    """Return the position of a job outside of its queue's next ones; None if it is not waiting."""
     waiting = Job.objects.filter(pk=job.pk, state=JobState.QUEUED)
     if not waiting.exists():
         return None
@@ -165,7 +165,7 @@ def _place_elsewhere(job: Job) -> QueuePosition | None:
             "its next attempt" if is_retry else "another job to finish first",
             is_retry=is_retry,
         )
-    return QueuePosition(None, f"the {LOOKED_AT} jobs before it")
+    return QueuePosition(None, f"the {MOST_WAITING} jobs before it")
 
 
 def _a_worker(queue: str) -> str:

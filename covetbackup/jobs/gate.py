@@ -1,4 +1,4 @@
-"""Whether jobs may start at all: asked of the app above, `settings.JOB_GATE`."""
+"""The gate of the queue: whether jobs may start at all, as `settings.JOB_GATE` says."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from covetbackup.core.errors import Conflict
 
 
 def refusal() -> str:
-    """Return why no job may be asked for or start, "" if they may. Contacts the catalog."""
+    """Return why no job may be requested or start, "" if they may. Contacts the catalog."""
     return str(import_string(settings.JOB_GATE)())
 
 
 def refuse() -> None:
-    """Raise `Conflict` while no job may be asked for."""
+    """Raise `Conflict` while no job may be requested."""
     if closed := refusal():
-        raise Conflict(closed, f"what to do: see the page of settings, or {command('check')}")
+        raise Conflict(closed, f"see the settings page, or {command('check')}")

@@ -34,17 +34,17 @@ def run_completion_hook(job_id: int) -> None:
         if path:
             import_string(path)(job)
     except AWAY as error:
-        log.warning("the hook of job %s has to wait: %s", job_id, described(error))
+        log.warning("the completion hook of job %s is postponed: %s", job_id, described(error))
         connection.close()
         return
     except Exception:  # another app's code, at the edge: it stays due
-        log.exception("the hook of job %s failed", job_id)
+        log.exception("the completion hook of job %s failed", job_id)
         return
     Job.objects.filter(pk=job_id).update(hook_due_at=None, version=F("version") + 1)
 
 
 def run_due_hooks() -> None:
-    """Settle all whose time has come, oldest first."""
+    """Run the completion hooks that are due, oldest first."""
     due = Job.objects.filter(hook_due_at__lte=Now()).order_by("hook_due_at")
     for job_id in list(due.values_list("pk", flat=True)[:100]):
         run_completion_hook(job_id)

@@ -62,7 +62,7 @@ def patient(function: Callable[_P, _T]) -> Callable[_P, _T]:
 class OneSentenceErrors(logging.Filter):
     """The filter that removes tracebacks of outages from the log.
 
-    The queue's library meets an outage in many places; its calls say nothing more.
+    The queue's library meets an outage in many places; its tracebacks say nothing more.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

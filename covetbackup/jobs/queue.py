@@ -5,7 +5,7 @@
     queued → queued                         release: a held job may start
     queued → cancelled                      request_cancel
     queued → failed                         give_up: what a held job waited for will not come
-    running → running                       beat: only the owner of the token
+    running → running                       heartbeat: only the owner of the token
     running → succeeded | failed | cancelled  finish
     running → queued                        retry (costs an attempt), requeue (drained: does not),
                                             requeue_after_outage (does not, a few times)
@@ -65,7 +65,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The end of an attempt. `is_outage`: the catalog did not answer, the work may be right."""
+    """The end of an attempt; `is_outage` if the catalog did not answer: the work may be right."""
 
     state: JobState
     code: str = ""
@@ -219,7 +219,7 @@ def _take(job_id: int, token: uuid.UUID, node: uuid.UUID, pid: int) -> int:
     )
 
 
-def beat(claim: Claim, report: JobReport) -> bool:
+def heartbeat(claim: Claim, report: JobReport) -> bool:
     """Extend the lease and write what changed. False: the job is not this owner's any more."""
     columns = dict(report.columns)
     if report.columns or report.events:

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Ticker:
-    """One worker's tick: remembers since when the catalog has answered without a gap."""
+    """One worker's tick, which knows since when the catalog has answered without a gap."""
 
     def __init__(self, place: str) -> None:
         self._place = place
@@ -40,7 +40,7 @@ class Ticker:
         """
         above = [import_string(path) for path in settings.JOB_TICKS]
         steps: list[Callable[[], object]] = [*above, dispatch.notify, self._reap_when_steady]
-        is_well = all([_tried(step) for step in steps])
+        is_well = all([_logged(step) for step in steps])
         if not is_well:
             self._steady_since = None
         elif self._steady_since is None:
@@ -49,21 +49,21 @@ class Ticker:
 
     def reap_here(self) -> bool:
         """Interrupt jobs whose owners ran in this place and whose process is gone."""
-        return _tried(lambda: reap_dead_owners(self._place))
+        return _logged(lambda: reap_dead_owners(self._place))
 
     def _reap_when_steady(self) -> None:
-        # After an outage owners must have had the time to beat before they are called dead.
+        # After an outage owners must have had the time for a heartbeat before they count as dead.
         since, settling = self._steady_since, 2 * settings.JOB_SECONDS["heartbeat"]
         if since is not None and time.monotonic() - since >= settling:
             reap()
 
 
 def reap() -> int:
-    """Interrupt jobs whose lease has run out: their owner can not be running any more."""
+    """Interrupt jobs whose lease has run out: their owner cannot be running any more."""
     expired = Q(lease_until__lt=Now())
     reaped = 0
     for claim, _ in _running(expired):
-        if queue.interrupt(claim, "its worker was not heard of any more", while_true=expired):
+        if queue.interrupt(claim, "its worker stopped sending heartbeats", while_true=expired):
             log.warning("lease ran out job=%s attempt=%s", claim.job_id, claim.attempt)
             reaped += 1
     return reaped
@@ -79,7 +79,7 @@ def reap_dead_owners(place: str) -> int:
         if owner is None or reaper.is_running(owner):
             continue
         if reaper.end_runner(claim.token):
-            continue  # it is cleaning up; it will be gone at one of the next looks
+            continue  # it is cleaning up; it will be gone at one of the next checks
         if queue.interrupt(claim, "its worker was killed"):
             log.warning("owner is gone job=%s attempt=%s pid=%s", *_shown(claim), owner)
             reaped += 1
@@ -97,11 +97,11 @@ def _shown(claim: Claim) -> tuple[int, int]:
     return claim.job_id, claim.attempt
 
 
-def _tried(step: Callable[[], object]) -> bool:
+def _logged(step: Callable[[], object]) -> bool:
     try:
         step()
     except AWAY as error:
-        log.warning("a step of the tick has to wait: %s", described(error))
+        log.warning("a step of the tick is postponed: %s", described(error))
         connection.close()
         return False
     except Exception:  # a tick must never end its worker

@@ -27,12 +27,12 @@ NOTE_CHARACTERS = 4000
 
 
 class PermissionLost(CovetError):
-    """Who asked for the job may not do this any more."""
+    """The user who requested the job has lost the permission for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One attempt at one job. `attempt` above 1: sweep what the attempt before left."""
+    """An attempt at a job. `attempt` above 1: clean up what the previous attempt left."""
 
     job: Job
     token: uuid.UUID

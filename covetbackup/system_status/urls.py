@@ -1,4 +1,4 @@
-"""The addresses of the page of settings and of what is done there."""
+"""URLs of the settings page and of its actions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of settings: effective values and problems. They are changed in the environment."""
+"""The settings page: effective values and problems. Settings are changed in the environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker: one q2 cluster that serves one queue, and what q2 does not do for it.
+"""A worker: one q2 cluster that serves one queue, and what q2 leaves to it.
 
 Signals, draining, the tick, the node's row, dead owners, orphans, and the restart of a cluster
 that is stuck. Never signals a q2 process group: that hangs it.
@@ -39,22 +39,22 @@ STOPPED, CLUSTER_DIED, CLUSTER_STUCK = 0, 70, 75
 """Exit statuses; for the last two `up` starts the worker again."""
 
 STOP_SECONDS = 6.0
-LOOK_SECONDS = 0.2
-GONE_SECONDS = 1.0
-HANG_SECONDS = 2.0
+POLL_SECONDS = 0.2
+REAP_SECONDS = 1.0
+HANG_CHECK_SECONDS = 2.0
 HOUR = 3600.0
 
 
 @dataclass(slots=True)
-class Chore:
-    """Something to be done every so many seconds."""
+class PeriodicTask:
+    """A periodic task of a worker; `seconds` is the pause between two runs."""
 
     do: Callable[[], object]
     seconds: float
     due_at: float = 0.0
 
     def do_if_due(self) -> None:
-        """Do the chore if its time has come."""
+        """Run the task if it is due."""
         now = time.monotonic()
         if now >= self.due_at:
             self.do()
@@ -62,21 +62,21 @@ class Chore:
 
 
 class Worker:
-    """Serves `settings.QUEUE` until SIGTERM, SIGINT, or the end of its cluster."""
+    """A worker that serves `settings.QUEUE` until SIGTERM, SIGINT, or the end of its cluster."""
 
     def __init__(self) -> None:
-        self._here = WorkerContext(settings.QUEUE)
-        self.ticker = Ticker(self._here.place)
+        self._context = WorkerContext(settings.QUEUE)
+        self.ticker = Ticker(self._context.place)
         self._hangs = hangs.HangDetector()
-        self._settling = threading.Thread()
+        self._hook_thread = threading.Thread()
         self._signal: int | None = None
         self._status: int | None = None
         self.refusal = ""
-        self._chores = [
-            Chore(self._look_for_the_dead, GONE_SECONDS),
-            Chore(self.tick, settings.JOB_SECONDS["tick"]),
-            Chore(self._look_for_a_hang, HANG_SECONDS),
-            Chore(_purge, HOUR),
+        self._tasks = [
+            PeriodicTask(self._reap_dead, REAP_SECONDS),
+            PeriodicTask(self.tick, settings.JOB_SECONDS["tick"]),
+            PeriodicTask(self._check_for_hang, HANG_CHECK_SECONDS),
+            PeriodicTask(_purge, HOUR),
         ]
 
     def run(self) -> int:
@@ -85,9 +85,9 @@ class Worker:
         Raises `Conflict` if it must not run.
         """
         _load_kinds()
-        CURRENT[:] = [self._here]
+        CURRENT[:] = [self._context]
         self._register()
-        self._look_at_the_gate()
+        self._check_gate()
         kernel.adopt_orphans()
         kernel.make_forks_die_with_their_parent()
         hangs.name_workers()
@@ -96,28 +96,30 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._note_signal)  # q2's own handlers can deadlock
         self._cluster.start()
-        log.info("worker serves queue=%s node=%s", self._here.queue, self._here.instance)
+        log.info("worker serves queue=%s node=%s", self._context.queue, self._context.instance)
         while self._signal is None and self._status is None:
-            time.sleep(LOOK_SECONDS)
-            self._look_after()
+            time.sleep(POLL_SECONDS)
+            self._check_cluster()
         self._stop()
         return STOPPED if self._status is None else self._status
 
     def _note_signal(self, number: int, frame: FrameType | None) -> None:
         self._signal = number
 
-    def _look_after(self) -> None:
+    def _check_cluster(self) -> None:
         if not self._cluster.sentinel.is_alive():
-            log.critical("the cluster of queue %s died", self._here.queue)
+            log.critical("the cluster of queue %s died", self._context.queue)
             self._status = CLUSTER_DIED
             return
-        for chore in self._chores:
-            chore.do_if_due()
+        for task in self._tasks:
+            task.do_if_due()
 
     def _register(self) -> None:
         if connection.vendor == "sqlite":
             others = (
-                dispatch.live_nodes().exclude(host=self._here.host).values_list("host", flat=True)
+                dispatch.live_nodes()
+                .exclude(host=self._context.host)
+                .values_list("host", flat=True)
             )
             for host in others[:1]:
                 raise Conflict(
@@ -125,10 +127,10 @@ class Worker:
                     "several hosts need a PostgreSQL catalog: set DATABASE_URL",
                 )
         Node.objects.create(
-            instance=self._here.instance,
-            host=self._here.host,
-            queue=self._here.queue,
-            place=self._here.place,
+            instance=self._context.instance,
+            host=self._context.host,
+            queue=self._context.queue,
+            place=self._context.place,
             pid=os.getpid(),
             version=_version(),
             capacity=Conf.WORKERS,
@@ -137,70 +139,70 @@ class Worker:
         )
 
     def tick(self) -> None:
-        _tried(self._look_at_the_gate)
-        # Jobs that a copied catalog calls dead may live: nothing is reaped, asked for or swept.
+        _logged(self._check_gate)
+        # Jobs that a copied catalog calls dead may run: nothing is reaped, requested or cleaned up.
         is_well = not self.refusal and self.ticker.tick()
         try:
-            self._beat(is_well)
+            self._heartbeat(is_well)
         except Error as error:
             log.warning("the worker's row is not up to date: %s", described(error))
             connection.close()
 
-    def _look_at_the_gate(self) -> None:
+    def _check_gate(self) -> None:
         before, self.refusal = self.refusal, gate.refusal()
         if self.refusal != before:
-            log.critical("queue %s: %s", self._here.queue, self.refusal or "jobs start again")
+            log.critical("queue %s: %s", self._context.queue, self.refusal or "jobs start again")
 
-    def _beat(self, is_well: bool) -> None:
+    def _heartbeat(self, is_well: bool) -> None:
         ticked = {"ticked_at": Now()} if is_well else {}
-        node = Node.objects.filter(pk=self._here.instance)
+        node = Node.objects.filter(pk=self._context.instance)
         node.update(heartbeat_at=Now(), **ticked)
         if self.refusal:
             return
         due = Job.objects.filter(hook_due_at__lte=Now())
-        if not self._settling.is_alive() and due.exists():
+        if not self._hook_thread.is_alive() and due.exists():
             # A hook may wait for a storage; the tick may not wait for a hook.
-            self._settling = threading.Thread(target=_settle, daemon=True)
-            self._settling.start()
+            self._hook_thread = threading.Thread(target=_run_due_hooks, daemon=True)
+            self._hook_thread.start()
 
-    def _look_for_the_dead(self) -> None:
+    def _reap_dead(self) -> None:
         reaper.reap_children({self._cluster.sentinel.pid})
         if not self.refusal:
             self.ticker.reap_here()
 
-    def _look_for_a_hang(self) -> None:
+    def _check_for_hang(self) -> None:
         if self._hangs.is_hung(self._cluster.sentinel.pid):
-            log.critical("the cluster of queue %s is stuck", self._here.queue)
+            log.critical("the cluster of queue %s is stuck", self._context.queue)
             self._status = CLUSTER_STUCK
 
     def _stop(self) -> None:
-        """Jobs go back to the queue, processes end; what does not end in time is killed."""
+        """Requeue the running jobs and end all processes, killing what does not end in time."""
         deadline = time.monotonic() + STOP_SECONDS
-        self._here.drain()
+        self._context.drain()
         sentinel = self._cluster.sentinel
         if sentinel.is_alive():
             # It blocks for ever if the sentinel dies at the wrong moment.
             threading.Thread(target=self._cluster.stop_event.set, daemon=True).start()
-        _tried(lambda: Node.objects.filter(pk=self._here.instance).update(is_draining=True))
+        _logged(lambda: Node.objects.filter(pk=self._context.instance).update(is_draining=True))
         sentinel.join(max(0.0, deadline - time.monotonic()))
         reaper.kill_all()
-        _tried(self._hand_back)
-        log.info("worker stopped queue=%s", self._here.queue)
+        _logged(self._requeue_running)
+        log.info("worker stopped queue=%s", self._context.queue)
 
-    def _hand_back(self) -> None:
-        """Jobs whose supervisor had to be killed; nothing of theirs lives any more."""
-        jobs = Job.objects.filter(owner=self._here.instance, state=JobState.RUNNING)
+    def _requeue_running(self) -> None:
+        """Requeue the jobs whose supervisors had to be killed; none of their processes is left."""
+        jobs = Job.objects.filter(owner=self._context.instance, state=JobState.RUNNING)
         for row in jobs.values_list("pk", "token", "attempt", "max_attempts"):
             queue.requeue(Claim(*row)) or queue.interrupt(Claim(*row), "its worker was stopped")
 
 
 def _load_kinds() -> None:
-    """Here, once: every runner is a fork of this process. One that is not there raises."""
+    """Import the kinds of work once, as every runner is a fork of this process."""
     for path in {*settings.JOB_KINDS.values(), *settings.JOB_HOOKS.values()}:
         import_string(path)
 
 
-def _settle() -> None:
+def _run_due_hooks() -> None:
     try:
         hooks.run_due_hooks()
     except Error as error:
@@ -210,10 +212,10 @@ def _settle() -> None:
 
 
 def _purge() -> None:
-    _tried(purge)
+    _logged(purge)
 
 
-def _tried(step: Callable[[], object]) -> None:
+def _logged(step: Callable[[], object]) -> None:
     try:
         step()
     except Error as error:

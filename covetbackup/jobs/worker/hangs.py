@@ -1,4 +1,4 @@
-"""Whether a q2 cluster is stuck although all of its processes live.
+"""Detection of a q2 cluster that is stuck although all of its processes live.
 
 q2's idle workers take turns: one holds a lock and reads from a pipe, the others wait for the
 lock. If the holder is killed, the lock is never released and no worker ever gets another task
@@ -20,7 +20,7 @@ from covetbackup.jobs.worker.kernel import name_process
 IDLE, BUSY = "covet-idle", "covet-busy"
 
 CHECKS = 3
-"""In a row: a worker that has just been given the lock is for a moment seen in neither place."""
+"""Consecutive ones: a worker that was just given the lock is in neither place for a moment."""
 
 
 def name_workers() -> None:
@@ -31,7 +31,7 @@ def name_workers() -> None:
 
 
 class HangDetector:
-    """Return whether the cluster has looked stuck often enough; called every few seconds."""
+    """A detector of stuck clusters, to be called every few seconds."""
 
     def __init__(self) -> None:
         self._suspicions = 0
@@ -50,7 +50,7 @@ def _looks_hung(sentinel: int) -> bool:
                 sleeps.append(Path(f"/proc/{child.pid}/wchan").read_text())
         except OSError:
             continue  # it ended just now
-    # "0": this kernel does not say; then `Worker` only has its look at waiting jobs.
+    # "0": this kernel does not say; then `Worker` only checks waiting jobs.
     told = [place for place in sleeps if place != "0"]
     return bool(told) and all("futex" in place for place in told)
 

@@ -15,18 +15,19 @@ SMOOTHING = 0.3
 
 
 class ProgressBuffer:
-    """Takes messages from the line, gives reports for `queue.beat`."""
+    """A buffer that takes messages of the channel and returns reports for `queue.heartbeat`."""
 
     def __init__(self) -> None:
         self._columns: dict[str, Any] = {}
         self._events: list[tuple[str, str]] = []
-        self._said_at: list[float] = []
+        self._noted_at: list[float] = []
         self._event_count = 0
         self._done = self._done_before = 0
         self._rate = 0.0
         self._reported_at = time.monotonic()
 
     def take(self, message: dict[str, Any]) -> None:
+        """Take a message of the runner: a phase, bytes done, a note."""
         if "phase" in message:
             self._begin(str(message["phase"]), message.get("total"))
         if "done" in message:
@@ -45,13 +46,13 @@ class ProgressBuffer:
         if "done_bytes" in columns:
             columns["rate"] = self._measure()
         now = time.monotonic()
-        return JobReport(columns, list(self._events), [now - at for at in self._said_at])
+        return JobReport(columns, list(self._events), [now - at for at in self._noted_at])
 
     def written(self) -> None:
         """Forget what was written."""
         self._columns.clear()
         self._events.clear()
-        self._said_at.clear()
+        self._noted_at.clear()
 
     def _begin(self, name: str, total: Any) -> None:
         self._done = self._done_before = 0
@@ -66,7 +67,7 @@ class ProgressBuffer:
         if self._event_count == MOST_EVENTS:
             kind, text = "note", "further lines of this attempt are not kept"
         self._events.append((kind, text))
-        self._said_at.append(time.monotonic())
+        self._noted_at.append(time.monotonic())
 
     def _measure(self) -> int:
         now = time.monotonic()

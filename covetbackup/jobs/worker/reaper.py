@@ -1,4 +1,4 @@
-"""Processes that outlived the one that was to look after them: found, given time, killed."""
+"""Reaping of processes that outlived their parent: found, given time, killed."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def reap_children(own: set[int]) -> None:
 
 
 def kill_all() -> None:
-    """Kill every descendant of this process and bury those that become its children."""
+    """Kill every descendant of this process and reap those that become its children."""
     deadline = time.monotonic() + 2.0
     while (left := psutil.Process().children(recursive=True)) and time.monotonic() < deadline:
         for process in left:

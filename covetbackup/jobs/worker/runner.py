@@ -50,8 +50,8 @@ log = logging.getLogger(__name__)
 TRANSIENT = (StorageUnavailable, ServerBusy, DatabaseUnavailable, NoProgress, SourceFailed)
 SIGNAL_AFTER_SECONDS = 2.0
 KILL_AFTER_SECONDS = 6.0
-SILENCE = 0.75
-"""Of the lease: what is left is for the clean-up of the killed programs and sessions."""
+SILENCE_SHARE = 0.75
+"""Share of the lease: the rest is for cleaning up after killed programs and sessions."""
 
 
 def start(job_id: int, token: uuid.UUID) -> tuple[int, Channel]:
@@ -79,7 +79,7 @@ def _become_runner(job_id: int, token: uuid.UUID, channel: socket.socket) -> NoR
     try:
         os.setsid()
         name_process(name_of(token))
-        _let_go_of_all_but(channel.fileno())
+        _close_inherited_files(channel.fileno())
         for number in (signal.SIGHUP, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -89,9 +89,12 @@ def _become_runner(job_id: int, token: uuid.UUID, channel: socket.socket) -> NoR
         os._exit(1)  # not reached when all is well; above here is the program that was forked
 
 
-def _let_go_of_all_but(kept: int) -> None:
-    """Point what was open at nothing. Closed, a number would be used again, and the owner of the
-    old file, were it ever collected, would close the new one."""
+def _close_inherited_files(kept: int) -> None:
+    """Point the inherited descriptors, all but `kept`, at /dev/null.
+
+    If they were closed, their numbers would be used again, and the owner of the old file, were it
+    ever collected, would close the new one.
+    """
     nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for name in list(Path("/proc/self/fd").iterdir()):
         number = int(name.name)
@@ -104,7 +107,7 @@ def _let_go_of_all_but(kept: int) -> None:
 
 
 def _run(job_id: int, token: uuid.UUID, channel: Channel) -> None:
-    _end_with_the_supervisor()
+    _end_with_supervisor()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, _raise_cancelled)
     try:
@@ -121,7 +124,7 @@ def _run(job_id: int, token: uuid.UUID, channel: Channel) -> None:
         log.warning("job %s: %s", job_id, described(error))
         channel.send(**_outage(error))
     except BaseException as error:  # nothing may end here without its supervisor knowing why
-        log.exception("job %s failed in a way that nobody foresaw", job_id)
+        log.exception("job %s failed with an unexpected error", job_id)
         channel.send(**_unforeseen(error))
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -136,7 +139,7 @@ def _perform(job_id: int, token: uuid.UUID, reporter: Reporter) -> None:
     user = job.requested_by
     if permission and user is not None and not user.may(permission, job.team_id):
         raise PermissionLost(
-            f"{user} may not do this any more",
+            f"{user} no longer has the permission for this",
             "ask a user who has the permission to start it again",
         )
     import_string(settings.JOB_KINDS[job.kind])(Work(job, token, reporter))
@@ -149,18 +152,18 @@ def _job(job_id: int, token: uuid.UUID) -> Job:
 
 
 def _watch(channel: Channel, stop: threading.Event, reporter: Reporter) -> None:
-    """Listen to the supervisor for as long as this process lives."""
-    silence = settings.JOB_SECONDS["lease"] * SILENCE
-    heard_at = _now()
+    """Receive from the supervisor until this process ends: stop or kill the work when asked."""
+    silence = settings.JOB_SECONDS["lease"] * SILENCE_SHARE
+    received_at = _now()
     while not stop.is_set():
         for message in channel.receive(1.0):
-            heard_at = _now()
+            received_at = _now()
             if "cancel" in message:
                 stop.set()
         if not channel.is_open:
             stop.set()
-        if _now() - heard_at > silence:
-            log.error("nothing heard from the supervisor for %.0f s: stopping at once", silence)
+        if _now() - received_at > silence:
+            log.error("no message from the supervisor for %.0f s: stopping at once", silence)
             _kill_group()
     time.sleep(SIGNAL_AFTER_SECONDS)
     if not reporter.has_raised:
@@ -201,7 +204,7 @@ def _outage(error: BaseException) -> dict[str, object]:
         "end": "failed",
         "code": "CatalogUnavailable",
         "message": described(error),
-        "hint": "is the catalog's database running? what was stored is kept, and settled later",
+        "hint": "is the catalog's database running? what was stored is kept and recorded later",
         "details": "".join(traceback.format_exception(error)),
         "is_transient": True,
         "is_outage": True,
@@ -212,19 +215,19 @@ def _unforeseen(error: BaseException) -> dict[str, object]:
     return {
         "end": "failed",
         "code": type(error).__name__,
-        "message": f"an unforeseen error: {without_rows(str(error))}",
-        "hint": "this is a fault of CovetBackup: please report it with the details below",
+        "message": f"unexpected error: {without_rows(str(error))}",
+        "hint": "this is a bug in CovetBackup: please report it with the details below",
         "details": _details(error),
         "is_transient": False,
     }
 
 
 def _details(error: BaseException) -> str:
-    """With the drivers' own errors, but no row contents of these."""
+    """Return the traceback, with the drivers' own errors but without row contents."""
     return without_rows("".join(traceback.format_exception(error)))
 
 
-def _end_with_the_supervisor() -> None:
+def _end_with_supervisor() -> None:
     # A supervisor that died before this has closed the channel, which `_watch` sees.
     get_signal_when_parent_dies(signal.SIGTERM)
     try:

@@ -1,4 +1,4 @@
-"""The task of a q2 worker that is notified: claim a job, start its runner and supervise it.
+"""The task of a notified q2 worker: claim a job, start its runner and supervise it.
 
 It does no work itself: it keeps the lease, passes on progress, asks the runner to stop when the job
 is cancelled or the worker drains, kills what does not stop, and writes how it ended. Tasks call
@@ -30,13 +30,13 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-LOOK_SECONDS = 1.0
-HEAR_SECONDS = 0.2
+POLL_SECONDS = 1.0
+RECEIVE_SECONDS = 0.2
 CANCEL_SECONDS = 8.0
 DRAIN_SECONDS = 4.5
 EXIT_SECONDS = 2.0
 OUTAGE_SECONDS = 600.0
-"""How long the end of a job is kept while the catalog is away: nobody can reap it then."""
+"""How long writing the end of a job is tried while the catalog is away: no job is reaped then."""
 
 
 class Stop(StrEnum):
@@ -67,31 +67,33 @@ def run(job_id: int) -> None:
     try:
         hooks.run_completion_hook(claim.job_id)
     except AWAY as error:
-        log.warning("the hook of job %s has to wait: %s", claim.job_id, described(error))
+        log.warning(
+            "the completion hook of job %s is postponed: %s", claim.job_id, described(error)
+        )
 
 
-def _claim_next(here: WorkerContext) -> Claim | None:
-    if here.is_draining or gate.refusal():
+def _claim_next(context: WorkerContext) -> Claim | None:
+    if context.is_draining or gate.refusal():
         return None
-    for job_id in dispatch.runnable(here.queue):
-        claim = queue.claim(job_id, here.instance, os.getpid())
+    for job_id in dispatch.runnable(context.queue):
+        claim = queue.claim(job_id, context.instance, os.getpid())
         if claim is not None:
             return claim
     return None
 
 
 class Supervision:
-    """One attempt at one job."""
+    """The supervision of one attempt at one job."""
 
-    def __init__(self, claim: Claim, here: WorkerContext) -> None:
+    def __init__(self, claim: Claim, context: WorkerContext) -> None:
         self._claim = claim
-        self._here = here
+        self._context = context
         self._buffer = ProgressBuffer()
         self._end: dict[str, Any] | None = None
         self.stop_reason: Stop | None = None
         self._kill_at = float("inf")
-        self._look_at = 0.0
-        self._beat_at = time.monotonic()
+        self._poll_at = 0.0
+        self._renewed_at = time.monotonic()
         self._lease = settings.JOB_SECONDS["lease"]
         self._heartbeat = settings.JOB_SECONDS["heartbeat"]
 
@@ -101,57 +103,57 @@ class Supervision:
             self._runner, self._channel = runner.start(self._claim.job_id, self._claim.token)
         except OSError as error:
             reason = f"cannot start a runner: {error}"
-            _persistently(lambda: queue.interrupt(self._claim, reason))
+            _until_stored(lambda: queue.interrupt(self._claim, reason))
             return
         try:
-            while self._goes_on():
-                self._hear(HEAR_SECONDS)
-                self._look()
+            while self._is_running():
+                self._receive(RECEIVE_SECONDS)
+                self._poll()
         except Exception:  # the runner must not outlive its supervision, whatever broke it
             log.exception("the supervision of job %s failed", self._claim.job_id)
         finally:
             status = self._reap()
         self.finalize(status)
 
-    def _goes_on(self) -> bool:
+    def _is_running(self) -> bool:
         return self._channel.is_open and self._end is None and time.monotonic() < self._kill_at
 
-    def _hear(self, seconds: float) -> None:
+    def _receive(self, seconds: float) -> None:
         for message in self._channel.receive(seconds):
             self._buffer.take(message)
             if "end" in message:
                 self._end = message
 
-    def _look(self) -> None:
-        """Check once a second whether the job is still ours or cancelled, and report progress."""
+    def _poll(self) -> None:
+        """Once a second: renew the lease, report progress, and see whether the job is cancelled."""
         now = time.monotonic()
-        if self._here.is_draining:
+        if self._context.is_draining:
             self._ask_to_stop(Stop.DRAIN, DRAIN_SECONDS)
-        if now < self._look_at:
+        if now < self._poll_at:
             return
-        self._look_at = now + LOOK_SECONDS
+        self._poll_at = now + POLL_SECONDS
         try:
-            self._attend(now)
+            self._renew_lease(now)
         except AWAY as error:
             log.warning("job %s: %s", self._claim.job_id, described(error))
             connection.close()
-            if now - self._beat_at > self._lease * 2 / 3:
+            if now - self._renewed_at > self._lease * 2 / 3:
                 self._ask_to_stop(Stop.LOST, 0)
 
-    def _attend(self, now: float) -> None:
+    def _renew_lease(self, now: float) -> None:
         mine = Job.objects.filter(
             pk=self._claim.job_id, token=self._claim.token, state=JobState.RUNNING
         )
         asked = list(mine.values_list("cancel_requested_at", flat=True))
         if asked and asked[0] is not None:
             self._ask_to_stop(Stop.CANCEL, CANCEL_SECONDS)
-        if asked and not self._buffer.has_news and now - self._beat_at < self._heartbeat:
+        if asked and not self._buffer.has_news and now - self._renewed_at < self._heartbeat:
             return
-        if not asked or not queue.beat(self._claim, self._buffer.report()):
+        if not asked or not queue.heartbeat(self._claim, self._buffer.report()):
             self._ask_to_stop(Stop.LOST, 0)
             return
         self._buffer.written()
-        self._beat_at = now
+        self._renewed_at = now
         self._channel.send(ping=True)
 
     def _ask_to_stop(self, why: Stop, seconds: float) -> None:
@@ -161,7 +163,7 @@ class Supervision:
         self._kill_at = min(self._kill_at, time.monotonic() + seconds)
 
     def _reap(self) -> int:
-        """The runner's exit status, once its whole group is gone."""
+        """Kill what is left of the runner's process group and return its exit status."""
         deadline = time.monotonic() + (EXIT_SECONDS if time.monotonic() < self._kill_at else 0)
         while time.monotonic() < deadline and not _has_ended(self._runner):
             time.sleep(0.01)
@@ -170,32 +172,32 @@ class Supervision:
             os.killpg(self._runner, signal.SIGKILL)
         except OSError:
             pass
-        last_words = time.monotonic() + EXIT_SECONDS
-        while self._channel.is_open and time.monotonic() < last_words:
-            self._hear(HEAR_SECONDS)
+        drained_by = time.monotonic() + EXIT_SECONDS
+        while self._channel.is_open and time.monotonic() < drained_by:
+            self._receive(RECEIVE_SECONDS)
         self._channel.close()
         return os.waitstatus_to_exitcode(os.waitpid(self._runner, 0)[1])
 
     def finalize(self, status: int) -> None:
-        """Write how the attempt ended, given the exit status of its runner."""
+        """Record how the attempt ended; `status` is the exit status of its runner."""
         claim, end, stop = self._claim, self._end or {}, self.stop_reason
         log.info("job ended job=%s end=%s stop=%s", claim.job_id, end.get("end"), stop)
         if stop == Stop.LOST:
             # No effect if another has the job; after an outage it saves waiting for the lease.
-            _persistently(lambda: _give_back(claim))
+            _until_stored(lambda: _requeue_lost(claim))
             return
         if self._buffer.has_news:
-            _persistently(lambda: queue.beat(claim, self._buffer.report()))
+            _until_stored(lambda: queue.heartbeat(claim, self._buffer.report()))
         if end.get("end") == "succeeded":
-            _persistently(lambda: queue.finish(claim, End(JobState.SUCCEEDED)))
+            _until_stored(lambda: queue.finish(claim, End(JobState.SUCCEEDED)))
         elif stop == Stop.CANCEL:
-            _persistently(lambda: queue.finish(claim, _CANCELLED))
+            _until_stored(lambda: queue.finish(claim, _CANCELLED))
         elif stop == Stop.DRAIN:
-            _persistently(lambda: queue.requeue(claim) or queue.finish(claim, _CANCELLED))
+            _until_stored(lambda: queue.requeue(claim) or queue.finish(claim, _CANCELLED))
         elif end.get("end") == "failed":
-            _persistently(lambda: _fail(claim, _failure(end)))
+            _until_stored(lambda: _fail(claim, _failure(end)))
         else:
-            _persistently(lambda: queue.interrupt(claim, _reason(status)))
+            _until_stored(lambda: queue.interrupt(claim, _reason(status)))
 
 
 _CANCELLED = End(JobState.CANCELLED)
@@ -207,8 +209,8 @@ def _fail(claim: Claim, end: End) -> bool:
     return (end.is_transient and queue.retry(claim, end)) or queue.finish(claim, end)
 
 
-def _give_back(claim: Claim) -> bool:
-    reason = "its worker lost touch with the catalog"
+def _requeue_lost(claim: Claim) -> bool:
+    reason = "its worker lost the connection to the catalog"
     end = End(JobState.FAILED, code="CatalogUnavailable", message=reason)
     return queue.requeue_after_outage(claim, end) or bool(queue.interrupt(claim, reason))
 
@@ -227,16 +229,16 @@ def _failure(message: dict[str, Any]) -> End:
 
 def _reason(status: int) -> str:
     if status < 0:
-        return f"the runner was ended by signal {-status} ({signal.strsignal(-status)})"
-    return f"the runner ended with status {status} and said nothing"
+        return f"the runner was killed by signal {-status} ({signal.strsignal(-status)})"
+    return f"the runner exited with status {status} without a message"
 
 
 def _has_ended(process: int) -> bool:
-    """Whether it is a zombie; it stays one, so that its id is not given to another."""
+    """Return whether the process is a zombie; it stays one, so that its id is not used again."""
     found = os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     return found is not None
 
 
-def _persistently(write: Callable[[], _T]) -> _T:
-    """Try until the catalog takes it: a finished job must not be done again for an outage."""
+def _until_stored(write: Callable[[], _T]) -> _T:
+    """Write, again through an outage: a finished job must not be done again because of one."""
     return with_patience(write, seconds=OUTAGE_SECONDS)

@@ -46,7 +46,7 @@ MINE = RUNNING - {"another's"}
 
 ACTS: dict[str, Callable[[Job, Node], object]] = {
     "claim": lambda job, node: queue.claim(job.pk, node.pk, 1),
-    "beat": lambda job, node: queue.beat(as_claim(job), JobReport({"phase": "x"})),
+    "heartbeat": lambda job, node: queue.heartbeat(as_claim(job), JobReport({"phase": "x"})),
     "succeed": lambda job, node: queue.finish(as_claim(job), End(JobState.SUCCEEDED)),
     "fail": lambda job, node: queue.finish(as_claim(job), End(JobState.FAILED, "Code", "no")),
     "retry": lambda job, node: queue.retry(as_claim(job), End(JobState.FAILED, "Code", "no")),
@@ -59,7 +59,7 @@ ACTS: dict[str, Callable[[Job, Node], object]] = {
 
 OUTCOMES: dict[tuple[str, str], str] = {
     ("claim", "queued"): "running",
-    **{("beat", one): "running" for one in MINE},
+    **{("heartbeat", one): "running" for one in MINE},
     **{("succeed", one): "succeeded" for one in MINE},
     **{("fail", one): "failed" for one in MINE},
     ("retry", "mine"): "queued",
@@ -175,7 +175,7 @@ def test_only_jobs_whose_lease_ran_out_are_reaped(team: Team) -> None:
 
 def test_an_owner_that_beats_in_time_is_not_reaped(team: Team) -> None:
     job = make_job(team, state="running", token=TOKEN, lease_until=Now() - MINUTE)
-    assert queue.beat(as_claim(job), JobReport())
+    assert queue.heartbeat(as_claim(job), JobReport())
     assert tick.reap() == 0
 
 
@@ -262,7 +262,7 @@ def test_a_line_said_a_while_ago_is_written_with_its_time(team: Team, node: Node
     claim = queue.claim(make_job(team, run_after=Now()).pk, node.instance, 1)
     assert claim is not None
     report = JobReport(events=[("phase", "a"), ("phase", "b"), ("note", "c")], ages=[5.0, 2.0])
-    assert queue.beat(claim, report)
+    assert queue.heartbeat(claim, report)
     a, b, c = JobEvent.objects.order_by("id").values_list("at", flat=True)
     assert 2.9 < (b - a).total_seconds() < 3.5 and 1.9 < (c - b).total_seconds() < 2.5
 

@@ -19,7 +19,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from covetbackup.command_line import command
 from covetbackup.core.cli.manual import Manual
-from covetbackup.jobs.children import LOOK_SECONDS, Children, SupervisedProgram
+from covetbackup.jobs.children import POLL_SECONDS, Children, SupervisedProgram
 from covetbackup.jobs.outage import AWAY, AWAY_HINT, described
 from covetbackup.jobs.worker import kernel
 from covetbackup.manual_command import ManualCommand
@@ -61,7 +61,7 @@ class Command(ManualCommand):
         self.stdout.write(f"CovetBackup is at http://{bind}/ (Ctrl-C stops it)")
         while not self._asked_to_stop:
             children.keep_running()
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         self.stdout.write("stopping; running jobs go back to the queue")
         children.stop()
 
