@@ -76,7 +76,7 @@ def copy_ended(job: Job) -> None:
     except CovetError:
         if job.finished_at and timezone.now() - job.finished_at < GIVE_UP_AFTER:
             raise
-        log.warning("leftovers stay until a sweep copy=%s label=%s", copy.pk, label)
+        log.warning("leftovers stay until a cleanup copy=%s label=%s", copy.pk, label)
 
 
 def _copy_of(work: Work) -> BackupCopy:

@@ -20,7 +20,7 @@ PATIENCE = Retry(attempts=3, budget_seconds=20)
 """The clean-up of one backup must not hold up other jobs."""
 
 GIVE_UP_AFTER = timedelta(days=1)
-"""How long the end of a job waits for a repository that cannot be reached; the sweep of that
+"""How long the end of a job waits for a repository that cannot be reached; the cleanup of that
 repository gets what is left."""
 
 

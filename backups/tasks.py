@@ -83,7 +83,7 @@ def _was_cleaned_up(work: Work, backup: Backup) -> bool:
     try:
         return orphans.clean_up(backup)
     except CovetError as error:
-        work.progress.note(f"what the attempt before left is not swept yet: {error}")
+        work.progress.note(f"what the attempt before left is not removed yet: {error}")
         return False
 
 
@@ -213,7 +213,7 @@ def remove_copy(backup: Backup, copy: BackupCopy) -> None:
 def job_ended(job: Job) -> None:
     """Record the end of a job whose runner could not. Bears repetition.
 
-    Raises `CovetError` when a repository cannot be reached for the sweep, to be called again.
+    Raises `CovetError` when a repository cannot be reached for the cleanup, to be called again.
     """
     _ENDINGS[job.kind](job)
 
@@ -239,7 +239,7 @@ def _record_end(job: Job) -> None:
         records.record_unusable(backup, state, error, job.hint)
         if job.finished_at and timezone.now() - job.finished_at < orphans.GIVE_UP_AFTER:
             raise
-        log.warning("leftovers stay until a sweep backup=%s label=%s", backup.pk, backup.label)
+        log.warning("leftovers stay until a cleanup backup=%s label=%s", backup.pk, backup.label)
     records.record_unusable(backup, state, error, job.hint)
 
 

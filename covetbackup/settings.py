@@ -248,8 +248,8 @@ JOB_HOOKS = {
 }
 """Called with the job once its state is final, at least once: a hook must bear repetition.
 
-It records what a runner that died could not, and sweeps what it left. An attempt that will be
-repeated calls no hook: the next attempt (`work.attempt` > 1) sweeps what the last one left.
+It records what a runner that died could not, and removes what it left. An attempt that will be
+repeated calls no hook: the next attempt (`work.attempt` > 1) removes what the last one left.
 """
 JOB_PERMISSIONS = {
     "backup": "run_backup",

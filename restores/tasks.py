@@ -83,7 +83,7 @@ def run_restore(work: Work) -> None:
     _refuse_unsafe(restore)
     if stage_of(restore) is ResultStage.DONE or _was_finished_before(work, restore):
         return
-    _sweep_before(work, restore.target_server)
+    _cleanup_before(work, restore.target_server)
     may_be_done = stage_of(restore) is ResultStage.PUBLISHING
     began = time.monotonic()
     try:
@@ -153,7 +153,7 @@ def _was_finished_before(work: Work, restore: Restore) -> bool:
     return True
 
 
-def _sweep_before(work: Work, server: Server) -> None:
+def _cleanup_before(work: Work, server: Server) -> None:
     """What killed restores left on this server goes now; that it cannot must not stop this one."""
     try:
         target = server_engine(server).target()

@@ -55,7 +55,7 @@ def refuse_irreplaceable(connection: Connection, target: str) -> None:
             f"run ALTER DATABASE {quoted(target)} READ ONLY = 0",
         )
     _refuse_without_rights(connection, target)
-    _refuse_referenced(connection, target)
+    _refuse_external_references(connection, target)
 
 
 def refuse_stationary(expected: Inventory) -> None:
@@ -93,7 +93,7 @@ def _retained_pattern(target: str) -> str:
     return quoted(f"{escaped}\\_replaced\\_%")
 
 
-def _refuse_referenced(connection: Connection, target: str) -> None:
+def _refuse_external_references(connection: Connection, target: str) -> None:
     found = connection.strings(_REFERENCES, [target, target])
     if found:
         raise DatabaseError(

@@ -191,7 +191,7 @@ class LogicalRestore:
         return found
 
     def commit(self) -> None:
-        self._keep_alive.check()  # without it a sweep may have taken the scratch database
+        self._keep_alive.check()  # without it a cleanup may have dropped the scratch database
         with translated(self._settings):
             if self.retained_as:
                 self._replace()
@@ -328,15 +328,15 @@ class LogicalRestore:
         script = self._with_definer(script)
         self._client.run(copies.programs_in(script, self._expected, self._name), self._name)
         self._copy.note_programs(script)
-        self._keep(copies.programs_in(script, self._expected, self._target.database))
+        self._add_script(copies.programs_in(script, self._expected, self._target.database))
 
     def _load_events(self, script: Script) -> None:
         script = self._copy.with_past_events(script, self._keeper)
         self._awake = self._copy.events_to_run(script)
         self._client.run(self._with_definer(rewrite.disable_events(script)), self._name)
-        self._keep(self._with_definer(rewrite.disable_events(script, keep=self._awake)))
+        self._add_script(self._with_definer(rewrite.disable_events(script, keep=self._awake)))
 
-    def _keep(self, script: Script) -> None:
+    def _add_script(self, script: Script) -> None:
         """For the target, in which it runs again."""
         self._scripts.append(script)
         self._stack.callback(close, script)
@@ -393,7 +393,7 @@ class LogicalRestore:
                 scratch.drop_unfinished(connection, self._name)
                 scratch.drop(connection, self._name, say=self._progress.note)
         except (CovetError, pymysql.err.Error) as error:
-            # The restore's own failure may be on its way up already; a sweep will take this.
+            # The restore's own failure may be on its way up already; a cleanup will remove this.
             _log.warning("scratch database stays until a cleanup scratch=%s %s", self._name, error)
             self.unremoved = f"scratch database {self._name!r} is left: {error}"
             self._progress.note(self.unremoved)

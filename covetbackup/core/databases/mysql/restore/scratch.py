@@ -1,7 +1,7 @@
-"""The scratch database of a restore: made, dropped, swept; and the mark of an unfinished target.
+"""The scratch database of a restore, and the marker of an unfinished target.
 
 A scratch database's name carries the time of its creation. Its maker holds a server-wide lock on
-the name, so a sweep never takes a living one.
+the name, so a cleanup never drops one in use.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _not_created(connection: Connection, name: str, error: pymysql.err.Error) ->
 
 
 def hold(connection: Connection, name: str) -> None:
-    """Keep sweeps away from scratch database `name` while `connection` lives."""
+    """Keep cleanups from dropping scratch database `name` while `connection` is open."""
     connection.execute("SELECT GET_LOCK(%s, 0)", [name])
 
 

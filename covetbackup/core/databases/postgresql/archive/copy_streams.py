@@ -20,7 +20,7 @@ _OBJECT_PIECE = 256 << 10
 _OBJECTS_AT_ONCE = 16
 
 
-def copy_out(connection: Connection, statement: bytes) -> Iterator[bytes]:
+def read_rows(connection: Connection, statement: bytes) -> Iterator[bytes]:
     """Yield the rows that a COPY TO STDOUT sends, whole rows in each piece, b"" while it waits.
 
     Raises the driver's errors. A caller that stops before the end must close the connection.

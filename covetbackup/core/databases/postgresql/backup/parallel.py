@@ -195,7 +195,7 @@ def _block(task: ReadTask, data: Iterable[bytes], stats: _PartStats) -> Iterator
 
 def _data(task: ReadTask, stats: _PartStats, connection: Connection) -> Iterator[bytes]:
     if task.statement:
-        rows = copy_streams.copy_out(connection, task.statement)
+        rows = copy_streams.read_rows(connection, task.statement)
         yield from block_codec.framed_pieces(stats.count_rows(task, rows))
         return
     for oid, pieces in groupby(copy_streams.large_objects(connection, task.objects), itemgetter(0)):

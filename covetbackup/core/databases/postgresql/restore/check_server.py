@@ -31,8 +31,8 @@ def refuse_options(request: RestoreRequest) -> None:
 
 def ownership_options(request: RestoreRequest) -> list[str]:
     """Return the options of pg_restore for the owner that `request` names."""
-    is_kept = request.owner_policy is OwnerPolicy.KEEP
-    options = [] if is_kept else ["--no-owner", "--no-privileges"]
+    keeps_owner = request.owner_policy is OwnerPolicy.KEEP
+    options = [] if keeps_owner else ["--no-owner", "--no-privileges"]
     return [*options, f"--role={request.owner_role}"] if request.owner_role else options
 
 

@@ -144,10 +144,10 @@ class DataOnlyRestore:
         for statement in SESSION:
             connection.execute(statement)
         self._order = sorted(tables)
-        self._heed(foreign_keys.triggers_of(connection, database, tables), between)
+        self._report(foreign_keys.triggers_of(connection, database, tables), between)
         return {place.rows.name: place for place in found}
 
-    def _heed(
+    def _report(
         self, triggers: Sequence[tuple[str, str]], between: Sequence[MysqlForeignKey]
     ) -> None:
         """What triggers write is looked at by nobody afterwards: so keys are kept meanwhile, if an

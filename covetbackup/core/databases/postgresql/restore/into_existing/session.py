@@ -244,8 +244,8 @@ class InPlaceRestore:
         encoding = partial(dump_encoding, self._connection, self._contents)
         loader = CopyTarget(self._connection, self._count, dump_encoding=encoding)
         boundary = self._offsets.boundary_of(piece)
-        watched = ProgressWithLiveness(progress, self._probe)
-        sink = PartSink(piece.member, boundary, self._step.entries, loader, watched)
+        with_liveness = ProgressWithLiveness(progress, self._probe)
+        sink = PartSink(piece.member, boundary, self._step.entries, loader, with_liveness)
         if not self._selection.with_structure:
             return sink  # the constraints of existing tables are not dropped
         return TentativeSink(piece, sink, self._failures.append)
