@@ -110,7 +110,7 @@ def _clients_of(kind: str) -> Iterator[CheckMessage]:
     found, missing = kind_named(kind).programs(())
     for one in missing:
         yield Warning(one.title, hint=f"Workers need them: {one.fix}", id="covetbackup.W007")
-    versions = ", ".join(f"{one.version} in {one.place}" for one in found if not one.is_library)
+    versions = ", ".join(f"{one.version} in {one.location}" for one in found if not one.is_library)
     if versions:
         text = f"{ENTRIES[kind].title} client programs: {versions}"
         yield Info(text, id="covetbackup.I001")
