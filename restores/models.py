@@ -78,10 +78,10 @@ class Restore(models.Model):
 class RetainedState(models.TextChoices):
     """The states of a retained database.
 
-    kept ⇄ busy (a job drops or reverts it) → dropped, or gone: dropped otherwise.
+    retained ⇄ busy (a job drops or reverts it) → dropped, or gone: dropped otherwise.
     """
 
-    KEPT = "kept"
+    RETAINED = "kept"
     BUSY = "busy"
     DROPPED = "dropped"
     GONE = "gone"
@@ -103,7 +103,7 @@ class RetainedDatabase(models.Model):
     identity = models.CharField(max_length=255, blank=True)
     successor_identity = models.CharField(max_length=255, blank=True)
     is_original = models.BooleanField(default=True)
-    state = models.CharField(max_length=8, choices=RetainedState, default=RetainedState.KEPT)
+    state = models.CharField(max_length=8, choices=RetainedState, default=RetainedState.RETAINED)
     drop_after = models.DateTimeField(null=True)
     kept_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
@@ -121,7 +121,7 @@ class RetainedDatabase(models.Model):
         indexes = [
             models.Index(
                 fields=["drop_after"],
-                condition=Q(state=RetainedState.KEPT),
+                condition=Q(state=RetainedState.RETAINED),
                 name="kept_to_be_dropped",
             )
         ]

@@ -1,4 +1,4 @@
-"""The last word before a kept database is dropped, or gets its place back."""
+"""Confirmation pages before a retained database is dropped, or swapped back."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from restores.retained import request_drop, request_swap_back
 @reauthenticated
 def revert_restore(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Confirm and request a revert."""
-    kept = _kept(request, pk)
-    words = command("revert_restore", pk, "--confirm", kept.restore.request.database)
-    context = {"expected": kept.restore.request.database, "command": words}
-    return _page(request, "restores/revert.html", kept, context, request_swap_back)
+    previous = _find_retained(request, pk)
+    words = command("revert_restore", pk, "--confirm", previous.restore.request.database)
+    context = {"expected": previous.restore.request.database, "command": words}
+    return _page(request, "restores/revert.html", previous, context, request_swap_back)
 
 
 @require_http_methods(["GET", "POST"])
@@ -38,40 +38,40 @@ def revert_restore(request: HttpRequest, pk: UUID) -> HttpResponse:
 @reauthenticated
 def delete_retained(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Confirm and request the deletion of a retained database."""
-    kept = _kept(request, pk)
-    words = command("drop_retained", pk, "--confirm", kept.name)
-    context = {"expected": kept.name, "command": words}
-    return _page(request, "restores/delete_retained.html", kept, context, request_drop)
+    previous = _find_retained(request, pk)
+    words = command("drop_retained", pk, "--confirm", previous.name)
+    context = {"expected": previous.name, "command": words}
+    return _page(request, "restores/delete_retained.html", previous, context, request_drop)
 
 
-def _kept(request: HttpRequest, pk: UUID) -> RetainedDatabase:
+def _find_retained(request: HttpRequest, pk: UUID) -> RetainedDatabase:
     found = look_up(request, Restore, pk, Permission.RESTORE_OVERWRITE)
     rows = RetainedDatabase.objects.select_related("restore__target_server__team")
-    kept = (
+    previous = (
         rows.filter(restore=found)
         .exclude(state__in=(RetainedState.DROPPED, RetainedState.GONE))
         .first()
     )
-    if kept is None:
+    if previous is None:
         raise Http404("nothing that this restore replaced is retained any more")
-    return kept
+    return previous
 
 
 def _page(
     request: HttpRequest,
     template: str,
-    kept: RetainedDatabase,
+    previous: RetainedDatabase,
     context: dict[str, str],
     ask: Callable[..., Job],
 ) -> HttpResponse:
     form = TypedForm(posted(request))
     if form.is_valid():
         try:
-            return redirect("job", ask(kept, by=request, typed=form.cleaned_data["typed"]).pk)
+            return redirect("job", ask(previous, by=request, typed=form.cleaned_data["typed"]).pk)
         except BadSetting as error:
             form.add_error("typed", sentence(error))
         except CovetError as error:
             add_error_message(request, error)
-            return redirect("restore", kept.restore_id)
+            return redirect("restore", previous.restore_id)
     status = 422 if form.is_bound else 200
-    return render(request, template, {**context, "retained": kept, "form": form}, status=status)
+    return render(request, template, {**context, "retained": previous, "form": form}, status=status)

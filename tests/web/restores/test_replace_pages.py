@@ -116,7 +116,7 @@ def test_the_password_must_have_been_typed_a_short_while_ago(
         url = reverse(name, args=[kept.restore_id])
         assert "Confirm your password" in text_of(admin_client.post(url, {"typed": kept.name}))
     assert Restore.objects.count() == 1
-    assert RetainedDatabase.objects.get().state == RetainedState.KEPT
+    assert RetainedDatabase.objects.get().state == RetainedState.RETAINED
 
 
 def test_a_failing_check_disables_the_button_and_refuses_the_form(

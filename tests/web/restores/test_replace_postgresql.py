@@ -169,7 +169,7 @@ def test_what_is_in_use_is_not_dropped_by_itself_and_tried_again(
         [problem] = drop_all_due(8)
     assert "in use" in problem
     kept.refresh_from_db()
-    assert (kept.state, kept.problem) == (RetainedState.KEPT, problem)
+    assert (kept.state, kept.problem) == (RetainedState.RETAINED, problem)
     assert drop_all_due(9) == []
     assert beside(postgres_tidy, source.name) == []
 

@@ -227,7 +227,7 @@ def test_swapping_back_gives_the_original_its_place(
     swapped_back(kept, admin)
     kept.refresh_from_db()
     assert (rows_in(file(shop)), rows_in(file(shop, kept.name))) == (7, 500)
-    assert (kept.state, kept.is_original) == (RetainedState.KEPT, False)
+    assert (kept.state, kept.is_original) == (RetainedState.RETAINED, False)
     assert kept.successor_identity == identity
     swapped_back(kept)
     assert rows_in(file(shop)) == 500
@@ -240,7 +240,7 @@ def test_only_who_may_replace_may_drop_and_swap_back(
     kept = replaced(backup)
     with pytest.raises(AccessRefused):
         act(kept, operator)
-    assert RetainedDatabase.objects.get().state == RetainedState.KEPT
+    assert RetainedDatabase.objects.get().state == RetainedState.RETAINED
 
 
 def test_dropping_by_hand(backup: Backup, shop: Database, admin: User) -> None:
@@ -292,7 +292,7 @@ def test_one_that_cannot_be_asked_to_go_keeps_no_other_from_going(
     assert asked_for == [oldest, younger]
     assert "a row that is not right" in caplog.text
     oldest.refresh_from_db()
-    assert (oldest.state, oldest.drop_after) == (RetainedState.KEPT, now + timedelta(days=4))
+    assert (oldest.state, oldest.drop_after) == (RetainedState.RETAINED, now + timedelta(days=4))
     assert "the log of the worker" in oldest.problem
     assert [job.argument["kept"] for job in Job.objects.filter(kind="drop_kept")] == [younger.pk]
 
@@ -304,7 +304,7 @@ def test_nothing_is_dropped_by_itself_without_its_successor(backup: Backup, shop
     assert "is not there any more" in problem
     assert rows_in(file(shop, kept.name)) == 7
     kept.refresh_from_db()
-    assert (kept.state, kept.problem) == (RetainedState.KEPT, problem)
+    assert (kept.state, kept.problem) == (RetainedState.RETAINED, problem)
 
 
 def test_another_database_of_the_name_is_neither_dropped_nor_swapped(
@@ -381,7 +381,7 @@ def test_a_swap_back_killed_after_its_swap_is_found_out(backup: Backup, shop: Da
     job.refresh_from_db()
     swap_back_ended(job)
     kept.refresh_from_db()
-    assert (kept.name, kept.state) == ("shop_replaced_20990101_000000.db", RetainedState.KEPT)
+    assert (kept.name, kept.state) == ("shop_replaced_20990101_000000.db", RetainedState.RETAINED)
     assert not kept.is_original
 
 
