@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 # Not compiling 90 packages of which few modules are ever imported saves a quarter of the time.
 INSTALL := $(PIP) install --no-compile --require-hashes -r
-# Three processes, as tests of servers wait about half of their time; see tests/conftest.py.
-PYTEST := $(BIN)/python -m pytest --numprocesses=3 --no-loadscope-reorder
+# Four processes, as tests of servers wait about half of their time; see tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest --numprocesses=4 --no-loadscope-reorder
 PIP_TOOLS := pip-tools==7.6.2
 
 # Hashes have to be those of the public index, whatever mirrors or folders this machine's pip knows.
