@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser
+from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +26,7 @@ class ManualCommand(BaseCommand):
     # Django's own options still work; they are of no use to most people.
     suppressed_base_arguments = {
         *("--version", "--verbosity", "--settings", "--pythonpath"),
-        *("--traceback", "--no-color", "--force-color", "--skip-checks"),
+        *("--traceback", "--no-color", "--force-color"),
     }
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -34,6 +34,9 @@ class ManualCommand(BaseCommand):
         kwargs |= {"formatter_class": ManualFormatter, "epilog": epilog(self.manual, self.exits)}
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         parser.description = description(self.manual)
+        for action in parser._actions:  # Django gives no other way to hide this one
+            if "--skip-checks" in action.option_strings:
+                action.help = SUPPRESS
         return parser
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -30,7 +30,7 @@ def test_help_has_summary_example_and_exit_statuses(name: str) -> None:
     for status, meaning in made.exits.items():
         assert f"  {status:3}  {meaning}" in text
     assert "--quiet" in text and ("--json" in text) is made.reports
-    assert "--pythonpath" not in text
+    assert "--pythonpath" not in text and "--skip-checks" not in text
     assert max(map(len, text.splitlines())) <= 100
 
 
